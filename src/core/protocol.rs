@@ -1,0 +1,225 @@
+//! What the daemon and its short-lived helper processes say to each other: JSON, one value a line.
+//!
+//! The daemon writes one [`Request`] line to the helper's stdin (for [`Ask::Record`] followed by
+//! one [`Record`] line for each record), then closes it. The helper writes [`Answer`] lines to
+//! stdout and exits. Nothing of an answer counts until end of file **and** exit status 0 were
+//! seen; a failing helper writes an [`Answer::Error`] and exits 1.
+
+use serde::{Deserialize, Serialize};
+
+/// Which database driver a helper uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Driver {
+    /// MySQL or MariaDB, over TCP or a unix socket.
+    Mysql,
+    /// Embedded SQLite, a file.
+    Sqlite,
+}
+
+/// How to reach the database: section `[db1]` of the configuration.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Database {
+    /// The driver.
+    pub driver: Driver,
+    /// Database (schema) name; empty for SQLite.
+    pub dbname: String,
+    /// User name.
+    pub user: String,
+    /// Password; may be empty and may hold any character.
+    pub password: String,
+    /// Host name or address; unused with `unix_socket`.
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
+    /// Path of the server's socket; empty = TCP.
+    pub unix_socket: String,
+    /// Connection character set as configured (`utf8` is widened to `utf8mb4` where it can be).
+    pub charset: String,
+    /// Path of the SQLite file; empty for MySQL.
+    pub path: String,
+}
+
+/// The first line of a helper's stdin.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Request {
+    /// Where to connect.
+    pub database: Database,
+    /// What to do there.
+    pub ask: Ask,
+}
+
+/// One question to the database.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "op", rename_all = "snake_case")]
+pub enum Ask {
+    /// Read the jobs of a group (`status = 1`), its variables and the tags.
+    Sync {
+        /// Rows of `scheduler_jobs` with this `server_id`.
+        server_id: u32,
+        /// Rows of `scheduler_vars` with this `server_id` (the ini's `server` value).
+        vars_server: u32,
+        /// Digest of the table in force, as an earlier answer gave it; empty = none. An equal
+        /// table is answered with [`Answer::Same`] alone.
+        digest: String,
+        /// File to which the helper also writes its whole answer (except `Same`), so that the
+        /// daemon can rename it to the last good snapshot; empty = don't.
+        snapshot: String,
+    },
+    /// Write the [`Record`] lines that follow, in one transaction, idempotent by their keys.
+    Record,
+}
+
+/// A row of `scheduler_jobs` as it stands in the database, placeholders not yet filled in.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobRow {
+    /// Primary key.
+    pub id: u32,
+    /// Display name.
+    pub name: String,
+    /// Shell command, with `{NAME}` placeholders.
+    pub command: String,
+    /// Cron expression.
+    pub cron: String,
+    /// File to which stdout is appended; empty = a file per run in the state directory.
+    pub output: String,
+    /// File to which stderr is appended; empty = a file per run in the state directory.
+    pub stderr: String,
+    /// Overlap limit: live runs at the same time; 0 = never start.
+    pub max_concurrence: u32,
+    /// The group.
+    pub server_id: u32,
+    /// Row of `scheduler_tags`, 0 = none.
+    pub tag_id: u32,
+    /// IANA zone of the job's schedule; empty = the configured one. An optional column.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub timezone: String,
+}
+
+/// A line of a helper's stdout.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Answer {
+    /// The table has the digest that was asked with; nothing else follows.
+    Same,
+    /// A job.
+    Job(Box<JobRow>),
+    /// A row that can't be a job (NULL or out-of-range where a value must be), and why.
+    BadRow {
+        /// Its id where that is known, else 0.
+        id: u32,
+        /// What is wrong with it and what to do.
+        why: String,
+    },
+    /// A placeholder's value.
+    Var {
+        /// Name without braces.
+        name: String,
+        /// What replaces it.
+        value: String,
+    },
+    /// A tag.
+    Tag {
+        /// Primary key.
+        id: u32,
+        /// Display name.
+        name: String,
+    },
+    /// The last line of a full answer: the digest to ask with next time.
+    Digest(String),
+    /// How many records were written; the last line of an answer to [`Ask::Record`].
+    Recorded(u64),
+    /// The exchange failed; nothing of it counts.
+    Error {
+        /// What kind of failure, for the page and the log.
+        kind: ErrorKind,
+        /// What the database said, and what to do about it: one line.
+        message: String,
+    },
+}
+
+/// Why an exchange failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ErrorKind {
+    /// No connection: refused, no route, no such socket or file.
+    Connect,
+    /// User or password refused.
+    Auth,
+    /// The database does not exist.
+    NoDatabase,
+    /// A table is missing.
+    NoTable,
+    /// A column is missing.
+    NoColumn,
+    /// Anything else.
+    Other,
+}
+
+/// What is written to the database. Every time is text `YYYY-MM-DD HH:MM:SS` in the configured
+/// zone, as the original wrote them, and written as it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Record {
+    /// A run, started or ended: a row of `scheduler_logs`, keyed by `uniq_id`, and the
+    /// `last_run_time` of its job.
+    Run(Box<RunRecord>),
+    /// Consecutive slots that were skipped for one reason: a row of the optional table
+    /// `scheduler_skips`, keyed by (server_id, job_id, first_slot). Ignored without that table.
+    Skip(Box<SkipRecord>),
+}
+
+/// A run, as it is recorded.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunRecord {
+    /// Key; at most 20 characters.
+    pub uniq_id: String,
+    /// The job (`command_id` in the table).
+    pub job_id: u32,
+    /// The group.
+    pub server_id: u32,
+    /// The command with its placeholders filled in, whole; the helper cuts it at the column's
+    /// 200 characters.
+    pub command: String,
+    /// When it was launched.
+    pub start_time: String,
+    /// When it ended; empty while it runs.
+    pub end_time: String,
+    /// Whole seconds it ran (`running_time`); 0 while it runs.
+    pub running_time_s: u32,
+    /// Process id; 0 where none could be had.
+    pub pid: u32,
+    /// Live runs of the job, this one included, when it was launched (`concurrent`).
+    pub concurrent: u32,
+    /// The due instant, RFC 3339; empty for a run started by hand. Optional column `slot`.
+    pub slot: String,
+    /// `due`, `manual`, … Optional column `cause`.
+    pub cause: String,
+    /// `running`, `exit 0`, `signal 9`, `spawn failed: …`, `lost`. Optional column `outcome`.
+    pub outcome: String,
+    /// Milliseconds it ran. Optional column.
+    pub duration_ms: u64,
+    /// CPU time in user mode, milliseconds. Optional column.
+    pub user_ms: u64,
+    /// CPU time in the kernel, milliseconds. Optional column.
+    pub system_ms: u64,
+    /// Peak resident memory in bytes. Optional column.
+    pub max_rss_bytes: u64,
+}
+
+/// Consecutive slots of a job that were skipped for one reason.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SkipRecord {
+    /// The job.
+    pub job_id: u32,
+    /// The group.
+    pub server_id: u32,
+    /// `overlap`, `draining`, `waiting`, `misfire`.
+    pub reason: String,
+    /// First slot, RFC 3339.
+    pub first_slot: String,
+    /// Last slot, RFC 3339.
+    pub last_slot: String,
+    /// How many.
+    pub count: u64,
+}

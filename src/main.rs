@@ -1,0 +1,2 @@
+//! The `schedule` command.
+fn main() {}

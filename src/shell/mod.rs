@@ -1,0 +1,1 @@
+//! The part that acts: descriptors, processes, signals and clocks. It holds no decisions.
