@@ -1,5 +1,17 @@
 //! The part that decides: events and a [`time::Now`] in, actions out. It opens nothing, starts
 //! nothing and reads no clock, so that a test can drive it through a year in a second.
 
+pub mod clock;
+pub mod cron;
+pub mod daemon;
+pub mod definition;
+pub mod event;
+pub mod history;
+pub mod http;
+pub mod ids;
+pub mod journal;
+pub mod launch;
+pub mod outcome;
 pub mod protocol;
+pub mod table;
 pub mod time;

@@ -1,9 +1,9 @@
 //! What the daemon and its short-lived helper processes say to each other: JSON, one value a line.
 //!
-//! The daemon writes one [`Request`] line to the helper's stdin (for [`Ask::Record`] followed by
-//! one [`Record`] line for each record), then closes it. The helper writes [`Answer`] lines to
-//! stdout and exits. Nothing of an answer counts until end of file **and** exit status 0 were
-//! seen; a failing helper writes an [`Answer::Error`] and exits 1.
+//! The daemon writes one [`Request`] line to the helper's stdin, then closes it. The helper writes
+//! [`Answer`] lines to stdout and exits. Nothing of an answer counts until end of file **and**
+//! exit status 0 were seen; a failing helper writes an [`Answer::Error`] and exits 1. A table is
+//! answered in this order: variables, tags, jobs, digest.
 
 use serde::{Deserialize, Serialize};
 
@@ -66,8 +66,19 @@ pub enum Ask {
         /// daemon can rename it to the last good snapshot; empty = don't.
         snapshot: String,
     },
-    /// Write the [`Record`] lines that follow, in one transaction, idempotent by their keys.
-    Record,
+    /// Carry the records of the journal to the database, in one transaction, idempotent by their
+    /// keys. The helper reads the journal's segments itself (`core::journal`), at most a bounded
+    /// number of entries, and says in [`Answer::Recorded`] how far it came.
+    Record {
+        /// Directory of the segments.
+        journal: String,
+        /// Offset of the log from which entries count.
+        from: u64,
+        /// Offset of the log up to which they count.
+        to: u64,
+        /// IANA zone in which times are written; empty = the system's.
+        timezone: String,
+    },
 }
 
 /// A row of `scheduler_jobs` as it stands in the database, placeholders not yet filled in.
@@ -127,8 +138,13 @@ pub enum Answer {
     },
     /// The last line of a full answer: the digest to ask with next time.
     Digest(String),
-    /// How many records were written; the last line of an answer to [`Ask::Record`].
-    Recorded(u64),
+    /// The last line of an answer to [`Ask::Record`].
+    Recorded {
+        /// How many records were written.
+        count: u64,
+        /// Everything before this offset of the log is in the database.
+        through: u64,
+    },
     /// The exchange failed; nothing of it counts.
     Error {
         /// What kind of failure, for the page and the log.

@@ -1,0 +1,254 @@
+//! The daemon's state: everything it knows, and what it decides when something happens.
+//!
+//! One [`Core`] is driven by [`Core::handle`] and asked by [`Core::next_action`] until there is
+//! nothing to do. What takes long (a table of 100,000 jobs, 5,000 due at once) is done in slices:
+//! while [`Core::busy`] the loop looks at its sockets and comes back at once.
+//!
+//! - `due`: which slots are launched and which are skipped
+//! - `runs`: a run from its intent to its end
+//! - `adopt`: runs of an earlier daemon
+//! - `sync`: the table follows the database
+//! - `outbox`: the journal's segments and how their records reach the database
+
+mod adopt;
+mod due;
+mod outbox;
+mod runs;
+mod sync;
+
+pub use adopt::Found;
+pub use outbox::Segment;
+pub use runs::{Run, RunPhase};
+pub use sync::{DatabaseState, SyncState};
+
+use crate::core::cron::{Dialect, Zone};
+use crate::core::event::{Action, Event};
+use crate::core::ids::{JobId, RunId};
+use crate::core::journal::{Entry, Replay};
+use crate::core::protocol::Database;
+use crate::core::table::Table;
+use crate::core::time::Now;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+/// What the daemon was told at its start.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The group whose jobs are run.
+    pub server_id: u32,
+    /// Which rows of `scheduler_vars` fill the placeholders.
+    pub vars_server: u32,
+    /// Milliseconds between two looks at the database.
+    pub sync_interval_ms: u64,
+    /// Milliseconds between TERM and KILL when a run is stopped.
+    pub stop_grace_ms: u64,
+    /// How cron expressions are read.
+    pub dialect: Dialect,
+    /// Zone of schedules without one of their own, and of times in answers and records.
+    pub zone: Zone,
+    /// Its IANA name; empty = the system's.
+    pub timezone: String,
+    /// Where the jobs are.
+    pub database: Database,
+    /// State directory of this group: an existing absolute path.
+    pub state_dir: String,
+    /// Bytes that the journal may take on disk; beyond, the oldest records are dropped.
+    pub journal_limit_bytes: u64,
+    /// Identity of the machine's current boot.
+    pub boot_id: String,
+    /// Any number; two daemons should have different ones.
+    pub salt: u32,
+}
+
+/// Decisions wait at most this long for the first table from the database, in milliseconds;
+/// after that the last good snapshot counts.
+const HOLD_MS: u64 = 2_000;
+
+/// When the loop has to come back, at the latest.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Wake {
+    /// When the monotonic clock shows this.
+    pub mono_ms: Option<u64>,
+    /// When the wall clock shows this.
+    pub wall_ms: Option<i64>,
+}
+
+/// Counts since the daemon's start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Processes started.
+    pub launched: u64,
+    /// Runs that ended with exit status 0.
+    pub succeeded: u64,
+    /// Runs that ended otherwise, failed launches included.
+    pub failed: u64,
+    /// Slots that were skipped.
+    pub skipped: u64,
+    /// Records dropped because the journal had reached its limit.
+    pub records_dropped: u64,
+    /// The latest launch so far: milliseconds after its slot.
+    pub worst_lateness_ms: u64,
+}
+
+/// Everything the daemon knows. See the module's text.
+pub struct Core {
+    settings: Settings,
+    table: Table,
+    runs: BTreeMap<RunId, Run>,
+    /// Runs to be looked at again, by the monotonic clock: retries and kills.
+    timers: BTreeSet<(u64, RunId)>,
+    /// Runs whose intent is in the journal and whose process is to be started.
+    launches: VecDeque<RunId>,
+    actions: VecDeque<Action>,
+    outbox: outbox::Outbox,
+    sync: sync::Sync,
+    due: due::Due,
+    past: Option<Box<adopt::Past>>,
+    last_sequence: u64,
+    started: Now,
+    draining: bool,
+    exiting: bool,
+    counters: Counters,
+}
+
+impl Core {
+    /// A daemon that knows what `replay` says of the past. `journal_end` is the offset at which
+    /// the log ends and `segments` are those on disk, oldest first.
+    ///
+    /// The shell then settles each of [`Core::unsettled`] runs, loads the snapshot with
+    /// [`Core::load_snapshot`] where there is one, and goes into its loop.
+    pub fn new(
+        now: Now,
+        settings: Settings,
+        replay: Replay,
+        journal_end: u64,
+        segments: Vec<Segment>,
+    ) -> Core {
+        let table = Table::new(settings.dialect, settings.zone.clone());
+        let boot_id = replay.boot_id.clone();
+        let mut core = Core {
+            due: due::Due::new(now, replay.decided_ms, replay.boot_id != settings.boot_id),
+            outbox: outbox::Outbox::new(boot_id, replay.recorded, journal_end, segments),
+            sync: sync::Sync::new(),
+            past: None,
+            table,
+            runs: BTreeMap::new(),
+            timers: BTreeSet::new(),
+            launches: VecDeque::new(),
+            actions: VecDeque::new(),
+            last_sequence: replay.last_sequence,
+            started: now,
+            draining: false,
+            exiting: false,
+            counters: Counters::default(),
+            settings,
+        };
+        core.restore(now, replay);
+        core.begin_segment();
+        core
+    }
+
+    /// Takes in an event. Never fails: outside data gives a value and a log line.
+    pub fn handle(&mut self, now: Now, event: Event<'_>) {
+        match event {
+            Event::Tick => self.tick(now),
+            Event::Launched(run, result) => self.launched(now, run, result),
+            Event::Ended(run, outcome, usage) => self.run_ended(now, run, outcome, usage),
+            Event::AnswerLine(line) => self.answer_line(line),
+            Event::ExchangeEnded(result) => self.exchange_ended(now, result),
+            Event::Request(conn, request) => self.request(now, conn, &request),
+            Event::Terminate => self.terminate(),
+            Event::Drain => self.draining = true,
+            Event::JournalFailed(why) => self.outbox.failed(why),
+        }
+    }
+
+    fn tick(&mut self, now: Now) {
+        self.run_timers(now);
+        self.apply_some();
+        self.decide(now);
+        self.exchange_if_due(now);
+        self.rotate_if_due();
+        if self.draining && self.runs.is_empty() {
+            self.terminate();
+        }
+    }
+
+    /// The next thing to do. The journal goes first where a launch depends on it, last otherwise.
+    pub fn next_action(&mut self) -> Option<Action> {
+        if self.outbox.must_flush
+            && let Some(action) = self.outbox.flush()
+        {
+            return Some(action);
+        }
+        if let Some(action) = self.actions.pop_front() {
+            return Some(action);
+        }
+        while let Some(run) = self.launches.pop_front() {
+            if let Some(action) = self.launch(run) {
+                return Some(action);
+            }
+        }
+        self.outbox.flush().or_else(|| self.exiting.then_some(Action::Exit))
+    }
+
+    /// Whether there is more to decide or to apply right now: tick again without sleeping.
+    pub fn busy(&self) -> bool {
+        self.sync.applying() || self.due.behind || self.due.has_misfires()
+    }
+
+    /// When to tick next, at the latest, if nothing happens before.
+    pub fn next_wake(&self) -> Wake {
+        let timer = self.timers.first().map(|(at, _)| *at);
+        let mono = [timer, self.exchange_wake(), self.due.hold_until()];
+        let due = self.table.first_due().map(|(slot, _)| slot);
+        // While decisions are held the past-due slots must not keep the loop awake.
+        let wall = due.filter(|_| self.due.hold_until().is_none());
+        Wake { mono_ms: mono.into_iter().flatten().min(), wall_ms: wall }
+    }
+
+    /// The jobs in force.
+    pub fn table(&self) -> &Table {
+        &self.table
+    }
+
+    /// Runs that have not ended, by id.
+    pub fn runs(&self) -> &BTreeMap<RunId, Run> {
+        &self.runs
+    }
+
+    /// Counts since the start.
+    pub fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    /// What the daemon was told at its start.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Both clocks at the daemon's start.
+    pub fn started(&self) -> Now {
+        self.started
+    }
+
+    /// Whether the daemon waits for its last runs.
+    pub fn draining(&self) -> bool {
+        self.draining
+    }
+
+    fn terminate(&mut self) {
+        if self.exiting {
+            return;
+        }
+        log::info!("end: {} runs go on without the daemon", self.runs.len());
+        self.exiting = true;
+        self.draining = true;
+        let decided = self.due.decided_ms;
+        self.outbox.note(&Entry::Decided(decided));
+    }
+
+    /// The job of a run that is alive, for the shell's log lines.
+    pub fn job_of(&self, run: RunId) -> Option<JobId> {
+        self.runs.get(&run).map(|run| run.job)
+    }
+}

@@ -1,0 +1,166 @@
+//! Runs of an earlier daemon: they go on, count against the limits and can be stopped like our
+//! own. Only the way to see them end differs, and that is the shell's business.
+
+use super::{Core, Run, RunPhase};
+use crate::core::clock;
+use crate::core::definition::{Definition, Schedule, Vars};
+use crate::core::event::Started;
+use crate::core::history::PastRun;
+use crate::core::ids::{JobId, RunId};
+use crate::core::journal::{Replay, RunEntry, SkipEntry};
+use crate::core::outcome::{Outcome, Usage};
+use crate::core::protocol::JobRow;
+use crate::core::table::Phase;
+use crate::core::time::Now;
+use std::collections::BTreeMap;
+
+/// What the shell found out about a run of an earlier daemon.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// Its process is alive.
+    Alive(Started),
+    /// Its process is gone; nobody saw how it ended.
+    Gone,
+    /// There never was a process: the earlier daemon ended between intent and launch.
+    NeverStarted,
+}
+
+/// What the journal knows of jobs that are not in the table yet.
+pub struct Past {
+    slots: BTreeMap<JobId, i64>,
+    ended: Vec<(JobId, PastRun)>,
+    skips: Vec<SkipEntry>,
+}
+
+impl Core {
+    /// Takes in what the journal says of the past.
+    pub(super) fn restore(&mut self, now: Now, replay: Replay) {
+        for run in replay.live.into_values() {
+            self.restore_run(now, run);
+        }
+        self.past = Some(Box::new(Past {
+            slots: replay.last_slots,
+            ended: replay.ended.iter().filter_map(keep_end).collect(),
+            skips: replay.skips.into_values().collect(),
+        }));
+    }
+
+    /// Gives the past to the jobs it belongs to, once they are there: their history, and the
+    /// slots that an earlier daemon decided and that must not be decided again.
+    pub(super) fn recall_past(&mut self) {
+        let Some(past) = self.past.take() else { return };
+        for (id, run) in past.ended {
+            if let Some(job) = self.table.get_mut(id) {
+                job.history_mut().ended(run);
+            }
+        }
+        for skip in past.skips {
+            if let Some(job) = self.table.get_mut(skip.job) {
+                job.history_mut().restore(skip);
+            }
+        }
+        for (id, slot_ms) in past.slots {
+            if let Some(job) = self.table.get_mut(id) {
+                job.last_slot_ms = job.last_slot_ms.max(slot_ms);
+                self.table.reschedule(id, self.due.decided_ms);
+            }
+        }
+    }
+
+    fn restore_run(&mut self, now: Now, entry: RunEntry<'static>) {
+        let age_ms = u64::try_from(now.wall_ms - entry.at_ms).unwrap_or(0);
+        let run = Run {
+            id: entry.run,
+            job: entry.job,
+            slot_ms: entry.slot_ms,
+            cause: entry.cause,
+            at_ms: entry.at_ms,
+            mono_ms: now.mono_ms.saturating_sub(age_ms),
+            concurrent: entry.concurrent,
+            pid: entry.pid,
+            kernel_start: entry.kernel_start,
+            phase: if entry.pid == 0 { RunPhase::Queued } else { RunPhase::Live },
+        };
+        self.adopt_job(&entry);
+        if let Some(job) = self.table.get_mut(entry.job) {
+            job.live.push(entry.run);
+        }
+        self.runs.insert(run.id, run);
+    }
+
+    /// Makes sure that the job of a run exists, with the definition the run was launched from as
+    /// far as the journal knows it. It drains unless the table turns out to have it unchanged.
+    fn adopt_job(&mut self, entry: &RunEntry<'_>) {
+        if self.table.get(entry.job).is_some() {
+            return;
+        }
+        let row = JobRow {
+            id: entry.job.0,
+            name: entry.name.to_string(),
+            command: entry.command.to_string(),
+            max_concurrence: 1,
+            server_id: self.settings.server_id,
+            ..JobRow::default()
+        };
+        let refused = Schedule::Refused("its row is gone".into());
+        let mut def = Definition::new(row, &Vars::new(), refused);
+        def.md5 = key_from_hex(&entry.md5).unwrap_or(def.md5);
+        self.table.put(def, 0, self.due.decided_ms);
+        if let Some(job) = self.table.get_mut(entry.job) {
+            job.phase = Phase::Draining;
+            job.adopted = true;
+        }
+    }
+
+    /// The runs of earlier daemons about which the shell has to find out.
+    pub fn unsettled(&self) -> Vec<(RunId, u32, u64)> {
+        self.runs.values().map(|run| (run.id, run.pid, run.kernel_start)).collect()
+    }
+
+    /// Takes in what the shell found out about a run of an earlier daemon. Call it when the
+    /// snapshot is loaded.
+    pub fn settle(&mut self, now: Now, id: RunId, found: Found) {
+        let Some(run) = self.runs.get_mut(&id) else { return };
+        let fresh = !clock::is_misfire(run.at_ms, now.wall_ms);
+        // Only the whole definition may be launched, not what the journal remembers of it.
+        let known = self.table.get(run.job).is_some_and(|job| !job.adopted);
+        match found {
+            Found::Alive(started) => {
+                run.pid = started.pid;
+                run.kernel_start = started.kernel_start;
+                run.phase = RunPhase::Live;
+                log::info!("adopt job={} run={id} pid={}", run.job, run.pid);
+            }
+            Found::Gone => {
+                let why = "it ended while no daemon was there to see how".into();
+                self.run_ended(now, id, Outcome::Lost(why), Usage::default());
+            }
+            Found::NeverStarted if fresh && known => {
+                // Queued again under the same id: its intent is in the journal.
+                self.launches.push_back(id);
+            }
+            Found::NeverStarted => {
+                let why = match fresh {
+                    true => "its row was changed or removed before it could be started".into(),
+                    false => "the daemon ended before it was started".into(),
+                };
+                self.run_ended(now, id, Outcome::SpawnFailed(why), Usage::default());
+            }
+        }
+    }
+}
+
+fn keep_end(entry: &RunEntry<'static>) -> Option<(JobId, PastRun)> {
+    Some((entry.job, PastRun::from_entry(entry)?))
+}
+
+fn key_from_hex(text: &str) -> Option<[u8; 16]> {
+    let mut key = [0u8; 16];
+    if text.len() != 32 || !text.is_ascii() {
+        return None;
+    }
+    for (i, byte) in key.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(&text[2 * i..2 * i + 2], 16).ok()?;
+    }
+    Some(key)
+}

@@ -1,0 +1,254 @@
+//! Which slots are launched, and why the others are not. The rules for the clock are in
+//! [`crate::core::clock`]; the table of reasons is [`SkipReason`].
+
+use super::{Core, HOLD_MS};
+use crate::core::clock::{self, Step};
+use crate::core::definition::Schedule;
+use crate::core::ids::JobId;
+use crate::core::journal::{Cause, Entry, SkipEntry, SkipReason};
+use crate::core::table::Phase;
+use crate::core::time::Now;
+use std::collections::VecDeque;
+
+/// Slots decided in one turn of the loop; the rest waits for the next.
+const SLOTS_A_TURN: usize = 500;
+
+/// Missed slots counted in one turn.
+const MISFIRES_A_TURN: usize = 2_000;
+
+/// Missed slots of a job that are counted for one gap; a count that stops here says "at least".
+const MAX_MISFIRES: u64 = 100_000;
+
+/// Jobs given a new place in the order in one turn after the clock turned out to be wrong.
+const ANEW_A_TURN: usize = 2_000;
+
+/// How far deciding has come.
+pub struct Due {
+    /// Every slot up to this instant (unix ms) is decided.
+    pub decided_ms: i64,
+    /// Whether due slots wait for the next turn.
+    pub behind: bool,
+    /// No decisions before the first table, or this reading of the monotonic clock.
+    hold_until: Option<u64>,
+    /// Gaps whose slots are to be counted.
+    misfires: VecDeque<Gap>,
+    /// After the clock went back far: the last job that was given a new place.
+    anew: Option<Anew>,
+    /// Whether no daemon ran since the machine booted: `@reboot` jobs are due.
+    first_of_boot: bool,
+}
+
+/// Slots of a job that came too late.
+struct Gap {
+    job: JobId,
+    /// The last slot counted.
+    at_ms: i64,
+    /// Slots later than this are no part of it.
+    to_ms: i64,
+    first_ms: i64,
+    count: u64,
+}
+
+/// A new order of all jobs, under way.
+struct Anew {
+    after: Option<JobId>,
+    from_ms: i64,
+}
+
+impl Due {
+    /// Decisions begin at `decided_ms`, where an earlier daemon came to, else now.
+    pub fn new(now: Now, decided_ms: Option<i64>, first_of_boot: bool) -> Due {
+        Due {
+            decided_ms: decided_ms.unwrap_or(now.wall_ms),
+            behind: false,
+            hold_until: Some(now.mono_ms + HOLD_MS),
+            misfires: VecDeque::new(),
+            anew: None,
+            first_of_boot,
+        }
+    }
+
+    /// Until when decisions are held.
+    pub fn hold_until(&self) -> Option<u64> {
+        self.hold_until
+    }
+
+    /// Whether there are missed slots to count or jobs to put in a new order.
+    pub fn has_misfires(&self) -> bool {
+        !self.misfires.is_empty() || self.anew.is_some()
+    }
+}
+
+impl Core {
+    /// Lets decisions begin: the table is what the database says, or all that can be had.
+    pub(super) fn release_hold(&mut self, now: Now) {
+        if self.due.hold_until.take().is_none() {
+            return;
+        }
+        // The boot is noted with the first table, not before: its `@reboot` jobs run once.
+        self.outbox.boot_id = self.settings.boot_id.clone();
+        self.outbox.note(&Entry::Boot(self.settings.boot_id.as_str().into()));
+        self.recall_past();
+        if std::mem::take(&mut self.due.first_of_boot) {
+            self.start_reboot_jobs(now);
+        }
+    }
+
+    fn start_reboot_jobs(&mut self, now: Now) {
+        let is_reboot = |schedule: &Schedule| match schedule {
+            Schedule::Due(cron, _) => cron.is_reboot(),
+            Schedule::Refused(_) => false,
+        };
+        let jobs: Vec<JobId> = (self.table.iter())
+            .filter(|job| is_reboot(&job.def.schedule) && job.def.max_concurrence > 0)
+            .map(|job| job.def.id)
+            .collect();
+        for job in jobs {
+            self.start_run(now, job, None, Cause::Reboot);
+        }
+    }
+
+    /// Decides the slots up to now, or as many as a turn may take.
+    pub(super) fn decide(&mut self, now: Now) {
+        if self.due.hold_until.is_some_and(|until| now.mono_ms < until) && !self.sync.settled() {
+            return;
+        }
+        self.release_hold(now);
+        self.put_anew();
+        match clock::classify(self.due.decided_ms, now.wall_ms) {
+            Step::Forward => self.decide_until(now),
+            Step::Back => self.due.behind = false,
+            Step::Anew => self.begin_anew(now),
+        }
+        self.count_misfires();
+    }
+
+    fn decide_until(&mut self, now: Now) {
+        let mut some = false;
+        for _ in 0..SLOTS_A_TURN {
+            match self.table.first_due() {
+                Some((slot, job)) if slot <= now.wall_ms => self.decide_slot(now, job, slot),
+                _ => break,
+            }
+            some = true;
+        }
+        let next = self.table.first_due().map_or(i64::MAX, |(slot, _)| slot);
+        self.due.behind = next <= now.wall_ms;
+        self.due.decided_ms = self.due.decided_ms.max(now.wall_ms.min(next - 1));
+        if some && self.due.misfires.is_empty() {
+            self.outbox.note(&Entry::Decided(self.due.decided_ms));
+        }
+    }
+
+    fn decide_slot(&mut self, now: Now, id: JobId, slot: i64) {
+        let misfire = clock::is_misfire(slot, now.wall_ms);
+        let Some(job) = self.table.get_mut(id) else { return };
+        job.last_slot_ms = slot;
+        if misfire {
+            // All that came too late goes at once; how many there were is counted later.
+            let to_ms = now.wall_ms - clock::FRESH_MS - 1;
+            job.last_slot_ms = to_ms;
+            let gap = Gap { job: id, at_ms: slot, to_ms, first_ms: slot, count: 1 };
+            self.due.misfires.push_back(gap);
+            self.table.reschedule(id, to_ms);
+            return;
+        }
+        let at_limit = job.live.len() >= job.def.max_concurrence as usize;
+        let reason = if self.draining {
+            Some(SkipReason::Draining)
+        } else if matches!(job.phase, Phase::Replaced(_)) {
+            Some(SkipReason::Waiting)
+        } else {
+            at_limit.then_some(SkipReason::Overlap)
+        };
+        match reason {
+            None => {
+                self.start_run(now, id, Some(slot), Cause::Due);
+            }
+            Some(reason) => {
+                let one = SkipEntry { job: id, reason, first_ms: slot, last_ms: slot, count: 1 };
+                self.skip(now, one);
+            }
+        }
+        self.table.reschedule(id, slot);
+    }
+
+    /// Records slots that were not launched. The log gets a line when a range begins; the
+    /// journal, and from there the database, always knows how long it is.
+    fn skip(&mut self, now: Now, skip: SkipEntry) {
+        self.counters.skipped += skip.count;
+        let Some(job) = self.table.get_mut(skip.job) else { return };
+        if skip.reason == SkipReason::Overlap {
+            job.overtime += skip.count;
+        }
+        let (range, is_new) = job.history_mut().skipped(skip);
+        if is_new {
+            let live = job.live.len();
+            let slot = crate::core::time::rfc3339(range.first_ms, &self.settings.zone);
+            let reason = range.reason.label();
+            let (id, count) = (skip.job, range.count);
+            log::info!("skip job={id} reason={reason} slot={slot} count={count} live={live}");
+        }
+        self.outbox.record(now, &Entry::Skip(range));
+    }
+
+    fn count_misfires(&mut self) {
+        for _ in 0..MISFIRES_A_TURN {
+            let Some(gap) = self.due.misfires.front_mut() else { return };
+            let next = self.table.get(gap.job).and_then(|job| match &job.scheduled()?.schedule {
+                Schedule::Due(cron, zone) => cron.next_after(self.table.zone(*zone), gap.at_ms),
+                Schedule::Refused(_) => None,
+            });
+            match next.filter(|next| *next <= gap.to_ms && gap.count < MAX_MISFIRES) {
+                Some(next) => {
+                    gap.at_ms = next;
+                    gap.count += 1;
+                }
+                None => self.misfires_counted(),
+            }
+        }
+    }
+
+    fn misfires_counted(&mut self) {
+        let Some(gap) = self.due.misfires.pop_front() else { return };
+        let now = Now { wall_ms: self.due.decided_ms, mono_ms: 0 };
+        self.skip(
+            now,
+            SkipEntry {
+                job: gap.job,
+                reason: SkipReason::Misfire,
+                first_ms: gap.first_ms,
+                last_ms: gap.at_ms,
+                count: gap.count,
+            },
+        );
+        if self.due.misfires.is_empty() {
+            self.outbox.note(&Entry::Decided(self.due.decided_ms));
+        }
+    }
+
+    fn begin_anew(&mut self, now: Now) {
+        let old = crate::core::time::rfc3339(self.due.decided_ms, &self.settings.zone);
+        log::warn!("clock went back from {old} by more than 3 h: the schedule starts anew");
+        self.due.decided_ms = now.wall_ms;
+        self.due.behind = false;
+        self.due.misfires.clear();
+        self.due.anew = Some(Anew { after: None, from_ms: now.wall_ms });
+        self.outbox.note(&Entry::Decided(now.wall_ms));
+    }
+
+    fn put_anew(&mut self) {
+        let Some(anew) = self.due.anew.take() else { return };
+        let ids: Vec<JobId> =
+            self.table.iter_after(anew.after).take(ANEW_A_TURN).map(|job| job.def.id).collect();
+        for id in &ids {
+            if let Some(job) = self.table.get_mut(*id) {
+                job.last_slot_ms = i64::MIN;
+            }
+            self.table.reschedule(*id, anew.from_ms);
+        }
+        if ids.len() == ANEW_A_TURN {
+            self.due.anew = Some(Anew { after: ids.last().copied(), from_ms: anew.from_ms });
+        }
+    }
+}

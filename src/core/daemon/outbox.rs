@@ -1,0 +1,204 @@
+//! The journal as an outbox: what is written, when a new segment begins, which ones may go, and
+//! how far the database has got. See [`crate::core::journal`] for the format.
+
+use super::Core;
+use crate::core::event::Action;
+use crate::core::journal::{Entry, encode};
+use crate::core::time::Now;
+use std::collections::VecDeque;
+
+/// A segment takes no more entries when it has this many bytes.
+const SEGMENT_BYTES: u64 = 4 << 20;
+
+/// Lines are handed to the shell at the latest when they have this many bytes.
+const FLUSH_BYTES: usize = 64 << 10;
+
+/// A file of the journal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Segment {
+    /// The offset of the log at which it begins.
+    pub start: u64,
+    /// Its length in bytes.
+    pub bytes: u64,
+    /// Entries in it that are to reach the database, as far as this daemon wrote them.
+    pub records: u64,
+}
+
+/// Where the journal stands.
+pub struct Outbox {
+    /// What goes before the lines: full segments and the beginnings of new ones.
+    pending: VecDeque<Action>,
+    /// Lines that the shell was not given yet.
+    lines: Vec<u8>,
+    /// Whether the lines must be written before anything else is done.
+    pub must_flush: bool,
+    /// Oldest first; the last one is being written.
+    segments: VecDeque<Segment>,
+    /// The offset of the log after all lines, handed over or not.
+    end: u64,
+    /// Everything before this offset is in the database.
+    pub recorded: u64,
+    /// How far the exchange under way, or the last one, was asked to go.
+    pub recorded_target: u64,
+    /// Since when (monotonic clock, ms) there is something the database does not know.
+    pub unrecorded_since: Option<u64>,
+    /// The boot of the machine whose `@reboot` jobs were started.
+    pub boot_id: String,
+    /// What was last said about a journal that can't be written.
+    failure: Option<String>,
+}
+
+impl Outbox {
+    /// A journal that ends at `end`; there may be unrecorded entries in it.
+    pub fn new(boot_id: String, recorded: u64, end: u64, segments: Vec<Segment>) -> Outbox {
+        let segments = VecDeque::from(segments);
+        // Whether there is something to record is found out by asking for it once.
+        let unrecorded_since = (recorded < end).then_some(0);
+        let first = segments.front().map_or(end, |segment| segment.start);
+        Outbox {
+            pending: VecDeque::new(),
+            lines: Vec::new(),
+            must_flush: false,
+            segments,
+            end,
+            recorded: recorded.max(first),
+            recorded_target: 0,
+            unrecorded_since,
+            boot_id,
+            failure: None,
+        }
+    }
+
+    /// Writes an entry that is of no interest to the database.
+    pub fn note(&mut self, entry: &Entry<'_>) {
+        let before = self.lines.len();
+        encode(&mut self.lines, entry);
+        let bytes = (self.lines.len() - before) as u64;
+        self.end += bytes;
+        if let Some(segment) = self.segments.back_mut() {
+            segment.bytes += bytes;
+        }
+        self.must_flush |= self.lines.len() >= FLUSH_BYTES;
+    }
+
+    /// Writes an entry that is to reach the database.
+    pub fn record(&mut self, now: Now, entry: &Entry<'_>) {
+        self.note(entry);
+        self.unrecorded_since.get_or_insert(now.mono_ms);
+        if let Some(segment) = self.segments.back_mut() {
+            segment.records += 1;
+        }
+    }
+
+    /// What is not written yet, the oldest first.
+    pub fn flush(&mut self) -> Option<Action> {
+        if let Some(action) = self.pending.pop_front() {
+            return Some(action);
+        }
+        self.must_flush = false;
+        self.take_lines()
+    }
+
+    fn take_lines(&mut self) -> Option<Action> {
+        let offset = self.end - self.lines.len() as u64;
+        (!self.lines.is_empty()).then(|| Action::Journal(offset, std::mem::take(&mut self.lines)))
+    }
+
+    fn begin_segment(&mut self, checkpoint: Vec<u8>) {
+        let lines = self.take_lines();
+        self.pending.extend(lines);
+        let (start, bytes) = (self.end, checkpoint.len() as u64);
+        self.end += bytes;
+        self.segments.push_back(Segment { start, bytes, records: 0 });
+        self.pending.push_back(Action::JournalSegment(start, checkpoint));
+        self.must_flush = true;
+    }
+
+    /// The offset of the log after all entries.
+    pub fn end(&self) -> u64 {
+        self.end
+    }
+
+    /// Bytes on disk.
+    pub fn bytes(&self) -> u64 {
+        self.segments.iter().map(|segment| segment.bytes).sum()
+    }
+
+    /// What was last said about a journal that can't be written.
+    pub fn failure(&self) -> Option<&str> {
+        self.failure.as_deref()
+    }
+
+    /// The journal could not be written. Jobs go on: a full disk must not stop them.
+    pub fn failed(&mut self, why: String) {
+        if self.failure.as_deref() != Some(&why) {
+            log::error!("journal: {why}: runs are not remembered over a restart until it can");
+            self.failure = Some(why);
+        }
+    }
+
+    /// The database has everything before `through`.
+    pub fn recorded_through(&mut self, through: u64) {
+        self.recorded = self.recorded.max(through.min(self.end));
+        self.note(&Entry::Recorded(self.recorded));
+    }
+
+    /// Segments that may go: all is recorded and they are not among the last two (of which the
+    /// older one tells a restarted daemon what happened lately).
+    fn take_forgettable(&mut self) -> Option<u64> {
+        let first = self.segments.front()?;
+        let done = first.start + first.bytes <= self.recorded && self.segments.len() > 2;
+        done.then(|| self.segments.pop_front().map(|segment| segment.start)).flatten()
+    }
+
+    /// The oldest segment if all together are over the limit, and how many records go with it.
+    fn take_over_limit(&mut self, limit_bytes: u64) -> Option<(u64, u64)> {
+        if self.segments.len() < 2 || self.bytes() <= limit_bytes {
+            return None;
+        }
+        let first = self.segments.pop_front()?;
+        let next = self.segments.front().map_or(self.end, |segment| segment.start);
+        let lost = if self.recorded < next { first.records } else { 0 };
+        self.recorded = self.recorded.max(next);
+        Some((first.start, lost))
+    }
+}
+
+impl Core {
+    /// Begins a new segment when the last one is full, and lets the oldest ones go.
+    pub(super) fn rotate_if_due(&mut self) {
+        let full = self.outbox.segments.back().is_none_or(|last| last.bytes >= SEGMENT_BYTES);
+        // A slot that is half decided is told by its intents, which a checkpoint does not repeat.
+        if full && !self.busy() {
+            self.begin_segment();
+        }
+        while let Some(start) = self.outbox.take_forgettable() {
+            self.actions.push_back(Action::JournalForget(start));
+        }
+        while let Some((start, lost)) =
+            self.outbox.take_over_limit(self.settings.journal_limit_bytes)
+        {
+            self.counters.records_dropped += lost;
+            let total = self.counters.records_dropped;
+            log::error!("journal over its limit: the {lost} oldest records dropped, {total} in all");
+            self.actions.push_back(Action::JournalForget(start));
+        }
+    }
+
+    /// Begins a new segment with a checkpoint: what is needed to go on without the older ones.
+    pub(super) fn begin_segment(&mut self) {
+        let mut lines = Vec::new();
+        encode(&mut lines, &Entry::Checkpoint);
+        encode(&mut lines, &Entry::Boot(self.outbox.boot_id.as_str().into()));
+        encode(&mut lines, &Entry::Sequence(self.last_sequence));
+        encode(&mut lines, &Entry::Recorded(self.outbox.recorded));
+        encode(&mut lines, &Entry::Decided(self.due.decided_ms));
+        for run in self.runs.values() {
+            let Some(job) = self.table.get(run.job) else { continue };
+            let md5 = job.def.md5_hex();
+            let entry = run.entry(&job.def.name, &job.def.command, &md5, None);
+            encode(&mut lines, &Entry::Carried(entry));
+        }
+        self.outbox.begin_segment(lines);
+    }
+}

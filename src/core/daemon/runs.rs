@@ -1,0 +1,293 @@
+//! A run, from its intent to its end.
+//!
+//! `Queued` (intent in the journal) → `Live` (a process) → gone, with `Retry` between the first
+//! two while the machine is short of processes, memory or descriptors, and `Stopping` before the
+//! end of a run that was asked to end: TERM, the grace time, KILL. A run counts against its
+//! job's limit from the intent until the process is really gone.
+
+use super::Core;
+use crate::core::clock;
+use crate::core::event::{Action, Signal, Started};
+use crate::core::history::PastRun;
+use crate::core::ids::{JobId, RunId};
+use crate::core::journal::{Cause, End, Entry, RunEntry, cut_command};
+use crate::core::launch::{LaunchError, LaunchPlan};
+use crate::core::outcome::{Outcome, Usage};
+use crate::core::time::{Now, rfc3339};
+
+/// First pause before a failed launch is tried again, ms; doubled each time.
+const RETRY_MIN_MS: u64 = 50;
+
+/// Longest pause before a failed launch is tried again, ms.
+const RETRY_MAX_MS: u64 = 2_000;
+
+/// A run that has not ended.
+#[derive(Clone, Debug)]
+pub struct Run {
+    /// Its id.
+    pub id: RunId,
+    /// Its job.
+    pub job: JobId,
+    /// The due instant, unix ms; none for a run started by hand.
+    pub slot_ms: Option<i64>,
+    /// Why it was started.
+    pub cause: Cause,
+    /// When it was launched, or decided as long as it is not; unix ms.
+    pub at_ms: i64,
+    /// The same by the monotonic clock.
+    pub mono_ms: u64,
+    /// Live runs of the job when it was decided, itself included.
+    pub concurrent: u32,
+    /// Process id, also of its process group; 0 = none yet.
+    pub pid: u32,
+    /// Field 22 of `/proc/PID/stat`.
+    pub kernel_start: u64,
+    /// How far it has got.
+    pub phase: RunPhase,
+}
+
+/// How far a run has got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RunPhase {
+    /// About to be launched.
+    Queued,
+    /// The machine was short of something; tried again at this reading of the monotonic clock.
+    Retry {
+        /// When.
+        at_mono_ms: u64,
+        /// The pause before.
+        pause_ms: u64,
+    },
+    /// There is a process.
+    Live,
+    /// It was asked to end and is killed at this reading of the monotonic clock.
+    Stopping {
+        /// When.
+        kill_at_mono_ms: u64,
+    },
+    /// It was killed and is not gone yet.
+    Killed,
+}
+
+impl Core {
+    /// Starts a run: intent first. The limit is the caller's business.
+    pub(super) fn start_run(
+        &mut self,
+        now: Now,
+        id: JobId,
+        slot_ms: Option<i64>,
+        cause: Cause,
+    ) -> Option<RunId> {
+        let (server_id, salt) = (self.settings.server_id, self.settings.salt);
+        let job = self.table.get_mut(id)?;
+        let run = RunId::next(server_id, self.last_sequence, now.wall_ms, salt);
+        self.last_sequence = run.sequence;
+        job.live.push(run);
+        if let Some(history) = &mut job.history {
+            history.launched();
+        }
+        let concurrent = u32::try_from(job.live.len()).unwrap_or(u32::MAX);
+        let run = Run {
+            id: run,
+            job: id,
+            slot_ms,
+            cause,
+            at_ms: now.wall_ms,
+            mono_ms: now.mono_ms,
+            concurrent,
+            pid: 0,
+            kernel_start: 0,
+            phase: RunPhase::Queued,
+        };
+        let id = run.id;
+        self.journal_intent(&run);
+        self.runs.insert(id, run);
+        self.launches.push_back(id);
+        Some(id)
+    }
+
+    fn journal_intent(&mut self, run: &Run) {
+        let Some(job) = self.table.get(run.job) else { return };
+        let md5 = job.def.md5_hex();
+        let entry = run.entry(&job.def.name, &job.def.command, &md5, None);
+        self.outbox.note(&Entry::Run(entry));
+        self.outbox.must_flush = true;
+    }
+
+    /// The launch of a queued run; none if it was stopped before.
+    pub(super) fn launch(&self, id: RunId) -> Option<Action> {
+        let waits = |phase| matches!(phase, RunPhase::Queued | RunPhase::Retry { .. });
+        let run = self.runs.get(&id).filter(|run| waits(run.phase))?;
+        let job = self.table.get(run.job)?;
+        let zone = match &job.def.schedule {
+            crate::core::definition::Schedule::Due(_, zone) => self.table.zone(*zone),
+            crate::core::definition::Schedule::Refused(_) => &self.settings.zone,
+        };
+        let plan = LaunchPlan {
+            job_id: run.job.0,
+            run_id: id.to_string(),
+            server_id: self.settings.server_id,
+            command: job.def.command.to_string(),
+            output: job.def.output.to_string(),
+            stderr: job.def.stderr.to_string(),
+            slot: run.slot_ms.map(|slot| rfc3339(slot, zone)).unwrap_or_default(),
+        };
+        Some(Action::Launch(id, Box::new(plan)))
+    }
+
+    pub(super) fn launched(
+        &mut self,
+        now: Now,
+        id: RunId,
+        result: Result<Started, LaunchError>,
+    ) {
+        let Some(run) = self.runs.get_mut(&id) else { return };
+        match result {
+            Ok(started) => {
+                run.at_ms = now.wall_ms;
+                run.mono_ms = now.mono_ms;
+                run.pid = started.pid;
+                run.kernel_start = started.kernel_start;
+                run.phase = RunPhase::Live;
+                self.has_started(now, id);
+            }
+            Err(error) => self.launch_failed(now, id, error),
+        }
+    }
+
+    fn has_started(&mut self, now: Now, id: RunId) {
+        let Some(run) = self.runs.get(&id) else { return };
+        let Some(job) = self.table.get(run.job) else { return };
+        let late_ms = run.slot_ms.map_or(0, |slot| u64::try_from(now.wall_ms - slot).unwrap_or(0));
+        let (job_id, pid, cause, name) = (run.job, run.pid, run.cause.label(), &job.def.name);
+        log::info!("start job={job_id} run={id} pid={pid} cause={cause} late={late_ms} name={name}");
+        let md5 = job.def.md5_hex();
+        let entry = run.entry(&job.def.name, &job.def.command, &md5, None);
+        self.outbox.record(now, &Entry::Run(entry));
+        self.counters.launched += 1;
+        self.counters.worst_lateness_ms = self.counters.worst_lateness_ms.max(late_ms);
+    }
+
+    fn launch_failed(&mut self, now: Now, id: RunId, error: LaunchError) {
+        let Some(run) = self.runs.get_mut(&id) else { return };
+        let patience = u64::try_from(clock::FRESH_MS).unwrap_or(0);
+        let fresh = now.mono_ms.saturating_sub(run.mono_ms) < patience;
+        if !error.retryable || !fresh {
+            let outcome = Outcome::SpawnFailed(error.text.into_boxed_str());
+            self.run_ended(now, id, outcome, Usage::default());
+            return;
+        }
+        let pause_ms = match run.phase {
+            RunPhase::Retry { pause_ms, .. } => (pause_ms * 2).min(RETRY_MAX_MS),
+            _ => RETRY_MIN_MS,
+        };
+        let at_mono_ms = now.mono_ms + pause_ms;
+        run.phase = RunPhase::Retry { at_mono_ms, pause_ms };
+        self.timers.insert((at_mono_ms, id));
+        log::warn!("retry job={} run={id} in {pause_ms} ms: {}", run.job, error.text);
+    }
+
+    pub(super) fn run_ended(&mut self, now: Now, id: RunId, outcome: Outcome, usage: Usage) {
+        let Some(run) = self.runs.remove(&id) else { return };
+        self.forget_timer(&run);
+        let duration_ms = now.mono_ms.saturating_sub(run.mono_ms);
+        let end = End { at_ms: now.wall_ms, outcome, usage, duration_ms };
+        self.log_end(&run, &end);
+        if end.outcome.is_success() {
+            self.counters.succeeded += 1;
+        } else {
+            self.counters.failed += 1;
+        }
+        if let Some(job) = self.table.get_mut(run.job) {
+            let md5 = job.def.md5_hex();
+            let entry = run.entry(&job.def.name, &job.def.command, &md5, Some(end));
+            let past = PastRun::from_entry(&entry);
+            self.outbox.record(now, &Entry::Run(entry));
+            let forgotten = past.and_then(|past| job.history_mut().ended(past));
+            self.actions.extend(forgotten.map(|old| Action::ForgetOutput(run.job, old)));
+        }
+        self.table.run_ended(run.job, id);
+    }
+
+    fn log_end(&self, run: &Run, end: &End) {
+        let level = match &end.outcome {
+            outcome if outcome.is_success() => log::Level::Info,
+            Outcome::Ended(_) => log::Level::Warn,
+            Outcome::SpawnFailed(_) | Outcome::Lost(_) => log::Level::Error,
+        };
+        let (job, id, pid, ms) = (run.job, run.id, run.pid, end.duration_ms);
+        log::log!(level, "end job={job} run={id} pid={pid} outcome=\"{}\" ms={ms}", end.outcome);
+    }
+
+    fn forget_timer(&mut self, run: &Run) {
+        if let RunPhase::Retry { at_mono_ms: at, .. } | RunPhase::Stopping { kill_at_mono_ms: at } =
+            run.phase
+        {
+            self.timers.remove(&(at, run.id));
+        }
+    }
+
+    /// Asks a run to end: TERM to its group now, KILL after the grace time. Asking again changes
+    /// nothing. Returns whether there is such a run.
+    pub fn stop_run(&mut self, now: Now, id: RunId) -> bool {
+        let Some(run) = self.runs.get_mut(&id) else { return false };
+        match run.phase {
+            RunPhase::Queued | RunPhase::Retry { .. } => {
+                let why = "stopped before it was started".into();
+                self.run_ended(now, id, Outcome::SpawnFailed(why), Usage::default());
+            }
+            RunPhase::Live => {
+                let kill_at_mono_ms = now.mono_ms + self.settings.stop_grace_ms;
+                run.phase = RunPhase::Stopping { kill_at_mono_ms };
+                self.timers.insert((kill_at_mono_ms, id));
+                log::info!("stop job={} run={id} pid={}", run.job, run.pid);
+                self.actions.push_back(Action::Signal(id, Signal::Term));
+            }
+            RunPhase::Stopping { .. } | RunPhase::Killed => {}
+        }
+        true
+    }
+
+    /// Retries and kills whose time has come.
+    pub(super) fn run_timers(&mut self, now: Now) {
+        while let Some(&(at, id)) = self.timers.first().filter(|(at, _)| *at <= now.mono_ms) {
+            self.timers.remove(&(at, id));
+            let Some(run) = self.runs.get_mut(&id) else { continue };
+            match run.phase {
+                RunPhase::Retry { .. } => self.launches.push_back(id),
+                RunPhase::Stopping { .. } => {
+                    run.phase = RunPhase::Killed;
+                    log::warn!("kill job={} run={id} pid={}: still alive", run.job, run.pid);
+                    self.actions.push_back(Action::Signal(id, Signal::Kill));
+                }
+                RunPhase::Queued | RunPhase::Live | RunPhase::Killed => {}
+            }
+        }
+    }
+}
+
+impl Run {
+    /// The journal's entry of this run.
+    pub fn entry<'a>(
+        &self,
+        name: &'a str,
+        command: &'a str,
+        md5: &'a str,
+        end: Option<End>,
+    ) -> RunEntry<'a> {
+        RunEntry {
+            run: self.id,
+            job: self.job,
+            slot_ms: self.slot_ms,
+            cause: self.cause,
+            at_ms: self.at_ms,
+            name: name.into(),
+            command: cut_command(command).into(),
+            md5: md5.into(),
+            concurrent: self.concurrent,
+            pid: self.pid,
+            kernel_start: self.kernel_start,
+            end,
+        }
+    }
+}

@@ -1,0 +1,442 @@
+//! The table follows the database; records go there.
+//!
+//! One exchange at a time. What a helper answers is collected apart from the table and counts
+//! only at its successful end; then it is put in force in slices. A failed exchange changes
+//! nothing: it is said once, and tried again after a pause that doubles up to a minute.
+
+use super::Core;
+use crate::core::definition::{Definition, Vars};
+use crate::core::event::Action;
+use crate::core::ids::JobId;
+use crate::core::journal::Entry;
+use crate::core::protocol::{Answer, Ask, ErrorKind, JobRow, Request};
+use crate::core::table::Phase;
+use crate::core::time::Now;
+use std::collections::BTreeMap;
+
+/// Changed definitions put in force in one turn.
+const CHANGES_A_TURN: usize = 500;
+
+/// Jobs looked at in one turn to find those whose row is gone.
+const SWEEPS_A_TURN: usize = 5_000;
+
+/// A helper has this long, in milliseconds; then it is killed.
+const EXCHANGE_DEADLINE_MS: u64 = 30_000;
+
+/// Records wait this long for others to come along, in milliseconds.
+const RECORD_PAUSE_MS: u64 = 1_000;
+
+/// Longest pause after failures, in milliseconds.
+const MAX_BACKOFF_MS: u64 = 60_000;
+
+/// A failure that lasts is said again after this long, in milliseconds.
+const REPEAT_FAILURE_MS: u64 = 600_000;
+
+/// Bad rows that are remembered for the page.
+const MAX_BAD_ROWS: usize = 100;
+
+/// What is known of the database.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DatabaseState {
+    /// Not asked yet.
+    Unknown,
+    /// The last exchange succeeded.
+    Up,
+    /// The last exchange failed.
+    Down {
+        /// What kind of failure.
+        kind: ErrorKind,
+        /// What the database said, and what to do about it.
+        message: String,
+        /// Failures in a row.
+        failures: u32,
+    },
+}
+
+/// How the table stands to the database.
+#[derive(Clone, Debug)]
+pub struct SyncState {
+    /// What is known of the database.
+    pub database: DatabaseState,
+    /// When the table was last known to equal the database, monotonic ms.
+    pub synced_mono_ms: Option<u64>,
+    /// Exchanges that failed since the start.
+    pub failures: u64,
+    /// Exchanges that succeeded since the start.
+    pub successes: u64,
+    /// Rows that can't be jobs: id and reason; the first 100.
+    pub bad_rows: Vec<(u32, String)>,
+}
+
+/// The exchange under way and what is planned.
+pub struct Sync {
+    pub state: SyncState,
+    running: Option<Running>,
+    applying: Option<Applying>,
+    digest: String,
+    seen: u32,
+    next_sync_ms: u64,
+    not_before_ms: u64,
+    failures_in_a_row: u32,
+    said_at_ms: Option<u64>,
+}
+
+/// An exchange under way.
+struct Running {
+    kind: Kind,
+    deadline_ms: u64,
+    killed: bool,
+    staged: Staged,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Sync,
+    Record,
+}
+
+/// An answer so far.
+#[derive(Default)]
+struct Staged {
+    vars: Vars,
+    tags: BTreeMap<u32, String>,
+    changed: Vec<Definition>,
+    kept: usize,
+    bad_rows: Vec<(u32, String)>,
+    digest: Option<String>,
+    same: bool,
+    recorded: Option<u64>,
+    error: Option<(ErrorKind, String)>,
+}
+
+/// An answer that is being put in force.
+struct Applying {
+    changed: std::vec::IntoIter<Definition>,
+    swept: Option<JobId>,
+    counts: Counts,
+}
+
+#[derive(Default)]
+struct Counts {
+    added: usize,
+    changed: usize,
+    removed: usize,
+    kept: usize,
+}
+
+impl Sync {
+    pub fn new() -> Sync {
+        Sync {
+            state: SyncState {
+                database: DatabaseState::Unknown,
+                synced_mono_ms: None,
+                failures: 0,
+                successes: 0,
+                bad_rows: Vec::new(),
+            },
+            running: None,
+            applying: None,
+            digest: String::new(),
+            seen: 0,
+            next_sync_ms: 0,
+            not_before_ms: 0,
+            failures_in_a_row: 0,
+            said_at_ms: None,
+        }
+    }
+
+    /// Whether the database was asked and what it said is in force.
+    pub fn settled(&self) -> bool {
+        self.state.database != DatabaseState::Unknown && self.applying.is_none()
+    }
+
+    /// Whether a new table is being put in force.
+    pub fn applying(&self) -> bool {
+        self.applying.is_some()
+    }
+}
+
+impl Core {
+    /// How the table stands to the database.
+    pub fn sync_state(&self) -> &SyncState {
+        &self.sync.state
+    }
+
+    /// Asks the database now, whatever the plan was.
+    pub fn sync_now(&mut self) {
+        self.sync.next_sync_ms = 0;
+        self.sync.not_before_ms = 0;
+    }
+
+    /// Loads the last good snapshot: the lines of an answer. Returns whether it was whole.
+    pub fn load_snapshot<'a>(&mut self, lines: impl Iterator<Item = &'a [u8]>) -> bool {
+        let mut staged = Staged::default();
+        self.sync.seen += 1;
+        for line in lines {
+            self.stage_line(&mut staged, line);
+        }
+        if staged.digest.is_none() || staged.error.is_some() {
+            return false;
+        }
+        self.begin_applying(staged);
+        while self.sync.applying() {
+            self.apply_some();
+        }
+        true
+    }
+
+    /// Starts the next exchange if it is time, or ends one that took too long.
+    pub(super) fn exchange_if_due(&mut self, now: Now) {
+        if let Some(running) = &mut self.sync.running {
+            if now.mono_ms >= running.deadline_ms && !running.killed {
+                running.killed = true;
+                self.actions.push_back(Action::KillExchange);
+            }
+            return;
+        }
+        if self.sync.applying() || self.exiting || now.mono_ms < self.sync.not_before_ms {
+            return;
+        }
+        if now.mono_ms >= self.sync.next_sync_ms {
+            self.sync.next_sync_ms = now.mono_ms + self.settings.sync_interval_ms;
+            self.begin_exchange(now, Kind::Sync);
+        } else if self.record_wake().is_some_and(|at| at <= now.mono_ms) {
+            self.begin_exchange(now, Kind::Record);
+        }
+    }
+
+    fn record_wake(&self) -> Option<u64> {
+        self.outbox.unrecorded_since.map(|since| since + RECORD_PAUSE_MS)
+    }
+
+    /// When [`Core::exchange_if_due`] has something to do, monotonic ms.
+    pub(super) fn exchange_wake(&self) -> Option<u64> {
+        if let Some(running) = &self.sync.running {
+            return (!running.killed).then_some(running.deadline_ms);
+        }
+        let planned = self.record_wake().unwrap_or(u64::MAX).min(self.sync.next_sync_ms);
+        (!self.exiting).then(|| planned.max(self.sync.not_before_ms))
+    }
+
+    fn begin_exchange(&mut self, now: Now, kind: Kind) {
+        let ask = match kind {
+            Kind::Sync => Ask::Sync {
+                server_id: self.settings.server_id,
+                vars_server: self.settings.vars_server,
+                digest: self.sync.digest.clone(),
+                snapshot: format!("{}/snapshot.new", self.settings.state_dir),
+            },
+            Kind::Record => {
+                // What is noted from here on waits for the next exchange.
+                self.outbox.unrecorded_since = None;
+                self.outbox.must_flush = true;
+                self.outbox.recorded_target = self.outbox.end();
+                Ask::Record {
+                    journal: format!("{}/journal", self.settings.state_dir),
+                    from: self.outbox.recorded,
+                    to: self.outbox.end(),
+                    timezone: self.settings.timezone.clone(),
+                }
+            }
+        };
+        self.sync.seen += u32::from(kind == Kind::Sync);
+        let deadline_ms = now.mono_ms + EXCHANGE_DEADLINE_MS;
+        self.sync.running =
+            Some(Running { kind, deadline_ms, killed: false, staged: Staged::default() });
+        let request = Request { database: self.settings.database.clone(), ask };
+        let mut line = serde_json::to_vec(&request).unwrap_or_default();
+        line.push(b'\n');
+        self.actions.push_back(Action::Exchange(line));
+    }
+
+    pub(super) fn answer_line(&mut self, line: &[u8]) {
+        let Some(mut running) = self.sync.running.take() else { return };
+        self.stage_line(&mut running.staged, line);
+        self.sync.running = Some(running);
+    }
+
+    fn stage_line(&mut self, staged: &mut Staged, line: &[u8]) {
+        match serde_json::from_slice(line) {
+            Ok(answer) => self.stage(staged, answer),
+            Err(why) => {
+                let text = String::from_utf8_lossy(&line[..line.len().min(80)]).into_owned();
+                let message = format!("the helper's answer makes no sense ({why}): {text:?}");
+                staged.error.get_or_insert((ErrorKind::Other, message));
+            }
+        }
+    }
+
+    fn stage(&mut self, staged: &mut Staged, answer: Answer) {
+        match answer {
+            Answer::Same => staged.same = true,
+            Answer::Var { name, value } => {
+                staged.vars.insert(name, value);
+            }
+            Answer::Tag { id, name } => {
+                staged.tags.insert(id, name);
+            }
+            Answer::Job(row) => self.stage_job(staged, *row),
+            Answer::BadRow { id, why } if staged.bad_rows.len() < MAX_BAD_ROWS => {
+                staged.bad_rows.push((id, why));
+            }
+            Answer::BadRow { .. } => {}
+            Answer::Digest(digest) => staged.digest = Some(digest),
+            Answer::Recorded { count: _, through } => staged.recorded = Some(through),
+            Answer::Error { kind, message } => {
+                staged.error.get_or_insert((kind, message));
+            }
+        }
+    }
+
+    /// A row that says what is in force already costs no memory; others wait for the end.
+    fn stage_job(&mut self, staged: &mut Staged, row: JobRow) {
+        let (id, seen) = (JobId(row.id), self.sync.seen);
+        let def = self.table.define(row, &staged.vars);
+        match self.table.get_mut(id) {
+            Some(job) if matches!(job.phase, Phase::Active) && job.def.same(&def) => {
+                job.seen = seen;
+                staged.kept += 1;
+            }
+            _ => staged.changed.push(def),
+        }
+    }
+
+    pub(super) fn exchange_ended(&mut self, now: Now, result: Result<(), String>) {
+        let Some(running) = self.sync.running.take() else { return };
+        let staged = running.staged;
+        let failure = match (&staged.error, result) {
+            (Some(error), _) => Some(error.clone()),
+            (None, Err(_)) if running.killed => {
+                let seconds = EXCHANGE_DEADLINE_MS / 1000;
+                let why = format!("no answer within {seconds} s: is the database overloaded?");
+                Some((ErrorKind::Other, why))
+            }
+            (None, Err(why)) => Some((ErrorKind::Other, why)),
+            (None, Ok(())) => None,
+        };
+        let failure = failure.or_else(|| {
+            let whole = match running.kind {
+                Kind::Sync => staged.same || staged.digest.is_some(),
+                Kind::Record => staged.recorded.is_some(),
+            };
+            let why = "the helper's answer has no end: the table in force stays".to_owned();
+            (!whole).then_some((ErrorKind::Other, why))
+        });
+        match failure {
+            Some((kind, message)) => self.exchange_failed(now, running.kind, kind, message),
+            None => self.exchange_succeeded(now, running.kind, staged),
+        }
+    }
+
+    fn exchange_failed(&mut self, now: Now, asked: Kind, kind: ErrorKind, message: String) {
+        self.sync.state.failures += 1;
+        self.sync.failures_in_a_row += 1;
+        let failures = self.sync.failures_in_a_row;
+        let pause_ms = (500u64 << failures.min(10)).min(MAX_BACKOFF_MS);
+        self.sync.not_before_ms = now.mono_ms + pause_ms;
+        match asked {
+            Kind::Sync => self.sync.next_sync_ms = 0,
+            Kind::Record => self.outbox.unrecorded_since = Some(0),
+        }
+        let news = match &self.sync.state.database {
+            DatabaseState::Down { message: said, .. } => *said != message,
+            DatabaseState::Unknown | DatabaseState::Up => true,
+        };
+        let old = self.sync.said_at_ms.is_none_or(|at| now.mono_ms >= at + REPEAT_FAILURE_MS);
+        if news || old {
+            self.sync.said_at_ms = Some(now.mono_ms);
+            let jobs = self.table.len();
+            log::error!("database: {message} ({jobs} jobs go on; next try in {pause_ms} ms)");
+        }
+        self.sync.state.database = DatabaseState::Down { kind, message, failures };
+    }
+
+    fn exchange_succeeded(&mut self, now: Now, asked: Kind, staged: Staged) {
+        self.sync.state.successes += 1;
+        self.sync.not_before_ms = 0;
+        let failures = std::mem::take(&mut self.sync.failures_in_a_row);
+        if failures > 0 {
+            log::info!("database: back after {failures} failures");
+        }
+        self.sync.state.database = DatabaseState::Up;
+        match asked {
+            Kind::Record => self.recorded(staged.recorded.unwrap_or(0)),
+            Kind::Sync => {
+                self.sync.state.synced_mono_ms = Some(now.mono_ms);
+                if !staged.same {
+                    self.actions.push_back(Action::KeepSnapshot);
+                    self.begin_applying(staged);
+                }
+            }
+        }
+    }
+
+    fn recorded(&mut self, through: u64) {
+        if through < self.outbox.recorded_target {
+            self.outbox.unrecorded_since = Some(0);
+        }
+        self.outbox.recorded_through(through);
+    }
+
+    fn begin_applying(&mut self, staged: Staged) {
+        self.table.vars = staged.vars;
+        self.table.tags = staged.tags;
+        self.sync.digest = staged.digest.unwrap_or_default();
+        self.sync.state.bad_rows = staged.bad_rows;
+        for (id, why) in &self.sync.state.bad_rows {
+            log::error!("bad row job={id}: {why}");
+        }
+        let counts = Counts { kept: staged.kept, ..Counts::default() };
+        let changed = staged.changed.into_iter();
+        self.sync.applying = Some(Applying { changed, swept: None, counts });
+    }
+
+    /// Puts a slice of a new table in force: first what changed, then what is gone.
+    pub(super) fn apply_some(&mut self) {
+        let Some(mut applying) = self.sync.applying.take() else { return };
+        for _ in 0..CHANGES_A_TURN {
+            let Some(def) = applying.changed.next() else { break };
+            self.apply_change(def, &mut applying.counts);
+        }
+        if applying.changed.len() > 0 || self.sweep_some(&mut applying) {
+            self.sync.applying = Some(applying);
+            return;
+        }
+        let Counts { added, changed, removed, kept } = applying.counts;
+        log::info!("sync: {added} added, {changed} changed, {removed} removed, {kept} as before");
+    }
+
+    fn apply_change(&mut self, def: Definition, counts: &mut Counts) {
+        if let crate::core::definition::Schedule::Refused(why) = &def.schedule {
+            log::error!("bad row job={} cron={:?}: {why}: it is never due", def.id, def.cron);
+        }
+        match self.table.get(def.id) {
+            None => counts.added += 1,
+            Some(_) => counts.changed += 1,
+        }
+        self.table.put(def, self.sync.seen, self.due.decided_ms);
+    }
+
+    /// Takes out the jobs that the answer did not name. Returns whether there are more to look at.
+    fn sweep_some(&mut self, applying: &mut Applying) -> bool {
+        let seen = self.sync.seen;
+        let mut last = None;
+        let mut looked_at = 0;
+        let mut gone = Vec::new();
+        for job in self.table.iter_after(applying.swept).take(SWEEPS_A_TURN) {
+            looked_at += 1;
+            last = Some(job.def.id);
+            if job.seen != seen && !matches!(job.phase, Phase::Draining) {
+                gone.push(job.def.id);
+            }
+        }
+        for id in gone {
+            applying.counts.removed += 1;
+            if self.table.remove(id) {
+                log::info!("job={id} is gone from the table: it drains");
+            }
+        }
+        applying.swept = last.or(applying.swept);
+        looked_at == SWEEPS_A_TURN
+    }
+}

@@ -1,0 +1,219 @@
+//! A job's definition: its row with the placeholders filled in and its schedule understood.
+
+use crate::core::cron::Cron;
+use crate::core::ids::JobId;
+use crate::core::protocol::JobRow;
+use md5::{Digest, Md5};
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+
+/// Placeholder values by name (without braces).
+pub type Vars = BTreeMap<String, String>;
+
+/// What a job is. Compared by [`Definition::same`], never edited in place.
+#[derive(Clone, Debug)]
+pub struct Definition {
+    /// Primary key of the row.
+    pub id: JobId,
+    /// Display name.
+    pub name: Box<str>,
+    /// The command with its placeholders filled in.
+    pub command: Box<str>,
+    /// The command as it stands in the row, where that differs.
+    pub raw_command: Option<Box<str>>,
+    /// The schedule as it stands in the row.
+    pub cron: Box<str>,
+    /// File to which stdout is appended; empty = a file per run.
+    pub output: Box<str>,
+    /// File to which stderr is appended; empty = a file per run.
+    pub stderr: Box<str>,
+    /// IANA zone of the schedule; empty = the configured one.
+    pub timezone: Box<str>,
+    /// Overlap limit.
+    pub max_concurrence: u32,
+    /// Row of the tags, 0 = none.
+    pub tag_id: u32,
+    /// The job's key in the original's URLs.
+    pub md5: [u8; 16],
+    /// The schedule, or why it can't be one. Such a job is shown and never due.
+    pub schedule: Schedule,
+}
+
+/// What became of the cron expression and the zone of a row.
+#[derive(Clone, Debug)]
+pub enum Schedule {
+    /// Understood; the zone is an index into the table's zones.
+    Due(Cron, u16),
+    /// Refused, with the reason.
+    Refused(Box<str>),
+}
+
+impl Definition {
+    /// Fills the placeholders of `row` from `vars`; `schedule` is what its cron column came to.
+    pub fn new(row: JobRow, vars: &Vars, schedule: Schedule) -> Definition {
+        let command = fill(&row.command, vars);
+        let md5 = original_key(&row, &command);
+        let raw_command = (command != row.command).then(|| row.command.into_boxed_str());
+        Definition {
+            id: JobId(row.id),
+            name: row.name.into_boxed_str(),
+            command: command.into_boxed_str(),
+            raw_command,
+            cron: row.cron.into_boxed_str(),
+            output: row.output.into_boxed_str(),
+            stderr: row.stderr.into_boxed_str(),
+            timezone: row.timezone.into_boxed_str(),
+            max_concurrence: row.max_concurrence,
+            tag_id: row.tag_id,
+            md5,
+            schedule,
+        }
+    }
+
+    /// Whether both are the same job as far as running it goes. The key covers all the original's
+    /// columns; the time zone is ours.
+    pub fn same(&self, other: &Definition) -> bool {
+        self.md5 == other.md5
+            && self.timezone == other.timezone
+            && self.raw_command == other.raw_command
+    }
+
+    /// The key in hexadecimal.
+    pub fn md5_hex(&self) -> String {
+        hex(&self.md5)
+    }
+}
+
+/// Lower-case hexadecimal.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// Replaces each `{NAME}` that has a value; unknown names stay as they are, and values are not
+/// searched for further placeholders.
+pub fn fill(command: &str, vars: &Vars) -> String {
+    let mut out = String::with_capacity(command.len());
+    let mut rest = command;
+    while let Some(open) = rest.find('{') {
+        out.push_str(&rest[..open]);
+        rest = &rest[open..];
+        let value = rest.find('}').and_then(|close| Some((close, vars.get(&rest[1..close])?)));
+        match value {
+            Some((close, value)) => {
+                out.push_str(value);
+                rest = &rest[close + 1..];
+            }
+            None => {
+                out.push('{');
+                rest = &rest[1..];
+            }
+        }
+    }
+    out.push_str(rest);
+    out
+}
+
+/// The names of the placeholders in `command` that have no value: `{` letter, then letters,
+/// digits, `_`, `-` and `.`, then `}`. (`${HOME}`, `{}` and `{1..3}` are the shell's own.)
+pub fn unknown_placeholders<'a>(command: &'a str, vars: &Vars) -> Vec<&'a str> {
+    let mut names = Vec::new();
+    for (open, _) in command.match_indices('{') {
+        let rest = &command[open + 1..];
+        let Some(close) = rest.find('}') else { break };
+        let name = &rest[..close];
+        let shell = command[..open].ends_with('$');
+        let word = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.');
+        let named = name.starts_with(|c: char| c.is_alphabetic() || c == '_');
+        if !shell && named && name.chars().all(word) && !vars.contains_key(name) {
+            names.push(name);
+        }
+    }
+    names
+}
+
+/// The job's key as the original computes it: `md5(json_encode(row))`, the row's columns in this
+/// order, numbers unquoted, in PHP's default JSON. Ops tools have such keys in their URLs.
+pub fn original_key(row: &JobRow, command: &str) -> [u8; 16] {
+    let mut json = String::with_capacity(200 + command.len());
+    let _ = write!(json, "{{\"id\":{},\"name\":", row.id);
+    php_string(&mut json, &row.name);
+    json.push_str(",\"command\":");
+    php_string(&mut json, command);
+    json.push_str(",\"cron\":");
+    php_string(&mut json, &row.cron);
+    json.push_str(",\"output\":");
+    php_string(&mut json, &row.output);
+    let _ = write!(
+        json,
+        ",\"max_concurrence\":{},\"server_id\":{},\"tag_id\":{},\"stderr\":",
+        row.max_concurrence, row.server_id, row.tag_id
+    );
+    php_string(&mut json, &row.stderr);
+    json.push('}');
+    Md5::digest(json.as_bytes()).into()
+}
+
+/// A string as PHP's `json_encode` writes it by default: `/` escaped, everything outside ASCII
+/// as `\uXXXX` (surrogate pairs above the first plane).
+fn php_string(out: &mut String, text: &str) {
+    out.push('"');
+    for c in text.chars() {
+        match c {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            '/' => out.push_str("\\/"),
+            '\u{8}' => out.push_str("\\b"),
+            '\u{c}' => out.push_str("\\f"),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            ' '..='~' | '\u{7f}' => out.push(c),
+            _ => {
+                for unit in c.encode_utf16(&mut [0; 2]) {
+                    let _ = write!(out, "\\u{unit:04x}");
+                }
+            }
+        }
+    }
+    out.push('"');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn vars(pairs: &[(&str, &str)]) -> Vars {
+        pairs.iter().map(|(n, v)| ((*n).into(), (*v).into())).collect()
+    }
+
+    #[test]
+    fn placeholders_are_filled_once_and_unknown_ones_stay() {
+        let vars = vars(&[("PHP", "/usr/bin/php"), ("A", "{PHP}"), ("路径", "/数据")]);
+        assert_eq!(fill("{PHP} a.php {X} {", &vars), "/usr/bin/php a.php {X} {");
+        assert_eq!(fill("{A}{路径}{{PHP}}", &vars), "{PHP}/数据{/usr/bin/php}");
+        assert_eq!(fill("awk '{print $1}' {PHP}", &vars), "awk '{print $1}' /usr/bin/php");
+    }
+
+    #[test]
+    fn only_names_count_as_unknown_placeholders() {
+        let command = "{ROOT}/x ${HOME} {} {1..3} {NO.1} awk '{print $1}' {PHP}";
+        assert_eq!(unknown_placeholders(command, &vars(&[("PHP", "")])), ["ROOT", "NO.1"]);
+    }
+
+    /// The expected text is PHP 8.2's `json_encode` of the same row; its MD5 by md5sum.
+    #[test]
+    fn the_key_is_the_original_s() {
+        let mut json = String::new();
+        php_string(&mut json, "备份 \"a\\b\"/\u{1f600}\u{7f}\u{1}\n");
+        assert_eq!(json, r#""\u5907\u4efd \"a\\b\"\/\ud83d\ude00"#.to_owned()
+            + "\u{7f}" + r#"\u0001\n""#);
+        let row = JobRow { id: 5, name: "n".into(), cron: "* * * * *".into(), server_id: 1,
+            max_concurrence: 1, output: "/tmp/o".into(), ..JobRow::default() };
+        // printf '%s' '{"id":5,…,"stderr":""}' | md5sum
+        assert_eq!(hex(&original_key(&row, "date")), "4a5fd74e069c81f17299f252c3965384");
+    }
+}

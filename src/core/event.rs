@@ -1,0 +1,75 @@
+//! What the shell tells the core, and what the core tells the shell to do.
+
+use crate::core::http::{Request, Response};
+use crate::core::ids::{ConnId, JobId, RunId};
+use crate::core::launch::{LaunchError, LaunchPlan};
+use crate::core::outcome::{Outcome, Usage};
+
+/// Something happened.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// Time passed, perhaps. Always safe to say.
+    Tick,
+    /// What became of [`Action::Launch`]; said at once, before the next action is asked for.
+    Launched(RunId, Result<Started, LaunchError>),
+    /// A run's process is gone.
+    Ended(RunId, Outcome, Usage),
+    /// A line of the helper's answer, without its line end.
+    AnswerLine(&'a [u8]),
+    /// The helper is gone: `Ok` after end of file and exit status 0, else why it failed.
+    ExchangeEnded(Result<(), String>),
+    /// A client asks; it is answered by [`Action::Respond`].
+    Request(ConnId, Box<Request>),
+    /// SIGTERM, SIGINT, SIGQUIT: end, the runs go on.
+    Terminate,
+    /// End when the last run has ended; start no more.
+    Drain,
+    /// The journal could not be written; the reason.
+    JournalFailed(String),
+}
+
+/// A process that was started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Started {
+    /// Process id, also of its process group.
+    pub pid: u32,
+    /// Field 22 of `/proc/PID/stat` (proc(5)): clock ticks since boot.
+    pub kernel_start: u64,
+}
+
+/// Something is to be done.
+#[derive(Debug)]
+pub enum Action {
+    /// Write these lines at this offset of the journal before doing anything that follows. A
+    /// write that failed leaves a hole; the next one goes to its own offset all the same.
+    Journal(u64, Vec<u8>),
+    /// Begin a new segment of the journal at this offset with these lines, atomically.
+    JournalSegment(u64, Vec<u8>),
+    /// Delete the segment that begins at this offset.
+    JournalForget(u64),
+    /// Start a process and say [`Event::Launched`].
+    Launch(RunId, Box<LaunchPlan>),
+    /// Send a signal to the process group of a run.
+    Signal(RunId, Signal),
+    /// Delete the output files of a run.
+    ForgetOutput(JobId, RunId),
+    /// Start a helper with this text on its stdin.
+    Exchange(Vec<u8>),
+    /// Kill the helper; [`Event::ExchangeEnded`] follows.
+    KillExchange,
+    /// The answer was taken: what the helper wrote as a snapshot is the last good one.
+    KeepSnapshot,
+    /// Answer a client.
+    Respond(ConnId, Box<Response>),
+    /// End the daemon; nothing more is asked for.
+    Exit,
+}
+
+/// A signal to a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signal {
+    /// SIGTERM: please end.
+    Term,
+    /// SIGKILL.
+    Kill,
+}

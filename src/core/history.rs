@@ -1,0 +1,108 @@
+//! What a job did: its last runs and the slots that were skipped, bounded.
+
+use crate::core::ids::RunId;
+use crate::core::journal::{Cause, RunEntry, SkipEntry, SkipReason};
+use crate::core::outcome::{Outcome, Usage};
+use std::collections::VecDeque;
+
+/// Runs of a job that are remembered, and whose output files are kept.
+pub const MAX_RUNS: usize = 20;
+
+/// Ranges of skipped slots of a job that are remembered.
+pub const MAX_SKIPS: usize = 32;
+
+/// A run that ended.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PastRun {
+    /// The run.
+    pub run: RunId,
+    /// Why it was started.
+    pub cause: Cause,
+    /// The due instant, unix ms.
+    pub slot_ms: Option<i64>,
+    /// When it was launched, unix ms.
+    pub started_ms: i64,
+    /// When it ended, unix ms.
+    pub ended_ms: i64,
+    /// How long it ran, ms.
+    pub duration_ms: u64,
+    /// Process id; 0 = there was none.
+    pub pid: u32,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// What it used.
+    pub usage: Usage,
+}
+
+impl PastRun {
+    /// From the journal's entry; none if the run has not ended.
+    pub fn from_entry(entry: &RunEntry<'_>) -> Option<PastRun> {
+        let end = entry.end.as_ref()?;
+        Some(PastRun {
+            run: entry.run,
+            cause: entry.cause,
+            slot_ms: entry.slot_ms,
+            started_ms: entry.at_ms,
+            ended_ms: end.at_ms,
+            duration_ms: end.duration_ms,
+            pid: entry.pid,
+            outcome: end.outcome.clone(),
+            usage: end.usage,
+        })
+    }
+}
+
+/// The past of a job.
+#[derive(Clone, Debug, Default)]
+pub struct History {
+    /// Runs that ended, in the order of their ends; the last [`MAX_RUNS`].
+    pub runs: VecDeque<PastRun>,
+    /// Ranges of skipped slots, oldest first; the last [`MAX_SKIPS`].
+    pub skips: VecDeque<SkipEntry>,
+    /// Skipped slots by reason: overlap, draining, waiting, misfire.
+    pub skipped: [u64; 4],
+    /// Whether the last range may still grow (nothing was launched since).
+    open: bool,
+}
+
+impl History {
+    /// Adds a run. Returns the one that is forgotten for it.
+    pub fn ended(&mut self, run: PastRun) -> Option<RunId> {
+        self.runs.push_back(run);
+        (self.runs.len() > MAX_RUNS).then(|| self.runs.pop_front().map(|old| old.run)).flatten()
+    }
+
+    /// Notes that a slot was launched: the next skipped one begins a range of its own.
+    pub fn launched(&mut self) {
+        self.open = false;
+    }
+
+    /// Notes skipped slots. Returns the range they belong to and whether that is a new one.
+    pub fn skipped(&mut self, skip: SkipEntry) -> (SkipEntry, bool) {
+        self.skipped[skip.reason as usize] += skip.count;
+        let open = self.open;
+        if let Some(last) = self.skips.back_mut().filter(|last| open && last.reason == skip.reason)
+        {
+            last.last_ms = skip.last_ms;
+            last.count += skip.count;
+            return (*last, false);
+        }
+        self.restore(skip);
+        self.open = true;
+        (skip, true)
+    }
+
+    /// Takes in a range as it was recorded by an earlier daemon.
+    pub fn restore(&mut self, skip: SkipEntry) {
+        if self.skips.len() == MAX_SKIPS {
+            self.skips.pop_front();
+        }
+        self.skips.push_back(skip);
+    }
+
+    /// The counts of skipped slots with their reasons.
+    pub fn skipped_by_reason(&self) -> [(SkipReason, u64); 4] {
+        use SkipReason::{Draining, Misfire, Overlap, Waiting};
+        [Overlap, Draining, Waiting, Misfire].map(|reason| (reason, self.skipped[reason as usize]))
+    }
+}

@@ -1,0 +1,282 @@
+//! The journal: what must survive the daemon, as lines of an append-only log.
+//!
+//! A line is the CRC-32 of the rest in eight hexadecimal digits, a blank, and an [`Entry`] in
+//! JSON. The log is one endless sequence of bytes; its *segments* are files named by the offset
+//! at which they begin. A segment opens with a checkpoint (everything that is still alive), so
+//! replaying the newest one is enough, and a segment is deleted as soon as all it says has
+//! reached the database. An entry that describes a run or a skip is complete in itself: the
+//! helper that carries records to the database reads them straight from the segments, so an
+//! outage of any length costs the daemon no memory.
+
+use crate::core::ids::{JobId, RunId};
+use crate::core::outcome::{Outcome, Usage};
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+/// Why a run was started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cause {
+    /// Its slot was due.
+    Due,
+    /// Somebody asked for it.
+    Manual,
+    /// `@reboot`: the first start of a daemon since the machine booted.
+    Reboot,
+}
+
+impl Cause {
+    /// The word in records, log lines and answers.
+    pub fn label(self) -> &'static str {
+        match self {
+            Cause::Due => "due",
+            Cause::Manual => "manual",
+            Cause::Reboot => "reboot",
+        }
+    }
+}
+
+/// Why a slot was not launched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SkipReason {
+    /// As many runs as the job may have were alive.
+    Overlap,
+    /// The daemon is ending.
+    Draining,
+    /// Runs of the row's old definition were alive.
+    Waiting,
+    /// It came too late: the daemon was down, stood still, or the clock jumped over it.
+    Misfire,
+}
+
+impl SkipReason {
+    /// The word in records, log lines and answers.
+    pub fn label(self) -> &'static str {
+        match self {
+            SkipReason::Overlap => "overlap",
+            SkipReason::Draining => "draining",
+            SkipReason::Waiting => "waiting",
+            SkipReason::Misfire => "misfire",
+        }
+    }
+}
+
+/// A run as far as it has got. Intent: no `pid`. Started: a `pid`. Ended: an `end`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunEntry<'a> {
+    /// The run.
+    pub run: RunId,
+    /// Its job.
+    pub job: JobId,
+    /// The due instant, unix ms; none for a run started by hand.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slot_ms: Option<i64>,
+    /// Why it was started.
+    pub cause: Cause,
+    /// When it was launched (for an intent: decided), unix ms.
+    pub at_ms: i64,
+    /// The job's name at that time.
+    pub name: Cow<'a, str>,
+    /// The command with its placeholders filled in, cut at [`COMMAND_CHARS`].
+    pub command: Cow<'a, str>,
+    /// Key of the definition it was launched from.
+    pub md5: Cow<'a, str>,
+    /// Live runs of the job when it was launched, itself included.
+    pub concurrent: u32,
+    /// Process id; 0 = not started (yet).
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub pid: u32,
+    /// Field 22 of `/proc/PID/stat`, which tells a process from a later one of the same pid.
+    #[serde(default, skip_serializing_if = "is_zero64")]
+    pub kernel_start: u64,
+    /// How it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end: Option<End>,
+}
+
+/// Characters of a command that the journal keeps: the width of the original's column.
+pub const COMMAND_CHARS: usize = 200;
+
+fn is_zero(n: &u32) -> bool {
+    *n == 0
+}
+
+fn is_zero64(n: &u64) -> bool {
+    *n == 0
+}
+
+/// The end of a run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct End {
+    /// When, unix ms.
+    pub at_ms: i64,
+    /// How.
+    pub outcome: Outcome,
+    /// What it used.
+    pub usage: Usage,
+    /// How long it ran by the monotonic clock, ms.
+    pub duration_ms: u64,
+}
+
+/// Consecutive slots of a job skipped for one reason. A longer range replaces a shorter one with
+/// the same job and first slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SkipEntry {
+    /// The job.
+    pub job: JobId,
+    /// Why.
+    pub reason: SkipReason,
+    /// First slot, unix ms.
+    pub first_ms: i64,
+    /// Last slot, unix ms.
+    pub last_ms: i64,
+    /// How many.
+    pub count: u64,
+}
+
+/// One line of the journal.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Entry<'a> {
+    /// A segment begins; what is still alive follows.
+    Checkpoint,
+    /// The boot of the machine on which what follows was written.
+    Boot(Cow<'a, str>),
+    /// A run got further.
+    #[serde(borrow)]
+    Run(RunEntry<'a>),
+    /// A run that was alive when the segment was begun (checkpoint; no news for the database).
+    Carried(RunEntry<'a>),
+    /// Slots were skipped.
+    Skip(SkipEntry),
+    /// Every slot up to this instant (unix ms) is decided.
+    Decided(i64),
+    /// The highest sequence of a run id given out.
+    Sequence(u64),
+    /// Everything before this offset of the log is in the database.
+    Recorded(u64),
+}
+
+/// Appends `entry` to `out` as a line.
+pub fn encode(out: &mut Vec<u8>, entry: &Entry<'_>) {
+    let start = out.len();
+    out.extend_from_slice(b"00000000 ");
+    if serde_json::to_writer(&mut *out, entry).is_err() {
+        // Can't happen: the types hold nothing that JSON can't, and a Vec takes every write.
+        out.truncate(start);
+        return;
+    }
+    let crc = crc32fast::hash(&out[start + 9..]);
+    let mut digits = [0u8; 8];
+    for (i, digit) in digits.iter_mut().enumerate() {
+        *digit = b"0123456789abcdef"[(crc >> (28 - 4 * i) & 15) as usize];
+    }
+    out[start..start + 8].copy_from_slice(&digits);
+    out.push(b'\n');
+}
+
+/// Reads a line (without its line end). `None`: it is torn or was never one.
+pub fn decode(line: &[u8]) -> Option<Entry<'_>> {
+    // A write that failed (disk full) leaves a hole, which reads as zeros before the next line.
+    let line = &line[line.iter().position(|&byte| byte != 0).unwrap_or(0)..];
+    let (crc, json) = (line.get(..8)?, line.get(9..)?);
+    let crc = u32::from_str_radix(std::str::from_utf8(crc).ok()?, 16).ok()?;
+    if line[8] != b' ' || crc32fast::hash(json) != crc {
+        return None;
+    }
+    serde_json::from_slice(json).ok()
+}
+
+/// The first [`COMMAND_CHARS`] characters of a command.
+pub fn cut_command(command: &str) -> &str {
+    match command.char_indices().nth(COMMAND_CHARS) {
+        Some((at, _)) => &command[..at],
+        None => command,
+    }
+}
+
+impl RunEntry<'_> {
+    /// The same entry, owning its texts.
+    pub fn into_owned(self) -> RunEntry<'static> {
+        RunEntry {
+            name: Cow::Owned(self.name.into_owned()),
+            command: Cow::Owned(self.command.into_owned()),
+            md5: Cow::Owned(self.md5.into_owned()),
+            ..self
+        }
+    }
+}
+
+/// Ended runs that a replay keeps for the history of the pages.
+const MAX_REPLAYED_ENDS: usize = 20_000;
+
+/// What a replayed segment comes to.
+#[derive(Debug, Default)]
+pub struct Replay {
+    /// Runs that had not ended.
+    pub live: BTreeMap<RunId, RunEntry<'static>>,
+    /// Runs that ended, oldest first; the last 20,000.
+    pub ended: std::collections::VecDeque<RunEntry<'static>>,
+    /// Skipped slots, by job and first slot.
+    pub skips: BTreeMap<(JobId, i64), SkipEntry>,
+    /// Every slot up to this instant is decided.
+    pub decided_ms: Option<i64>,
+    /// Last slot of each job that has an intent or a skip.
+    pub last_slots: BTreeMap<JobId, i64>,
+    /// Highest sequence of a run id.
+    pub last_sequence: u64,
+    /// The last boot seen.
+    pub boot_id: String,
+    /// Everything before this offset is in the database.
+    pub recorded: u64,
+    /// Lines that could not be read.
+    pub bad_lines: u64,
+}
+
+impl Replay {
+    /// Takes in one line (without its line end).
+    pub fn line(&mut self, line: &[u8]) {
+        match decode(line) {
+            Some(entry) => self.entry(entry),
+            None => self.bad_lines += 1,
+        }
+    }
+
+    fn entry(&mut self, entry: Entry<'_>) {
+        match entry {
+            Entry::Checkpoint => self.live.clear(),
+            Entry::Boot(id) => self.boot_id = id.into_owned(),
+            Entry::Run(run) | Entry::Carried(run) => self.run(run),
+            Entry::Skip(skip) => {
+                self.slot_decided(skip.job, skip.last_ms);
+                self.skips.insert((skip.job, skip.first_ms), skip);
+            }
+            Entry::Decided(at) => self.decided_ms = Some(at),
+            Entry::Sequence(last) => self.last_sequence = self.last_sequence.max(last),
+            Entry::Recorded(offset) => self.recorded = self.recorded.max(offset),
+        }
+    }
+
+    fn run(&mut self, run: RunEntry<'_>) {
+        self.last_sequence = self.last_sequence.max(run.run.sequence);
+        if let Some(slot) = run.slot_ms {
+            self.slot_decided(run.job, slot);
+        }
+        if run.end.is_none() {
+            self.live.insert(run.run, run.into_owned());
+            return;
+        }
+        self.live.remove(&run.run);
+        if self.ended.len() == MAX_REPLAYED_ENDS {
+            self.ended.pop_front();
+        }
+        self.ended.push_back(run.into_owned());
+    }
+
+    fn slot_decided(&mut self, job: JobId, slot_ms: i64) {
+        let last = self.last_slots.entry(job).or_insert(slot_ms);
+        *last = (*last).max(slot_ms);
+    }
+}

@@ -1,0 +1,253 @@
+//! The table: the jobs in force, and the order in which they are due.
+//!
+//! A job is *active*, *draining* (its row is gone; it waits for its last run) or *replaced* (its
+//! row changed while runs of the old definition are alive: they end in peace, the new definition
+//! waits, and its slots are skipped until then). With no runs alive a change or a removal is
+//! immediate, so neither of the last two states is ever seen without a run.
+
+use crate::core::cron::{Cron, CronCache, Dialect, Zone};
+use crate::core::definition::{Definition, Schedule, Vars};
+use crate::core::history::History;
+use crate::core::ids::{JobId, RunId};
+use crate::core::protocol::JobRow;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
+
+/// Where a job is in its life.
+#[derive(Clone, Debug)]
+pub enum Phase {
+    /// In force.
+    Active,
+    /// Its row is gone; it goes with its last run.
+    Draining,
+    /// The new definition waits until the last run of the old one has ended.
+    Replaced(Box<Definition>),
+}
+
+/// A job and what the daemon knows of it.
+#[derive(Clone, Debug)]
+pub struct Job {
+    /// The definition of all its live runs.
+    pub def: Definition,
+    /// Where it is in its life.
+    pub phase: Phase,
+    /// Its place in the order of due instants, unix ms.
+    pub next_due_ms: Option<i64>,
+    /// The last slot that was decided, unix ms; no slot up to it is decided again.
+    pub last_slot_ms: i64,
+    /// Its runs that have not ended, oldest first.
+    pub live: Vec<RunId>,
+    /// How often it was due at its overlap limit.
+    pub overtime: u64,
+    /// Past runs and skipped slots; none until there is one.
+    pub history: Option<Box<History>>,
+    /// The last sync that saw its row.
+    pub seen: u32,
+    /// Known only by what the journal says of a run that is alive; its row was not seen yet.
+    pub adopted: bool,
+}
+
+impl Job {
+    fn new(def: Definition, seen: u32) -> Job {
+        Job {
+            def,
+            phase: Phase::Active,
+            next_due_ms: None,
+            last_slot_ms: i64::MIN,
+            live: Vec::new(),
+            overtime: 0,
+            history: None,
+            seen,
+            adopted: false,
+        }
+    }
+
+    /// The definition whose slots count: the waiting one, else the one in force; none while
+    /// draining.
+    pub fn scheduled(&self) -> Option<&Definition> {
+        match &self.phase {
+            Phase::Active => Some(&self.def),
+            Phase::Draining => None,
+            Phase::Replaced(next) => Some(next),
+        }
+    }
+
+    /// Whether the definition in force is this one, as far as it is known.
+    pub fn is(&self, def: &Definition) -> bool {
+        self.def.same(def) || (self.adopted && self.def.md5 == def.md5)
+    }
+
+    /// Its past, made on first use.
+    pub fn history_mut(&mut self) -> &mut History {
+        self.history.get_or_insert_default()
+    }
+}
+
+/// The jobs in force.
+pub struct Table {
+    jobs: BTreeMap<JobId, Box<Job>>,
+    due: BTreeSet<(i64, JobId)>,
+    crons: CronCache,
+    dialect: Dialect,
+    /// Zones in use; the first is the configured one.
+    zones: Vec<(Box<str>, Zone)>,
+    /// Placeholder values in force.
+    pub vars: Vars,
+    /// Tag names in force.
+    pub tags: BTreeMap<u32, String>,
+}
+
+impl Table {
+    /// An empty table. `zone` is that of jobs without one of their own.
+    pub fn new(dialect: Dialect, zone: Zone) -> Table {
+        Table {
+            jobs: BTreeMap::new(),
+            due: BTreeSet::new(),
+            crons: CronCache::default(),
+            dialect,
+            zones: vec![("".into(), zone)],
+            vars: Vars::new(),
+            tags: BTreeMap::new(),
+        }
+    }
+
+    /// How many jobs there are, draining ones included.
+    pub fn len(&self) -> usize {
+        self.jobs.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.jobs.is_empty()
+    }
+
+    /// A job.
+    pub fn get(&self, id: JobId) -> Option<&Job> {
+        self.jobs.get(&id).map(|job| &**job)
+    }
+
+    /// A job, to change anything of it but its place in the order (see [`Table::reschedule`]).
+    pub fn get_mut(&mut self, id: JobId) -> Option<&mut Job> {
+        self.jobs.get_mut(&id).map(|job| &mut **job)
+    }
+
+    /// All jobs by id.
+    pub fn iter(&self) -> impl Iterator<Item = &Job> {
+        self.jobs.values().map(|job| &**job)
+    }
+
+    /// Jobs with an id above `after`, by id.
+    pub fn iter_after(&self, after: Option<JobId>) -> impl Iterator<Item = &Job> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        self.jobs.range((from, Bound::Unbounded)).map(|(_, job)| &**job)
+    }
+
+    /// The zone of a definition.
+    pub fn zone(&self, index: u16) -> &Zone {
+        &self.zones[usize::from(index)].1
+    }
+
+    /// Understands a row.
+    pub fn define(&mut self, row: JobRow, vars: &Vars) -> Definition {
+        let schedule = match self.read_schedule(&row.cron, &row.timezone) {
+            Ok((cron, zone)) => Schedule::Due(cron, zone),
+            Err(why) => Schedule::Refused(why.into_boxed_str()),
+        };
+        Definition::new(row, vars, schedule)
+    }
+
+    fn read_schedule(&mut self, text: &str, zone: &str) -> Result<(Cron, u16), String> {
+        let cron = self.crons.parse(text, self.dialect).map_err(|why| why.to_string())?;
+        if let Some(known) = self.zones.iter().position(|(name, _)| **name == *zone) {
+            return Ok((cron, known as u16));
+        }
+        let loaded = crate::core::cron::zone(zone).map_err(|why| why.to_string())?;
+        if self.zones.len() > usize::from(u16::MAX) {
+            return Err("more than 65,535 time zones".into());
+        }
+        self.zones.push((zone.into(), loaded));
+        Ok((cron, (self.zones.len() - 1) as u16))
+    }
+
+    /// Puts a definition in force: at once where no runs are alive or nothing changed, else when
+    /// the last run of the old one has ended. Its next slot is the first after `decided_ms`.
+    pub fn put(&mut self, def: Definition, seen: u32, decided_ms: i64) {
+        let id = def.id;
+        match self.jobs.get_mut(&id) {
+            None => {
+                self.jobs.insert(id, Box::new(Job::new(def, seen)));
+            }
+            Some(job) if job.live.is_empty() || job.is(&def) => {
+                job.def = def;
+                job.phase = Phase::Active;
+                job.seen = seen;
+                job.adopted = false;
+            }
+            Some(job) => {
+                job.phase = Phase::Replaced(Box::new(def));
+                job.seen = seen;
+            }
+        }
+        self.reschedule(id, decided_ms);
+    }
+
+    /// Takes a job out of force. Returns whether it had to wait for runs that are alive.
+    pub fn remove(&mut self, id: JobId) -> bool {
+        let Some(job) = self.jobs.get_mut(&id) else { return false };
+        if let Some(due) = job.next_due_ms.take() {
+            self.due.remove(&(due, id));
+        }
+        job.phase = Phase::Draining;
+        let draining = !job.live.is_empty();
+        if !draining {
+            self.jobs.remove(&id);
+        }
+        draining
+    }
+
+    /// Forgets a run that ended. The last one lets a draining job go and a waiting definition in.
+    pub fn run_ended(&mut self, id: JobId, run: RunId) {
+        let Some(job) = self.jobs.get_mut(&id) else { return };
+        job.live.retain(|&live| live != run);
+        if !job.live.is_empty() {
+            return;
+        }
+        job.live = Vec::new();
+        match std::mem::replace(&mut job.phase, Phase::Active) {
+            Phase::Active => {}
+            Phase::Replaced(next) => job.def = *next,
+            Phase::Draining => {
+                self.jobs.remove(&id);
+            }
+        }
+    }
+
+    /// The earliest due instant and its job.
+    pub fn first_due(&self) -> Option<(i64, JobId)> {
+        self.due.first().copied()
+    }
+
+    /// The first slot of a job that is later than `after_ms` and than its last decided one.
+    pub fn next_slot(&self, id: JobId, after_ms: i64) -> Option<i64> {
+        let job = self.get(id)?;
+        match &job.scheduled()?.schedule {
+            Schedule::Due(cron, zone) => {
+                cron.next_after(self.zone(*zone), after_ms.max(job.last_slot_ms))
+            }
+            Schedule::Refused(_) => None,
+        }
+    }
+
+    /// Gives a job its place in the order anew: its first slot after `after_ms`.
+    pub fn reschedule(&mut self, id: JobId, after_ms: i64) {
+        let next = self.next_slot(id, after_ms);
+        let Some(job) = self.jobs.get_mut(&id) else { return };
+        if let Some(due) = job.next_due_ms {
+            self.due.remove(&(due, id));
+        }
+        job.next_due_ms = next;
+        if let Some(due) = next {
+            self.due.insert((due, id));
+        }
+    }
+}

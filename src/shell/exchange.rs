@@ -1,0 +1,137 @@
+//! The helper under way, as the loop sees it: a question to write, lines to read, an end.
+
+use crate::shell::helper::{Helper, Moved};
+use crate::shell::sys::Pid;
+use mio::unix::SourceFd;
+use mio::{Interest, Registry, Token};
+use std::io;
+
+/// Bytes of an answer read in one turn of the loop.
+const READ_BYTES: usize = 64 << 10;
+
+/// A line of an answer may have this many bytes; more is no answer.
+const MAX_LINE_BYTES: usize = 1 << 20;
+
+/// A helper under way.
+pub struct Exchange {
+    helper: Helper,
+    question: Vec<u8>,
+    written: usize,
+    partial: Vec<u8>,
+    ended: bool,
+    /// Whether there may be more to read without another event.
+    pub readable: bool,
+    status: Option<Result<(), String>>,
+    flaw: Option<String>,
+}
+
+impl Exchange {
+    /// Starts a helper with `question` on its stdin.
+    ///
+    /// # Errors
+    /// It can't be started; worth another try later.
+    pub fn start(question: Vec<u8>, poll: &Registry, tokens: (Token, Token)) -> io::Result<Exchange> {
+        let helper = Helper::exchange()?;
+        let mut exchange = Exchange {
+            helper,
+            question,
+            written: 0,
+            partial: Vec::new(),
+            ended: false,
+            readable: false,
+            status: None,
+            flaw: None,
+        };
+        if let Some(fd) = exchange.helper.stdout_fd() {
+            poll.register(&mut SourceFd(&fd), tokens.1, Interest::READABLE)?;
+        }
+        exchange.write();
+        if let Some(fd) = exchange.helper.stdin_fd() {
+            poll.register(&mut SourceFd(&fd), tokens.0, Interest::WRITABLE)?;
+        }
+        Ok(exchange)
+    }
+
+    /// The helper's pid.
+    pub fn pid(&self) -> Pid {
+        self.helper.pid()
+    }
+
+    /// Writes what the pipe takes of the question; closes it after the last byte.
+    pub fn write(&mut self) {
+        while self.written < self.question.len() {
+            match self.helper.write_some(&self.question[self.written..]) {
+                Ok(Moved::Bytes(bytes)) => self.written += bytes,
+                Ok(Moved::Later) => return,
+                // Its exit status tells the story.
+                Ok(Moved::End) | Err(_) => break,
+            }
+        }
+        self.helper.close_stdin();
+        self.question = Vec::new();
+    }
+
+    /// Reads a bounded piece of the answer into `scratch` and gives each whole line to `line`.
+    pub fn read(&mut self, scratch: &mut Vec<u8>, mut line: impl FnMut(&[u8])) {
+        scratch.resize(READ_BYTES, 0);
+        self.readable = false;
+        match self.helper.read_some(scratch) {
+            Ok(Moved::Bytes(bytes)) => {
+                self.readable = true;
+                self.take(&scratch[..bytes], &mut line);
+            }
+            Ok(Moved::Later) => {}
+            Ok(Moved::End) => self.ended = true,
+            Err(why) => {
+                self.flaw.get_or_insert(format!("the helper's answer can't be read: {why}"));
+                self.ended = true;
+            }
+        }
+    }
+
+    fn take(&mut self, mut bytes: &[u8], line: &mut impl FnMut(&[u8])) {
+        while let Some(at) = bytes.iter().position(|&byte| byte == b'\n') {
+            if self.partial.is_empty() {
+                line(&bytes[..at]);
+            } else {
+                self.partial.extend_from_slice(&bytes[..at]);
+                line(&self.partial);
+                self.partial.clear();
+            }
+            bytes = &bytes[at + 1..];
+        }
+        self.partial.extend_from_slice(bytes);
+        if self.partial.len() > MAX_LINE_BYTES {
+            self.partial = Vec::new();
+            self.flaw.get_or_insert("the helper's answer has a line without an end".into());
+            self.kill();
+        }
+    }
+
+    /// Kills the helper; its end follows.
+    pub fn kill(&self) {
+        if self.status.is_none() {
+            self.helper.kill();
+        }
+    }
+
+    /// Takes note that the helper was reaped.
+    pub fn reaped(&mut self, status: Result<(), String>) {
+        self.status = Some(status);
+    }
+
+    /// What became of it: `Some` once its answer has ended and it was reaped.
+    pub fn result(&mut self) -> Option<Result<(), String>> {
+        if !self.ended {
+            return None;
+        }
+        let status = self.status.take()?;
+        if !self.partial.is_empty() {
+            self.flaw.get_or_insert("the helper's answer was cut off".into());
+        }
+        Some(match self.flaw.take() {
+            Some(flaw) => Err(flaw),
+            None => status,
+        })
+    }
+}

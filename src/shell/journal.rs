@@ -1,0 +1,159 @@
+//! The journal's files: `STATE/journal/OFFSET.log`. What is in them is `core::journal`'s business.
+
+use crate::core::daemon::Segment;
+use crate::core::journal::Replay;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+/// The journal, open for writing.
+pub struct Journal {
+    dir: PathBuf,
+    /// The segment being written and the offset of the log at which it begins.
+    file: Option<(File, u64)>,
+}
+
+/// What was found on disk.
+pub struct Opened {
+    /// The journal.
+    pub journal: Journal,
+    /// What the last two segments say.
+    pub replay: Replay,
+    /// The offset at which the log ends.
+    pub end: u64,
+    /// The segments, oldest first.
+    pub segments: Vec<Segment>,
+}
+
+/// The file of the segment that begins at `start`.
+pub fn segment_path(dir: &Path, start: u64) -> PathBuf {
+    dir.join(format!("{start:020}.log"))
+}
+
+/// The segments in `dir` by the offsets at which they begin, oldest first.
+///
+/// # Errors
+/// The directory can't be read.
+pub fn list_segments(dir: &Path) -> io::Result<Vec<Segment>> {
+    let mut segments = Vec::new();
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let start = name.to_str().and_then(|name| name.strip_suffix(".log")?.parse().ok());
+        if let Some(start) = start {
+            segments.push(Segment { start, bytes: entry.metadata()?.len(), records: 0 });
+        }
+    }
+    segments.sort_by_key(|segment| segment.start);
+    Ok(segments)
+}
+
+impl Journal {
+    /// Opens the journal in `dir`, made if it is not there, and reads its last two segments. A
+    /// last line that is torn is cut off.
+    ///
+    /// # Errors
+    /// The directory can't be made, read or written.
+    pub fn open(dir: &Path) -> io::Result<Opened> {
+        fs::create_dir_all(dir)?;
+        let mut segments = list_segments(dir)?;
+        let mut replay = Replay::default();
+        let newest = segments.len().saturating_sub(2);
+        for segment in &mut segments[newest..] {
+            segment.bytes = read_segment(dir, segment.start, &mut replay)?;
+        }
+        let end = segments.last().map_or(0, |last| last.start + last.bytes);
+        if replay.bad_lines > 0 {
+            log::error!("journal: {} lines could not be read and were left out", replay.bad_lines);
+        }
+        Ok(Opened { journal: Journal { dir: dir.into(), file: None }, replay, end, segments })
+    }
+
+    /// Writes `lines` at this offset of the log.
+    ///
+    /// # Errors
+    /// The disk is full, or there is no segment because one could not be begun.
+    pub fn write(&mut self, offset: u64, lines: &[u8]) -> io::Result<()> {
+        let Some((file, start)) = &self.file else {
+            return Err(io::Error::other("its segment could not be begun"));
+        };
+        file.write_all_at(lines, offset - start)
+    }
+
+    /// Begins a segment: whole under its final name or not there at all.
+    ///
+    /// # Errors
+    /// The file can't be made or written.
+    pub fn begin_segment(&mut self, start: u64, lines: &[u8]) -> io::Result<()> {
+        let temporary = self.dir.join("next.tmp");
+        let file = OpenOptions::new().write(true).create(true).truncate(true).open(&temporary)?;
+        file.write_all_at(lines, 0)?;
+        fs::rename(&temporary, segment_path(&self.dir, start))?;
+        self.file = Some((file, start));
+        Ok(())
+    }
+
+    /// Deletes the segment that begins at `start`.
+    ///
+    /// # Errors
+    /// It can't be deleted.
+    pub fn forget(&self, start: u64) -> io::Result<()> {
+        fs::remove_file(segment_path(&self.dir, start))
+    }
+}
+
+/// Feeds a segment to `replay` and cuts off what follows its last line end. Returns its length.
+fn read_segment(dir: &Path, start: u64, replay: &mut Replay) -> io::Result<u64> {
+    let path = segment_path(dir, start);
+    let mut file = OpenOptions::new().read(true).write(true).open(&path)?;
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes)?;
+    let whole = bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
+    for line in bytes[..whole].split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
+        replay.line(line);
+    }
+    if whole < bytes.len() {
+        log::warn!("journal: {} bytes of a torn line were cut off", bytes.len() - whole);
+        file.set_len(whole as u64)?;
+        file.seek(SeekFrom::End(0))?;
+    }
+    Ok(whole as u64)
+}
+
+/// Reads the log from offset `from` up to `to`, at most `max_bytes` and only whole lines, for the
+/// helper that carries records to the database. Parts that are gone (dropped at the journal's
+/// limit) are skipped. Returns the bytes and the offset after them.
+///
+/// # Errors
+/// A segment that is there can't be read.
+pub fn read_range(dir: &Path, from: u64, to: u64, max_bytes: usize) -> io::Result<(Vec<u8>, u64)> {
+    let mut bytes = Vec::new();
+    let mut at = from;
+    for segment in list_segments(dir)? {
+        let segment_end = segment.start + segment.bytes;
+        if segment_end <= at || segment.start >= to {
+            continue;
+        }
+        at = at.max(segment.start);
+        let room = (max_bytes - bytes.len()) as u64;
+        let wanted = (segment_end.min(to) - at).min(room);
+        let mut piece = vec![0; usize::try_from(wanted).unwrap_or(0)];
+        let file = match File::open(segment_path(dir, segment.start)) {
+            Err(why) if why.kind() == io::ErrorKind::NotFound => continue,
+            file => file?,
+        };
+        file.read_exact_at(&mut piece, at - segment.start)?;
+        let cut = wanted == room && at + wanted < segment_end.min(to);
+        let whole = match cut {
+            true => piece.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1),
+            false => piece.len(),
+        };
+        bytes.extend_from_slice(&piece[..whole]);
+        at += whole as u64;
+        if cut {
+            return Ok((bytes, at));
+        }
+    }
+    Ok((bytes, to))
+}
