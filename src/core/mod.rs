@@ -1,7 +1,9 @@
 //! The part that decides: events and a [`time::Now`] in, actions out. It opens nothing, starts
 //! nothing and reads no clock, so that a test can drive it through a year in a second.
 
+pub mod api;
 pub mod clock;
+pub mod command_line;
 pub mod cron;
 pub mod daemon;
 pub mod definition;

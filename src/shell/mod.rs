@@ -1,3 +1,11 @@
 //! The part that acts: descriptors, processes, signals and clocks. It holds no decisions.
 
 pub mod cli;
+pub mod clock;
+pub mod exchange;
+pub mod helper;
+pub mod journal;
+pub mod output;
+pub mod proc_fs;
+pub mod process;
+pub mod sys;

@@ -1,0 +1,51 @@
+//! How a run ended and what it used.
+
+use std::fmt;
+
+/// How a process ended, as `wait(2)` tells it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Exit {
+    /// It called `exit` with this status, 0–255. 126 and 127 are the shell's "found, but can't be
+    /// executed" and "not found" (POSIX, Shell Command Language 2.8.2).
+    Code(u8),
+    /// A signal ended it.
+    Signal {
+        /// 1–64.
+        number: u8,
+        /// Whether the kernel wrote a core dump.
+        core_dumped: bool,
+    },
+}
+
+impl Exit {
+    /// Whether the run counts as a success: status 0, nothing else.
+    pub fn is_success(self) -> bool {
+        self == Exit::Code(0)
+    }
+}
+
+/// `exit 0`, `signal 9`, `signal 11 (core dumped)`: the words of the records and the log.
+impl fmt::Display for Exit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Exit::Code(code) => write!(f, "exit {code}"),
+            Exit::Signal { number, core_dumped: false } => write!(f, "signal {number}"),
+            Exit::Signal { number, core_dumped: true } => {
+                write!(f, "signal {number} (core dumped)")
+            }
+        }
+    }
+}
+
+/// What a run used, with those of its descendants it waited for: `wait4(2)`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// CPU time in user mode, milliseconds.
+    pub user_ms: u64,
+    /// CPU time in the kernel, milliseconds.
+    pub system_ms: u64,
+    /// Peak resident memory of its largest process, bytes. Linux counts the memory of the process
+    /// that called `execve` too, so this is never below what the daemon itself held when it
+    /// started the run: read a value near that as "at most this".
+    pub max_rss_bytes: u64,
+}

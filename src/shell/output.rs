@@ -1,0 +1,228 @@
+//! Where a run's output goes: the job's own files, or two files per run below the state directory,
+//! `runs/JOB/RUN.out` and `.err`.
+
+use std::collections::HashMap;
+use std::ffi::OsStr;
+use std::fs;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+
+use crate::core::launch::{LaunchError, LaunchPlan, Stream};
+
+/// The files runs write to.
+#[derive(Debug)]
+pub struct Outputs {
+    root: PathBuf,
+}
+
+/// A run's descriptors 1 and 2, open.
+#[derive(Debug)]
+pub struct Streams {
+    stdout: OwnedFd,
+    /// `None`: the same as `stdout`, opened once, so that the order of the lines is kept.
+    stderr: Option<OwnedFd>,
+}
+
+impl Streams {
+    /// Descriptor 1.
+    pub fn stdout(&self) -> BorrowedFd<'_> {
+        self.stdout.as_fd()
+    }
+
+    /// Descriptor 2.
+    pub fn stderr(&self) -> BorrowedFd<'_> {
+        self.stderr.as_ref().unwrap_or(&self.stdout).as_fd()
+    }
+}
+
+/// What a start-up sweep did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// Directory entries looked at.
+    pub seen: usize,
+    /// Files removed.
+    pub removed: usize,
+    /// The limit was reached before everything was looked at.
+    pub cut_short: bool,
+}
+
+impl Outputs {
+    /// Files per run go below `state_dir/runs`. Nothing is created before it is needed.
+    pub fn new(state_dir: &Path) -> Outputs {
+        Outputs { root: state_dir.join("runs") }
+    }
+
+    /// The file that holds a run's stream where the job names none.
+    pub fn path(&self, job_id: u32, run_id: &str, stream: Stream) -> PathBuf {
+        let ending = match stream {
+            Stream::Stdout => "out",
+            Stream::Stderr => "err",
+        };
+        self.root.join(format!("{job_id}/{run_id}.{ending}"))
+    }
+
+    /// Opens both streams of a run for append.
+    ///
+    /// # Errors
+    /// Names the file. Nothing is left open; a file of this run that was created is removed.
+    pub fn open(&self, plan: &LaunchPlan) -> Result<Streams, LaunchError> {
+        if !is_file_name(&plan.run_id) {
+            let text = format!("run id {:?}: can't be a file name", plan.run_id);
+            return Err(LaunchError { errno: 0, retryable: false, text });
+        }
+        self.open_both(plan).inspect_err(|_| self.forget(plan.job_id, &plan.run_id))
+    }
+
+    fn open_both(&self, plan: &LaunchPlan) -> Result<Streams, LaunchError> {
+        let stdout = self.open_one(plan, Stream::Stdout, &plan.output)?;
+        if !plan.stderr.is_empty() && plan.stderr == plan.output {
+            return Ok(Streams { stdout, stderr: None });
+        }
+        let stderr = self.open_one(plan, Stream::Stderr, &plan.stderr)?;
+        Ok(Streams { stdout, stderr: Some(stderr) })
+    }
+
+    fn open_one(
+        &self,
+        plan: &LaunchPlan,
+        stream: Stream,
+        named: &str,
+    ) -> Result<OwnedFd, LaunchError> {
+        if named.is_empty() {
+            let path = self.path(plan.job_id, &plan.run_id, stream);
+            return open_creating_directory(&path)
+                .map_err(|errno| explain("state directory's", &path, errno));
+        }
+        let path = Path::new(named);
+        let column = match stream {
+            Stream::Stdout => "output",
+            Stream::Stderr => "stderr",
+        };
+        open_append(path).map_err(|errno| explain(column, path, errno))
+    }
+
+    /// Removes a run's own files, if it has any. Two system calls: the core says of each run that
+    /// starts which older one it displaces.
+    pub fn forget(&self, job_id: u32, run_id: &str) {
+        if !is_file_name(run_id) {
+            return;
+        }
+        for stream in [Stream::Stdout, Stream::Stderr] {
+            // Most often it is missing because the job writes to files of its own. Any other
+            // trouble shows when the next run wants to write there.
+            let _ = rustix::fs::unlink(self.path(job_id, run_id, stream));
+        }
+    }
+
+    /// Removes what a crash left behind: keeps the `keep` runs of each job that were written to
+    /// last, and those in `live`. Looks at no more than `max_entries` directory entries, so that
+    /// a full directory costs bounded time; the next start goes on.
+    pub fn sweep(&self, keep: usize, live: &[String], max_entries: usize) -> Swept {
+        let mut swept = Swept::default();
+        let Ok(jobs) = fs::read_dir(&self.root) else { return swept };
+        for job in jobs.flatten() {
+            if swept.seen >= max_entries {
+                swept.cut_short = true;
+                break;
+            }
+            sweep_job(&job.path(), keep, live, max_entries, &mut swept);
+        }
+        swept
+    }
+}
+
+/// A run id comes from the core or, by way of a journal, from a file: it must not lead elsewhere.
+fn is_file_name(run_id: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    !run_id.is_empty() && !run_id.starts_with('.') && run_id.bytes().all(plain)
+}
+
+/// Creating the directory only when it turns out to be missing makes the common case one system
+/// call, and heals a state directory that was emptied while the daemon runs.
+fn open_creating_directory(path: &Path) -> Result<OwnedFd, Errno> {
+    match open_append(path) {
+        Err(Errno::NOENT) => {
+            let directory = path.parent().ok_or(Errno::NOENT)?;
+            fs::create_dir_all(directory)
+                .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::NOENT))?;
+            open_append(path)
+        }
+        opened => opened,
+    }
+}
+
+/// Opens a file for append, 0644. `O_NONBLOCK` because opening a FIFO that nobody reads would
+/// otherwise halt the daemon (it is `ENXIO` then); taken back afterwards because the job expects a
+/// blocking descriptor. `O_NOCTTY` because a terminal must not become the daemon's.
+fn open_append(path: &Path) -> Result<OwnedFd, Errno> {
+    let flags = OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE | OFlags::CLOEXEC;
+    let mode = Mode::from_raw_mode(0o644);
+    let file = rustix::fs::open(path, flags | OFlags::NONBLOCK | OFlags::NOCTTY, mode)?;
+    rustix::fs::fcntl_setfl(&file, OFlags::APPEND)?;
+    Ok(file)
+}
+
+fn explain(what: &str, path: &Path, errno: Errno) -> LaunchError {
+    let shown = path.display();
+    let hint = match errno {
+        Errno::NOENT => "create the directory".to_owned(),
+        Errno::NOTDIR => "a part of the path is no directory".to_owned(),
+        Errno::ISDIR => "name a file, not a directory".to_owned(),
+        Errno::ACCESS | Errno::PERM => {
+            format!("let user {} write there", rustix::process::geteuid().as_raw())
+        }
+        Errno::ROFS => "it is on a read-only file system, choose another".to_owned(),
+        Errno::NXIO => "nobody reads this FIFO, or it is a socket: start its reader".to_owned(),
+        Errno::NOSPC | Errno::DQUOT => "make room on that file system".to_owned(),
+        Errno::INVAL => "a path can't hold a NUL byte".to_owned(),
+        Errno::MFILE | Errno::NFILE => "raise the limit of open files".to_owned(),
+        _ => "see open(2)".to_owned(),
+    };
+    launch_error(errno, &format!("{what} {shown}"), &hint)
+}
+
+/// The error of a launch: `WHAT: ERRNO TEXT: HINT`.
+pub(super) fn launch_error(errno: Errno, what: &str, hint: &str) -> LaunchError {
+    let scarce = [Errno::AGAIN, Errno::NOMEM, Errno::MFILE, Errno::NFILE];
+    LaunchError {
+        errno: errno.raw_os_error(),
+        retryable: scarce.contains(&errno),
+        text: format!("{what}: {}: {hint}", io::Error::from(errno)),
+    }
+}
+
+fn sweep_job(
+    directory: &Path,
+    keep: usize,
+    live: &[String],
+    max_entries: usize,
+    swept: &mut Swept,
+) {
+    let Ok(entries) = fs::read_dir(directory) else { return };
+    let mut newest: HashMap<String, (SystemTime, Vec<PathBuf>)> = HashMap::new();
+    for entry in entries.flatten() {
+        if swept.seen >= max_entries {
+            swept.cut_short = true;
+            break;
+        }
+        swept.seen += 1;
+        let path = entry.path();
+        let written = entry.metadata().and_then(|metadata| metadata.modified());
+        let run = path.file_stem().and_then(OsStr::to_str).map(str::to_owned);
+        if let (Some(run), Ok(written)) = (run, written) {
+            let known = newest.entry(run).or_insert((written, Vec::new()));
+            known.0 = known.0.max(written);
+            known.1.push(path);
+        }
+    }
+    let mut runs: Vec<_> = newest.into_iter().filter(|(run, _)| !live.contains(run)).collect();
+    runs.sort_by_key(|(_, (written, _))| std::cmp::Reverse(*written));
+    for path in runs.into_iter().skip(keep).flat_map(|(_, (_, files))| files) {
+        swept.removed += usize::from(fs::remove_file(path).is_ok());
+    }
+}

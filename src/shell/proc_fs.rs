@@ -1,0 +1,110 @@
+//! Who a pid is, read from `/proc`. A pid alone names nobody: it is given to the next one once its
+//! process was reaped. A pid with its start time within one boot names one process for ever.
+
+use std::fs;
+use std::io::{self, Read, Write};
+use std::os::fd::OwnedFd;
+use std::path::Path;
+
+use rustix::fs::{Mode, OFlags};
+use rustix::process::{PidfdFlags, pidfd_open};
+
+use super::sys::Pid;
+
+/// Longest environment that is searched; the kernel allows more only to who raised `ulimit -s`.
+const MAX_ENVIRON_BYTES: u64 = 4 << 20;
+
+/// When the process was started, in clock ticks since boot: field 22 of `/proc/PID/stat`
+/// (proc_pid_stat(5)). A child that has ended but was not yet reaped still has it. `None` if there
+/// is no such process.
+pub fn kernel_start(pid: Pid) -> Option<u64> {
+    // A launch pays for this: no allocation, one read. The file has some 350 bytes, 1024 at most
+    // (52 numbers of up to 20 digits would be more, but most of them are small or zero by type).
+    let mut path = [0; 32];
+    let mut rest = &mut path[..];
+    write!(rest, "/proc/{}/stat", pid.as_raw_nonzero()).ok()?;
+    let unused = rest.len();
+    let path = &path[..path.len() - unused];
+    let file = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()?;
+    let mut text = [0; 1024];
+    let length = rustix::io::read(&file, &mut text).ok()?;
+    start_in_stat(&text[..length])
+}
+
+/// Field 22. The second field, the program's name in parentheses, may hold spaces, parentheses
+/// and newlines, so fields are counted from the last `)` on.
+fn start_in_stat(stat: &[u8]) -> Option<u64> {
+    let after_name = stat.iter().rposition(|&byte| byte == b')')? + 1;
+    let fields = std::str::from_utf8(&stat[after_name..]).ok()?;
+    fields.split_ascii_whitespace().nth(22 - 3)?.parse().ok()
+}
+
+/// Whether `pid` is still (or, not yet reaped, was until now) the process that was started then.
+pub fn is_same_process(pid: Pid, start: u64) -> bool {
+    kernel_start(pid) == Some(start)
+}
+
+/// Names the current boot: start times of another one mean nothing.
+///
+/// # Errors
+/// If `/proc` is not mounted.
+pub fn boot_id() -> io::Result<String> {
+    let path = "/proc/sys/kernel/random/boot_id";
+    fs::read_to_string(path)
+        .map(|text| text.trim_end().to_owned())
+        .map_err(|error| io::Error::new(error.kind(), format!("{path}: {error}: mount /proc")))
+}
+
+/// A descriptor that becomes readable when the process ends, for one that is not our child;
+/// `None` if `pid` is not (any more) the process started then. Checked after the descriptor is
+/// open, because the descriptor can't change its process any more.
+///
+/// # Errors
+/// `EMFILE`, `ENFILE`, `ENOMEM`; `ENOSYS` before Linux 5.3.
+pub fn watch(pid: Pid, start: u64) -> io::Result<Option<OwnedFd>> {
+    match pidfd_open(pid, PidfdFlags::NONBLOCK) {
+        Ok(fd) => Ok(is_same_process(pid, start).then_some(fd)),
+        Err(rustix::io::Errno::SRCH) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Every process that carries `SCHEDULE_RUN_ID=run_id` in its environment: a run's processes,
+/// also those that left its process group. Looks at every process of the machine (some 20 µs
+/// each), so it is nothing for the loop's everyday.
+///
+/// # Errors
+/// If `/proc` can't be listed. Processes of other users are passed over.
+pub fn find_by_run_id(run_id: &str) -> io::Result<Vec<Pid>> {
+    let wanted = format!("SCHEDULE_RUN_ID={run_id}");
+    let mut found = Vec::new();
+    for entry in fs::read_dir("/proc")? {
+        let entry = entry?;
+        let number = entry.file_name().to_str().and_then(|name| name.parse().ok());
+        let Some(pid) = number.and_then(Pid::from_raw) else { continue };
+        if has_in_environment(&entry.path().join("environ"), wanted.as_bytes()) {
+            found.push(pid);
+        }
+    }
+    Ok(found)
+}
+
+fn has_in_environment(environ: &Path, wanted: &[u8]) -> bool {
+    let mut text = Vec::new();
+    let read = fs::File::open(environ)
+        .and_then(|file| file.take(MAX_ENVIRON_BYTES).read_to_end(&mut text));
+    read.is_ok() && text.split(|&byte| byte == 0).any(|entry| entry == wanted)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_with_parentheses_and_spaces_does_not_shift_the_fields() {
+        let fields: Vec<String> = (3..=52).map(|n| n.to_string()).collect();
+        let stat = format!("4711 (a) S 1 (b\n) {}\n", fields.join(" "));
+        assert_eq!(start_in_stat(stat.as_bytes()), Some(22));
+        assert_eq!(start_in_stat(b"4711 (a) S 1"), None);
+    }
+}

@@ -1,0 +1,227 @@
+//! Launching runs and signalling them.
+
+use std::env;
+use std::ffi::{CStr, CString};
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+use rustix::process::{Signal, kill_process_group};
+
+use super::output::{Outputs, Streams, launch_error};
+use super::proc_fs::{is_same_process, kernel_start};
+use super::sys::{self, Pid, Spawn};
+use crate::core::command_line::{CommandLine, parse};
+use crate::core::launch::{LaunchError, LaunchPlan};
+
+/// Variables a service manager addresses to the daemon alone (sd_notify(3), sd_listen_fds(3)); a
+/// job that saw them would speak in its name. The `SCHEDULE_` ones are set anew for each run.
+const NOT_FOR_JOBS: &[&str] = &[
+    "LISTEN_FDNAMES",
+    "LISTEN_FDS",
+    "LISTEN_PID",
+    "NOTIFY_SOCKET",
+    "SCHEDULE_JOB_ID",
+    "SCHEDULE_RUN_ID",
+    "SCHEDULE_SERVER_ID",
+    "SCHEDULE_SLOT",
+    "WATCHDOG_PID",
+    "WATCHDOG_USEC",
+];
+
+const SHELL: &CStr = c"/bin/sh";
+
+/// Makes this process one whose children start clean: umask 022 (the files of jobs are 0644), and
+/// nothing that whoever started it left open passes on. Once, at start.
+///
+/// # Errors
+/// See [`sys::set_cloexec_from`].
+pub fn settle_process() -> io::Result<()> {
+    rustix::process::umask(Mode::from_raw_mode(0o022));
+    sys::set_cloexec_from(3)
+}
+
+/// What all launches share.
+#[derive(Debug)]
+pub struct Launcher {
+    environment: Vec<CString>,
+    has_path: bool,
+    null: OwnedFd,
+    outputs: Outputs,
+}
+
+/// A run's process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Started {
+    /// Its pid, and the number of its process group.
+    pub pid: Pid,
+    /// See [`kernel_start`]; 0 if `/proc` could not be read: then it can be reaped, but neither
+    /// signalled nor adopted.
+    pub kernel_start: u64,
+}
+
+impl Launcher {
+    /// Reads the environment once: later changes of it reach no job. `state_dir` is where files
+    /// per run go.
+    ///
+    /// # Errors
+    /// If `/dev/null` can't be opened.
+    pub fn new(state_dir: &Path) -> io::Result<Launcher> {
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+        let null = rustix::fs::open(c"/dev/null", flags, Mode::empty())
+            .map_err(|errno| io::Error::other(format!("/dev/null: {errno}: have it made")))?;
+        Ok(Launcher {
+            environment: inherited_environment(),
+            has_path: env::var_os("PATH").is_some(),
+            null,
+            outputs: Outputs::new(state_dir),
+        })
+    }
+
+    /// The files runs write to.
+    pub fn outputs(&self) -> &Outputs {
+        &self.outputs
+    }
+
+    /// Starts a run: `/bin/sh -c COMMAND`, or the command itself where that is the same.
+    ///
+    /// # Errors
+    /// An output that can't be opened, a command that can't be started. That the command is not
+    /// found or not executable is none: the shell says so and exits 127 or 126.
+    pub fn launch(&self, plan: &LaunchPlan) -> Result<Started, LaunchError> {
+        let command = CString::new(plan.command.as_str()).map_err(|_| {
+            let text = "command: holds a NUL byte, which none can: take it out".to_owned();
+            LaunchError { errno: 0, retryable: false, text }
+        })?;
+        let streams = self.outputs.open(plan)?;
+        let pid = self.start(plan, &command, &streams).inspect_err(|_| {
+            self.outputs.forget(plan.job_id, &plan.run_id);
+        })?;
+        // Gives descriptors back first, so that reading /proc can't fail for want of one.
+        drop(streams);
+        Ok(Started { pid, kernel_start: kernel_start(pid).unwrap_or(0) })
+    }
+
+    fn start(
+        &self,
+        plan: &LaunchPlan,
+        command: &CStr,
+        streams: &Streams,
+    ) -> Result<Pid, LaunchError> {
+        let own = run_environment(plan);
+        let envp: Vec<&CStr> = own.iter().chain(&self.environment).map(AsRef::as_ref).collect();
+        if let Some(pid) = self.start_directly(plan, &envp, streams)? {
+            return Ok(pid);
+        }
+        // Without `--` a command that starts with a dash would be read as options (POSIX, sh).
+        let dashed = plan.command.starts_with(['-', '+']);
+        let argv: &[&CStr] =
+            if dashed { &[SHELL, c"-c", c"--", command] } else { &[SHELL, c"-c", command] };
+        self.spawn(SHELL, argv, &envp, streams)
+            .map_err(|errno| cannot_start("/bin/sh", plan, errno))
+    }
+
+    /// `None` where a shell is needed. That includes every failure to execute but a shortage:
+    /// message and exit status are then the shell's own, and a script without `#!` runs.
+    fn start_directly(
+        &self,
+        plan: &LaunchPlan,
+        envp: &[&CStr],
+        streams: &Streams,
+    ) -> Result<Option<Pid>, LaunchError> {
+        let CommandLine::Direct(words) = parse(&plan.command) else { return Ok(None) };
+        // Without PATH, the shell has a default of its own.
+        if !self.has_path && !words[0].contains('/') {
+            return Ok(None);
+        }
+        let Ok(words) = words.iter().map(|word| CString::new(*word)).collect::<Result<Vec<_>, _>>()
+        else {
+            return Ok(None);
+        };
+        let argv: Vec<&CStr> = words.iter().map(AsRef::as_ref).collect();
+        match self.spawn(argv[0], &argv, envp, streams) {
+            Ok(pid) => Ok(Some(pid)),
+            Err(errno) => {
+                let error = cannot_start(&plan.command, plan, errno);
+                if error.retryable { Err(error) } else { Ok(None) }
+            }
+        }
+    }
+
+    fn spawn(
+        &self,
+        program: &CStr,
+        argv: &[&CStr],
+        envp: &[&CStr],
+        streams: &Streams,
+    ) -> Result<Pid, Errno> {
+        let stdin = self.null.as_fd();
+        let (stdout, stderr) = (streams.stdout(), streams.stderr());
+        let search_path = true;
+        sys::spawn(&Spawn { program, search_path, argv, envp, stdin, stdout, stderr })
+            .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))
+    }
+}
+
+/// The daemon's environment without what is not for jobs. `PWD` is set as a shell would set it, so
+/// that a command sees the same whether a shell is in between or not.
+pub(super) fn inherited_environment() -> Vec<CString> {
+    let mut environment: Vec<CString> = env::vars_os()
+        .filter(|(name, _)| name != "PWD" && !NOT_FOR_JOBS.iter().any(|not| name == not))
+        .filter_map(|(name, value)| {
+            let entry = [name.as_bytes(), b"=", value.as_bytes()].concat();
+            CString::new(entry).ok() // can't fail: environment strings end at a NUL
+        })
+        .collect();
+    let here = env::current_dir().ok();
+    let pwd = here.map(|here| [b"PWD=", here.as_os_str().as_bytes()].concat());
+    environment.extend(pwd.and_then(|pwd| CString::new(pwd).ok()));
+    environment
+}
+
+fn run_environment(plan: &LaunchPlan) -> [CString; 4] {
+    [
+        format!("SCHEDULE_JOB_ID={}", plan.job_id),
+        format!("SCHEDULE_RUN_ID={}", plan.run_id),
+        format!("SCHEDULE_SERVER_ID={}", plan.server_id),
+        format!("SCHEDULE_SLOT={}", plan.slot),
+    ]
+    // None holds a NUL: they are numbers, a checked file name and an instant. Were one to, the
+    // job would rather run without that variable than not at all.
+    .map(|entry| CString::new(entry).unwrap_or_default())
+}
+
+fn cannot_start(program: &str, plan: &LaunchPlan, errno: Errno) -> LaunchError {
+    let hint = match errno {
+        Errno::TOOBIG => {
+            format!("the command has {} bytes, put it into a script", plan.command.len())
+        }
+        Errno::AGAIN => "too many processes (ulimit -u, TasksMax=, pids.max)".to_owned(),
+        Errno::NOMEM => "free memory".to_owned(),
+        Errno::NOENT => "a shell is needed".to_owned(),
+        Errno::MFILE | Errno::NFILE => "raise the limit of open files".to_owned(),
+        _ => "see execve(2)".to_owned(),
+    };
+    launch_error(errno, &format!("cannot start {program}"), &hint)
+}
+
+/// Sends a signal to the process group of a run; `false`, and nothing is sent, if the process that
+/// leads it is not (any more) the one started then. For a child that is exact, because its pid
+/// stays its own until it is reaped here; an adopted one could end and its pid be given anew
+/// between the look and the signal, some microseconds.
+///
+/// # Errors
+/// `EPERM`, if the run has become another user's.
+pub fn signal_group(pid: Pid, start: u64, signal: Signal) -> io::Result<bool> {
+    if start == 0 || !is_same_process(pid, start) {
+        return Ok(false);
+    }
+    match kill_process_group(pid, signal) {
+        Ok(()) => Ok(true),
+        Err(Errno::SRCH) => Ok(false),
+        Err(errno) => Err(errno.into()),
+    }
+}
