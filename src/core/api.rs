@@ -255,7 +255,8 @@ impl Core {
             })).collect()
         });
         let skipped: serde_json::Map<String, Value> = history.map_or_else(Default::default, |past| {
-            past.skipped_by_reason().map(|(why, n)| (why.label().to_owned(), json!(n))).into()
+            let counts = past.skipped_by_reason().into_iter();
+            counts.map(|(why, n)| (why.label().to_owned(), json!(n))).collect()
         });
         view["raw_command"] = json!(def.raw_command.as_deref().unwrap_or(&def.command));
         view["output"] = json!(def.output);

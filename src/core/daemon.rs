@@ -17,7 +17,7 @@ mod runs;
 mod sync;
 
 pub use adopt::Found;
-pub use outbox::Segment;
+pub use outbox::{Outbox, Segment};
 pub use runs::{Run, RunPhase};
 pub use sync::{DatabaseState, SyncState};
 
@@ -229,6 +229,16 @@ impl Core {
     /// Both clocks at the daemon's start.
     pub fn started(&self) -> Now {
         self.started
+    }
+
+    /// Where the journal stands.
+    pub fn outbox(&self) -> &Outbox {
+        &self.outbox
+    }
+
+    /// Plans something for the shell to do.
+    pub(super) fn push_action(&mut self, action: Action) {
+        self.actions.push_back(action);
     }
 
     /// Whether the daemon waits for its last runs.

@@ -1,9 +1,11 @@
 //! How a run ended and what it used.
 
+use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// How a process ended, as `wait(2)` tells it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Exit {
     /// It called `exit` with this status, 0–255. 126 and 127 are the shell's "found, but can't be
     /// executed" and "not found" (POSIX, Shell Command Language 2.8.2).
@@ -38,7 +40,7 @@ impl fmt::Display for Exit {
 }
 
 /// What a run used, with those of its descendants it waited for: `wait4(2)`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Usage {
     /// CPU time in user mode, milliseconds.
     pub user_ms: u64,
@@ -48,4 +50,61 @@ pub struct Usage {
     /// that called `execve` too, so this is never below what the daemon itself held when it
     /// started the run: read a value near that as "at most this".
     pub max_rss_bytes: u64,
+}
+
+/// What a run came to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// The process ended.
+    Ended(Exit),
+    /// There never was a process; the reason.
+    SpawnFailed(Box<str>),
+    /// The process is gone and nobody saw how; the reason.
+    Lost(Box<str>),
+}
+
+impl Outcome {
+    /// The exit status, where there is one.
+    pub fn exit_code(&self) -> Option<u8> {
+        match self {
+            Outcome::Ended(Exit::Code(code)) => Some(*code),
+            _ => None,
+        }
+    }
+
+    /// The signal that ended the process, where one did.
+    pub fn signal(&self) -> Option<u8> {
+        match self {
+            Outcome::Ended(Exit::Signal { number, .. }) => Some(*number),
+            _ => None,
+        }
+    }
+
+    /// Whether the run did what it should: exit status 0.
+    pub fn is_success(&self) -> bool {
+        matches!(self, Outcome::Ended(exit) if exit.is_success())
+    }
+
+    /// The state label of the original's page: 0 is `stopped`, 126 and 127 (not executable, not
+    /// found) and a failed launch are `fatal`, 255 and a lost run are `unknown`, the rest is
+    /// `exited`.
+    pub fn state_label(&self) -> &'static str {
+        match self {
+            Outcome::Ended(Exit::Code(0)) => "stopped",
+            Outcome::Ended(Exit::Code(126 | 127)) | Outcome::SpawnFailed(_) => "fatal",
+            Outcome::Ended(Exit::Code(255)) | Outcome::Lost(_) => "unknown",
+            Outcome::Ended(_) => "exited",
+        }
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Outcome::Ended(exit) => exit.fmt(f),
+            Outcome::SpawnFailed(why) => write!(f, "spawn failed: {why}"),
+            Outcome::Lost(why) => write!(f, "lost: {why}"),
+        }
+    }
 }

@@ -9,3 +9,6 @@ pub mod output;
 pub mod proc_fs;
 pub mod process;
 pub mod sys;
+pub mod children;
+pub mod daemon;
+pub mod signals;

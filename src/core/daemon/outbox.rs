@@ -119,6 +119,11 @@ impl Outbox {
         self.end
     }
 
+    /// Bytes of the journal that the database does not have yet.
+    pub fn waiting_bytes(&self) -> u64 {
+        self.end - self.recorded
+    }
+
     /// Bytes on disk.
     pub fn bytes(&self) -> u64 {
         self.segments.iter().map(|segment| segment.bytes).sum()

@@ -8,7 +8,6 @@ use super::Core;
 use crate::core::definition::{Definition, Vars};
 use crate::core::event::Action;
 use crate::core::ids::JobId;
-use crate::core::journal::Entry;
 use crate::core::protocol::{Answer, Ask, ErrorKind, JobRow, Request};
 use crate::core::table::Phase;
 use crate::core::time::Now;

@@ -1,0 +1,290 @@
+//! The loop: sleep, read the clocks once, listen, reap, think, act. It holds no decisions.
+
+use crate::core::daemon::Core;
+use crate::core::event::{Action, Event, Started};
+use crate::core::ids::RunId;
+use crate::core::launch::LaunchPlan;
+use crate::core::outcome::Outcome;
+use crate::core::time::Now;
+use crate::shell::children::Children;
+use crate::shell::clock::{self, WallTimer};
+use crate::shell::exchange::Exchange;
+use crate::shell::journal::Journal;
+use crate::shell::process::Launcher;
+use crate::shell::server::Server;
+use crate::shell::signals::Signals;
+use crate::shell::sys;
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Token};
+use std::fs;
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+const SIGNALS: Token = Token(0);
+const TIMER: Token = Token(1);
+const HELPER_STDIN: Token = Token(2);
+const HELPER_STDOUT: Token = Token(3);
+/// Pidfds of adopted runs have tokens from here on, connections from [`FIRST_SERVER_TOKEN`] on.
+pub const FIRST_ADOPTED_TOKEN: usize = 16;
+/// See [`FIRST_ADOPTED_TOKEN`].
+pub const FIRST_SERVER_TOKEN: usize = 1 << 30;
+
+/// Actions are performed for this long, in milliseconds; then the sockets are looked at again.
+const ACT_MS: u64 = 3;
+
+/// Events taken from the kernel in one turn.
+const MAX_EVENTS: usize = 1024;
+
+/// The daemon and all its descriptors.
+pub struct Daemon {
+    poll: Poll,
+    core: Core,
+    server: Server,
+    launcher: Launcher,
+    children: Children,
+    journal: Journal,
+    signals: Signals,
+    timer: WallTimer,
+    exchange: Option<Exchange>,
+    scratch: Vec<u8>,
+    state_dir: PathBuf,
+    /// Actions are left over from the last turn.
+    pressed: bool,
+    exiting: bool,
+}
+
+/// What a daemon is made of, opened by `shell::start`.
+pub struct Parts {
+    /// The poll that the server's sockets and the adopted pidfds are registered with.
+    pub poll: Poll,
+    /// The core, its past settled.
+    pub core: Core,
+    /// The sockets.
+    pub server: Server,
+    /// What starts runs.
+    pub launcher: Launcher,
+    /// The runs of earlier daemons.
+    pub children: Children,
+    /// The journal's files.
+    pub journal: Journal,
+    /// The state directory of the group.
+    pub state_dir: PathBuf,
+}
+
+impl Daemon {
+    /// Puts the parts together.
+    ///
+    /// # Errors
+    /// No descriptors.
+    pub fn new(parts: Parts) -> io::Result<Daemon> {
+        let timer = WallTimer::new()?;
+        let registry = parts.poll.registry();
+        registry.register(&mut SourceFd(&timer.raw_fd()), TIMER, Interest::READABLE)?;
+        let signals = Signals::register(registry, SIGNALS)?;
+        Ok(Daemon {
+            poll: parts.poll,
+            core: parts.core,
+            server: parts.server,
+            launcher: parts.launcher,
+            children: parts.children,
+            journal: parts.journal,
+            signals,
+            timer,
+            exchange: None,
+            scratch: Vec::new(),
+            state_dir: parts.state_dir,
+            pressed: false,
+            exiting: false,
+        })
+    }
+
+    /// Runs until it is told to end.
+    ///
+    /// # Errors
+    /// The kernel's event queue failed: nothing that could be waited out.
+    pub fn run(mut self) -> io::Result<()> {
+        let mut events = Events::with_capacity(MAX_EVENTS);
+        while !self.exiting {
+            self.sleep(&mut events)?;
+            let now = clock::now();
+            self.listen(now, &events);
+            self.reap(now);
+            self.think(now);
+            self.act();
+        }
+        self.server.close_idle(clock::now());
+        Ok(())
+    }
+
+    /// Waits for an event, or until the core or the server has something to do.
+    fn sleep(&mut self, events: &mut Events) -> io::Result<()> {
+        let wake = self.core.next_wake();
+        let now = clock::now();
+        let at_once = self.pressed
+            || self.core.busy()
+            || self.exchange.as_ref().is_some_and(|exchange| exchange.readable)
+            || wake.wall_ms.is_some_and(|at| at <= now.wall_ms);
+        self.timer.arm(wake.wall_ms.filter(|_| !at_once))?;
+        let deadline = wake.mono_ms.into_iter().chain(self.server.next_deadline_ms()).min();
+        let timeout = match (at_once, deadline) {
+            (true, _) => Some(Duration::ZERO),
+            (false, Some(at)) => Some(Duration::from_millis(at.saturating_sub(now.mono_ms))),
+            (false, None) => None,
+        };
+        match self.poll.poll(events, timeout) {
+            Err(why) if why.kind() == io::ErrorKind::Interrupted => Ok(()),
+            result => result,
+        }
+    }
+
+    fn listen(&mut self, now: Now, events: &Events) {
+        for event in events {
+            match event.token() {
+                SIGNALS => self.signals.drain(),
+                TIMER => self.timer.rang(),
+                HELPER_STDIN => self.exchange.iter_mut().for_each(Exchange::write),
+                HELPER_STDOUT => self.exchange.iter_mut().for_each(|it| it.readable = true),
+                token if self.server.owns(token) => self.server.ready(event, now),
+                token => self.adopted_ended(now, token),
+            }
+        }
+        self.read_answer(now);
+        self.server.expire(now);
+        while let Some((conn, request)) = self.server.next_request() {
+            self.core.handle(now, Event::Request(conn, Box::new(request)));
+        }
+    }
+
+    fn adopted_ended(&mut self, now: Now, token: Token) {
+        if let Some(run) = self.children.adopted_ended(token) {
+            let why = "it was adopted, and only a parent is told how a process ended";
+            let outcome = Outcome::Lost(why.into());
+            self.core.handle(now, Event::Ended(run, outcome, Default::default()));
+        }
+    }
+
+    fn read_answer(&mut self, now: Now) {
+        let Some(exchange) = &mut self.exchange else { return };
+        if exchange.readable {
+            let core = &mut self.core;
+            exchange.read(&mut self.scratch, |line| core.handle(now, Event::AnswerLine(line)));
+        }
+        if let Some(result) = exchange.result() {
+            self.exchange = None;
+            self.scratch = Vec::new();
+            self.core.handle(now, Event::ExchangeEnded(result));
+        }
+    }
+
+    /// Takes in every child that has ended. A SIGCHLD only wakes the loop, so a lost or merged
+    /// one costs nothing.
+    fn reap(&mut self, now: Now) {
+        while let Some(ended) = sys::wait_any() {
+            if let Some(exchange) = self.exchange.as_mut().filter(|it| it.pid() == ended.pid) {
+                let good = ended.exit.is_success();
+                let why = format!("the helper ended with {}", ended.exit);
+                exchange.reaped(if good { Ok(()) } else { Err(why) });
+            } else if let Some(run) = self.children.reaped(ended.pid) {
+                let outcome = Outcome::Ended(ended.exit);
+                self.core.handle(now, Event::Ended(run, outcome, ended.usage));
+            }
+        }
+        self.read_answer(now);
+    }
+
+    fn think(&mut self, now: Now) {
+        if self.signals.take_terminate() {
+            self.core.handle(now, Event::Terminate);
+        }
+        self.core.handle(now, Event::Tick);
+    }
+
+    fn act(&mut self) {
+        let began = clock::now().mono_ms;
+        self.pressed = false;
+        while let Some(action) = self.core.next_action() {
+            self.perform(action);
+            if self.exiting {
+                return;
+            }
+            if clock::now().mono_ms - began >= ACT_MS {
+                self.pressed = true;
+                break;
+            }
+        }
+        self.server.flush(clock::now());
+    }
+
+    fn perform(&mut self, action: Action) {
+        match action {
+            Action::Journal(offset, lines) => {
+                let written = self.journal.write(offset, &lines);
+                self.journal_written(written);
+            }
+            Action::JournalSegment(start, lines) => {
+                let written = self.journal.begin_segment(start, &lines);
+                self.journal_written(written);
+            }
+            Action::JournalForget(start) => {
+                if let Err(why) = self.journal.forget(start) {
+                    log::warn!("journal: segment {start} can't be deleted: {why}");
+                }
+            }
+            Action::Launch(run, plan) => self.launch(run, &plan),
+            Action::Signal(run, signal) => {
+                if let Err(why) = self.children.signal(run, signal) {
+                    log::error!("run={run} can't be signalled: {why}");
+                }
+            }
+            Action::ForgetOutput(job, run) => {
+                self.launcher.outputs().forget(job.0, &run.to_string());
+            }
+            Action::Exchange(question) => self.start_exchange(question),
+            Action::KillExchange => self.exchange.iter().for_each(Exchange::kill),
+            Action::KeepSnapshot => self.keep_snapshot(),
+            Action::Respond(conn, response) => {
+                self.server.respond(clock::now(), conn, *response);
+            }
+            Action::Exit => self.exiting = true,
+        }
+    }
+
+    fn launch(&mut self, run: RunId, plan: &LaunchPlan) {
+        let result = self.launcher.launch(plan).map(|started| Started {
+            pid: started.pid.as_raw_nonzero().get().unsigned_abs(),
+            kernel_start: started.kernel_start,
+        });
+        if let Ok(started) = result {
+            self.children.started(run, started);
+        }
+        self.core.handle(clock::now(), Event::Launched(run, result));
+    }
+
+    fn start_exchange(&mut self, question: Vec<u8>) {
+        let tokens = (HELPER_STDIN, HELPER_STDOUT);
+        match Exchange::start(question, self.poll.registry(), tokens) {
+            Ok(exchange) => self.exchange = Some(exchange),
+            Err(why) => {
+                let why = format!("the helper can't be started: {why}");
+                self.core.handle(clock::now(), Event::ExchangeEnded(Err(why)));
+            }
+        }
+    }
+
+    fn keep_snapshot(&self) {
+        let path = self.state_dir.join("snapshot");
+        if let Err(why) = fs::rename(path.with_extension("new"), &path) {
+            log::warn!("snapshot {}: {why}", path.display());
+        }
+    }
+
+    fn journal_written(&mut self, written: io::Result<()>) {
+        match written {
+            Ok(()) => self.core.journal_works(),
+            Err(why) => {
+                self.core.handle(clock::now(), Event::JournalFailed(why.to_string()));
+            }
+        }
+    }
+}
