@@ -1,1 +1,3 @@
 //! The part that acts: descriptors, processes, signals and clocks. It holds no decisions.
+
+pub mod server;
