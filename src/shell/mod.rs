@@ -1,14 +1,15 @@
 //! The part that acts: descriptors, processes, signals and clocks. It holds no decisions.
 
+pub mod children;
 pub mod cli;
 pub mod clock;
+pub mod daemon;
 pub mod exchange;
 pub mod helper;
 pub mod journal;
 pub mod output;
 pub mod proc_fs;
 pub mod process;
-pub mod sys;
-pub mod children;
-pub mod daemon;
+pub mod server;
 pub mod signals;
+pub mod sys;
