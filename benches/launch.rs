@@ -4,15 +4,15 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::process::{WaitId, WaitIdOptions, waitid};
 use schedule::core::launch::LaunchPlan;
 use schedule::shell::process::{Launcher, settle_process};
 use schedule::shell::sys::wait_any;
 
-const COUNT: usize = 1000;
-const ROUNDS: usize = 7;
+const COUNT: usize = 300;
+const ROUNDS: usize = 5;
 
 /// Time until the last process was started and until the last was reaped.
 #[derive(Clone, Copy)]
@@ -21,31 +21,50 @@ struct Took {
     reaped: Duration,
 }
 
+/// What is compared with what.
+struct Case<'a> {
+    name: &'a str,
+    /// Ours.
+    command: &'a str,
+    /// The bare loop's.
+    argv: &'a [&'a str],
+    /// Empty: two new files for each run.
+    output: String,
+}
+
 fn main() -> io::Result<()> {
     settle_process()?;
     let bare = compile_bare_loop()?;
-    let state = std::env::temp_dir().join(format!("schedule-bench-{}", std::process::id()));
+    let temp = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let state = temp.join(format!("bench-{}", std::process::id()));
+    std::fs::create_dir_all(&state)?;
+    let log = state.join("log").display().to_string();
+    let direct = &["/bin/true"][..];
+    let shell = &["/bin/sh", "-c", "/bin/true;"][..];
+    let case = |name, command, argv, output| Case { name, command, argv, output };
     println!("{COUNT} starts, median of {ROUNDS} interleaved rounds; ratio = ours / bare loop");
-    println!("command      mode    bare starts/s  ours starts/s   ratio  ratio (last start)");
-    for (command, argv) in [
-        ("/bin/true", &["/bin/true"][..]),
-        ("true", &["true"][..]),
-        ("/bin/true;", &["/bin/sh", "-c", "/bin/true;"][..]),
-        ("true;", &["/bin/sh", "-c", "true;"][..]),
+    println!("case               mode   bare starts/s  ours starts/s   ratio  ratio (last start)");
+    for case in [
+        case("direct", "/bin/true", direct, String::new()),
+        case("direct, by PATH", "true", &["true"], String::new()),
+        case("direct, job's log", "/bin/true", direct, log.clone()),
+        case("shell", "/bin/true;", shell, String::new()),
+        case("shell, job's log", "/bin/true;", shell, log),
     ] {
         for mode in ["serial", "burst"] {
-            compare(&bare, &state, command, argv, mode)?;
+            compare(&bare, &state, &case, mode)?;
         }
     }
+    // Only now: removing a file can make creating the next ones slower for a while.
     std::fs::remove_dir_all(&state)
 }
 
 /// Rounds are interleaved so that both meet the same moods of the machine.
-fn compare(bare: &Path, state: &Path, command: &str, argv: &[&str], mode: &str) -> io::Result<()> {
+fn compare(bare: &Path, state: &Path, case: &Case, mode: &str) -> io::Result<()> {
     let mut theirs = Vec::new();
     let mut ours = Vec::new();
     for round in 0..=ROUNDS {
-        let (their, our) = (run_bare(bare, mode, argv)?, run_ours(state, command, mode)?);
+        let (their, our) = (run_bare(bare, mode, case.argv)?, run_ours(state, case, mode, round)?);
         if round > 0 {
             theirs.push(their);
             ours.push(our);
@@ -59,7 +78,8 @@ fn compare(bare: &Path, state: &Path, command: &str, argv: &[&str], mode: &str) 
     let (bare_all, our_all) = (median(&theirs, |t| t.reaped), median(&ours, |t| t.reaped));
     let (bare_start, our_start) = (median(&theirs, |t| t.started), median(&ours, |t| t.started));
     println!(
-        "{command:<12} {mode:<7} {:>13.0} {:>14.0} {:>7.2} {:>12.2}",
+        "{:<18} {mode:<7} {:>12.0} {:>14.0} {:>7.2} {:>12.2}",
+        case.name,
         COUNT as f64 / bare_all,
         COUNT as f64 / our_all,
         our_all / bare_all,
@@ -81,23 +101,24 @@ fn run_bare(bare: &Path, mode: &str, argv: &[&str]) -> io::Result<Took> {
     }
 }
 
-fn run_ours(state: &Path, command: &str, mode: &str) -> io::Result<Took> {
+fn run_ours(state: &Path, case: &Case, mode: &str, round: usize) -> io::Result<Took> {
     let launcher = Launcher::new(state)?;
-    let run_id = |n: usize| format!("bench{n:08}");
+    let prefix = format!("{}{mode}{round}", case.name.replace([' ', ',', '\''], ""));
     let begin = Instant::now();
     let mut reaped = 0;
     for n in 0..COUNT {
         let plan = LaunchPlan {
             job_id: (n % 100) as u32,
-            run_id: run_id(n),
+            run_id: format!("{prefix}-{n}"),
             server_id: 1,
-            command: command.to_owned(),
+            command: case.command.to_owned(),
+            output: case.output.clone(),
+            stderr: case.output.clone(),
             slot: "2026-11-22T13:42:07+08:00".to_owned(),
-            ..LaunchPlan::default()
         };
         launcher.launch(&plan).map_err(|error| io::Error::other(error.text))?;
         while mode == "serial" && reaped <= n {
-            reaped += wait_a_little();
+            reaped += wait_for_one()?;
         }
         while wait_any().is_some() {
             reaped += 1;
@@ -105,20 +126,15 @@ fn run_ours(state: &Path, command: &str, mode: &str) -> io::Result<Took> {
     }
     let started = begin.elapsed();
     while reaped < COUNT {
-        reaped += wait_a_little();
+        reaped += wait_for_one()?;
     }
-    let took = Took { started, reaped: begin.elapsed() };
-    (0..COUNT).for_each(|n| launcher.outputs().forget((n % 100) as u32, &run_id(n)));
-    Ok(took)
+    Ok(Took { started, reaped: begin.elapsed() })
 }
 
-/// Reaps one, giving way to the children while there is none. The daemon sleeps in its poll here.
-fn wait_a_little() -> usize {
-    if wait_any().is_some() {
-        return 1;
-    }
-    thread::yield_now();
-    0
+/// Sleeps until there is one to reap, as the daemon does in its poll.
+fn wait_for_one() -> io::Result<usize> {
+    waitid(WaitId::All, WaitIdOptions::EXITED | WaitIdOptions::NOWAIT)?;
+    Ok(usize::from(wait_any().is_some()))
 }
 
 fn compile_bare_loop() -> io::Result<PathBuf> {
