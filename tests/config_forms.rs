@@ -1,4 +1,6 @@
 //! Configuration: both forms, the samples that users have, the defaults.
+// In a test a panic is the answer.
+#![allow(clippy::unwrap_used)]
 
 use std::net::IpAddr;
 

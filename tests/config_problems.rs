@@ -1,4 +1,6 @@
 //! Configuration: every mistake at once, each with its line and what would be right.
+// In a test a panic is the answer.
+#![allow(clippy::unwrap_used)]
 
 use schedule::core::config::{Severity, parse};
 
@@ -210,13 +212,7 @@ fn flat_entries() {
     flat("server_ids[2] = 5", &["3 warning: did you mean `server_id[…]`?"]);
     flat("db[usr] = 5", &["3 warning: unknown key `db[usr]` in [db1]: did you mean `db[user]`?"]);
     flat("pidfil = 5", &["3 warning: did you mean `pidfile`?"]);
-    flat(
-        "server_vars[10.0.0] = 1",
-        &[
-            "3 error: write `server_vars[ADDRESS] = N`",
-            "3 error: none of the addresses of server_vars (10.0.0) belongs to this machine",
-        ],
-    );
+    flat("server_vars[10.0.0] = 1", &["3 error: write `server_vars[ADDRESS] = N`"]);
     flat(
         "server_vars[10.0.0.9] = 1\nserver_vars[10.0.0.8] = 2",
         &["3 error: server_vars (10.0.0.9, 10.0.0.8) belongs to this machine (it has 127.0.0.1, \

@@ -17,6 +17,7 @@ use std::collections::BTreeMap;
 // The language's own `core`, not ours: plain addresses, no sockets.
 use ::core::net::IpAddr;
 
+pub use lines::MAX_FILE_BYTES;
 pub use problem::{Problem, Severity, did_you_mean};
 
 use crate::core::protocol::Database;

@@ -1,1 +1,5 @@
 //! The part that acts: descriptors, processes, signals and clocks. It holds no decisions.
+
+pub mod cli;
+pub mod config_file;
+pub mod logging;

@@ -50,7 +50,7 @@ enum Line<'a> {
 
 /// Longest file: 1 MiB. A configuration has hundreds of lines at the most; what is larger is the
 /// wrong file.
-pub(super) const MAX_FILE_BYTES: usize = 1 << 20;
+pub const MAX_FILE_BYTES: usize = 1 << 20;
 
 /// The sections; `None` if the file as a whole is no text, which is then the only problem.
 pub(super) fn read(text: &[u8], problems: &mut Problems) -> Option<Vec<Section>> {
