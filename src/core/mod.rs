@@ -2,8 +2,10 @@
 //! nothing and reads no clock, so that a test can drive it through a year in a second.
 
 pub mod api;
+pub mod check;
 pub mod clock;
 pub mod command_line;
+pub mod config;
 pub mod cron;
 pub mod daemon;
 pub mod definition;

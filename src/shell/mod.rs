@@ -3,10 +3,12 @@
 pub mod children;
 pub mod cli;
 pub mod clock;
+pub mod config_file;
 pub mod daemon;
 pub mod exchange;
 pub mod helper;
 pub mod journal;
+pub mod logging;
 pub mod output;
 pub mod proc_fs;
 pub mod process;

@@ -1,0 +1,184 @@
+//! What is wrong with the rows of the database, for `schedule check`. The daemon runs a table
+//! with bad rows all the same, without the bad ones; here a person learns of all of them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use crate::core::config::{Severity, did_you_mean};
+use crate::core::protocol::{Answer, JobRow};
+
+/// One thing that is wrong. Displays as `job 7 "backup": error: text`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// Errors keep a job from running or its output from being written.
+    pub severity: Severity,
+    /// The job; 0 = none in particular.
+    pub job_id: u32,
+    /// Its name; empty where it is not known.
+    pub name: String,
+    /// What is wrong and what would be right, one line.
+    pub text: String,
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.job_id, self.name.as_str()) {
+            (0, _) => {}
+            (id, "") => write!(f, "job {id}: ")?,
+            (id, name) => write!(f, "job {id} {name:?}: ")?,
+        }
+        write!(f, "{}: {}", self.severity, self.text)
+    }
+}
+
+/// What the file system says about the file to which a job's output is to be appended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OutputFile {
+    /// It can be appended to, or created.
+    Writable,
+    /// Its directory does not exist.
+    NoDirectory,
+    /// It, or its directory where it does not exist, may not be written by this user.
+    Forbidden,
+    /// It is a directory.
+    IsDirectory,
+}
+
+/// The output files of all jobs: what the shell has to look at for [`check_rows`].
+pub fn output_files(answers: &[Answer]) -> BTreeSet<String> {
+    jobs(answers)
+        .flat_map(|job| [&job.output, &job.stderr])
+        .filter(|path| !path.is_empty())
+        .cloned()
+        .collect()
+}
+
+/// Checks all that can be seen without reading cron expressions ([`check_crons`] does those).
+///
+/// `answers` is a whole answer of the exchange, `files` what was found of [`output_files`]; a file
+/// that is not in it is not judged. Sorted by job.
+pub fn check_rows(answers: &[Answer], files: &BTreeMap<String, OutputFile>) -> Vec<Finding> {
+    let mut findings = unusable(answers);
+    let vars = vars(answers);
+    let mut commands = BTreeMap::new();
+    for job in jobs(answers) {
+        let mut add = |severity, text| findings.push(finding(job, severity, text));
+        if job.command.trim().is_empty() {
+            add(Severity::Error, "the command is empty: nothing would be run".to_string());
+        } else if let Some(first) = commands.insert((job.server_id, &job.command), job.id) {
+            let text = format!("the command is the same as that of job {first}: is one too many?");
+            add(Severity::Warning, text);
+        }
+        for name in unknown_placeholders(&job.command, &vars) {
+            add(Severity::Warning, unknown_placeholder(name, &vars));
+        }
+        for (column, path) in [("output", &job.output), ("stderr", &job.stderr)] {
+            output_file(column, path, files).into_iter().for_each(|(sev, text)| add(sev, text));
+        }
+        if job.max_concurrence == 0 {
+            add(Severity::Warning, "max_concurrence is 0: it is never started".to_string());
+        }
+    }
+    findings.sort_by_key(|finding| finding.job_id);
+    findings
+}
+
+/// Checks the cron expressions. `parse` refuses one with the reason; `differ` tells how the two
+/// dialects read one differently.
+pub fn check_crons(
+    answers: &[Answer],
+    parse: fn(&str) -> Result<(), String>,
+    differ: fn(&str) -> Option<String>,
+) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for job in jobs(answers) {
+        if let Err(why) = parse(&job.cron) {
+            let text = format!("cron {:?}: {why}", job.cron);
+            findings.push(finding(job, Severity::Error, text));
+        }
+        if let Some(readings) = differ(&job.cron) {
+            let text = format!("cron {:?}: {readings}", job.cron);
+            findings.push(finding(job, Severity::Warning, text));
+        }
+    }
+    findings
+}
+
+fn jobs(answers: &[Answer]) -> impl Iterator<Item = &JobRow> {
+    answers.iter().filter_map(|answer| match answer {
+        Answer::Job(job) => Some(&**job),
+        _ => None,
+    })
+}
+
+fn vars(answers: &[Answer]) -> BTreeSet<&str> {
+    let mut names = BTreeSet::new();
+    for answer in answers {
+        if let Answer::Var { name, .. } = answer {
+            names.insert(name.as_str());
+        }
+    }
+    names
+}
+
+fn finding(job: &JobRow, severity: Severity, text: String) -> Finding {
+    Finding { severity, job_id: job.id, name: job.name.clone(), text }
+}
+
+/// Rows that are no jobs, and an exchange that failed.
+fn unusable(answers: &[Answer]) -> Vec<Finding> {
+    let told = |answer: &Answer| match answer {
+        Answer::BadRow { id, why } => Some((*id, why.clone())),
+        Answer::Error { message, .. } => Some((0, message.clone())),
+        _ => None,
+    };
+    let finding =
+        |(job_id, text)| Finding { severity: Severity::Error, job_id, name: String::new(), text };
+    answers.iter().filter_map(told).map(finding).collect()
+}
+
+/// Names in `{…}` that no variable fills. They stay in the command as they are, which may be
+/// meant: `${HOME}`, `{a,b}` and `{print $1}` are the shell's and awk's, and are left alone.
+fn unknown_placeholders<'a>(command: &'a str, vars: &BTreeSet<&str>) -> BTreeSet<&'a str> {
+    let name = |c: char| c.is_alphanumeric() || c == '_' || c == '-' || c == '.';
+    let mut unknown = BTreeSet::new();
+    for (i, _) in command.match_indices('{') {
+        let Some((inside, _)) = command[i + 1..].split_once('}') else {
+            continue;
+        };
+        let shells = command[..i].ends_with('$') || inside.is_empty() || !inside.chars().all(name);
+        // `{1..5}` is a sequence to bash.
+        if !shells && !inside.contains("..") && !vars.contains(inside) {
+            unknown.insert(inside);
+        }
+    }
+    unknown
+}
+
+fn unknown_placeholder(name: &str, vars: &BTreeSet<&str>) -> String {
+    let hint = match did_you_mean(name, vars.iter().copied()) {
+        Some(right) => format!("did you mean `{{{right}}}`?"),
+        None => "it stays in the command as it is; add the variable if it is meant as one".into(),
+    };
+    format!("no row of scheduler_vars is called `{name}` for `{{{name}}}`: {hint}")
+}
+
+fn output_file(
+    column: &str,
+    path: &str,
+    files: &BTreeMap<String, OutputFile>,
+) -> Vec<(Severity, String)> {
+    let mut found = Vec::new();
+    if !path.is_empty() && !path.starts_with('/') {
+        let text = format!("{column} {path:?} is not an absolute path: begin it with `/`");
+        found.push((Severity::Warning, text));
+    }
+    let wrong = match files.get(path) {
+        None | Some(OutputFile::Writable) => return found,
+        Some(OutputFile::NoDirectory) => "its directory does not exist: create it",
+        Some(OutputFile::Forbidden) => "this user may not write it: change its owner or mode",
+        Some(OutputFile::IsDirectory) => "it is a directory: name a file in it",
+    };
+    found.push((Severity::Error, format!("{column} {path:?}: {wrong}")));
+    found
+}

@@ -1,0 +1,148 @@
+//! Entries → values, with their defaults and limits. Where a value is wrong a problem is noted
+//! and the default stands in, so that the rest is checked too.
+
+mod database;
+mod keys;
+mod servers;
+
+use ::core::net::IpAddr;
+
+use super::problem::{Problems, did_you_mean};
+use super::sections::{Draft, Drafts};
+use super::{Base, Config, Template};
+use keys::Keys;
+
+/// Keys of `[base]`.
+const BASE: [&str; 10] = [
+    "pidfile",
+    "logfile",
+    "statedir",
+    "loglevel",
+    "keepalive",
+    "memory_limit",
+    "sync_interval",
+    "timezone",
+    "cron_dialect",
+    "stop_grace",
+];
+
+/// Default of `keepalive`, and what `keepalive = on` means.
+const KEEPALIVE_S: u32 = 60;
+
+pub(super) fn config(drafts: &Drafts, local: &[IpAddr], problems: &mut Problems) -> Config {
+    Config {
+        base: base(&drafts.base, drafts.servers.len() > 1, problems),
+        servers: servers::all(drafts, local, problems),
+        database: database::first(&drafts.databases, problems),
+    }
+}
+
+fn base(draft: &Draft, several: bool, problems: &mut Problems) -> Base {
+    let mut keys = Keys::new("[base]", draft, problems);
+    keys.known(&BASE);
+    Base {
+        pidfile: template(&mut keys, "pidfile", "/run/schedule/{%d}.pid", several),
+        logfile: template(&mut keys, "logfile", "/var/log/schedule/{%d}.log", several),
+        statedir: template(&mut keys, "statedir", "/var/lib/schedule/{%d}", several),
+        loglevel: loglevel(&mut keys),
+        keepalive_s: keepalive(&mut keys),
+        memory_limit_mb: memory_limit(&mut keys),
+        sync_interval_s: keys.number("sync_interval", 10, 1..=3600, "seconds"),
+        timezone: timezone(&mut keys),
+        cron_dialect: cron_dialect(&mut keys),
+        stop_grace_s: keys.number("stop_grace", 10, 0..=3600, "seconds"),
+    }
+}
+
+fn template(keys: &mut Keys, key: &str, default: &str, several: bool) -> Template {
+    let Some(entry) = keys.find(key) else {
+        return Template(default.to_string());
+    };
+    let template = Template(entry.value.clone());
+    if template.has_server_id() {
+        return template;
+    }
+    if template.0.contains("%d") {
+        keys.problems.warning(entry.line, format!("`{key}`: the server id is written `{{%d}}`"));
+    }
+    let shared = format!("`{key}` would be shared by all servers: put `{{%d}}` (the id) into it");
+    match (several, key) {
+        (false, _) => {}
+        // Lines of two daemons in one log are a nuisance, in one journal they are a disaster.
+        (true, "logfile") => keys.problems.warning(entry.line, shared),
+        (true, _) => keys.problems.error(entry.line, shared),
+    }
+    template
+}
+
+const LEVELS: [(&str, log::LevelFilter); 7] = [
+    ("off", log::LevelFilter::Off),
+    ("error", log::LevelFilter::Error),
+    ("warning", log::LevelFilter::Warn),
+    ("warn", log::LevelFilter::Warn),
+    ("info", log::LevelFilter::Info),
+    ("debug", log::LevelFilter::Debug),
+    ("trace", log::LevelFilter::Trace),
+];
+
+fn loglevel(keys: &mut Keys) -> log::LevelFilter {
+    let names = LEVELS.map(|(name, _)| name);
+    let level = keys.choice("loglevel", &names, "info");
+    LEVELS.iter().find(|(name, _)| *name == level).map_or(log::LevelFilter::Info, |(_, l)| *l)
+}
+
+/// `1` is "on", as a flag, and not one second: nobody wants a connection kept for one second.
+fn keepalive(keys: &mut Keys) -> u32 {
+    match keys.find("keepalive").and_then(|entry| keys::flag_of(&entry.value)) {
+        Some(false) => 0,
+        Some(true) => KEEPALIVE_S,
+        None => keys.number("keepalive", KEEPALIVE_S, 0..=86_400, "seconds, 0 = off, 1 = on"),
+    }
+}
+
+/// Whole MB, or with a unit as PHP has it: `512M`, `1G`.
+fn memory_limit(keys: &mut Keys) -> u32 {
+    const DEFAULT_MB: u32 = 1024;
+    const MAX_MB: u32 = 1 << 20;
+    let Some(entry) = keys.find("memory_limit") else {
+        return DEFAULT_MB;
+    };
+    let text = entry.value.to_ascii_lowercase();
+    let text = text.strip_suffix('b').unwrap_or(&text).trim();
+    let (digits, times) = match text.strip_suffix('g') {
+        Some(digits) => (digits, 1024),
+        None => (text.strip_suffix('m').unwrap_or(text), 1),
+    };
+    let mb = digits.trim().parse().ok().and_then(|n: u32| n.checked_mul(times));
+    match mb {
+        Some(mb) if mb == 0 || (32..=MAX_MB).contains(&mb) => mb,
+        _ => {
+            let text = format!(
+                "`memory_limit` is `{}`: write MB from 32 to {MAX_MB}, also as `512M` or `1G`; \
+                 0 = not watched",
+                entry.value
+            );
+            keys.problems.error(entry.line, text);
+            DEFAULT_MB
+        }
+    }
+}
+
+fn timezone(keys: &mut Keys) -> String {
+    let name = keys.text("timezone", "");
+    if name.is_empty() || jiff::tz::db().get(&name).is_ok() {
+        return name;
+    }
+    let names: Vec<String> = jiff::tz::db().available().map(|n| n.to_string()).collect();
+    let hint = match did_you_mean(&name, names.iter().map(String::as_str)) {
+        Some(right) => format!("did you mean `{right}`?"),
+        None => "write an IANA name such as `Asia/Shanghai`, or leave it empty for the system's"
+            .to_string(),
+    };
+    keys.error("timezone", format!("unknown time zone `{name}`: {hint}"));
+    String::new()
+}
+
+fn cron_dialect(keys: &mut Keys) -> String {
+    keys.choice("cron_dialect", &["crontab", "original"], "crontab").to_string()
+}

@@ -1,0 +1,90 @@
+//! The configuration file: which one it is, and its bytes.
+
+use std::fs::File;
+use std::io::{self, ErrorKind, Read};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::{self, Path};
+
+use thiserror::Error;
+
+use crate::core::config::{self, Config, MAX_FILE_BYTES, Parsed};
+
+/// Where the configuration is looked for when none is named; the first that exists counts.
+pub const DEFAULT_FILES: [&str; 2] = ["./conf/schedule.ini", "/etc/schedule/schedule.ini"];
+
+/// The configuration file could not be read. What is wrong *in* it are [`Parsed::problems`].
+#[derive(Debug, Error)]
+pub enum LoadError {
+    /// None was named and none is at a default place.
+    #[error(
+        "no configuration: neither {} nor {} exists; write one (conf/schedule.ini of the source \
+         is a sample) or name another with -c FILE",
+        DEFAULT_FILES[0],
+        DEFAULT_FILES[1]
+    )]
+    Nowhere,
+    /// The file can't be read.
+    #[error("cannot read the configuration {file}: {source}")]
+    Read {
+        /// Its name.
+        file: String,
+        /// What the system says.
+        source: io::Error,
+    },
+}
+
+/// Reads the configuration: `path`, or the first of [`DEFAULT_FILES`] that exists.
+///
+/// Paths in it that are not absolute count from the working directory and are made absolute here,
+/// because the daemon leaves that directory.
+pub fn load(path: Option<&Path>) -> Result<Parsed, LoadError> {
+    if let Some(path) = path {
+        return load_file(&path.display().to_string(), path);
+    }
+    for file in DEFAULT_FILES {
+        match load_file(file, Path::new(file)) {
+            Err(LoadError::Read { source, .. }) if source.kind() == ErrorKind::NotFound => {}
+            result => return result,
+        }
+    }
+    Err(LoadError::Nowhere)
+}
+
+fn load_file(name: &str, path: &Path) -> Result<Parsed, LoadError> {
+    let text = read(path).map_err(|source| LoadError::Read { file: name.to_string(), source })?;
+    let mut parsed = config::parse(name, &text, &local_addresses());
+    if let Some(config) = &mut parsed.config {
+        make_absolute(config);
+    }
+    Ok(parsed)
+}
+
+/// One byte over the limit is enough for the limit to be noticed.
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    File::open(path)?.take(MAX_FILE_BYTES as u64 + 1).read_to_end(&mut text)?;
+    Ok(text)
+}
+
+/// The addresses of this machine. Loopback is there even if the system does not tell any.
+fn local_addresses() -> Vec<IpAddr> {
+    let interfaces = if_addrs::get_if_addrs().unwrap_or_default();
+    let mut addresses: Vec<IpAddr> = interfaces.iter().map(|i| i.ip()).collect();
+    for loopback in [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)] {
+        if !addresses.contains(&loopback) {
+            addresses.push(loopback);
+        }
+    }
+    addresses
+}
+
+fn make_absolute(config: &mut Config) {
+    let base = &mut config.base;
+    let templates = [&mut base.pidfile.0, &mut base.logfile.0, &mut base.statedir.0];
+    for path in templates.into_iter().chain([&mut config.database.path]) {
+        // It fails for an empty path and without a working directory: then it stays as it is.
+        if let Ok(absolute) = path::absolute(path.as_str()) {
+            *path = absolute.display().to_string();
+        }
+    }
+}

@@ -1,0 +1,247 @@
+//! The daemon's log: `log` in front, `env_logger` as the filter, and a sink of our own.
+//!
+//! A line is `2026-11-22 13:42:07 [INFO] text`, the original's form. Logging never waits and never
+//! fails: a line that can't be written at once (disk full, a pipe nobody reads) is dropped and
+//! counted, and the first line that can be written again is preceded by the count.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use log::{Level, LevelFilter};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use thiserror::Error;
+
+/// Logging could not be set up.
+#[derive(Debug, Error)]
+pub enum LogError {
+    /// The file can't be opened.
+    #[error("cannot open the log {}: {source}; {}", path.display(), hint(source))]
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// [`init`] was called before.
+    #[error("logging is set up already")]
+    Twice,
+}
+
+fn hint(source: &io::Error) -> &'static str {
+    match source.kind() {
+        io::ErrorKind::NotFound => "create its directory or change `logfile`",
+        io::ErrorKind::PermissionDenied => "let this user write there or change `logfile`",
+        _ => "change `logfile`",
+    }
+}
+
+/// Where lines go, and how. There is one: the `log` crate knows one logger in a process.
+struct Sink {
+    /// `None` = stderr.
+    path: Option<PathBuf>,
+    file: Option<File>,
+    zone: TimeZone,
+    /// The second whose time stamp is kept, and the stamp.
+    stamp: (i64, String),
+    /// Lines dropped since the last one that was written.
+    lost: u64,
+    /// The last write broke off within a line.
+    torn: bool,
+}
+
+// A mutex because statics ask for one; with a single thread nobody ever waits for it.
+static SINK: Mutex<Sink> = Mutex::new(Sink {
+    path: None,
+    file: None,
+    zone: TimeZone::UTC,
+    stamp: (i64::MIN, String::new()),
+    lost: 0,
+    torn: false,
+});
+
+fn sink() -> MutexGuard<'static, Sink> {
+    SINK.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Starts logging to `file` (opened for append, created with mode 0644; its directory is not
+/// created), or to stderr where that is `None`.
+///
+/// `level` holds for this program's own lines; those of libraries appear from `warn` on. If the
+/// environment has `RUST_LOG`, that counts instead of `level`.
+pub fn init(file: Option<&Path>, level: LevelFilter, zone: TimeZone) -> Result<(), LogError> {
+    let opened = file.map(open).transpose()?;
+    {
+        let mut sink = sink();
+        sink.path = file.map(Path::to_path_buf);
+        sink.file = opened;
+    }
+    set_zone(zone);
+    let mut builder = env_logger::Builder::new();
+    match rust_log() {
+        Some(filters) => builder.parse_filters(&filters),
+        // The level itself is set by `set_level`, so that a reload can change it.
+        None => {
+            builder.filter_level(LevelFilter::Warn).filter_module("schedule", LevelFilter::Trace)
+        }
+    };
+    builder
+        .format(|out, record| {
+            let text = line(&sink().stamp_now(), record.level(), record.args());
+            out.write_all(text.as_bytes())
+        })
+        .target(env_logger::Target::Pipe(Box::new(ToSink)))
+        .try_init()
+        .map_err(|_| LogError::Twice)?;
+    set_level(level);
+    Ok(())
+}
+
+/// Changes the level; without effect where `RUST_LOG` rules.
+pub fn set_level(level: LevelFilter) {
+    if rust_log().is_none() {
+        log::set_max_level(level);
+    }
+}
+
+/// Changes the zone of the time stamps.
+pub fn set_zone(zone: TimeZone) {
+    let mut sink = sink();
+    sink.zone = zone;
+    sink.stamp.0 = i64::MIN;
+}
+
+/// Opens the file anew, after it was moved away by log rotation. If that fails, lines go on to
+/// the old one.
+pub fn reopen() -> Result<(), LogError> {
+    let mut sink = sink();
+    if let Some(path) = &sink.path {
+        sink.file = Some(open(path)?);
+        sink.torn = false;
+    }
+    Ok(())
+}
+
+/// Sends lines to another file from now on (`logfile` was changed). If it can't be opened, they go
+/// on to the old one.
+pub fn move_to(file: &Path) -> Result<(), LogError> {
+    let opened = open(file)?;
+    let mut sink = sink();
+    sink.path = Some(file.to_path_buf());
+    sink.file = Some(opened);
+    sink.torn = false;
+    Ok(())
+}
+
+/// Lines dropped since the last one that could be written.
+pub fn lost() -> u64 {
+    sink().lost
+}
+
+fn rust_log() -> Option<String> {
+    std::env::var("RUST_LOG").ok().filter(|filters| !filters.is_empty())
+}
+
+/// `O_NONBLOCK` only matters for the opening of a FIFO, which would wait for a reader.
+fn open(path: &Path) -> Result<File, LogError> {
+    OpenOptions::new()
+        .append(true)
+        .create(true)
+        .mode(0o644)
+        .custom_flags(rustix::fs::OFlags::NONBLOCK.bits() as i32)
+        .open(path)
+        .map_err(|source| LogError::Open { path: path.to_path_buf(), source })
+}
+
+/// One line. Control characters are written as escapes: what a job is called or a client sends
+/// must not be able to begin a line of its own.
+fn line(stamp: &str, level: Level, text: &std::fmt::Arguments) -> String {
+    let mut line = format!("{stamp} [{level}] ");
+    for c in text.to_string().chars() {
+        match c {
+            '\t' => line.push(c),
+            c if c.is_control() => line.extend(c.escape_default()),
+            c => line.push(c),
+        }
+    }
+    line.push('\n');
+    line
+}
+
+impl Sink {
+    /// The time, to the second; rendered once a second.
+    fn stamp_now(&mut self) -> String {
+        let now = Timestamp::now();
+        if self.stamp.0 != now.as_second() {
+            let text = self.zone.to_datetime(now).strftime("%Y-%m-%d %H:%M:%S").to_string();
+            self.stamp = (now.as_second(), text);
+        }
+        self.stamp.1.clone()
+    }
+
+    fn write(&mut self, text: &[u8]) {
+        let mut bytes = Vec::new();
+        if self.torn {
+            bytes.push(b'\n');
+        }
+        if self.lost > 0 {
+            let note =
+                format_args!("log: lost={} lines could not be written", self.lost).to_string();
+            let stamp = self.stamp_now();
+            bytes.extend(line(&stamp, Level::Warn, &format_args!("{note}")).into_bytes());
+        }
+        bytes.extend_from_slice(text);
+        let stderr = io::stderr();
+        let out = self.file.as_ref().map_or(stderr.as_fd(), File::as_fd);
+        match write_now(out, &bytes) {
+            Ok(()) => (self.lost, self.torn) = (0, false),
+            Err(written) => {
+                self.lost += 1;
+                self.torn |= written > 0;
+            }
+        }
+    }
+}
+
+/// Writes without waiting; otherwise tells how many bytes went out.
+///
+/// The descriptor itself may block: stderr is shared with others and can't be switched. But once
+/// `poll` says that it is writable, `PIPE_BUF` bytes fit (POSIX `write`, "Pipes").
+fn write_now(out: BorrowedFd<'_>, bytes: &[u8]) -> Result<(), usize> {
+    const PIPE_BUF: usize = 4096;
+    const AT_ONCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
+    let mut written = 0;
+    while written < bytes.len() {
+        let mut fds = [PollFd::from_borrowed_fd(out, PollFlags::OUT)];
+        let end = bytes.len().min(written + PIPE_BUF);
+        let ready = poll(&mut fds, Some(&AT_ONCE));
+        match ready
+            .and_then(|n| if n == 0 { Ok(0) } else { rustix::io::write(out, &bytes[written..end]) })
+        {
+            Ok(0) => return Err(written),
+            Ok(n) => written += n,
+            Err(rustix::io::Errno::INTR) => {}
+            Err(_) => return Err(written),
+        }
+    }
+    Ok(())
+}
+
+/// What `env_logger` writes to: a line comes in one piece.
+struct ToSink;
+
+impl Write for ToSink {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        sink().write(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
