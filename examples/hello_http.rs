@@ -8,8 +8,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use mio::{Events, Poll, Token};
 use schedule::core::http::{Body, Limits, Method, Request, Response, Shared};
+use schedule::core::ids::ConnId;
 use schedule::core::time::Now;
-use schedule::shell::server::{BindError, ConnId, Server};
+use schedule::shell::server::{BindError, Server};
 
 /// A server with its queue and pages.
 pub struct Hello {

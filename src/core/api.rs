@@ -247,17 +247,22 @@ impl Core {
         let history = job.history.as_deref();
         let skips: Vec<Value> = history.map_or(Vec::new(), |history| {
             let skips = history.skips.iter().rev();
-            skips.map(|skip| json!({
-                "reason": skip.reason,
-                "first_slot": self.time_of(def, skip.first_ms),
-                "last_slot": self.time_of(def, skip.last_ms),
-                "count": skip.count,
-            })).collect()
+            skips
+                .map(|skip| {
+                    json!({
+                        "reason": skip.reason,
+                        "first_slot": self.time_of(def, skip.first_ms),
+                        "last_slot": self.time_of(def, skip.last_ms),
+                        "count": skip.count,
+                    })
+                })
+                .collect()
         });
-        let skipped: serde_json::Map<String, Value> = history.map_or_else(Default::default, |past| {
-            let counts = past.skipped_by_reason().into_iter();
-            counts.map(|(why, n)| (why.label().to_owned(), json!(n))).collect()
-        });
+        let skipped: serde_json::Map<String, Value> =
+            history.map_or_else(Default::default, |past| {
+                let counts = past.skipped_by_reason().into_iter();
+                counts.map(|(why, n)| (why.label().to_owned(), json!(n))).collect()
+            });
         view["raw_command"] = json!(def.raw_command.as_deref().unwrap_or(&def.command));
         view["output"] = json!(def.output);
         view["stderr"] = json!(def.stderr);

@@ -159,6 +159,7 @@ impl Core {
             Event::Terminate => self.terminate(),
             Event::Drain => self.draining = true,
             Event::JournalFailed(why) => self.outbox.failed(why),
+            Event::JournalWritten => self.outbox.works(),
         }
     }
 

@@ -7,7 +7,6 @@ use md5::{Digest, Md5};
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-
 /// Placeholder values by name (without braces).
 pub type Vars = BTreeMap<String, String>;
 
@@ -117,24 +116,6 @@ pub fn fill(command: &str, vars: &Vars) -> String {
     out
 }
 
-/// The names of the placeholders in `command` that have no value: `{` letter, then letters,
-/// digits, `_`, `-` and `.`, then `}`. (`${HOME}`, `{}` and `{1..3}` are the shell's own.)
-pub fn unknown_placeholders<'a>(command: &'a str, vars: &Vars) -> Vec<&'a str> {
-    let mut names = Vec::new();
-    for (open, _) in command.match_indices('{') {
-        let rest = &command[open + 1..];
-        let Some(close) = rest.find('}') else { break };
-        let name = &rest[..close];
-        let shell = command[..open].ends_with('$');
-        let word = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.');
-        let named = name.starts_with(|c: char| c.is_alphabetic() || c == '_');
-        if !shell && named && name.chars().all(word) && !vars.contains_key(name) {
-            names.push(name);
-        }
-    }
-    names
-}
-
 /// The job's key as the original computes it: `md5(json_encode(row))`, the row's columns in this
 /// order, numbers unquoted, in PHP's default JSON. Ops tools have such keys in their URLs.
 pub fn original_key(row: &JobRow, command: &str) -> [u8; 16] {
@@ -198,21 +179,24 @@ mod tests {
         assert_eq!(fill("awk '{print $1}' {PHP}", &vars), "awk '{print $1}' /usr/bin/php");
     }
 
-    #[test]
-    fn only_names_count_as_unknown_placeholders() {
-        let command = "{ROOT}/x ${HOME} {} {1..3} {NO.1} awk '{print $1}' {PHP}";
-        assert_eq!(unknown_placeholders(command, &vars(&[("PHP", "")])), ["ROOT", "NO.1"]);
-    }
-
     /// The expected text is PHP 8.2's `json_encode` of the same row; its MD5 by md5sum.
     #[test]
     fn the_key_is_the_original_s() {
         let mut json = String::new();
         php_string(&mut json, "备份 \"a\\b\"/\u{1f600}\u{7f}\u{1}\n");
-        assert_eq!(json, r#""\u5907\u4efd \"a\\b\"\/\ud83d\ude00"#.to_owned()
-            + "\u{7f}" + r#"\u0001\n""#);
-        let row = JobRow { id: 5, name: "n".into(), cron: "* * * * *".into(), server_id: 1,
-            max_concurrence: 1, output: "/tmp/o".into(), ..JobRow::default() };
+        assert_eq!(
+            json,
+            r#""\u5907\u4efd \"a\\b\"\/\ud83d\ude00"#.to_owned() + "\u{7f}" + r#"\u0001\n""#
+        );
+        let row = JobRow {
+            id: 5,
+            name: "n".into(),
+            cron: "* * * * *".into(),
+            server_id: 1,
+            max_concurrence: 1,
+            output: "/tmp/o".into(),
+            ..JobRow::default()
+        };
         // printf '%s' '{"id":5,…,"stderr":""}' | md5sum
         assert_eq!(hex(&original_key(&row, "date")), "4a5fd74e069c81f17299f252c3965384");
     }

@@ -26,6 +26,8 @@ pub enum Event<'a> {
     Drain,
     /// The journal could not be written; the reason.
     JournalFailed(String),
+    /// The journal was written.
+    JournalWritten,
 }
 
 /// A process that was started.

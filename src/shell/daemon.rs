@@ -280,11 +280,10 @@ impl Daemon {
     }
 
     fn journal_written(&mut self, written: io::Result<()>) {
-        match written {
-            Ok(()) => self.core.journal_works(),
-            Err(why) => {
-                self.core.handle(clock::now(), Event::JournalFailed(why.to_string()));
-            }
-        }
+        let event = match written {
+            Ok(()) => Event::JournalWritten,
+            Err(why) => Event::JournalFailed(why.to_string()),
+        };
+        self.core.handle(clock::now(), event);
     }
 }

@@ -30,7 +30,11 @@ impl Exchange {
     ///
     /// # Errors
     /// It can't be started; worth another try later.
-    pub fn start(question: Vec<u8>, poll: &Registry, tokens: (Token, Token)) -> io::Result<Exchange> {
+    pub fn start(
+        question: Vec<u8>,
+        poll: &Registry,
+        tokens: (Token, Token),
+    ) -> io::Result<Exchange> {
         let helper = Helper::exchange()?;
         let mut exchange = Exchange {
             helper,

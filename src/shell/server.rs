@@ -32,6 +32,7 @@ use mio::{Interest, Registry, Token};
 use self::listen::{Accepted, Reserve};
 use self::table::Table;
 use crate::core::http::{Body, Connection, Limits, Request, Response};
+use crate::core::ids::ConnId;
 use crate::core::time::Now;
 
 pub use self::listen::BindError;
@@ -50,10 +51,6 @@ const REFUSAL_PLACES: usize = 64;
 const ACCEPT_PAUSE_MS: u64 = 100;
 /// The trouble of accepting is logged once in this time, milliseconds.
 const COMPLAIN_MS: u64 = 60_000;
-
-/// Names a connection. Never used twice.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ConnId(u64);
 
 /// Figures since the start, for the metrics.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

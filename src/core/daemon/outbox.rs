@@ -44,6 +44,8 @@ pub struct Outbox {
     pub unrecorded_since: Option<u64>,
     /// The boot of the machine whose `@reboot` jobs were started.
     pub boot_id: String,
+    /// What is on disk has a hole: a new segment must say again what is alive.
+    must_checkpoint: bool,
     /// What was last said about a journal that can't be written.
     failure: Option<String>,
 }
@@ -65,6 +67,7 @@ impl Outbox {
             recorded_target: 0,
             unrecorded_since,
             boot_id,
+            must_checkpoint: false,
             failure: None,
         }
     }
@@ -142,6 +145,14 @@ impl Outbox {
         }
     }
 
+    /// The journal was written.
+    pub fn works(&mut self) {
+        if self.failure.take().is_some() {
+            log::info!("journal: it can be written again");
+            self.must_checkpoint = true;
+        }
+    }
+
     /// The database has everything before `through`.
     pub fn recorded_through(&mut self, through: u64) {
         self.recorded = self.recorded.max(through.min(self.end));
@@ -174,7 +185,8 @@ impl Core {
     pub(super) fn rotate_if_due(&mut self) {
         let full = self.outbox.segments.back().is_none_or(|last| last.bytes >= SEGMENT_BYTES);
         // A slot that is half decided is told by its intents, which a checkpoint does not repeat.
-        if full && !self.busy() {
+        if (full || self.outbox.must_checkpoint) && !self.busy() {
+            self.outbox.must_checkpoint = false;
             self.begin_segment();
         }
         while let Some(start) = self.outbox.take_forgettable() {
@@ -185,7 +197,9 @@ impl Core {
         {
             self.counters.records_dropped += lost;
             let total = self.counters.records_dropped;
-            log::error!("journal over its limit: the {lost} oldest records dropped, {total} in all");
+            log::error!(
+                "journal over its limit: the {lost} oldest records dropped, {total} in all"
+            );
             self.actions.push_back(Action::JournalForget(start));
         }
     }

@@ -135,12 +135,7 @@ impl Core {
         Some(Action::Launch(id, Box::new(plan)))
     }
 
-    pub(super) fn launched(
-        &mut self,
-        now: Now,
-        id: RunId,
-        result: Result<Started, LaunchError>,
-    ) {
+    pub(super) fn launched(&mut self, now: Now, id: RunId, result: Result<Started, LaunchError>) {
         let Some(run) = self.runs.get_mut(&id) else { return };
         match result {
             Ok(started) => {
@@ -160,7 +155,9 @@ impl Core {
         let Some(job) = self.table.get(run.job) else { return };
         let late_ms = run.slot_ms.map_or(0, |slot| u64::try_from(now.wall_ms - slot).unwrap_or(0));
         let (job_id, pid, cause, name) = (run.job, run.pid, run.cause.label(), &job.def.name);
-        log::info!("start job={job_id} run={id} pid={pid} cause={cause} late={late_ms} name={name}");
+        log::info!(
+            "start job={job_id} run={id} pid={pid} cause={cause} late={late_ms} name={name}"
+        );
         let md5 = job.def.md5_hex();
         let entry = run.entry(&job.def.name, &job.def.command, &md5, None);
         self.outbox.record(now, &Entry::Run(entry));

@@ -3,3 +3,4 @@
 
 pub mod check;
 pub mod next;
+pub mod run;

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use mio::net::TcpStream;
 
-use super::ConnId;
 use crate::core::http::Connection;
+use crate::core::ids::ConnId;
 
 /// Bits of a [`ConnId`] that name the place; the rest count connections and never come again.
 const PLACE_BITS: u32 = 20;

@@ -1,0 +1,91 @@
+//! `schedule run`: the daemon in the foreground.
+
+use crate::core::config::Config;
+use crate::shell::config_file;
+use crate::shell::logging;
+use crate::shell::start::{self, Ready, StartError};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// Exit status for a mistake in the configuration, or for what it names and can't be had.
+const BAD_CONFIGURATION: u8 = 2;
+
+/// Arguments of `schedule run`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct RunArgs {
+    /// The group whose jobs are run: the number of a [server_N] section
+    pub server_id: u32,
+    /// Configuration file [default: ./conf/schedule.ini, then /etc/schedule/schedule.ini]
+    #[arg(short = 'c', long = "config", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Log to stderr and not to the logfile
+    #[arg(long)]
+    pub log_to_stderr: bool,
+}
+
+/// Runs the daemon until it is told to end. Exit status 0: it was; 1: it could not go on or
+/// another one runs; 2: the configuration, or something it names, is no good.
+pub fn run(args: &RunArgs) -> ExitCode {
+    let parsed = match config_file::load(args.config.as_deref()) {
+        Ok(parsed) => parsed,
+        Err(why) => return refuse(&why.to_string()),
+    };
+    for problem in &parsed.problems {
+        eprintln!("{problem}");
+    }
+    let Some(config) = parsed.config else {
+        return refuse("the configuration has errors; `schedule check` shows them, too");
+    };
+    serve(&config, args.server_id, args.log_to_stderr, |_| ())
+}
+
+fn refuse(why: &str) -> ExitCode {
+    eprintln!("schedule run: {why}");
+    ExitCode::from(BAD_CONFIGURATION)
+}
+
+/// Opens everything, says so through `ready`, and loops.
+pub fn serve(
+    config: &Config,
+    server_id: u32,
+    log_to_stderr: bool,
+    ready: impl FnOnce(&Ready),
+) -> ExitCode {
+    if let Err(why) = open_log(config, server_id, log_to_stderr) {
+        return refuse(&why);
+    }
+    let prepared = match start::prepare(config, server_id) {
+        Ok(prepared) => prepared,
+        Err(why) => {
+            log::error!("start failed: {why}");
+            eprintln!("schedule run: {why}");
+            return match why {
+                StartError::Lock(_) | StartError::System(..) => ExitCode::FAILURE,
+                _ => ExitCode::from(BAD_CONFIGURATION),
+            };
+        }
+    };
+    let (address, pid) = (prepared.address, std::process::id());
+    let version = env!("CARGO_PKG_VERSION");
+    log::info!("begin: server={server_id} pid={pid} version={version} http://{address}/");
+    ready(&prepared);
+    let Ready { daemon, lock, .. } = prepared;
+    let result = daemon.run();
+    drop(lock);
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            log::error!("the loop failed: {why}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn open_log(config: &Config, server_id: u32, to_stderr: bool) -> Result<(), String> {
+    let base = &config.base;
+    start::server_of(config, server_id).map_err(|why| why.to_string())?;
+    let zone = start::configured_zone(&base.timezone).map_err(|why| why.to_string())?;
+    let path = base.logfile.path(server_id);
+    let file = (!to_stderr).then_some(Path::new(&path));
+    logging::init(file, base.loglevel, zone).map_err(|why| why.to_string())
+}

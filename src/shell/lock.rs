@@ -1,0 +1,62 @@
+//! One daemon per group: a lock on the pid file. Its text only tells people who holds it; a file
+//! that a crash left behind is no obstacle.
+
+use rustix::fs::{FlockOperation, flock};
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+/// The lock, held until it is dropped or the process ends.
+pub struct Lock {
+    _file: File,
+}
+
+/// Why the group can't be had.
+#[derive(Debug, thiserror::Error)]
+pub enum LockError {
+    /// Another daemon has it.
+    #[error("master still alive: pid {holder} runs server {server_id} (pid file {})", path.display())]
+    Held {
+        /// Its pid, as the file says.
+        holder: String,
+        /// The group.
+        server_id: u32,
+        /// The pid file.
+        path: PathBuf,
+    },
+    /// The file can't be made.
+    #[error(
+        "pid file {}: {source}; create its directory, owned by the user of the daemon, or set \
+         [base] pidfile",
+        path.display()
+    )]
+    File {
+        /// The pid file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+}
+
+impl Lock {
+    /// Takes the lock and writes our pid.
+    ///
+    /// # Errors
+    /// Somebody holds it, or the file can't be made.
+    pub fn take(path: &Path, server_id: u32) -> Result<Lock, LockError> {
+        let failed = |source| LockError::File { path: path.into(), source };
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false).mode(0o644);
+        let mut file = options.open(path).map_err(failed)?;
+        if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+            let mut holder = String::new();
+            let _ = file.read_to_string(&mut holder);
+            let holder = holder.trim().to_owned();
+            return Err(LockError::Held { holder, server_id, path: path.into() });
+        }
+        file.set_len(0).map_err(failed)?;
+        writeln!(file, "{}", std::process::id()).map_err(failed)?;
+        Ok(Lock { _file: file })
+    }
+}
