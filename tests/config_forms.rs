@@ -75,9 +75,9 @@ fn the_flat_form() {
          logfile=/tmp/{%d}.log\n\
          loglevel=DEBUG\n\
          host = 127.0.0.1\n\
+         server_vars[127.0.0.1] = 2\n\
          server_vars[10.0.0.9] = 4\n\
          server_vars[10.0.0.1] = 3\n\
-         server_vars[127.0.0.1] = 2\n\
          server_id[99] = 3499\n\
          server_id[5] = 3405\n\
          db[dbname] = test\n\
@@ -101,6 +101,16 @@ fn flat_vars_by_ipv6_and_the_default_without_vars() {
     let tail = "host=localhost\nserver_id[7]=3407\ndb[path]=/x.db\n";
     assert_eq!(clean(&format!("server_vars[::1] = 8\n{tail}")).servers[&7].vars_server, 8);
     assert_eq!(clean(tail).servers[&7].vars_server, 1);
+}
+
+#[test]
+fn flat_vars_of_two_addresses_of_one_machine() {
+    let vars = "host=::1\nserver_vars[fe80::1]=5\nserver_vars[10.0.0.1]=6\n";
+    let parsed = read(&format!("{vars}server_id[7]=3407\n[db1]\n"));
+    let expected = "x.ini:2: warning: `server_vars[fe80::1]` counts, though this machine has \
+                    10.0.0.1 too";
+    assert_eq!(texts(&parsed.problems), [expected]);
+    assert_eq!(parsed.config.unwrap().servers[&7].vars_server, 5);
 }
 
 #[test]

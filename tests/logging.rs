@@ -144,6 +144,11 @@ fn rust_log_wins() {
     ];
     let twice: Vec<&str> = said.into_iter().chain(said).collect();
     assert_eq!(lines(&dir.join("a.log")), twice);
+    // Upwards too: `loglevel` is info at first.
+    let dir = directory("rust_log_debug");
+    run("levels", &dir, "schedule::test=debug");
+    let details = lines(&dir.join("a.log")).iter().filter(|l| l.ends_with("details")).count();
+    assert_eq!(details, 2);
 }
 
 #[test]
