@@ -100,8 +100,10 @@ pub struct JobRow {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Answer {
-    /// The table has the digest that was asked with; nothing else follows.
-    Same,
+    /// The table is the one whose digest was asked with; nothing else follows. The digest to ask
+    /// with next time: it stands for the same rows, but a driver may have put something newer into
+    /// it that makes the next comparison cheap.
+    Same(String),
     /// A job.
     Job(Box<JobRow>),
     /// A row that can't be a job (NULL or out-of-range where a value must be), and why.

@@ -1,0 +1,3 @@
+//! Subcommands of `schedule`, one a file.
+
+pub mod db;
