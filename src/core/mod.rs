@@ -17,5 +17,6 @@ pub mod journal;
 pub mod launch;
 pub mod outcome;
 pub mod protocol;
+pub mod records;
 pub mod table;
 pub mod time;

@@ -5,6 +5,7 @@ pub mod cli;
 pub mod clock;
 pub mod config_file;
 pub mod daemon;
+pub mod database;
 pub mod exchange;
 pub mod helper;
 pub mod journal;

@@ -234,6 +234,7 @@ impl Core {
                     journal: format!("{}/journal", self.settings.state_dir),
                     from: self.outbox.recorded,
                     to: self.outbox.end(),
+                    server_id: self.settings.server_id,
                     timezone: self.settings.timezone.clone(),
                 }
             }
@@ -267,7 +268,10 @@ impl Core {
 
     fn stage(&mut self, staged: &mut Staged, answer: Answer) {
         match answer {
-            Answer::Same => staged.same = true,
+            Answer::Same(digest) => {
+                staged.same = true;
+                staged.digest = Some(digest);
+            }
             Answer::Var { name, value } => {
                 staged.vars.insert(name, value);
             }
@@ -362,7 +366,9 @@ impl Core {
             Kind::Record => self.recorded(staged.recorded.unwrap_or(0)),
             Kind::Sync => {
                 self.sync.state.synced_mono_ms = Some(now.mono_ms);
-                if !staged.same {
+                if staged.same {
+                    self.sync.digest = staged.digest.unwrap_or_default();
+                } else {
                     self.actions.push_back(Action::KeepSnapshot);
                     self.begin_applying(staged);
                 }
