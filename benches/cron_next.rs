@@ -160,7 +160,7 @@ fn memory() {
 }
 
 fn days(n: usize) -> String {
-    if n % 10 == 0 { (n % 28 + 1).to_string() } else { "*".to_owned() }
+    if n.is_multiple_of(10) { (n % 28 + 1).to_string() } else { "*".to_owned() }
 }
 
 fn weekdays(n: usize) -> &'static str {
