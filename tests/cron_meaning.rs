@@ -200,6 +200,8 @@ fn rare_dates_come_beyond_the_years_of_the_crate_too() {
     let due = nexts(&crontab("0 0 * * 1"), "Asia/Shanghai", "2100-12-27T00:00:00Z", 2);
     assert_eq!(due, ["2101-01-03T00:00:00+08:00", "2101-01-10T00:00:00+08:00"]);
     assert_eq!(nexts(&crontab("* * * * *"), "UTC", "9999-12-30T21:00:00Z", 2).len(), 2);
+    let first = crontab("* * * * *").next_after(&cron_common::zone_of("UTC"), -1);
+    assert_eq!(first, Some(0));
     // The ends of time are no place to panic.
     let utc = cron_common::zone_of("America/New_York");
     for from in [i64::MIN, i64::MIN + 1, -1, i64::MAX - 1, i64::MAX] {
