@@ -59,6 +59,7 @@ fn new_york_repeats_one_oclock() {
     let second = "2026-11-01T01:10:00-05:00";
     assert_eq!(due("30 1 * * *", "America/New_York", second, 1), ["11-02T01:30:00-05:00"]);
     assert_eq!(due("0 2 * * *", "America/New_York", second, 1), ["11-01T02:00:00-05:00"]);
+    assert_eq!(due("0,30 1,2 * * *", "America/New_York", second, 1), ["11-01T02:00:00-05:00"]);
     assert_eq!(due("*/30 1 * * *", "America/New_York", second, 1), ["11-01T01:30:00-05:00"]);
     // A year on the date of change is another one: the second pass must not be forgotten.
     assert_eq!(
