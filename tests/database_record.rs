@@ -1,4 +1,5 @@
 //! Records: written exactly once, whatever is sent again, and never refused for their contents.
+#![allow(clippy::unwrap_used)]
 
 mod common;
 

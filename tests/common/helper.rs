@@ -20,20 +20,20 @@ pub struct Reply {
 impl Reply {
     /// Its jobs.
     pub fn jobs(&self) -> Vec<&JobRow> {
-        let job = |answer| match answer {
-            &Answer::Job(ref job) => Some(&**job),
+        let jobs = self.answers.iter().filter_map(|answer| match answer {
+            Answer::Job(job) => Some(&**job),
             _ => None,
-        };
-        self.answers.iter().filter_map(job).collect()
+        });
+        jobs.collect()
     }
 
     /// Its rows that can't be jobs.
     pub fn bad_rows(&self) -> Vec<(u32, &str)> {
-        let bad = |answer| match answer {
-            &Answer::BadRow { id, ref why } => Some((id, why.as_str())),
+        let rows = self.answers.iter().filter_map(|answer| match answer {
+            Answer::BadRow { id, why } => Some((*id, why.as_str())),
             _ => None,
-        };
-        self.answers.iter().filter_map(bad).collect()
+        });
+        rows.collect()
     }
 
     /// The digest at its end; panics if it is not a full answer.

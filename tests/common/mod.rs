@@ -1,7 +1,7 @@
 //! Help for tests that drive the real binary against real databases.
 //!
-//! Each test file is a crate of its own and uses a part of this only.
-#![allow(dead_code)]
+//! Each test file is a crate of its own and uses a part of this only. What fails here fails a test.
+#![allow(dead_code, clippy::unwrap_used)]
 
 pub mod database;
 pub mod helper;
