@@ -1,4 +1,5 @@
 //! SQLite only: the stamp of the file, its locks, its write-ahead log.
+#![allow(clippy::unwrap_used)]
 
 mod common;
 
