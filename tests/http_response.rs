@@ -113,7 +113,7 @@ fn gzip_where_it_is_liked_and_pays() {
         assert_eq!(body, text(5_000), "{accepted}");
     }
     let yes = "Accept-Encoding: gzip\r\n";
-    let noise: Vec<u8> = (0..5_000_u64).map(|n| (n * n * 0x9e37_79b9 >> 7) as u8).collect();
+    let noise: Vec<u8> = (0..5_000_u64).map(|n| ((n * n * 0x9e37_79b9) >> 7) as u8).collect();
     let small = answer("GET", yes, Response::text(200, text(500)));
     let image =
         answer("GET", yes, Response::new(200, "image/png", Body::Bytes(text(5_000).into())));
