@@ -24,7 +24,7 @@ pub struct Outputs {
 #[derive(Debug)]
 pub struct Streams {
     stdout: OwnedFd,
-    /// `None`: the same as `stdout`, opened once, so that the order of the lines is kept.
+    /// `None`: the same as `stdout`, opened once.
     stderr: Option<OwnedFd>,
 }
 
