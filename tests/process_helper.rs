@@ -56,8 +56,10 @@ fn a_helper_that_reads_nothing_is_an_end() {
 #[test]
 fn a_helper_that_hangs_is_killed_with_its_children() {
     let _stage = Stage::set();
-    let mut helper = Helper::start(c"/bin/sh", &[c"sh", c"-c", c"sleep 60 & wait"]).unwrap();
+    let mut helper =
+        Helper::start(c"/bin/sh", &[c"sh", c"-c", c"sleep 60 & echo up; wait"]).unwrap();
     let mut piece = [0; 64];
+    until("both are there", || helper.read_some(&mut piece).unwrap() == Moved::Bytes(3));
     assert_eq!(helper.read_some(&mut piece).unwrap(), Moved::Later);
     helper.kill();
     assert_eq!(wait_for(helper.pid()).exit, Exit::Signal { number: 9, core_dumped: false });

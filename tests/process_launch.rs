@@ -71,7 +71,9 @@ fn a_plain_command_has_no_shell_in_between() {
     let plan = stage.plan("sleep 60");
     let started = stage.launcher.launch(&plan).unwrap();
     let path = format!("/proc/{}/cmdline", started.pid.as_raw_nonzero());
-    assert_eq!(fs::read(path).unwrap(), b"sleep\x0060\0");
+    // The kernel lets a launch return some microseconds before the arguments are in place.
+    until("it has its arguments", || !fs::read(&path).unwrap().is_empty());
+    assert_eq!(fs::read(&path).unwrap(), b"sleep\x0060\0");
     assert!(signal_group(started.pid, started.kernel_start, Signal::KILL).unwrap());
     assert_eq!(wait_for(started.pid).exit, Exit::Signal { number: 9, core_dumped: false });
 }
