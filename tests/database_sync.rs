@@ -27,11 +27,11 @@ fn filled() -> [TestDatabase; 2] {
 }
 
 #[test]
-fn a_full_answer_has_jobs_by_id_then_vars_then_tags_then_the_digest() {
+fn a_full_answer_has_vars_then_tags_then_jobs_by_id_then_the_digest() {
     for database in filled() {
         let reply = sync(&database.config, "");
         reply.digest();
-        let [Answer::Job(first), Answer::Job(second), var, tag, Answer::Digest(_)] =
+        let [var, tag, Answer::Job(first), Answer::Job(second), Answer::Digest(_)] =
             &reply.answers[..]
         else {
             panic!("{reply:?}")
