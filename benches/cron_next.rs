@@ -2,9 +2,7 @@
 //! `cargo bench --bench cron_next`; the ratio against a bare zone lookup, measured in the same run,
 //! tells a slow machine from slow code.
 
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::hint::black_box;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use schedule::core::cron::{Cron, CronCache, Dialect, Zone, zone};
@@ -50,24 +48,12 @@ const ZONES: &[&str] = &[
 const FROM_MS: i64 = 1_795_000_000_000; // November 2026
 const ROUNDS: usize = 2000;
 
-/// Counts the bytes in use, to tell what an expression takes.
-struct Counting;
-static IN_USE: AtomicUsize = AtomicUsize::new(0);
-
-#[allow(unsafe_code)] // a counting allocator has no other form; it only forwards
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        IN_USE.fetch_add(layout.size(), Ordering::Relaxed);
-        unsafe { System.alloc(layout) }
-    }
-    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
-        IN_USE.fetch_sub(layout.size(), Ordering::Relaxed);
-        unsafe { System.dealloc(at, layout) }
-    }
+/// Resident memory of this process in bytes; grows by pages, so hold many to measure one.
+fn resident_bytes() -> usize {
+    let statm = std::fs::read_to_string("/proc/self/statm").expect("Linux");
+    let pages: usize = statm.split(' ').nth(1).and_then(|n| n.parse().ok()).expect("a number");
+    pages * 4096
 }
-
-#[global_allocator]
-static COUNTING: Counting = Counting;
 
 /// Mean nanoseconds of a next, walking on from due to due.
 fn next_ns(cron: &Cron, zone: &Zone) -> f64 {
@@ -139,15 +125,16 @@ fn parse_times() {
 
 fn memory() {
     println!("\nbytes: Cron {}, compiled days of", size_of::<Cron>());
+    let mut kept = Vec::new();
     for text in ["* * * * *", "0 0 * * 1-5", "0 0 1,15 * *", "0 0 */2 1-6 1,3,5", "0 0 1-30 * 1-5"]
     {
-        let before = IN_USE.load(Ordering::Relaxed);
-        let cron = Cron::parse(text, Dialect::Crontab);
-        let used = IN_USE.load(Ordering::Relaxed) - before;
+        let before = resident_bytes();
+        let held: Vec<_> = (0..5000).map(|_| Cron::parse(text, Dialect::Crontab)).collect();
+        let used = (resident_bytes() - before) / held.len();
         println!("{text:>26} {used:>8}");
-        drop(cron);
+        kept.push(held); // given back, it would be used again unseen
     }
-    let before = IN_USE.load(Ordering::Relaxed);
+    let before = resident_bytes();
     let mut cache = CronCache::default();
     let start = Instant::now();
     let crons: Vec<_> = (0..10_000)
@@ -155,7 +142,7 @@ fn memory() {
         .map(|text| cache.parse(&text, Dialect::Crontab))
         .collect();
     let ms = start.elapsed().as_secs_f64() * 1e3;
-    let used = IN_USE.load(Ordering::Relaxed) - before;
+    let used = resident_bytes() - before;
     println!("10,000 expressions read in {ms:.1} ms, {} bytes each", used / crons.len());
 }
 
