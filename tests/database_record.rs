@@ -59,14 +59,14 @@ fn a_run_is_one_row_from_start_to_end_however_often_it_is_sent() {
         assert_eq!((row[0][6].as_str(), row[0][11].as_str()), ("1970-01-01 00:00:00", "running"));
         let id = database.value("SELECT id FROM scheduler_logs");
 
-        recorded(&database.config, &[run(ended("r1"))]);
-        assert_eq!(database.query(RUNS), [whole]);
-        // Again, and the start once more after the end, and both in one batch in either order.
-        recorded(&database.config, &[run(ended("r1"))]);
-        recorded(&database.config, &[run(started("r1"))]);
-        recorded(&database.config, &[run(ended("r1")), run(started("r1"))]);
-        recorded(&database.config, &[run(started("r1")), run(ended("r1"))]);
-        assert_eq!(database.query(RUNS), [whole]);
+        // Its end; that again; the start late; both in one batch, in either order.
+        let (start, end) = (run(started("r1")), run(ended("r1")));
+        for batch in [vec![&end], vec![&end], vec![&start], vec![&end, &start], vec![&start, &end]]
+        {
+            let batch: Vec<_> = batch.into_iter().cloned().collect();
+            recorded(&database.config, &batch);
+            assert_eq!(database.query(RUNS), [whole], "after {batch:?}");
+        }
         assert_eq!(database.value("SELECT id FROM scheduler_logs"), id);
         let created = database.value("SELECT create_time FROM scheduler_logs");
         assert_eq!(created, "2026-11-22 13:42:00");

@@ -6,8 +6,11 @@ use common::TempDir;
 use common::database::TestDatabase;
 use common::helper::{self, recorded, run, started, sync};
 use schedule::core::protocol::{Answer, Ask, Driver};
+use std::collections::HashMap;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Two jobs of group 1 out of id order, one that is off, one of another group, and the rest.
 const ROWS: &str = "
@@ -135,6 +138,42 @@ fn a_time_zone_column_that_comes_and_goes_is_noticed() {
         let reply = sync(&database.config, &without);
         reply.digest();
         assert_eq!(reply.jobs()[0].timezone, "Europe/Berlin");
+    }
+}
+
+#[test]
+fn digest_and_rows_are_of_one_state_while_others_write() {
+    for mut database in filled() {
+        let config = database.config.clone();
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        let writer = std::thread::spawn(move || {
+            let mut number = 0;
+            while !stopped.load(Ordering::Relaxed) {
+                number += 1;
+                database.sql(&format!(
+                    "BEGIN; UPDATE scheduler_vars SET value = '{number}' WHERE id = 1;
+                     UPDATE scheduler_jobs SET name = '{number}' WHERE id = 4; COMMIT"
+                ));
+            }
+            number
+        });
+        let mut known = HashMap::new();
+        for _ in 0..60 {
+            let reply = sync(&config, "");
+            let name = reply.jobs()[0].name.clone();
+            let [.., Answer::Var { value, .. }, _, _] = &reply.answers[..] else {
+                panic!("{reply:?}")
+            };
+            if name != "报表" {
+                assert_eq!(name, *value);
+            }
+            let digest = reply.digest().split('/').take(2).collect::<Vec<_>>().join("/");
+            let before = known.entry(digest).or_insert_with(|| name.clone());
+            assert_eq!(*before, name);
+        }
+        stop.store(true, Ordering::Relaxed);
+        assert!(writer.join().unwrap() > 60);
     }
 }
 
