@@ -221,6 +221,40 @@ fn time_runs_out() {
     assert!(everything(&mut server.client(body)).starts_with("HTTP/1.1 408 "));
 }
 
+const ZERO: Now = Now { wall_ms: 0, mono_ms: 0 };
+
+/// The first half of a turn, with a clock that stands still.
+fn poll_once(poll: &mut Poll, server: &mut Server) {
+    let mut events = Events::with_capacity(16);
+    let wait = server.next_deadline_ms().map(Duration::from_millis);
+    poll.poll(&mut events, wait.or(Some(PATIENCE))).expect("events");
+    events.iter().for_each(|event| server.ready(event, ZERO));
+    server.expire(ZERO);
+}
+
+#[test]
+fn an_answer_does_not_wait_for_the_next_one() {
+    let mut poll = Poll::new().expect("a queue");
+    let mut server =
+        Server::bind("127.0.0.1", 0, poll.registry(), Token(5), Limits::default()).expect("bind");
+    let mut client = TcpStream::connect(server.local_addr().expect("one")).expect("to connect");
+    client.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    client.write_all(&[GET, GET].concat()).expect("to send");
+    let first = loop {
+        poll_once(&mut poll, &mut server);
+        if let Some((id, _)) = server.next_request() {
+            break id;
+        }
+    };
+    server.respond(ZERO, first, Response::text(200, "first\n"));
+    // The second is taken, and answered in a later turn: the first must be out by then.
+    let (second, _) = server.next_request().expect("the second");
+    server.flush(ZERO);
+    until(&mut client, "first\n");
+    assert!(server.respond(ZERO, second, Response::text(200, "second\n")));
+    until(&mut client, "second\n");
+}
+
 #[test]
 fn places_to_listen() {
     let poll = Poll::new().expect("a queue");
@@ -258,22 +292,17 @@ fn a_listening_socket_changes_hands_without_losing_a_client() {
         client.set_read_timeout(Some(PATIENCE)).expect("a timeout");
         client.write_all(GET).expect("to send");
     }
-    let now = Now { wall_ms: 0, mono_ms: 0 };
-    let mut events = Events::with_capacity(16);
     let mut answered = 0;
     while answered < 2 {
-        let wait = server.next_deadline_ms().map(Duration::from_millis);
-        poll.poll(&mut events, wait.or(Some(PATIENCE))).expect("events");
-        events.iter().for_each(|event| server.ready(event, now));
-        server.expire(now);
+        poll_once(&mut poll, &mut server);
         while let Some((id, _)) = server.next_request() {
             assert!(server.peer(id).is_some_and(|peer| peer.ip().is_loopback()));
-            assert!(server.respond(now, id, Response::text(200, "new\n")));
+            assert!(server.respond(ZERO, id, Response::text(200, "new\n")));
             answered += 1;
         }
-        server.flush(now);
+        server.flush(ZERO);
     }
-    server.close_idle(now);
+    server.close_idle(ZERO);
     for client in [&mut before, &mut between] {
         assert!(everything(client).ends_with("new\n"), "answered, then closed");
     }

@@ -26,12 +26,18 @@ pub const GOOD: &[Case] = &[
     ("options *", b"OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n", &[204], false),
     (
         "options * with a body, then get",
-        b"OPTIONS * HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhiGET / HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"OPTIONS * HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhiGET / HTTP/1.1\r\n\
+          Host: a\r\n\r\n",
         &[204, 200],
         false,
     ),
     ("not allowed", b"DELETE / HTTP/1.1\r\nHost: a\r\n\r\n", &[405], false),
-    ("not modified", b"GET /tagged HTTP/1.1\r\nHost: a\r\nIf-None-Match: \"t1\"\r\n\r\n", &[304], false),
+    (
+        "not modified",
+        b"GET /tagged HTTP/1.1\r\nHost: a\r\nIf-None-Match: \"t1\"\r\n\r\n",
+        &[304],
+        false,
+    ),
     ("1.0", b"GET / HTTP/1.0\r\n\r\n", &[200], true),
     ("1.0 keep-alive", b"GET / HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n", &[200], false),
     ("1.0 close wins", b"GET / HTTP/1.0\r\nConnection: keep-alive, close\r\n\r\n", &[200], true),
@@ -45,7 +51,8 @@ pub const GOOD: &[Case] = &[
     ("page closes", b"GET /close HTTP/1.1\r\nHost: a\r\n\r\nGET / HTTP/1.1\r\n\r\n", &[200], true),
     (
         "pipeline",
-        b"GET /1 HTTP/1.1\r\nHost: a\r\n\r\nPOST /2 HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\n\
+        b"GET /1 HTTP/1.1\r\nHost: a\r\n\r\nPOST /2 HTTP/1.1\r\nHost: a\r\n\
+          Content-Length: 3\r\n\r\n\
           abcGET /3 HTTP/1.1\r\nHost: a\r\n\r\n",
         &[200, 200, 200],
         false,
@@ -87,7 +94,12 @@ pub const BAD: &[Case] = &[
     ("bare LF request line", b"GET / HTTP/1.1\nHost: a\r\n\r\n", &[400], true),
     ("bare LF header", b"GET / HTTP/1.1\r\nHost: a\nX: 1\r\n\r\n", &[400], true),
     ("bare LF end", b"GET / HTTP/1.1\r\nHost: a\r\n\n", &[400], true),
-    ("bare CR in value", b"GET / HTTP/1.1\r\nHost: a\r\nX: 1\rContent-Length: 5\r\n\r\n", &[400], true),
+    (
+        "bare CR in value",
+        b"GET / HTTP/1.1\r\nHost: a\r\nX: 1\rContent-Length: 5\r\n\r\n",
+        &[400],
+        true,
+    ),
     ("bare CR in target", b"GET /\r HTTP/1.1\r\nHost: a\r\n\r\n", &[400], true),
     ("CR CR LF", b"GET / HTTP/1.1\r\nHost: a\r\r\n\r\n", &[400], true),
     ("NUL in value", b"GET / HTTP/1.1\r\nHost: a\r\nX: \0\r\n\r\n", &[400], true),
@@ -112,7 +124,8 @@ pub const BAD: &[Case] = &[
     // Framing (RFC 9112 §6).
     (
         "length and chunked",
-        b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\
+          \r\n0\r\n\r\n",
         &[400],
         true,
     ),
@@ -128,12 +141,22 @@ pub const BAD: &[Case] = &[
         &[400],
         true,
     ),
-    ("length list", b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5, 5\r\n\r\nhello", &[400], true),
+    (
+        "length list",
+        b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5, 5\r\n\r\nhello",
+        &[400],
+        true,
+    ),
     ("length plus", b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: +5\r\n\r\nhello", &[400], true),
     ("length minus", b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\n", &[400], true),
     ("length hex", b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0x5\r\n\r\nhello", &[400], true),
     ("length empty", b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length:\r\n\r\n", &[400], true),
-    ("length blank inside", b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1 2\r\n\r\n", &[400], true),
+    (
+        "length blank inside",
+        b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1 2\r\n\r\n",
+        &[400],
+        true,
+    ),
     (
         "length overflow",
         b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 18446744073709551621\r\n\r\nhello",
@@ -160,23 +183,122 @@ pub const BAD: &[Case] = &[
     ),
     (
         "chunked twice",
-        b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\
+          Transfer-Encoding: identity\r\n\r\n",
         &[400],
         true,
     ),
-    ("chunked 1.0", b"POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", &[400], true),
+    (
+        "chunked 1.0",
+        b"POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        &[400],
+        true,
+    ),
     // Chunks (RFC 9112 §7.1).
-    ("chunk bare LF", b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\nx\r\n0\r\n\r\n", &[400], true),
-    ("chunk not hex", b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0x1\r\nx\r\n0\r\n\r\n", &[400], true),
-    ("chunk empty size", b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n\r\n\r\n", &[400], true),
-    ("chunk blank", b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1 \r\nx\r\n0\r\n\r\n", &[400], true),
-    ("chunk too long", b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nxy\r\n0\r\n\r\n", &[400], true),
-    ("chunk ends in XX", b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nxXX0\r\n\r\n", &[400], true),
-    ("chunk many digits", b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n000000001\r\nx\r\n0\r\n\r\n", &[400], true),
-    ("chunk overflow", b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffff1\r\nx", &[413], true),
-    ("chunk extension with LF", b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1;\nx\r\n0\r\n\r\n", &[400], true),
-    ("trailer folded", b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX: 1\r\n 2\r\n\r\n", &[400], true),
-    ("trailer no colon", b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX\r\n\r\n", &[400], true),
+    (
+        "chunk bare LF",
+        b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\nx\r\n0\r\n\r\n",
+        &[400],
+        true,
+    ),
+    (
+        "chunk not hex",
+        b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0x1\r\nx\r\n0\r\n\r\n",
+        &[400],
+        true,
+    ),
+    (
+        "chunk empty size",
+        b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n\r\n\r\n",
+        &[400],
+        true,
+    ),
+    (
+        "chunk blank",
+        b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1 \r\nx\r\n0\r\n\r\n",
+        &[400],
+        true,
+    ),
+    (
+        "chunk too long",
+        b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nxy\r\n0\r\n\r\n",
+        &[400],
+        true,
+    ),
+    (
+        "chunk ends in XX",
+        b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nxXX0\r\n\r\n",
+        &[400],
+        true,
+    ),
+    (
+        "chunk ends in X LF",
+        b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nxX\n0\r\n\r\n",
+        &[400],
+        true,
+    ),
+    (
+        "chunk ends in CR X",
+        b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\rX0\r\n\r\n",
+        &[400],
+        true,
+    ),
+    (
+        "chunk ends in LF",
+        b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\n0\r\n\r\n",
+        &[400],
+        true,
+    ),
+    (
+        "size ends in CR X",
+        b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\rXx\r\n0\r\n\r\n",
+        &[400],
+        true,
+    ),
+    (
+        "last line CR X",
+        b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\rX",
+        &[400],
+        true,
+    ),
+    (
+        "trailer ends in CR X",
+        b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nA: b\rX\r\n\r\n",
+        &[400],
+        true,
+    ),
+    (
+        "chunk many digits",
+        b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n000000001\r\nx\r\n\
+          0\r\n\r\n",
+        &[400],
+        true,
+    ),
+    (
+        "chunk overflow",
+        b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffff1\r\nx",
+        &[413],
+        true,
+    ),
+    (
+        "chunk extension with LF",
+        b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1;\nx\r\n0\r\n\r\n",
+        &[400],
+        true,
+    ),
+    (
+        "trailer folded",
+        b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX: 1\r\n 2\r\n\
+          \r\n",
+        &[400],
+        true,
+    ),
+    (
+        "trailer no colon",
+        b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX\r\n\r\n",
+        &[400],
+        true,
+    ),
     // Host and target (RFC 9112 §3.2).
     ("no host", b"GET / HTTP/1.1\r\n\r\n", &[400], true),
     ("two hosts", b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", &[400], true),
@@ -230,7 +352,8 @@ pub const BAD: &[Case] = &[
     ),
     (
         "good, then bad, then unseen",
-        b"GET /1 HTTP/1.1\r\nHost: a\r\n\r\nGET / HTTP/1.1\r\n\r\nGET /3 HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"GET /1 HTTP/1.1\r\nHost: a\r\n\r\nGET / HTTP/1.1\r\n\r\nGET /3 HTTP/1.1\r\n\
+          Host: a\r\n\r\n",
         &[200, 400],
         true,
     ),
