@@ -187,7 +187,8 @@ fn a_bad_row_costs_itself_only() {
     mysql.sql(
         "ALTER TABLE scheduler_jobs MODIFY command VARCHAR(1000) NULL,
              MODIFY output VARCHAR(1000) NULL, MODIFY max_concurrence BIGINT NULL;
-         INSERT INTO scheduler_jobs (id, command, output, server_id, status, max_concurrence, tag_id)
+         INSERT INTO scheduler_jobs
+             (id, command, output, server_id, status, max_concurrence, tag_id)
          VALUES (20, NULL, '', 1, 1, 1, 0), (21, 'a', '', 1, 1, -1, 0),
                 (22, 'a', '', 1, 1, 4294967296, 0), (23, 'a', '', 1, 1, 1, -2),
                 (24, 'a', NULL, 1, 1, 1, 0), (25, 'a', '', 1, 1, NULL, 0);",
@@ -198,7 +199,8 @@ fn a_bad_row_costs_itself_only() {
              output, stderr DEFAULT '', max_concurrence, status, tag_id);
          CREATE TABLE scheduler_vars (id, name, value, server_id);
          CREATE TABLE scheduler_tags (id, name);
-         INSERT INTO scheduler_jobs (id, command, output, server_id, status, max_concurrence, tag_id)
+         INSERT INTO scheduler_jobs
+             (id, command, output, server_id, status, max_concurrence, tag_id)
          VALUES (4, 'a', '', 1, 1, 1, 0), (9, 'a', '', 1, 1, 1, 0),
                 (20, NULL, '', 1, 1, 1, 0), (21, 'a', '', 1, 1, -1, 0),
                 (22, 'a', '', 1, 1, 4294967296, 0), (23, 'a', '', 1, 1, 1, -2),
