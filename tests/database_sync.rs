@@ -11,6 +11,7 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 /// Two jobs of group 1 out of id order, one that is off, one of another group, and the rest.
 const ROWS: &str = "
@@ -155,6 +156,8 @@ fn digest_and_rows_are_of_one_state_while_others_write() {
                     "BEGIN; UPDATE scheduler_vars SET value = '{number}' WHERE id = 1;
                      UPDATE scheduler_jobs SET name = '{number}' WHERE id = 4; COMMIT"
                 ));
+                // A gap for readers: SQLite's wait is not fair, a writer without one starves them.
+                std::thread::sleep(Duration::from_millis(2));
             }
             number
         });
