@@ -12,7 +12,7 @@ const PLACE_BITS: u32 = 20;
 const NONE: u32 = u32::MAX;
 const NEVER: u64 = u64::MAX;
 
-/// One connection. About 400 bytes while it is idle, the box included.
+/// One connection. About 300 bytes while it is idle.
 #[derive(Debug)]
 pub(super) struct Client {
     pub id: ConnId,
