@@ -28,6 +28,7 @@ use crate::core::journal::{Entry, Replay};
 use crate::core::protocol::Database;
 use crate::core::table::Table;
 use crate::core::time::Now;
+use crate::core::web::PageCache;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// What the daemon was told at its start.
@@ -57,6 +58,8 @@ pub struct Settings {
     pub boot_id: String,
     /// Any number; two daemons should have different ones.
     pub salt: u32,
+    /// The daemon's own process id, to be shown.
+    pub pid: u32,
 }
 
 /// Decisions wait at most this long for the first table from the database, in milliseconds;
@@ -110,6 +113,8 @@ pub struct Core {
     draining: bool,
     exiting: bool,
     counters: Counters,
+    revision: u64,
+    pages: PageCache,
 }
 
 impl Core {
@@ -142,6 +147,8 @@ impl Core {
             draining: false,
             exiting: false,
             counters: Counters::default(),
+            revision: 0,
+            pages: PageCache::default(),
             settings,
         };
         core.restore(now, replay);
@@ -159,7 +166,10 @@ impl Core {
             Event::ExchangeEnded(result) => self.exchange_ended(now, result),
             Event::Request(conn, request) => self.request(now, conn, &request),
             Event::Terminate => self.terminate(),
-            Event::Drain => self.draining = true,
+            Event::Drain => {
+                self.draining = true;
+                self.touch();
+            }
             Event::JournalFailed(why) => self.outbox.failed(why),
             Event::Turned(us) => {
                 self.counters.worst_turn_us = self.counters.worst_turn_us.max(us);
@@ -225,6 +235,26 @@ impl Core {
     /// Counts since the start.
     pub fn counters(&self) -> Counters {
         self.counters
+    }
+
+    /// Grows with each change that a page could show, so that a page is rendered once per change.
+    pub fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    /// Notes that something changed that a page could show.
+    pub(super) fn touch(&mut self) {
+        self.revision += 1;
+    }
+
+    /// The rendered pages that are kept.
+    pub fn kept_pages(&self) -> &PageCache {
+        &self.pages
+    }
+
+    /// The same, to add some.
+    pub(super) fn pages(&mut self) -> &mut PageCache {
+        &mut self.pages
     }
 
     /// What the daemon was told at its start.

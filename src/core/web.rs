@@ -2,11 +2,18 @@
 //!
 //! - `views`: what is shown of jobs and runs, whatever the form
 //! - `filter`: what a list is narrowed to, and its pages
+//! - `select`: which jobs a list shows, in which order
 //! - `api`: JSON for programs
+//! - `pages`: HTML for people, in the words of `texts`
 
 mod api;
 mod filter;
+mod pages;
+mod select;
+mod texts;
 mod views;
+
+pub use pages::PageCache;
 
 use crate::core::daemon::Core;
 use crate::core::event::Action;
@@ -17,7 +24,11 @@ use crate::core::time::Now;
 impl Core {
     /// Answers a request.
     pub(super) fn request(&mut self, now: Now, conn: ConnId, request: &Request) {
-        let response = self.answer(now, request);
+        let response = match self.page(now, request) {
+            Some(page) => page,
+            None => self.answer(now, request),
+        };
+        let response = pages::for_people(self, now, request, response);
         self.respond(conn, response);
     }
 

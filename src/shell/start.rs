@@ -134,6 +134,7 @@ fn settings(
         journal_limit_bytes: JOURNAL_LIMIT_BYTES,
         boot_id,
         salt: std::process::id() ^ (clock::now().wall_ms as u32),
+        pid: std::process::id(),
     })
 }
 

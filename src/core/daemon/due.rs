@@ -177,6 +177,7 @@ impl Core {
     /// journal, and from there the database, always knows how long it is.
     fn skip(&mut self, now: Now, skip: SkipEntry) {
         self.counters.skipped += skip.count;
+        self.touch();
         let Some(job) = self.table.get_mut(skip.job) else { return };
         if skip.reason == SkipReason::Overlap {
             job.overtime += skip.count;

@@ -79,6 +79,7 @@ impl Core {
         cause: Cause,
     ) -> Option<RunId> {
         let (server_id, salt) = (self.settings.server_id, self.settings.salt);
+        self.touch();
         let job = self.table.get_mut(id)?;
         let run = RunId::next(server_id, self.last_sequence, now.wall_ms, salt);
         self.last_sequence = run.sequence;
@@ -136,6 +137,7 @@ impl Core {
     }
 
     pub(super) fn launched(&mut self, now: Now, id: RunId, result: Result<Started, LaunchError>) {
+        self.touch();
         let Some(run) = self.runs.get_mut(&id) else { return };
         match result {
             Ok(started) => {
@@ -186,6 +188,7 @@ impl Core {
 
     pub(super) fn run_ended(&mut self, now: Now, id: RunId, outcome: Outcome, usage: Usage) {
         let Some(run) = self.runs.remove(&id) else { return };
+        self.touch();
         self.forget_timer(&run);
         let duration_ms = now.mono_ms.saturating_sub(run.mono_ms);
         let end = End { at_ms: now.wall_ms, outcome, usage, duration_ms };
@@ -227,6 +230,7 @@ impl Core {
     /// Asks a run to end: TERM to its group now, KILL after the grace time. Asking again changes
     /// nothing. Returns whether there is such a run.
     pub fn stop_run(&mut self, now: Now, id: RunId) -> bool {
+        self.touch();
         let Some(run) = self.runs.get_mut(&id) else { return false };
         match run.phase {
             RunPhase::Queued | RunPhase::Retry { .. } => {
@@ -249,6 +253,7 @@ impl Core {
     pub(super) fn run_timers(&mut self, now: Now) {
         while let Some(&(at, id)) = self.timers.first().filter(|(at, _)| *at <= now.mono_ms) {
             self.timers.remove(&(at, id));
+            self.touch();
             let Some(run) = self.runs.get_mut(&id) else { continue };
             match run.phase {
                 RunPhase::Retry { .. } => self.launches.push_back(id),

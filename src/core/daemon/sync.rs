@@ -305,6 +305,7 @@ impl Core {
     }
 
     pub(super) fn exchange_ended(&mut self, now: Now, result: Result<(), String>) {
+        self.touch();
         let Some(running) = self.sync.running.take() else { return };
         let staged = running.staged;
         let failure = match (&staged.error, result) {
@@ -399,6 +400,7 @@ impl Core {
     /// Puts a slice of a new table in force: first what changed, then what is gone.
     pub(super) fn apply_some(&mut self) {
         let Some(mut applying) = self.sync.applying.take() else { return };
+        self.touch();
         for _ in 0..CHANGES_A_TURN {
             let Some(def) = applying.changed.next() else { break };
             self.apply_change(def, &mut applying.counts);
