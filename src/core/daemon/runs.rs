@@ -71,7 +71,7 @@ pub enum RunPhase {
 
 impl Core {
     /// Starts a run: intent first. The limit is the caller's business.
-    pub(super) fn start_run(
+    pub(in crate::core) fn start_run(
         &mut self,
         now: Now,
         id: JobId,
@@ -79,7 +79,6 @@ impl Core {
         cause: Cause,
     ) -> Option<RunId> {
         let (server_id, salt) = (self.settings.server_id, self.settings.salt);
-        self.touch();
         let job = self.table.get_mut(id)?;
         let run = RunId::next(server_id, self.last_sequence, now.wall_ms, salt);
         self.last_sequence = run.sequence;
@@ -102,8 +101,14 @@ impl Core {
         };
         let id = run.id;
         self.journal_intent(&run);
+        let job = run.job;
         self.runs.insert(id, run);
-        self.launches.push_back(id);
+        match cause {
+            // Somebody waits for the answer.
+            Cause::Manual => self.launches.push_front(id),
+            Cause::Due | Cause::Reboot => self.launches.push_back(id),
+        }
+        self.touch(job);
         Some(id)
     }
 
@@ -137,7 +142,6 @@ impl Core {
     }
 
     pub(super) fn launched(&mut self, now: Now, id: RunId, result: Result<Started, LaunchError>) {
-        self.touch();
         let Some(run) = self.runs.get_mut(&id) else { return };
         match result {
             Ok(started) => {
@@ -146,7 +150,10 @@ impl Core {
                 run.pid = started.pid;
                 run.kernel_start = started.kernel_start;
                 run.phase = RunPhase::Live;
+                let job = run.job;
                 self.has_started(now, id);
+                self.touch(job);
+                self.run_answered(now, id, Ok(()));
             }
             Err(error) => self.launch_failed(now, id, error),
         }
@@ -164,6 +171,9 @@ impl Core {
         let entry = run.entry(&job.def.name, &job.def.command, &md5, None);
         self.outbox.record(now, &Entry::Run(entry));
         self.counters.launched += 1;
+        if run.slot_ms.is_some() {
+            self.metrics.lateness.count(late_ms.saturating_mul(1000));
+        }
         self.counters.worst_lateness_ms = self.counters.worst_lateness_ms.max(late_ms);
     }
 
@@ -183,16 +193,23 @@ impl Core {
         let at_mono_ms = now.mono_ms + pause_ms;
         run.phase = RunPhase::Retry { at_mono_ms, pause_ms };
         self.timers.insert((at_mono_ms, id));
-        log::warn!("retry job={} run={id} in {pause_ms} ms: {}", run.job, error.text);
+        let job = run.job;
+        log::warn!("retry job={job} run={id} in {pause_ms} ms: {}", error.text);
+        self.touch(job);
+        self.run_answered(now, id, Err((true, &error.text)));
     }
 
     pub(super) fn run_ended(&mut self, now: Now, id: RunId, outcome: Outcome, usage: Usage) {
         let Some(run) = self.runs.remove(&id) else { return };
-        self.touch();
         self.forget_timer(&run);
         let duration_ms = now.mono_ms.saturating_sub(run.mono_ms);
         let end = End { at_ms: now.wall_ms, outcome, usage, duration_ms };
         self.log_end(&run, &end);
+        self.metrics.ended(&end.outcome);
+        let failure = match &end.outcome {
+            Outcome::SpawnFailed(why) | Outcome::Lost(why) => Some(why.clone()),
+            Outcome::Ended(_) => None,
+        };
         if end.outcome.is_success() {
             self.counters.succeeded += 1;
         } else {
@@ -207,6 +224,10 @@ impl Core {
             self.actions.extend(forgotten.map(|old| Action::ForgetOutput(run.job, old)));
         }
         self.table.run_ended(run.job, id);
+        self.touch(run.job);
+        if let Some(why) = failure {
+            self.run_answered(now, id, Err((false, &why)));
+        }
     }
 
     fn log_end(&self, run: &Run, end: &End) {
@@ -230,7 +251,6 @@ impl Core {
     /// Asks a run to end: TERM to its group now, KILL after the grace time. Asking again changes
     /// nothing. Returns whether there is such a run.
     pub fn stop_run(&mut self, now: Now, id: RunId) -> bool {
-        self.touch();
         let Some(run) = self.runs.get_mut(&id) else { return false };
         match run.phase {
             RunPhase::Queued | RunPhase::Retry { .. } => {
@@ -242,7 +262,9 @@ impl Core {
                 run.phase = RunPhase::Stopping { kill_at_mono_ms };
                 self.timers.insert((kill_at_mono_ms, id));
                 log::info!("stop job={} run={id} pid={}", run.job, run.pid);
+                let job = run.job;
                 self.actions.push_back(Action::Signal(id, Signal::Term));
+                self.touch(job);
             }
             RunPhase::Stopping { .. } | RunPhase::Killed => {}
         }
@@ -253,7 +275,6 @@ impl Core {
     pub(super) fn run_timers(&mut self, now: Now) {
         while let Some(&(at, id)) = self.timers.first().filter(|(at, _)| *at <= now.mono_ms) {
             self.timers.remove(&(at, id));
-            self.touch();
             let Some(run) = self.runs.get_mut(&id) else { continue };
             match run.phase {
                 RunPhase::Retry { .. } => self.launches.push_back(id),

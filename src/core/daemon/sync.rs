@@ -161,6 +161,11 @@ impl Core {
         &self.sync.state
     }
 
+    /// Whether what the database said is still being put in force.
+    pub(in crate::core) fn sync_applying(&self) -> bool {
+        self.sync.applying()
+    }
+
     /// Asks the database now, whatever the plan was.
     pub fn sync_now(&mut self) {
         self.sync.next_sync_ms = 0;
@@ -240,6 +245,9 @@ impl Core {
             }
         };
         self.sync.seen += u32::from(kind == Kind::Sync);
+        if kind == Kind::Sync {
+            self.web.waiting.sync_begins();
+        }
         let deadline_ms = now.mono_ms + EXCHANGE_DEADLINE_MS;
         self.sync.running =
             Some(Running { kind, deadline_ms, killed: false, staged: Staged::default() });
@@ -305,7 +313,6 @@ impl Core {
     }
 
     pub(super) fn exchange_ended(&mut self, now: Now, result: Result<(), String>) {
-        self.touch();
         let Some(running) = self.sync.running.take() else { return };
         let staged = running.staged;
         let failure = match (&staged.error, result) {
@@ -352,7 +359,11 @@ impl Core {
             let jobs = self.table.len();
             log::error!("database: {message} ({jobs} jobs go on; next try in {pause_ms} ms)");
         }
+        if asked == Kind::Sync {
+            self.sync_answered(now, Err(message.clone()));
+        }
         self.sync.state.database = DatabaseState::Down { kind, message, failures };
+        self.touch_daemon();
     }
 
     fn exchange_succeeded(&mut self, now: Now, asked: Kind, staged: Staged) {
@@ -367,12 +378,14 @@ impl Core {
             Kind::Record => self.recorded(staged.recorded.unwrap_or(0)),
             Kind::Sync => {
                 self.sync.state.synced_mono_ms = Some(now.mono_ms);
+                self.touch_daemon();
                 if staged.same {
                     self.sync.digest = staged.digest.unwrap_or_default();
                 } else {
                     self.actions.push_back(Action::KeepSnapshot);
                     self.begin_applying(staged);
                 }
+                self.web.waiting.synced = true;
             }
         }
     }
@@ -387,6 +400,7 @@ impl Core {
     fn begin_applying(&mut self, staged: Staged) {
         self.table.vars = staged.vars;
         self.table.tags = staged.tags;
+        self.touch_all();
         self.sync.digest = staged.digest.unwrap_or_default();
         self.sync.state.bad_rows = staged.bad_rows;
         for (id, why) in &self.sync.state.bad_rows {
@@ -400,7 +414,6 @@ impl Core {
     /// Puts a slice of a new table in force: first what changed, then what is gone.
     pub(super) fn apply_some(&mut self) {
         let Some(mut applying) = self.sync.applying.take() else { return };
-        self.touch();
         for _ in 0..CHANGES_A_TURN {
             let Some(def) = applying.changed.next() else { break };
             self.apply_change(def, &mut applying.counts);
@@ -421,7 +434,9 @@ impl Core {
             None => counts.added += 1,
             Some(_) => counts.changed += 1,
         }
+        let id = def.id;
         self.table.put(def, self.sync.seen, self.due.decided_ms);
+        self.touch(id);
     }
 
     /// Takes out the jobs that the answer did not name. Returns whether there are more to look at.
@@ -442,6 +457,7 @@ impl Core {
             if self.table.remove(id) {
                 log::info!("job={id} is gone from the table: it drains");
             }
+            self.touch(id);
         }
         applying.swept = last.or(applying.swept);
         looked_at == SWEEPS_A_TURN

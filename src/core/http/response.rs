@@ -177,6 +177,11 @@ impl Response {
         self.headers.iter().find(is).map(|(_, value)| value.as_str())
     }
 
+    /// The type of the body.
+    pub fn content_type(&self) -> &'static str {
+        self.content_type
+    }
+
     /// The body.
     pub fn body(&self) -> &Body {
         &self.body

@@ -14,6 +14,7 @@ const MAX_PER_PAGE: usize = 1_000;
 pub(super) const NEVER: &str = "never";
 
 /// What a list is narrowed to.
+#[derive(Debug)]
 pub(super) struct Filter {
     tag: Option<String>,
     text: Option<String>,
@@ -96,11 +97,5 @@ impl Page {
         };
         let per_page = number("per_page", DEFAULT_PER_PAGE)?.min(MAX_PER_PAGE);
         Ok(Page { number: number("page", 1)?, per_page })
-    }
-
-    /// Whether the entry at this place of the whole list (from 0) is in this part.
-    pub(super) fn has(&self, place: usize) -> bool {
-        let first = (self.number - 1).saturating_mul(self.per_page);
-        (first..first.saturating_add(self.per_page)).contains(&place)
     }
 }

@@ -31,10 +31,6 @@ use askama::Template;
 use cache::{Key, Page};
 use look::Look;
 
-/// What a page may load: only what comes from here, nothing inline.
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
-     connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
-
 /// How long a choice of language or colours is remembered, in seconds: a year.
 const CHOICE_S: u32 = 31_536_000;
 
@@ -49,15 +45,19 @@ impl Core {
     /// The answer if the request is for a page or for what belongs to pages.
     pub(super) fn page(&mut self, now: Now, request: &Request) -> Option<Response> {
         let segments = request.segments();
+        let listed = matches!(segments[..], ["" | "index.php"]);
+        if listed && request.method.is_read() && wants_text(request) {
+            return None;
+        }
         let kind = match segments[..] {
-            [""] | ["index.php"] => Kind::List,
+            ["" | "index.php"] => Kind::List,
             ["jobs", id] => Kind::Job(id),
             ["log"] => Kind::Log,
             ["assets", name] if request.method.is_read() => {
-                return self.pages().assets.answer(name);
+                return self.web.pages.assets.answer(name);
             }
             ["favicon.ico"] if request.method.is_read() => {
-                return self.pages().assets.answer("favicon.svg");
+                return self.web.pages.assets.answer("favicon.svg");
             }
             _ => return None,
         };
@@ -68,11 +68,25 @@ impl Core {
         })
     }
 
+    /// An answer to a browser: a problem becomes a page.
+    pub(super) fn for_people(
+        &mut self,
+        now: Now,
+        request: &Request,
+        response: Response,
+    ) -> Response {
+        let is_page = !request.path().starts_with("/api/");
+        if response.status() < 400 || !is_page || !request.header_lists("accept", "text/html") {
+            return response;
+        }
+        self.error_page(now, request, &response)
+    }
+
     fn rendered(&mut self, now: Now, request: &Request, kind: Kind<'_>) -> Response {
         let look = Look::of(request);
         let key = Key { path: request.path(), query: request.raw_query(), look };
         let stamp = (self.revision(), now.wall_ms.div_euclid(1000));
-        let page = match self.pages().find(key, stamp) {
+        let page = match self.web.pages.find(key, stamp) {
             Some(page) => page,
             None => {
                 let made = match kind {
@@ -81,7 +95,7 @@ impl Core {
                     Kind::Log => self.log_page(now, request, look),
                 };
                 match made {
-                    Ok(page) => self.pages().keep(key, stamp, page),
+                    Ok(page) => self.web.pages.keep(key, stamp, page),
                     Err(problem) => return problem,
                 }
             }
@@ -96,7 +110,7 @@ fn answer(request: &Request, look: Look, page: Page) -> Response {
         .etag(page.etag)
         .header("Cache-Control", "no-cache")
         .header("Vary", "Accept-Language, Cookie");
-    remember(request, look, secure(response))
+    remember(request, look, response)
 }
 
 /// Keeps a choice that was made by a link (`?lang=zh`, `?theme=dark`) for the next pages.
@@ -110,15 +124,6 @@ fn remember(request: &Request, look: Look, mut response: Response) -> Response {
     response
 }
 
-/// Adds what keeps other sites and injected text from doing harm.
-pub(super) fn secure(response: Response) -> Response {
-    response
-        .header("Content-Security-Policy", POLICY)
-        .header("X-Content-Type-Options", "nosniff")
-        .header("X-Frame-Options", "DENY")
-        .header("Referrer-Policy", "same-origin")
-}
-
 /// Templates write into memory, which does not fail; if one did, the page would say so.
 fn render(status: u16, template: &impl Template) -> Page {
     match template.render() {
@@ -127,16 +132,10 @@ fn render(status: u16, template: &impl Template) -> Page {
     }
 }
 
-/// An answer to a browser: a problem becomes a page.
-pub(super) fn for_people(
-    core: &mut Core,
-    now: Now,
-    request: &Request,
-    response: Response,
-) -> Response {
-    let is_page = !request.path().starts_with("/api/");
-    if response.status() < 400 || !is_page || !request.header_lists("accept", "text/html") {
-        return response;
-    }
-    core.error_page(now, request, &response)
+/// Whether the client is a program of the terminal, which gets tables instead of pages.
+fn wants_text(request: &Request) -> bool {
+    let html = request.header_lists("accept", "text/html");
+    let agent = request.header("user-agent").unwrap_or("");
+    let terminal = ["curl/", "Wget/", "HTTPie/"].iter().any(|name| agent.starts_with(name));
+    !html && (terminal || request.header_lists("accept", "text/plain"))
 }

@@ -9,12 +9,14 @@ const JS: &str = include_str!("../assets/console.js");
 const ICON: &str = include_str!("../assets/favicon.svg");
 
 /// The assets with their addresses.
+#[derive(Debug)]
 pub(super) struct Assets {
     css: Asset,
     js: Asset,
     icon: Asset,
 }
 
+#[derive(Debug)]
 struct Asset {
     address: String,
     etag: String,
@@ -57,6 +59,6 @@ impl Assets {
         let body = Body::Shared(Rc::clone(&asset.bytes));
         let answer = Response::new(200, asset.content_type, body).etag(asset.etag.as_str());
         let kept = "public, max-age=31536000, immutable";
-        Some(answer.header("Cache-Control", kept).header("X-Content-Type-Options", "nosniff"))
+        Some(answer.header("Cache-Control", kept))
     }
 }

@@ -26,7 +26,7 @@ pub(super) struct Key<'a> {
 pub(super) type Stamp = (u64, i64);
 
 /// A rendered page.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(super) struct Page {
     pub status: u16,
     pub body: Rc<Shared>,
@@ -41,6 +41,7 @@ impl Page {
     }
 }
 
+#[derive(Debug)]
 struct Entry {
     path: Box<str>,
     query: Box<str>,
@@ -51,7 +52,7 @@ struct Entry {
 }
 
 /// The pages that are kept, and the assets they name.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub struct PageCache {
     pub(super) assets: Assets,
     entries: Vec<Entry>,

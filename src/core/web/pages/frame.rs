@@ -76,7 +76,7 @@ impl Core {
         title: &str,
         here: String,
     ) -> Frame {
-        let [css, js, icon] = self.kept_pages().assets.addresses().map(str::to_owned);
+        let [css, js, icon] = self.web.pages.assets.addresses().map(str::to_owned);
         let t = look.texts();
         let server = fill(t.server, &[&self.settings().server_id.to_string()]);
         Frame {
@@ -95,13 +95,14 @@ impl Core {
             here,
             daemon: self.daemon_line(now, t),
             alerts: self.alerts(t),
-            message: String::new(),
+            message: self.last_message().to_owned(),
         }
     }
 
     fn daemon_line(&self, now: Now, t: &Texts) -> Daemon {
         let sync = self.sync_state();
         let zone = &self.settings().zone;
+        let vitals = self.vitals();
         let (database, database_kind) = match sync.database {
             DatabaseState::Unknown => (t.db_unknown, "unknown"),
             DatabaseState::Up => (t.db_up, "up"),
@@ -119,8 +120,8 @@ impl Core {
             jobs: self.table().len(),
             late: words::duration(self.counters().worst_lateness_ms),
             started: Moment::new(now, self.started().wall_ms, zone),
-            memory: None,
-            pid: self.settings().pid,
+            memory: (vitals.rss_bytes > 0).then(|| words::size(vitals.rss_bytes)),
+            pid: vitals.pid,
             version: env!("CARGO_PKG_VERSION"),
         }
     }

@@ -1,7 +1,7 @@
 //! `/`: the jobs.
 
 use super::super::filter::Page as Asked;
-use super::super::select::{STATES, Selection, Sort};
+use super::super::listed::{STATES, Selection, Sort};
 use super::super::texts::{Texts, fill};
 use super::cache::Page;
 use super::frame::{Frame, Part};

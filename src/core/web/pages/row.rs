@@ -1,6 +1,6 @@
 //! A line of the list of jobs.
 
-use super::super::select::Line;
+use super::super::listed::Line;
 use super::super::texts::{Texts, fill};
 use super::look::Look;
 use super::words::{self, Moment};

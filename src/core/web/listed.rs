@@ -1,9 +1,9 @@
 //! Which jobs a list shows, in which order, and how many there are of each kind.
 
-use super::filter::Filter;
+use super::filter::{Filter, Page};
 use crate::core::daemon::Core;
 use crate::core::definition::Definition;
-use crate::core::http::Request;
+use crate::core::http::{Request, Response};
 use crate::core::table::Job;
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -65,6 +65,18 @@ pub(super) struct Selection<'a> {
 }
 
 impl Core {
+    /// The lines of the page that is asked for, and how many there are on all pages.
+    ///
+    /// # Errors
+    /// The answer to a query that makes no sense.
+    pub(super) fn listed(&self, request: &Request) -> Result<(Vec<Line<'_>>, usize), Response> {
+        let page = Page::new(request)?;
+        let lines = self.select(request).lines;
+        let total = lines.len();
+        let first = (page.number - 1).saturating_mul(page.per_page);
+        Ok((lines.into_iter().skip(first).take(page.per_page).collect(), total))
+    }
+
     /// The lines that a query (`tag`, `q`, `state`, `id`, `sort`, `dir`) asks for.
     pub(super) fn select(&self, request: &Request) -> Selection<'_> {
         let filter = Filter::new(request);
