@@ -158,7 +158,7 @@ impl Core {
             Event::Request(conn, request) => self.request(now, conn, &request),
             Event::Terminate => self.terminate(),
             Event::Drain => self.draining = true,
-            Event::JournalFailed(why) => self.outbox.failed(why),
+            Event::JournalFailed(why) => self.outbox.failed(now, why),
             Event::JournalWritten => self.outbox.works(),
         }
     }
@@ -168,7 +168,7 @@ impl Core {
         self.apply_some();
         self.decide(now);
         self.exchange_if_due(now);
-        self.rotate_if_due();
+        self.rotate_if_due(now);
         if self.draining && self.runs.is_empty() {
             self.terminate();
         }
