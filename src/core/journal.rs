@@ -179,8 +179,9 @@ pub fn encode(out: &mut Vec<u8>, entry: &Entry<'_>) {
 
 /// Reads a line (without its line end). `None`: it is torn or was never one.
 pub fn decode(line: &[u8]) -> Option<Entry<'_>> {
-    // A write that failed (disk full) leaves a hole, which reads as zeros before the next line.
-    let line = &line[line.iter().position(|&byte| byte != 0).unwrap_or(0)..];
+    // A write that failed (disk full) leaves the beginning of a line and a hole, which reads as
+    // zeros before the next line. No whole line has a zero in it.
+    let line = &line[line.iter().rposition(|&byte| byte == 0).map_or(0, |at| at + 1)..];
     let (crc, json) = (line.get(..8)?, line.get(9..)?);
     let crc = u32::from_str_radix(std::str::from_utf8(crc).ok()?, 16).ok()?;
     if line[8] != b' ' || crc32fast::hash(json) != crc {
