@@ -165,7 +165,7 @@ impl Core {
 
     fn tick(&mut self, now: Now) {
         self.run_timers(now);
-        self.apply_some();
+        self.apply_some(Some(now));
         self.decide(now);
         self.exchange_if_due(now);
         self.rotate_if_due(now);

@@ -13,6 +13,7 @@ use crate::core::ids::{JobId, RunId};
 use crate::core::journal::{Cause, End, Entry, RunEntry, cut_command};
 use crate::core::launch::{LaunchError, LaunchPlan};
 use crate::core::outcome::{Outcome, Usage};
+use crate::core::table::Phase;
 use crate::core::time::{Now, rfc3339};
 
 /// First pause before a failed launch is tried again, ms; doubled each time.
@@ -204,6 +205,21 @@ impl Core {
             self.actions.extend(forgotten.map(|old| Action::ForgetOutput(run.job, old)));
         }
         self.table.run_ended(run.job, id);
+    }
+
+    /// Ends the runs of a job that wait for their launch if its definition is no longer in force:
+    /// who changed or disabled a row expects that nothing more is started from the old one.
+    pub(super) fn drop_unstarted(&mut self, now: Now, id: JobId) {
+        let Some(job) = self.table.get(id).filter(|job| !matches!(job.phase, Phase::Active)) else {
+            return;
+        };
+        let waits = |phase| matches!(phase, RunPhase::Queued | RunPhase::Retry { .. });
+        let waiting = |run: &&RunId| self.runs.get(run).is_some_and(|run| waits(run.phase));
+        let dropped: Vec<RunId> = job.live.iter().filter(waiting).copied().collect();
+        for run in dropped {
+            let why = "its row was changed or removed before it could be started".into();
+            self.run_ended(now, run, Outcome::SpawnFailed(why), Usage::default());
+        }
     }
 
     fn log_end(&self, run: &Run, end: &End) {
