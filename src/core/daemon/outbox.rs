@@ -186,9 +186,9 @@ impl Outbox {
         }
     }
 
-    /// The database has everything before `through`.
+    /// The database has everything before `through`; more than was asked for can't be.
     pub fn recorded_through(&mut self, through: u64) {
-        self.recorded = self.recorded.max(through.min(self.end));
+        self.recorded = self.recorded.max(through.min(self.recorded_target));
         self.note(&Entry::Recorded(self.recorded));
     }
 
