@@ -165,21 +165,25 @@ impl Core {
             Event::Request(conn, request) => self.request(now, conn, &request),
             Event::Terminate => self.terminate(),
             Event::Drain => self.draining = true,
+<<<<<<< HEAD
             Event::JournalFailed(why) => self.outbox.failed(why),
             Event::Turned(us) => {
                 self.counters.slow_turns += u64::from(us > SLOW_TURN_US);
                 self.counters.worst_turn_us = self.counters.worst_turn_us.max(us);
             }
+=======
+            Event::JournalFailed(why) => self.outbox.failed(now, why),
+>>>>>>> sim
             Event::JournalWritten => self.outbox.works(),
         }
     }
 
     fn tick(&mut self, now: Now) {
         self.run_timers(now);
-        self.apply_some();
+        self.apply_some(Some(now));
         self.decide(now);
         self.exchange_if_due(now);
-        self.rotate_if_due();
+        self.rotate_if_due(now);
         if self.draining && self.runs.is_empty() {
             self.terminate();
         }
