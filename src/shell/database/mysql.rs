@@ -13,6 +13,7 @@ use crate::core::protocol::{Answer, Database, ErrorKind, RunRecord, SkipRecord};
 use mysql::prelude::Queryable;
 use mysql::{Conn, DriverError, Error, LocalInfileHandler, MySqlError, OptsBuilder, Row, Value};
 use std::collections::HashMap;
+use std::error::Error as _;
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::time::Duration;
@@ -282,7 +283,7 @@ fn connect(database: &Database) -> mysql::Result<Conn> {
     // The driver tries the first address of a name only; `localhost` often is `::1` first.
     for address in (database.host.as_str(), database.port).to_socket_addrs()? {
         match Conn::new(at(options(database), address)) {
-            Err(err @ (Error::DriverError(_) | Error::IoError(_))) => failed = err,
+            Err(err @ Error::DriverError(_)) => failed = err,
             answer => return answer,
         }
     }
@@ -326,6 +327,13 @@ const SECURE_TRANSPORT: u16 = 3159;
 /// What went wrong while we tried to `verb` the server, and what to do about it.
 fn explain(database: &Database, err: &Error, verb: &str) -> Failure {
     let place = place(database);
+    if let Some(err) = io_cause(err) {
+        if verb == "connect to" {
+            return unreachable(database, &place, &told(err));
+        }
+        let message = format!("the connection to {place} broke: {}", told(err));
+        return Failure::new(ErrorKind::Other, message);
+    }
     match err {
         Error::MySqlError(err) => refused(database, err, &place),
         Error::DriverError(DriverError::ConnectTimeout) => {
@@ -336,15 +344,19 @@ fn explain(database: &Database, err: &Error, verb: &str) -> Failure {
             let why = why.as_ref().map_or("the name has no address", |(_, why, _)| why);
             unreachable(database, &place, why)
         }
-        Error::IoError(err) if verb == "connect to" => unreachable(database, &place, &told(err)),
-        Error::IoError(err) => {
-            let message = format!("the connection to {place} broke: {}", told(err));
-            Failure::new(ErrorKind::Other, message)
-        }
         err => {
             let hint = "is that a MySQL or MariaDB server?";
             Failure::new(ErrorKind::Other, format!("can't {verb} {place}: {err}: {hint}"))
         }
+    }
+}
+
+/// The error of the connection itself; the driver wraps those of some reads.
+fn io_cause(err: &Error) -> Option<&io::Error> {
+    match err {
+        Error::IoError(err) => Some(err),
+        Error::CodecError(err) => err.source()?.downcast_ref(),
+        _ => None,
     }
 }
 
