@@ -4,8 +4,10 @@
 /// program's reading of expressions is no part of what it is judged by.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Due {
-    /// Every minute that many seconds: 1, 2, 10 … counted from the minute's beginning.
+    /// Each so many seconds, counted from the minute's beginning. Divides 60.
     Step(i64),
+    /// The same from another second on: (first, step).
+    From(i64, i64),
     /// At one second of every minute, in a seconds field.
     At(i64),
     /// At the beginning of every minute, in five fields.
@@ -19,6 +21,7 @@ impl Due {
         match self {
             Due::Step(1) => "* * * * * *".to_owned(),
             Due::Step(step) => format!("*/{step} * * * * *"),
+            Due::From(first, step) => format!("{first}/{step} * * * * *"),
             Due::At(second) => format!("{second} * * * * *"),
             Due::Minute => "* * * * *".to_owned(),
             Due::Never(text) => (*text).to_owned(),
@@ -30,6 +33,7 @@ impl Due {
         let second = second.rem_euclid(60);
         match self {
             Due::Step(step) => second % step == 0,
+            Due::From(first, step) => second >= *first && (second - first) % step == 0,
             Due::At(at) => second == *at,
             Due::Minute => second == 0,
             Due::Never(_) => false,
