@@ -5,10 +5,11 @@ mod common;
 
 use common::TempDir;
 use common::database::{TestDatabase, mysql_conn, mysql_free, mysql_server, over_tcp};
-use common::helper::{self, ask_sync, record, run, started, sync};
+use common::helper::{self, ask_sync, run, started, sync};
 use common::unique;
 use mysql::prelude::Queryable;
 use schedule::core::protocol::{Database, Driver, ErrorKind};
+use schedule::shell::database::write_records;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
@@ -16,8 +17,10 @@ use std::os::unix::net::UnixListener;
 
 #[track_caller]
 fn fails(database: &Database, kind: ErrorKind, said: &[&str]) {
-    for reply in [sync(database, ""), record(database, &[run(started("a"))])] {
-        let (found, message) = reply.error();
+    let reply = sync(database, "");
+    let (sync_kind, sync_message) = reply.error();
+    let written = write_records(database, vec![run(started("a"))]).unwrap_err();
+    for (found, message) in [(sync_kind, sync_message), (written.kind, &written.message)] {
         assert_eq!(found, kind, "{message}");
         assert!(!message.contains('\n'), "{message}");
         for part in said {
@@ -92,8 +95,8 @@ fn missing_tables_and_columns_are_named() {
         let (kind, message) = reply.error();
         assert_eq!(kind, ErrorKind::NoColumn);
         assert!(message.starts_with("column stderr is missing in database"), "{message}");
-        let reply = record(&database.config, &[run(started("a"))]);
-        let (kind, message) = reply.error();
+        let failure = write_records(&database.config, vec![run(started("a"))]).unwrap_err();
+        let (kind, message) = (failure.kind, failure.message);
         assert_eq!(kind, ErrorKind::NoColumn);
         assert!(message.starts_with("column concurrent is missing in database"), "{message}");
         assert!(message.contains("/001_original.sql declares it"), "{message}");

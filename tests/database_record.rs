@@ -4,8 +4,9 @@
 mod common;
 
 use common::database::TestDatabase;
-use common::helper::{self, ended, record, recorded, run, started};
-use schedule::core::protocol::{Ask, Driver, Record, RunRecord, SkipRecord};
+use common::helper::{ended, recorded, run, started};
+use schedule::core::protocol::{Driver, Record, RunRecord, SkipRecord};
+use schedule::shell::database::write_records;
 use std::time::{Duration, Instant};
 
 const JOBS: &str = "INSERT INTO scheduler_jobs (id, command, server_id, status)
@@ -58,14 +59,14 @@ fn a_run_is_one_row_from_start_to_end_however_often_it_is_sent() {
         assert_eq!((row[0][6].as_str(), row[0][11].as_str()), ("1970-01-01 00:00:00", "running"));
         let id = database.value("SELECT id FROM scheduler_logs");
 
-        recorded(&database.config, &[run(ended("r1"))]);
-        assert_eq!(database.query(RUNS), [whole]);
-        // Again, and the start once more after the end, and both in one batch in either order.
-        recorded(&database.config, &[run(ended("r1"))]);
-        recorded(&database.config, &[run(started("r1"))]);
-        recorded(&database.config, &[run(ended("r1")), run(started("r1"))]);
-        recorded(&database.config, &[run(started("r1")), run(ended("r1"))]);
-        assert_eq!(database.query(RUNS), [whole]);
+        // Its end; that again; the start late; both in one batch, in either order.
+        let (start, end) = (run(started("r1")), run(ended("r1")));
+        for batch in [vec![&end], vec![&end], vec![&start], vec![&end, &start], vec![&start, &end]]
+        {
+            let batch: Vec<_> = batch.into_iter().cloned().collect();
+            recorded(&database.config, &batch);
+            assert_eq!(database.query(RUNS), [whole], "after {batch:?}");
+        }
         assert_eq!(database.value("SELECT id FROM scheduler_logs"), id);
         let created = database.value("SELECT create_time FROM scheduler_logs");
         assert_eq!(created, "2026-11-22 13:42:00");
@@ -165,27 +166,12 @@ fn an_emoji_costs_itself_only_in_a_database_that_cannot_hold_it() {
 }
 
 #[test]
-fn a_torn_batch_writes_nothing() {
-    for mut database in filled() {
-        let mut input = helper::request(&database.config, Ask::Record);
-        for record in [run(started("a")), run(started("b"))] {
-            serde_json::to_writer(&mut input, &record).unwrap();
-            input.push(b'\n');
-        }
-        input.truncate(input.len() - 9);
-        let reply = helper::talk(&input);
-        let (_, message) = reply.error();
-        assert!(message.starts_with("record 2 is not understood, none is written"), "{message}");
-        assert_eq!(database.value("SELECT COUNT(*) FROM scheduler_logs"), "0");
-    }
-}
-
-#[test]
 fn a_batch_that_fails_late_writes_nothing() {
     for mut database in filled() {
         database.sql("DROP TABLE scheduler_jobs");
-        let reply = record(&database.config, &[run(started("a")), run(ended("b"))]);
-        assert!(reply.error().1.contains("table scheduler_jobs is missing"), "{reply:?}");
+        let failure = write_records(&database.config, vec![run(started("a")), run(ended("b"))]);
+        let message = failure.unwrap_err().message;
+        assert!(message.contains("table scheduler_jobs is missing"), "{message}");
         assert_eq!(database.value("SELECT COUNT(*) FROM scheduler_logs"), "0");
     }
 }

@@ -6,8 +6,12 @@ use common::TempDir;
 use common::database::TestDatabase;
 use common::helper::{self, recorded, run, started, sync};
 use schedule::core::protocol::{Answer, Ask, Driver};
+use std::collections::HashMap;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 /// Two jobs of group 1 out of id order, one that is off, one of another group, and the rest.
 const ROWS: &str = "
@@ -27,11 +31,11 @@ fn filled() -> [TestDatabase; 2] {
 }
 
 #[test]
-fn a_full_answer_has_jobs_by_id_then_vars_then_tags_then_the_digest() {
+fn a_full_answer_has_vars_then_tags_then_jobs_by_id_then_the_digest() {
     for database in filled() {
         let reply = sync(&database.config, "");
         reply.digest();
-        let [Answer::Job(first), Answer::Job(second), var, tag, Answer::Digest(_)] =
+        let [var, tag, Answer::Job(first), Answer::Job(second), Answer::Digest(_)] =
             &reply.answers[..]
         else {
             panic!("{reply:?}")
@@ -139,13 +143,52 @@ fn a_time_zone_column_that_comes_and_goes_is_noticed() {
 }
 
 #[test]
+fn digest_and_rows_are_of_one_state_while_others_write() {
+    for mut database in filled() {
+        let config = database.config.clone();
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        let writer = std::thread::spawn(move || {
+            let mut number = 0;
+            while !stopped.load(Ordering::Relaxed) {
+                number += 1;
+                database.sql(&format!(
+                    "BEGIN; UPDATE scheduler_vars SET value = '{number}' WHERE id = 1;
+                     UPDATE scheduler_jobs SET name = '{number}' WHERE id = 4; COMMIT"
+                ));
+                // A gap for readers: SQLite's wait is not fair, a writer without one starves them.
+                std::thread::sleep(Duration::from_millis(2));
+            }
+            number
+        });
+        let mut known = HashMap::new();
+        for _ in 0..60 {
+            let reply = sync(&config, "");
+            let name = reply.jobs()[0].name.clone();
+            let [.., Answer::Var { value, .. }, _, _] = &reply.answers[..] else {
+                panic!("{reply:?}")
+            };
+            if name != "报表" {
+                assert_eq!(name, *value);
+            }
+            let digest = reply.digest().split('/').take(2).collect::<Vec<_>>().join("/");
+            let before = known.entry(digest).or_insert_with(|| name.clone());
+            assert_eq!(*before, name);
+        }
+        stop.store(true, Ordering::Relaxed);
+        assert!(writer.join().unwrap() > 60);
+    }
+}
+
+#[test]
 fn a_bad_row_costs_itself_only() {
     let mut mysql = TestDatabase::new(Driver::Mysql);
     mysql.sql(ROWS);
     mysql.sql(
         "ALTER TABLE scheduler_jobs MODIFY command VARCHAR(1000) NULL,
              MODIFY output VARCHAR(1000) NULL, MODIFY max_concurrence BIGINT NULL;
-         INSERT INTO scheduler_jobs (id, command, output, server_id, status, max_concurrence, tag_id)
+         INSERT INTO scheduler_jobs
+             (id, command, output, server_id, status, max_concurrence, tag_id)
          VALUES (20, NULL, '', 1, 1, 1, 0), (21, 'a', '', 1, 1, -1, 0),
                 (22, 'a', '', 1, 1, 4294967296, 0), (23, 'a', '', 1, 1, 1, -2),
                 (24, 'a', NULL, 1, 1, 1, 0), (25, 'a', '', 1, 1, NULL, 0);",
@@ -156,7 +199,8 @@ fn a_bad_row_costs_itself_only() {
              output, stderr DEFAULT '', max_concurrence, status, tag_id);
          CREATE TABLE scheduler_vars (id, name, value, server_id);
          CREATE TABLE scheduler_tags (id, name);
-         INSERT INTO scheduler_jobs (id, command, output, server_id, status, max_concurrence, tag_id)
+         INSERT INTO scheduler_jobs
+             (id, command, output, server_id, status, max_concurrence, tag_id)
          VALUES (4, 'a', '', 1, 1, 1, 0), (9, 'a', '', 1, 1, 1, 0),
                 (20, NULL, '', 1, 1, 1, 0), (21, 'a', '', 1, 1, -1, 0),
                 (22, 'a', '', 1, 1, 4294967296, 0), (23, 'a', '', 1, 1, 1, -2),

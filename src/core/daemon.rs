@@ -85,6 +85,8 @@ pub struct Counters {
     pub skipped: u64,
     /// Records dropped because the journal had reached its limit.
     pub records_dropped: u64,
+    /// The longest turn of the loop so far: how long a client may have waited, in microseconds.
+    pub worst_turn_us: u64,
     /// The latest launch so far: milliseconds after its slot.
     pub worst_lateness_ms: u64,
 }
@@ -159,6 +161,9 @@ impl Core {
             Event::Terminate => self.terminate(),
             Event::Drain => self.draining = true,
             Event::JournalFailed(why) => self.outbox.failed(why),
+            Event::Turned(us) => {
+                self.counters.worst_turn_us = self.counters.worst_turn_us.max(us);
+            }
             Event::JournalWritten => self.outbox.works(),
         }
     }

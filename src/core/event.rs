@@ -26,6 +26,8 @@ pub enum Event<'a> {
     Drain,
     /// The journal could not be written; the reason.
     JournalFailed(String),
+    /// The last turn of the loop took this long, sleep left out, in microseconds.
+    Turned(u64),
     /// The journal was written.
     JournalWritten,
 }

@@ -1,7 +1,6 @@
 //! The part that decides: events and a [`time::Now`] in, actions out. It opens nothing, starts
 //! nothing and reads no clock, so that a test can drive it through a year in a second.
 
-pub mod api;
 pub mod check;
 pub mod clock;
 pub mod command_line;
@@ -20,3 +19,4 @@ pub mod protocol;
 pub mod records;
 pub mod table;
 pub mod time;
+pub mod web;

@@ -107,11 +107,12 @@ impl Daemon {
         let mut events = Events::with_capacity(MAX_EVENTS);
         while !self.exiting {
             self.sleep(&mut events)?;
-            let now = clock::now();
+            let (now, began_us) = (clock::now(), clock::mono_us());
             self.listen(now, &events);
             self.reap(now);
             self.think(now);
             self.act();
+            self.core.handle(now, Event::Turned(clock::mono_us() - began_us));
         }
         self.server.close_idle(clock::now());
         Ok(())

@@ -13,7 +13,7 @@ pub mod schema;
 mod sqlite;
 
 use crate::core::cron::{Zone, system_zone, zone};
-use crate::core::protocol::{Answer, Ask, Database, Driver, ErrorKind, Request};
+use crate::core::protocol::{Answer, Ask, Database, Driver, ErrorKind, Record, Request};
 use crate::core::records::from_journal;
 use crate::shell::journal::read_range;
 use answers::Answers;
@@ -87,11 +87,9 @@ fn perform(stdin: &mut dyn BufRead, answers: &mut Answers) -> Result<(), Failure
         Ask::Record { journal, from, to, server_id, timezone } => {
             let zone = written_zone(timezone)?;
             let (lines, through) = journal_lines(journal, *from, *to)?;
-            let batch = Batch::new(from_journal(&lines, *server_id, &zone));
-            if batch.count > 0 {
-                record(&request.database, &batch)?;
-            }
-            answers.send(&Answer::Recorded { count: batch.count, through })
+            let records = from_journal(&lines, *server_id, &zone);
+            let count = write_records(&request.database, records)?;
+            answers.send(&Answer::Recorded { count, through })
         }
     }
 }
@@ -102,7 +100,7 @@ fn perform(stdin: &mut dyn BufRead, answers: &mut Answers) -> Result<(), Failure
 /// The database refuses one; those before it stay done.
 pub fn run_script(database: &Database, sql: &str) -> Result<(), Failure> {
     match database.driver {
-        Driver::Mysql => mysql::Session::open(database)?.run_all(sql),
+        Driver::Mysql => self::mysql::Session::open(database)?.run_all(sql),
         Driver::Sqlite => sqlite::Session::open(database, false)?.run_all(sql),
     }
 }
@@ -136,14 +134,22 @@ fn written_zone(name: &str) -> Result<Zone, Failure> {
 
 fn sync(database: &Database, group: &Group, answers: &mut Answers) -> Result<(), Failure> {
     match database.driver {
-        Driver::Mysql => mysql::sync(database, group, answers),
+        Driver::Mysql => self::mysql::sync(database, group, answers),
         Driver::Sqlite => sqlite::sync(database, group, answers),
     }
 }
 
-fn record(database: &Database, batch: &Batch) -> Result<(), Failure> {
-    match database.driver {
-        Driver::Mysql => mysql::record(database, batch),
-        Driver::Sqlite => sqlite::record(database, batch),
+/// Writes records in one transaction, idempotent by their keys. Returns how many there were.
+///
+/// # Errors
+/// The database can't be reached, or refuses: then none is written.
+pub fn write_records(database: &Database, records: Vec<Record>) -> Result<u64, Failure> {
+    let batch = Batch::new(records);
+    if batch.count > 0 {
+        match database.driver {
+            Driver::Mysql => self::mysql::record(database, &batch),
+            Driver::Sqlite => sqlite::record(database, &batch),
+        }?;
     }
+    Ok(batch.count)
 }

@@ -157,7 +157,9 @@ impl Server {
     }
 
     /// Gives the listening socket away (close-on-exec, non-blocking) and closes all connections.
-    pub fn into_listener(self) -> OwnedFd {
+    pub fn into_listener(mut self) -> OwnedFd {
+        // Fails only if it is not registered, and then there is nothing to do.
+        let _ = self.registry.deregister(&mut self.listener);
         self.listener.into()
     }
 

@@ -3,6 +3,7 @@
 use schedule::core::protocol::{
     Answer, Ask, Database, ErrorKind, JobRow, Record, Request, RunRecord,
 };
+use schedule::shell::database::write_records;
 use std::io::Write;
 use std::process::{Child, Command, Stdio};
 
@@ -106,22 +107,11 @@ pub fn sync(database: &Database, digest: &str) -> Reply {
     talk(&request(database, ask_sync(digest)))
 }
 
-/// Sends records.
-pub fn record(database: &Database, records: &[Record]) -> Reply {
-    let mut input = request(database, Ask::Record);
-    for record in records {
-        serde_json::to_writer(&mut input, record).unwrap();
-        input.push(b'\n');
-    }
-    talk(&input)
-}
-
-/// Sends records and expects them to be written.
+/// Writes records and expects it to work.
 #[track_caller]
 pub fn recorded(database: &Database, records: &[Record]) {
-    let reply = record(database, records);
     let count = records.len() as u64;
-    assert_eq!((&reply.answers[..], reply.code), (&[Answer::Recorded(count)][..], Some(0)));
+    assert_eq!(write_records(database, records.to_vec()), Ok(count));
 }
 
 /// A run of job 1 that has just started.

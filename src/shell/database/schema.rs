@@ -5,7 +5,7 @@
 //! itself, so nothing better could be had there anyway. `scheduler_schema` tells which files were
 //! applied to the end; nothing is decided by it.
 
-use super::{Failure, mysql, sqlite};
+use super::{Failure, sqlite};
 use crate::core::protocol::{Database, Driver, ErrorKind};
 
 /// A numbered file of `sql/`.
@@ -74,7 +74,7 @@ pub struct Status {
 }
 
 enum Session<'a> {
-    Mysql(Box<mysql::Session<'a>>),
+    Mysql(Box<super::mysql::Session<'a>>),
     Sqlite(sqlite::Session<'a>),
 }
 
@@ -179,7 +179,7 @@ fn statements(sql: &str) -> Vec<String> {
 impl<'a> Session<'a> {
     fn open(database: &'a Database, create: bool) -> Result<Self, Failure> {
         Ok(match database.driver {
-            Driver::Mysql => Self::Mysql(Box::new(mysql::Session::open(database)?)),
+            Driver::Mysql => Self::Mysql(Box::new(super::mysql::Session::open(database)?)),
             Driver::Sqlite => Self::Sqlite(sqlite::Session::open(database, create)?),
         })
     }
