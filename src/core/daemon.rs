@@ -165,15 +165,11 @@ impl Core {
             Event::Request(conn, request) => self.request(now, conn, &request),
             Event::Terminate => self.terminate(),
             Event::Drain => self.draining = true,
-<<<<<<< HEAD
-            Event::JournalFailed(why) => self.outbox.failed(why),
+            Event::JournalFailed(why) => self.outbox.failed(now, why),
             Event::Turned(us) => {
                 self.counters.slow_turns += u64::from(us > SLOW_TURN_US);
                 self.counters.worst_turn_us = self.counters.worst_turn_us.max(us);
             }
-=======
-            Event::JournalFailed(why) => self.outbox.failed(now, why),
->>>>>>> sim
             Event::JournalWritten => self.outbox.works(),
         }
     }
