@@ -1,6 +1,6 @@
 //! A run, from its intent to its end.
 //!
-//! `Queued` (intent in the journal) → `Live` (a process) → gone, with `Retry` between the first
+//! `Queued` (then its intent in the journal) → `Live` (a process) → gone, with `Retry` between the first
 //! two while the machine is short of processes, memory or descriptors, and `Stopping` before the
 //! end of a run that was asked to end: TERM, the grace time, KILL. A run counts against its
 //! job's limit from the intent until the process is really gone.
@@ -44,6 +44,8 @@ pub struct Run {
     pub kernel_start: u64,
     /// How far it has got.
     pub phase: RunPhase,
+    /// Its intent is in the journal.
+    pub intended: bool,
 }
 
 /// How far a run has got.
@@ -70,7 +72,7 @@ pub enum RunPhase {
 }
 
 impl Core {
-    /// Starts a run: intent first. The limit is the caller's business.
+    /// Starts a run: it is queued to be launched. The limit is the caller's business.
     pub(super) fn start_run(
         &mut self,
         now: Now,
@@ -98,15 +100,20 @@ impl Core {
             pid: 0,
             kernel_start: 0,
             phase: RunPhase::Queued,
+            intended: false,
         };
         let id = run.id;
-        self.journal_intent(&run);
         self.runs.insert(id, run);
         self.launches.push_back(id);
         Some(id)
     }
 
-    fn journal_intent(&mut self, run: &Run) {
+    /// Notes the intent to launch a run, right before it is launched: were the daemon killed among
+    /// a thousand launches, only one would be in doubt, and the rest is decided anew by the next.
+    /// The intent goes to the disk together with the start of the run before.
+    pub(super) fn note_intent(&mut self, id: RunId) {
+        let Some(run) = self.runs.get_mut(&id).filter(|run| !run.intended) else { return };
+        run.intended = true;
         let Some(job) = self.table.get(run.job) else { return };
         let md5 = job.def.md5_hex();
         let entry = run.entry(&job.def.name, &job.def.command, &md5, None);
