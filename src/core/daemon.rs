@@ -63,6 +63,9 @@ pub struct Settings {
 /// after that the last good snapshot counts.
 const HOLD_MS: u64 = 2_000;
 
+/// A turn of the loop that takes longer is counted, in microseconds.
+const SLOW_TURN_US: u64 = 2_000;
+
 /// When the loop has to come back, at the latest.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Wake {
@@ -85,6 +88,8 @@ pub struct Counters {
     pub skipped: u64,
     /// Records dropped because the journal had reached its limit.
     pub records_dropped: u64,
+    /// Turns of the loop that took more than 2 ms.
+    pub slow_turns: u64,
     /// The longest turn of the loop so far: how long a client may have waited, in microseconds.
     pub worst_turn_us: u64,
     /// The latest launch so far: milliseconds after its slot.
@@ -160,8 +165,9 @@ impl Core {
             Event::Request(conn, request) => self.request(now, conn, &request),
             Event::Terminate => self.terminate(),
             Event::Drain => self.draining = true,
-            Event::JournalFailed(why) => self.outbox.failed(why),
+            Event::JournalFailed(why) => self.outbox.failed(now, why),
             Event::Turned(us) => {
+                self.counters.slow_turns += u64::from(us > SLOW_TURN_US);
                 self.counters.worst_turn_us = self.counters.worst_turn_us.max(us);
             }
             Event::JournalWritten => self.outbox.works(),
@@ -170,10 +176,10 @@ impl Core {
 
     fn tick(&mut self, now: Now) {
         self.run_timers(now);
-        self.apply_some();
+        self.apply_some(Some(now));
         self.decide(now);
         self.exchange_if_due(now);
-        self.rotate_if_due();
+        self.rotate_if_due(now);
         if self.draining && self.runs.is_empty() {
             self.terminate();
         }

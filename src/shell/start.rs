@@ -180,7 +180,7 @@ fn recall(
         let started = Started { pid, kernel_start };
         let found = match same_boot {
             true => find(run, started, &mut children, poll),
-            false if pid == 0 => Found::NoProcess,
+            false if pid == 0 => Found::NeverStarted,
             false => Found::Gone,
         };
         core.settle(now, run, found);
@@ -206,7 +206,7 @@ fn find(run: RunId, started: Started, children: &mut Children, poll: &Registry) 
     let started = match started.pid {
         0 => match find_unnoted(run) {
             Some(started) => started,
-            None => return Found::NoProcess,
+            None => return Found::NeverStarted,
         },
         _ => started,
     };

@@ -20,10 +20,9 @@ pub enum Found {
     Alive(Started),
     /// Its process is gone; nobody saw how it ended.
     Gone,
-    /// There is an intent in the journal, no start, and no process. A short run may have come and
-    /// gone before its start could be noted, so it must not be started again: a slot starts at
-    /// most once.
-    NoProcess,
+    /// Only its intent is known and there is no process: the earlier daemon ended between intent
+    /// and launch, or so soon after the launch that the journal has no pid. Nobody can tell.
+    NeverStarted,
 }
 
 /// What the journal knows of jobs that are not in the table yet.
@@ -134,9 +133,9 @@ impl Core {
                 let why = "it ended while no daemon was there to see how".into();
                 self.run_ended(now, id, Outcome::Lost(why), Usage::default());
             }
-            Found::NoProcess => {
-                let why = "the daemon ended around its start: perhaps it ran, and it is not \
-                           started again";
+            Found::NeverStarted => {
+                // It may have run and be gone already: a slot is never started twice.
+                let why = "the daemon ended while it was starting it, so it may not have run";
                 self.run_ended(now, id, Outcome::Lost(why.into()), Usage::default());
             }
         }

@@ -11,6 +11,9 @@ use std::collections::VecDeque;
 /// A segment takes no more entries when it has this many bytes.
 const SEGMENT_BYTES: u64 = 4 << 20;
 
+/// A segment that could not be begun is tried again after this long, in milliseconds.
+const SEGMENT_PAUSE_MS: u64 = 1_000;
+
 /// Lines are handed to the shell at the latest when they have this many bytes.
 const FLUSH_BYTES: usize = 64 << 10;
 
@@ -51,6 +54,10 @@ pub struct Outbox {
     pub boot_id: String,
     /// What is on disk has a hole: a new segment must say again what is alive.
     must_checkpoint: bool,
+    /// No new segment is begun before this (monotonic clock, ms).
+    segment_not_before_ms: u64,
+    /// The segment that the shell was last asked to begin, if that was the last it was asked for.
+    beginning: Option<u64>,
     /// What was last said about a journal that can't be written.
     failure: Option<String>,
 }
@@ -73,6 +80,8 @@ impl Outbox {
             record_at,
             boot_id,
             must_checkpoint: false,
+            segment_not_before_ms: 0,
+            beginning: None,
             failure: None,
         }
     }
@@ -101,11 +110,15 @@ impl Outbox {
 
     /// What is not written yet, the oldest first.
     pub fn flush(&mut self) -> Option<Action> {
-        if let Some(action) = self.pending.pop_front() {
-            return Some(action);
-        }
-        self.must_flush = false;
-        self.take_lines()
+        let action = self.pending.pop_front().or_else(|| {
+            self.must_flush = false;
+            self.take_lines()
+        })?;
+        self.beginning = match &action {
+            Action::JournalSegment(start, _) => Some(*start),
+            _ => None,
+        };
+        Some(action)
     }
 
     fn take_lines(&mut self) -> Option<Action> {
@@ -145,24 +158,44 @@ impl Outbox {
     }
 
     /// The journal could not be written. Jobs go on: a full disk must not stop them.
-    pub fn failed(&mut self, why: String) {
+    pub fn failed(&mut self, now: Now, why: String) {
+        if let Some(start) = self.beginning.take() {
+            self.not_begun(start);
+            self.must_checkpoint = true;
+            self.segment_not_before_ms = now.mono_ms + SEGMENT_PAUSE_MS;
+        }
         if self.failure.as_deref() != Some(&why) {
             log::error!("journal: {why}: runs are not remembered over a restart until it can");
             self.failure = Some(why);
         }
     }
 
-    /// The journal was written.
-    pub fn works(&mut self) {
-        if self.failure.take().is_some() {
-            log::info!("journal: it can be written again");
-            self.must_checkpoint = true;
+    /// A segment that is not on the disk must not count among those that tell the past, or one
+    /// that does would be deleted for it. What follows is written behind the one before.
+    fn not_begun(&mut self, start: u64) {
+        let Some(at) = self.segments.iter().position(|segment| segment.start == start) else {
+            return;
+        };
+        let failed = self.segments.remove(at);
+        let before = at.checked_sub(1).and_then(|before| self.segments.get_mut(before));
+        if let (Some(failed), Some(before)) = (failed, before) {
+            before.bytes = failed.start + failed.bytes - before.start;
+            before.records += failed.records;
         }
     }
 
-    /// The database has everything before `through`.
+    /// The journal was written.
+    pub fn works(&mut self) {
+        let checkpoint = self.beginning.take().is_some();
+        if self.failure.take().is_some() {
+            log::info!("journal: it can be written again");
+            self.must_checkpoint |= !checkpoint;
+        }
+    }
+
+    /// The database has everything before `through`; more than was asked for can't be.
     pub fn recorded_through(&mut self, through: u64) {
-        self.recorded = self.recorded.max(through.min(self.end));
+        self.recorded = self.recorded.max(through.min(self.recorded_target));
         self.note(&Entry::Recorded(self.recorded));
     }
 
@@ -189,14 +222,19 @@ impl Outbox {
 
 impl Core {
     /// Begins a new segment when the last one is full, and lets the oldest ones go.
-    pub(super) fn rotate_if_due(&mut self) {
+    pub(super) fn rotate_if_due(&mut self, now: Now) {
         let full = self.outbox.segments.back().is_none_or(|last| last.bytes >= SEGMENT_BYTES);
+        let early = now.mono_ms < self.outbox.segment_not_before_ms;
         // A slot that is half decided is told by its intents, which a checkpoint does not repeat;
         // and a run that waits for its launch has none yet, and must not be among those alive.
         let settled = !self.busy() && self.launches.is_empty();
-        if (full || self.outbox.must_checkpoint) && settled {
+        if (full || self.outbox.must_checkpoint) && !early && settled {
             self.outbox.must_checkpoint = false;
             self.begin_segment();
+        }
+        // Nothing goes for a segment that is not there yet: it may turn out that it can't be begun.
+        if !self.outbox.pending.is_empty() {
+            return;
         }
         while let Some(start) = self.outbox.take_forgettable() {
             self.actions.push_back(Action::JournalForget(start));

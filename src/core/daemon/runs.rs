@@ -13,6 +13,7 @@ use crate::core::ids::{JobId, RunId};
 use crate::core::journal::{Cause, End, Entry, RunEntry, cut_command};
 use crate::core::launch::{LaunchError, LaunchPlan};
 use crate::core::outcome::{Outcome, Usage};
+use crate::core::table::Phase;
 use crate::core::time::{Now, rfc3339};
 
 /// First pause before a failed launch is tried again, ms; doubled each time.
@@ -174,17 +175,15 @@ impl Core {
 
     fn launch_failed(&mut self, now: Now, id: RunId, error: LaunchError) {
         let Some(run) = self.runs.get_mut(&id) else { return };
-        let patience = u64::try_from(clock::FRESH_MS).unwrap_or(0);
-        let fresh = now.mono_ms.saturating_sub(run.mono_ms) < patience;
-        if !error.retryable || !fresh {
-            let outcome = Outcome::SpawnFailed(error.text.into_boxed_str());
-            self.run_ended(now, id, outcome, Usage::default());
-            return;
-        }
         let pause_ms = match run.phase {
             RunPhase::Retry { pause_ms, .. } => (pause_ms * 2).min(RETRY_MAX_MS),
             _ => RETRY_MIN_MS,
         };
+        if !error.retryable || !run.is_fresh_at(now.mono_ms + pause_ms) {
+            let outcome = Outcome::SpawnFailed(error.text.into_boxed_str());
+            self.run_ended(now, id, outcome, Usage::default());
+            return;
+        }
         let at_mono_ms = now.mono_ms + pause_ms;
         run.phase = RunPhase::Retry { at_mono_ms, pause_ms };
         self.timers.insert((at_mono_ms, id));
@@ -211,6 +210,21 @@ impl Core {
             self.actions.extend(forgotten.map(|old| Action::ForgetOutput(run.job, old)));
         }
         self.table.run_ended(run.job, id);
+    }
+
+    /// Ends the runs of a job that wait for their launch if its definition is no longer in force:
+    /// who changed or disabled a row expects that nothing more is started from the old one.
+    pub(super) fn drop_unstarted(&mut self, now: Now, id: JobId) {
+        let Some(job) = self.table.get(id).filter(|job| !matches!(job.phase, Phase::Active)) else {
+            return;
+        };
+        let waits = |phase| matches!(phase, RunPhase::Queued | RunPhase::Retry { .. });
+        let waiting = |run: &&RunId| self.runs.get(run).is_some_and(|run| waits(run.phase));
+        let dropped: Vec<RunId> = job.live.iter().filter(waiting).copied().collect();
+        for run in dropped {
+            let why = "its row was changed or removed before it could be started".into();
+            self.run_ended(now, run, Outcome::SpawnFailed(why), Usage::default());
+        }
     }
 
     fn log_end(&self, run: &Run, end: &End) {
@@ -258,7 +272,14 @@ impl Core {
             self.timers.remove(&(at, id));
             let Some(run) = self.runs.get_mut(&id) else { continue };
             match run.phase {
-                RunPhase::Retry { .. } => self.launches.push_back(id),
+                RunPhase::Retry { .. } if run.is_fresh_at(now.mono_ms) => {
+                    self.launches.push_back(id);
+                }
+                RunPhase::Retry { .. } => {
+                    let why = "the machine had no room for it and then stood still for too long";
+                    let outcome = Outcome::SpawnFailed(why.into());
+                    self.run_ended(now, id, outcome, Usage::default());
+                }
                 RunPhase::Stopping { .. } => {
                     run.phase = RunPhase::Killed;
                     log::warn!("kill job={} run={id} pid={}: still alive", run.job, run.pid);
@@ -271,6 +292,11 @@ impl Core {
 }
 
 impl Run {
+    /// Whether a launch at this reading of the monotonic clock is still within the slot.
+    fn is_fresh_at(&self, mono_ms: u64) -> bool {
+        mono_ms.saturating_sub(self.mono_ms) <= clock::FRESH_MS.unsigned_abs()
+    }
+
     /// The journal's entry of this run.
     pub fn entry<'a>(
         &self,

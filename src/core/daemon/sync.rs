@@ -177,7 +177,7 @@ impl Core {
         }
         self.begin_applying(staged);
         while self.sync.applying() {
-            self.apply_some();
+            self.apply_some(None);
         }
         true
     }
@@ -395,14 +395,16 @@ impl Core {
         self.sync.applying = Some(Applying { changed, swept: None, counts });
     }
 
-    /// Puts a slice of a new table in force: first what changed, then what is gone.
-    pub(super) fn apply_some(&mut self) {
+    /// Puts a slice of a new table in force: first what changed, then what is gone. With a clock
+    /// reading, what was not started yet of a changed job never will be (from a snapshot nothing
+    /// is known of the runs: they are settled after it).
+    pub(super) fn apply_some(&mut self, now: Option<Now>) {
         let Some(mut applying) = self.sync.applying.take() else { return };
         for _ in 0..CHANGES_A_TURN {
             let Some(def) = applying.changed.next() else { break };
-            self.apply_change(def, &mut applying.counts);
+            self.apply_change(now, def, &mut applying.counts);
         }
-        if applying.changed.len() > 0 || self.sweep_some(&mut applying) {
+        if applying.changed.len() > 0 || self.sweep_some(now, &mut applying) {
             self.sync.applying = Some(applying);
             return;
         }
@@ -410,7 +412,7 @@ impl Core {
         log::info!("sync: {added} added, {changed} changed, {removed} removed, {kept} as before");
     }
 
-    fn apply_change(&mut self, def: Definition, counts: &mut Counts) {
+    fn apply_change(&mut self, now: Option<Now>, def: Definition, counts: &mut Counts) {
         if let crate::core::definition::Schedule::Refused(why) = &def.schedule {
             log::error!("bad row job={} cron={:?}: {why}: it is never due", def.id, def.cron);
         }
@@ -418,11 +420,15 @@ impl Core {
             None => counts.added += 1,
             Some(_) => counts.changed += 1,
         }
+        let id = def.id;
         self.table.put(def, self.sync.seen, self.due.decided_ms);
+        if let Some(now) = now {
+            self.drop_unstarted(now, id);
+        }
     }
 
     /// Takes out the jobs that the answer did not name. Returns whether there are more to look at.
-    fn sweep_some(&mut self, applying: &mut Applying) -> bool {
+    fn sweep_some(&mut self, now: Option<Now>, applying: &mut Applying) -> bool {
         let seen = self.sync.seen;
         let mut last = None;
         let mut looked_at = 0;
@@ -438,6 +444,9 @@ impl Core {
             applying.counts.removed += 1;
             if self.table.remove(id) {
                 log::info!("job={id} is gone from the table: it drains");
+                if let Some(now) = now {
+                    self.drop_unstarted(now, id);
+                }
             }
         }
         applying.swept = last.or(applying.swept);
