@@ -251,6 +251,8 @@ impl Core {
         let Some(run) = self.runs.get_mut(&id) else { return false };
         match run.phase {
             RunPhase::Queued | RunPhase::Retry { .. } => {
+                // Its end is the end of something that the journal knows.
+                self.note_intent(id);
                 let why = "stopped before it was started".into();
                 self.run_ended(now, id, Outcome::SpawnFailed(why), Usage::default());
             }
