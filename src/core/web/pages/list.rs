@@ -171,7 +171,8 @@ fn pager(t: &Texts, query: &Query, number: usize, last: usize, counts: [usize; 3
         0 => "0".to_owned(),
         _ => format!("{}–{}", first + 1, first + shown),
     };
-    let link = |to: usize| (1..=last).contains(&to).then(|| query.page(to)).unwrap_or_default();
+    let link =
+        |to: usize| if (1..=last).contains(&to) { query.page(to) } else { Default::default() };
     Pager {
         shown: fill(t.shown, &[&range, &total.to_string()]),
         number,
