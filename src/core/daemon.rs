@@ -30,7 +30,7 @@ pub use sync::{DatabaseState, SyncState};
 use crate::core::cron::{Dialect, Zone};
 use crate::core::event::{Action, Event};
 use crate::core::ids::{JobId, RunId};
-use crate::core::journal::{Entry, Replay};
+use crate::core::journal::Replay;
 use crate::core::protocol::Database;
 use crate::core::table::Table;
 use crate::core::time::Now;
@@ -70,6 +70,9 @@ pub struct Settings {
 /// after that the last good snapshot counts.
 const HOLD_MS: u64 = 2_000;
 
+/// A turn of the loop that takes longer is counted, in microseconds.
+const SLOW_TURN_US: u64 = 2_000;
+
 /// When the loop has to come back, at the latest.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Wake {
@@ -92,6 +95,8 @@ pub struct Counters {
     pub skipped: u64,
     /// Records dropped because the journal had reached its limit.
     pub records_dropped: u64,
+    /// Turns of the loop that took more than 2 ms.
+    pub slow_turns: u64,
     /// The longest turn of the loop so far: how long a client may have waited, in microseconds.
     pub worst_turn_us: u64,
     /// The latest launch so far: milliseconds after its slot.
@@ -105,7 +110,7 @@ pub struct Core {
     runs: BTreeMap<RunId, Run>,
     /// Runs to be looked at again, by the monotonic clock: retries and kills.
     timers: BTreeSet<(u64, RunId)>,
-    /// Runs whose intent is in the journal and whose process is to be started.
+    /// Runs whose process is to be started, each after its intent was written to the journal.
     launches: VecDeque<RunId>,
     actions: VecDeque<Action>,
     outbox: outbox::Outbox,
@@ -173,8 +178,9 @@ impl Core {
             Event::Request(conn, request) => self.request(now, conn, &request),
             Event::Terminate => self.terminate(now),
             Event::Drain => self.draining = true,
-            Event::JournalFailed(why) => self.outbox.failed(why),
+            Event::JournalFailed(why) => self.outbox.failed(now, why),
             Event::Turned(us) => {
+                self.counters.slow_turns += u64::from(us > SLOW_TURN_US);
                 self.counters.worst_turn_us = self.counters.worst_turn_us.max(us);
                 self.metrics.turns.count(us);
             }
@@ -188,10 +194,10 @@ impl Core {
 
     fn tick(&mut self, now: Now) {
         self.run_timers(now);
-        self.apply_some();
+        self.apply_some(Some(now));
         self.decide(now);
         self.exchange_if_due(now);
-        self.rotate_if_due();
+        self.rotate_if_due(now);
         if self.draining && self.runs.is_empty() {
             self.terminate(now);
         }
@@ -208,11 +214,19 @@ impl Core {
         if let Some(action) = self.actions.pop_front() {
             return Some(action);
         }
-        while let Some(run) = self.launches.pop_front() {
+        while let Some(&run) = self.launches.front() {
+            self.note_intent(run);
+            if self.outbox.must_flush
+                && let Some(action) = self.outbox.flush()
+            {
+                return Some(action);
+            }
+            self.launches.pop_front();
             if let Some(action) = self.launch(run) {
                 return Some(action);
             }
         }
+        self.note_decided();
         let last = self.outbox.flush().or_else(|| self.exiting.then_some(Action::Exit));
         last.or_else(|| self.next_push())
     }
@@ -285,8 +299,7 @@ impl Core {
         log::info!("end: {} runs go on without the daemon", self.runs.len());
         self.exiting = true;
         self.draining = true;
-        let decided = self.due.decided_ms;
-        self.outbox.note(&Entry::Decided(decided));
+        self.due.unnoted = true;
     }
 
     /// The job of a run that is alive, for the shell's log lines.

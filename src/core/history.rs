@@ -81,8 +81,11 @@ impl History {
     pub fn skipped(&mut self, skip: SkipEntry) -> (SkipEntry, bool) {
         self.skipped[skip.reason as usize] += skip.count;
         let open = self.open;
-        if let Some(last) = self.skips.back_mut().filter(|last| open && last.reason == skip.reason)
-        {
+        // A clock that was set back does not make a range that ends before it begins.
+        let goes_on = |last: &&mut SkipEntry| {
+            open && last.reason == skip.reason && last.last_ms < skip.first_ms
+        };
+        if let Some(last) = self.skips.back_mut().filter(goes_on) {
             last.last_ms = skip.last_ms;
             last.count += skip.count;
             return (*last, false);

@@ -179,8 +179,9 @@ pub fn encode(out: &mut Vec<u8>, entry: &Entry<'_>) {
 
 /// Reads a line (without its line end). `None`: it is torn or was never one.
 pub fn decode(line: &[u8]) -> Option<Entry<'_>> {
-    // A write that failed (disk full) leaves a hole, which reads as zeros before the next line.
-    let line = &line[line.iter().position(|&byte| byte != 0).unwrap_or(0)..];
+    // A write that failed (disk full) leaves the beginning of a line and a hole, which reads as
+    // zeros before the next line. No whole line has a zero in it.
+    let line = &line[line.iter().rposition(|&byte| byte == 0).map_or(0, |at| at + 1)..];
     let (crc, json) = (line.get(..8)?, line.get(9..)?);
     let crc = u32::from_str_radix(std::str::from_utf8(crc).ok()?, 16).ok()?;
     if line[8] != b' ' || crc32fast::hash(json) != crc {
@@ -223,7 +224,7 @@ pub struct Replay {
     pub skips: BTreeMap<(JobId, i64), SkipEntry>,
     /// Every slot up to this instant is decided.
     pub decided_ms: Option<i64>,
-    /// Last slot of each job that has an intent or a skip.
+    /// Last slot of each job that has an intent or a skip since the schedule last began anew.
     pub last_slots: BTreeMap<JobId, i64>,
     /// Highest sequence of a run id.
     pub last_sequence: u64,
@@ -248,12 +249,26 @@ impl Replay {
         match entry {
             Entry::Checkpoint => self.live.clear(),
             Entry::Boot(id) => self.boot_id = id.into_owned(),
-            Entry::Run(run) | Entry::Carried(run) => self.run(run),
+            Entry::Run(run) => {
+                // Told by the intent alone: later entries of a run repeat a slot that may be of a
+                // time before the clock was set back.
+                if let Some(slot) = run.slot_ms.filter(|_| run.pid == 0 && run.end.is_none()) {
+                    self.slot_decided(run.job, slot);
+                }
+                self.run(run);
+            }
+            Entry::Carried(run) => self.run(run),
             Entry::Skip(skip) => {
                 self.slot_decided(skip.job, skip.last_ms);
                 self.skips.insert((skip.job, skip.first_ms), skip);
             }
-            Entry::Decided(at) => self.decided_ms = Some(at),
+            Entry::Decided(at) => {
+                // It goes back only where the schedule began anew (see `core::clock`).
+                if self.decided_ms.is_some_and(|before| at < before) {
+                    self.last_slots.clear();
+                }
+                self.decided_ms = Some(at);
+            }
             Entry::Sequence(last) => self.last_sequence = self.last_sequence.max(last),
             Entry::Recorded(offset) => self.recorded = self.recorded.max(offset),
         }
@@ -261,9 +276,6 @@ impl Replay {
 
     fn run(&mut self, run: RunEntry<'_>) {
         self.last_sequence = self.last_sequence.max(run.run.sequence);
-        if let Some(slot) = run.slot_ms {
-            self.slot_decided(run.job, slot);
-        }
         if run.end.is_none() {
             self.live.insert(run.run, run.into_owned());
             return;

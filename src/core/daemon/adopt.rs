@@ -2,7 +2,6 @@
 //! own. Only the way to see them end differs, and that is the shell's business.
 
 use super::{Core, Run, RunPhase};
-use crate::core::clock;
 use crate::core::definition::{Definition, Schedule, Vars};
 use crate::core::event::Started;
 use crate::core::history::PastRun;
@@ -21,7 +20,8 @@ pub enum Found {
     Alive(Started),
     /// Its process is gone; nobody saw how it ended.
     Gone,
-    /// There never was a process: the earlier daemon ended between intent and launch.
+    /// Only its intent is known and there is no process: the earlier daemon ended between intent
+    /// and launch, or so soon after the launch that the journal has no pid. Nobody can tell.
     NeverStarted,
 }
 
@@ -81,6 +81,7 @@ impl Core {
             pid: entry.pid,
             kernel_start: entry.kernel_start,
             phase: if entry.pid == 0 { RunPhase::Queued } else { RunPhase::Live },
+            intended: true,
         };
         self.adopt_job(&entry);
         if let Some(job) = self.table.get_mut(entry.job) {
@@ -122,9 +123,6 @@ impl Core {
     /// snapshot is loaded.
     pub fn settle(&mut self, now: Now, id: RunId, found: Found) {
         let Some(run) = self.runs.get_mut(&id) else { return };
-        let fresh = !clock::is_misfire(run.at_ms, now.wall_ms);
-        // Only the whole definition may be launched, not what the journal remembers of it.
-        let known = self.table.get(run.job).is_some_and(|job| !job.adopted);
         match found {
             Found::Alive(started) => {
                 run.pid = started.pid;
@@ -138,16 +136,10 @@ impl Core {
                 let why = "it ended while no daemon was there to see how".into();
                 self.run_ended(now, id, Outcome::Lost(why), Usage::default());
             }
-            Found::NeverStarted if fresh && known => {
-                // Queued again under the same id: its intent is in the journal.
-                self.launches.push_back(id);
-            }
             Found::NeverStarted => {
-                let why = match fresh {
-                    true => "its row was changed or removed before it could be started".into(),
-                    false => "the daemon ended before it was started".into(),
-                };
-                self.run_ended(now, id, Outcome::SpawnFailed(why), Usage::default());
+                // It may have run and be gone already: a slot is never started twice.
+                let why = "the daemon ended while it was starting it, so it may not have run";
+                self.run_ended(now, id, Outcome::Lost(why.into()), Usage::default());
             }
         }
     }

@@ -2,6 +2,7 @@
 //! how far the database has got. See [`crate::core::journal`] for the format.
 
 use super::Core;
+use crate::core::clock;
 use crate::core::event::Action;
 use crate::core::journal::{Entry, encode};
 use crate::core::time::Now;
@@ -10,8 +11,14 @@ use std::collections::VecDeque;
 /// A segment takes no more entries when it has this many bytes.
 const SEGMENT_BYTES: u64 = 4 << 20;
 
+/// A segment that could not be begun is tried again after this long, in milliseconds.
+const SEGMENT_PAUSE_MS: u64 = 1_000;
+
 /// Lines are handed to the shell at the latest when they have this many bytes.
 const FLUSH_BYTES: usize = 64 << 10;
+
+/// Records wait about this long for others to come along, in milliseconds.
+const RECORD_PAUSE_MS: u64 = 1_000;
 
 /// A file of the journal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,12 +47,17 @@ pub struct Outbox {
     pub recorded: u64,
     /// How far the exchange under way, or the last one, was asked to go.
     pub recorded_target: u64,
-    /// Since when (monotonic clock, ms) there is something the database does not know.
-    pub unrecorded_since: Option<u64>,
+    /// When what the database does not know is to be carried there (monotonic clock, ms); none if
+    /// there is nothing.
+    pub record_at: Option<u64>,
     /// The boot of the machine whose `@reboot` jobs were started.
     pub boot_id: String,
     /// What is on disk has a hole: a new segment must say again what is alive.
     must_checkpoint: bool,
+    /// No new segment is begun before this (monotonic clock, ms).
+    segment_not_before_ms: u64,
+    /// The segment that the shell was last asked to begin, if that was the last it was asked for.
+    beginning: Option<u64>,
     /// What was last said about a journal that can't be written.
     failure: Option<String>,
 }
@@ -55,7 +67,7 @@ impl Outbox {
     pub fn new(boot_id: String, recorded: u64, end: u64, segments: Vec<Segment>) -> Outbox {
         let segments = VecDeque::from(segments);
         // Whether there is something to record is found out by asking for it once.
-        let unrecorded_since = (recorded < end).then_some(0);
+        let record_at = (recorded < end).then_some(0);
         let first = segments.front().map_or(end, |segment| segment.start);
         Outbox {
             pending: VecDeque::new(),
@@ -65,9 +77,11 @@ impl Outbox {
             end,
             recorded: recorded.max(first),
             recorded_target: 0,
-            unrecorded_since,
+            record_at,
             boot_id,
             must_checkpoint: false,
+            segment_not_before_ms: 0,
+            beginning: None,
             failure: None,
         }
     }
@@ -87,7 +101,8 @@ impl Outbox {
     /// Writes an entry that is to reach the database.
     pub fn record(&mut self, now: Now, entry: &Entry<'_>) {
         self.note(entry);
-        self.unrecorded_since.get_or_insert(now.mono_ms);
+        self.record_at
+            .get_or_insert_with(|| clock::between_slots(now, now.mono_ms + RECORD_PAUSE_MS));
         if let Some(segment) = self.segments.back_mut() {
             segment.records += 1;
         }
@@ -95,11 +110,15 @@ impl Outbox {
 
     /// What is not written yet, the oldest first.
     pub fn flush(&mut self) -> Option<Action> {
-        if let Some(action) = self.pending.pop_front() {
-            return Some(action);
-        }
-        self.must_flush = false;
-        self.take_lines()
+        let action = self.pending.pop_front().or_else(|| {
+            self.must_flush = false;
+            self.take_lines()
+        })?;
+        self.beginning = match &action {
+            Action::JournalSegment(start, _) => Some(*start),
+            _ => None,
+        };
+        Some(action)
     }
 
     fn take_lines(&mut self) -> Option<Action> {
@@ -122,9 +141,10 @@ impl Outbox {
         self.end
     }
 
-    /// Bytes of the journal that the database does not have yet.
+    /// Bytes of the journal that the database is still to be told of; 0 if it knows all there is.
     pub fn waiting_bytes(&self) -> u64 {
-        self.end - self.recorded
+        let waits = self.record_at.is_some() || self.recorded < self.recorded_target;
+        if waits { self.end - self.recorded } else { 0 }
     }
 
     /// Bytes on disk.
@@ -138,24 +158,44 @@ impl Outbox {
     }
 
     /// The journal could not be written. Jobs go on: a full disk must not stop them.
-    pub fn failed(&mut self, why: String) {
+    pub fn failed(&mut self, now: Now, why: String) {
+        if let Some(start) = self.beginning.take() {
+            self.not_begun(start);
+            self.must_checkpoint = true;
+            self.segment_not_before_ms = now.mono_ms + SEGMENT_PAUSE_MS;
+        }
         if self.failure.as_deref() != Some(&why) {
             log::error!("journal: {why}: runs are not remembered over a restart until it can");
             self.failure = Some(why);
         }
     }
 
-    /// The journal was written.
-    pub fn works(&mut self) {
-        if self.failure.take().is_some() {
-            log::info!("journal: it can be written again");
-            self.must_checkpoint = true;
+    /// A segment that is not on the disk must not count among those that tell the past, or one
+    /// that does would be deleted for it. What follows is written behind the one before.
+    fn not_begun(&mut self, start: u64) {
+        let Some(at) = self.segments.iter().position(|segment| segment.start == start) else {
+            return;
+        };
+        let failed = self.segments.remove(at);
+        let before = at.checked_sub(1).and_then(|before| self.segments.get_mut(before));
+        if let (Some(failed), Some(before)) = (failed, before) {
+            before.bytes = failed.start + failed.bytes - before.start;
+            before.records += failed.records;
         }
     }
 
-    /// The database has everything before `through`.
+    /// The journal was written.
+    pub fn works(&mut self) {
+        let checkpoint = self.beginning.take().is_some();
+        if self.failure.take().is_some() {
+            log::info!("journal: it can be written again");
+            self.must_checkpoint |= !checkpoint;
+        }
+    }
+
+    /// The database has everything before `through`; more than was asked for can't be.
     pub fn recorded_through(&mut self, through: u64) {
-        self.recorded = self.recorded.max(through.min(self.end));
+        self.recorded = self.recorded.max(through.min(self.recorded_target));
         self.note(&Entry::Recorded(self.recorded));
     }
 
@@ -182,12 +222,19 @@ impl Outbox {
 
 impl Core {
     /// Begins a new segment when the last one is full, and lets the oldest ones go.
-    pub(super) fn rotate_if_due(&mut self) {
+    pub(super) fn rotate_if_due(&mut self, now: Now) {
         let full = self.outbox.segments.back().is_none_or(|last| last.bytes >= SEGMENT_BYTES);
-        // A slot that is half decided is told by its intents, which a checkpoint does not repeat.
-        if (full || self.outbox.must_checkpoint) && !self.busy() {
+        let early = now.mono_ms < self.outbox.segment_not_before_ms;
+        // A slot that is half decided is told by its intents, which a checkpoint does not repeat;
+        // and a run that waits for its launch has none yet, and must not be among those alive.
+        let settled = !self.busy() && self.launches.is_empty();
+        if (full || self.outbox.must_checkpoint) && !early && settled {
             self.outbox.must_checkpoint = false;
             self.begin_segment();
+        }
+        // Nothing goes for a segment that is not there yet: it may turn out that it can't be begun.
+        if !self.outbox.pending.is_empty() {
+            return;
         }
         while let Some(start) = self.outbox.take_forgettable() {
             self.actions.push_back(Action::JournalForget(start));

@@ -1,6 +1,6 @@
 //! A run, from its intent to its end.
 //!
-//! `Queued` (intent in the journal) → `Live` (a process) → gone, with `Retry` between the first
+//! `Queued` (then its intent in the journal) → `Live` (a process) → gone, with `Retry` between the first
 //! two while the machine is short of processes, memory or descriptors, and `Stopping` before the
 //! end of a run that was asked to end: TERM, the grace time, KILL. A run counts against its
 //! job's limit from the intent until the process is really gone.
@@ -13,6 +13,7 @@ use crate::core::ids::{JobId, RunId};
 use crate::core::journal::{Cause, End, Entry, RunEntry, cut_command};
 use crate::core::launch::{LaunchError, LaunchPlan};
 use crate::core::outcome::{Outcome, Usage};
+use crate::core::table::Phase;
 use crate::core::time::{Now, rfc3339};
 
 /// First pause before a failed launch is tried again, ms; doubled each time.
@@ -44,6 +45,8 @@ pub struct Run {
     pub kernel_start: u64,
     /// How far it has got.
     pub phase: RunPhase,
+    /// Its intent is in the journal.
+    pub intended: bool,
 }
 
 /// How far a run has got.
@@ -70,7 +73,7 @@ pub enum RunPhase {
 }
 
 impl Core {
-    /// Starts a run: intent first. The limit is the caller's business.
+    /// Starts a run: it is queued to be launched. The limit is the caller's business.
     pub(in crate::core) fn start_run(
         &mut self,
         now: Now,
@@ -98,9 +101,9 @@ impl Core {
             pid: 0,
             kernel_start: 0,
             phase: RunPhase::Queued,
+            intended: false,
         };
         let id = run.id;
-        self.journal_intent(&run);
         let job = run.job;
         self.runs.insert(id, run);
         match cause {
@@ -112,7 +115,12 @@ impl Core {
         Some(id)
     }
 
-    fn journal_intent(&mut self, run: &Run) {
+    /// Notes the intent to launch a run, right before it is launched: were the daemon killed among
+    /// a thousand launches, only one would be in doubt, and the rest is decided anew by the next.
+    /// The intent goes to the disk together with the start of the run before.
+    pub(super) fn note_intent(&mut self, id: RunId) {
+        let Some(run) = self.runs.get_mut(&id).filter(|run| !run.intended) else { return };
+        run.intended = true;
         let Some(job) = self.table.get(run.job) else { return };
         let md5 = job.def.md5_hex();
         let entry = run.entry(&job.def.name, &job.def.command, &md5, None);
@@ -179,17 +187,15 @@ impl Core {
 
     fn launch_failed(&mut self, now: Now, id: RunId, error: LaunchError) {
         let Some(run) = self.runs.get_mut(&id) else { return };
-        let patience = u64::try_from(clock::FRESH_MS).unwrap_or(0);
-        let fresh = now.mono_ms.saturating_sub(run.mono_ms) < patience;
-        if !error.retryable || !fresh {
-            let outcome = Outcome::SpawnFailed(error.text.into_boxed_str());
-            self.run_ended(now, id, outcome, Usage::default());
-            return;
-        }
         let pause_ms = match run.phase {
             RunPhase::Retry { pause_ms, .. } => (pause_ms * 2).min(RETRY_MAX_MS),
             _ => RETRY_MIN_MS,
         };
+        if !error.retryable || !run.is_fresh_at(now.mono_ms + pause_ms) {
+            let outcome = Outcome::SpawnFailed(error.text.into_boxed_str());
+            self.run_ended(now, id, outcome, Usage::default());
+            return;
+        }
         let at_mono_ms = now.mono_ms + pause_ms;
         run.phase = RunPhase::Retry { at_mono_ms, pause_ms };
         self.timers.insert((at_mono_ms, id));
@@ -230,6 +236,21 @@ impl Core {
         }
     }
 
+    /// Ends the runs of a job that wait for their launch if its definition is no longer in force:
+    /// who changed or disabled a row expects that nothing more is started from the old one.
+    pub(super) fn drop_unstarted(&mut self, now: Now, id: JobId) {
+        let Some(job) = self.table.get(id).filter(|job| !matches!(job.phase, Phase::Active)) else {
+            return;
+        };
+        let waits = |phase| matches!(phase, RunPhase::Queued | RunPhase::Retry { .. });
+        let waiting = |run: &&RunId| self.runs.get(run).is_some_and(|run| waits(run.phase));
+        let dropped: Vec<RunId> = job.live.iter().filter(waiting).copied().collect();
+        for run in dropped {
+            let why = "its row was changed or removed before it could be started".into();
+            self.run_ended(now, run, Outcome::SpawnFailed(why), Usage::default());
+        }
+    }
+
     fn log_end(&self, run: &Run, end: &End) {
         let level = match &end.outcome {
             outcome if outcome.is_success() => log::Level::Info,
@@ -254,6 +275,8 @@ impl Core {
         let Some(run) = self.runs.get_mut(&id) else { return false };
         match run.phase {
             RunPhase::Queued | RunPhase::Retry { .. } => {
+                // Its end is the end of something that the journal knows.
+                self.note_intent(id);
                 let why = "stopped before it was started".into();
                 self.run_ended(now, id, Outcome::SpawnFailed(why), Usage::default());
             }
@@ -277,7 +300,14 @@ impl Core {
             self.timers.remove(&(at, id));
             let Some(run) = self.runs.get_mut(&id) else { continue };
             match run.phase {
-                RunPhase::Retry { .. } => self.launches.push_back(id),
+                RunPhase::Retry { .. } if run.is_fresh_at(now.mono_ms) => {
+                    self.launches.push_back(id);
+                }
+                RunPhase::Retry { .. } => {
+                    let why = "the machine had no room for it and then stood still for too long";
+                    let outcome = Outcome::SpawnFailed(why.into());
+                    self.run_ended(now, id, outcome, Usage::default());
+                }
                 RunPhase::Stopping { .. } => {
                     run.phase = RunPhase::Killed;
                     log::warn!("kill job={} run={id} pid={}: still alive", run.job, run.pid);
@@ -290,6 +320,11 @@ impl Core {
 }
 
 impl Run {
+    /// Whether a launch at this reading of the monotonic clock is still within the slot.
+    fn is_fresh_at(&self, mono_ms: u64) -> bool {
+        mono_ms.saturating_sub(self.mono_ms) <= clock::FRESH_MS.unsigned_abs()
+    }
+
     /// The journal's entry of this run.
     pub fn entry<'a>(
         &self,

@@ -5,6 +5,7 @@
 //! nothing: it is said once, and tried again after a pause that doubles up to a minute.
 
 use super::Core;
+use crate::core::clock;
 use crate::core::definition::{Definition, Vars};
 use crate::core::event::Action;
 use crate::core::ids::JobId;
@@ -14,16 +15,13 @@ use crate::core::time::Now;
 use std::collections::BTreeMap;
 
 /// Changed definitions put in force in one turn.
-const CHANGES_A_TURN: usize = 500;
+const CHANGES_A_TURN: usize = 200;
 
 /// Jobs looked at in one turn to find those whose row is gone.
-const SWEEPS_A_TURN: usize = 5_000;
+const SWEEPS_A_TURN: usize = 1_000;
 
 /// A helper has this long, in milliseconds; then it is killed.
 const EXCHANGE_DEADLINE_MS: u64 = 30_000;
-
-/// Records wait this long for others to come along, in milliseconds.
-const RECORD_PAUSE_MS: u64 = 1_000;
 
 /// Longest pause after failures, in milliseconds.
 const MAX_BACKOFF_MS: u64 = 60_000;
@@ -184,7 +182,7 @@ impl Core {
         }
         self.begin_applying(staged);
         while self.sync.applying() {
-            self.apply_some();
+            self.apply_some(None);
         }
         true
     }
@@ -201,16 +199,17 @@ impl Core {
         if self.sync.applying() || self.exiting || now.mono_ms < self.sync.not_before_ms {
             return;
         }
+        // What is due goes first: a helper would take the processor from it.
+        if !self.launches.is_empty() {
+            return;
+        }
         if now.mono_ms >= self.sync.next_sync_ms {
-            self.sync.next_sync_ms = now.mono_ms + self.settings.sync_interval_ms;
+            let next_ms = now.mono_ms + self.settings.sync_interval_ms;
+            self.sync.next_sync_ms = clock::between_slots(now, next_ms);
             self.begin_exchange(now, Kind::Sync);
-        } else if self.record_wake().is_some_and(|at| at <= now.mono_ms) {
+        } else if self.outbox.record_at.is_some_and(|at| at <= now.mono_ms) {
             self.begin_exchange(now, Kind::Record);
         }
-    }
-
-    fn record_wake(&self) -> Option<u64> {
-        self.outbox.unrecorded_since.map(|since| since + RECORD_PAUSE_MS)
     }
 
     /// When [`Core::exchange_if_due`] has something to do, monotonic ms.
@@ -218,7 +217,7 @@ impl Core {
         if let Some(running) = &self.sync.running {
             return (!running.killed).then_some(running.deadline_ms);
         }
-        let planned = self.record_wake().unwrap_or(u64::MAX).min(self.sync.next_sync_ms);
+        let planned = self.outbox.record_at.unwrap_or(u64::MAX).min(self.sync.next_sync_ms);
         (!self.exiting).then(|| planned.max(self.sync.not_before_ms))
     }
 
@@ -232,7 +231,7 @@ impl Core {
             },
             Kind::Record => {
                 // What is noted from here on waits for the next exchange.
-                self.outbox.unrecorded_since = None;
+                self.outbox.record_at = None;
                 self.outbox.must_flush = true;
                 self.outbox.recorded_target = self.outbox.end();
                 Ask::Record {
@@ -344,10 +343,10 @@ impl Core {
         self.sync.failures_in_a_row += 1;
         let failures = self.sync.failures_in_a_row;
         let pause_ms = (500u64 << failures.min(10)).min(MAX_BACKOFF_MS);
-        self.sync.not_before_ms = now.mono_ms + pause_ms;
+        self.sync.not_before_ms = clock::between_slots(now, now.mono_ms + pause_ms);
         match asked {
             Kind::Sync => self.sync.next_sync_ms = 0,
-            Kind::Record => self.outbox.unrecorded_since = Some(0),
+            Kind::Record => self.outbox.record_at = Some(0),
         }
         let news = match &self.sync.state.database {
             DatabaseState::Down { message: said, .. } => *said != message,
@@ -392,7 +391,7 @@ impl Core {
 
     fn recorded(&mut self, through: u64) {
         if through < self.outbox.recorded_target {
-            self.outbox.unrecorded_since = Some(0);
+            self.outbox.record_at = Some(0);
         }
         self.outbox.recorded_through(through);
     }
@@ -411,14 +410,16 @@ impl Core {
         self.sync.applying = Some(Applying { changed, swept: None, counts });
     }
 
-    /// Puts a slice of a new table in force: first what changed, then what is gone.
-    pub(super) fn apply_some(&mut self) {
+    /// Puts a slice of a new table in force: first what changed, then what is gone. With a clock
+    /// reading, what was not started yet of a changed job never will be (from a snapshot nothing
+    /// is known of the runs: they are settled after it).
+    pub(super) fn apply_some(&mut self, now: Option<Now>) {
         let Some(mut applying) = self.sync.applying.take() else { return };
         for _ in 0..CHANGES_A_TURN {
             let Some(def) = applying.changed.next() else { break };
-            self.apply_change(def, &mut applying.counts);
+            self.apply_change(now, def, &mut applying.counts);
         }
-        if applying.changed.len() > 0 || self.sweep_some(&mut applying) {
+        if applying.changed.len() > 0 || self.sweep_some(now, &mut applying) {
             self.sync.applying = Some(applying);
             return;
         }
@@ -426,7 +427,7 @@ impl Core {
         log::info!("sync: {added} added, {changed} changed, {removed} removed, {kept} as before");
     }
 
-    fn apply_change(&mut self, def: Definition, counts: &mut Counts) {
+    fn apply_change(&mut self, now: Option<Now>, def: Definition, counts: &mut Counts) {
         if let crate::core::definition::Schedule::Refused(why) = &def.schedule {
             log::error!("bad row job={} cron={:?}: {why}: it is never due", def.id, def.cron);
         }
@@ -436,11 +437,14 @@ impl Core {
         }
         let id = def.id;
         self.table.put(def, self.sync.seen, self.due.decided_ms);
+        if let Some(now) = now {
+            self.drop_unstarted(now, id);
+        }
         self.touch(id);
     }
 
     /// Takes out the jobs that the answer did not name. Returns whether there are more to look at.
-    fn sweep_some(&mut self, applying: &mut Applying) -> bool {
+    fn sweep_some(&mut self, now: Option<Now>, applying: &mut Applying) -> bool {
         let seen = self.sync.seen;
         let mut last = None;
         let mut looked_at = 0;
@@ -456,6 +460,9 @@ impl Core {
             applying.counts.removed += 1;
             if self.table.remove(id) {
                 log::info!("job={id} is gone from the table: it drains");
+                if let Some(now) = now {
+                    self.drop_unstarted(now, id);
+                }
             }
             self.touch(id);
         }

@@ -45,6 +45,7 @@ impl Core {
             "failed": counters.failed,
             "skipped": counters.skipped,
             "worst_lateness_ms": counters.worst_lateness_ms,
+            "slow_turns": counters.slow_turns,
             "worst_turn_us": counters.worst_turn_us,
             "records_waiting_bytes": self.outbox().waiting_bytes(),
             "records_dropped": counters.records_dropped,

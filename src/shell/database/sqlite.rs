@@ -92,8 +92,8 @@ impl<'a> Digest<'a> {
 /// What changes whenever the file changes; none where that can't be promised.
 ///
 /// The change counter (bytes 24 to 27, <https://sqlite.org/fileformat2.html> 1.3.6) is counted up
-/// by each transaction, but not in WAL mode: there the times of the file have to do, and while the log
-/// beside it holds anything, the file alone says nothing.
+/// by each transaction, but not in WAL mode: there the times of the file have to do, and while the
+/// log beside it holds anything, the file alone says nothing.
 fn stamp(path: &Path) -> Option<String> {
     let mut log = path.as_os_str().to_owned();
     log.push("-wal");
