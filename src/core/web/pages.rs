@@ -42,6 +42,11 @@ enum Kind<'a> {
 }
 
 impl Core {
+    /// How many pages were rendered since the start: far fewer than were asked for.
+    pub fn pages_rendered(&self) -> u64 {
+        self.web.pages.rendered()
+    }
+
     /// The answer if the request is for a page or for what belongs to pages.
     pub(super) fn page(&mut self, now: Now, request: &Request) -> Option<Response> {
         let segments = request.segments();

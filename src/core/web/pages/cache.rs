@@ -62,7 +62,7 @@ pub struct PageCache {
 
 impl PageCache {
     /// How many pages were rendered so far.
-    pub fn rendered(&self) -> u64 {
+    pub(super) fn rendered(&self) -> u64 {
         self.rendered
     }
 
