@@ -120,7 +120,7 @@ fn a_list_is_narrowed_and_counts_what_is_elsewhere() {
     assert_eq!(ids(&page(&mut bench, "/?tag=%E5%A4%87%E4%BB%BD&state=never")), [2, 6, 8]);
     assert_eq!(ids(&page(&mut bench, "/?q=JOB+00005")), [4]);
     assert_eq!(ids(&page(&mut bench, "/?id=3")), [3]);
-    assert_eq!(ids(&page(&mut bench, "/?q=nothing")), []);
+    assert!(ids(&page(&mut bench, "/?q=nothing")).is_empty());
     let shown = page(&mut bench, "/?state=running&tag=2");
     assert_eq!(ids(&shown), [4]);
     // The other states of this tag are counted, and lead there with the tag kept.
