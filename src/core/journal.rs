@@ -153,6 +153,13 @@ pub enum Entry<'a> {
     Skip(SkipEntry),
     /// Every slot up to this instant (unix ms) is decided.
     Decided(i64),
+    /// Every slot of a job up to this instant is decided (checkpoint, where that is later).
+    Slot {
+        /// The job.
+        job: JobId,
+        /// The last slot, unix ms.
+        slot_ms: i64,
+    },
     /// The highest sequence of a run id given out.
     Sequence(u64),
     /// Everything before this offset of the log is in the database.
@@ -269,6 +276,7 @@ impl Replay {
                 }
                 self.decided_ms = Some(at);
             }
+            Entry::Slot { job, slot_ms } => self.slot_decided(job, slot_ms),
             Entry::Sequence(last) => self.last_sequence = self.last_sequence.max(last),
             Entry::Recorded(offset) => self.recorded = self.recorded.max(offset),
         }

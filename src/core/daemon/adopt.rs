@@ -67,6 +67,15 @@ impl Core {
         }
     }
 
+    /// Slots that an earlier daemon decided before it died without a word on how far it had come.
+    /// Each checkpoint says them again, for the segment that told them may be gone before the
+    /// clock has passed them.
+    pub(super) fn slots_beyond_decided(&self) -> Vec<(JobId, i64)> {
+        let past = self.past.iter().flat_map(|past| &past.slots).map(|(job, slot)| (*job, *slot));
+        let jobs = self.table.iter().map(|job| (job.def.id, job.last_slot_ms));
+        past.chain(jobs).filter(|(_, slot_ms)| *slot_ms > self.due.decided_ms).collect()
+    }
+
     fn restore_run(&mut self, now: Now, entry: RunEntry<'static>) {
         let age_ms = u64::try_from(now.wall_ms - entry.at_ms).unwrap_or(0);
         let run = Run {
