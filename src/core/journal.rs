@@ -235,6 +235,8 @@ pub struct Replay {
     pub last_slots: BTreeMap<JobId, i64>,
     /// Highest sequence of a run id.
     pub last_sequence: u64,
+    /// The same when the schedule last began anew.
+    anew_sequence: u64,
     /// The last boot seen.
     pub boot_id: String,
     /// Everything before this offset is in the database.
@@ -257,9 +259,10 @@ impl Replay {
             Entry::Checkpoint => self.live.clear(),
             Entry::Boot(id) => self.boot_id = id.into_owned(),
             Entry::Run(run) => {
-                // Told by the intent alone: later entries of a run repeat a slot that may be of a
-                // time before the clock was set back.
-                if let Some(slot) = run.slot_ms.filter(|_| run.pid == 0 && run.end.is_none()) {
+                // A run of the time before the clock was set back tells nothing, and its end may
+                // be far behind that.
+                let tells = run.end.is_none() && run.run.sequence > self.anew_sequence;
+                if let Some(slot) = run.slot_ms.filter(|_| tells) {
                     self.slot_decided(run.job, slot);
                 }
                 self.run(run);
@@ -273,6 +276,7 @@ impl Replay {
                 // It goes back only where the schedule began anew (see `core::clock`).
                 if self.decided_ms.is_some_and(|before| at < before) {
                     self.last_slots.clear();
+                    self.anew_sequence = self.last_sequence;
                 }
                 self.decided_ms = Some(at);
             }
