@@ -215,7 +215,10 @@ impl Table {
         job.live = Vec::new();
         match std::mem::replace(&mut job.phase, Phase::Active) {
             Phase::Active => {}
-            Phase::Replaced(next) => job.def = *next,
+            Phase::Replaced(next) => {
+                job.def = *next;
+                job.adopted = false;
+            }
             Phase::Draining => {
                 self.jobs.remove(&id);
             }
