@@ -160,6 +160,9 @@ pub enum Entry<'a> {
         /// The last slot, unix ms.
         slot_ms: i64,
     },
+    /// The clock went back so far that the schedule began anew. Runs up to this sequence are of
+    /// a time that may never come: their slots tell nothing.
+    Anew(u64),
     /// The highest sequence of a run id given out.
     Sequence(u64),
     /// Everything before this offset of the log is in the database.
@@ -236,7 +239,7 @@ pub struct Replay {
     /// Highest sequence of a run id.
     pub last_sequence: u64,
     /// The same when the schedule last began anew.
-    anew_sequence: u64,
+    pub anew_sequence: u64,
     /// The last boot seen.
     pub boot_id: String,
     /// Everything before this offset is in the database.
@@ -258,27 +261,16 @@ impl Replay {
         match entry {
             Entry::Checkpoint => self.live.clear(),
             Entry::Boot(id) => self.boot_id = id.into_owned(),
-            Entry::Run(run) => {
-                // A run of the time before the clock was set back tells nothing, and its end may
-                // be far behind that.
-                let tells = run.end.is_none() && run.run.sequence > self.anew_sequence;
-                if let Some(slot) = run.slot_ms.filter(|_| tells) {
-                    self.slot_decided(run.job, slot);
-                }
-                self.run(run);
-            }
-            Entry::Carried(run) => self.run(run),
+            Entry::Run(run) | Entry::Carried(run) => self.run(run),
             Entry::Skip(skip) => {
                 self.slot_decided(skip.job, skip.last_ms);
                 self.skips.insert((skip.job, skip.first_ms), skip);
             }
-            Entry::Decided(at) => {
-                // It goes back only where the schedule began anew (see `core::clock`).
-                if self.decided_ms.is_some_and(|before| at < before) {
-                    self.last_slots.clear();
-                    self.anew_sequence = self.last_sequence;
-                }
-                self.decided_ms = Some(at);
+            Entry::Decided(at) => self.decided_ms = Some(at),
+            Entry::Anew(sequence) => {
+                // A checkpoint says it too, and the slots that still count behind it.
+                self.last_slots.clear();
+                self.anew_sequence = sequence;
             }
             Entry::Slot { job, slot_ms } => self.slot_decided(job, slot_ms),
             Entry::Sequence(last) => self.last_sequence = self.last_sequence.max(last),
@@ -288,6 +280,9 @@ impl Replay {
 
     fn run(&mut self, run: RunEntry<'_>) {
         self.last_sequence = self.last_sequence.max(run.run.sequence);
+        if let Some(slot) = run.slot_ms.filter(|_| run.run.sequence > self.anew_sequence) {
+            self.slot_decided(run.job, slot);
+        }
         if run.end.is_none() {
             self.live.insert(run.run, run.into_owned());
             return;

@@ -189,7 +189,9 @@ impl World {
         let settings = self.settings();
         let boot = settings.boot_id.clone();
         let (replay, end, segments) = self.disk.open();
-        self.database.through = self.database.through.min(end);
+        // Nothing was ever before the first segment, and what was behind the last is gone.
+        let first = segments.first().map_or(0, |segment| segment.start);
+        self.database.through = self.database.through.clamp(first, end.max(first));
         let same_boot = replay.boot_id == boot;
         let (replayed, decided) = (replay.live.len(), replay.decided_ms);
         self.tell(|| format!("start: {replayed} runs, decided {decided:?}"));

@@ -15,7 +15,7 @@ use schedule::core::time::Now;
 use std::collections::VecDeque;
 
 /// Lines of the story that are kept for a failure.
-const STORY_LINES: usize = 80;
+const STORY_LINES: usize = 8000;
 
 /// How launches go.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -149,10 +149,9 @@ impl World {
         let (due, timer) = self.ledger.next_wake();
         if let Some(due) = due {
             let in_time = wall_ms.is_some_and(|at| at <= due);
-            let jobs = self.ledger.jobs.iter().filter(|(_, job)| job.next == Some(due));
-            let jobs: Vec<String> =
-                jobs.map(|(id, job)| format!("{id}: {:?}", job.scheduled())).collect();
-            assert!(in_time, "the loop sleeps until {wall_ms:?} and misses slot {due} of {jobs:?}");
+            let jobs = || self.ledger.jobs.values().filter(|job| job.next == Some(due));
+            let defs = || jobs().map(|job| job.scheduled()).collect::<Vec<_>>();
+            assert!(in_time, "it sleeps until {wall_ms:?} and misses slot {due} of {:?}", defs());
         }
         let deadline = self.exchange.as_ref().filter(|it| !it.killed).map(|it| it.deadline_ms);
         for at in [timer, deadline].into_iter().flatten() {

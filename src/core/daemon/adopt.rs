@@ -27,7 +27,6 @@ pub enum Found {
 
 /// What the journal knows of jobs that are not in the table yet.
 pub struct Past {
-    slots: BTreeMap<JobId, i64>,
     ended: Vec<(JobId, PastRun)>,
     skips: Vec<SkipEntry>,
 }
@@ -38,8 +37,9 @@ impl Core {
         for run in replay.live.into_values() {
             self.restore_run(now, run);
         }
+        self.due.beyond = replay.last_slots;
+        self.due.anew_sequence = replay.anew_sequence;
         self.past = Some(Box::new(Past {
-            slots: replay.last_slots,
             ended: replay.ended.iter().filter_map(keep_end).collect(),
             skips: replay.skips.into_values().collect(),
         }));
@@ -59,11 +59,16 @@ impl Core {
                 job.history_mut().restore(skip);
             }
         }
-        for (id, slot_ms) in past.slots {
-            if let Some(job) = self.table.get_mut(id) {
-                job.last_slot_ms = job.last_slot_ms.max(slot_ms);
-                self.table.reschedule(id, self.due.decided_ms);
-            }
+        let jobs: Vec<JobId> = self.due.beyond.keys().copied().collect();
+        jobs.into_iter().for_each(|id| self.recall_slot(id));
+    }
+
+    /// Gives a job that came into the table the slot up to which an earlier daemon decided it.
+    pub(super) fn recall_slot(&mut self, id: JobId) {
+        let Some(&slot_ms) = self.due.beyond.get(&id) else { return };
+        if let Some(job) = self.table.get_mut(id) {
+            job.last_slot_ms = job.last_slot_ms.max(slot_ms);
+            self.table.reschedule(id, self.due.decided_ms);
         }
     }
 
@@ -71,7 +76,7 @@ impl Core {
     /// Each checkpoint says them again, for the segment that told them may be gone before the
     /// clock has passed them.
     pub(super) fn slots_beyond_decided(&self) -> Vec<(JobId, i64)> {
-        let past = self.past.iter().flat_map(|past| &past.slots).map(|(job, slot)| (*job, *slot));
+        let past = self.due.beyond.iter().map(|(job, slot)| (*job, *slot));
         let jobs = self.table.iter().map(|job| (job.def.id, job.last_slot_ms));
         past.chain(jobs).filter(|(_, slot_ms)| *slot_ms > self.due.decided_ms).collect()
     }

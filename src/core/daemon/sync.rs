@@ -417,6 +417,7 @@ impl Core {
         }
         let id = def.id;
         self.table.put(def, self.sync.seen, self.due.decided_ms);
+        self.recall_slot(id);
         if let Some(now) = now {
             self.drop_unstarted(now, id);
         }

@@ -43,6 +43,10 @@ impl Ledger {
                     let known = piece.recorded;
                     assert!(through <= known, "{through} recorded; the database has {known}");
                 }
+                Entry::Anew(_) if durable.is_some() && self.durable.epoch != self.epoch => {
+                    self.durable.last.clear();
+                    self.durable.epoch = self.epoch;
+                }
                 // An entry that only narrows what comes after.
                 _ => {}
             }
@@ -90,12 +94,11 @@ impl Ledger {
             run.end_seen = true;
             check_end(id, run.end.as_ref(), &end.outcome);
         }
-        let ended = entry.end.is_some();
         let Some(at) = durable else { return };
         run.durable = true;
         run.durable_end = entry.end.map(|end| (at, end.outcome)).or(run.durable_end.take());
-        run.slot_durable |= !ended;
-        if let Some(slot) = run.slot.filter(|_| !ended && run.epoch == epoch) {
+        run.slot_durable = true;
+        if let Some(slot) = run.slot.filter(|_| run.epoch == epoch) {
             let last = self.durable.last.entry(run.job).or_insert(slot);
             *last = slot.max(*last);
         }
@@ -105,6 +108,7 @@ impl Ledger {
         let id = entry.run;
         let Some(run) = self.runs.get_mut(&id) else { panic!("run {id} was never decided") };
         run.durable |= durable.is_some();
+        run.slot_durable |= durable.is_some();
     }
 
     fn skip_told(&mut self, skip: SkipEntry, durable: Option<u64>) {
@@ -138,6 +142,17 @@ impl Ledger {
 
     /// Nothing may be called decided that was not told before.
     fn decided_told(&mut self, upto: i64, durable: Option<u64>) {
+        // A last word from before the clock was set back.
+        if self.before_anew.is_none_or(|before| upto > before || upto <= self.decided) {
+            self.check_decided(upto);
+        }
+        if durable.is_none() {
+            return;
+        }
+        self.durable.decided = Some(upto);
+    }
+
+    fn check_decided(&self, upto: i64) {
         assert!(upto <= self.decided, "decided up to {upto} is told at {}", self.decided);
         for (id, job) in &self.jobs {
             let next = job.next.filter(|next| *next <= upto);
@@ -149,13 +164,6 @@ impl Ledger {
             let slot = self.runs[id].slot.filter(|slot| *slot <= upto);
             assert_eq!(slot, None, "decided up to {upto} is told before the intent of {id}");
         }
-        if durable.is_none() {
-            return;
-        }
-        if self.durable.decided.is_some_and(|old| upto < old) {
-            self.durable.last.clear();
-        }
-        self.durable.decided = Some(upto);
     }
 
     /// At the end of a turn nothing is left to be told.

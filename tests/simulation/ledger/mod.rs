@@ -42,6 +42,8 @@ pub struct Durable {
     /// Last slot of each job.
     pub last: BTreeMap<u32, i64>,
     pub boot: String,
+    /// How often the schedule began anew.
+    epoch: u32,
 }
 
 /// See the module's text.
@@ -59,7 +61,11 @@ pub struct Ledger {
     pub decided: i64,
     /// How often the schedule began anew.
     epoch: u32,
+    /// Where it had come before it began anew in this turn.
+    before_anew: Option<i64>,
     pub durable: Durable,
+    /// Last slots of jobs as earlier daemons decided them.
+    beyond: BTreeMap<u32, i64>,
     held_until: Option<u64>,
     answered: bool,
     staged: Option<Rows>,
@@ -88,7 +94,9 @@ impl Ledger {
             slots: BTreeSet::new(),
             decided: 0,
             epoch: 0,
+            before_anew: None,
             durable: Durable::default(),
+            beyond: BTreeMap::new(),
             held_until: None,
             answered: false,
             staged: None,
@@ -137,6 +145,8 @@ impl Ledger {
     /// A daemon starts; it knows what is on the disk.
     pub fn up(&mut self, now: Now, boot: &str) {
         self.decided = self.durable.decided.unwrap_or(now.wall_ms);
+        self.durable.epoch = self.epoch;
+        self.beyond = self.durable.last.clone();
         self.held_until = Some(now.mono_ms + HOLD_MS);
         self.answered = false;
         self.draining = false;

@@ -14,6 +14,7 @@ type Launch = (u32, Option<i64>);
 impl Ledger {
     /// The core was told that time has passed. Everything up to now must be decided rightly.
     pub fn tick(&mut self, now: Now, core: &Core) {
+        self.before_anew = None;
         self.give_up_late_retries(now);
         if let Some(rows) = self.staged.take() {
             self.apply(&rows, Some(now));
@@ -29,8 +30,8 @@ impl Ledger {
             due.entry(job).or_default().push(slot);
         }
         let of = |id: &u32| self.jobs.get(id).map(|job| (job.next, job.scheduled().cloned()));
-        let jobs: Vec<_> = rest.keys().chain(due.keys()).map(of).collect();
-        assert_eq!(rest, due, "launched (left) and due (right) differ at {now:?}; {jobs:?}");
+        let jobs = || rest.keys().chain(due.keys()).map(of).collect::<Vec<_>>();
+        assert_eq!(rest, due, "launched (left) and due (right) differ at {now:?}; {:?}", jobs());
     }
 
     /// What should be launched now. Skipped slots are counted and compared.
@@ -68,7 +69,9 @@ impl Ledger {
     /// The clock was wrong: what was decided by it counts no more.
     fn begin_anew(&mut self, now: Now) {
         self.epoch += 1;
+        self.before_anew = Some(self.decided);
         self.decided = now.wall_ms;
+        self.beyond.clear();
         for job in self.jobs.values_mut() {
             job.last = i64::MIN;
             job.since = now.wall_ms;

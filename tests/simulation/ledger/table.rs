@@ -148,7 +148,7 @@ impl Ledger {
         let (id, decided) = (def.row.id, self.decided);
         let Some(job) = self.jobs.get_mut(&id) else {
             let mut job = Job::new(def, decided);
-            job.last = self.durable_last(id);
+            job.last = self.beyond(id);
             job.reschedule(&self.zones);
             self.jobs.insert(id, job);
             return;
@@ -160,7 +160,7 @@ impl Ledger {
         let was_adopted = job.adopted;
         job.change(def);
         if was_adopted {
-            job.last = job.last.max(self.durable.last.get(&id).copied().unwrap_or(i64::MIN));
+            job.last = job.last.max(self.beyond.get(&id).copied().unwrap_or(i64::MIN));
         }
         job.since = decided;
         job.reschedule(&self.zones);
@@ -169,13 +169,9 @@ impl Ledger {
         }
     }
 
-    /// What an earlier daemon decided of a job. It counts until decisions begin; from then on
-    /// the decided instant is past it.
-    fn durable_last(&self, id: u32) -> i64 {
-        match self.held_until {
-            Some(_) => self.durable.last.get(&id).copied().unwrap_or(i64::MIN),
-            None => i64::MIN,
-        }
+    /// What earlier daemons decided of a job.
+    fn beyond(&self, id: u32) -> i64 {
+        self.beyond.get(&id).copied().unwrap_or(i64::MIN)
     }
 
     fn drop_unstarted(&mut self, id: u32) {
