@@ -266,16 +266,24 @@ impl Replay {
                 self.slot_decided(skip.job, skip.last_ms);
                 self.skips.insert((skip.job, skip.first_ms), skip);
             }
-            Entry::Decided(at) => self.decided_ms = Some(at),
-            Entry::Anew(sequence) => {
-                // A checkpoint says it too, and the slots that still count behind it.
-                self.last_slots.clear();
-                self.anew_sequence = sequence;
+            Entry::Decided(at) => {
+                // It goes back only then, should the other line have been lost.
+                if self.decided_ms.is_some_and(|before| at < before) {
+                    self.anew(self.last_sequence);
+                }
+                self.decided_ms = Some(at);
             }
+            Entry::Anew(sequence) => self.anew(sequence),
             Entry::Slot { job, slot_ms } => self.slot_decided(job, slot_ms),
             Entry::Sequence(last) => self.last_sequence = self.last_sequence.max(last),
             Entry::Recorded(offset) => self.recorded = self.recorded.max(offset),
         }
+    }
+
+    /// A checkpoint says it too, and behind it the slots that still count.
+    fn anew(&mut self, sequence: u64) {
+        self.last_slots.clear();
+        self.anew_sequence = sequence;
     }
 
     fn run(&mut self, run: RunEntry<'_>) {

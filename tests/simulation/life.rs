@@ -197,6 +197,8 @@ impl World {
         self.tell(|| format!("start: {replayed} runs, decided {decided:?}"));
         let mut core = Core::new(self.now, settings, replay, end, segments);
         self.ledger.up(self.now, &boot);
+        let known: Vec<String> = self.ledger.live.iter().map(RunId::to_string).collect();
+        self.tell(|| format!("known runs: {known:?}"));
         self.load_snapshot(&mut core);
         for (run, pid, kernel_start) in core.unsettled() {
             let found = self.find(run, pid, kernel_start, same_boot);

@@ -105,9 +105,6 @@ impl Core {
     /// Makes sure that the job of a run exists, with the definition the run was launched from as
     /// far as the journal knows it. It drains unless the table turns out to have it unchanged.
     fn adopt_job(&mut self, entry: &RunEntry<'_>) {
-        if self.table.get(entry.job).is_some() {
-            return;
-        }
         let row = JobRow {
             id: entry.job.0,
             name: entry.name.to_string(),
@@ -119,6 +116,11 @@ impl Core {
         let refused = Schedule::Refused("its row is gone".into());
         let mut def = Definition::new(row, &Vars::new(), refused);
         def.md5 = key_from_hex(&entry.md5).unwrap_or(def.md5);
+        if let Some(job) = self.table.get_mut(entry.job) {
+            // Two definitions are alive only if the end of the older could not be written.
+            job.def = def;
+            return;
+        }
         self.table.put(def, 0, self.due.decided_ms);
         if let Some(job) = self.table.get_mut(entry.job) {
             job.phase = Phase::Draining;

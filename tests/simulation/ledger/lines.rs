@@ -43,10 +43,7 @@ impl Ledger {
                     let known = piece.recorded;
                     assert!(through <= known, "{through} recorded; the database has {known}");
                 }
-                Entry::Anew(_) if durable.is_some() && self.durable.epoch != self.epoch => {
-                    self.durable.last.clear();
-                    self.durable.epoch = self.epoch;
-                }
+                Entry::Anew(_) if durable.is_some() => self.anew_told(),
                 // An entry that only narrows what comes after.
                 _ => {}
             }
@@ -150,6 +147,15 @@ impl Ledger {
             return;
         }
         self.durable.decided = Some(upto);
+        self.anew_told();
+    }
+
+    /// What is on the disk is of the time since the schedule began anew.
+    fn anew_told(&mut self) {
+        if self.durable.epoch != self.epoch {
+            self.durable.last.clear();
+            self.durable.epoch = self.epoch;
+        }
     }
 
     fn check_decided(&self, upto: i64) {

@@ -158,7 +158,10 @@ impl Ledger {
         for (id, job, def) in runs {
             self.live.insert(id);
             let decided = self.decided;
-            let job = self.jobs.entry(job).or_insert_with(|| Job::adopted(def, decided));
+            let new = || Job::adopted(def.clone(), decided);
+            let job = self.jobs.entry(job).or_insert_with(new);
+            // Where two definitions seem to be alive the end of the older could not be written.
+            job.def = def.clone();
             job.live.insert(id);
         }
     }

@@ -213,7 +213,8 @@ impl Ledger {
             };
             let (phase, draining) = (&is.phase, job.draining);
             let waiting = &job.waiting;
-            assert!(right, "job {id} is {phase:?}, not draining={draining} waiting={waiting:?}");
+            let def = &job.def;
+            assert!(right, "job {id} is {phase:?}, not {def:?} draining={draining} {waiting:?}");
             // Of an adopted one only its key is known.
             let known = job.adopted || job.def.is(&is.def);
             assert!(known, "job {id} is {:?}, not {:?}", is.def, job.def);
