@@ -8,6 +8,8 @@ use std::fs;
 use std::path::PathBuf;
 
 use schedule::core::check::{OutputFile, check_crons, check_rows, output_files};
+use schedule::core::config::Severity;
+use schedule::core::cron::Dialect;
 use schedule::core::protocol::{Answer, ErrorKind, JobRow};
 use schedule::shell::cli::check;
 
@@ -108,18 +110,24 @@ fn rows_that_are_none() {
 
 #[test]
 fn crons() {
-    let rows = [JobRow { cron: "x".into(), ..job(1, "a") }, job(2, "b")].map(answer);
-    let parse = |text: &str| if text == "x" { Err("not cron".to_string()) } else { Ok(()) };
-    let differ = |text: &str| (text != "x").then(|| "read in two ways".to_string());
-    let found: Vec<String> =
-        check_crons(&rows, parse, differ).iter().map(ToString::to_string).collect();
-    assert_eq!(
-        found,
-        [
-            "job 1 \"n1\": error: cron \"x\": not cron",
-            "job 2 \"n2\": warning: cron \"* * * * *\": read in two ways",
-        ]
-    );
+    let crons = ["61 * * * *", "0 0 1 * MON", "*/5 * * * *"];
+    let rows = [1, 2, 3].map(|id| {
+        let cron = crons[id as usize - 1].to_string();
+        answer(JobRow { cron, ..job(id, "a") })
+    });
+    let found = check_crons(&rows, Dialect::Crontab);
+    let told: Vec<_> = found.iter().map(|f| (f.job_id, f.severity)).collect();
+    assert!(told.contains(&(1, Severity::Error)), "{found:#?}");
+    assert!(told.contains(&(2, Severity::Warning)), "either day or both: {found:#?}");
+    assert!(!told.iter().any(|(id, _)| *id == 3), "{found:#?}");
+}
+
+#[test]
+fn a_time_zone_that_is_none() {
+    let row = JobRow { timezone: "Asia/Shangai".into(), ..job(4, "a") };
+    let found = check_crons(&[answer(row)], Dialect::Crontab);
+    assert_eq!(found.len(), 1, "{found:#?}");
+    assert!(found[0].to_string().contains("Asia/Shanghai"), "{found:#?}");
 }
 
 /// The facts about files, from a real file system.
@@ -141,5 +149,6 @@ fn real_files() {
     (row.output, row.stderr) = ("/dev/null".to_string(), at(""));
     let found = check::rows(&[answer(row)]);
     assert_eq!(found.len(), 1);
-    assert!(found[0].text.contains("it is a directory") && check::any_error(&found));
+    assert!(found[0].text.contains("it is a directory"));
+    assert_eq!(found[0].severity, Severity::Error);
 }

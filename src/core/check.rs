@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use crate::core::config::{Severity, did_you_mean};
+use crate::core::cron::{self, Cron, Dialect, readings_differ};
 use crate::core::protocol::{Answer, JobRow};
 
 /// One thing that is wrong. Displays as `job 7 "backup": error: text`.
@@ -83,22 +84,23 @@ pub fn check_rows(answers: &[Answer], files: &BTreeMap<String, OutputFile>) -> V
     findings
 }
 
-/// Checks the cron expressions. `parse` refuses one with the reason; `differ` tells how the two
-/// dialects read one differently.
-pub fn check_crons(
-    answers: &[Answer],
-    parse: fn(&str) -> Result<(), String>,
-    differ: fn(&str) -> Option<String>,
-) -> Vec<Finding> {
+/// Checks the cron expressions and time zones, as the daemon in this dialect reads them, and tells
+/// of those that the other dialect would read differently.
+pub fn check_crons(answers: &[Answer], dialect: Dialect) -> Vec<Finding> {
     let mut findings = Vec::new();
     for job in jobs(answers) {
-        if let Err(why) = parse(&job.cron) {
+        if let Err(why) = Cron::parse(&job.cron, dialect) {
             let text = format!("cron {:?}: {why}", job.cron);
             findings.push(finding(job, Severity::Error, text));
         }
-        if let Some(readings) = differ(&job.cron) {
+        if let Some(readings) = readings_differ(&job.cron) {
             let text = format!("cron {:?}: {readings}", job.cron);
             findings.push(finding(job, Severity::Warning, text));
+        }
+        if !job.timezone.is_empty()
+            && let Err(why) = cron::zone(&job.timezone)
+        {
+            findings.push(finding(job, Severity::Error, format!("timezone: {why}")));
         }
     }
     findings

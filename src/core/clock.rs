@@ -13,6 +13,8 @@
 //! - It went back further. Then the times read before were never right; waiting for them to
 //!   come could silence a job for years. The schedule starts anew from what the clock says.
 
+use crate::core::time::Now;
+
 /// A slot is still launched when it is at most this late, in milliseconds. Also how long a
 /// launch that failed for want of memory or processes is tried again within its slot.
 pub const FRESH_MS: i64 = 30_000;
@@ -43,7 +45,31 @@ pub fn classify(decided_ms: i64, wall_ms: i64) -> Step {
     }
 }
 
+/// The reading of the monotonic clock nearest to `at_mono_ms` that lies in the middle of a second
+/// of the wall clock. Slots are at whole seconds; a helper that is started there takes the
+/// processor from the launches, for some milliseconds each time.
+pub fn between_slots(now: Now, at_mono_ms: u64) -> u64 {
+    let ahead_ms = i64::try_from(at_mono_ms.saturating_sub(now.mono_ms)).unwrap_or(i64::MAX / 2);
+    let off_ms = now.wall_ms.saturating_add(ahead_ms).rem_euclid(1000) - 500;
+    at_mono_ms.saturating_add_signed(-off_ms)
+}
+
 /// Whether a slot is late enough to be a misfire.
 pub fn is_misfire(slot_ms: i64, wall_ms: i64) -> bool {
     wall_ms - slot_ms > FRESH_MS
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn between_slots_is_the_nearest_middle_of_a_second() {
+        let now = Now { mono_ms: 70_123, wall_ms: 1_800_000_000_003 };
+        assert_eq!(between_slots(now, 71_123), 71_123 + 497);
+        assert_eq!(between_slots(now, 70_123 + 996), 70_123 + 497);
+        assert_eq!(between_slots(now, 70_123 + 997), 70_123 + 1497);
+        let odd = Now { mono_ms: 0, wall_ms: -1 };
+        assert_eq!(between_slots(odd, 1000), 501);
+    }
 }

@@ -8,15 +8,21 @@
 //! - `runs`: a run from its intent to its end
 //! - `adopt`: runs of an earlier daemon
 //! - `sync`: the table follows the database
+//! - `changes`: what has changed since somebody looked
+//! - `metrics`: figures
 //! - `outbox`: the journal's segments and how their records reach the database
 
 mod adopt;
+mod changes;
 mod due;
+mod metrics;
 mod outbox;
 mod runs;
 mod sync;
 
 pub use adopt::Found;
+pub(in crate::core) use changes::Changed;
+pub use metrics::{Histogram, Metrics, OUTCOMES};
 pub use outbox::{Outbox, Segment};
 pub use runs::{Run, RunPhase};
 pub use sync::{DatabaseState, SyncState};
@@ -24,10 +30,11 @@ pub use sync::{DatabaseState, SyncState};
 use crate::core::cron::{Dialect, Zone};
 use crate::core::event::{Action, Event};
 use crate::core::ids::{JobId, RunId};
-use crate::core::journal::{Entry, Replay};
+use crate::core::journal::Replay;
 use crate::core::protocol::Database;
 use crate::core::table::Table;
 use crate::core::time::Now;
+use crate::core::web::Web;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// What the daemon was told at its start.
@@ -63,6 +70,9 @@ pub struct Settings {
 /// after that the last good snapshot counts.
 const HOLD_MS: u64 = 2_000;
 
+/// A turn of the loop that takes longer is counted, in microseconds.
+const SLOW_TURN_US: u64 = 2_000;
+
 /// When the loop has to come back, at the latest.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Wake {
@@ -85,6 +95,10 @@ pub struct Counters {
     pub skipped: u64,
     /// Records dropped because the journal had reached its limit.
     pub records_dropped: u64,
+    /// Turns of the loop that took more than 2 ms.
+    pub slow_turns: u64,
+    /// The longest turn of the loop so far: how long a client may have waited, in microseconds.
+    pub worst_turn_us: u64,
     /// The latest launch so far: milliseconds after its slot.
     pub worst_lateness_ms: u64,
 }
@@ -96,7 +110,7 @@ pub struct Core {
     runs: BTreeMap<RunId, Run>,
     /// Runs to be looked at again, by the monotonic clock: retries and kills.
     timers: BTreeSet<(u64, RunId)>,
-    /// Runs whose intent is in the journal and whose process is to be started.
+    /// Runs whose process is to be started, each after its intent was written to the journal.
     launches: VecDeque<RunId>,
     actions: VecDeque<Action>,
     outbox: outbox::Outbox,
@@ -108,6 +122,9 @@ pub struct Core {
     draining: bool,
     exiting: bool,
     counters: Counters,
+    metrics: Metrics,
+    changes: changes::Changes,
+    pub(in crate::core) web: Web,
 }
 
 impl Core {
@@ -140,6 +157,9 @@ impl Core {
             draining: false,
             exiting: false,
             counters: Counters::default(),
+            metrics: Metrics::new(),
+            changes: changes::Changes::default(),
+            web: Web::default(),
             settings,
         };
         core.restore(now, replay);
@@ -156,10 +176,19 @@ impl Core {
             Event::AnswerLine(line) => self.answer_line(line),
             Event::ExchangeEnded(result) => self.exchange_ended(now, result),
             Event::Request(conn, request) => self.request(now, conn, &request),
-            Event::Terminate => self.terminate(),
+            Event::Terminate => self.terminate(now),
             Event::Drain => self.draining = true,
             Event::JournalFailed(why) => self.outbox.failed(now, why),
+            Event::Turned(us) => {
+                self.counters.slow_turns += u64::from(us > SLOW_TURN_US);
+                self.counters.worst_turn_us = self.counters.worst_turn_us.max(us);
+                self.metrics.turns.count(us);
+            }
             Event::JournalWritten => self.outbox.works(),
+            Event::FileRead(conn, piece) => self.file_read(now, conn, piece),
+            Event::FileCleared(ticket, result) => self.file_cleared(now, ticket, result),
+            Event::PushFailed(conn, failure) => self.push_failed(conn, failure),
+            Event::Vitals(vitals) => self.web.vitals = vitals,
         }
     }
 
@@ -170,8 +199,9 @@ impl Core {
         self.exchange_if_due(now);
         self.rotate_if_due(now);
         if self.draining && self.runs.is_empty() {
-            self.terminate();
+            self.terminate(now);
         }
+        self.web_tick(now);
     }
 
     /// The next thing to do. The journal goes first where a launch depends on it, last otherwise.
@@ -184,23 +214,32 @@ impl Core {
         if let Some(action) = self.actions.pop_front() {
             return Some(action);
         }
-        while let Some(run) = self.launches.pop_front() {
+        while let Some(&run) = self.launches.front() {
+            self.note_intent(run);
+            if self.outbox.must_flush
+                && let Some(action) = self.outbox.flush()
+            {
+                return Some(action);
+            }
+            self.launches.pop_front();
             if let Some(action) = self.launch(run) {
                 return Some(action);
             }
         }
-        self.outbox.flush().or_else(|| self.exiting.then_some(Action::Exit))
+        self.note_decided();
+        let last = self.outbox.flush().or_else(|| self.exiting.then_some(Action::Exit));
+        last.or_else(|| self.next_push())
     }
 
     /// Whether there is more to decide or to apply right now: tick again without sleeping.
     pub fn busy(&self) -> bool {
-        self.sync.applying() || self.due.behind || self.due.has_misfires()
+        self.sync.applying() || self.due.behind || self.due.has_misfires() || self.web_busy()
     }
 
     /// When to tick next, at the latest, if nothing happens before.
     pub fn next_wake(&self) -> Wake {
         let timer = self.timers.first().map(|(at, _)| *at);
-        let mono = [timer, self.exchange_wake(), self.due.hold_until()];
+        let mono = [timer, self.exchange_wake(), self.due.hold_until(), self.web_wake()];
         let due = self.table.first_due().map(|(slot, _)| slot);
         // While decisions are held the past-due slots must not keep the loop awake.
         let wall = due.filter(|_| self.due.hold_until().is_none());
@@ -220,6 +259,11 @@ impl Core {
     /// Counts since the start.
     pub fn counters(&self) -> Counters {
         self.counters
+    }
+
+    /// Figures since the start.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
     }
 
     /// What the daemon was told at its start.
@@ -247,15 +291,15 @@ impl Core {
         self.draining
     }
 
-    fn terminate(&mut self) {
+    fn terminate(&mut self, now: Now) {
         if self.exiting {
             return;
         }
+        self.sync_answered(now, Err("the daemon is ending".into()));
         log::info!("end: {} runs go on without the daemon", self.runs.len());
         self.exiting = true;
         self.draining = true;
-        let decided = self.due.decided_ms;
-        self.outbox.note(&Entry::Decided(decided));
+        self.due.unnoted = true;
     }
 
     /// The job of a run that is alive, for the shell's log lines.

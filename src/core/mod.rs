@@ -1,7 +1,6 @@
 //! The part that decides: events and a [`time::Now`] in, actions out. It opens nothing, starts
 //! nothing and reads no clock, so that a test can drive it through a year in a second.
 
-pub mod api;
 pub mod check;
 pub mod clock;
 pub mod command_line;
@@ -10,6 +9,7 @@ pub mod cron;
 pub mod daemon;
 pub mod definition;
 pub mod event;
+pub mod files;
 pub mod history;
 pub mod http;
 pub mod ids;
@@ -17,5 +17,7 @@ pub mod journal;
 pub mod launch;
 pub mod outcome;
 pub mod protocol;
+pub mod records;
 pub mod table;
 pub mod time;
+pub mod web;

@@ -76,6 +76,8 @@ pub enum Ask {
         from: u64,
         /// Offset of the log up to which they count.
         to: u64,
+        /// The group whose journal it is.
+        server_id: u32,
         /// IANA zone in which times are written; empty = the system's.
         timezone: String,
     },
@@ -111,8 +113,10 @@ pub struct JobRow {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Answer {
-    /// The table has the digest that was asked with; nothing else follows.
-    Same,
+    /// The table is the one whose digest was asked with; nothing else follows. The digest to ask
+    /// with next time: it stands for the same rows, but a driver may have put something newer into
+    /// it that makes the next comparison cheap.
+    Same(String),
     /// A job.
     Job(Box<JobRow>),
     /// A row that can't be a job (NULL or out-of-range where a value must be), and why.

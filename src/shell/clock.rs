@@ -18,6 +18,12 @@ pub fn now() -> Now {
     }
 }
 
+/// The monotonic clock in microseconds.
+pub fn mono_us() -> u64 {
+    let mono = clock_gettime(ClockId::Monotonic);
+    (mono.tv_sec * 1_000_000 + mono.tv_nsec / 1000).unsigned_abs()
+}
+
 /// Wakes the loop when the wall clock shows a given instant, or when somebody set the clock: a
 /// poll's time-out is neither exact to the millisecond nor does it see the clock jump.
 pub struct WallTimer {

@@ -16,7 +16,10 @@ pub struct Lock {
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
     /// Another daemon has it.
-    #[error("master still alive: pid {holder} runs server {server_id} (pid file {})", path.display())]
+    #[error(
+        "master still alive: pid {holder} runs server {server_id} (pid file {})",
+        path.display()
+    )]
     Held {
         /// Its pid, as the file says.
         holder: String,

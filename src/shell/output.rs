@@ -24,7 +24,7 @@ pub struct Outputs {
 #[derive(Debug)]
 pub struct Streams {
     stdout: OwnedFd,
-    /// `None`: the same as `stdout`, opened once, so that the order of the lines is kept.
+    /// `None`: the same as `stdout`, opened once.
     stderr: Option<OwnedFd>,
 }
 
@@ -158,7 +158,8 @@ fn open_creating_directory(path: &Path) -> Result<OwnedFd, Errno> {
 
 /// Opens a file for append, 0644. `O_NONBLOCK` because opening a FIFO that nobody reads would
 /// otherwise halt the daemon (it is `ENXIO` then); taken back afterwards because the job expects a
-/// blocking descriptor. `O_NOCTTY` because a terminal must not become the daemon's.
+/// blocking descriptor. `O_APPEND` from the start because a file with the append-only attribute
+/// can't be opened otherwise. `O_NOCTTY` because a terminal must not become the daemon's.
 fn open_append(path: &Path) -> Result<OwnedFd, Errno> {
     let flags = OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE | OFlags::CLOEXEC;
     let mode = Mode::from_raw_mode(0o644);

@@ -90,11 +90,13 @@ impl Attributes {
             check(libc::posix_spawnattr_init(raw.as_mut_ptr()))?;
             Attributes(raw.assume_init())
         };
-        let mut all = MaybeUninit::uninit();
+        let mut all = MaybeUninit::<libc::sigset_t>::uninit();
         let mut none = MaybeUninit::uninit();
-        // SAFETY: the attributes are initialised; the sets are filled in before they are read.
+        // SAFETY: the attributes are initialised; the sets are filled in before they are read. A
+        // sigset_t is an array of integers, any bytes are one. Not `sigfillset`, because it leaves
+        // out glibc's internal signals 32 and 33, and posix_spawn ignores those left out.
         unsafe {
-            libc::sigfillset(all.as_mut_ptr());
+            all.as_mut_ptr().write_bytes(0xff, 1);
             libc::sigemptyset(none.as_mut_ptr());
             check(libc::posix_spawnattr_setpgroup(&mut made.0, 0))?;
             check(libc::posix_spawnattr_setsigdefault(&mut made.0, all.as_ptr()))?;

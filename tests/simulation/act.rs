@@ -99,7 +99,12 @@ impl World {
                 self.tell(|| "the helper is killed".into());
             }
             Action::KeepSnapshot => self.disk.snapshot = self.disk.snapshot_new.take(),
-            Action::Respond(..) => panic!("nobody asked"),
+            Action::Respond(..)
+            | Action::Push(..)
+            | Action::ReadFile(..)
+            | Action::ClearFile(..) => {
+                panic!("nobody asked")
+            }
             Action::Exit => {
                 self.exit();
                 return false;

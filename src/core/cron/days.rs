@@ -71,6 +71,16 @@ impl DaySpec {
         self
     }
 
+    /// Whether the date matches, its year aside.
+    pub fn matches(&self, date: NaiveDate) -> bool {
+        let days = if self.either {
+            self.dom.matches(date) || self.dow.matches(date)
+        } else {
+            self.dom.matches(date) && self.dow.matches(date)
+        };
+        days && self.months >> date.month() & 1 == 1
+    }
+
     /// The first year not before `year` that the year field allows.
     pub fn year_from(&self, year: i32) -> Option<i32> {
         let Ok(wanted) = u32::try_from(year) else { return Some(0) };

@@ -130,7 +130,7 @@ fn unit(lang: Lang, bits: u64, size: u32, (en, zh): (&str, &str)) -> String {
 
 /// The step of a set that starts at 0 and goes round evenly.
 fn even_step(bits: u64, size: u32) -> Option<u32> {
-    (2..size).find(|step| size % step == 0 && reader::stepped(0, size - 1, *step) == bits)
+    (2..size).find(|step| size.is_multiple_of(*step) && reader::stepped(0, size - 1, *step) == bits)
 }
 
 /// `1, 5-9, 20`; a long even row as `1, 3, …, 31`.

@@ -34,11 +34,11 @@ fn weekdays(raw: &str, item: Item) -> Result<Base, CronError> {
 fn matches_value(item: Item, value: u32) -> bool {
     match (item.base, item.step) {
         (Base::Star, None) => true,
-        (Base::Star | Base::One(0), Some(step)) => value % step == 0,
+        (Base::Star | Base::One(0), Some(step)) => value.is_multiple_of(step),
         (Base::One(from), None) => value == from,
-        (Base::One(from), Some(step)) => value >= from && (value - from) % step == 0,
+        (Base::One(from), Some(step)) => value >= from && (value - from).is_multiple_of(step),
         (Base::Range(from, to), step) => {
-            (from..=to).contains(&value) && (value - from) % step.unwrap_or(1) == 0
+            (from..=to).contains(&value) && (value - from).is_multiple_of(step.unwrap_or(1))
         }
     }
 }

@@ -136,7 +136,7 @@ fn fields_of(text: &str, parts: &[&str], dialect: Dialect) -> Result<Fields, Cro
         Dialect::Original => "or 6 with a year last",
     };
     let (second, fields, year) = match (dialect, parts) {
-        (_, [fields @ ..]) if fields.len() == 5 => ("0", fields, "*"),
+        (_, fields) if fields.len() == 5 => ("0", fields, "*"),
         (Dialect::Crontab, [second, fields @ ..]) if fields.len() == 5 => (*second, fields, "*"),
         (Dialect::Original, [fields @ .., year]) if fields.len() == 5 => ("0", fields, *year),
         _ => {

@@ -55,22 +55,20 @@ pub(super) fn next_fixed(
     after: i64,
     next_wall: impl Fn(i64) -> Option<i64>,
 ) -> Option<i64> {
-    let now = after + offset_at(zone, after)?;
-    let mut from = match resolve(zone, now)? {
-        // In the second pass of a repeated hour: all of it has fired.
-        Wall::Twice { first, end } if first < after => end,
-        _ => now + 1,
-    };
+    let mut from = after + offset_at(zone, after)? + 1;
     loop {
         let wall = next_wall(from)?;
-        let due = match resolve(zone, wall)? {
-            Wall::Once(due) | Wall::Twice { first: due, .. } | Wall::Skipped { end: due } => due,
-        };
-        // Strictly later, whatever a zone's history may hold.
-        if due > after {
-            return Some(due);
+        match resolve(zone, wall)? {
+            Wall::Once(due) | Wall::Twice { first: due, .. } | Wall::Skipped { end: due }
+                if due > after =>
+            {
+                return Some(due);
+            }
+            // We are in the second pass: all of the stretch has fired.
+            Wall::Twice { end, .. } => from = end,
+            // Strictly later, whatever a zone's history may hold.
+            _ => from = wall + 1,
         }
-        from = wall + 1;
     }
 }
 

@@ -29,6 +29,8 @@ pub struct Due {
     /// Last slots of jobs as an earlier daemon decided them, where they are beyond that: it may
     /// have died in the middle of a turn, and a job's row may come later than the others.
     pub beyond: BTreeMap<JobId, i64>,
+    /// Whether the journal does not know yet how far that is.
+    pub unnoted: bool,
     /// Whether due slots wait for the next turn.
     pub behind: bool,
     /// No decisions before the first table, or this reading of the monotonic clock.
@@ -66,6 +68,7 @@ impl Due {
         Due {
             decided_ms: decided_ms.unwrap_or(now.wall_ms),
             beyond: BTreeMap::new(),
+            unnoted: false,
             behind: false,
             hold_until: Some(now.mono_ms + HOLD_MS),
             misfires: VecDeque::new(),
@@ -92,11 +95,16 @@ impl Core {
         if self.due.hold_until.take().is_none() {
             return;
         }
+        self.recall_past();
+        let reboot = std::mem::take(&mut self.due.first_of_boot);
+        if reboot && self.draining {
+            // The next daemon starts them.
+            return;
+        }
         // The boot is noted with the first table, not before: its `@reboot` jobs run once.
         self.outbox.boot_id = self.settings.boot_id.clone();
         self.outbox.note(&Entry::Boot(self.settings.boot_id.as_str().into()));
-        self.recall_past();
-        if std::mem::take(&mut self.due.first_of_boot) {
+        if reboot {
             self.start_reboot_jobs(now);
         }
     }
@@ -144,7 +152,15 @@ impl Core {
         self.due.decided_ms = self.due.decided_ms.max(now.wall_ms.min(next - 1));
         let decided_ms = self.due.decided_ms;
         self.due.beyond.retain(|_, slot_ms| *slot_ms > decided_ms);
-        if some && self.due.misfires.is_empty() {
+        self.due.unnoted |= some;
+    }
+
+    /// Notes how far deciding has come, once all that was decided is in the journal itself: what
+    /// still waits for its launch or is still counted has to be decided again by the next daemon,
+    /// should this one be killed now.
+    pub(super) fn note_decided(&mut self) {
+        if self.due.unnoted && self.launches.is_empty() && self.due.misfires.is_empty() {
+            self.due.unnoted = false;
             self.outbox.note(&Entry::Decided(self.due.decided_ms));
         }
     }
@@ -180,12 +196,15 @@ impl Core {
             }
         }
         self.table.reschedule(id, slot);
+        self.touch(id);
     }
 
     /// Records slots that were not launched. The log gets a line when a range begins; the
     /// journal, and from there the database, always knows how long it is.
     fn skip(&mut self, now: Now, skip: SkipEntry) {
         self.counters.skipped += skip.count;
+        self.metrics.skipped[skip.reason as usize] += skip.count;
+        self.touch(skip.job);
         let Some(job) = self.table.get_mut(skip.job) else { return };
         if skip.reason == SkipReason::Overlap {
             job.overtime += skip.count;
@@ -231,9 +250,7 @@ impl Core {
                 count: gap.count,
             },
         );
-        if self.due.misfires.is_empty() {
-            self.outbox.note(&Entry::Decided(self.due.decided_ms));
-        }
+        self.due.unnoted = true;
     }
 
     fn begin_anew(&mut self, now: Now) {
@@ -258,6 +275,7 @@ impl Core {
                 job.last_slot_ms = i64::MIN;
             }
             self.table.reschedule(*id, anew.from_ms);
+            self.touch(*id);
         }
         if ids.len() == ANEW_A_TURN {
             self.due.anew = Some(Anew { after: ids.last().copied(), from_ms: anew.from_ms });

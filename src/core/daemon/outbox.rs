@@ -2,6 +2,7 @@
 //! how far the database has got. See [`crate::core::journal`] for the format.
 
 use super::Core;
+use crate::core::clock;
 use crate::core::event::Action;
 use crate::core::journal::{Entry, encode};
 use crate::core::time::Now;
@@ -15,6 +16,9 @@ const SEGMENT_PAUSE_MS: u64 = 1_000;
 
 /// Lines are handed to the shell at the latest when they have this many bytes.
 const FLUSH_BYTES: usize = 64 << 10;
+
+/// Records wait about this long for others to come along, in milliseconds.
+const RECORD_PAUSE_MS: u64 = 1_000;
 
 /// A file of the journal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,8 +47,9 @@ pub struct Outbox {
     pub recorded: u64,
     /// How far the exchange under way, or the last one, was asked to go.
     pub recorded_target: u64,
-    /// Since when (monotonic clock, ms) there is something the database does not know.
-    pub unrecorded_since: Option<u64>,
+    /// When what the database does not know is to be carried there (monotonic clock, ms); none if
+    /// there is nothing.
+    pub record_at: Option<u64>,
     /// The boot of the machine whose `@reboot` jobs were started.
     pub boot_id: String,
     /// What is on disk has a hole: a new segment must say again what is alive.
@@ -62,7 +67,7 @@ impl Outbox {
     pub fn new(boot_id: String, recorded: u64, end: u64, segments: Vec<Segment>) -> Outbox {
         let segments = VecDeque::from(segments);
         // Whether there is something to record is found out by asking for it once.
-        let unrecorded_since = (recorded < end).then_some(0);
+        let record_at = (recorded < end).then_some(0);
         let first = segments.front().map_or(end, |segment| segment.start);
         Outbox {
             pending: VecDeque::new(),
@@ -72,7 +77,7 @@ impl Outbox {
             end,
             recorded: recorded.max(first),
             recorded_target: 0,
-            unrecorded_since,
+            record_at,
             boot_id,
             must_checkpoint: false,
             segment_not_before_ms: 0,
@@ -96,7 +101,8 @@ impl Outbox {
     /// Writes an entry that is to reach the database.
     pub fn record(&mut self, now: Now, entry: &Entry<'_>) {
         self.note(entry);
-        self.unrecorded_since.get_or_insert(now.mono_ms);
+        self.record_at
+            .get_or_insert_with(|| clock::between_slots(now, now.mono_ms + RECORD_PAUSE_MS));
         if let Some(segment) = self.segments.back_mut() {
             segment.records += 1;
         }
@@ -135,9 +141,10 @@ impl Outbox {
         self.end
     }
 
-    /// Bytes of the journal that the database does not have yet.
+    /// Bytes of the journal that the database is still to be told of; 0 if it knows all there is.
     pub fn waiting_bytes(&self) -> u64 {
-        self.end - self.recorded
+        let waits = self.record_at.is_some() || self.recorded < self.recorded_target;
+        if waits { self.end - self.recorded } else { 0 }
     }
 
     /// Bytes on disk.
@@ -218,8 +225,10 @@ impl Core {
     pub(super) fn rotate_if_due(&mut self, now: Now) {
         let full = self.outbox.segments.back().is_none_or(|last| last.bytes >= SEGMENT_BYTES);
         let early = now.mono_ms < self.outbox.segment_not_before_ms;
-        // A slot that is half decided is told by its intents, which a checkpoint does not repeat.
-        if (full || self.outbox.must_checkpoint) && !early && !self.busy() {
+        // A slot that is half decided is told by its intents, which a checkpoint does not repeat;
+        // and a run that waits for its launch has none yet, and must not be among those alive.
+        let settled = !self.busy() && self.launches.is_empty();
+        if (full || self.outbox.must_checkpoint) && !early && settled {
             self.outbox.must_checkpoint = false;
             self.begin_segment();
         }

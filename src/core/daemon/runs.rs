@@ -1,6 +1,6 @@
 //! A run, from its intent to its end.
 //!
-//! `Queued` (intent in the journal) → `Live` (a process) → gone, with `Retry` between the first
+//! `Queued` (then its intent in the journal) → `Live` (a process) → gone, with `Retry` between the first
 //! two while the machine is short of processes, memory or descriptors, and `Stopping` before the
 //! end of a run that was asked to end: TERM, the grace time, KILL. A run counts against its
 //! job's limit from the intent until the process is really gone.
@@ -45,6 +45,8 @@ pub struct Run {
     pub kernel_start: u64,
     /// How far it has got.
     pub phase: RunPhase,
+    /// Its intent is in the journal.
+    pub intended: bool,
 }
 
 /// How far a run has got.
@@ -71,8 +73,8 @@ pub enum RunPhase {
 }
 
 impl Core {
-    /// Starts a run: intent first. The limit is the caller's business.
-    pub(super) fn start_run(
+    /// Starts a run: it is queued to be launched. The limit is the caller's business.
+    pub(in crate::core) fn start_run(
         &mut self,
         now: Now,
         id: JobId,
@@ -99,15 +101,26 @@ impl Core {
             pid: 0,
             kernel_start: 0,
             phase: RunPhase::Queued,
+            intended: false,
         };
         let id = run.id;
-        self.journal_intent(&run);
+        let job = run.job;
         self.runs.insert(id, run);
-        self.launches.push_back(id);
+        match cause {
+            // Somebody waits for the answer.
+            Cause::Manual => self.launches.push_front(id),
+            Cause::Due | Cause::Reboot => self.launches.push_back(id),
+        }
+        self.touch(job);
         Some(id)
     }
 
-    fn journal_intent(&mut self, run: &Run) {
+    /// Notes the intent to launch a run, right before it is launched: were the daemon killed among
+    /// a thousand launches, only one would be in doubt, and the rest is decided anew by the next.
+    /// The intent goes to the disk together with the start of the run before.
+    pub(super) fn note_intent(&mut self, id: RunId) {
+        let Some(run) = self.runs.get_mut(&id).filter(|run| !run.intended) else { return };
+        run.intended = true;
         let Some(job) = self.table.get(run.job) else { return };
         let md5 = job.def.md5_hex();
         let entry = run.entry(&job.def.name, &job.def.command, &md5, None);
@@ -145,7 +158,10 @@ impl Core {
                 run.pid = started.pid;
                 run.kernel_start = started.kernel_start;
                 run.phase = RunPhase::Live;
+                let job = run.job;
                 self.has_started(now, id);
+                self.touch(job);
+                self.run_answered(now, id, Ok(()));
             }
             Err(error) => self.launch_failed(now, id, error),
         }
@@ -163,6 +179,9 @@ impl Core {
         let entry = run.entry(&job.def.name, &job.def.command, &md5, None);
         self.outbox.record(now, &Entry::Run(entry));
         self.counters.launched += 1;
+        if run.slot_ms.is_some() {
+            self.metrics.lateness.count(late_ms.saturating_mul(1000));
+        }
         self.counters.worst_lateness_ms = self.counters.worst_lateness_ms.max(late_ms);
     }
 
@@ -180,7 +199,10 @@ impl Core {
         let at_mono_ms = now.mono_ms + pause_ms;
         run.phase = RunPhase::Retry { at_mono_ms, pause_ms };
         self.timers.insert((at_mono_ms, id));
-        log::warn!("retry job={} run={id} in {pause_ms} ms: {}", run.job, error.text);
+        let job = run.job;
+        log::warn!("retry job={job} run={id} in {pause_ms} ms: {}", error.text);
+        self.touch(job);
+        self.run_answered(now, id, Err((true, &error.text)));
     }
 
     pub(super) fn run_ended(&mut self, now: Now, id: RunId, outcome: Outcome, usage: Usage) {
@@ -189,6 +211,11 @@ impl Core {
         let duration_ms = now.mono_ms.saturating_sub(run.mono_ms);
         let end = End { at_ms: now.wall_ms, outcome, usage, duration_ms };
         self.log_end(&run, &end);
+        self.metrics.ended(&end.outcome);
+        let failure = match &end.outcome {
+            Outcome::SpawnFailed(why) | Outcome::Lost(why) => Some(why.clone()),
+            Outcome::Ended(_) => None,
+        };
         if end.outcome.is_success() {
             self.counters.succeeded += 1;
         } else {
@@ -203,6 +230,10 @@ impl Core {
             self.actions.extend(forgotten.map(|old| Action::ForgetOutput(run.job, old)));
         }
         self.table.run_ended(run.job, id);
+        self.touch(run.job);
+        if let Some(why) = failure {
+            self.run_answered(now, id, Err((false, &why)));
+        }
     }
 
     /// Ends the runs of a job that wait for their launch if its definition is no longer in force:
@@ -215,6 +246,7 @@ impl Core {
         let waiting = |run: &&RunId| self.runs.get(run).is_some_and(|run| waits(run.phase));
         let dropped: Vec<RunId> = job.live.iter().filter(waiting).copied().collect();
         for run in dropped {
+            self.note_intent(run);
             let why = "its row was changed or removed before it could be started".into();
             self.run_ended(now, run, Outcome::SpawnFailed(why), Usage::default());
         }
@@ -244,6 +276,8 @@ impl Core {
         let Some(run) = self.runs.get_mut(&id) else { return false };
         match run.phase {
             RunPhase::Queued | RunPhase::Retry { .. } => {
+                // Its end is the end of something that the journal knows.
+                self.note_intent(id);
                 let why = "stopped before it was started".into();
                 self.run_ended(now, id, Outcome::SpawnFailed(why), Usage::default());
             }
@@ -252,7 +286,9 @@ impl Core {
                 run.phase = RunPhase::Stopping { kill_at_mono_ms };
                 self.timers.insert((kill_at_mono_ms, id));
                 log::info!("stop job={} run={id} pid={}", run.job, run.pid);
+                let job = run.job;
                 self.actions.push_back(Action::Signal(id, Signal::Term));
+                self.touch(job);
             }
             RunPhase::Stopping { .. } | RunPhase::Killed => {}
         }

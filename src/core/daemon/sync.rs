@@ -5,6 +5,7 @@
 //! nothing: it is said once, and tried again after a pause that doubles up to a minute.
 
 use super::Core;
+use crate::core::clock;
 use crate::core::definition::{Definition, Vars};
 use crate::core::event::Action;
 use crate::core::ids::JobId;
@@ -14,16 +15,13 @@ use crate::core::time::Now;
 use std::collections::BTreeMap;
 
 /// Changed definitions put in force in one turn.
-const CHANGES_A_TURN: usize = 500;
+const CHANGES_A_TURN: usize = 200;
 
 /// Jobs looked at in one turn to find those whose row is gone.
-const SWEEPS_A_TURN: usize = 5_000;
+const SWEEPS_A_TURN: usize = 1_000;
 
 /// A helper has this long, in milliseconds; then it is killed.
 const EXCHANGE_DEADLINE_MS: u64 = 30_000;
-
-/// Records wait this long for others to come along, in milliseconds.
-const RECORD_PAUSE_MS: u64 = 1_000;
 
 /// Longest pause after failures, in milliseconds.
 const MAX_BACKOFF_MS: u64 = 60_000;
@@ -161,6 +159,11 @@ impl Core {
         &self.sync.state
     }
 
+    /// Whether what the database said is still being put in force.
+    pub(in crate::core) fn sync_applying(&self) -> bool {
+        self.sync.applying()
+    }
+
     /// Asks the database now, whatever the plan was.
     pub fn sync_now(&mut self) {
         self.sync.next_sync_ms = 0;
@@ -196,16 +199,17 @@ impl Core {
         if self.sync.applying() || self.exiting || now.mono_ms < self.sync.not_before_ms {
             return;
         }
+        // What is due goes first: a helper would take the processor from it.
+        if !self.launches.is_empty() {
+            return;
+        }
         if now.mono_ms >= self.sync.next_sync_ms {
-            self.sync.next_sync_ms = now.mono_ms + self.settings.sync_interval_ms;
+            let next_ms = now.mono_ms + self.settings.sync_interval_ms;
+            self.sync.next_sync_ms = clock::between_slots(now, next_ms);
             self.begin_exchange(now, Kind::Sync);
-        } else if self.record_wake().is_some_and(|at| at <= now.mono_ms) {
+        } else if self.outbox.record_at.is_some_and(|at| at <= now.mono_ms) {
             self.begin_exchange(now, Kind::Record);
         }
-    }
-
-    fn record_wake(&self) -> Option<u64> {
-        self.outbox.unrecorded_since.map(|since| since + RECORD_PAUSE_MS)
     }
 
     /// When [`Core::exchange_if_due`] has something to do, monotonic ms.
@@ -213,7 +217,7 @@ impl Core {
         if let Some(running) = &self.sync.running {
             return (!running.killed).then_some(running.deadline_ms);
         }
-        let planned = self.record_wake().unwrap_or(u64::MAX).min(self.sync.next_sync_ms);
+        let planned = self.outbox.record_at.unwrap_or(u64::MAX).min(self.sync.next_sync_ms);
         (!self.exiting).then(|| planned.max(self.sync.not_before_ms))
     }
 
@@ -227,18 +231,22 @@ impl Core {
             },
             Kind::Record => {
                 // What is noted from here on waits for the next exchange.
-                self.outbox.unrecorded_since = None;
+                self.outbox.record_at = None;
                 self.outbox.must_flush = true;
                 self.outbox.recorded_target = self.outbox.end();
                 Ask::Record {
                     journal: format!("{}/journal", self.settings.state_dir),
                     from: self.outbox.recorded,
                     to: self.outbox.end(),
+                    server_id: self.settings.server_id,
                     timezone: self.settings.timezone.clone(),
                 }
             }
         };
         self.sync.seen += u32::from(kind == Kind::Sync);
+        if kind == Kind::Sync {
+            self.web.waiting.sync_begins();
+        }
         let deadline_ms = now.mono_ms + EXCHANGE_DEADLINE_MS;
         self.sync.running =
             Some(Running { kind, deadline_ms, killed: false, staged: Staged::default() });
@@ -267,7 +275,10 @@ impl Core {
 
     fn stage(&mut self, staged: &mut Staged, answer: Answer) {
         match answer {
-            Answer::Same => staged.same = true,
+            Answer::Same(digest) => {
+                staged.same = true;
+                staged.digest = Some(digest);
+            }
             Answer::Var { name, value } => {
                 staged.vars.insert(name, value);
             }
@@ -332,10 +343,10 @@ impl Core {
         self.sync.failures_in_a_row += 1;
         let failures = self.sync.failures_in_a_row;
         let pause_ms = (500u64 << failures.min(10)).min(MAX_BACKOFF_MS);
-        self.sync.not_before_ms = now.mono_ms + pause_ms;
+        self.sync.not_before_ms = clock::between_slots(now, now.mono_ms + pause_ms);
         match asked {
             Kind::Sync => self.sync.next_sync_ms = 0,
-            Kind::Record => self.outbox.unrecorded_since = Some(0),
+            Kind::Record => self.outbox.record_at = Some(0),
         }
         let news = match &self.sync.state.database {
             DatabaseState::Down { message: said, .. } => *said != message,
@@ -347,7 +358,11 @@ impl Core {
             let jobs = self.table.len();
             log::error!("database: {message} ({jobs} jobs go on; next try in {pause_ms} ms)");
         }
+        if asked == Kind::Sync {
+            self.sync_answered(now, Err(message.clone()));
+        }
         self.sync.state.database = DatabaseState::Down { kind, message, failures };
+        self.touch_daemon();
     }
 
     fn exchange_succeeded(&mut self, now: Now, asked: Kind, staged: Staged) {
@@ -362,17 +377,21 @@ impl Core {
             Kind::Record => self.recorded(staged.recorded.unwrap_or(0)),
             Kind::Sync => {
                 self.sync.state.synced_mono_ms = Some(now.mono_ms);
-                if !staged.same {
+                self.touch_daemon();
+                if staged.same {
+                    self.sync.digest = staged.digest.unwrap_or_default();
+                } else {
                     self.actions.push_back(Action::KeepSnapshot);
                     self.begin_applying(staged);
                 }
+                self.web.waiting.synced = true;
             }
         }
     }
 
     fn recorded(&mut self, through: u64) {
         if through < self.outbox.recorded_target {
-            self.outbox.unrecorded_since = Some(0);
+            self.outbox.record_at = Some(0);
         }
         self.outbox.recorded_through(through);
     }
@@ -380,6 +399,7 @@ impl Core {
     fn begin_applying(&mut self, staged: Staged) {
         self.table.vars = staged.vars;
         self.table.tags = staged.tags;
+        self.touch_all();
         self.sync.digest = staged.digest.unwrap_or_default();
         self.sync.state.bad_rows = staged.bad_rows;
         for (id, why) in &self.sync.state.bad_rows {
@@ -421,6 +441,7 @@ impl Core {
         if let Some(now) = now {
             self.drop_unstarted(now, id);
         }
+        self.touch(id);
     }
 
     /// Takes out the jobs that the answer did not name. Returns whether there are more to look at.
@@ -444,6 +465,7 @@ impl Core {
                     self.drop_unstarted(now, id);
                 }
             }
+            self.touch(id);
         }
         applying.swept = last.or(applying.swept);
         looked_at == SWEEPS_A_TURN

@@ -9,10 +9,11 @@ use std::process::ExitCode;
 use rustix::fs::{Access, access};
 use rustix::io::Errno;
 
-use crate::core::check::{Finding, OutputFile, check_rows, output_files};
+use crate::core::check::{Finding, OutputFile, check_crons, check_rows, output_files};
 use crate::core::config::{Config, Parsed, Severity};
-use crate::core::protocol::Answer;
+use crate::core::protocol::{Answer, Ask, Request};
 use crate::shell::config_file;
+use crate::shell::database;
 
 /// Arguments of `schedule check`.
 #[derive(Clone, Debug, clap::Args)]
@@ -51,7 +52,58 @@ fn checked(args: &CheckArgs) -> Result<(String, bool), config_file::LoadError> {
         return Ok((lines, false));
     }
     lines.push_str(&format!("{}: configuration is right\n", parsed.file));
-    Ok((lines, true))
+    let mut right = true;
+    for id in config.servers.keys().filter(|id| args.server_id.is_none_or(|only| only == **id)) {
+        right &= check_group(config, *id, &mut lines);
+    }
+    Ok((lines, right))
+}
+
+/// Reads the rows of a group, as the daemon would, and appends what is wrong with them to `lines`.
+/// Returns whether nothing is.
+fn check_group(config: &Config, id: u32, lines: &mut String) -> bool {
+    let answers = match ask(config, id) {
+        Ok(answers) => answers,
+        Err(why) => {
+            lines.push_str(&format!("server {id}: error: {why}\n"));
+            return false;
+        }
+    };
+    // The configuration takes no other text.
+    let dialect = config.base.cron_dialect.parse().unwrap_or_default();
+    let mut findings = rows(&answers);
+    findings.extend(check_crons(&answers, dialect));
+    findings.sort_by_key(|finding| finding.job_id);
+    for finding in &findings {
+        lines.push_str(&format!("server {id}: {finding}\n"));
+    }
+    let jobs = answers.iter().filter(|answer| matches!(answer, Answer::Job(_))).count();
+    let errors = findings.iter().filter(|it| it.severity == Severity::Error).count();
+    let warnings = findings.len() - errors;
+    lines.push_str(&format!("server {id}: {jobs} jobs, {errors} errors, {warnings} warnings\n"));
+    errors == 0
+}
+
+/// One exchange, in this very process: nobody waits for anything else here.
+fn ask(config: &Config, id: u32) -> Result<Vec<Answer>, String> {
+    let Some(server) = config.servers.get(&id) else { return Ok(Vec::new()) };
+    let ask = Ask::Sync {
+        server_id: id,
+        vars_server: server.vars_server,
+        digest: String::new(),
+        snapshot: String::new(),
+    };
+    let request = Request { database: config.database.clone(), ask };
+    let question = serde_json::to_vec(&request).map_err(|why| why.to_string())?;
+    let mut answer = Vec::new();
+    database::serve(&question[..], &mut answer);
+    let lines = answer.split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
+    let answers: Result<Vec<Answer>, _> = lines.map(serde_json::from_slice).collect();
+    let answers = answers.map_err(|why| why.to_string())?;
+    match answers.last() {
+        Some(Answer::Error { message, .. }) => Err(message.clone()),
+        _ => Ok(answers),
+    }
 }
 
 fn no_such_server(parsed: &Parsed, config: &Config, id: u32) -> String {
@@ -60,8 +112,8 @@ fn no_such_server(parsed: &Parsed, config: &Config, id: u32) -> String {
     format!("{}: error: no server {id}: add [server_{id}]; there is {known}\n", parsed.file)
 }
 
-/// What is wrong with the rows of one group, cron expressions left out. `answers` is a whole
-/// answer of the exchange.
+/// What is wrong with the rows of one group, but for their schedules. `answers` is a whole answer
+/// of the exchange.
 pub fn rows(answers: &[Answer]) -> Vec<Finding> {
     let look = |path: String| {
         let found = look_at(Path::new(&path));
@@ -69,11 +121,6 @@ pub fn rows(answers: &[Answer]) -> Vec<Finding> {
     };
     let files: BTreeMap<_, _> = output_files(answers).into_iter().map(look).collect();
     check_rows(answers, &files)
-}
-
-/// Whether a finding keeps the check from being passed.
-pub fn any_error(findings: &[Finding]) -> bool {
-    findings.iter().any(|finding| finding.severity == Severity::Error)
 }
 
 /// Whether this user could append to a file, without touching it.

@@ -1,0 +1,285 @@
+//! A daemon of its own with a database of its own, watched from outside.
+
+use serde_json::Value;
+use std::fs;
+use std::io::{self, Read, Write};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// A job.
+pub struct Row {
+    pub id: u32,
+    pub command: String,
+    pub cron: String,
+    pub output: String,
+}
+
+/// Where the jobs are.
+enum Database {
+    Sqlite,
+    Mysql { name: String },
+}
+
+/// A daemon; killed when it is dropped.
+pub struct BenchDaemon {
+    dir: PathBuf,
+    database: Database,
+    child: Option<Child>,
+    address: String,
+    seen: u64,
+}
+
+const BINARY: &str = env!("CARGO_BIN_EXE_schedule");
+
+impl BenchDaemon {
+    /// One on SQLite.
+    pub fn new(name: &str) -> io::Result<BenchDaemon> {
+        BenchDaemon::on(name, Database::Sqlite)
+    }
+
+    /// One on each database that can be had.
+    pub fn each_database(name: &str) -> io::Result<Vec<BenchDaemon>> {
+        let mut all = vec![BenchDaemon::new(name)?];
+        if std::env::var_os("SCHEDULE_TEST_MYSQL_SOCKET").is_some() {
+            let database = Database::Mysql { name: format!("bench_{}", std::process::id()) };
+            all.push(BenchDaemon::on(&format!("{name}-mysql"), database)?);
+        }
+        Ok(all)
+    }
+
+    fn on(name: &str, database: Database) -> io::Result<BenchDaemon> {
+        let temp = Path::new(env!("CARGO_TARGET_TMPDIR"));
+        let nanos = schedule::shell::clock::mono_us();
+        let dir = temp.join(format!("bench-{name}-{}-{nanos}", std::process::id()));
+        fs::create_dir_all(&dir)?;
+        let mut daemon =
+            BenchDaemon { dir, database, child: None, address: String::new(), seen: 0 };
+        if let Database::Mysql { name } = &daemon.database {
+            mysql(None, &format!("CREATE DATABASE {name}"))?;
+        }
+        daemon.configure()?;
+        daemon.db("init")?;
+        Ok(daemon)
+    }
+
+    /// Its directory.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// What its database is.
+    pub fn database_name(&self) -> &'static str {
+        match self.database {
+            Database::Sqlite => "SQLite",
+            Database::Mysql { .. } => "MariaDB",
+        }
+    }
+
+    fn configure(&mut self) -> io::Result<()> {
+        let dir = self.dir.display();
+        let database = match &self.database {
+            Database::Sqlite => format!("driver = sqlite\npath = {dir}/jobs.db\n"),
+            Database::Mysql { name } => {
+                let get = |key: &str| std::env::var(format!("SCHEDULE_TEST_MYSQL_{key}"));
+                let (user, password) = (get("USER"), get("PASSWORD"));
+                let socket = get("SOCKET").unwrap_or_default();
+                format!(
+                    "driver = mysql\ndbname = {name}\nuser = {}\npassword = \"{}\"\n\
+                     unix_socket = {socket}\n",
+                    user.unwrap_or_default(),
+                    password.unwrap_or_default()
+                )
+            }
+        };
+        let text = format!(
+            "[base]\npidfile = {dir}/pid.{{%d}}\nlogfile = {dir}/log\n\
+             statedir = {dir}/state.{{%d}}\n\
+             [server_1]\nhost = 127.0.0.1\nport = 0\nserver = 1\n[db1]\n{database}"
+        );
+        fs::write(self.dir.join("schedule.ini"), text)
+    }
+
+    fn db(&self, what: &str) -> io::Result<()> {
+        let mut command = Command::new(BINARY);
+        command.args(["db", what, "-c"]).arg(self.dir.join("schedule.ini"));
+        let status = command.stdout(Stdio::null()).status()?;
+        status.success().then_some(()).ok_or_else(|| io::Error::other(format!("db {what} failed")))
+    }
+
+    /// Puts jobs into the database.
+    pub fn fill(&self, rows: impl Iterator<Item = Row>) -> io::Result<()> {
+        let values: Vec<String> = rows
+            .map(|row| {
+                let (id, command, cron) = (row.id, row.command.replace('\'', "''"), row.cron);
+                let output = row.output;
+                format!("({id},'job {id}','{command}','{cron}','{output}','{output}',1,1,1)")
+            })
+            .collect();
+        for values in values.chunks(500) {
+            self.sql(&format!(
+                "INSERT INTO scheduler_jobs (id, name, command, cron, output, stderr, \
+                 max_concurrence, status, server_id) VALUES {}",
+                values.join(",")
+            ))?;
+        }
+        Ok(())
+    }
+
+    /// Changes the database.
+    pub fn sql(&self, sql: &str) -> io::Result<()> {
+        match &self.database {
+            Database::Sqlite => rusqlite::Connection::open(self.dir.join("jobs.db"))
+                .and_then(|jobs| jobs.busy_timeout(Duration::from_secs(20)).map(|()| jobs))
+                .and_then(|jobs| jobs.execute_batch(sql))
+                .map_err(io::Error::other),
+            Database::Mysql { name } => mysql(Some(name), sql),
+        }
+    }
+
+    /// Starts the daemon and waits until it has read the database.
+    pub fn start(&mut self) -> io::Result<()> {
+        let mut command = Command::new(BINARY);
+        command.args(["run", "1", "-c"]).arg(self.dir.join("schedule.ini"));
+        self.child = Some(command.stdin(Stdio::null()).spawn()?);
+        let began = Instant::now();
+        while self.address.is_empty() {
+            let log = fs::read_to_string(self.dir.join("log")).unwrap_or_default();
+            let after = log.split("http://").nth(1).and_then(|rest| rest.split('/').next());
+            self.address = after.unwrap_or("").to_owned();
+            if began.elapsed() > Duration::from_secs(10) {
+                return Err(io::Error::other("the daemon does not start"));
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        self.wait_for("the first sync", Duration::from_secs(30), |status| {
+            status["database"] == "up" && status["jobs"] != 0
+        })
+    }
+
+    /// What `/api/v1/status` says.
+    pub fn status(&self) -> io::Result<Value> {
+        let mut stream = TcpStream::connect(&self.address)?;
+        stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+        stream.write_all(b"GET /api/v1/status HTTP/1.0\r\n\r\n")?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        let body = answer.split("\r\n\r\n").nth(1).unwrap_or("");
+        serde_json::from_str(body).map_err(io::Error::other)
+    }
+
+    /// Waits until the status is as wanted.
+    pub fn wait_for(
+        &self,
+        what: &str,
+        patience: Duration,
+        wanted: impl Fn(&Value) -> bool,
+    ) -> io::Result<()> {
+        let began = Instant::now();
+        while !wanted(&self.status()?) {
+            if began.elapsed() > patience {
+                return Err(io::Error::other(format!("waited for {what} in vain")));
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        Ok(())
+    }
+
+    /// Waits for the next slot of 1,000 jobs. Milliseconds from the slot to the last start, as the
+    /// log has it.
+    pub fn last_start_after_slot(&mut self) -> io::Result<f64> {
+        let before = self.launched()?;
+        let patience = Duration::from_secs(40);
+        self.wait_for("1,000 starts", patience, |status| {
+            status["launched"].as_u64() >= Some(before + 1000) && status["running"] == 0
+        })?;
+        let log = fs::read_to_string(self.dir.join("log"))?;
+        let new = &log[usize::try_from(self.seen).unwrap_or(0)..];
+        self.seen = log.len() as u64;
+        let late = |line: &str| line.split(" late=").nth(1)?.split(' ').next()?.parse::<f64>().ok();
+        Ok(new.lines().filter_map(late).fold(0.0, f64::max))
+    }
+
+    fn launched(&self) -> io::Result<u64> {
+        Ok(self.status()?["launched"].as_u64().unwrap_or(0))
+    }
+
+    fn pid(&self) -> u32 {
+        self.child.as_ref().map_or(0, Child::id)
+    }
+
+    /// A line of `/proc/PID/status`.
+    pub fn proc_status(&self, key: &str) -> io::Result<String> {
+        let text = fs::read_to_string(format!("/proc/{}/status", self.pid()))?;
+        let line = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'));
+        Ok(line.unwrap_or("").trim().to_owned())
+    }
+
+    /// Resident memory in MB (2^20 bytes).
+    pub fn resident_mb(&self) -> io::Result<f64> {
+        let text = self.proc_status("VmRSS")?;
+        let kb: f64 = text.trim_end_matches(" kB").parse().map_err(io::Error::other)?;
+        Ok(kb / 1024.0)
+    }
+
+    /// CPU time so far, that of reaped helpers included: proc_pid_stat(5), fields 14 to 17.
+    pub fn cpu_ms(&self) -> io::Result<f64> {
+        let text = fs::read_to_string(format!("/proc/{}/stat", self.pid()))?;
+        let after = text.rsplit(')').next().unwrap_or("");
+        let ticks: u64 =
+            after.split_whitespace().skip(11).take(4).filter_map(|n| n.parse::<u64>().ok()).sum();
+        Ok(ticks as f64 * 10.0)
+    }
+
+    /// The longest turn of the loop since the start, in milliseconds.
+    pub fn worst_turn_ms(&self) -> io::Result<f64> {
+        Ok(self.status()?["worst_turn_us"].as_f64().unwrap_or(0.0) / 1000.0)
+    }
+
+    /// Ends the daemon.
+    pub fn stop(mut self) -> io::Result<()> {
+        self.end();
+        Ok(())
+    }
+
+    fn end(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        if let Database::Mysql { name } = &self.database {
+            let _ = mysql(None, &format!("DROP DATABASE IF EXISTS {name}"));
+        }
+    }
+}
+
+impl Drop for BenchDaemon {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// Milliseconds in which the bare loop starts and reaps `count` processes, one after the other.
+pub fn bare_loop(count: u32, argv: &[&str]) -> io::Result<f64> {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/bare_loop.c");
+    let binary = Path::new(env!("CARGO_TARGET_TMPDIR")).join("bare_loop_for_daemon");
+    if !binary.exists() {
+        Command::new("cc").arg("-O2").arg("-o").arg(&binary).arg(source).status()?;
+    }
+    let output = Command::new(binary).args(["serial", &count.to_string()]).args(argv).output()?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let us = text.split_whitespace().next().and_then(|n| n.parse::<f64>().ok());
+    Ok(us.ok_or_else(|| io::Error::other("the bare loop failed"))? / 1000.0)
+}
+
+fn mysql(database: Option<&str>, sql: &str) -> io::Result<()> {
+    let get = |key: &str| std::env::var(format!("SCHEDULE_TEST_MYSQL_{key}")).unwrap_or_default();
+    let mut command = Command::new("mariadb");
+    command.arg("--no-defaults").arg(format!("--socket={}", get("SOCKET")));
+    command.arg(format!("--user={}", get("USER"))).arg(format!("--password={}", get("PASSWORD")));
+    command.args(database).stdin(Stdio::piped());
+    let mut child = command.spawn()?;
+    child.stdin.take().into_iter().try_for_each(|mut stdin| stdin.write_all(sql.as_bytes()))?;
+    child.wait()?.success().then_some(()).ok_or_else(|| io::Error::other("mariadb refused"))
+}

@@ -1,0 +1,152 @@
+//! What the daemon shows of jobs and runs, whatever the form: JSON, text or HTML.
+
+use crate::core::daemon::{Core, RunPhase};
+use crate::core::definition::{Definition, Schedule};
+use crate::core::history::PastRun;
+use crate::core::ids::JobId;
+use crate::core::table::{Job, Phase};
+use crate::core::time::{Now, rfc3339};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+/// Due instants that the view of a job shows.
+const NEXT_DUES: usize = 10;
+
+/// A line of the list of jobs.
+#[derive(Serialize)]
+pub struct JobLine<'a> {
+    pub(super) id: JobId,
+    pub(super) name: &'a str,
+    pub(super) command: &'a str,
+    pub(super) cron: &'a str,
+    pub(super) tag: &'a str,
+    pub(super) state: &'static str,
+    pub(super) running: usize,
+    pub(super) max_concurrence: u32,
+    pub(super) overtime: u64,
+    pub(super) next_due: Option<String>,
+    pub(super) last_run: Option<Value>,
+    pub(super) md5: String,
+}
+
+impl Core {
+    /// The lines of a job: one, or two while a new definition waits for the old one to drain.
+    pub(super) fn rows<'a>(
+        &self,
+        job: &'a Job,
+    ) -> impl Iterator<Item = (&'a Job, &'a Definition, &'static str)> + use<'a> {
+        let waiting = match &job.phase {
+            Phase::Replaced(next) => Some((job, &**next, "waiting")),
+            Phase::Active | Phase::Draining => None,
+        };
+        std::iter::once((job, &job.def, self.state_of(job))).chain(waiting)
+    }
+
+    /// The original's state label of a job.
+    pub fn state_of(&self, job: &Job) -> &'static str {
+        let phases = || job.live.iter().filter_map(|run| Some(self.runs().get(run)?.phase));
+        if !matches!(job.phase, Phase::Active) {
+            return "deleting";
+        }
+        let Some(first) = phases().next() else {
+            let last = job.history.as_ref().and_then(|history| history.runs.back());
+            return match (last, &job.def.schedule) {
+                (Some(run), _) => run.outcome.state_label(),
+                (None, Schedule::Refused(_)) => "fatal",
+                (None, Schedule::Due(..)) => "",
+            };
+        };
+        let stopping = |phase| matches!(phase, RunPhase::Stopping { .. } | RunPhase::Killed);
+        if phases().any(|phase| phase == RunPhase::Live) {
+            return "running";
+        }
+        if phases().all(stopping) {
+            return "stopping";
+        }
+        match first {
+            RunPhase::Retry { .. } => "backoff",
+            _ => "starting",
+        }
+    }
+
+    pub(super) fn job_line<'a>(
+        &'a self,
+        job: &'a Job,
+        def: &'a Definition,
+        state: &'static str,
+    ) -> JobLine<'a> {
+        let last = job.history.as_ref().and_then(|history| history.runs.back());
+        JobLine {
+            id: def.id,
+            name: &def.name,
+            command: &def.command,
+            cron: &def.cron,
+            tag: self.table().tags.get(&def.tag_id).map_or("", String::as_str),
+            state,
+            running: if state == "waiting" { 0 } else { job.live.len() },
+            max_concurrence: def.max_concurrence,
+            overtime: job.overtime,
+            next_due: job.next_due_ms.map(|due| self.time_of(def, due)),
+            last_run: last.map(|run| self.past_run(def, run)),
+            md5: def.md5_hex(),
+        }
+    }
+
+    /// An instant in the zone of a job.
+    pub(super) fn time_of(&self, def: &Definition, wall_ms: i64) -> String {
+        match &def.schedule {
+            Schedule::Due(_, zone) => rfc3339(wall_ms, self.table().zone(*zone)),
+            Schedule::Refused(_) => rfc3339(wall_ms, &self.settings().zone),
+        }
+    }
+
+    pub(super) fn past_run(&self, def: &Definition, run: &PastRun) -> Value {
+        json!({
+            "run_id": run.run,
+            "cause": run.cause,
+            "slot": run.slot_ms.map(|slot| self.time_of(def, slot)),
+            "started_at": self.time_of(def, run.started_ms),
+            "ended_at": self.time_of(def, run.ended_ms),
+            "duration_ms": run.duration_ms,
+            "pid": (run.pid != 0).then_some(run.pid),
+            "outcome": run.outcome.to_string(),
+            "exit_code": run.outcome.exit_code(),
+            "signal": run.outcome.signal(),
+            "user_ms": run.usage.user_ms,
+            "system_ms": run.usage.system_ms,
+            "max_rss_bytes": run.usage.max_rss_bytes,
+        })
+    }
+
+    pub(super) fn next_dues(&self, job: &Job) -> Vec<String> {
+        let Some(def) = job.scheduled() else { return Vec::new() };
+        let Schedule::Due(cron, zone) = &def.schedule else { return Vec::new() };
+        let next = |after: &i64| cron.next_after(self.table().zone(*zone), *after);
+        let first = job.next_due_ms;
+        let dues = std::iter::successors(first, next).take(NEXT_DUES);
+        dues.map(|due| self.time_of(def, due)).collect()
+    }
+
+    pub(super) fn live_runs(&self, now: Now, job: &Job) -> Vec<Value> {
+        let runs = job.live.iter().rev().filter_map(|run| self.runs().get(run));
+        runs.map(|run| {
+            let state = match run.phase {
+                RunPhase::Queued => "starting",
+                RunPhase::Retry { .. } => "backoff",
+                RunPhase::Live => "running",
+                RunPhase::Stopping { .. } | RunPhase::Killed => "stopping",
+            };
+            json!({
+                "run_id": run.id,
+                "cause": run.cause,
+                "slot": run.slot_ms.map(|slot| self.time_of(&job.def, slot)),
+                "started_at": self.time_of(&job.def, run.at_ms),
+                "ended_at": null,
+                "duration_ms": now.mono_ms.saturating_sub(run.mono_ms),
+                "pid": (run.pid != 0).then_some(run.pid),
+                "outcome": state,
+            })
+        })
+        .collect()
+    }
+}

@@ -1,0 +1,108 @@
+//! `schedule db init|migrate|status`.
+
+use crate::core::config::Parsed;
+use crate::core::protocol::Database;
+use crate::shell::config_file;
+use crate::shell::database::Failure;
+use crate::shell::database::schema::{self, Status};
+use clap::{Args, Subcommand};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Arguments of `schedule db`.
+#[derive(Args, Clone, Debug)]
+pub struct DbArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: DbCommand,
+    /// Configuration [default: ./conf/schedule.ini, then /etc/schedule/schedule.ini]
+    #[arg(short, long, value_name = "FILE", global = true)]
+    pub config: Option<PathBuf>,
+}
+
+/// What `schedule db` can do.
+#[derive(Subcommand, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DbCommand {
+    /// Create the tables that are missing; existing ones are not touched
+    Init,
+    /// Add the optional columns and tables to a database, also to one of the original
+    Migrate,
+    /// Say what was applied, what is missing, and how many rows there are
+    Status,
+}
+
+/// Does it and says so. Exit status 0: done, or nothing essential is missing; 1: not so.
+pub fn run(args: &DbArgs) -> ExitCode {
+    let database = match config_file::load(args.config.as_deref()) {
+        Err(why) => return refuse(&why.to_string()),
+        Ok(Parsed { config: Some(config), .. }) => config.database,
+        Ok(Parsed { problems, .. }) => {
+            problems.iter().for_each(|problem| eprintln!("{problem}"));
+            return refuse("the configuration has errors");
+        }
+    };
+    match perform(args.command, &database) {
+        Ok((text, complete)) => {
+            print!("{text}");
+            if complete { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        }
+        Err(failure) => {
+            eprintln!("schedule db: {}", failure.message);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn refuse(why: &str) -> ExitCode {
+    eprintln!("schedule db: {why}");
+    ExitCode::FAILURE
+}
+
+/// Does it; the text to show, and whether nothing essential is missing afterwards.
+///
+/// # Errors
+/// The database can't be reached, or refuses.
+pub fn perform(command: DbCommand, database: &Database) -> Result<(String, bool), Failure> {
+    let mut text = String::new();
+    match command {
+        DbCommand::Init => text += &made("created", &schema::init(database)?),
+        DbCommand::Migrate => text += &made("added", &schema::migrate(database)?),
+        DbCommand::Status => {}
+    }
+    let status = schema::status(database)?;
+    if command == DbCommand::Status {
+        text += &shown(&status);
+    }
+    text += &advice(&status);
+    Ok((text, status.missing.is_empty()))
+}
+
+fn made(verb: &str, things: &[String]) -> String {
+    if things.is_empty() {
+        return "nothing to do: everything is there\n".to_owned();
+    }
+    things.iter().map(|thing| format!("{verb} {thing}\n")).collect()
+}
+
+fn shown(status: &Status) -> String {
+    let applied = status.applied.iter().map(|file| format!("applied  {file}\n"));
+    let rows = status.rows.iter().map(|(table, count)| format!("rows     {table}: {count}\n"));
+    let missing = status.missing.iter().map(|thing| format!("missing  {thing}\n"));
+    let optional = status.optional.iter().map(|thing| format!("optional {thing}: not there\n"));
+    applied.chain(rows).chain(missing).chain(optional).collect()
+}
+
+fn advice(status: &Status) -> String {
+    if status.missing.iter().any(|thing| thing.starts_with("table")) {
+        return "run `schedule db init` to create the missing tables\n".to_owned();
+    }
+    if !status.missing.is_empty() {
+        let how = "add the missing columns with ALTER TABLE as 001_original.sql declares them";
+        return format!("{how}\n");
+    }
+    if !status.optional.is_empty() {
+        let what = "time zones of jobs, outcomes of runs and skipped slots are not kept";
+        return format!("{what}: `schedule db migrate` adds the columns\n");
+    }
+    String::new()
+}

@@ -1,0 +1,118 @@
+//! `schedule demo`: the real daemon on an embedded database with sample jobs.
+
+use crate::core::config::{Config, parse};
+use crate::core::protocol::Database;
+use crate::shell::cli::run::serve;
+use crate::shell::database::{self, schema};
+use std::fs;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// The group of the sample jobs.
+const SERVER_ID: u32 = 1;
+
+/// Where the page is, if that port is free.
+const DEFAULT_PORT: u16 = 3401;
+
+/// Arguments of `schedule demo`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct DemoArgs {
+    /// Port of the page on 127.0.0.1 [default: 3401, or any other if that is taken]
+    #[arg(long, value_name = "N")]
+    pub port: Option<u16>,
+    /// Directory for the database, the log and the output of the jobs; kept for the next time
+    /// [default: schedule-demo in the directory for temporary files]
+    #[arg(long, value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+}
+
+/// Sets everything up in one directory and runs the daemon there until it is told to end.
+pub fn run(args: &DemoArgs) -> ExitCode {
+    match prepare(args) {
+        Ok((dir, config)) => serve(&config, SERVER_ID, false, |ready| tell(&dir, ready.address)),
+        Err(why) => {
+            eprintln!("schedule demo: {why}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn prepare(args: &DemoArgs) -> Result<(PathBuf, Config), String> {
+    let dir = demo_dir(args).map_err(|why| why.to_string())?;
+    let text = ini(&dir, args.port.unwrap_or_else(free_port));
+    let path = dir.join("schedule.ini");
+    fs::write(&path, &text).map_err(|why| format!("{}: {why}", path.display()))?;
+    let parsed = parse(&path.display().to_string(), text.as_bytes(), &[]);
+    let problems: Vec<String> = parsed.problems.iter().map(ToString::to_string).collect();
+    let config = parsed.config.ok_or_else(|| problems.join("\n"))?;
+    fill(&config.database).map_err(|failure| failure.message)?;
+    Ok((dir, config))
+}
+
+fn demo_dir(args: &DemoArgs) -> io::Result<PathBuf> {
+    let dir = match &args.dir {
+        Some(dir) => std::path::absolute(dir)?,
+        None => {
+            // One for each user, so that two people of one machine don't meet.
+            let user = rustix::process::getuid().as_raw();
+            std::env::temp_dir().join(format!("schedule-demo-{user}"))
+        }
+    };
+    let named = |why: io::Error| io::Error::new(why.kind(), format!("{}: {why}", dir.display()));
+    fs::create_dir_all(&dir).map_err(named)?;
+    Ok(dir)
+}
+
+/// The usual port; if somebody has it, one that the system picks.
+fn free_port() -> u16 {
+    let usual = SocketAddr::from(([127, 0, 0, 1], DEFAULT_PORT));
+    if TcpListener::bind(usual).is_ok() { DEFAULT_PORT } else { 0 }
+}
+
+fn ini(dir: &Path, port: u16) -> String {
+    let dir = dir.display();
+    format!(
+        "; Written anew by each `schedule demo`.\n\
+         [base]\n\
+         pidfile = \"{dir}/schedule.{{%d}}.pid\"\n\
+         logfile = \"{dir}/schedule.{{%d}}.log\"\n\
+         statedir = \"{dir}/state.{{%d}}\"\n\n\
+         [server_{SERVER_ID}]\n\
+         host = 127.0.0.1\n\
+         port = {port}\n\
+         server = 1\n\n\
+         [db1]\n\
+         driver = sqlite\n\
+         path = \"{dir}/schedule.db\"\n"
+    )
+}
+
+/// Makes the tables; puts the sample jobs in where there are no jobs yet.
+fn fill(config: &Database) -> Result<(), database::Failure> {
+    schema::init(config)?;
+    schema::migrate(config)?;
+    let status = schema::status(config)?;
+    let jobs = status.rows.iter().find(|(table, _)| *table == "scheduler_jobs");
+    if jobs.is_none_or(|(_, count)| *count == 0) {
+        database::run_script(config, include_str!("../../../sql/demo.sql"))?;
+    }
+    Ok(())
+}
+
+fn tell(dir: &Path, address: SocketAddr) {
+    let dir = dir.display();
+    println!(
+        "Schedule is running 14 sample jobs of server {SERVER_ID} from {dir}/schedule.db\n\
+         \n  \
+         state of the daemon   curl http://{address}/api/v1/status\n  \
+         jobs                  curl http://{address}/api/v1/jobs\n  \
+         one job and its runs  curl http://{address}/api/v1/jobs/2/runs\n  \
+         log                   tail -f {dir}/schedule.{SERVER_ID}.log\n  \
+         output of the jobs    ls {dir}/state.{SERVER_ID}/runs\n\
+         \n\
+         Edit the jobs with: sqlite3 {dir}/schedule.db (they follow within ten seconds).\n\
+         End it with Ctrl-C; jobs that run go on, and are adopted by the next start."
+    );
+}

@@ -1,0 +1,172 @@
+//! Prepares records for writing: cut and clamped to what the columns hold, put in order.
+//!
+//! A batch is written whole or not at all, and is sent again until it was written. So no record
+//! may be able to make a database refuse it: that would be refused for ever, with all behind it.
+
+use crate::core::protocol::{Record, RunRecord, SkipRecord};
+use jiff::civil::DateTime;
+use std::collections::BTreeMap;
+
+/// Columns of `scheduler_logs` that the original has, but for `end_time`: while a run is alive
+/// that stays at its default, which is a zero date with the original and 1970 with ours.
+pub const RUN_COLUMNS: [&str; 9] = [
+    "uniq_id",
+    "command_id",
+    "server_id",
+    "command",
+    "create_time",
+    "running_time",
+    "start_time",
+    "pid",
+    "concurrent",
+];
+
+/// Columns of `scheduler_logs` that are filled where they exist.
+pub const OPTIONAL_RUN_COLUMNS: [&str; 7] =
+    ["slot", "cause", "outcome", "duration_ms", "user_ms", "system_ms", "max_rss_bytes"];
+
+/// What stands for a time that is none.
+const NEVER: &str = "1970-01-01 00:00:00";
+
+/// A batch, ready to be written.
+#[derive(Debug, Default)]
+pub struct Batch {
+    /// How many records there are.
+    pub count: u64,
+    /// Runs that have not ended: written only where their row does not exist yet.
+    pub starts: Vec<RunRecord>,
+    /// Runs that ended: they fill the row of their start, or make it.
+    pub ends: Vec<RunRecord>,
+    /// Skipped slots.
+    pub skips: Vec<SkipRecord>,
+    /// The latest start of each job.
+    pub last_runs: BTreeMap<u32, String>,
+}
+
+/// A value on its way into a column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Field<'a> {
+    /// Text.
+    Text(&'a str),
+    /// A number.
+    Number(i64),
+}
+
+impl Batch {
+    /// Prepares records for writing.
+    pub fn new(records: Vec<Record>) -> Batch {
+        let mut batch = Batch { count: records.len() as u64, ..Batch::default() };
+        for record in records {
+            match record {
+                Record::Run(run) => batch.add_run(*run),
+                Record::Skip(skip) => batch.skips.push(fitting_skip(*skip)),
+            }
+        }
+        batch
+    }
+
+    fn add_run(&mut self, run: RunRecord) {
+        let ended = !run.end_time.is_empty();
+        let run = fitting_run(run);
+        if run.start_time != NEVER {
+            let last = self.last_runs.entry(run.job_id).or_default();
+            if *last < run.start_time {
+                last.clone_from(&run.start_time);
+            }
+        }
+        if ended { self.ends.push(run) } else { self.starts.push(run) }
+    }
+}
+
+fn fitting_run(mut run: RunRecord) -> RunRecord {
+    keep_chars(&mut run.uniq_id, 20);
+    keep_chars(&mut run.command, 200);
+    keep_chars(&mut run.slot, 40);
+    keep_chars(&mut run.cause, 20);
+    keep_chars(&mut run.outcome, 200);
+    fitting_time(&mut run.start_time);
+    fitting_time(&mut run.end_time);
+    run
+}
+
+fn fitting_skip(mut skip: SkipRecord) -> SkipRecord {
+    keep_chars(&mut skip.reason, 40);
+    keep_chars(&mut skip.first_slot, 40);
+    keep_chars(&mut skip.last_slot, 40);
+    skip
+}
+
+/// Cuts after `max` characters; columns count characters, not bytes.
+fn keep_chars(text: &mut String, max: usize) {
+    if let Some((end, _)) = text.char_indices().nth(max) {
+        text.truncate(end);
+    }
+}
+
+fn fitting_time(text: &mut String) {
+    let real =
+        text.len() == NEVER.len() && DateTime::strptime("%Y-%m-%d %H:%M:%S", text.as_str()).is_ok();
+    if !real {
+        NEVER.clone_into(text);
+    }
+}
+
+/// A number as the signed 64 bits that both databases hold; more is the most.
+fn whole(number: u64) -> Field<'static> {
+    Field::Number(i64::try_from(number).unwrap_or(i64::MAX))
+}
+
+/// A number for an `INT` column of the original.
+fn int(number: u32) -> Field<'static> {
+    Field::Number(number.min(i32::MAX.unsigned_abs()).into())
+}
+
+/// What a run has for a column of `scheduler_logs`.
+pub fn run_field<'a>(run: &'a RunRecord, column: &str) -> Field<'a> {
+    match column {
+        "uniq_id" => Field::Text(&run.uniq_id),
+        "command_id" => Field::Number(run.job_id.into()),
+        "server_id" => Field::Number(run.server_id.into()),
+        "command" => Field::Text(&run.command),
+        "create_time" | "start_time" => Field::Text(&run.start_time),
+        "end_time" => Field::Text(&run.end_time),
+        "running_time" => int(run.running_time_s),
+        "pid" => int(run.pid),
+        "concurrent" => int(run.concurrent),
+        "slot" => Field::Text(&run.slot),
+        "cause" => Field::Text(&run.cause),
+        "outcome" => Field::Text(&run.outcome),
+        "duration_ms" => whole(run.duration_ms),
+        "user_ms" => whole(run.user_ms),
+        "system_ms" => whole(run.system_ms),
+        "max_rss_bytes" => whole(run.max_rss_bytes),
+        _ => Field::Text(""),
+    }
+}
+
+/// What a skip has for the columns of [`SKIP_COLUMNS`], in their order.
+pub fn skip_fields(skip: &SkipRecord) -> [Field<'_>; 6] {
+    [
+        Field::Number(skip.server_id.into()),
+        Field::Number(skip.job_id.into()),
+        Field::Text(&skip.first_slot),
+        Field::Text(&skip.last_slot),
+        Field::Text(&skip.reason),
+        whole(skip.count),
+    ]
+}
+
+/// Columns of the optional table `scheduler_skips`.
+pub const SKIP_COLUMNS: [&str; 6] =
+    ["server_id", "job_id", "first_slot", "last_slot", "reason", "skipped"];
+
+/// The columns of `scheduler_logs` to write, given those that exist.
+pub fn run_columns(existing: &[String], ended: bool) -> Vec<&'static str> {
+    let mut columns = RUN_COLUMNS.to_vec();
+    if ended {
+        columns.push("end_time");
+    }
+    let there = |column: &&str| existing.iter().any(|name| name.eq_ignore_ascii_case(column));
+    columns.extend(OPTIONAL_RUN_COLUMNS.into_iter().filter(there));
+    columns
+}

@@ -1,0 +1,248 @@
+//! Makes and extends the tables: `schedule db init|migrate|status`.
+//!
+//! The files of `sql/` are part of the binary. Each of their statements can be run again, which is
+//! the whole of resuming: what is there is passed over. MySQL commits each change of a table by
+//! itself, so nothing better could be had there anyway. `scheduler_schema` tells which files were
+//! applied to the end; nothing is decided by it.
+
+use super::{Failure, sqlite};
+use crate::core::protocol::{Database, Driver, ErrorKind};
+
+/// A numbered file of `sql/`.
+struct File {
+    number: u32,
+    name: &'static str,
+    sql: &'static str,
+}
+
+const MYSQL: [File; 2] = [
+    File {
+        number: 1,
+        name: "001_original.sql",
+        sql: include_str!("../../../sql/mysql/001_original.sql"),
+    },
+    File {
+        number: 2,
+        name: "002_optional.sql",
+        sql: include_str!("../../../sql/mysql/002_optional.sql"),
+    },
+];
+
+const SQLITE: [File; 2] = [
+    File {
+        number: 1,
+        name: "001_original.sql",
+        sql: include_str!("../../../sql/sqlite/001_original.sql"),
+    },
+    File {
+        number: 2,
+        name: "002_optional.sql",
+        sql: include_str!("../../../sql/sqlite/002_optional.sql"),
+    },
+];
+
+/// The tables without which nothing works.
+const REQUIRED: [&str; 4] =
+    ["scheduler_jobs", "scheduler_vars", "scheduler_tags", "scheduler_logs"];
+
+/// What [`Status::optional`] looks for beside the table `scheduler_skips`.
+const OPTIONAL: [(&str, &[&str]); 2] = [
+    ("scheduler_jobs", &[super::rows::TIMEZONE]),
+    ("scheduler_logs", &super::records::OPTIONAL_RUN_COLUMNS),
+];
+
+/// How a statement of the schema ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ran {
+    /// It was done.
+    Done,
+    /// What it makes is there already.
+    AlreadyThere,
+}
+
+/// How a database stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Status {
+    /// Files of `sql/` that were applied to the end, with the time of it.
+    pub applied: Vec<String>,
+    /// Tables and columns that must be there and are not.
+    pub missing: Vec<String>,
+    /// Tables and columns that `migrate` would add.
+    pub optional: Vec<String>,
+    /// The tables that are there, with their number of rows.
+    pub rows: Vec<(String, u64)>,
+}
+
+enum Session<'a> {
+    Mysql(Box<super::mysql::Session<'a>>),
+    Sqlite(sqlite::Session<'a>),
+}
+
+/// Creates the tables that are missing; those that exist are not touched. Where none existed the
+/// optional columns come with them. What was made, one text each.
+///
+/// # Errors
+/// The database can't be reached or refuses; what was made until then stays.
+pub fn init(database: &Database) -> Result<Vec<String>, Failure> {
+    let mut session = Session::open(database, true)?;
+    let before = session.tables()?;
+    let fresh = !REQUIRED.iter().any(|table| before.iter().any(|there| there == table));
+    let files = files(database.driver);
+    session.apply(if fresh { files } else { &files[..1] })?;
+    let after = session.tables()?;
+    let made = after.into_iter().filter(|table| !before.contains(table));
+    Ok(made.map(|table| format!("table {table}")).collect())
+}
+
+/// Adds the optional columns and tables that are missing. What was made, one text each.
+///
+/// # Errors
+/// As [`init`]; also where the original's tables are missing. To run it again goes on where it
+/// stopped.
+pub fn migrate(database: &Database) -> Result<Vec<String>, Failure> {
+    let before = status(database)?;
+    if let Some(missing) = before.missing.first() {
+        let hint = "run `schedule db init` first";
+        return Err(Failure::new(ErrorKind::NoTable, format!("{missing} is missing: {hint}")));
+    }
+    Session::open(database, false)?.apply(files(database.driver))?;
+    let after = status(database)?;
+    Ok(before.optional.into_iter().filter(|text| !after.optional.contains(text)).collect())
+}
+
+/// Looks at the tables; changes nothing.
+///
+/// # Errors
+/// The database can't be reached or read.
+pub fn status(database: &Database) -> Result<Status, Failure> {
+    let mut session = Session::open(database, false)?;
+    let mut status = Status::default();
+    let tables = session.tables()?;
+    for table in &tables {
+        let count = session.first_column(&format!("SELECT COUNT(*) FROM {table}"))?;
+        let count = count.first().and_then(|text| text.parse().ok()).unwrap_or_default();
+        status.rows.push((table.clone(), count));
+    }
+    let there = |table: &str| tables.iter().any(|name| name == table);
+    for table in REQUIRED.into_iter().filter(|table| !there(table)) {
+        status.missing.push(format!("table {table}"));
+    }
+    for (table, columns) in REQUIRED_COLUMNS.iter().filter(|(table, _)| there(table)) {
+        status.missing.extend(session.absent(table, columns)?);
+    }
+    for (table, columns) in OPTIONAL.iter().filter(|(table, _)| there(table)) {
+        status.optional.extend(session.absent(table, columns)?);
+    }
+    if !there("scheduler_skips") {
+        status.optional.push("table scheduler_skips".to_owned());
+    }
+    if there("scheduler_schema") {
+        status.applied = session.applied(files(database.driver))?;
+    }
+    Ok(status)
+}
+
+/// Columns that the daemon reads or writes without asking whether they exist.
+const REQUIRED_COLUMNS: [(&str, &[&str]); 4] = [
+    ("scheduler_jobs", &JOBS),
+    ("scheduler_vars", &["id", "name", "value", "server_id"]),
+    ("scheduler_tags", &["id", "name"]),
+    ("scheduler_logs", &super::records::RUN_COLUMNS),
+];
+
+const JOBS: [&str; 11] = {
+    let mut all = ["status"; 11];
+    let mut index = 0;
+    while index < super::rows::JOB_COLUMNS.len() {
+        all[index] = super::rows::JOB_COLUMNS[index];
+        index += 1;
+    }
+    all[10] = "last_run_time";
+    all
+};
+
+fn files(driver: Driver) -> &'static [File] {
+    match driver {
+        Driver::Mysql => &MYSQL,
+        Driver::Sqlite => &SQLITE,
+    }
+}
+
+/// The statements of a file: each ends with a semicolon at the end of a line.
+fn statements(sql: &str) -> Vec<String> {
+    let code = sql.lines().filter(|line| !line.starts_with("--"));
+    let code = code.collect::<Vec<_>>().join("\n");
+    let all = code.split(";\n").map(|text| text.trim().trim_end_matches(';').to_owned());
+    all.filter(|text| !text.is_empty()).collect()
+}
+
+impl<'a> Session<'a> {
+    fn open(database: &'a Database, create: bool) -> Result<Self, Failure> {
+        Ok(match database.driver {
+            Driver::Mysql => Self::Mysql(Box::new(super::mysql::Session::open(database)?)),
+            Driver::Sqlite => Self::Sqlite(sqlite::Session::open(database, create)?),
+        })
+    }
+
+    fn run(&mut self, sql: &str) -> Result<Ran, Failure> {
+        match self {
+            Self::Mysql(session) => session.run(sql),
+            Self::Sqlite(session) => session.run(sql),
+        }
+    }
+
+    fn tables(&mut self) -> Result<Vec<String>, Failure> {
+        match self {
+            Self::Mysql(session) => session.tables(),
+            Self::Sqlite(session) => session.tables(),
+        }
+    }
+
+    fn columns(&mut self, table: &str) -> Result<Vec<String>, Failure> {
+        match self {
+            Self::Mysql(session) => session.columns(table),
+            Self::Sqlite(session) => session.columns(table),
+        }
+    }
+
+    fn first_column(&mut self, sql: &str) -> Result<Vec<String>, Failure> {
+        match self {
+            Self::Mysql(session) => session.first_column(sql),
+            Self::Sqlite(session) => session.first_column(sql),
+        }
+    }
+
+    fn apply(&mut self, files: &[File]) -> Result<(), Failure> {
+        for file in files {
+            for statement in statements(file.sql) {
+                self.run(&statement).map_err(|failure| in_file(failure, file.name))?;
+            }
+            let number = file.number;
+            let known = format!("SELECT version FROM scheduler_schema WHERE version = {number}");
+            if self.first_column(&known)?.is_empty() {
+                self.run(&format!("INSERT INTO scheduler_schema (version) VALUES ({number})"))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn absent(&mut self, table: &str, columns: &[&str]) -> Result<Vec<String>, Failure> {
+        let there = self.columns(table)?;
+        let absent = |column: &&&str| !there.iter().any(|name| name.eq_ignore_ascii_case(column));
+        let text = |column: &&str| format!("column {column} of {table}");
+        Ok(columns.iter().filter(absent).map(text).collect())
+    }
+
+    fn applied(&mut self, files: &[File]) -> Result<Vec<String>, Failure> {
+        let mut applied = Vec::new();
+        for File { number, name, .. } in files {
+            let at = format!("SELECT applied_at FROM scheduler_schema WHERE version = {number}");
+            applied.extend(self.first_column(&at)?.iter().map(|at| format!("{name} at {at}")));
+        }
+        Ok(applied)
+    }
+}
+
+fn in_file(failure: Failure, name: &str) -> Failure {
+    Failure::new(failure.kind, format!("{name}: {}", failure.message))
+}

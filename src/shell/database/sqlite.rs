@@ -1,0 +1,344 @@
+//! SQLite, embedded: a file and no server.
+//!
+//! A sync of an unchanged file does not open it as a database: its stamp (size, times, SQLite's own
+//! change counter) stands for the rows that were read under the same stamp. When only the stamp is
+//! new, because something else in the file was written, a digest of the rows decides.
+
+use super::answers::Answers;
+use super::records::{self, Batch, Field};
+use super::rows::{self, Cell};
+use super::schema::Ran;
+use super::{Failure, Group};
+use crate::core::protocol::{Answer, Database, ErrorKind, RunRecord};
+use rusqlite::types::{ToSqlOutput, Value, ValueRef};
+use rusqlite::{Connection, Error, ErrorCode, OpenFlags, Row, ToSql, params_from_iter};
+use std::fs::{self, File};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+/// How long a lock of another program is waited for.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// A file younger than this may change again without its times showing it (their grain is some
+/// milliseconds, on some file systems two seconds): it gets no stamp yet.
+const SETTLED: Duration = Duration::from_secs(2);
+
+/// The file and what is said about it when it fails.
+pub struct Session<'a> {
+    conn: Connection,
+    database: &'a Database,
+}
+
+/// Answers an [`Ask::Sync`](crate::core::protocol::Ask::Sync).
+pub fn sync(database: &Database, group: &Group, answers: &mut Answers) -> Result<(), Failure> {
+    // Taken before the rows are read: a change in between makes it stale, never wrong.
+    let stamp = stamp(Path::new(&database.path));
+    let asked = Digest::parse(group.digest);
+    let of_group = format!("s1:{}:{}", group.server_id, group.vars_server);
+    let same_group = asked.group == of_group;
+    if let Some(stamp) = &stamp
+        && same_group
+        && asked.stamp == stamp
+    {
+        return answers.send(&Answer::Same(group.digest.to_owned()));
+    }
+    let session = Session::open(database, false)?;
+    session.run_all("BEGIN")?;
+    let queries = session.queries(group)?;
+    let rows = session.hash(&queries)?;
+    let digest = format!("{of_group}/{rows}/{}", stamp.unwrap_or_default());
+    if same_group && asked.rows == rows {
+        return answers.send(&Answer::Same(digest));
+    }
+    let judges: [fn(Vec<Cell>) -> Answer; 3] = [rows::var, rows::tag, rows::job];
+    for (query, judge) in queries.iter().zip(judges) {
+        session.each_row(query, |row| answers.send(&judge(cells(row))))?;
+    }
+    answers.send(&Answer::Digest(digest))
+}
+
+/// Answers an [`Ask::Record`](crate::core::protocol::Ask::Record): all of the batch or nothing.
+pub fn record(database: &Database, batch: &Batch) -> Result<(), Failure> {
+    let session = Session::open(database, false)?;
+    // For writing from the start: a lock that is asked for later may be refused without a wait.
+    session.run_all("BEGIN IMMEDIATE")?;
+    let existing = session.columns("scheduler_logs")?;
+    let columns = records::run_columns(&existing, false);
+    session.insert_runs(&batch.starts, &columns, "NOTHING")?;
+    let columns = records::run_columns(&existing, true);
+    let update: Vec<_> = columns.iter().map(|c| format!("{c} = excluded.{c}")).collect();
+    session.insert_runs(&batch.ends, &columns, &format!("UPDATE SET {}", update.join(", ")))?;
+    session.move_last_runs(batch)?;
+    session.insert_skips(batch)?;
+    session.run_all("COMMIT")
+}
+
+/// The parts of a digest as we gave it; a foreign one has parts that equal nothing.
+struct Digest<'a> {
+    group: &'a str,
+    rows: &'a str,
+    stamp: &'a str,
+}
+
+impl<'a> Digest<'a> {
+    fn parse(text: &'a str) -> Self {
+        let mut parts = text.splitn(3, '/');
+        let mut next = || parts.next().unwrap_or_default();
+        Self { group: next(), rows: next(), stamp: next() }
+    }
+}
+
+/// What changes whenever the file changes; none where that can't be promised.
+///
+/// The change counter (bytes 24 to 27, <https://sqlite.org/fileformat2.html> 1.3.6) is counted up
+/// by each transaction, but not in WAL mode: there the times of the file have to do, and while the
+/// log beside it holds anything, the file alone says nothing.
+fn stamp(path: &Path) -> Option<String> {
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    if fs::metadata(log).is_ok_and(|log| log.len() > 0) {
+        return None;
+    }
+    let file = File::open(path).ok()?;
+    let about = file.metadata().ok()?;
+    let age = SystemTime::now().duration_since(about.modified().ok()?).ok()?;
+    if age < SETTLED {
+        return None;
+    }
+    let mut counter = [0; 4];
+    file.read_exact_at(&mut counter, 24).ok()?;
+    let counter = u32::from_be_bytes(counter);
+    let (seconds, nanoseconds) = (about.mtime(), about.mtime_nsec());
+    let changed = (about.ctime(), about.ctime_nsec());
+    let (inode, size) = (about.ino(), about.size());
+    let times = format!("{seconds}.{nanoseconds}-{}.{}", changed.0, changed.1);
+    Some(format!("{counter}-{inode}-{size}-{times}"))
+}
+
+impl<'a> Session<'a> {
+    /// Opens the file, or makes it if `create` says so.
+    pub fn open(database: &'a Database, create: bool) -> Result<Self, Failure> {
+        let mut flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        flags.set(OpenFlags::SQLITE_OPEN_CREATE, create);
+        let conn = Connection::open_with_flags(&database.path, flags)
+            .and_then(|conn| conn.busy_timeout(BUSY_TIMEOUT).map(|()| conn));
+        let conn = conn.map_err(|err| explain(database, &err))?;
+        Ok(Self { conn, database })
+    }
+
+    fn explain(&self, err: &Error) -> Failure {
+        explain(self.database, err)
+    }
+
+    pub fn run_all(&self, sql: &str) -> Result<(), Failure> {
+        self.conn.execute_batch(sql).map_err(|err| self.explain(&err))
+    }
+
+    /// The queries whose rows make the table: vars, tags, jobs.
+    fn queries(&self, group: &Group) -> Result<[String; 3], Failure> {
+        let existing = self.columns("scheduler_jobs")?;
+        let zone = existing.iter().any(|name| name.eq_ignore_ascii_case(rows::TIMEZONE));
+        let columns = rows::JOB_COLUMNS.join(", ") + if zone { ", timezone" } else { "" };
+        Ok([
+            format!(
+                "SELECT id, name, value FROM scheduler_vars WHERE server_id = {} ORDER BY id",
+                group.vars_server
+            ),
+            "SELECT id, name FROM scheduler_tags ORDER BY id".to_owned(),
+            format!(
+                "SELECT {columns} FROM scheduler_jobs WHERE server_id = {} AND status = 1 \
+                 ORDER BY id",
+                group.server_id
+            ),
+        ])
+    }
+
+    /// A digest of all rows of the queries.
+    fn hash(&self, queries: &[String]) -> Result<String, Failure> {
+        // Keyed with zeroes, so that the next process comes to the same. A compiler with another
+        // hasher costs one sync in which everything is read.
+        let mut hasher = DefaultHasher::new();
+        for query in queries {
+            query.hash(&mut hasher);
+            self.each_row(query, |row| {
+                hash_row(row, &mut hasher);
+                Ok(())
+            })?;
+        }
+        Ok(format!("{:016x}", hasher.finish()))
+    }
+
+    fn each_row(
+        &self,
+        query: &str,
+        mut take: impl FnMut(&Row) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        let lost = |err: Error| self.explain(&err);
+        let mut statement = self.conn.prepare(query).map_err(lost)?;
+        let mut rows = statement.query([]).map_err(lost)?;
+        while let Some(row) = rows.next().map_err(lost)? {
+            take(row)?;
+        }
+        Ok(())
+    }
+
+    fn insert_runs(
+        &self,
+        runs: &[RunRecord],
+        columns: &[&str],
+        on_conflict: &str,
+    ) -> Result<(), Failure> {
+        let sql = insert("scheduler_logs", columns, "uniq_id", on_conflict);
+        let lost = |err: Error| self.explain(&err);
+        let mut statement = self.conn.prepare(&sql).map_err(lost)?;
+        for run in runs {
+            let fields = columns.iter().map(|column| records::run_field(run, column));
+            statement.execute(params_from_iter(fields)).map_err(lost)?;
+        }
+        Ok(())
+    }
+
+    /// Slots of a skip are added while it lasts: the record with more of them is the later one.
+    fn insert_skips(&self, batch: &Batch) -> Result<(), Failure> {
+        if batch.skips.is_empty() || self.columns("scheduler_skips")?.is_empty() {
+            return Ok(());
+        }
+        let update = "UPDATE SET last_slot = excluded.last_slot, reason = excluded.reason, \
+                      skipped = excluded.skipped WHERE excluded.skipped > skipped";
+        let key = "server_id, job_id, first_slot";
+        let sql = insert("scheduler_skips", &records::SKIP_COLUMNS, key, update);
+        let lost = |err: Error| self.explain(&err);
+        let mut statement = self.conn.prepare(&sql).map_err(lost)?;
+        for skip in &batch.skips {
+            statement.execute(params_from_iter(records::skip_fields(skip))).map_err(lost)?;
+        }
+        Ok(())
+    }
+
+    /// `last_run_time` only ever moves forward, whatever order batches come in.
+    fn move_last_runs(&self, batch: &Batch) -> Result<(), Failure> {
+        let sql = "UPDATE scheduler_jobs SET last_run_time = ?2 \
+                   WHERE id = ?1 AND (last_run_time IS NULL OR last_run_time < ?2)";
+        let lost = |err: Error| self.explain(&err);
+        let mut statement = self.conn.prepare(sql).map_err(lost)?;
+        for (id, at) in &batch.last_runs {
+            statement.execute((id, at)).map_err(lost)?;
+        }
+        Ok(())
+    }
+
+    /// Names of the columns of a table; none if it is missing.
+    pub fn columns(&self, table: &str) -> Result<Vec<String>, Failure> {
+        self.first_column(&format!("SELECT name FROM pragma_table_info('{table}')"))
+    }
+
+    /// Names of the tables that are ours.
+    pub fn tables(&self) -> Result<Vec<String>, Failure> {
+        let named = "type = 'table' AND name LIKE 'scheduler\\_%' ESCAPE '\\'";
+        self.first_column(&format!("SELECT name FROM sqlite_schema WHERE {named}"))
+    }
+
+    /// The first column of a result, as text.
+    pub fn first_column(&self, sql: &str) -> Result<Vec<String>, Failure> {
+        let mut texts = Vec::new();
+        self.each_row(sql, |row| {
+            if let Some(Cell::Text(text)) = cells(row).into_iter().next() {
+                texts.push(text);
+            }
+            Ok(())
+        })?;
+        Ok(texts)
+    }
+
+    /// Runs a statement of the schema.
+    pub fn run(&self, sql: &str) -> Result<Ran, Failure> {
+        match self.conn.execute_batch(sql) {
+            Ok(()) => Ok(Ran::Done),
+            Err(err) if err.to_string().contains("duplicate column name") => Ok(Ran::AlreadyThere),
+            Err(err) => Err(self.explain(&err)),
+        }
+    }
+}
+
+impl ToSql for Field<'_> {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(match *self {
+            Self::Text(text) => ToSqlOutput::Borrowed(ValueRef::Text(text.as_bytes())),
+            Self::Number(number) => ToSqlOutput::Owned(Value::Integer(number)),
+        })
+    }
+}
+
+fn insert(table: &str, columns: &[&str], key: &str, on_conflict: &str) -> String {
+    let marks = vec!["?"; columns.len()].join(", ");
+    let columns = columns.join(", ");
+    format!("INSERT INTO {table} ({columns}) VALUES ({marks}) ON CONFLICT ({key}) DO {on_conflict}")
+}
+
+fn hash_row(row: &Row, hasher: &mut DefaultHasher) {
+    // A row has as many columns as its statement: the first index that fails is the end.
+    for index in 0.. {
+        match row.get_ref(index) {
+            Ok(ValueRef::Null) => hasher.write_u8(0),
+            Ok(ValueRef::Integer(number)) => (1, number).hash(hasher),
+            Ok(ValueRef::Real(number)) => (2, number.to_bits()).hash(hasher),
+            Ok(ValueRef::Text(bytes) | ValueRef::Blob(bytes)) => (3, bytes).hash(hasher),
+            Err(_) => break,
+        }
+    }
+}
+
+fn cells(row: &Row) -> Vec<Cell> {
+    let cell = |index| match row.get_ref(index).ok()? {
+        ValueRef::Null => Some(Cell::Null),
+        ValueRef::Integer(number) => Some(Cell::Text(number.to_string())),
+        ValueRef::Real(number) => Some(Cell::Text(number.to_string())),
+        ValueRef::Text(bytes) | ValueRef::Blob(bytes) => Some(Cell::from_bytes(bytes.to_vec())),
+    };
+    (0..).map_while(cell).collect()
+}
+
+fn explain(database: &Database, err: &Error) -> Failure {
+    let path = &database.path;
+    let said = err.to_string();
+    if let Some(table) = word_after(&said, "no such table: ") {
+        return Failure::no_table(table, path);
+    }
+    let column = word_after(&said, "no such column: ");
+    if let Some(column) = column.or_else(|| word_after(&said, "has no column named ")) {
+        return Failure::no_column(column, path, "sql/sqlite");
+    }
+    match err.sqlite_error_code() {
+        Some(ErrorCode::CannotOpen) if !Path::new(path).exists() => {
+            let hint = "run `schedule db init`, or correct path of [db1]";
+            Failure::new(ErrorKind::Connect, format!("there is no file {path}: {hint}"))
+        }
+        Some(ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => {
+            let hint = "give this user the right to read and write it and its directory";
+            Failure::new(ErrorKind::Connect, format!("can't open {path}: {said}: {hint}"))
+        }
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
+            let waited = BUSY_TIMEOUT.as_secs();
+            let hint = "end the transaction of the program that holds it";
+            let message = format!("{path} has been locked for {waited} s: {hint}");
+            Failure::new(ErrorKind::Other, message)
+        }
+        Some(ErrorCode::ReadOnly) => {
+            let hint = "give this user the right to write the file and its directory";
+            Failure::new(ErrorKind::Other, format!("can't write {path}: {said}: {hint}"))
+        }
+        Some(ErrorCode::NotADatabase) => {
+            let hint = "correct path of [db1], or move the file away and run `schedule db init`";
+            Failure::new(ErrorKind::Other, format!("{path} is not an SQLite database: {hint}"))
+        }
+        _ => Failure::new(ErrorKind::Other, format!("SQLite says about {path}: {said}")),
+    }
+}
+
+/// The word that follows `mark`, without a qualifying table name.
+fn word_after<'a>(said: &'a str, mark: &str) -> Option<&'a str> {
+    let rest = &said[said.find(mark)? + mark.len()..];
+    let end = rest.find(|c: char| !c.is_alphanumeric() && c != '_' && c != '.');
+    rest[..end.unwrap_or(rest.len())].rsplit('.').next()
+}

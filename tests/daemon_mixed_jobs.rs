@@ -1,0 +1,42 @@
+//! Two hundred mixed rows on a real database: every due slot is launched once and in time or has
+//! its reason, and the records agree with what the jobs themselves say.
+//!
+//! `SCHEDULE_MIXED_SECONDS` says for how long; `scripts/mixed-jobs` is the long form.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+mod daemon;
+
+use daemon::mixed::measure;
+use schedule::core::protocol::Driver;
+
+/// Runs the rows and judges the lateness. When it was too much, it is measured once more.
+fn run(driver: Driver, seconds: u64) {
+    let _alone = daemon::alone();
+    let mut figures = measure(driver, seconds);
+    println!("{driver:?}, {seconds} s:\n{figures}");
+    let mut in_time = figures.in_time();
+    if !in_time {
+        println!("measured once more");
+        figures = measure(driver, seconds);
+        println!("{driver:?}, {seconds} s, second time:\n{figures}");
+        in_time = figures.in_time();
+    }
+    assert!(in_time, "{figures}");
+    assert!(figures.launched > 0 && figures.skipped["overlap"] > 0);
+}
+
+fn seconds(default: u64) -> u64 {
+    let given = std::env::var("SCHEDULE_MIXED_SECONDS").ok();
+    given.map_or(default, |text| text.parse().expect("SCHEDULE_MIXED_SECONDS: whole seconds"))
+}
+
+#[test]
+fn mixed_jobs_on_mariadb() {
+    run(Driver::Mysql, seconds(25));
+}
+
+#[test]
+fn mixed_jobs_on_sqlite() {
+    run(Driver::Sqlite, seconds(25).min(15));
+}

@@ -1,0 +1,152 @@
+//! The real daemon as a process: its threads, its descriptors, its children, its end.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+mod daemon;
+
+use daemon::rows::{Due, Row, insert};
+use daemon::{SOON, Site, wait_for};
+use rustix::process::test_kill_process;
+use schedule::core::protocol::Driver;
+use std::fs;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+/// The names of the descriptors of a process, in order.
+fn descriptors(pid: u64) -> Vec<String> {
+    let entries = fs::read_dir(format!("/proc/{pid}/fd")).unwrap();
+    let mut names: Vec<String> =
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn one_thread_and_no_inherited_descriptors() {
+    let (site, mut database) = Site::on(Driver::Sqlite);
+    let lists = Row::new(1, Due::Step(1), "ls /proc/$$/fd; true").output(&site.file("listed"));
+    let rows = [
+        lists,
+        // Executed directly, without a shell.
+        Row::new(2, Due::Step(1), "sleep 60"),
+        Row::new(3, Due::Step(1), "head -c 200000 /dev/urandom"),
+    ];
+    database.sql(&insert(&rows));
+    // The daemon itself inherits descriptors that it did not ask for.
+    let mut command = Command::new("/bin/sh");
+    let given = site.command();
+    command.args(["-c", "exec \"$0\" \"$@\" 5</dev/null 9>/dev/null 8</etc/passwd"]);
+    command.arg(given.get_program()).args(given.get_args()).stdin(Stdio::null());
+    for (name, value) in given.get_envs() {
+        command.env(name, value.unwrap_or_default());
+    }
+    let daemon = site.start_by(command);
+    let sleeper = daemon.wait_job(2, "running", |job| job["state"] == "running");
+    assert_eq!(descriptors(sleeper["live"][0]["pid"].as_u64().unwrap()), ["0", "1", "2"]);
+    wait_for("three jobs that list their descriptors", SOON, || {
+        assert_eq!(daemon.proc_status("Threads"), "1");
+        (site.read("listed").lines().count() >= 9).then_some(())
+    });
+    let listed = site.read("listed");
+    let times = listed.lines().count() / 3;
+    assert_eq!(listed, "0\n1\n2\n".repeat(times));
+    // It kept what it inherited, so the above was no accident.
+    let own = descriptors(daemon.pid().as_raw_nonzero().get().try_into().unwrap());
+    assert!(own.contains(&"8".to_owned()), "{own:?}");
+}
+
+#[test]
+fn runs_go_on_after_term_and_are_adopted() {
+    let (site, mut database) = Site::on(Driver::Sqlite);
+    let done = site.file("done");
+    let sleeps = format!("sleep 3; echo done >>'{done}'");
+    database.sql(&Row::new(1, Due::Step(1), &sleeps).insert());
+    let daemon = site.start();
+    let job = daemon.wait_job(1, "running", |job| job["running"] == 1);
+    let (run, pid) = (job["live"][0]["run_id"].clone(), job["live"][0]["pid"].clone());
+    assert_eq!(daemon.stop().code(), Some(0));
+    assert_eq!(site.logged("end: 1 runs go on").len(), 1);
+    let leader = rustix::process::Pid::from_raw(pid.as_i64().unwrap().try_into().unwrap());
+    test_kill_process(leader.unwrap()).expect("the run is alive");
+    assert_eq!(site.read("done"), "");
+
+    let daemon = site.start();
+    let job = daemon.wait_job(1, "running", |job| job["running"] == 1);
+    assert_eq!((&job["live"][0]["run_id"], &job["live"][0]["pid"]), (&run, &pid));
+    assert_eq!(site.logged(&format!("adopt job=1 run={}", run.as_str().unwrap())).len(), 1);
+    // The limit holds while it lives, and the next one starts once it is gone.
+    wait_for("the adopted run to end", SOON, || {
+        let live: Vec<_> = daemon.job(1)?["live"].as_array()?.clone();
+        assert!(live.len() <= 1, "{live:?}");
+        (!live.iter().any(|live| live["run_id"] == run)).then_some(())
+    });
+    assert_eq!(site.read("done").lines().count(), 1);
+    daemon.wait_job(1, "running again", |job| job["running"] == 1);
+    let past = daemon.runs(1);
+    let adopted = past.iter().find(|past| past["run_id"] == run).unwrap();
+    assert!(adopted["outcome"].as_str().unwrap().starts_with("lost: it was adopted"));
+}
+
+#[test]
+fn a_second_daemon_is_refused() {
+    let (site, _database) = Site::on(Driver::Sqlite);
+    let first = site.start();
+    let second = site.command().output().unwrap();
+    assert_eq!(second.status.code(), Some(1));
+    let said = String::from_utf8(second.stderr).unwrap();
+    let pid = first.pid().as_raw_nonzero();
+    assert!(said.contains(&format!("master still alive: pid {pid} runs server 1")), "{said}");
+    assert!(said.contains(&site.file("1.pid")), "{said}");
+    assert_eq!(first.get("/healthz").status, 200);
+    // What a crash leaves behind is no obstacle.
+    first.kill();
+    assert_eq!(site.read("1.pid").trim(), pid.to_string());
+    site.start();
+}
+
+#[test]
+fn mistakes_in_the_configuration_are_told_with_file_and_line() {
+    let (site, _database) = Site::on(Driver::Sqlite);
+    let run = |server: &str, text: &str| {
+        let file = site.file("bad.ini");
+        fs::write(&file, text).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_schedule"));
+        let output = command.args(["run", server, "-c", &file]).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap(), file)
+    };
+    let bad = "[base]\nkeepalive = maybe\nsync_intervall = 3\n[server_1]\nport = 99999\n";
+    let (code, said, file) = run("1", bad);
+    assert_eq!(code, Some(2));
+    for line in [2, 3, 5] {
+        assert!(said.contains(&format!("{file}:{line}")), "{line}: {said}");
+    }
+    assert!(said.contains("sync_interval"), "did you mean: {said}");
+    let good = fs::read_to_string(site.write_config()).unwrap();
+    let (code, said, _) = run("2", &good);
+    assert_eq!(code, Some(2));
+    assert!(said.contains("no [server_2]") && said.contains("[server_1]"), "{said}");
+    let (code, said, _) = run("1", &good.replace("{%d}.log", "none/1.log"));
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("none/1.log"), "{said}");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_schedule"));
+    let output = command.args(["run", "1", "-c", &site.file("not-there.ini")]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8(output.stderr).unwrap().contains("not-there.ini"));
+}
+
+#[test]
+fn term_is_obeyed_while_a_run_ignores_it() {
+    let (site, mut database) = Site::on(Driver::Sqlite);
+    let row = Row::new(1, Due::Step(1), "trap '' TERM; while :; do sleep 1; done");
+    database.sql(&row.insert());
+    let daemon = site.start();
+    daemon.wait_job(1, "running", |job| job["running"] == 1);
+    daemon.signal(rustix::process::Signal::TERM);
+    let status = daemon.stop();
+    assert_eq!(status.code(), Some(0));
+    let left = wait_for("nothing but the run", Duration::from_secs(5), || {
+        let left = site.processes();
+        (!left.is_empty()).then_some(left)
+    });
+    assert!(!left.is_empty());
+}

@@ -1,0 +1,114 @@
+//! `schedule db` and the files of `sql/`.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use common::database::TestDatabase;
+use common::helper::{ended, recorded, run, sync};
+use schedule::core::protocol::{Driver, ErrorKind};
+use schedule::shell::cli::db::{DbCommand, perform};
+use schedule::shell::database::schema;
+use std::fs;
+
+const DRIVERS: [(Driver, &str); 2] = [(Driver::Mysql, "mysql"), (Driver::Sqlite, "sqlite")];
+
+fn file(folder: &str, name: &str) -> String {
+    let root = env!("CARGO_MANIFEST_DIR");
+    fs::read_to_string(format!("{root}/sql/{folder}/{name}")).unwrap()
+}
+
+/// MySQL 8's default; and with it two rows of one group and no `command_md5`, which collided once.
+const STRICT: &str = "ONLY_FULL_GROUP_BY,STRICT_TRANS_TABLES,NO_ZERO_IN_DATE,NO_ZERO_DATE,\
+    ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION";
+const TWO_ROWS: &str = "INSERT INTO scheduler_jobs (command, server_id) VALUES ('a', 1), ('b', 1)";
+
+#[test]
+fn the_files_load_under_every_mode_and_again() {
+    for mode in ["", STRICT, "TRADITIONAL", "ANSI"] {
+        let mut database = TestDatabase::empty_mysql("CHARACTER SET utf8mb4");
+        database.sql(&format!("SET SESSION sql_mode = '{mode}'"));
+        for name in ["001_original.sql", "002_optional.sql", "001_original.sql"] {
+            database.sql(&file("mysql", name));
+        }
+        database.sql(TWO_ROWS);
+        assert_eq!(schema::status(&database.config).unwrap().optional, [""; 0]);
+    }
+    let mut database = TestDatabase::empty_sqlite();
+    for name in ["001_original.sql", "002_optional.sql", "001_original.sql"] {
+        database.sql(&file("sqlite", name));
+    }
+    database.sql(TWO_ROWS);
+    assert_eq!(schema::status(&database.config).unwrap().optional, [""; 0]);
+}
+
+#[test]
+fn a_fresh_database_gets_everything_at_once() {
+    for (driver, _) in DRIVERS {
+        let database = TestDatabase::empty(driver);
+        let (text, complete) = perform(DbCommand::Init, &database.config).unwrap();
+        assert!(complete);
+        let made: Vec<_> = text.lines().collect();
+        assert_eq!(made.len(), 6, "{text}");
+        assert!(made.contains(&"created table scheduler_jobs"), "{text}");
+        assert!(made.contains(&"created table scheduler_skips"), "{text}");
+        sync(&database.config, "").digest();
+        recorded(&database.config, &[run(ended("a"))]);
+        let (text, _) = perform(DbCommand::Init, &database.config).unwrap();
+        assert_eq!(text, "nothing to do: everything is there\n");
+        let (text, _) = perform(DbCommand::Migrate, &database.config).unwrap();
+        assert_eq!(text, "nothing to do: everything is there\n");
+        let (text, complete) = perform(DbCommand::Status, &database.config).unwrap();
+        assert!(complete);
+        assert!(text.contains("applied  001_original.sql at 2"), "{text}");
+        assert!(text.contains("applied  002_optional.sql at 2"), "{text}");
+        assert!(text.contains("rows     scheduler_logs: 1\n"), "{text}");
+        assert!(!text.contains("missing") && !text.contains("optional "), "{text}");
+    }
+}
+
+#[test]
+fn what_is_missing_is_named_and_init_makes_only_that() {
+    for (driver, folder) in DRIVERS {
+        let mut database = TestDatabase::empty(driver);
+        database.sql(&file(folder, "001_original.sql"));
+        database
+            .sql("DROP TABLE scheduler_vars; ALTER TABLE scheduler_tags RENAME COLUMN name TO x");
+        let (text, complete) = perform(DbCommand::Status, &database.config).unwrap();
+        assert!(!complete);
+        assert!(text.contains("missing  table scheduler_vars\n"), "{text}");
+        assert!(text.contains("missing  column name of scheduler_tags\n"), "{text}");
+        assert!(text.contains("optional column timezone of scheduler_jobs: not there\n"), "{text}");
+        assert!(text.ends_with("run `schedule db init` to create the missing tables\n"), "{text}");
+        let (text, complete) = perform(DbCommand::Init, &database.config).unwrap();
+        assert!(!complete);
+        assert!(text.starts_with("created table scheduler_vars\n"), "{text}");
+        assert!(text.contains("add the missing columns with ALTER TABLE"), "{text}");
+        // The table existed before: its optional columns are for `migrate`.
+        let optional = schema::status(&database.config).unwrap().optional;
+        assert!(optional.contains(&"column timezone of scheduler_jobs".to_owned()));
+    }
+}
+
+#[test]
+fn migrate_wants_the_tables_first() {
+    for (driver, _) in DRIVERS {
+        let database = TestDatabase::empty(driver);
+        let failure = perform(DbCommand::Migrate, &database.config).unwrap_err();
+        assert_eq!(failure.kind, ErrorKind::NoTable);
+        assert!(failure.message.ends_with("is missing: run `schedule db init` first"));
+    }
+}
+
+#[test]
+fn both_drivers_have_the_same_columns() {
+    let mut mysql = TestDatabase::new(Driver::Mysql);
+    let mut sqlite = TestDatabase::new(Driver::Sqlite);
+    for table in ["jobs", "vars", "tags", "logs", "skips", "schema"] {
+        let columns = mysql.query(&format!(
+            "SELECT column_name FROM information_schema.columns WHERE table_schema = DATABASE()
+             AND table_name = 'scheduler_{table}' ORDER BY ordinal_position"
+        ));
+        let names = format!("SELECT name FROM pragma_table_info('scheduler_{table}')");
+        assert_eq!(columns, sqlite.query(&names), "{table}");
+    }
+}
