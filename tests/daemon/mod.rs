@@ -9,7 +9,9 @@ pub mod facts;
 pub mod http;
 pub mod ledger;
 pub mod log;
+pub mod mariadb;
 pub mod mixed;
+pub mod proxy;
 pub mod rows;
 
 use crate::common::TempDir;
