@@ -8,15 +8,21 @@
 //! - `runs`: a run from its intent to its end
 //! - `adopt`: runs of an earlier daemon
 //! - `sync`: the table follows the database
+//! - `changes`: what has changed since somebody looked
+//! - `metrics`: figures
 //! - `outbox`: the journal's segments and how their records reach the database
 
 mod adopt;
+mod changes;
 mod due;
+mod metrics;
 mod outbox;
 mod runs;
 mod sync;
 
 pub use adopt::Found;
+pub(in crate::core) use changes::Changed;
+pub use metrics::{Histogram, Metrics, OUTCOMES};
 pub use outbox::{Outbox, Segment};
 pub use runs::{Run, RunPhase};
 pub use sync::{DatabaseState, SyncState};
@@ -28,6 +34,7 @@ use crate::core::journal::{Entry, Replay};
 use crate::core::protocol::Database;
 use crate::core::table::Table;
 use crate::core::time::Now;
+use crate::core::web::Web;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// What the daemon was told at its start.
@@ -115,6 +122,9 @@ pub struct Core {
     draining: bool,
     exiting: bool,
     counters: Counters,
+    metrics: Metrics,
+    changes: changes::Changes,
+    pub(in crate::core) web: Web,
 }
 
 impl Core {
@@ -147,6 +157,9 @@ impl Core {
             draining: false,
             exiting: false,
             counters: Counters::default(),
+            metrics: Metrics::new(),
+            changes: changes::Changes::default(),
+            web: Web::default(),
             settings,
         };
         core.restore(now, replay);
@@ -163,14 +176,19 @@ impl Core {
             Event::AnswerLine(line) => self.answer_line(line),
             Event::ExchangeEnded(result) => self.exchange_ended(now, result),
             Event::Request(conn, request) => self.request(now, conn, &request),
-            Event::Terminate => self.terminate(),
+            Event::Terminate => self.terminate(now),
             Event::Drain => self.draining = true,
             Event::JournalFailed(why) => self.outbox.failed(now, why),
             Event::Turned(us) => {
                 self.counters.slow_turns += u64::from(us > SLOW_TURN_US);
                 self.counters.worst_turn_us = self.counters.worst_turn_us.max(us);
+                self.metrics.turns.count(us);
             }
             Event::JournalWritten => self.outbox.works(),
+            Event::FileRead(conn, piece) => self.file_read(now, conn, piece),
+            Event::FileCleared(ticket, result) => self.file_cleared(now, ticket, result),
+            Event::PushFailed(conn, failure) => self.push_failed(conn, failure),
+            Event::Vitals(vitals) => self.web.vitals = vitals,
         }
     }
 
@@ -181,8 +199,9 @@ impl Core {
         self.exchange_if_due(now);
         self.rotate_if_due(now);
         if self.draining && self.runs.is_empty() {
-            self.terminate();
+            self.terminate(now);
         }
+        self.web_tick(now);
     }
 
     /// The next thing to do. The journal goes first where a launch depends on it, last otherwise.
@@ -200,18 +219,19 @@ impl Core {
                 return Some(action);
             }
         }
-        self.outbox.flush().or_else(|| self.exiting.then_some(Action::Exit))
+        let last = self.outbox.flush().or_else(|| self.exiting.then_some(Action::Exit));
+        last.or_else(|| self.next_push())
     }
 
     /// Whether there is more to decide or to apply right now: tick again without sleeping.
     pub fn busy(&self) -> bool {
-        self.sync.applying() || self.due.behind || self.due.has_misfires()
+        self.sync.applying() || self.due.behind || self.due.has_misfires() || self.web_busy()
     }
 
     /// When to tick next, at the latest, if nothing happens before.
     pub fn next_wake(&self) -> Wake {
         let timer = self.timers.first().map(|(at, _)| *at);
-        let mono = [timer, self.exchange_wake(), self.due.hold_until()];
+        let mono = [timer, self.exchange_wake(), self.due.hold_until(), self.web_wake()];
         let due = self.table.first_due().map(|(slot, _)| slot);
         // While decisions are held the past-due slots must not keep the loop awake.
         let wall = due.filter(|_| self.due.hold_until().is_none());
@@ -231,6 +251,11 @@ impl Core {
     /// Counts since the start.
     pub fn counters(&self) -> Counters {
         self.counters
+    }
+
+    /// Figures since the start.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
     }
 
     /// What the daemon was told at its start.
@@ -258,10 +283,11 @@ impl Core {
         self.draining
     }
 
-    fn terminate(&mut self) {
+    fn terminate(&mut self, now: Now) {
         if self.exiting {
             return;
         }
+        self.sync_answered(now, Err("the daemon is ending".into()));
         log::info!("end: {} runs go on without the daemon", self.runs.len());
         self.exiting = true;
         self.draining = true;

@@ -1,9 +1,11 @@
 //! What the shell tells the core, and what the core tells the shell to do.
 
+use crate::core::files::{FileName, FileTrouble, Piece, ReadPlan};
 use crate::core::http::{Request, Response};
 use crate::core::ids::{ConnId, JobId, RunId};
 use crate::core::launch::{LaunchError, LaunchPlan};
 use crate::core::outcome::{Outcome, Usage};
+use std::rc::Rc;
 
 /// Something happened.
 #[derive(Debug)]
@@ -30,6 +32,42 @@ pub enum Event<'a> {
     Turned(u64),
     /// The journal was written.
     JournalWritten,
+    /// What became of [`Action::ReadFile`]; said at once.
+    FileRead(ConnId, Result<Piece, FileTrouble>),
+    /// What became of [`Action::ClearFile`]; said at once.
+    FileCleared(u64, Result<(), FileTrouble>),
+    /// [`Action::Push`] did not take place; said at once.
+    PushFailed(ConnId, PushFailure),
+    /// How the process and its server are, at most once a second.
+    Vitals(Vitals),
+}
+
+/// Why a piece was not added to a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PushFailure {
+    /// Its reader has too much to read already.
+    Full,
+    /// It has ended.
+    Gone,
+}
+
+/// How the process and its server are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Vitals {
+    /// Resident memory.
+    pub rss_bytes: u64,
+    /// Process id of the daemon.
+    pub pid: u32,
+    /// Connections now.
+    pub connections: u64,
+    /// Streams among them.
+    pub streams: u64,
+    /// Connections since the start.
+    pub accepted: u64,
+    /// Requests since the start.
+    pub requests: u64,
+    /// Connections that were told there is no place.
+    pub refused: u64,
 }
 
 /// A process that was started.
@@ -65,6 +103,12 @@ pub enum Action {
     KeepSnapshot,
     /// Answer a client.
     Respond(ConnId, Box<Response>),
+    /// Add a piece to a client's stream; [`Event::PushFailed`] if that is not possible.
+    Push(ConnId, Rc<[u8]>),
+    /// Read a piece of a file and say [`Event::FileRead`].
+    ReadFile(ConnId, Box<ReadPlan>),
+    /// Make the first of these files that exists empty and say [`Event::FileCleared`].
+    ClearFile(u64, Vec<FileName>),
     /// End the daemon; nothing more is asked for.
     Exit,
 }

@@ -9,6 +9,7 @@ pub mod cron;
 pub mod daemon;
 pub mod definition;
 pub mod event;
+pub mod files;
 pub mod history;
 pub mod http;
 pub mod ids;

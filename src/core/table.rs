@@ -45,6 +45,8 @@ pub struct Job {
     pub seen: u32,
     /// Known only by what the journal says of a run that is alive; its row was not seen yet.
     pub adopted: bool,
+    /// The revision of its last visible change.
+    pub revision: u64,
 }
 
 impl Job {
@@ -59,6 +61,7 @@ impl Job {
             history: None,
             seen,
             adopted: false,
+            revision: 0,
         }
     }
 
@@ -91,6 +94,7 @@ pub struct Table {
     dialect: Dialect,
     /// Zones in use; the first is the configured one.
     zones: Vec<(Box<str>, Zone)>,
+    generation: u64,
     /// Placeholder values in force.
     pub vars: Vars,
     /// Tag names in force.
@@ -106,9 +110,15 @@ impl Table {
             crons: CronCache::default(),
             dialect,
             zones: vec![("".into(), zone)],
+            generation: 0,
             vars: Vars::new(),
             tags: BTreeMap::new(),
         }
+    }
+
+    /// Grows when a definition comes, changes or goes.
+    pub fn generation(&self) -> u64 {
+        self.generation
     }
 
     /// How many jobs there are, draining ones included.
@@ -173,6 +183,7 @@ impl Table {
     /// the last run of the old one has ended. Its next slot is the first after `decided_ms`.
     pub fn put(&mut self, def: Definition, seen: u32, decided_ms: i64) {
         let id = def.id;
+        self.generation += 1;
         match self.jobs.get_mut(&id) {
             None => {
                 self.jobs.insert(id, Box::new(Job::new(def, seen)));
@@ -198,6 +209,7 @@ impl Table {
             self.due.remove(&(due, id));
         }
         job.phase = Phase::Draining;
+        self.generation += 1;
         let draining = !job.live.is_empty();
         if !draining {
             self.jobs.remove(&id);
@@ -213,7 +225,9 @@ impl Table {
             return;
         }
         job.live = Vec::new();
-        match std::mem::replace(&mut job.phase, Phase::Active) {
+        let phase = std::mem::replace(&mut job.phase, Phase::Active);
+        self.generation += u64::from(!matches!(phase, Phase::Active));
+        match phase {
             Phase::Active => {}
             Phase::Replaced(next) => job.def = *next,
             Phase::Draining => {

@@ -1,43 +1,133 @@
 //! The web: a request in, an answer out.
 //!
 //! - `views`: what is shown of jobs and runs, whatever the form
-//! - `filter`: what a list is narrowed to, and its pages
-//! - `api`: JSON for programs
+//! - `filter`: what a list is narrowed to, and its pages; `listed`: the lines of a list
+//! - `api`: JSON for programs; `cache`: its answers, rendered once per change
+//! - `text`: tables for terminals; `metrics`: figures for monitoring
+//! - `routes`: which request is which command; `actions`: what commands do
+//! - `output`: what runs have written and the log, followed if wanted
+//! - `stream`: what changes, as server-sent events
+//! - `original`: the URLs of the program this one replaces
+//! - `origin`, `secure`: what keeps other sites out
 
+mod actions;
 mod api;
+mod cache;
 mod filter;
+mod listed;
+mod metrics;
+mod origin;
+mod original;
+mod output;
+mod routes;
+mod secure;
+mod stream;
+mod text;
 mod views;
 
 use crate::core::daemon::Core;
-use crate::core::event::Action;
+use crate::core::event::{Action, Vitals};
 use crate::core::http::{Method, Request, Response};
 use crate::core::ids::ConnId;
 use crate::core::time::Now;
+use routes::Routed;
+
+pub use secure::secured;
+
+/// What the web keeps between requests.
+#[derive(Debug, Default)]
+pub struct Web {
+    /// How the process and its server are.
+    pub vitals: Vitals,
+    /// What was done last.
+    message: String,
+    listening: origin::Listening,
+    /// Clients that wait for the result of a command.
+    pub waiting: actions::Waiting,
+    readers: output::Readers,
+    streams: stream::Streams,
+    keys: original::Keys,
+    cache: cache::Cache,
+}
 
 impl Core {
-    /// Answers a request.
+    /// Says under which name the daemon is asked, and whether only this machine can connect.
+    pub fn listens_on(&mut self, host: &str, loopback: bool) {
+        self.web.listening = origin::Listening::new(host, loopback);
+    }
+
+    /// How the process and its server were within the last second.
+    pub fn vitals(&self) -> &Vitals {
+        &self.web.vitals
+    }
+
+    /// Answers a request, now or later.
     pub(super) fn request(&mut self, now: Now, conn: ConnId, request: &Request) {
-        let response = self.answer(now, request);
-        self.respond(conn, response);
+        let routed = match self.route_original(now, conn, request) {
+            Routed::Other => self.route_commands(now, conn, request),
+            routed => routed,
+        };
+        let routed = match routed {
+            Routed::Other => self.route_files(conn, request),
+            routed => routed,
+        };
+        match routed {
+            Routed::Now(response) => self.respond(conn, response),
+            Routed::Later => {}
+            Routed::Other => self.read(now, conn, request),
+        }
     }
 
     fn respond(&mut self, conn: ConnId, response: Response) {
-        self.push_action(Action::Respond(conn, Box::new(response)));
+        self.push_action(Action::Respond(conn, Box::new(secured(response))));
     }
 
-    fn answer(&self, now: Now, request: &Request) -> Response {
-        let answer: fn(&Core, Now, &Request) -> Response = match request.segments()[..] {
+    /// What only reads.
+    fn read(&mut self, now: Now, conn: ConnId, request: &Request) {
+        let segments = request.segments();
+        if segments[..] == ["api", "v1", "events"] && request.method == Method::Get {
+            return self.open_events(now, conn, request);
+        }
+        let answer: fn(&mut Core, Now, &Request) -> Response = match segments[..] {
+            ["" | "index.php"] => |core, now, request| core.text_list(now, request),
             ["healthz"] => |_, _, _| Response::text(200, "ok\n"),
+            ["metrics"] => |core, now, _| core.metrics_page(now),
+            ["api", "v1", "openapi.json"] => |core, _, _| core.openapi(),
+            ["api", "v1", "events"] => |_, _, _| Response::event_stream(),
             ["api", "v1", "status"] => |core, now, _| api::json_answer(&core.status(now)),
-            ["api", "v1", "jobs"] => |core, _, request| core.job_list(request),
+            ["api", "v1", "jobs"] => |core, now, request| core.job_list(now, request),
             ["api", "v1", "jobs", _] => |core, now, request| core.job_view(now, request),
             ["api", "v1", "jobs", _, "runs"] => |core, now, request| core.job_runs(now, request),
-            _ => return Response::problem(404, "there is no such page; see /api/v1/jobs"),
+            _ => {
+                let why = "there is no such page; see /api/v1/openapi.json and /";
+                return self.respond(conn, Response::problem(404, why));
+            }
         };
-        match request.method {
+        let response = match request.method {
             Method::Get | Method::Head => answer(self, now, request),
             Method::Options => Response::options("GET, HEAD, OPTIONS"),
             _ => Response::method_not_allowed("GET, HEAD, OPTIONS"),
+        };
+        self.respond(conn, response);
+    }
+
+    /// What is due: results, followed files, news.
+    pub(super) fn web_tick(&mut self, now: Now) {
+        if self.web.waiting.synced && !self.sync_applying() {
+            self.web.waiting.synced = false;
+            self.sync_answered(now, Ok(()));
         }
+        self.poll_followed(now);
+        self.tell_news(now);
+    }
+
+    /// Whether there is more to tell right now.
+    pub(super) fn web_busy(&self) -> bool {
+        self.telling()
+    }
+
+    /// When [`Core::web_tick`] has something to do, monotonic ms.
+    pub(super) fn web_wake(&self) -> Option<u64> {
+        self.follow_wake().into_iter().chain(self.news_wake()).min()
     }
 }

@@ -1,15 +1,17 @@
 //! The loop: sleep, read the clocks once, listen, reap, think, act. It holds no decisions.
 
 use crate::core::daemon::Core;
-use crate::core::event::{Action, Event, Started};
-use crate::core::ids::RunId;
+use crate::core::event::{Action, Event, PushFailure, Started, Vitals};
+use crate::core::ids::{ConnId, RunId};
 use crate::core::launch::LaunchPlan;
 use crate::core::outcome::Outcome;
 use crate::core::time::Now;
 use crate::shell::children::Children;
 use crate::shell::clock::{self, WallTimer};
 use crate::shell::exchange::Exchange;
+use crate::shell::files;
 use crate::shell::journal::Journal;
+use crate::shell::proc_fs;
 use crate::shell::process::Launcher;
 use crate::shell::server::Server;
 use crate::shell::signals::Signals;
@@ -33,6 +35,9 @@ pub const FIRST_SERVER_TOKEN: usize = 1 << 30;
 /// Actions are performed for this long, in milliseconds; then the sockets are looked at again.
 const ACT_MS: u64 = 3;
 
+/// The core is told how the process is once in so many milliseconds.
+const VITALS_MS: u64 = 1_000;
+
 /// Events taken from the kernel in one turn.
 const MAX_EVENTS: usize = 1024;
 
@@ -49,6 +54,8 @@ pub struct Daemon {
     exchange: Option<Exchange>,
     scratch: Vec<u8>,
     state_dir: PathBuf,
+    /// When the core was last told how the process is, monotonic ms.
+    examined_ms: Option<u64>,
     /// Actions are left over from the last turn.
     pressed: bool,
     exiting: bool,
@@ -94,6 +101,7 @@ impl Daemon {
             exchange: None,
             scratch: Vec::new(),
             state_dir: parts.state_dir,
+            examined_ms: None,
             pressed: false,
             exiting: false,
         })
@@ -108,6 +116,7 @@ impl Daemon {
         while !self.exiting {
             self.sleep(&mut events)?;
             let (now, began_us) = (clock::now(), clock::mono_us());
+            self.examine(now);
             self.listen(now, &events);
             self.reap(now);
             self.think(now);
@@ -247,8 +256,47 @@ impl Daemon {
             Action::Respond(conn, response) => {
                 self.server.respond(clock::now(), conn, *response);
             }
+            Action::Push(conn, bytes) => self.push(conn, &bytes),
+            Action::ReadFile(conn, plan) => {
+                let read = files::read(&plan, self.launcher.outputs());
+                self.core.handle(clock::now(), Event::FileRead(conn, read));
+            }
+            Action::ClearFile(ticket, names) => {
+                let cleared = files::clear(&names, self.launcher.outputs());
+                self.core.handle(clock::now(), Event::FileCleared(ticket, cleared));
+            }
             Action::Exit => self.exiting = true,
         }
+    }
+
+    fn push(&mut self, conn: ConnId, bytes: &[u8]) {
+        let now = clock::now();
+        if !self.server.push(now, conn, bytes) {
+            let failure = match self.server.is_streaming(conn) {
+                true => PushFailure::Full,
+                false => PushFailure::Gone,
+            };
+            self.core.handle(now, Event::PushFailed(conn, failure));
+        }
+    }
+
+    /// Tells the core how the process and its server are, at most once a second.
+    fn examine(&mut self, now: Now) {
+        if self.examined_ms.is_some_and(|last| now.mono_ms < last + VITALS_MS) {
+            return;
+        }
+        self.examined_ms = Some(now.mono_ms);
+        let stats = self.server.stats();
+        let vitals = Vitals {
+            rss_bytes: proc_fs::resident_bytes(),
+            pid: std::process::id(),
+            connections: stats.connections as u64,
+            streams: stats.streams as u64,
+            accepted: stats.accepted,
+            requests: stats.requests,
+            refused: stats.refused,
+        };
+        self.core.handle(now, Event::Vitals(vitals));
     }
 
     fn launch(&mut self, run: RunId, plan: &LaunchPlan) {

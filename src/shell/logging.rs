@@ -138,6 +138,11 @@ pub fn move_to(file: &Path) -> Result<(), LogError> {
     Ok(())
 }
 
+/// The file that lines go to; `None` = stderr.
+pub fn path() -> Option<PathBuf> {
+    sink().path.clone()
+}
+
 /// Lines dropped since the last one that could be written.
 pub fn lost() -> u64 {
     sink().lost

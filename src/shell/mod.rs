@@ -7,6 +7,7 @@ pub mod config_file;
 pub mod daemon;
 pub mod database;
 pub mod exchange;
+pub mod files;
 pub mod helper;
 pub mod journal;
 pub mod lock;

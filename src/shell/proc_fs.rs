@@ -55,6 +55,15 @@ pub fn boot_id() -> io::Result<String> {
         .map_err(|error| io::Error::new(error.kind(), format!("{path}: {error}: mount /proc")))
 }
 
+/// Resident memory of this process: field 2 of `/proc/self/statm` (proc_pid_statm(5)); 0 if it
+/// can't be read.
+pub fn resident_bytes() -> u64 {
+    let pages = fs::read_to_string("/proc/self/statm")
+        .ok()
+        .and_then(|text| text.split(' ').nth(1)?.parse::<u64>().ok());
+    pages.unwrap_or(0) * rustix::param::page_size() as u64
+}
+
 /// A descriptor that becomes readable when the process ends, for one that is not our child;
 /// `None` if `pid` is not (any more) the process started then. Checked after the descriptor is
 /// open, because the descriptor can't change its process any more.

@@ -17,6 +17,7 @@
 //! - An idle connection owns no buffer; they all share one for reading.
 
 mod listen;
+mod streams;
 mod table;
 
 use std::collections::VecDeque;
@@ -233,31 +234,6 @@ impl Server {
         }
         self.settle(place);
         wanted
-    }
-
-    /// Adds a piece to a stream. `false`: its reader is gone or has too much to read already, see
-    /// [`Connection::push`].
-    pub fn push(&mut self, now: Now, id: ConnId, bytes: &[u8]) -> bool {
-        let Some(place) = self.table.find(id) else { return false };
-        let taken = self.table.get(place).is_some_and(|client| client.http.push(now, bytes));
-        self.write(place, now);
-        self.settle(place);
-        taken
-    }
-
-    /// Ends a stream.
-    pub fn finish(&mut self, now: Now, id: ConnId) {
-        let Some(place) = self.table.find(id) else { return };
-        if let Some(client) = self.table.get(place) {
-            client.http.finish(now);
-        }
-        self.write(place, now);
-        self.settle(place);
-    }
-
-    /// Whether a connection is still there.
-    pub fn is_open(&self, id: ConnId) -> bool {
-        self.table.find(id).is_some()
     }
 
     /// When the server must be called again even if nothing happens, monotonic milliseconds; 0 =

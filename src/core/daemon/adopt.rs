@@ -49,6 +49,7 @@ impl Core {
     /// slots that an earlier daemon decided and that must not be decided again.
     pub(super) fn recall_past(&mut self) {
         let Some(past) = self.past.take() else { return };
+        self.touch_all();
         for (id, run) in past.ended {
             if let Some(job) = self.table.get_mut(id) {
                 job.history_mut().ended(run);
@@ -126,7 +127,9 @@ impl Core {
                 run.pid = started.pid;
                 run.kernel_start = started.kernel_start;
                 run.phase = RunPhase::Live;
-                log::info!("adopt job={} run={id} pid={}", run.job, run.pid);
+                let job = run.job;
+                log::info!("adopt job={job} run={id} pid={}", run.pid);
+                self.touch(job);
             }
             Found::Gone => {
                 let why = "it ended while no daemon was there to see how".into();

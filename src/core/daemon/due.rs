@@ -171,12 +171,15 @@ impl Core {
             }
         }
         self.table.reschedule(id, slot);
+        self.touch(id);
     }
 
     /// Records slots that were not launched. The log gets a line when a range begins; the
     /// journal, and from there the database, always knows how long it is.
     fn skip(&mut self, now: Now, skip: SkipEntry) {
         self.counters.skipped += skip.count;
+        self.metrics.skipped[skip.reason as usize] += skip.count;
+        self.touch(skip.job);
         let Some(job) = self.table.get_mut(skip.job) else { return };
         if skip.reason == SkipReason::Overlap {
             job.overtime += skip.count;
@@ -246,6 +249,7 @@ impl Core {
                 job.last_slot_ms = i64::MIN;
             }
             self.table.reschedule(*id, anew.from_ms);
+            self.touch(*id);
         }
         if ids.len() == ANEW_A_TURN {
             self.due.anew = Some(Anew { after: ids.last().copied(), from_ms: anew.from_ms });

@@ -72,7 +72,7 @@ pub enum RunPhase {
 
 impl Core {
     /// Starts a run: intent first. The limit is the caller's business.
-    pub(super) fn start_run(
+    pub(in crate::core) fn start_run(
         &mut self,
         now: Now,
         id: JobId,
@@ -102,8 +102,14 @@ impl Core {
         };
         let id = run.id;
         self.journal_intent(&run);
+        let job = run.job;
         self.runs.insert(id, run);
-        self.launches.push_back(id);
+        match cause {
+            // Somebody waits for the answer.
+            Cause::Manual => self.launches.push_front(id),
+            Cause::Due | Cause::Reboot => self.launches.push_back(id),
+        }
+        self.touch(job);
         Some(id)
     }
 
@@ -145,7 +151,10 @@ impl Core {
                 run.pid = started.pid;
                 run.kernel_start = started.kernel_start;
                 run.phase = RunPhase::Live;
+                let job = run.job;
                 self.has_started(now, id);
+                self.touch(job);
+                self.run_answered(now, id, Ok(()));
             }
             Err(error) => self.launch_failed(now, id, error),
         }
@@ -163,6 +172,9 @@ impl Core {
         let entry = run.entry(&job.def.name, &job.def.command, &md5, None);
         self.outbox.record(now, &Entry::Run(entry));
         self.counters.launched += 1;
+        if run.slot_ms.is_some() {
+            self.metrics.lateness.count(late_ms.saturating_mul(1000));
+        }
         self.counters.worst_lateness_ms = self.counters.worst_lateness_ms.max(late_ms);
     }
 
@@ -180,7 +192,10 @@ impl Core {
         let at_mono_ms = now.mono_ms + pause_ms;
         run.phase = RunPhase::Retry { at_mono_ms, pause_ms };
         self.timers.insert((at_mono_ms, id));
-        log::warn!("retry job={} run={id} in {pause_ms} ms: {}", run.job, error.text);
+        let job = run.job;
+        log::warn!("retry job={job} run={id} in {pause_ms} ms: {}", error.text);
+        self.touch(job);
+        self.run_answered(now, id, Err((true, &error.text)));
     }
 
     pub(super) fn run_ended(&mut self, now: Now, id: RunId, outcome: Outcome, usage: Usage) {
@@ -189,6 +204,11 @@ impl Core {
         let duration_ms = now.mono_ms.saturating_sub(run.mono_ms);
         let end = End { at_ms: now.wall_ms, outcome, usage, duration_ms };
         self.log_end(&run, &end);
+        self.metrics.ended(&end.outcome);
+        let failure = match &end.outcome {
+            Outcome::SpawnFailed(why) | Outcome::Lost(why) => Some(why.clone()),
+            Outcome::Ended(_) => None,
+        };
         if end.outcome.is_success() {
             self.counters.succeeded += 1;
         } else {
@@ -203,6 +223,10 @@ impl Core {
             self.actions.extend(forgotten.map(|old| Action::ForgetOutput(run.job, old)));
         }
         self.table.run_ended(run.job, id);
+        self.touch(run.job);
+        if let Some(why) = failure {
+            self.run_answered(now, id, Err((false, &why)));
+        }
     }
 
     /// Ends the runs of a job that wait for their launch if its definition is no longer in force:
@@ -252,7 +276,9 @@ impl Core {
                 run.phase = RunPhase::Stopping { kill_at_mono_ms };
                 self.timers.insert((kill_at_mono_ms, id));
                 log::info!("stop job={} run={id} pid={}", run.job, run.pid);
+                let job = run.job;
                 self.actions.push_back(Action::Signal(id, Signal::Term));
+                self.touch(job);
             }
             RunPhase::Stopping { .. } | RunPhase::Killed => {}
         }

@@ -159,6 +159,11 @@ impl Core {
         &self.sync.state
     }
 
+    /// Whether what the database said is still being put in force.
+    pub(in crate::core) fn sync_applying(&self) -> bool {
+        self.sync.applying()
+    }
+
     /// Asks the database now, whatever the plan was.
     pub fn sync_now(&mut self) {
         self.sync.next_sync_ms = 0;
@@ -239,6 +244,9 @@ impl Core {
             }
         };
         self.sync.seen += u32::from(kind == Kind::Sync);
+        if kind == Kind::Sync {
+            self.web.waiting.sync_begins();
+        }
         let deadline_ms = now.mono_ms + EXCHANGE_DEADLINE_MS;
         self.sync.running =
             Some(Running { kind, deadline_ms, killed: false, staged: Staged::default() });
@@ -350,7 +358,11 @@ impl Core {
             let jobs = self.table.len();
             log::error!("database: {message} ({jobs} jobs go on; next try in {pause_ms} ms)");
         }
+        if asked == Kind::Sync {
+            self.sync_answered(now, Err(message.clone()));
+        }
         self.sync.state.database = DatabaseState::Down { kind, message, failures };
+        self.touch_daemon();
     }
 
     fn exchange_succeeded(&mut self, now: Now, asked: Kind, staged: Staged) {
@@ -365,12 +377,14 @@ impl Core {
             Kind::Record => self.recorded(staged.recorded.unwrap_or(0)),
             Kind::Sync => {
                 self.sync.state.synced_mono_ms = Some(now.mono_ms);
+                self.touch_daemon();
                 if staged.same {
                     self.sync.digest = staged.digest.unwrap_or_default();
                 } else {
                     self.actions.push_back(Action::KeepSnapshot);
                     self.begin_applying(staged);
                 }
+                self.web.waiting.synced = true;
             }
         }
     }
@@ -385,6 +399,7 @@ impl Core {
     fn begin_applying(&mut self, staged: Staged) {
         self.table.vars = staged.vars;
         self.table.tags = staged.tags;
+        self.touch_all();
         self.sync.digest = staged.digest.unwrap_or_default();
         self.sync.state.bad_rows = staged.bad_rows;
         for (id, why) in &self.sync.state.bad_rows {
@@ -425,6 +440,7 @@ impl Core {
         if let Some(now) = now {
             self.drop_unstarted(now, id);
         }
+        self.touch(id);
     }
 
     /// Takes out the jobs that the answer did not name. Returns whether there are more to look at.
@@ -448,6 +464,7 @@ impl Core {
                     self.drop_unstarted(now, id);
                 }
             }
+            self.touch(id);
         }
         applying.swept = last.or(applying.swept);
         looked_at == SWEEPS_A_TURN

@@ -171,6 +171,11 @@ impl Response {
         self.status
     }
 
+    /// The type of the body.
+    pub fn content_type(&self) -> &'static str {
+        self.content_type
+    }
+
     /// The body.
     pub fn body(&self) -> &Body {
         &self.body

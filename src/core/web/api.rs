@@ -1,6 +1,7 @@
 //! The API: JSON for programs; `docs/api.md` is the description for users.
 
-use super::filter::{Filter, Page};
+use super::cache::Stamp;
+use super::text::wants_text;
 use crate::core::daemon::{Core, DatabaseState};
 use crate::core::definition::Schedule;
 use crate::core::http::{Request, Response};
@@ -31,6 +32,9 @@ impl Core {
             "draining": self.draining(),
             "jobs": self.table().len(),
             "running": self.runs().len(),
+            "pid": self.vitals().pid,
+            "rss_bytes": self.vitals().rss_bytes,
+            "revision": self.revision(),
             "database": database,
             "database_error": message,
             "sync_age_ms": age_ms,
@@ -49,24 +53,26 @@ impl Core {
         })
     }
 
-    pub(super) fn job_list(&self, request: &Request) -> Response {
-        let page = match Page::new(request) {
-            Ok(page) => page,
-            Err(bad) => return bad,
-        };
-        let filter = Filter::new(request);
-        let mut total = 0;
-        let mut lines = Vec::new();
-        for (job, def, state) in self.table().iter().flat_map(|job| self.rows(job)) {
-            if !filter.takes(self, def, state) {
-                continue;
-            }
-            if page.has(total) {
-                lines.push(self.job_line(job, def, state));
-            }
-            total += 1;
+    /// The list of jobs; as a table of text for who wants that.
+    pub(super) fn job_list(&mut self, now: Now, request: &Request) -> Response {
+        if wants_text(request, "application/json") {
+            return self.text_list(now, request);
         }
-        json_answer(&json!({ "jobs": lines, "total": total }))
+        let target = format!("{}?{}", request.path(), request.raw_query());
+        let stamp = Stamp { revision: self.revision(), mono_ms: 0 };
+        self.cached(&target, stamp, |core| {
+            let (lines, total) = core.listed(request)?;
+            let line = |(job, def, state)| core.job_line(job, def, state);
+            let lines: Vec<_> = lines.into_iter().map(line).collect();
+            Ok(text_of(&json!({ "jobs": lines, "total": total })))
+        })
+        .header("Vary", "Accept")
+    }
+
+    /// The file that describes the API to programs.
+    pub(super) fn openapi(&mut self) -> Response {
+        let stamp = Stamp { revision: 0, mono_ms: 0 };
+        self.cached("/api/v1/openapi.json", stamp, |_| Ok(OPENAPI.to_owned()))
     }
 
     fn find_job(&self, request: &Request) -> Result<&Job, Response> {
@@ -81,11 +87,18 @@ impl Core {
         })
     }
 
-    pub(super) fn job_view(&self, now: Now, request: &Request) -> Response {
+    pub(super) fn job_view(&mut self, now: Now, request: &Request) -> Response {
         let job = match self.find_job(request) {
             Ok(job) => job,
             Err(response) => return response,
         };
+        let (id, stamp) = (job.def.id, self.job_stamp(now, job.revision, !job.live.is_empty()));
+        self.cached(request.path(), stamp, |core| Ok(text_of(&core.job_json(now, id))))
+    }
+
+    /// Everything about a job; null if there is no such job.
+    fn job_json(&self, now: Now, id: JobId) -> Value {
+        let Some(job) = self.table().get(id) else { return Value::Null };
         let def = &job.def;
         let mut view = json!(self.job_line(job, def, self.state_of(job)));
         let history = job.history.as_deref();
@@ -123,23 +136,34 @@ impl Core {
         if let Phase::Replaced(next) = &job.phase {
             view["waiting"] = json!(self.job_line(job, next, "waiting"));
         }
-        json_answer(&view)
+        view
     }
 
     /// The runs of a job that are remembered, newest first, live ones before all others.
-    pub(super) fn job_runs(&self, now: Now, request: &Request) -> Response {
+    pub(super) fn job_runs(&mut self, now: Now, request: &Request) -> Response {
         let job = match self.find_job(request) {
             Ok(job) => job,
             Err(response) => return response,
         };
-        let mut runs = self.live_runs(now, job);
-        if let Some(history) = &job.history {
-            runs.extend(history.runs.iter().rev().map(|run| self.past_run(&job.def, run)));
-        }
-        json_answer(&json!({ "runs": runs }))
+        let (id, stamp) = (job.def.id, self.job_stamp(now, job.revision, !job.live.is_empty()));
+        self.cached(request.path(), stamp, |core| {
+            let Some(job) = core.table().get(id) else { return Ok(String::new()) };
+            let mut runs = core.live_runs(now, job);
+            if let Some(history) = &job.history {
+                runs.extend(history.runs.iter().rev().map(|run| core.past_run(&job.def, run)));
+            }
+            Ok(text_of(&json!({ "runs": runs })))
+        })
     }
 }
 
+/// The description of the API: OpenAPI 3.1.
+const OPENAPI: &str = include_str!("../../../docs/openapi.json");
+
+fn text_of(value: &Value) -> String {
+    format!("{value}\n")
+}
+
 pub(super) fn json_answer(value: &Value) -> Response {
-    Response::json(200, format!("{value}\n"))
+    Response::json(200, text_of(value)).header("Cache-Control", "no-store")
 }

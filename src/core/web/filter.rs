@@ -11,6 +11,7 @@ const DEFAULT_PER_PAGE: usize = 100;
 const MAX_PER_PAGE: usize = 1_000;
 
 /// What a list is narrowed to.
+#[derive(Debug)]
 pub(super) struct Filter {
     tag: Option<String>,
     text: Option<String>,

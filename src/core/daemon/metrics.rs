@@ -1,0 +1,101 @@
+//! Figures for `/metrics` that are counted where things happen.
+
+use crate::core::outcome::{Exit, Outcome};
+
+/// A histogram with fixed bounds. `N` bounds and what is beyond the last one.
+#[derive(Clone, Copy, Debug)]
+pub struct Histogram<const N: usize> {
+    /// Upper bounds, inclusive, ascending, in microseconds.
+    pub bounds_us: [u64; N],
+    /// How many were within each bound and above the one before.
+    pub counts: [u64; N],
+    /// How many were beyond the last bound.
+    pub beyond: u64,
+    /// All together, in microseconds.
+    pub sum_us: u64,
+}
+
+impl<const N: usize> Histogram<N> {
+    const fn new(bounds_us: [u64; N]) -> Self {
+        Histogram { bounds_us, counts: [0; N], beyond: 0, sum_us: 0 }
+    }
+
+    /// Counts one.
+    pub fn count(&mut self, value_us: u64) {
+        self.sum_us = self.sum_us.saturating_add(value_us);
+        match self.bounds_us.iter().position(|bound| value_us <= *bound) {
+            Some(at) => self.counts[at] += 1,
+            None => self.beyond += 1,
+        }
+    }
+}
+
+/// What is counted.
+#[derive(Clone, Copy, Debug)]
+pub struct Metrics {
+    /// How long after their slots runs were launched.
+    pub lateness: Histogram<10>,
+    /// How long the turns of the loop took, sleep left out.
+    pub turns: Histogram<10>,
+    /// Runs that ended, by outcome: success, failure (exit status not 0), signal, spawn failed,
+    /// lost.
+    pub outcomes: [u64; 5],
+    /// Skipped slots by reason, in the order of `SkipReason`.
+    pub skipped: [u64; 4],
+}
+
+/// The names of [`Metrics::outcomes`].
+pub const OUTCOMES: [&str; 5] = ["success", "failure", "signal", "spawn_failed", "lost"];
+
+impl Metrics {
+    /// Nothing yet.
+    pub fn new() -> Metrics {
+        const MS: u64 = 1_000;
+        Metrics {
+            lateness: Histogram::new([
+                MS,
+                5 * MS,
+                10 * MS,
+                20 * MS,
+                50 * MS,
+                100 * MS,
+                250 * MS,
+                1_000 * MS,
+                5_000 * MS,
+                30_000 * MS,
+            ]),
+            turns: Histogram::new([
+                50,
+                100,
+                250,
+                500,
+                MS,
+                2_500,
+                5 * MS,
+                10 * MS,
+                50 * MS,
+                250 * MS,
+            ]),
+            outcomes: [0; 5],
+            skipped: [0; 4],
+        }
+    }
+
+    /// Counts the end of a run.
+    pub fn ended(&mut self, outcome: &Outcome) {
+        let place = match outcome {
+            Outcome::Ended(exit) if exit.is_success() => 0,
+            Outcome::Ended(Exit::Code(_)) => 1,
+            Outcome::Ended(Exit::Signal { .. }) => 2,
+            Outcome::SpawnFailed(_) => 3,
+            Outcome::Lost(_) => 4,
+        };
+        self.outcomes[place] += 1;
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Metrics {
+        Metrics::new()
+    }
+}

@@ -1,0 +1,355 @@
+//! What clients make the daemon do: start, stop, sync, clear.
+//!
+//! A command is carried out at once as far as it can be; for the rest (a launch, an exchange, a
+//! file) its client waits. A ticket stands for such a client. It is answered once, with what was
+//! really done, in the form it asked for: JSON for programs, a redirection for forms.
+
+use super::output::Source;
+use crate::core::daemon::{Core, RunPhase};
+use crate::core::event::Action;
+use crate::core::files::{FileName, FileTrouble};
+use crate::core::http::Response;
+use crate::core::ids::{ConnId, JobId, RunId};
+use crate::core::journal::Cause;
+use crate::core::launch::Stream;
+use crate::core::table::Phase;
+use crate::core::time::{Now, datetime, rfc3339};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+/// Clients that may wait for the result of a command at a time; beyond: 503.
+const MAX_WAITING: usize = 1_000;
+
+/// Characters of the message line.
+const MAX_MESSAGE_CHARS: usize = 400;
+
+/// What is to be done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Command {
+    /// Start each of these jobs once.
+    Start(Vec<JobId>),
+    /// Stop all runs of these jobs.
+    Stop(Vec<JobId>),
+    /// Stop a run.
+    StopRun(RunId),
+    /// Ask the database now.
+    Sync,
+    /// Empty files.
+    Clear(Vec<Source>),
+}
+
+/// How a client is answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    /// What was done as JSON, or a problem.
+    Json,
+    /// A redirection with this status to this path of the server; the message line tells.
+    Back(u16, String),
+}
+
+/// What became of a part of a command.
+#[derive(Debug)]
+struct Done {
+    /// As the message line names it: a job, a run, nothing.
+    what: String,
+    result: Result<Value, (u16, String)>,
+}
+
+/// A client that waits.
+#[derive(Debug)]
+struct Pending {
+    conn: ConnId,
+    form: Form,
+    verb: &'static str,
+    done: Vec<Done>,
+    /// Parts whose result is not known yet.
+    left: usize,
+}
+
+/// The clients that wait.
+#[derive(Debug, Default)]
+pub struct Waiting {
+    last: u64,
+    pending: BTreeMap<u64, Pending>,
+    runs: BTreeMap<RunId, (u64, JobId)>,
+    /// Waiting for the exchange after the one under way.
+    sync_next: Vec<u64>,
+    /// Waiting for the exchange under way.
+    sync_now: Vec<u64>,
+    /// That exchange has succeeded, and what it said is being put in force.
+    pub synced: bool,
+}
+
+impl Waiting {
+    /// An exchange begins: what it answers is new to those who asked before.
+    pub fn sync_begins(&mut self) {
+        self.sync_now.append(&mut self.sync_next);
+        self.synced = false;
+    }
+}
+
+impl Core {
+    /// What was done last over the web, as the original's page says it; empty at first.
+    pub fn last_message(&self) -> &str {
+        &self.web.message
+    }
+
+    /// Carries a command out. Its client is answered now or later.
+    pub(super) fn command(&mut self, now: Now, conn: ConnId, form: Form, command: Command) {
+        if self.web.waiting.pending.len() >= MAX_WAITING {
+            let why = format!("{MAX_WAITING} clients wait for results already; try again shortly");
+            return self.respond(conn, Response::problem(503, &why));
+        }
+        let ticket = self.web.waiting.last + 1;
+        self.web.waiting.last = ticket;
+        let verb = match &command {
+            Command::Start(_) => "start",
+            Command::Stop(_) | Command::StopRun(_) => "stop",
+            Command::Sync => "flush",
+            Command::Clear(_) => "clear",
+        };
+        let pending = Pending { conn, form, verb, done: Vec::new(), left: 1 };
+        self.web.waiting.pending.insert(ticket, pending);
+        match command {
+            Command::Start(jobs) => jobs.iter().for_each(|job| self.start_by(now, ticket, *job)),
+            Command::Stop(jobs) => {
+                for job in jobs {
+                    let result = self.stop_job(now, job);
+                    self.note(ticket, job.to_string(), result);
+                }
+            }
+            Command::StopRun(run) => {
+                let result = self.stop_one(now, run);
+                self.note(ticket, run.to_string(), result);
+            }
+            Command::Sync => {
+                self.sync_now();
+                self.web.waiting.sync_next.push(ticket);
+                self.expect(ticket);
+            }
+            Command::Clear(sources) => {
+                sources.iter().for_each(|source| self.clear_by(ticket, source));
+            }
+        }
+        self.one_less(now, ticket);
+    }
+
+    fn expect(&mut self, ticket: u64) {
+        if let Some(pending) = self.web.waiting.pending.get_mut(&ticket) {
+            pending.left += 1;
+        }
+    }
+
+    fn note(&mut self, ticket: u64, what: String, result: Result<Value, (u16, String)>) {
+        if let Some(pending) = self.web.waiting.pending.get_mut(&ticket) {
+            pending.done.push(Done { what, result });
+        }
+    }
+
+    /// A part is done; after the last one the client is answered.
+    fn one_less(&mut self, now: Now, ticket: u64) {
+        let Some(pending) = self.web.waiting.pending.get_mut(&ticket) else { return };
+        pending.left -= 1;
+        if pending.left > 0 {
+            return;
+        }
+        let Some(pending) = self.web.waiting.pending.remove(&ticket) else { return };
+        let time = datetime(now.wall_ms, &self.settings().zone);
+        self.web.message = message(pending.verb, &pending.done, &time);
+        self.touch_daemon();
+        let response = match pending.form {
+            Form::Back(status, path) => {
+                Response::redirect(status, &path).header("Cache-Control", "no-store")
+            }
+            Form::Json => match pending.done.into_iter().next() {
+                Some(Done { result: Ok(value), .. }) => super::api::json_answer(&value),
+                Some(Done { result: Err((status, why)), .. }) => Response::problem(status, &why),
+                None => Response::problem(400, "nothing was named: give a job"),
+            },
+        };
+        self.respond(pending.conn, response);
+    }
+
+    /// Why a job can't be started by hand right now.
+    pub fn why_not_start(&self, id: JobId) -> Option<(u16, String)> {
+        let conflict = |why: String| Some((409, why));
+        let Some(job) = self.table().get(id) else {
+            return Some((404, format!("job {id} is not in force")));
+        };
+        let (limit, live) = (job.def.max_concurrence, job.live.len());
+        if self.draining() {
+            return conflict("the daemon is ending: it starts nothing more".into());
+        }
+        match &job.phase {
+            Phase::Draining => conflict(format!(
+                "job {id} is draining: its row is gone or disabled, its last run ends in peace"
+            )),
+            Phase::Replaced(_) => conflict(format!(
+                "job {id} waits for {live} live runs of its old definition: stop them, or wait"
+            )),
+            Phase::Active if limit == 0 => {
+                conflict(format!("job {id} has max_concurrence = 0, that is never: raise it"))
+            }
+            Phase::Active if live >= limit as usize => {
+                let runs: Vec<String> = job.live.iter().take(5).map(RunId::to_string).collect();
+                let runs = runs.join(", ");
+                conflict(format!(
+                    "job {id} is at its overlap limit: {live} of {limit} runs are alive ({runs})"
+                ))
+            }
+            Phase::Active => None,
+        }
+    }
+
+    fn start_by(&mut self, now: Now, ticket: u64, id: JobId) {
+        if let Some(why) = self.why_not_start(id) {
+            return self.note(ticket, id.to_string(), Err(why));
+        }
+        match self.start_run(now, id, None, Cause::Manual) {
+            Some(run) => {
+                self.web.waiting.runs.insert(run, (ticket, id));
+                self.expect(ticket);
+            }
+            None => self.note(ticket, id.to_string(), Err((404, "it is gone".into()))),
+        }
+    }
+
+    /// A run that somebody may wait for got a process (`Ok`), or not yet (`true`), or never will.
+    pub(in crate::core) fn run_answered(
+        &mut self,
+        now: Now,
+        run: RunId,
+        result: Result<(), (bool, &str)>,
+    ) {
+        let Some((ticket, job)) = self.web.waiting.runs.remove(&run) else { return };
+        let live = self.runs().get(&run);
+        let view = |state: &str, reason: Option<&str>| {
+            json!({
+                "run_id": run,
+                "job_id": job,
+                "pid": live.map(|run| run.pid).filter(|pid| *pid != 0),
+                "started_at": live.map(|run| rfc3339(run.at_ms, &self.settings().zone)),
+                "state": state,
+                "reason": reason,
+            })
+        };
+        let done = match result {
+            Ok(()) => Ok(view("running", None)),
+            Err((true, why)) => Ok(view("backoff", Some(why))),
+            Err((false, why)) => Err((500, format!("run {run} could not be started: {why}"))),
+        };
+        self.note(ticket, job.to_string(), done);
+        self.one_less(now, ticket);
+    }
+
+    fn stop_job(&mut self, now: Now, id: JobId) -> Result<Value, (u16, String)> {
+        let Some(job) = self.table().get(id) else {
+            return Err((404, format!("job {id} is not in force")));
+        };
+        let runs = job.live.clone();
+        if runs.is_empty() {
+            return Err((409, format!("no run of job {id} is alive: there is nothing to stop")));
+        }
+        let stopped: Vec<Value> = runs.into_iter().map(|run| self.stop_view(now, run)).collect();
+        Ok(json!({ "job_id": id, "runs": stopped }))
+    }
+
+    fn stop_one(&mut self, now: Now, run: RunId) -> Result<Value, (u16, String)> {
+        match self.runs().get(&run).map(|run| run.job) {
+            Some(job) => Ok(json!({ "job_id": job, "runs": [self.stop_view(now, run)] })),
+            None if self.job_of_run(run).is_some() => {
+                Err((409, format!("run {run} has ended already: there is nothing to stop")))
+            }
+            None => Err((404, format!("there is no run {run}, or it ended long ago"))),
+        }
+    }
+
+    /// Stops a run and tells what was done.
+    fn stop_view(&mut self, now: Now, id: RunId) -> Value {
+        let before = self.runs().get(&id).map(|run| (run.phase, run.pid));
+        self.stop_run(now, id);
+        let (did, pid) = match before {
+            Some((RunPhase::Queued | RunPhase::Retry { .. }, _)) => ("cancelled", None),
+            Some((RunPhase::Live, pid)) => ("terminated", Some(pid)),
+            Some((RunPhase::Stopping { .. } | RunPhase::Killed, pid)) => {
+                ("already_stopping", Some(pid))
+            }
+            None => ("gone", None),
+        };
+        json!({ "run_id": id, "pid": pid, "did": did })
+    }
+
+    /// An exchange that brings the table has ended; called again when its answer is in force.
+    pub(in crate::core) fn sync_answered(&mut self, now: Now, result: Result<(), String>) {
+        let jobs = self.table().len();
+        for ticket in std::mem::take(&mut self.web.waiting.sync_now) {
+            let done = match &result {
+                Ok(()) => Ok(json!({ "database": "up", "jobs": jobs })),
+                Err(why) => Err((503, format!("database: {why}"))),
+            };
+            self.note(ticket, String::new(), done);
+            self.one_less(now, ticket);
+        }
+    }
+
+    fn clear_by(&mut self, ticket: u64, source: &Source) {
+        match self.names_of(source) {
+            Ok(names) => {
+                self.expect(ticket);
+                if names.contains(&FileName::Log) {
+                    log::info!("the log is cleared over the web");
+                }
+                self.push_action(Action::ClearFile(ticket, names));
+            }
+            Err(trouble) => self.note(ticket, String::new(), Err(trouble)),
+        }
+    }
+
+    pub(in crate::core) fn file_cleared(
+        &mut self,
+        now: Now,
+        ticket: u64,
+        result: Result<(), FileTrouble>,
+    ) {
+        let done = match result {
+            Ok(()) => Ok(json!({ "cleared": true })),
+            Err(FileTrouble::Missing(why)) => Err((404, why)),
+            Err(FileTrouble::Unusable(why)) => Err((409, why)),
+        };
+        self.note(ticket, String::new(), done);
+        self.one_less(now, ticket);
+    }
+}
+
+/// `start 7 at 2026-11-22 13:42:07 result:1`, with a reason for each part that failed.
+fn message(verb: &str, done: &[Done], time: &str) -> String {
+    let good: Vec<&str> =
+        (done.iter()).filter(|done| done.result.is_ok()).map(|done| done.what.as_str()).collect();
+    let mut parts = Vec::new();
+    let named = |what: &str| if what.is_empty() { String::new() } else { format!(" {what}") };
+    if !good.is_empty() {
+        parts.push(format!("{verb}{} at {time} result:1", named(good.join(" ").trim())));
+    }
+    for Done { what, result } in done {
+        if let Err((_, why)) = result {
+            parts.push(format!("{verb}{} at {time} result:0 ({why})", named(what)));
+        }
+    }
+    if parts.is_empty() {
+        parts.push(format!("{verb} at {time} result:0 (no job was named)"));
+    }
+    let line = parts.join("; ");
+    match line.char_indices().nth(MAX_MESSAGE_CHARS) {
+        Some((at, _)) => format!("{}…", &line[..at]),
+        None => line,
+    }
+}
+
+/// `stdout` or `stderr`.
+pub(super) fn stream_named(name: &str) -> Option<Stream> {
+    match name {
+        "stdout" => Some(Stream::Stdout),
+        "stderr" => Some(Stream::Stderr),
+        _ => None,
+    }
+}

@@ -1,0 +1,98 @@
+//! Answers of the API that are rendered once per change, not once per request.
+//!
+//! A job's view changes with its revision, and while runs of it are alive with the clock (their
+//! durations). The entity tag begins with the daemon's start, so that a restarted one, which
+//! counts from 0 again, never says "not modified" of something else.
+
+use crate::core::daemon::Core;
+use crate::core::http::{Body, Response, Shared};
+use crate::core::time::Now;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+/// Answers that are kept.
+const MAX_KEPT: usize = 128;
+
+/// Bytes of all of them.
+const MAX_BYTES: usize = 4 << 20;
+
+/// What an answer is made of: as long as it is the same, so is the answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Stamp {
+    /// The revision of what is shown.
+    pub revision: u64,
+    /// The clock where that is shown, too; else 0.
+    pub mono_ms: u64,
+}
+
+#[derive(Debug)]
+struct Kept {
+    stamp: Stamp,
+    etag: String,
+    body: Rc<Shared>,
+}
+
+/// The answers, by path and query.
+#[derive(Debug, Default)]
+pub struct Cache {
+    kept: BTreeMap<String, Kept>,
+    bytes: usize,
+}
+
+impl Cache {
+    fn find(&self, target: &str, stamp: Stamp) -> Option<Response> {
+        let kept = self.kept.get(target).filter(|kept| kept.stamp == stamp)?;
+        Some(answer(&kept.body, &kept.etag))
+    }
+
+    fn keep(&mut self, target: &str, kept: Kept) {
+        let new = kept.body.plain().len();
+        if self.kept.len() >= MAX_KEPT || self.bytes + new > MAX_BYTES {
+            self.kept.clear();
+            self.bytes = 0;
+        }
+        self.bytes += new;
+        if let Some(old) = self.kept.insert(target.to_owned(), kept) {
+            self.bytes -= old.body.plain().len();
+        }
+    }
+}
+
+impl Core {
+    /// The answer to `target` (path and query) at a stamp, rendered only if it is not there.
+    pub(super) fn cached(
+        &mut self,
+        target: &str,
+        stamp: Stamp,
+        render: impl FnOnce(&mut Core) -> Result<String, Response>,
+    ) -> Response {
+        if let Some(response) = self.web.cache.find(target, stamp) {
+            return response;
+        }
+        let text = match render(self) {
+            Ok(text) => text,
+            Err(response) => return response,
+        };
+        let Stamp { revision, mono_ms } = stamp;
+        let etag = format!("{:x}-{revision:x}-{mono_ms:x}", self.started().wall_ms);
+        let body = Shared::new(text.into_bytes());
+        let response = answer(&body, &etag);
+        // A long answer of a moment would only push others out.
+        if body.plain().len() <= MAX_BYTES / 4 {
+            self.web.cache.keep(target, Kept { stamp, etag, body });
+        }
+        response
+    }
+
+    /// The stamp of a view of one job.
+    pub(super) fn job_stamp(&self, now: Now, revision: u64, alive: bool) -> Stamp {
+        let mono_ms = if alive { now.mono_ms } else { 0 };
+        Stamp { revision: self.job_revision(revision), mono_ms }
+    }
+}
+
+fn answer(body: &Rc<Shared>, etag: &str) -> Response {
+    Response::new(200, "application/json", Body::Shared(Rc::clone(body)))
+        .etag(etag)
+        .header("Cache-Control", "no-cache")
+}

@@ -1,0 +1,160 @@
+//! `/metrics`: figures in the text format of OpenMetrics 1.0.
+
+use crate::core::daemon::{Core, DatabaseState, Histogram, OUTCOMES};
+use crate::core::http::{Body, Response};
+use crate::core::journal::SkipReason;
+use crate::core::time::Now;
+use std::collections::BTreeMap;
+use std::fmt::{Display, Write};
+
+const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// All state labels; that of a job that never ran is empty, which is `never` here.
+const STATES: [&str; 11] = [
+    "never", "stopped", "starting", "running", "backoff", "stopping", "exited", "fatal",
+    "deleting", "waiting", "unknown",
+];
+
+/// What is being written. A String takes every write, so that errors are left out.
+struct Writer(String);
+
+impl Writer {
+    fn family(&mut self, name: &str, kind: &str, unit: &str, help: &str) {
+        let _ = writeln!(self.0, "# TYPE {name} {kind}");
+        if !unit.is_empty() {
+            let _ = writeln!(self.0, "# UNIT {name} {unit}");
+        }
+        let _ = writeln!(self.0, "# HELP {name} {help}");
+    }
+
+    fn sample(&mut self, name: &str, labels: &str, value: impl Display) {
+        let _ = match labels {
+            "" => writeln!(self.0, "{name} {value}"),
+            _ => writeln!(self.0, "{name}{{{labels}}} {value}"),
+        };
+    }
+
+    fn gauge(&mut self, name: &str, unit: &str, help: &str, value: impl Display) {
+        self.family(name, "gauge", unit, help);
+        self.sample(name, "", value);
+    }
+
+    fn counter(&mut self, name: &str, help: &str, value: impl Display) {
+        self.family(name, "counter", "", help);
+        self.sample(&format!("{name}_total"), "", value);
+    }
+
+    fn counters(&mut self, name: &str, help: &str, label: &str, values: &[(&str, u64)]) {
+        self.family(name, "counter", "", help);
+        for (value_of, value) in values {
+            self.sample(&format!("{name}_total"), &format!("{label}=\"{value_of}\""), value);
+        }
+    }
+
+    fn histogram<const N: usize>(&mut self, name: &str, help: &str, histogram: &Histogram<N>) {
+        self.family(name, "histogram", "seconds", help);
+        let mut sum = 0;
+        for (bound, count) in histogram.bounds_us.iter().zip(histogram.counts) {
+            sum += count;
+            let bound = seconds(*bound);
+            self.sample(&format!("{name}_bucket"), &format!("le=\"{bound}\""), sum);
+        }
+        sum += histogram.beyond;
+        self.sample(&format!("{name}_bucket"), "le=\"+Inf\"", sum);
+        self.sample(&format!("{name}_count"), "", sum);
+        self.sample(&format!("{name}_sum"), "", seconds(histogram.sum_us));
+    }
+}
+
+/// Microseconds as seconds, always with a point, as OpenMetrics wants the bounds of buckets.
+fn seconds(us: u64) -> String {
+    let text = format!("{}.{:06}", us / 1_000_000, us % 1_000_000);
+    let short = text.trim_end_matches('0');
+    if short.ends_with('.') { format!("{short}0") } else { short.to_owned() }
+}
+
+impl Core {
+    /// The answer to `GET /metrics`.
+    pub(super) fn metrics_page(&self, now: Now) -> Response {
+        let mut out = Writer(String::with_capacity(8_192));
+        self.write_jobs(&mut out);
+        self.write_runs(&mut out);
+        self.write_daemon(&mut out, now);
+        self.write_process(&mut out);
+        out.0.push_str("# EOF\n");
+        Response::new(200, CONTENT_TYPE, Body::Bytes(out.0.into_bytes()))
+    }
+
+    fn write_jobs(&self, out: &mut Writer) {
+        let mut states: BTreeMap<&str, u64> = BTreeMap::new();
+        for (.., state) in self.table().iter().flat_map(|job| self.rows(job)) {
+            *states.entry(if state.is_empty() { "never" } else { state }).or_default() += 1;
+        }
+        out.family("schedule_jobs", "gauge", "", "Jobs in force by state.");
+        for state in STATES {
+            let count = states.get(state).copied().unwrap_or(0);
+            out.sample("schedule_jobs", &format!("state=\"{state}\""), count);
+        }
+        let bad = self.sync_state().bad_rows.len();
+        out.gauge("schedule_bad_rows", "", "Rows that can't be jobs, 100 at the most.", bad);
+    }
+
+    fn write_runs(&self, out: &mut Writer) {
+        let (counters, metrics) = (self.counters(), self.metrics());
+        out.gauge("schedule_live_runs", "", "Runs that have not ended.", self.runs().len());
+        out.counter("schedule_launches", "Processes started.", counters.launched);
+        let outcomes: Vec<_> = OUTCOMES.into_iter().zip(metrics.outcomes).collect();
+        out.counters("schedule_runs", "Runs that ended, by outcome.", "outcome", &outcomes);
+        use SkipReason::{Draining, Misfire, Overlap, Waiting};
+        let skips = [Overlap, Draining, Waiting, Misfire]
+            .map(|reason| (reason.label(), metrics.skipped[reason as usize]));
+        out.counters("schedule_skipped_slots", "Due, and not launched.", "reason", &skips);
+        let help = "Launches of due slots: time after the slot.";
+        out.histogram("schedule_launch_lateness_seconds", help, &metrics.lateness);
+    }
+
+    fn write_daemon(&self, out: &mut Writer, now: Now) {
+        let sync = self.sync_state();
+        let up = u8::from(sync.database == DatabaseState::Up);
+        out.gauge("schedule_database_up", "", "Whether the last exchange succeeded.", up);
+        if let Some(at) = sync.synced_mono_ms {
+            let age = seconds(now.mono_ms.saturating_sub(at).saturating_mul(1000));
+            let help = "Time since the table was known to equal the database.";
+            out.gauge("schedule_sync_age_seconds", "seconds", help, age);
+        }
+        let exchanges = [("success", sync.successes), ("failure", sync.failures)];
+        let help = "Exchanges with the database.";
+        out.counters("schedule_exchanges", help, "result", &exchanges);
+        let help = "Turns of the loop, sleep left out.";
+        out.histogram("schedule_turn_seconds", help, &self.metrics().turns);
+        let waiting = self.outbox().waiting_bytes();
+        let help = "Journal that the database does not have yet.";
+        out.gauge("schedule_journal_waiting_bytes", "bytes", help, waiting);
+        let dropped = self.counters().records_dropped;
+        out.counter("schedule_records_dropped", "Records lost to the journal's limit.", dropped);
+    }
+
+    fn write_process(&self, out: &mut Writer) {
+        let vitals = &self.web.vitals;
+        let help = "Connections of web clients.";
+        out.gauge("schedule_http_connections", "", help, vitals.connections);
+        let help = "Server-sent event streams among them.";
+        out.gauge("schedule_http_streams", "", help, vitals.streams);
+        out.counter("schedule_http_accepted", "Web clients accepted.", vitals.accepted);
+        out.counter("schedule_http_requests", "Requests.", vitals.requests);
+        out.counter("schedule_http_refused", "Web clients without a place.", vitals.refused);
+        let help = "Resident memory of the daemon.";
+        out.gauge("process_resident_memory_bytes", "bytes", help, vitals.rss_bytes);
+        let started = self.started().wall_ms.unsigned_abs().saturating_mul(1000);
+        let help = "Start of the daemon since the epoch.";
+        out.gauge("process_start_time_seconds", "seconds", help, seconds(started));
+        out.family("schedule_build", "info", "", "The program.");
+        let version = env!("CARGO_PKG_VERSION");
+        let group = self.settings().server_id;
+        out.sample(
+            "schedule_build_info",
+            &format!("version=\"{version}\",server_id=\"{group}\""),
+            1,
+        );
+    }
+}

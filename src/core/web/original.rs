@@ -1,0 +1,293 @@
+//! The original's URLs: what ops tools and bookmarks of its users ask for.
+//!
+//! Its buttons were links, so its actions are GET requests with `action` in the query, done first
+//! whatever the path. They still work for programs, and for pages of this daemon; a page of
+//! another site can't use them ([`super::origin`]). A job is named by `md5`, the key as the
+//! original computes it, or by `id`.
+
+use super::actions::{Command, Form};
+use super::output::{Source, Tail, TailForm, number};
+use super::routes::Routed;
+use crate::core::daemon::Core;
+use crate::core::files::FileTrouble;
+use crate::core::http::{Method, Request, Response};
+use crate::core::ids::{ConnId, JobId};
+use crate::core::launch::Stream;
+use crate::core::table::Phase;
+use crate::core::time::Now;
+
+/// Lines of `/stderr.php` where the client does not say.
+const OUTPUT_LINES: usize = 100;
+
+/// Lines of `/tail.php` where the client does not say.
+const LOG_LINES: usize = 20;
+
+/// Lines of either at the most.
+const MAX_LINES: usize = 10_000;
+
+/// A page of the original that shows a file.
+#[derive(Clone, Debug)]
+pub(super) enum Page {
+    /// A job's output or stderr file.
+    Output(JobId, Stream),
+    /// The daemon's log.
+    Log,
+}
+
+/// Jobs by their keys: made when the first client asks, and anew when the table has changed.
+#[derive(Debug, Default)]
+pub struct Keys {
+    generation: Option<u64>,
+    /// The first half of a key is enough to look one up; sorted.
+    entries: Vec<([u8; 8], JobId)>,
+}
+
+impl Core {
+    /// The original's paths, and its actions on any path that is not the API's.
+    pub(super) fn route_original(&mut self, now: Now, conn: ConnId, request: &Request) -> Routed {
+        let segments = request.segments();
+        if segments[0] == "api" || !request.method.is_read() {
+            return Routed::Other;
+        }
+        if request.query("action").is_some_and(|action| !action.is_empty()) {
+            return self.original_action(now, conn, request);
+        }
+        match segments[..] {
+            ["index.html" | "stderr.html"] => Response::redirect(301, &back_of(request)).into(),
+            ["stderr.php"] => match self.named_job(request) {
+                Ok(id) => {
+                    let page = Page::Output(id, stream_of(request));
+                    self.show_page(conn, request, page, OUTPUT_LINES)
+                }
+                Err(response) => response.into(),
+            },
+            ["tail.php"] => self.show_page(conn, request, Page::Log, LOG_LINES),
+            _ => Routed::Other,
+        }
+    }
+
+    fn original_action(&mut self, now: Now, conn: ConnId, request: &Request) -> Routed {
+        let command = match request.query("action").as_deref() {
+            Some("flush") => Ok(Command::Sync),
+            Some("clear") => Ok(Command::Clear(vec![Source::Log])),
+            Some("start") => self.named_job(request).map(|id| Command::Start(vec![id])),
+            Some("stop") => self.named_job(request).map(|id| Command::Stop(vec![id])),
+            Some("clear_1") => self.clear_named(request, Stream::Stdout),
+            Some("clear_2") => self.clear_named(request, Stream::Stderr),
+            _ => Err(Response::problem(
+                400,
+                "action: none of start, stop, flush, clear, clear_1, clear_2",
+            )),
+        };
+        let back = back_of(request);
+        match command {
+            Err(response) => response.into(),
+            // HEAD must change nothing (RFC 9110 §9.2.1).
+            Ok(_) if request.method == Method::Head => Response::redirect(301, &back).into(),
+            Ok(command) => match self.web.listening.check(request) {
+                Err(response) => response.into(),
+                Ok(()) => {
+                    self.command(now, conn, Form::Back(301, back), command);
+                    Routed::Later
+                }
+            },
+        }
+    }
+
+    fn clear_named(&mut self, request: &Request, stream: Stream) -> Result<Command, Response> {
+        let job = self.named_job(request)?;
+        Ok(Command::Clear(vec![Source::Job(job, stream)]))
+    }
+
+    /// The job that `md5`, or else `id`, names.
+    fn named_job(&mut self, request: &Request) -> Result<JobId, Response> {
+        if let Some(key) = request.query("md5").filter(|key| !key.is_empty()) {
+            return self.job_by_key(&key).ok_or_else(|| {
+                let why = "no job has this md5: its row was changed or is gone; see /api/v1/jobs";
+                Response::problem(404, why)
+            });
+        }
+        match request.query("id").filter(|id| !id.is_empty()) {
+            None => Err(Response::problem(400, "name a job: md5=KEY or id=NUMBER")),
+            Some(text) => {
+                let id = super::routes::job(&text)?;
+                let why = format!("job {id} is not in force");
+                self.table().get(id).map(|_| id).ok_or_else(|| Response::problem(404, &why))
+            }
+        }
+    }
+
+    /// The job whose definition, or waiting definition, has this key.
+    pub(super) fn job_by_key(&mut self, key: &str) -> Option<JobId> {
+        if key.len() != 32 || !key.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return None;
+        }
+        let key = u128::from_str_radix(key, 16).ok()?.to_be_bytes();
+        self.index_keys();
+        let (entries, half) = (&self.web.keys.entries, &key[..8]);
+        let first = entries.partition_point(|(known, _)| known[..] < *half);
+        let same = entries[first..].iter().take_while(|(known, _)| known[..] == *half);
+        let has = |id: &JobId| {
+            self.table().get(*id).is_some_and(|job| {
+                let next = match &job.phase {
+                    Phase::Replaced(next) => next.md5 == key,
+                    Phase::Active | Phase::Draining => false,
+                };
+                job.def.md5 == key || next
+            })
+        };
+        same.map(|(_, id)| *id).find(has)
+    }
+
+    fn index_keys(&mut self) {
+        let generation = self.table().generation();
+        if self.web.keys.generation == Some(generation) {
+            return;
+        }
+        let mut entries = Vec::with_capacity(self.table().len());
+        let half = |key: &[u8; 16]| {
+            let mut half = [0; 8];
+            half.copy_from_slice(&key[..8]);
+            half
+        };
+        for job in self.table().iter() {
+            entries.push((half(&job.def.md5), job.def.id));
+            if let Phase::Replaced(next) = &job.phase {
+                entries.push((half(&next.md5), job.def.id));
+            }
+        }
+        entries.sort_unstable();
+        self.web.keys = Keys { generation: Some(generation), entries };
+    }
+
+    fn show_page(
+        &mut self,
+        conn: ConnId,
+        request: &Request,
+        page: Page,
+        default_lines: usize,
+    ) -> Routed {
+        let lines = match number(request, "size", default_lines, MAX_LINES) {
+            Ok(lines) => lines,
+            Err(response) => return response.into(),
+        };
+        let source = match page {
+            Page::Output(job, stream) => Source::Job(job, stream),
+            Page::Log => Source::Log,
+        };
+        match self.names_of(&source) {
+            Ok(names) => {
+                let tail = Tail { lines, level: None, form: TailForm::Page(page) };
+                self.read_tail(conn, names, tail);
+                Routed::Later
+            }
+            Err((_, why)) => self.original_page(&page, Err(FileTrouble::Missing(why))).into(),
+        }
+    }
+
+    /// The page with the lines of a file.
+    pub(super) fn original_page(
+        &self,
+        page: &Page,
+        read: Result<Vec<u8>, FileTrouble>,
+    ) -> Response {
+        let (title, action, back) = match page {
+            Page::Log => ("Log".to_owned(), "clear_log", "/tail.php".to_owned()),
+            Page::Output(id, stream) => {
+                let (number, action) = match stream {
+                    Stream::Stdout => (1, "clear_output"),
+                    Stream::Stderr => (2, "clear_stderr"),
+                };
+                let job = self.table().get(*id);
+                let name = job.map_or("", |job| &job.def.name);
+                let back = format!("/stderr.php?id={id}&type={number}");
+                (format!("{id} {name}: {}", action.trim_start_matches("clear_")), action, back)
+            }
+        };
+        let text = match &read {
+            Ok(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+            Err(FileTrouble::Missing(why) | FileTrouble::Unusable(why)) => why.clone(),
+        };
+        let job = match page {
+            Page::Output(id, _) => format!("<input type=\"hidden\" name=\"job\" value=\"{id}\">"),
+            Page::Log => String::new(),
+        };
+        let (title, text, back) = (escape(&title), escape(&text), escape(&back));
+        let message = escape(self.last_message());
+        Response::html(
+            200,
+            format!(
+                "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n\
+                 <meta name=\"viewport\" content=\"width=device-width\">\n\
+                 <title>{title}</title></head>\n<body>\n<p><a href=\"/\">All jobs</a></p>\n\
+                 <h1>{title}</h1>\n<p>{message}</p>\n<pre>{text}</pre>\n\
+                 <form method=\"post\" action=\"/actions\">{job}\
+                 <input type=\"hidden\" name=\"back\" value=\"{back}\">\
+                 <button name=\"action\" value=\"{action}\">Clear</button></form>\n\
+                 </body></html>\n"
+            ),
+        )
+        .header("Cache-Control", "no-store")
+    }
+}
+
+fn stream_of(request: &Request) -> Stream {
+    match request.query("type").as_deref() {
+        Some("1") => Stream::Stdout,
+        _ => Stream::Stderr,
+    }
+}
+
+/// Where the original sent its client after an action: the page, with the filters kept.
+fn back_of(request: &Request) -> String {
+    let output = matches!(request.segments()[..], ["stderr.html" | "stderr.php"]);
+    let (path, kept): (&str, &[&str]) = match output {
+        true => ("/stderr.php", &["md5", "id", "type", "size"]),
+        false if request.path() == "/tail.php" => ("/tail.php", &["size"]),
+        false => ("/", &["id", "tagid", "tag", "q", "state", "sort", "dir", "page", "per_page"]),
+    };
+    let mut back = path.to_owned();
+    let pairs = request.query_pairs();
+    for (name, value) in pairs.filter(|(name, value)| kept.contains(&&**name) && !value.is_empty())
+    {
+        back.push(if back.contains('?') { '&' } else { '?' });
+        back.push_str(&name);
+        back.push('=');
+        back.push_str(&encode(&value));
+    }
+    back
+}
+
+/// A value for a query string (RFC 3986 §2.3: everything but unreserved characters is encoded).
+fn encode(text: &str) -> String {
+    use std::fmt::Write;
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                out.push(char::from(byte));
+            }
+            _ => {
+                // A String takes every write.
+                let _ = write!(out, "%{byte:02X}");
+            }
+        }
+    }
+    out
+}
+
+/// Text for HTML, within quotes, too.
+fn escape(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + text.len() / 8);
+    for c in text.chars() {
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            '\'' => out.push_str("&#39;"),
+            c => out.push(c),
+        }
+    }
+    out
+}

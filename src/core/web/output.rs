@@ -1,0 +1,463 @@
+//! What runs have written, and the daemon's log: the last lines, and what is appended.
+//!
+//! Files are read by the shell, in bounded pieces: at most [`MAX_READ_BYTES`] for an answer, and
+//! [`FOLLOW_BYTES`] at a time for a follower, which is looked after about once a second. Followers
+//! that don't read get nothing new until they do, and lose only what is overwritten meanwhile.
+
+use super::original;
+use crate::core::daemon::Core;
+use crate::core::event::Action;
+use crate::core::files::{FileName, FileTrouble, MAX_READ_BYTES, Mark, Piece, ReadPlan};
+use crate::core::http::{Body, Request, Response};
+use crate::core::ids::{ConnId, JobId, RunId};
+use crate::core::launch::Stream;
+use crate::core::time::Now;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+/// Lines of an answer where the client does not say.
+const DEFAULT_LINES: usize = 100;
+
+/// Lines of an answer at the most.
+const MAX_LINES: usize = 100_000;
+
+/// Bytes read for each line that is asked for; longer ones on average give fewer lines.
+const LINE_BYTES: u64 = 1_024;
+
+/// Bytes read for short tails, too, so that a few long lines fit.
+const MIN_BYTES: u64 = 65_536;
+
+/// Bytes of an appended piece.
+const FOLLOW_BYTES: u64 = 16_384;
+
+/// A follower this far behind the end goes on near the end.
+const MAX_BEHIND_BYTES: u64 = 4 << 20;
+
+/// Clients that follow files at a time; beyond: 503.
+const MAX_FOLLOWERS: usize = 200;
+
+/// Milliseconds between two looks at followed files.
+const POLL_MS: u64 = 1_000;
+
+/// Milliseconds until the next look where there was more than a piece.
+const HURRY_MS: u64 = 20;
+
+/// A heartbeat after so many looks without news.
+const BEAT_POLLS: u32 = 15;
+
+/// What can be read and cleared.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Source {
+    /// What a run has written.
+    Run(RunId, Stream),
+    /// The file a job writes to; without one, that of its newest run.
+    Job(JobId, Stream),
+    /// The daemon's log.
+    Log,
+}
+
+/// Lines of the log below this are left out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Level(pub usize);
+
+/// The levels of log lines, the gravest first.
+pub(super) const LEVELS: [&str; 5] = ["ERROR", "WARN", "INFO", "DEBUG", "TRACE"];
+
+impl Level {
+    /// From its name in any case.
+    pub(super) fn named(name: &str) -> Option<Level> {
+        LEVELS.iter().position(|level| level.eq_ignore_ascii_case(name)).map(Level)
+    }
+
+    /// Whether a line `2026-11-22 13:42:07 [INFO] text` is at this level or graver. Lines of
+    /// another form are kept: somebody wrote them for a reason.
+    pub(super) fn takes(self, line: &str) -> bool {
+        let word = line.get(21..).and_then(|rest| rest.split(']').next());
+        let level = word.and_then(|word| LEVELS.iter().position(|level| *level == word));
+        level.is_none_or(|level| level <= self.0)
+    }
+}
+
+/// What an answer is made of once its file was read.
+#[derive(Clone, Debug)]
+pub(super) struct Tail {
+    pub lines: usize,
+    pub level: Option<Level>,
+    pub form: TailForm,
+}
+
+/// The form of an answer.
+#[derive(Clone, Debug)]
+pub(super) enum TailForm {
+    /// `text/plain`.
+    Text,
+    /// The same, to be kept under this name.
+    Download(String),
+    /// A page of the original.
+    Page(original::Page),
+    /// Server-sent events: these lines, then what is appended.
+    Follow(Vec<FileName>),
+}
+
+/// A client that follows a file.
+#[derive(Debug)]
+struct Follower {
+    names: Vec<FileName>,
+    level: Option<Level>,
+    /// How far it was told; none = the file does not exist yet.
+    at: Option<Mark>,
+    /// The same before the last piece, which may turn out not to have been taken.
+    before: Option<Mark>,
+    next_ms: u64,
+    quiet: u32,
+}
+
+/// Clients that wait for files, and those that follow them.
+#[derive(Debug, Default)]
+pub struct Readers {
+    asked: BTreeMap<ConnId, Tail>,
+    followers: BTreeMap<ConnId, Follower>,
+}
+
+impl Core {
+    /// The files of a source, in the order in which they are tried.
+    pub(super) fn names_of(&self, source: &Source) -> Result<Vec<FileName>, (u16, String)> {
+        let (job, run, stream) = match *source {
+            Source::Log => return Ok(vec![FileName::Log]),
+            Source::Run(run, stream) => match self.job_of_run(run) {
+                Some(job) => (job, Some(run), stream),
+                None => return Err((404, format!("there is no run {run}, or it ended long ago"))),
+            },
+            Source::Job(job, stream) => (job, None, stream),
+        };
+        let Some(job) = self.table().get(job) else {
+            return Err((404, format!("job {job} is not in force")));
+        };
+        let own = match stream {
+            Stream::Stdout => &job.def.output,
+            Stream::Stderr => &job.def.stderr,
+        };
+        let newest = || {
+            let ended = job.history.as_ref().and_then(|history| history.runs.back());
+            job.live.last().copied().or(ended.map(|past| past.run))
+        };
+        let own = (!own.is_empty()).then(|| FileName::Path(own.to_string()));
+        let of_run = match (run, &own) {
+            (Some(run), _) => Some(run),
+            (None, None) => newest(),
+            (None, Some(_)) => None,
+        };
+        let of_run = of_run.map(|run| FileName::Run(job.def.id, run, stream));
+        let names: Vec<FileName> = of_run.into_iter().chain(own).collect();
+        match names.is_empty() {
+            true => Err((404, format!("job {} has written nothing yet", job.def.id))),
+            false => Ok(names),
+        }
+    }
+
+    /// The job of a run that is alive or remembered.
+    pub(super) fn job_of_run(&self, run: RunId) -> Option<JobId> {
+        let of_live = || self.runs().get(&run).map(|run| run.job);
+        let has = |job: &&crate::core::table::Job| {
+            let past = job.history.as_ref();
+            past.is_some_and(|past| past.runs.iter().any(|past| past.run == run))
+        };
+        of_live().or_else(|| self.table().iter().find(has).map(|job| job.def.id))
+    }
+
+    /// `?stream=stdout|stderr&tail=LINES&follow=1&download=1&level=warn` of a source.
+    pub(super) fn show_file(
+        &mut self,
+        conn: ConnId,
+        request: &Request,
+        source: &Source,
+    ) -> Option<Response> {
+        let lines = match number(request, "tail", DEFAULT_LINES, MAX_LINES) {
+            Ok(lines) => lines,
+            Err(response) => return Some(response),
+        };
+        let level = match request.query("level").as_deref().map(|name| (name, Level::named(name))) {
+            None | Some(("", _)) => None,
+            Some((_, Some(level))) => Some(level),
+            Some((name, None)) => {
+                let why = format!("level: `{name}` is none of error, warn, info, debug, trace");
+                return Some(Response::problem(400, &why));
+            }
+        };
+        let names = match self.names_of(source) {
+            Ok(names) => names,
+            Err((status, why)) => return Some(Response::problem(status, &why)),
+        };
+        let is_set = |name| request.query(name).is_some_and(|text| text != "0");
+        let form = if is_set("follow") && request.method == crate::core::http::Method::Get {
+            if self.web.readers.followers.len() >= MAX_FOLLOWERS {
+                let why = format!("{MAX_FOLLOWERS} clients follow files already; poll instead");
+                return Some(Response::problem(503, &why));
+            }
+            TailForm::Follow(names.clone())
+        } else if is_set("download") {
+            TailForm::Download(file_name(source))
+        } else {
+            TailForm::Text
+        };
+        self.read_tail(conn, names, Tail { lines, level, form });
+        None
+    }
+
+    /// Has the end of a file read; the client is answered when it was.
+    pub(super) fn read_tail(&mut self, conn: ConnId, names: Vec<FileName>, tail: Tail) {
+        let max_bytes = match tail.form {
+            TailForm::Download(_) => MAX_READ_BYTES,
+            // A filter leaves most lines out.
+            _ if tail.level.is_some() => MAX_READ_BYTES,
+            _ => (tail.lines as u64 * LINE_BYTES).clamp(MIN_BYTES, MAX_READ_BYTES),
+        };
+        let plan = ReadPlan { names, from: None, max_bytes };
+        self.web.readers.asked.insert(conn, tail);
+        self.push_action(Action::ReadFile(conn, Box::new(plan)));
+    }
+
+    pub(in crate::core) fn file_read(
+        &mut self,
+        now: Now,
+        conn: ConnId,
+        read: Result<Piece, FileTrouble>,
+    ) {
+        match self.web.readers.asked.remove(&conn) {
+            Some(tail) => self.answer_tail(now, conn, tail, read),
+            None => self.follow_on(now, conn, read),
+        }
+    }
+
+    fn answer_tail(
+        &mut self,
+        now: Now,
+        conn: ConnId,
+        tail: Tail,
+        read: Result<Piece, FileTrouble>,
+    ) {
+        let Tail { lines, level, form } = tail;
+        let response = match (form, read) {
+            (TailForm::Page(page), read) => {
+                let read = read.map(|piece| last_lines(&piece, lines, level).to_vec());
+                self.original_page(&page, read)
+            }
+            (TailForm::Follow(names), Ok(piece)) => {
+                return self.begin_follow(now, conn, names, level, Some((piece, lines)));
+            }
+            (TailForm::Follow(names), Err(FileTrouble::Missing(_))) => {
+                return self.begin_follow(now, conn, names, level, None);
+            }
+            (_, Err(FileTrouble::Missing(why))) => Response::problem(404, &why),
+            (_, Err(FileTrouble::Unusable(why))) => Response::problem(409, &why),
+            (TailForm::Text, Ok(piece)) => plain(last_lines(&piece, lines, level)),
+            (TailForm::Download(name), Ok(piece)) => {
+                let value = format!("attachment; filename=\"{name}\"");
+                plain(piece.bytes).header("Content-Disposition", value)
+            }
+        };
+        self.respond(conn, response);
+    }
+
+    fn begin_follow(
+        &mut self,
+        now: Now,
+        conn: ConnId,
+        names: Vec<FileName>,
+        level: Option<Level>,
+        piece: Option<(Piece, usize)>,
+    ) {
+        self.respond(conn, Response::event_stream());
+        let mut follower = Follower {
+            names,
+            level,
+            at: None,
+            before: None,
+            next_ms: now.mono_ms + POLL_MS,
+            quiet: 0,
+        };
+        let mut text = Vec::new();
+        let mut end = Mark { identity: (0, 0), offset: 0 };
+        if let Some((piece, lines)) = piece {
+            end = end_of(&piece, piece.bytes.len());
+            follower.at = Some(end);
+            text = last_lines(&piece, lines, level);
+            // More than a stream takes at once is cut, from its beginning.
+            let surplus = text.len().saturating_sub(FOLLOW_BYTES as usize * 2);
+            text.drain(..surplus);
+        }
+        let event = sse("append", end.offset, &String::from_utf8_lossy(&text));
+        follower.before = follower.at;
+        self.web.readers.followers.insert(conn, follower);
+        self.push_action(Action::Push(conn, event));
+    }
+
+    /// A followed file was looked at.
+    fn follow_on(&mut self, now: Now, conn: ConnId, read: Result<Piece, FileTrouble>) {
+        let Some(follower) = self.web.readers.followers.get_mut(&conn) else { return };
+        follower.next_ms = now.mono_ms + POLL_MS;
+        let piece = match read {
+            Ok(piece) => piece,
+            // Not there yet, or moved away and not there again: it is waited for.
+            Err(_) => return self.beat(conn),
+        };
+        let mut events = Vec::new();
+        let begun_anew = follower.at.is_some_and(|at| at != piece.start);
+        if begun_anew {
+            events.extend_from_slice(&sse("reset", piece.start.offset, ""));
+        }
+        let usable = whole_part(&piece.bytes, follower.level.is_some());
+        let end = end_of(&piece, usable);
+        let kept = match follower.level {
+            Some(level) => only(&piece.bytes[..usable], level),
+            None => piece.bytes[..usable].to_vec(),
+        };
+        if !kept.is_empty() {
+            let text = String::from_utf8_lossy(&kept);
+            events.extend_from_slice(&sse("append", end.offset, &text));
+        }
+        follower.before = follower.at.replace(end);
+        let left = piece.size.saturating_sub(end.offset);
+        if left > MAX_BEHIND_BYTES {
+            let offset = piece.size - MAX_BEHIND_BYTES / 4;
+            follower.at = Some(Mark { offset, ..end });
+            let skipped = (offset - end.offset).to_string();
+            events.extend_from_slice(&sse("skipped", offset, &skipped));
+        }
+        if left > 0 && usable > 0 {
+            follower.next_ms = now.mono_ms + HURRY_MS;
+        }
+        if events.is_empty() {
+            return self.beat(conn);
+        }
+        follower.quiet = 0;
+        self.push_action(Action::Push(conn, events.into()));
+    }
+
+    /// Tells a follower now and then that the line is alive; that also finds out who has left.
+    fn beat(&mut self, conn: ConnId) {
+        let Some(follower) = self.web.readers.followers.get_mut(&conn) else { return };
+        follower.quiet += 1;
+        if follower.quiet >= BEAT_POLLS {
+            follower.quiet = 0;
+            follower.before = follower.at;
+            self.push_action(Action::Push(conn, Rc::from(&b": alive\n\n"[..])));
+        }
+    }
+
+    /// A follower did not take a piece. Returns whether it is one.
+    pub(super) fn follower_failed(&mut self, conn: ConnId, gone: bool) -> bool {
+        if gone {
+            return self.web.readers.followers.remove(&conn).is_some();
+        }
+        let Some(follower) = self.web.readers.followers.get_mut(&conn) else { return false };
+        follower.at = follower.before;
+        true
+    }
+
+    /// Has followed files looked at whose time has come.
+    pub(super) fn poll_followed(&mut self, now: Now) {
+        let mut plans = Vec::new();
+        for (conn, follower) in &mut self.web.readers.followers {
+            if follower.next_ms <= now.mono_ms {
+                follower.next_ms = now.mono_ms + POLL_MS;
+                let from = follower.at.or(Some(Mark { identity: (0, 0), offset: 0 }));
+                let names = follower.names.clone();
+                plans.push((*conn, ReadPlan { names, from, max_bytes: FOLLOW_BYTES }));
+            }
+        }
+        for (conn, plan) in plans {
+            self.push_action(Action::ReadFile(conn, Box::new(plan)));
+        }
+    }
+
+    /// When [`Core::poll_followed`] has something to do, monotonic ms.
+    pub(super) fn follow_wake(&self) -> Option<u64> {
+        self.web.readers.followers.values().map(|follower| follower.next_ms).min()
+    }
+}
+
+/// A number of the query.
+pub(super) fn number(
+    request: &Request,
+    name: &str,
+    default: usize,
+    max: usize,
+) -> Result<usize, Response> {
+    match request.query(name).as_deref() {
+        None | Some("") => Ok(default),
+        Some(text) => match text.parse::<usize>() {
+            Ok(number) if number > 0 => Ok(number.min(max)),
+            _ => Err(Response::problem(400, &format!("{name}: a whole number from 1 on"))),
+        },
+    }
+}
+
+fn plain(bytes: Vec<u8>) -> Response {
+    Response::new(200, "text/plain; charset=utf-8", Body::Bytes(bytes))
+        .header("Cache-Control", "no-store")
+}
+
+fn end_of(piece: &Piece, used: usize) -> Mark {
+    Mark { offset: piece.start.offset + used as u64, ..piece.start }
+}
+
+/// The last lines of a piece; the first line of a piece that was cut is left out.
+fn last_lines(piece: &Piece, lines: usize, level: Option<Level>) -> Vec<u8> {
+    let mut bytes = &piece.bytes[..];
+    if piece.start.offset > 0
+        && let Some(end) = bytes.iter().position(|&byte| byte == b'\n')
+    {
+        bytes = &bytes[end + 1..];
+    }
+    let kept = level.map(|level| only(bytes, level));
+    let bytes = kept.as_deref().unwrap_or(bytes);
+    let body = bytes.strip_suffix(b"\n").unwrap_or(bytes);
+    let ends = body.iter().enumerate().rev().filter(|(_, byte)| **byte == b'\n');
+    let from = ends.map(|(at, _)| at + 1).nth(lines - 1).unwrap_or(0);
+    bytes[from..].to_vec()
+}
+
+/// The lines of a log at a level or graver.
+fn only(bytes: &[u8], level: Level) -> Vec<u8> {
+    let lines = bytes.split_inclusive(|&byte| byte == b'\n');
+    let takes = |line: &&[u8]| level.takes(&String::from_utf8_lossy(line));
+    lines.filter(takes).flatten().copied().collect()
+}
+
+/// How much of a piece can be told: whole characters, or whole lines.
+fn whole_part(bytes: &[u8], lines: bool) -> usize {
+    let full = bytes.len() as u64 >= FOLLOW_BYTES;
+    if lines && let Some(at) = bytes.iter().rposition(|&byte| byte == b'\n') {
+        return at + 1;
+    }
+    if lines && !full {
+        return 0;
+    }
+    // A character that is cut has its first byte among the last three (RFC 3629 §3).
+    let cut = (1..=bytes.len().min(3)).find(|back| bytes[bytes.len() - back] >= 0xC0);
+    match cut.map(|back| (back, bytes[bytes.len() - back])) {
+        Some((back, lead)) if back < 2 + usize::from(lead >= 0xE0) + usize::from(lead >= 0xF0) => {
+            bytes.len() - back
+        }
+        _ => bytes.len(),
+    }
+}
+
+/// An event whose data is a JSON string: a line end in it ends nothing.
+fn sse(event: &str, id: u64, text: &str) -> Rc<[u8]> {
+    let data = serde_json::Value::from(text);
+    format!("event: {event}\nid: {id}\ndata: {data}\n\n").into_bytes().into()
+}
+
+fn file_name(source: &Source) -> String {
+    let stream = |stream: &Stream| match stream {
+        Stream::Stdout => "stdout",
+        Stream::Stderr => "stderr",
+    };
+    match source {
+        Source::Run(run, which) => format!("run-{run}-{}.txt", stream(which)),
+        Source::Job(job, which) => format!("job-{job}-{}.txt", stream(which)),
+        Source::Log => "schedule-log.txt".into(),
+    }
+}

@@ -1,0 +1,391 @@
+//! `GET /api/v1/events`: what changes in a list of jobs, as server-sent events.
+//!
+//! Readers with the same query share a *view*: which jobs match it and which of them its page
+//! shows. A few times a second the jobs that changed are looked at in slices, rendered once for
+//! all views, and what a view's readers are to hear is made into *batches* of bytes that its
+//! readers share. A batch then goes to one reader after the other, as the turns of the loop
+//! permit. Nobody listening: nothing is listed, rendered or woken.
+//!
+//! A reader that has too much to read already misses the batch and is told once, when there is
+//! room again, to begin anew (`event: snapshot`). The same is said where there is too much to say.
+
+use super::filter::{Filter, Page};
+use crate::core::daemon::{Changed, Core};
+use crate::core::event::{Action, PushFailure};
+use crate::core::http::{Request, Response};
+use crate::core::ids::{ConnId, JobId};
+use crate::core::table::Phase;
+use crate::core::time::Now;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::Bound;
+use std::rc::Rc;
+
+/// Different queries that are followed at a time; beyond: 503.
+const MAX_VIEWS: usize = 64;
+
+/// Milliseconds between two rounds of telling.
+const ROUND_MS: u64 = 200;
+
+/// Milliseconds between two events about the daemon itself.
+const DAEMON_MS: u64 = 1_000;
+
+/// Milliseconds without news after which a comment is sent, which also finds out who has left.
+const BEAT_MS: u64 = 15_000;
+
+/// Milliseconds after which a client should connect anew.
+const RETRY_MS: u64 = 2_000;
+
+/// Jobs times views looked at in one turn of the loop.
+const LOOKS_A_TURN: usize = 2_000;
+
+/// Jobs rendered in one turn of the loop.
+const LINES_A_TURN: usize = 200;
+
+/// A batch is closed when it has this many bytes; a stream takes 64 kB at a time.
+const BATCH_BYTES: usize = 24_576;
+
+/// Batches of a round for one view; where there would be more, one that says "begin anew" does.
+const MAX_BATCHES: usize = 8;
+
+/// Readers with the same query.
+#[derive(Debug)]
+struct View {
+    query: String,
+    filter: Filter,
+    page: Page,
+    /// Jobs that match.
+    members: BTreeSet<JobId>,
+    /// Jobs that some reader shows.
+    shown: BTreeSet<JobId>,
+    /// The number of matches that was told last.
+    told: usize,
+    /// The readers; `true`: it missed something.
+    readers: BTreeMap<ConnId, bool>,
+    /// Written in this round, not closed yet.
+    open: Vec<u8>,
+    /// Closed, waiting to be sent.
+    batches: VecDeque<Rc<[u8]>>,
+    /// Too much was to be said.
+    overflown: bool,
+    /// What is being sent and the last reader that got it.
+    sending: Option<(Rc<[u8]>, Option<ConnId>)>,
+    last_ms: u64,
+}
+
+/// Everything about events.
+#[derive(Debug, Default)]
+pub struct Streams {
+    views: Vec<View>,
+    /// Jobs of the round under way.
+    round: VecDeque<JobId>,
+    in_round: bool,
+    next_round_ms: u64,
+    next_daemon_ms: u64,
+    next_beat_ms: u64,
+}
+
+impl View {
+    fn add(&mut self, text: &str) {
+        if self.overflown {
+            return;
+        }
+        self.open.extend_from_slice(text.as_bytes());
+        if self.open.len() >= BATCH_BYTES {
+            self.close();
+        }
+    }
+
+    fn close(&mut self) {
+        if !self.open.is_empty() {
+            self.batches.push_back(std::mem::take(&mut self.open).into());
+        }
+        if self.batches.len() > MAX_BATCHES {
+            self.overflow();
+        }
+    }
+
+    fn overflow(&mut self) {
+        self.open = Vec::new();
+        self.batches.clear();
+        self.overflown = true;
+    }
+
+    /// The next reader of what is being sent, and the bytes for it.
+    fn next_push(&mut self, anew: &dyn Fn(&View) -> Vec<u8>) -> Option<(ConnId, Rc<[u8]>)> {
+        loop {
+            if self.sending.is_none() {
+                self.sending = Some((self.batches.pop_front()?, None));
+            }
+            let (bytes, last) = self.sending.clone()?;
+            let from = last.map_or(Bound::Unbounded, Bound::Excluded);
+            match self.readers.range((from, Bound::Unbounded)).next().map(|(id, it)| (*id, *it)) {
+                None => self.sending = None,
+                Some((reader, missed)) => {
+                    self.sending = Some((Rc::clone(&bytes), Some(reader)));
+                    let bytes = if missed { anew(self).into() } else { bytes };
+                    self.readers.insert(reader, false);
+                    return Some((reader, bytes));
+                }
+            }
+        }
+    }
+
+    fn is_sending(&self) -> bool {
+        self.sending.is_some() || !self.batches.is_empty()
+    }
+}
+
+impl Core {
+    /// Begins a stream of events.
+    pub(super) fn open_events(&mut self, now: Now, conn: ConnId, request: &Request) {
+        let listed = self.listed(request).map(|(lines, _)| {
+            let ids: BTreeSet<JobId> = lines.iter().map(|(job, ..)| job.def.id).collect();
+            ids
+        });
+        let (shown, page) = match listed.and_then(|shown| Ok((shown, Page::new(request)?))) {
+            Ok(listed) => listed,
+            Err(response) => return self.respond(conn, response),
+        };
+        self.forget_reader(conn);
+        let query = request.raw_query();
+        let views = &mut self.web.streams.views;
+        let place = views.iter().position(|view| view.query == query);
+        let place = match place {
+            Some(place) => place,
+            None if views.len() >= MAX_VIEWS => {
+                let why = format!("{MAX_VIEWS} different queries are followed already; poll");
+                return self.respond(conn, Response::problem(503, &why));
+            }
+            None => {
+                let filter = Filter::new(request);
+                let members = self.members(&filter);
+                let told = members.len();
+                self.web.streams.views.push(View {
+                    query: query.to_owned(),
+                    filter,
+                    page,
+                    members,
+                    shown: BTreeSet::new(),
+                    told,
+                    readers: BTreeMap::new(),
+                    open: Vec::new(),
+                    batches: VecDeque::new(),
+                    overflown: false,
+                    sending: None,
+                    last_ms: now.mono_ms,
+                });
+                self.web.streams.views.len() - 1
+            }
+        };
+        let first = self.web.streams.views.iter().all(|view| view.readers.is_empty());
+        if first {
+            self.web.streams.next_beat_ms = now.mono_ms + BEAT_MS;
+        }
+        let revision = self.revision();
+        let view = &mut self.web.streams.views[place];
+        view.shown.extend(shown);
+        view.readers.insert(conn, false);
+        let mut begin = format!("retry: {RETRY_MS}\n").into_bytes();
+        begin.extend(snapshot(revision, view));
+        self.listen_to_changes(true);
+        self.respond(conn, Response::event_stream());
+        self.push_action(Action::Push(conn, begin.into()));
+    }
+
+    fn members(&self, filter: &Filter) -> BTreeSet<JobId> {
+        let lines = self.table().iter().flat_map(|job| self.rows(job));
+        lines
+            .filter(|(_, def, state)| filter.takes(self, def, state))
+            .map(|(job, ..)| job.def.id)
+            .collect()
+    }
+
+    /// Goes on with a round, or begins one if it is time.
+    pub(super) fn tell_news(&mut self, now: Now) {
+        if self.web.streams.views.is_empty() {
+            return;
+        }
+        let mut streams = std::mem::take(&mut self.web.streams);
+        let sending = streams.views.iter().any(View::is_sending);
+        if !streams.in_round && !sending && now.mono_ms >= streams.next_round_ms && self.has_news()
+        {
+            let Changed { jobs, all } = self.take_changes();
+            streams.in_round = true;
+            streams.round = jobs.into();
+            if all {
+                self.begin_views_anew(&mut streams);
+            }
+        }
+        if streams.in_round {
+            self.round_slice(now, &mut streams);
+        } else if !sending && now.mono_ms >= streams.next_beat_ms {
+            for view in &mut streams.views {
+                if now.mono_ms >= view.last_ms + BEAT_MS {
+                    view.last_ms = now.mono_ms;
+                    view.batches.push_back(Rc::from(&b": alive\n\n"[..]));
+                }
+            }
+            streams.next_beat_ms = now.mono_ms + BEAT_MS;
+        }
+        self.web.streams = streams;
+    }
+
+    fn begin_views_anew(&self, streams: &mut Streams) {
+        streams.round = VecDeque::new();
+        for view in &mut streams.views {
+            view.overflow();
+            view.members = self.members(&view.filter);
+        }
+    }
+
+    fn round_slice(&mut self, now: Now, streams: &mut Streams) {
+        let looks = (LOOKS_A_TURN / streams.views.len().max(1)).max(20);
+        let mut rendered = 0;
+        for _ in 0..looks {
+            if rendered >= LINES_A_TURN {
+                return;
+            }
+            let Some(id) = streams.round.pop_front() else {
+                return self.end_round(now, streams);
+            };
+            rendered += self.tell_job(id, streams);
+        }
+    }
+
+    /// Adds a changed job to the views. Returns how many lines were rendered for that.
+    fn tell_job(&self, id: JobId, streams: &mut Streams) -> usize {
+        let mut event: Option<String> = None;
+        let mut gone: Option<String> = None;
+        for view in &mut streams.views {
+            let matches = self.table().get(id).is_some_and(|job| {
+                let mut rows = self.rows(job);
+                rows.any(|(_, def, state)| view.filter.takes(self, def, state))
+            });
+            match matches {
+                true => view.members.insert(id),
+                false => view.members.remove(&id),
+            };
+            let room = view.shown.len() < view.page.per_page;
+            if matches && (view.shown.contains(&id) || room) {
+                view.shown.insert(id);
+                let text = event.get_or_insert_with(|| self.job_event(id));
+                view.add(text);
+            } else if !matches && view.shown.remove(&id) {
+                let text = gone.get_or_insert_with(|| {
+                    let revision = self.revision();
+                    format!("event: gone\nid: {revision}\ndata: {{\"id\":{id}}}\n\n")
+                });
+                view.add(text);
+            }
+        }
+        usize::from(event.is_some())
+    }
+
+    /// A job's line; with `waiting`, the line of its new definition, while there is one.
+    fn job_event(&self, id: JobId) -> String {
+        let Some(job) = self.table().get(id) else { return String::new() };
+        let line = self.job_line(job, &job.def, self.state_of(job));
+        let mut text = serde_json::to_string(&line).unwrap_or_default();
+        if let Phase::Replaced(next) = &job.phase {
+            let next = self.job_line(job, next, "waiting");
+            let next = serde_json::to_string(&next).unwrap_or_default();
+            // The line is an object: its last character is the closing brace.
+            text.pop();
+            text.push_str(&format!(",\"waiting\":{next}}}"));
+        }
+        format!("event: job\nid: {}\ndata: {text}\n\n", self.revision())
+    }
+
+    fn end_round(&mut self, now: Now, streams: &mut Streams) {
+        let revision = self.revision();
+        streams.in_round = false;
+        streams.next_round_ms = now.mono_ms + ROUND_MS;
+        let daemon = (now.mono_ms >= streams.next_daemon_ms).then(|| {
+            streams.next_daemon_ms = now.mono_ms + DAEMON_MS;
+            let mut status = self.status(now);
+            status["message"] = self.last_message().into();
+            format!("event: daemon\nid: {revision}\ndata: {status}\n\n")
+        });
+        for view in &mut streams.views {
+            if view.overflown {
+                view.overflown = false;
+                view.told = view.members.len();
+                view.shown.clear();
+                let anew = snapshot(revision, view);
+                view.batches.push_back(anew.into());
+            }
+            if view.told != view.members.len() {
+                view.told = view.members.len();
+                let total = view.told;
+                view.add(&format!("event: total\nid: {revision}\ndata: {{\"total\":{total}}}\n\n"));
+            }
+            if let Some(daemon) = &daemon {
+                view.add(daemon);
+            }
+            view.close();
+            if view.is_sending() {
+                view.last_ms = now.mono_ms;
+            }
+        }
+    }
+
+    /// The next piece for a reader of events.
+    pub(in crate::core) fn next_push(&mut self) -> Option<Action> {
+        let revision = self.revision();
+        let anew = |view: &View| snapshot(revision, view);
+        let mut views = self.web.streams.views.iter_mut();
+        let (conn, bytes) = views.find_map(|view| view.next_push(&anew))?;
+        Some(Action::Push(conn, bytes))
+    }
+
+    /// A piece did not reach a client.
+    pub(in crate::core) fn push_failed(&mut self, conn: ConnId, failure: PushFailure) {
+        if self.follower_failed(conn, failure == PushFailure::Gone) {
+            return;
+        }
+        match failure {
+            PushFailure::Gone => self.forget_reader(conn),
+            PushFailure::Full => {
+                for view in &mut self.web.streams.views {
+                    if let Some(missed) = view.readers.get_mut(&conn) {
+                        *missed = true;
+                    }
+                }
+            }
+        }
+    }
+
+    fn forget_reader(&mut self, conn: ConnId) {
+        for view in &mut self.web.streams.views {
+            view.readers.remove(&conn);
+        }
+        self.web.streams.views.retain(|view| !view.readers.is_empty());
+        if self.web.streams.views.is_empty() {
+            self.web.streams = Streams::default();
+            self.listen_to_changes(false);
+        }
+    }
+
+    /// Whether a round is under way.
+    pub(super) fn telling(&self) -> bool {
+        self.web.streams.in_round
+    }
+
+    /// When there will be something to tell, monotonic ms.
+    pub(super) fn news_wake(&self) -> Option<u64> {
+        let streams = &self.web.streams;
+        // While a batch is on its way, the loop does not sleep anyway.
+        if streams.views.is_empty() || streams.views.iter().any(View::is_sending) {
+            return None;
+        }
+        let round = self.has_news().then_some(streams.next_round_ms);
+        Some(round.unwrap_or(u64::MAX).min(streams.next_beat_ms))
+    }
+}
+
+/// What a reader hears first, and whenever it has to ask for the list again.
+fn snapshot(revision: u64, view: &View) -> Vec<u8> {
+    let total = view.members.len();
+    let data = serde_json::json!({ "revision": revision, "total": total });
+    format!("event: snapshot\nid: {revision}\ndata: {data}\n\n").into_bytes()
+}

@@ -1,0 +1,128 @@
+//! The list of jobs as a table of plain text, for curl and for terminals.
+
+use super::listed::Line;
+use crate::core::daemon::Core;
+use crate::core::http::{Request, Response};
+use crate::core::time::Now;
+use unicode_width::UnicodeWidthStr;
+
+/// Columns of a terminal that a name may take; the rest is cut.
+const NAME_COLUMNS: usize = 32;
+
+/// The same for a schedule.
+const CRON_COLUMNS: usize = 24;
+
+const TITLES: [&str; 8] =
+    ["STATE", "ID", "NAME", "CRON", "RUNS", "NEXT DUE", "LAST RUN", "COMMAND"];
+
+/// Whether a client wants text rather than `otherwise` (`text/html`, `application/json`): it says
+/// so, or it takes anything and is known to be a program for terminals.
+pub(super) fn wants_text(request: &Request, otherwise: &str) -> bool {
+    let accept: Vec<&[u8]> = request.headers("accept").collect();
+    let names = |kind: &str| {
+        accept.iter().any(|value| {
+            value.split(|&byte| byte == b',').any(|item| {
+                let essence = item.split(|&byte| byte == b';').next().unwrap_or(b"");
+                essence.trim_ascii().eq_ignore_ascii_case(kind.as_bytes())
+            })
+        })
+    };
+    if names(otherwise) {
+        return false;
+    }
+    let agent = request.header("user-agent").unwrap_or("");
+    let terminal = ["curl/", "Wget/", "HTTPie/", "xh/"].iter().any(|it| agent.starts_with(it));
+    names("text/plain") || (otherwise == "text/html" && terminal)
+}
+
+impl Core {
+    /// The jobs that a query asks for, a line each.
+    pub(super) fn text_list(&self, now: Now, request: &Request) -> Response {
+        let (lines, total) = match self.listed(request) {
+            Ok(listed) => listed,
+            Err(response) => return response,
+        };
+        let mut rows = vec![TITLES.map(str::to_owned)];
+        rows.extend(lines.iter().map(|line| self.text_row(now, *line)));
+        let mut text = table(&rows);
+        text.push_str(&format!("{} of {total} jobs\n", lines.len()));
+        Response::text(200, text).header("Vary", "Accept, User-Agent")
+    }
+
+    fn text_row(&self, now: Now, (job, def, state): Line<'_>) -> [String; 8] {
+        let waiting = state == "waiting";
+        let due = job.next_due_ms.filter(|_| waiting || job.scheduled().is_some());
+        let due = due.map_or("-".into(), |at| span(at.saturating_sub(now.wall_ms)));
+        let last = job.history.as_ref().and_then(|history| history.runs.back());
+        let last = last.map_or("-".into(), |run| {
+            let ago = span(now.wall_ms.saturating_sub(run.ended_ms));
+            format!("{} {ago} ago", clean(&run.outcome.to_string(), NAME_COLUMNS))
+        });
+        let live = if waiting { 0 } else { job.live.len() };
+        [
+            if state.is_empty() { "-".into() } else { state.into() },
+            def.id.to_string(),
+            clean(&def.name, NAME_COLUMNS),
+            clean(&def.cron, CRON_COLUMNS),
+            format!("{live}/{}", def.max_concurrence),
+            due,
+            last,
+            clean(&def.command, usize::MAX),
+        ]
+    }
+}
+
+/// Columns as wide as their widest entry, two blanks between them; none after the last.
+fn table(rows: &[[String; 8]]) -> String {
+    let mut widths = [0; 8];
+    for row in rows {
+        for (width, entry) in widths.iter_mut().zip(row) {
+            *width = (*width).max(entry.width());
+        }
+    }
+    let mut text = String::new();
+    for row in rows {
+        let mut line = String::new();
+        for (width, entry) in widths.iter().zip(row) {
+            line.push_str(entry);
+            line.extend(std::iter::repeat_n(' ', width - entry.width() + 2));
+        }
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+/// Text that does nothing to a terminal: controls and marks that change the direction of writing
+/// become `?`. Cut at so many columns.
+fn clean(text: &str, columns: usize) -> String {
+    let acts = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}')
+            || matches!(c, '\u{2060}'..='\u{206f}' | '\u{feff}')
+    };
+    let text: String = text.chars().map(|c| if acts(c) { '?' } else { c }).collect();
+    if text.width() <= columns {
+        return text;
+    }
+    let mut kept = String::new();
+    for c in text.chars() {
+        kept.push(c);
+        if kept.width() >= columns {
+            kept.pop();
+            break;
+        }
+    }
+    kept + "…"
+}
+
+/// A time span in its two largest units: `1d 2h`, `3m 4s`, `5s`.
+fn span(ms: i64) -> String {
+    let s = ms.max(0) / 1000;
+    match s {
+        0..60 => format!("{s}s"),
+        60..3_600 => format!("{}m {}s", s / 60, s % 60),
+        3_600..86_400 => format!("{}h {}m", s / 3_600, s % 3_600 / 60),
+        _ => format!("{}d {}h", s / 86_400, s % 86_400 / 3_600),
+    }
+}

@@ -1,0 +1,110 @@
+//! Reading and clearing the files that the web shows. Bounded, and never waiting: what is no
+//! regular file (a FIFO, a device) is left alone.
+
+use crate::core::files::{FileName, FileTrouble, MAX_READ_BYTES, Mark, Piece, ReadPlan};
+use crate::shell::logging;
+use crate::shell::output::Outputs;
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+/// Where a file is.
+fn path_of(name: &FileName, outputs: &Outputs) -> Result<PathBuf, FileTrouble> {
+    match name {
+        FileName::Path(path) => Ok(PathBuf::from(path)),
+        FileName::Run(job, run, stream) => Ok(outputs.path(job.0, &run.to_string(), *stream)),
+        FileName::Log => logging::path().ok_or_else(|| {
+            let why = "the daemon logs to its standard error: look where that goes";
+            FileTrouble::Missing(why.into())
+        }),
+    }
+}
+
+/// Reads what is planned.
+///
+/// # Errors
+/// See [`FileTrouble`].
+pub fn read(plan: &ReadPlan, outputs: &Outputs) -> Result<Piece, FileTrouble> {
+    let file = open_first(&plan.names, outputs, OpenOptions::new().read(true))?;
+    let (path, file) = file;
+    read_piece(&file, plan).map_err(|why| trouble(&path, &why))
+}
+
+fn read_piece(file: &File, plan: &ReadPlan) -> io::Result<Piece> {
+    let meta = file.metadata()?;
+    let (identity, size) = ((meta.dev(), meta.ino()), meta.size());
+    let max_bytes = plan.max_bytes.min(MAX_READ_BYTES);
+    let offset = match plan.from {
+        None => size.saturating_sub(max_bytes),
+        Some(mark) if mark.identity == identity && mark.offset <= size => mark.offset,
+        Some(_) => 0,
+    };
+    let mut bytes = vec![0; usize::try_from((size - offset).min(max_bytes)).unwrap_or(0)];
+    let mut length = 0;
+    while length < bytes.len() {
+        match file.read_at(&mut bytes[length..], offset + length as u64) {
+            Ok(0) => break,
+            Ok(count) => length += count,
+            Err(why) if why.kind() == io::ErrorKind::Interrupted => {}
+            Err(why) => return Err(why),
+        }
+    }
+    bytes.truncate(length);
+    Ok(Piece { start: Mark { identity, offset }, size, bytes })
+}
+
+/// Makes the first of the files that exists empty. Who writes to it for append goes on at its
+/// beginning.
+///
+/// # Errors
+/// See [`FileTrouble`].
+pub fn clear(names: &[FileName], outputs: &Outputs) -> Result<(), FileTrouble> {
+    let (path, file) = open_first(names, outputs, OpenOptions::new().write(true))?;
+    file.set_len(0).map_err(|why| trouble(&path, &why))
+}
+
+fn open_first(
+    names: &[FileName],
+    outputs: &Outputs,
+    how: &mut OpenOptions,
+) -> Result<(PathBuf, File), FileTrouble> {
+    let mut missing = FileTrouble::Missing("there is no such file".into());
+    for name in names {
+        let path = path_of(name, outputs)?;
+        match open_regular(&path, how) {
+            Ok(Some(file)) => return Ok((path, file)),
+            Ok(None) => {
+                let text = format!("{} is no regular file: nothing to show", path.display());
+                return Err(FileTrouble::Unusable(text));
+            }
+            Err(why) if why.kind() == io::ErrorKind::NotFound => {
+                missing = FileTrouble::Missing(format!("{} does not exist (yet)", path.display()));
+            }
+            Err(why) => return Err(trouble(&path, &why)),
+        }
+    }
+    Err(missing)
+}
+
+/// Looked at before it is opened, because opening a device may do something to it; and once more
+/// after, because it may be another one by then.
+fn open_regular(path: &Path, how: &mut OpenOptions) -> io::Result<Option<File>> {
+    if !fs::metadata(path)?.is_file() {
+        return Ok(None);
+    }
+    let flags = rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOCTTY;
+    let file = how.custom_flags(flags.bits() as i32).open(path)?;
+    let regular = file.metadata()?.is_file();
+    Ok(regular.then_some(file))
+}
+
+fn trouble(path: &Path, why: &io::Error) -> FileTrouble {
+    let user = rustix::process::geteuid().as_raw();
+    FileTrouble::Unusable(match why.kind() {
+        io::ErrorKind::PermissionDenied => {
+            format!("{}: {why}: let user {user} read and write it", path.display())
+        }
+        _ => format!("{}: {why}", path.display()),
+    })
+}
