@@ -1,7 +1,8 @@
 //! The web: a request in, an answer out.
 //!
 //! - `views`: what is shown of jobs and runs, whatever the form
-//! - `filter`: what a list is narrowed to, and its pages; `listed`: the lines of a list
+//! - `filter`: what a list is narrowed to, and its pages; `listed`: its lines, in order
+//! - `pages`: HTML for people, in the words of `texts`
 //! - `api`: JSON for programs; `cache`: its answers, rendered once per change
 //! - `text`: tables for terminals; `metrics`: figures for monitoring
 //! - `routes`: which request is which command; `actions`: what commands do
@@ -19,10 +20,12 @@ mod metrics;
 mod origin;
 mod original;
 mod output;
+mod pages;
 mod routes;
 mod secure;
 mod stream;
 mod text;
+mod texts;
 mod views;
 
 use crate::core::daemon::Core;
@@ -48,6 +51,8 @@ pub struct Web {
     streams: stream::Streams,
     keys: original::Keys,
     cache: cache::Cache,
+    /// Pages as they were rendered.
+    pub pages: pages::PageCache,
 }
 
 impl Core {
@@ -72,7 +77,7 @@ impl Core {
             routed => routed,
         };
         match routed {
-            Routed::Now(response) => self.respond(conn, response),
+            Routed::Now(response) => self.respond_to(now, conn, request, response),
             Routed::Later => {}
             Routed::Other => self.read(now, conn, request),
         }
@@ -82,11 +87,20 @@ impl Core {
         self.push_action(Action::Respond(conn, Box::new(secured(response))));
     }
 
+    /// Answers with a page instead of a problem if a browser asks for no program.
+    fn respond_to(&mut self, now: Now, conn: ConnId, request: &Request, response: Response) {
+        let response = self.for_people(now, request, response);
+        self.respond(conn, response);
+    }
+
     /// What only reads.
     fn read(&mut self, now: Now, conn: ConnId, request: &Request) {
         let segments = request.segments();
         if segments[..] == ["api", "v1", "events"] && request.method == Method::Get {
             return self.open_events(now, conn, request);
+        }
+        if let Some(page) = self.page(now, request) {
+            return self.respond_to(now, conn, request, page);
         }
         let answer: fn(&mut Core, Now, &Request) -> Response = match segments[..] {
             ["" | "index.php"] => |core, now, request| core.text_list(now, request),
@@ -100,7 +114,8 @@ impl Core {
             ["api", "v1", "jobs", _, "runs"] => |core, now, request| core.job_runs(now, request),
             _ => {
                 let why = "there is no such page; see /api/v1/openapi.json and /";
-                return self.respond(conn, Response::problem(404, why));
+                let response = Response::problem(404, why);
+                return self.respond_to(now, conn, request, response);
             }
         };
         let response = match request.method {
@@ -108,7 +123,7 @@ impl Core {
             Method::Options => Response::options("GET, HEAD, OPTIONS"),
             _ => Response::method_not_allowed("GET, HEAD, OPTIONS"),
         };
-        self.respond(conn, response);
+        self.respond_to(now, conn, request, response);
     }
 
     /// What is due: results, followed files, news.

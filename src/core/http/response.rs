@@ -174,6 +174,12 @@ impl Response {
         self.status
     }
 
+    /// The value of a header that was added; of repeated ones the first.
+    pub fn header_value(&self, name: &str) -> Option<&str> {
+        let is = |(known, _): &&(&str, String)| known.eq_ignore_ascii_case(name);
+        self.headers.iter().find(is).map(|(_, value)| value.as_str())
+    }
+
     /// The type of the body.
     pub fn content_type(&self) -> &'static str {
         self.content_type

@@ -1,4 +1,4 @@
-//! What a list of jobs is narrowed to, and which part of it is asked for.
+//! What a list is narrowed to, and which part of it is asked for.
 
 use crate::core::daemon::Core;
 use crate::core::definition::Definition;
@@ -10,36 +10,67 @@ const DEFAULT_PER_PAGE: usize = 100;
 /// Jobs on a page of a list at the most.
 const MAX_PER_PAGE: usize = 1_000;
 
+/// What stands for the empty state of a job that never ran, where an empty value means any.
+pub(super) const NEVER: &str = "never";
+
 /// What a list is narrowed to.
 #[derive(Debug)]
 pub(super) struct Filter {
     tag: Option<String>,
     text: Option<String>,
     state: Option<String>,
+    id: Option<String>,
 }
 
 impl Filter {
+    /// From `tag` (or `tagid`, the original's name for it), `q`, `state` and `id` of the query.
     pub(super) fn new(request: &Request) -> Filter {
         let given = |name| request.query(name).filter(|text| !text.is_empty());
         Filter {
-            tag: given("tag").map(|tag| tag.into_owned()),
+            tag: given("tag").or_else(|| given("tagid")).map(|tag| tag.into_owned()),
             text: given("q").map(|text| text.to_lowercase()),
             state: given("state").map(|state| state.into_owned()),
+            id: given("id").map(|id| id.into_owned()),
         }
     }
 
     /// `tag` is an id or a name; `q` is found in name and command in any case.
     pub(super) fn takes(&self, core: &Core, def: &Definition, state: &str) -> bool {
-        let is_tag = |tag: &String| {
+        self.takes_tag(core, def) && self.takes_state(state) && self.takes_text(def)
+    }
+
+    /// Whether the job has the tag that is asked for.
+    pub(super) fn takes_tag(&self, core: &Core, def: &Definition) -> bool {
+        self.tag.as_ref().is_none_or(|tag| {
             tag.parse() == Ok(def.tag_id) || core.table().tags.get(&def.tag_id) == Some(tag)
-        };
-        let has = |text: &String| {
-            def.name.to_lowercase().contains(text) || def.command.to_lowercase().contains(text)
-        };
-        self.tag.as_ref().is_none_or(is_tag)
-            && self.state.as_ref().is_none_or(|wanted| wanted == state)
+        })
+    }
+
+    /// Whether the state is the one that is asked for.
+    pub(super) fn takes_state(&self, state: &str) -> bool {
+        let state = if state.is_empty() { NEVER } else { state };
+        self.state.as_ref().is_none_or(|wanted| wanted == state)
+    }
+
+    /// Whether the job has the text and the id that are asked for.
+    pub(super) fn takes_text(&self, def: &Definition) -> bool {
+        let has = |text: &String| contains(&def.name, text) || contains(&def.command, text);
+        self.id.as_ref().is_none_or(|id| id.parse() == Ok(def.id.0))
             && self.text.as_ref().is_none_or(has)
     }
+}
+
+/// Whether a text holds another, which is in lower case, in any case. Nearly all texts are ASCII,
+/// and 10,000 of them are looked through for a page: no copy is made of those.
+fn contains(text: &str, lower: &str) -> bool {
+    if !text.is_ascii() {
+        return text.to_lowercase().contains(lower);
+    }
+    let (text, lower) = (text.as_bytes(), lower.as_bytes());
+    let Some((first, rest)) = lower.split_first() else { return true };
+    let starts = |at: &usize| text[*at].to_ascii_lowercase() == *first;
+    let last = text.len().saturating_sub(rest.len());
+    (0..last).filter(starts).any(|at| text[at + 1..][..rest.len()].eq_ignore_ascii_case(rest))
 }
 
 /// A part of a list.
@@ -66,11 +97,5 @@ impl Page {
         };
         let per_page = number("per_page", DEFAULT_PER_PAGE)?.min(MAX_PER_PAGE);
         Ok(Page { number: number("page", 1)?, per_page })
-    }
-
-    /// Whether the entry at this place of the whole list (from 0) is in this part.
-    pub(super) fn has(&self, place: usize) -> bool {
-        let first = (self.number - 1).saturating_mul(self.per_page);
-        (first..first.saturating_add(self.per_page)).contains(&place)
     }
 }

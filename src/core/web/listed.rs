@@ -1,13 +1,68 @@
-//! The lines of the list of jobs that a query asks for.
+//! Which jobs a list shows, in which order, and how many there are of each kind.
 
 use super::filter::{Filter, Page};
 use crate::core::daemon::Core;
 use crate::core::definition::Definition;
 use crate::core::http::{Request, Response};
 use crate::core::table::Job;
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
 
-/// A line: the job, the definition that is shown, its state label.
+/// A line of a list: the job, the definition that is shown, its state label.
 pub(super) type Line<'a> = (&'a Job, &'a Definition, &'static str);
+
+/// States from the one that needs most attention on.
+pub(super) const STATES: [&str; 11] = [
+    "fatal", "exited", "unknown", "backoff", "stopping", "starting", "waiting", "deleting",
+    "running", "", "stopped",
+];
+
+/// What a list is ordered by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Sort {
+    #[default]
+    Id,
+    State,
+    Name,
+    Tag,
+    Next,
+    Last,
+    Runs,
+    Overtime,
+}
+
+impl Sort {
+    /// The value of `sort` in a query.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Sort::Id => "id",
+            Sort::State => "state",
+            Sort::Name => "name",
+            Sort::Tag => "tag",
+            Sort::Next => "next",
+            Sort::Last => "last",
+            Sort::Runs => "runs",
+            Sort::Overtime => "overtime",
+        }
+    }
+
+    /// From the value of `sort` in a query; by id if there is no such order.
+    pub(super) fn of(name: &str) -> Sort {
+        use Sort::{Last, Name, Next, Overtime, Runs, State, Tag};
+        let all = [State, Name, Tag, Next, Last, Runs, Overtime];
+        all.into_iter().find(|sort| sort.name() == name).unwrap_or(Sort::Id)
+    }
+}
+
+/// The lines that are asked for, all of them, in order.
+pub(super) struct Selection<'a> {
+    /// The lines.
+    pub lines: Vec<Line<'a>>,
+    /// How many lines of each state there would be without a filter by state.
+    pub states: BTreeMap<&'static str, usize>,
+    /// How many lines of each tag there would be without a filter by tag.
+    pub tags: BTreeMap<u32, usize>,
+}
 
 impl Core {
     /// The lines of the page that is asked for, and how many there are on all pages.
@@ -16,18 +71,67 @@ impl Core {
     /// The answer to a query that makes no sense.
     pub(super) fn listed(&self, request: &Request) -> Result<(Vec<Line<'_>>, usize), Response> {
         let page = Page::new(request)?;
+        let lines = self.select(request).lines;
+        let total = lines.len();
+        let first = (page.number - 1).saturating_mul(page.per_page);
+        Ok((lines.into_iter().skip(first).take(page.per_page).collect(), total))
+    }
+
+    /// The lines that a query (`tag`, `q`, `state`, `id`, `sort`, `dir`) asks for.
+    pub(super) fn select(&self, request: &Request) -> Selection<'_> {
         let filter = Filter::new(request);
-        let mut total = 0;
-        let mut lines = Vec::new();
+        let mut found = Selection { lines: vec![], states: BTreeMap::new(), tags: BTreeMap::new() };
         for line in self.table().iter().flat_map(|job| self.rows(job)) {
-            if !filter.takes(self, line.1, line.2) {
+            let (_, def, state) = line;
+            if !filter.takes_text(def) {
                 continue;
             }
-            if page.has(total) {
-                lines.push(line);
+            let (tag_fits, state_fits) = (filter.takes_tag(self, def), filter.takes_state(state));
+            if tag_fits {
+                *found.states.entry(state).or_default() += 1;
             }
-            total += 1;
+            if state_fits {
+                *found.tags.entry(def.tag_id).or_default() += 1;
+            }
+            if tag_fits && state_fits {
+                found.lines.push(line);
+            }
         }
-        Ok((lines, total))
+        let sort = request.query("sort").map_or(Sort::Id, |name| Sort::of(&name));
+        self.sort(&mut found.lines, sort);
+        if request.query("dir").is_some_and(|dir| dir == "desc") {
+            found.lines.reverse();
+        }
+        found
+    }
+
+    /// Lines come by id, and those that are equal stay so.
+    fn sort(&self, lines: &mut [Line<'_>], sort: Sort) {
+        let ended = |job: &Job| Some(job.history.as_ref()?.runs.back()?.ended_ms);
+        let tag = |def: &Definition| self.table().tags.get(&def.tag_id).map(String::as_str);
+        match sort {
+            Sort::Id => {}
+            Sort::State => lines.sort_by_key(|(.., state)| rank(state)),
+            Sort::Name => lines.sort_by_cached_key(|(_, def, _)| def.name.to_lowercase()),
+            Sort::Tag => lines.sort_by(|a, b| some_first(tag(a.1), tag(b.1))),
+            Sort::Next => lines.sort_by(|a, b| some_first(a.0.next_due_ms, b.0.next_due_ms)),
+            // What ran last is what one looks for.
+            Sort::Last => lines.sort_by(|a, b| ended(b.0).cmp(&ended(a.0))),
+            Sort::Runs => lines.sort_by(|a, b| b.0.live.len().cmp(&a.0.live.len())),
+            Sort::Overtime => lines.sort_by(|a, b| b.0.overtime.cmp(&a.0.overtime)),
+        }
+    }
+}
+
+/// The place of a state in [`STATES`].
+pub(super) fn rank(state: &str) -> usize {
+    STATES.iter().position(|known| *known == state).unwrap_or(STATES.len())
+}
+
+/// What has no value comes last.
+fn some_first<T: Ord>(a: Option<T>, b: Option<T>) -> Ordering {
+    match (a, b) {
+        (Some(a), Some(b)) => a.cmp(&b),
+        (a, b) => b.is_some().cmp(&a.is_some()),
     }
 }

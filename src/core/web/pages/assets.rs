@@ -1,0 +1,64 @@
+//! Style, script and icon of the console: part of the program, named by what is in them, so that a
+//! browser may keep them for ever.
+
+use crate::core::http::{Body, Response, Shared, etag_of};
+use std::rc::Rc;
+
+const CSS: &str = include_str!("../assets/console.css");
+const JS: &str = include_str!("../assets/console.js");
+const ICON: &str = include_str!("../assets/favicon.svg");
+
+/// The assets with their addresses.
+#[derive(Debug)]
+pub(super) struct Assets {
+    css: Asset,
+    js: Asset,
+    icon: Asset,
+}
+
+#[derive(Debug)]
+struct Asset {
+    address: String,
+    etag: String,
+    content_type: &'static str,
+    bytes: Rc<Shared>,
+}
+
+impl Asset {
+    fn new(name: &str, text: &str, content_type: &'static str) -> Asset {
+        let etag = etag_of(text.as_bytes());
+        let address = format!("/assets/{name}?v={}", &etag[..8]);
+        Asset { address, etag, content_type, bytes: Shared::new(text.as_bytes()) }
+    }
+}
+
+impl Default for Assets {
+    fn default() -> Assets {
+        Assets {
+            css: Asset::new("console.css", CSS, "text/css; charset=utf-8"),
+            js: Asset::new("console.js", JS, "text/javascript; charset=utf-8"),
+            icon: Asset::new("favicon.svg", ICON, "image/svg+xml"),
+        }
+    }
+}
+
+impl Assets {
+    /// Addresses of style, script and icon.
+    pub(super) fn addresses(&self) -> [&str; 3] {
+        [&self.css.address, &self.js.address, &self.icon.address]
+    }
+
+    /// The answer for an asset; none if there is no such one.
+    pub(super) fn answer(&self, name: &str) -> Option<Response> {
+        let asset = match name {
+            "console.css" => &self.css,
+            "console.js" => &self.js,
+            "favicon.svg" => &self.icon,
+            _ => return None,
+        };
+        let body = Body::Shared(Rc::clone(&asset.bytes));
+        let answer = Response::new(200, asset.content_type, body).etag(asset.etag.as_str());
+        let kept = "public, max-age=31536000, immutable";
+        Some(answer.header("Cache-Control", kept))
+    }
+}

@@ -1,0 +1,173 @@
+//! What is around every page: header, daemon line, alerts, the message line.
+
+use super::super::texts::{Texts, fill, script_texts};
+use super::links;
+use super::look::{Look, Theme};
+use super::words::{self, Moment};
+use crate::core::daemon::{Core, DatabaseState};
+use crate::core::time::Now;
+
+/// Which part of the console a page belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    Jobs,
+    Log,
+    None,
+}
+
+/// A link that chooses one of several.
+pub(super) struct Choice {
+    pub name: &'static str,
+    pub label: &'static str,
+    pub href: String,
+    pub chosen: bool,
+}
+
+/// What is wrong and must be seen.
+pub(super) struct Alert {
+    /// `bad` or `warn`.
+    pub kind: &'static str,
+    pub text: String,
+    pub rows: Vec<(String, String)>,
+}
+
+/// What a page of any kind needs.
+pub(super) struct Frame {
+    pub t: &'static Texts,
+    pub theme: &'static str,
+    pub title: String,
+    pub part: Part,
+    pub css: String,
+    pub js: String,
+    pub icon: String,
+    pub script_texts: String,
+    pub events: String,
+    pub server: String,
+    /// The address of this page, to come back to.
+    pub here: String,
+    pub langs: Vec<Choice>,
+    pub themes: Vec<Choice>,
+    pub daemon: Daemon,
+    pub alerts: Vec<Alert>,
+    pub message: String,
+}
+
+/// The daemon line.
+pub(super) struct Daemon {
+    pub database: &'static str,
+    pub database_kind: &'static str,
+    pub synced: Option<Moment>,
+    pub running: usize,
+    pub jobs: usize,
+    pub late: String,
+    pub started: Moment,
+    pub memory: Option<String>,
+    pub pid: u32,
+    pub version: &'static str,
+}
+
+impl Core {
+    /// The frame of a page. `here` is its address without language and colours.
+    pub(super) fn frame(
+        &self,
+        now: Now,
+        look: Look,
+        part: Part,
+        title: &str,
+        here: String,
+    ) -> Frame {
+        let [css, js, icon] = self.web.pages.assets.addresses().map(str::to_owned);
+        let t = look.texts();
+        let server = fill(t.server, &[&self.settings().server_id.to_string()]);
+        Frame {
+            t,
+            theme: look.theme.name(),
+            title: format!("{title} · {server}"),
+            part,
+            css,
+            js,
+            icon,
+            script_texts: script_texts(look.lang),
+            events: String::new(),
+            server,
+            langs: langs(look, &here),
+            themes: themes(look, &here),
+            here,
+            daemon: self.daemon_line(now, t),
+            alerts: self.alerts(t),
+            message: self.last_message().to_owned(),
+        }
+    }
+
+    fn daemon_line(&self, now: Now, t: &Texts) -> Daemon {
+        let sync = self.sync_state();
+        let zone = &self.settings().zone;
+        let vitals = self.vitals();
+        let (database, database_kind) = match sync.database {
+            DatabaseState::Unknown => (t.db_unknown, "unknown"),
+            DatabaseState::Up => (t.db_up, "up"),
+            DatabaseState::Down { .. } => (t.db_down, "down"),
+        };
+        let synced = sync.synced_mono_ms.map(|at| {
+            let age_ms = i64::try_from(now.mono_ms.saturating_sub(at)).unwrap_or(0);
+            Moment::new(now, now.wall_ms - age_ms, zone)
+        });
+        Daemon {
+            database,
+            database_kind,
+            synced,
+            running: self.runs().len(),
+            jobs: self.table().len(),
+            late: words::duration(self.counters().worst_lateness_ms),
+            started: Moment::new(now, self.started().wall_ms, zone),
+            memory: (vitals.rss_bytes > 0).then(|| words::size(vitals.rss_bytes)),
+            pid: vitals.pid,
+            version: env!("CARGO_PKG_VERSION"),
+        }
+    }
+
+    fn alerts(&self, t: &Texts) -> Vec<Alert> {
+        let sync = self.sync_state();
+        let mut alerts = Vec::new();
+        if let DatabaseState::Down { message, .. } = &sync.database {
+            let text = fill(t.db_alert, &[message]);
+            alerts.push(Alert { kind: "bad", text, rows: Vec::new() });
+        }
+        if self.draining() {
+            alerts.push(Alert { kind: "warn", text: t.draining.to_owned(), rows: Vec::new() });
+        }
+        if !sync.bad_rows.is_empty() {
+            let row = |(id, why): &(u32, String)| (fill(t.row_id, &[&id.to_string()]), why.clone());
+            let rows: Vec<_> = sync.bad_rows.iter().map(row).collect();
+            let text = fill(t.bad_rows, &[&rows.len().to_string()]);
+            alerts.push(Alert { kind: "warn", text, rows });
+        }
+        alerts
+    }
+}
+
+fn with(here: &str, name: &str, value: &str) -> String {
+    let mut href = here.to_owned();
+    links::add(&mut href, name, value);
+    href
+}
+
+/// A language is named in itself: who looks for it can't read the other.
+fn langs(look: Look, here: &str) -> Vec<Choice> {
+    let choice = |(name, label)| {
+        let chosen = look.lang_name() == name;
+        Choice { name, label, href: with(here, "lang", name), chosen }
+    };
+    [("en", "EN"), ("zh", "中文")].map(choice).into()
+}
+
+fn themes(look: Look, here: &str) -> Vec<Choice> {
+    let t = look.texts();
+    let choice = |(theme, label): (Theme, _)| {
+        let name = theme.name();
+        Choice { name, label, href: with(here, "theme", name), chosen: look.theme == theme }
+    };
+    [(Theme::Auto, t.theme_auto), (Theme::Light, t.theme_light), (Theme::Dark, t.theme_dark)]
+        .map(choice)
+        .into()
+}

@@ -1,0 +1,221 @@
+//! `/jobs/ID`: a job, its runs, its output.
+
+use super::super::texts::{Texts, fill};
+use super::cache::Page;
+use super::frame::{Frame, Part};
+use super::look::Look;
+use super::plot::{self, Plots};
+use super::row::Row;
+use super::words::{self, Moment};
+use super::{links, render};
+use crate::core::daemon::{Core, Run, RunPhase};
+use crate::core::definition::{Definition, Schedule};
+use crate::core::history::PastRun;
+use crate::core::http::{Request, Response};
+use crate::core::ids::JobId;
+use crate::core::journal::SkipEntry;
+use crate::core::table::Job;
+use crate::core::time::Now;
+use askama::Template;
+
+#[derive(Template)]
+#[template(path = "job.html")]
+struct JobPage<'a> {
+    frame: Frame,
+    row: Row<'a>,
+    error: &'a str,
+    zone: String,
+    output: &'a str,
+    stderr: &'a str,
+    md5: String,
+    /// Date and time for people, RFC 3339 for the script.
+    dues: Vec<(String, String)>,
+    plots: Plots,
+    runs: Vec<RunRow>,
+    skips: Vec<Skip>,
+    sources: Vec<Source>,
+}
+
+struct RunRow {
+    id: String,
+    live: bool,
+    state: &'static str,
+    outcome: String,
+    started: Moment,
+    took: String,
+    cpu: String,
+    peak: String,
+    cause: &'static str,
+    slot: Option<Moment>,
+    pid: u32,
+}
+
+struct Skip {
+    reason: &'static str,
+    count: u64,
+    first: Moment,
+    last: Moment,
+}
+
+/// Something whose end can be looked at.
+struct Source {
+    href: String,
+    label: String,
+    chosen: bool,
+}
+
+impl Core {
+    /// Renders the page of a job. `run` and `stream` of the query choose what output is shown.
+    ///
+    /// # Errors
+    /// There is no such job: the answer that says so.
+    pub(super) fn job_page(
+        &self,
+        now: Now,
+        request: &Request,
+        look: Look,
+        id: &str,
+    ) -> Result<Page, Response> {
+        let job = self.job_of_text(id)?;
+        let t = look.texts();
+        let row = self.row(now, look, (job, &job.def, self.state_of(job)));
+        let def = &job.def;
+        let runs = self.run_rows(now, t, job);
+        let mut frame = self.frame(now, look, Part::Jobs, row.name, format!("/jobs/{id}"));
+        frame.events = format!("/api/v1/events?id={id}");
+        let error = match &def.schedule {
+            Schedule::Refused(why) => why,
+            Schedule::Due(..) => "",
+        };
+        let page = JobPage {
+            error,
+            zone: self.zone_name(t, def),
+            output: &def.output,
+            stderr: &def.stderr,
+            md5: def.md5_hex(),
+            dues: self.dues(job),
+            plots: plot::plots(t, job, self.zone_of(def)),
+            skips: self.skips(now, t, job),
+            sources: sources(t, def, &runs, request),
+            runs,
+            row,
+            frame,
+        };
+        Ok(render(200, &page))
+    }
+
+    fn job_of_text(&self, id: &str) -> Result<&Job, Response> {
+        let Ok(number) = id.parse() else {
+            return Err(Response::problem(404, &format!("`{id}` is no job id: a number is")));
+        };
+        self.table().get(JobId(number)).ok_or_else(|| {
+            let group = self.settings().server_id;
+            let why = format!("job {number} is not in force: no row with this id, status = 1 and ");
+            Response::problem(404, &format!("{why}server_id = {group}, or it was not read yet"))
+        })
+    }
+
+    fn zone_name(&self, t: &Texts, def: &Definition) -> String {
+        if !def.timezone.is_empty() {
+            return def.timezone.to_string();
+        }
+        let zone = &self.settings().zone;
+        fill(t.configured, &[zone.iana_name().unwrap_or("UTC")])
+    }
+
+    fn dues(&self, job: &Job) -> Vec<(String, String)> {
+        let people = |due: &String| due.get(..19).unwrap_or(due).replace('T', " ");
+        self.next_dues(job).into_iter().map(|due| (people(&due), due)).collect()
+    }
+
+    /// Live runs before those that ended, the newest first.
+    fn run_rows(&self, now: Now, t: &Texts, job: &Job) -> Vec<RunRow> {
+        let live = job.live.iter().rev().filter_map(|run| self.runs().get(run));
+        let live = live.map(|run| self.live_row(now, t, job, run));
+        let past = job.history.iter().flat_map(|history| history.runs.iter().rev());
+        live.chain(past.map(|run| self.past_row(now, t, job, run))).collect()
+    }
+
+    fn live_row(&self, now: Now, t: &Texts, job: &Job, run: &Run) -> RunRow {
+        let zone = self.zone_of(&job.def);
+        let state = match run.phase {
+            RunPhase::Queued => "starting",
+            RunPhase::Retry { .. } => "backoff",
+            RunPhase::Live => "running",
+            RunPhase::Stopping { .. } | RunPhase::Killed => "stopping",
+        };
+        RunRow {
+            id: run.id.to_string(),
+            live: true,
+            state,
+            outcome: if state == "running" { t.is_running } else { state }.to_owned(),
+            started: Moment::new(now, run.at_ms, zone),
+            took: words::duration(now.mono_ms.saturating_sub(run.mono_ms)),
+            cpu: "–".to_owned(),
+            peak: "–".to_owned(),
+            cause: words::cause(t, run.cause),
+            slot: run.slot_ms.map(|slot| Moment::new(now, slot, zone)),
+            pid: run.pid,
+        }
+    }
+
+    fn past_row(&self, now: Now, t: &Texts, job: &Job, run: &PastRun) -> RunRow {
+        let zone = self.zone_of(&job.def);
+        let known = |text: String| if run.pid == 0 { "–".to_owned() } else { text };
+        RunRow {
+            id: run.run.to_string(),
+            live: false,
+            state: run.outcome.state_label(),
+            outcome: words::outcome(t, &run.outcome),
+            started: Moment::new(now, run.started_ms, zone),
+            took: words::duration(run.duration_ms),
+            cpu: known(words::duration(run.usage.user_ms + run.usage.system_ms)),
+            peak: known(words::size(run.usage.max_rss_bytes)),
+            cause: words::cause(t, run.cause),
+            slot: run.slot_ms.map(|slot| Moment::new(now, slot, zone)),
+            pid: run.pid,
+        }
+    }
+
+    fn skips(&self, now: Now, t: &Texts, job: &Job) -> Vec<Skip> {
+        let zone = self.zone_of(&job.def);
+        let skip = |skip: &SkipEntry| Skip {
+            reason: words::reason(t, skip.reason),
+            count: skip.count,
+            first: Moment::new(now, skip.first_ms, zone),
+            last: Moment::new(now, skip.last_ms, zone),
+        };
+        job.history.iter().flat_map(|history| history.skips.iter().rev()).map(skip).collect()
+    }
+}
+
+/// The job's own files where it has some, then the streams of each run.
+fn sources(t: &Texts, def: &Definition, runs: &[RunRow], request: &Request) -> Vec<Source> {
+    let asked = request.query("run").unwrap_or_default();
+    let stream = request.query("stream").unwrap_or_default();
+    let mut sources = Vec::new();
+    for (file, name, label) in
+        [(&def.output, "stdout", t.job_output), (&def.stderr, "stderr", t.job_errors)]
+    {
+        if !file.is_empty() {
+            let href = source_href(&format!("/api/v1/jobs/{}/output", def.id), name);
+            let chosen = asked.is_empty() && stream == name;
+            sources.push(Source { href, label: label.to_owned(), chosen });
+        }
+    }
+    for run in runs {
+        for (name, label) in [("stdout", t.run_output), ("stderr", t.run_errors)] {
+            let href = source_href(&format!("/api/v1/runs/{}/output", run.id), name);
+            let chosen = asked == run.id && (stream == name || stream.is_empty());
+            let label = fill(label, &[&format!("{} {}", run.id, run.started.text)]);
+            sources.push(Source { href, label, chosen });
+        }
+    }
+    sources
+}
+
+fn source_href(path: &str, stream: &str) -> String {
+    let mut href = path.to_owned();
+    links::add(&mut href, "stream", stream);
+    href
+}

@@ -1,0 +1,182 @@
+//! `/`: the jobs.
+
+use super::super::filter::Page as Asked;
+use super::super::listed::{STATES, Selection, Sort};
+use super::super::texts::{Texts, fill};
+use super::cache::Page;
+use super::frame::{Frame, Part};
+use super::links::Query;
+use super::look::Look;
+use super::render;
+use super::row::{Row, state_label};
+use crate::core::daemon::Core;
+use crate::core::http::{Request, Response};
+use crate::core::time::Now;
+use askama::Template;
+
+/// Lengths of a page that are offered.
+const PER_PAGE: [usize; 4] = [50, 100, 250, 1000];
+
+#[derive(Template)]
+#[template(path = "list.html")]
+struct ListPage<'a> {
+    frame: Frame,
+    rows: Vec<Row<'a>>,
+    query: Query,
+    /// What a form that searches carries along.
+    carried: Vec<(&'static str, String)>,
+    states: Vec<State>,
+    tags: Vec<Tag<'a>>,
+    columns: Vec<Column>,
+    per_page: Vec<(usize, bool)>,
+    pager: Pager,
+    all: usize,
+    no_jobs: String,
+}
+
+struct State {
+    name: &'static str,
+    label: &'static str,
+    count: usize,
+    href: String,
+    chosen: bool,
+}
+
+struct Tag<'a> {
+    id: u32,
+    name: &'a str,
+    count: usize,
+    chosen: bool,
+}
+
+/// The head of a column.
+struct Column {
+    label: &'static str,
+    class: &'static str,
+    /// Empty: the list can't be ordered by it.
+    href: String,
+    /// `ascending`, `descending` or empty.
+    order: &'static str,
+    hint: String,
+}
+
+struct Pager {
+    shown: String,
+    number: usize,
+    last: usize,
+    previous: String,
+    following: String,
+}
+
+impl Core {
+    /// Renders the list of jobs.
+    ///
+    /// # Errors
+    /// `page` or `per_page` is no number: the answer that says so.
+    pub(super) fn list_page(
+        &self,
+        now: Now,
+        request: &Request,
+        look: Look,
+    ) -> Result<Page, Response> {
+        let part = Asked::new(request)?;
+        let t = look.texts();
+        let query = Query::new(request);
+        let found = self.select(request);
+        let last = found.lines.len().div_ceil(part.per_page).max(1);
+        let number = part.number.min(last);
+        let first = (number - 1) * part.per_page;
+        let lines = found.lines.iter().skip(first).take(part.per_page);
+        let rows: Vec<Row<'_>> = lines.map(|line| self.row(now, look, *line)).collect();
+        let mut frame = self.frame(now, look, Part::Jobs, t.jobs, query.page(number));
+        frame.events = format!("/api/v1/events{}", query.text(number));
+        let all = self.table().len();
+        let page = ListPage {
+            carried: query.others(&["q", "tag", "per_page"]),
+            states: states(t, &query, &found),
+            tags: self.tags(&query, &found),
+            columns: columns(t, &query),
+            per_page: PER_PAGE.map(|length| (length, length == part.per_page)).into(),
+            pager: pager(t, &query, number, last, [first, rows.len(), found.lines.len()]),
+            no_jobs: fill(t.no_jobs, &[&self.settings().server_id.to_string()]),
+            all,
+            rows,
+            query,
+            frame,
+        };
+        Ok(render(200, &page))
+    }
+
+    fn tags<'a>(&'a self, query: &Query, found: &Selection<'_>) -> Vec<Tag<'a>> {
+        let asked = query.get("tag");
+        let tag = |(&id, name): (&u32, &'a String)| Tag {
+            id,
+            name,
+            count: found.tags.get(&id).copied().unwrap_or(0),
+            chosen: asked.parse() == Ok(id) || asked == name,
+        };
+        self.table().tags.iter().map(tag).collect()
+    }
+}
+
+/// The states there are, and the one that was asked for.
+fn states(t: &Texts, query: &Query, found: &Selection<'_>) -> Vec<State> {
+    let asked = query.get("state");
+    let state = |state: &'static str| {
+        let (name, label) = state_label(t, state);
+        let count = found.states.get(state).copied().unwrap_or(0);
+        let chosen = asked == name;
+        let href = query.with(&[("state", if chosen { "" } else { name })]);
+        (count > 0 || chosen).then_some(State { name, label, count, href, chosen })
+    };
+    STATES.into_iter().filter_map(state).collect()
+}
+
+fn columns(t: &Texts, query: &Query) -> Vec<Column> {
+    let asked = Sort::of(query.get("sort"));
+    let down = query.get("dir") == "desc";
+    let column = |label, class, sort: Option<Sort>| {
+        let Some(sort) = sort else {
+            let (href, order, hint) = (String::new(), "", String::new());
+            return Column { label, class, href, order, hint };
+        };
+        let is = sort == asked;
+        let order = match (is, down) {
+            (false, _) => "",
+            (true, false) => "ascending",
+            (true, true) => "descending",
+        };
+        let dir = if is && !down { "desc" } else { "" };
+        let name = if sort == Sort::Id { "" } else { sort.name() };
+        let href = query.with(&[("sort", name), ("dir", dir)]);
+        Column { label, class, href, order, hint: fill(t.sort_by, &[label]) }
+    };
+    vec![
+        column("ID", "id", Some(Sort::Id)),
+        column(t.states, "state", Some(Sort::State)),
+        column(t.name, "name", Some(Sort::Name)),
+        column(t.schedule, "schedule", None),
+        column(t.next, "next", Some(Sort::Next)),
+        column(t.last, "last", Some(Sort::Last)),
+        column(t.runs, "runs", Some(Sort::Runs)),
+        column(t.overtime, "over", Some(Sort::Overtime)),
+        column(t.actions, "act", None),
+    ]
+}
+
+/// `[first, shown, total]` are counts of lines.
+fn pager(t: &Texts, query: &Query, number: usize, last: usize, counts: [usize; 3]) -> Pager {
+    let [first, shown, total] = counts;
+    let range = match shown {
+        0 => "0".to_owned(),
+        _ => format!("{}–{}", first + 1, first + shown),
+    };
+    let link = |to: usize| (1..=last).contains(&to).then(|| query.page(to)).unwrap_or_default();
+    Pager {
+        shown: fill(t.shown, &[&range, &total.to_string()]),
+        number,
+        last,
+        previous: link(number - 1),
+        following: link(number + 1),
+    }
+}

@@ -1,0 +1,130 @@
+//! A line of the list of jobs.
+
+use super::super::listed::Line;
+use super::super::texts::{Texts, fill};
+use super::look::Look;
+use super::words::{self, Moment};
+use crate::core::daemon::Core;
+use crate::core::definition::{Definition, Schedule};
+use crate::core::table::{Job, Phase};
+use crate::core::time::Now;
+
+/// A line of the list.
+pub(super) struct Row<'a> {
+    pub id: u32,
+    pub name: &'a str,
+    /// A state of the original, `never` for the empty one: also the class of the line.
+    pub state: &'static str,
+    pub label: &'static str,
+    pub tag: &'a str,
+    pub cron: &'a str,
+    pub words: String,
+    pub zone: &'a str,
+    pub next: Option<Moment>,
+    pub last: Option<Last>,
+    pub running: usize,
+    pub limit: u32,
+    pub overtime: u64,
+    pub command: &'a str,
+    /// The command with its placeholders, where that differs.
+    pub raw: &'a str,
+    pub buttons: Buttons,
+}
+
+impl Row<'_> {
+    /// A text about this job.
+    pub(super) fn say(&self, text: &str) -> String {
+        fill(text, &[self.name])
+    }
+}
+
+/// The last run that ended.
+pub(super) struct Last {
+    pub ended: Moment,
+    pub outcome: String,
+    pub good: bool,
+    pub took: String,
+}
+
+/// Which of the buttons of a job work, and why the others do not.
+pub(super) struct Buttons {
+    /// No button at all: the definition waits.
+    pub none: bool,
+    /// Why a run can't be started now; empty if one can.
+    pub no_start: String,
+    pub no_stop: &'static str,
+}
+
+/// A state as it is shown.
+pub(super) fn state_label(t: &Texts, state: &'static str) -> (&'static str, &'static str) {
+    if state.is_empty() { ("never", t.never) } else { (state, state) }
+}
+
+impl Core {
+    /// A line of the list as it is shown.
+    pub(super) fn row<'a>(&'a self, now: Now, look: Look, line: Line<'a>) -> Row<'a> {
+        let (job, def, state) = line;
+        let t = look.texts();
+        let waits = state == "waiting";
+        let (class, label) = state_label(t, state);
+        let words = match &def.schedule {
+            Schedule::Due(cron, _) => cron.describe(look.lang),
+            Schedule::Refused(why) => why.to_string(),
+        };
+        // The slots of a job that is being replaced are those of its new definition.
+        let next = job.next_due_ms.filter(|_| waits == matches!(job.phase, Phase::Replaced(_)));
+        Row {
+            id: def.id.0,
+            name: if def.name.is_empty() { "—" } else { &def.name },
+            state: class,
+            label,
+            tag: self.table().tags.get(&def.tag_id).map_or("", String::as_str),
+            cron: &def.cron,
+            words,
+            zone: &def.timezone,
+            next: next.map(|due| Moment::new(now, due, self.zone_of(def))),
+            last: self.last_run(now, t, job).filter(|_| !waits),
+            running: if waits { 0 } else { job.live.len() },
+            limit: def.max_concurrence,
+            overtime: if waits { 0 } else { job.overtime },
+            command: &def.command,
+            raw: def.raw_command.as_deref().unwrap_or(""),
+            buttons: self.buttons(t, job, waits),
+        }
+    }
+
+    /// The zone in which a job's times are shown.
+    pub(super) fn zone_of(&self, def: &Definition) -> &crate::core::cron::Zone {
+        match &def.schedule {
+            Schedule::Due(_, zone) => self.table().zone(*zone),
+            Schedule::Refused(_) => &self.settings().zone,
+        }
+    }
+
+    fn last_run(&self, now: Now, t: &Texts, job: &Job) -> Option<Last> {
+        let run = job.history.as_ref()?.runs.back()?;
+        Some(Last {
+            ended: Moment::new(now, run.ended_ms, self.zone_of(&job.def)),
+            outcome: words::outcome(t, &run.outcome),
+            good: run.outcome.is_success(),
+            took: words::duration(run.duration_ms),
+        })
+    }
+
+    /// Which buttons of a job work. What is refused all the same is said with the answer.
+    pub(super) fn buttons(&self, t: &Texts, job: &Job, none: bool) -> Buttons {
+        let limit = job.def.max_concurrence;
+        let no_start = match &job.phase {
+            _ if self.draining() => t.skip_draining.to_owned(),
+            Phase::Draining => t.is_draining.to_owned(),
+            Phase::Replaced(_) => t.is_waiting.to_owned(),
+            Phase::Active if limit == 0 => t.limit_zero.to_owned(),
+            Phase::Active if job.live.len() >= limit as usize => {
+                fill(t.at_limit, &[&limit.to_string()])
+            }
+            Phase::Active => String::new(),
+        };
+        let no_stop = if job.live.is_empty() { t.nothing_runs } else { "" };
+        Buttons { none, no_start, no_stop }
+    }
+}

@@ -1,0 +1,86 @@
+//! Times, durations, sizes and outcomes as a page writes them.
+
+use super::super::texts::{Texts, fill};
+use crate::core::cron::Zone;
+use crate::core::journal::{Cause, SkipReason};
+use crate::core::outcome::{Exit, Outcome};
+use crate::core::time::{Now, rfc3339};
+
+/// An instant: exact for programs, short for people.
+pub(super) struct Moment {
+    /// RFC 3339 with the zone's offset, whole seconds.
+    pub iso: String,
+    /// `13:42:07` if that is today in the zone, else `2026-11-22 13:42`.
+    pub text: String,
+}
+
+impl Moment {
+    /// An instant in a zone as it is seen now.
+    pub(super) fn new(now: Now, wall_ms: i64, zone: &Zone) -> Moment {
+        let seconds = |ms: i64| ms.div_euclid(1000) * 1000;
+        let iso = rfc3339(seconds(wall_ms), zone);
+        let today = rfc3339(seconds(now.wall_ms), zone);
+        // Years of four digits: 2026-11-22T13:42:07+08:00.
+        let text = match (iso.get(..10), iso.get(11..16), iso.get(11..19)) {
+            (Some(day), _, Some(time)) if today.starts_with(day) => time.to_owned(),
+            (Some(day), Some(time), _) => format!("{day} {time}"),
+            _ => iso.clone(),
+        };
+        Moment { iso, text }
+    }
+}
+
+/// `340 ms`, `1.2 s`, `42 s`, `3 min 5 s`, `2 h 5 min`, `3 d 4 h`.
+pub(super) fn duration(ms: u64) -> String {
+    let s = ms / 1000;
+    match s {
+        _ if ms < 1000 => format!("{ms} ms"),
+        _ if ms < 10_000 => format!("{}.{} s", s, ms / 100 % 10),
+        0..60 => format!("{s} s"),
+        60..3600 => format!("{} min {} s", s / 60, s % 60),
+        3600..86_400 => format!("{} h {} min", s / 3600, s / 60 % 60),
+        _ => format!("{} d {} h", s / 86_400, s / 3600 % 24),
+    }
+}
+
+/// `1.5 MB`: powers of 1,024, as `ls -h` has them.
+pub(super) fn size(bytes: u64) -> String {
+    let units = ["kB", "MB", "GB", "TB"];
+    let mut value = bytes as f64 / 1024.0;
+    let mut unit = 0;
+    while value >= 1024.0 && unit + 1 < units.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    let digits = usize::from(value < 10.0);
+    format!("{value:.digits$} {}", units[unit])
+}
+
+/// How a run ended, in words.
+pub(super) fn outcome(t: &Texts, outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Ended(Exit::Code(code)) => fill(t.exit, &[&code.to_string()]),
+        Outcome::Ended(Exit::Signal { number, .. }) => fill(t.signal, &[&number.to_string()]),
+        Outcome::SpawnFailed(why) => fill(t.spawn_failed, &[why]),
+        Outcome::Lost(why) => fill(t.lost, &[why]),
+    }
+}
+
+/// Why a run was started.
+pub(super) fn cause(t: &Texts, cause: Cause) -> &'static str {
+    match cause {
+        Cause::Due => t.cause_due,
+        Cause::Manual => t.cause_manual,
+        Cause::Reboot => t.cause_reboot,
+    }
+}
+
+/// Why a slot was skipped.
+pub(super) fn reason(t: &Texts, reason: SkipReason) -> &'static str {
+    match reason {
+        SkipReason::Overlap => t.skip_overlap,
+        SkipReason::Draining => t.skip_draining,
+        SkipReason::Waiting => t.skip_waiting,
+        SkipReason::Misfire => t.skip_misfire,
+    }
+}

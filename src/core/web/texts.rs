@@ -1,0 +1,226 @@
+//! Every text of the pages, in English and in Chinese. A text that nothing uses is a compiler
+//! warning (a field that is never read); one that is missing in a language does not compile. `{}`
+//! is where a value goes: [`fill`].
+
+use crate::core::cron::Lang;
+use serde::Serialize;
+
+/// `name: "English", "中文";` makes a field and its two values.
+macro_rules! texts {
+    ($(#[$meta:meta])* $kind:ident, $en:ident, $zh:ident;
+     $($name:ident: $english:literal, $chinese:literal;)+) => {
+        $(#[$meta])*
+        pub(super) struct $kind { $(pub(super) $name: &'static str,)+ }
+        static $en: $kind = $kind { $($name: $english,)+ };
+        static $zh: $kind = $kind { $($name: $chinese,)+ };
+    };
+}
+
+texts! {
+    /// Texts that the server writes into pages.
+    Texts, EN, ZH;
+    lang: "en", "zh-CN";
+    skip: "Skip to the content", "跳到正文";
+    jobs: "Jobs", "任务";
+    log: "Log", "日志";
+    server: "Server {}", "服务器 {}";
+    main_nav: "Main", "主导航";
+    display: "Language and colours", "语言与配色";
+    theme_auto: "Colours as the system has them", "配色跟随系统";
+    theme_light: "Light colours", "浅色";
+    theme_dark: "Dark colours", "深色";
+    daemon: "Daemon", "守护进程";
+    database: "Database", "数据库";
+    db_up: "up", "正常";
+    db_down: "down", "故障";
+    db_unknown: "not asked yet", "尚未查询";
+    synced: "Synced", "同步于";
+    never_synced: "never", "从未";
+    live_runs: "Live runs", "运行中";
+    worst_late: "Worst delay", "最大延迟";
+    memory: "Memory", "内存";
+    started: "Started", "启动于";
+    pid: "Pid", "进程号";
+    version: "Version", "版本";
+    draining: "The daemon is ending: it waits for its last runs and starts no more.",
+        "守护进程正在退出:等待最后的运行结束,不再启动新的运行。";
+    db_alert: "The database does not answer; jobs go on as they were last read. {}",
+        "数据库无应答,任务按最近一次读取的内容继续运行。{}";
+    bad_rows: "Rows that can't be jobs: {}", "无法作为任务的行:{}";
+    row_id: "Row {}", "第 {} 号";
+    search: "Search", "搜索";
+    search_hint: "Name or command", "名称或命令";
+    tag: "Tag", "标签";
+    all: "All", "全部";
+    apply: "Apply", "应用";
+    reset: "Show all", "显示全部";
+    per_page: "A page", "每页";
+    states: "State", "状态";
+    name: "Name", "名称";
+    schedule: "Schedule", "计划";
+    next: "Next", "下次";
+    last: "Last run", "上次运行";
+    runs: "Runs", "运行数";
+    overtime: "Overtime", "超时";
+    overtime_hint: "How often it was due at its limit of live runs", "到期时已达并发上限的次数";
+    command: "Command", "命令";
+    actions: "Actions", "操作";
+    sort_by: "Sort by {}", "按{}排序";
+    select: "Select {}", "选择 {}";
+    select_all: "Select all on this page", "选择本页全部";
+    start: "Start", "启动";
+    stop: "Stop", "停止";
+    start_job: "Start {}", "启动 {}";
+    stop_job: "Stop {}", "停止 {}";
+    selection: "Selected jobs", "所选任务";
+    sync: "Sync now", "立即同步";
+    none_found: "No job matches.", "没有符合条件的任务。";
+    no_jobs: "There are no jobs yet: add rows with status = 1 and server_id = {} to \
+        scheduler_jobs; they are read within seconds.",
+        "还没有任务:向 scheduler_jobs 添加 status = 1、server_id = {} 的行,数秒内即会读取。";
+    shown: "{} of {}", "{} / {}";
+    pages: "Pages", "分页";
+    previous: "Previous", "上一页";
+    following: "Next", "下一页";
+    not_due: "never due", "不会到期";
+    never: "never run", "从未运行";
+    at_limit: "At its limit of {} live runs", "已达并发上限 {}";
+    limit_zero: "Its limit is 0: it never starts", "上限为 0:永不启动";
+    is_draining: "Its row is gone or was changed; it ends with its last run",
+        "该行已删除或已修改,最后一次运行结束后即消失";
+    is_waiting: "Waits until the runs of the old definition have ended",
+        "等待旧定义的运行结束";
+    nothing_runs: "Nothing runs", "没有正在进行的运行";
+    exit: "exit {}", "退出码 {}";
+    signal: "signal {}", "信号 {}";
+    spawn_failed: "did not start: {}", "启动失败:{}";
+    lost: "lost: {}", "失去踪迹:{}";
+    is_running: "is running", "正在运行";
+    definition: "Definition", "定义";
+    raw_command: "As in the row", "行中原文";
+    output: "Output", "标准输出";
+    errors: "Errors", "标准错误";
+    a_file_each: "a file for each run", "每次运行一个文件";
+    zone: "Time zone", "时区";
+    configured: "{} (configured)", "{}(配置)";
+    limit: "Limit of live runs", "并发上限";
+    key: "Key (md5)", "键(md5)";
+    next_dues: "Next due", "接下来到期";
+    history: "Last runs", "最近运行";
+    run: "Run", "运行";
+    cause: "Cause", "起因";
+    cause_due: "due", "到期";
+    cause_manual: "by hand", "手动";
+    cause_reboot: "boot", "开机";
+    slot: "Slot", "到期时刻";
+    at: "Started", "开始";
+    took: "Took", "用时";
+    cpu: "CPU", "CPU";
+    peak: "Peak memory", "内存峰值";
+    outcome: "Outcome", "结果";
+    no_runs: "It has not run yet.", "尚未运行。";
+    skipped: "Slots that were skipped", "被跳过的到期时刻";
+    reason: "Reason", "原因";
+    count: "Count", "次数";
+    from: "First", "最早";
+    until: "Last", "最晚";
+    skip_overlap: "at the limit of live runs", "已达并发上限";
+    skip_draining: "the daemon was ending", "守护进程正在退出";
+    skip_waiting: "the old definition was still running", "旧定义仍在运行";
+    skip_misfire: "too late: the daemon was down or the clock jumped",
+        "过期:守护进程未运行或时钟跳变";
+    durations: "Durations", "用时";
+    timeline: "Timeline", "时间线";
+    durations_alt: "Durations of the last {} runs; the table has the figures",
+        "最近 {} 次运行的用时,数字见表";
+    timeline_alt: "When the last {} runs began and ended; the table has the figures",
+        "最近 {} 次运行的起止时间,数字见表";
+    tail: "Output", "输出";
+    which: "Show", "显示";
+    job_output: "the job's file: output", "任务的文件:标准输出";
+    job_errors: "the job's file: errors", "任务的文件:标准错误";
+    run_output: "run {}: output", "运行 {}:标准输出";
+    run_errors: "run {}: errors", "运行 {}:标准错误";
+    lines: "Lines", "行数";
+    follow: "Follow", "跟随";
+    download: "Download", "下载";
+    clear_output: "Clear output", "清空输出";
+    clear_errors: "Clear errors", "清空错误";
+    clear_log: "Clear log", "清空日志";
+    as_text: "Show as text", "以文本显示";
+    level: "Level", "级别";
+    level_error: "errors", "错误";
+    level_warn: "and warnings", "及警告";
+    level_info: "and information", "及信息";
+    level_debug: "and details", "及细节";
+    filter: "Lines with", "包含";
+    all_jobs: "All jobs", "全部任务";
+    not_there: "There is no such page", "没有这个页面";
+    not_allowed: "That is not possible here", "此处不允许该操作";
+    refused: "That was refused", "请求被拒绝";
+    broken: "The daemon could not do that", "守护进程无法完成";
+    bad_request: "That makes no sense", "请求无效";
+}
+
+texts! {
+    /// Texts that `console.js` writes; it gets them as JSON.
+    #[derive(Serialize)]
+    ScriptTexts, SCRIPT_EN, SCRIPT_ZH;
+    soon: "in {}", "{}后";
+    ago: "{} ago", "{}前";
+    now: "now", "现在";
+    never: "never run", "从未运行";
+    not_due: "never due", "不会到期";
+    exit: "exit {}", "退出码 {}";
+    signal: "signal {}", "信号 {}";
+    live: "Live", "实时";
+    waiting: "Connection lost; trying again in {} s", "连接中断,{} 秒后重试";
+    connecting: "Connecting", "连接中";
+    changed: "The list has changed. Show it", "列表已变化,点击刷新";
+    started: "Started {}: run {}", "已启动 {}:运行 {}";
+    stopped: "Stopping {}: {} runs", "正在停止 {}:{} 个运行";
+    refused: "Refused, {}: {}", "被拒绝,{}:{}";
+    failed: "The daemon does not answer", "守护进程无应答";
+    selected: "{} selected", "已选 {} 项";
+    at_limit: "At its limit of {} live runs", "已达并发上限 {}";
+    nothing_runs: "Nothing runs", "没有正在进行的运行";
+    empty: "Nothing is there yet.", "尚无内容。";
+    sure: "Clear it? What is in the file is lost.", "确定清空?文件中的内容将丢失。";
+    cleared: "Cleared", "已清空";
+    synced: "Asked the database", "已请求同步";
+    db_up: "up", "正常";
+    db_down: "down", "故障";
+    db_unknown: "not asked yet", "尚未查询";
+}
+
+/// The texts of a language.
+pub(super) fn texts(lang: Lang) -> &'static Texts {
+    match lang {
+        Lang::En => &EN,
+        Lang::Zh => &ZH,
+    }
+}
+
+/// The texts of a language for the script, as JSON.
+pub(super) fn script_texts(lang: Lang) -> String {
+    let texts = match lang {
+        Lang::En => &SCRIPT_EN,
+        Lang::Zh => &SCRIPT_ZH,
+    };
+    // Plain strings always become JSON.
+    serde_json::to_string(texts).unwrap_or_default()
+}
+
+/// Puts values in the places of a text, in their order. A place without a value stays.
+pub(super) fn fill(text: &str, values: &[&str]) -> String {
+    let mut out = String::with_capacity(text.len() + 16);
+    let mut rest = text;
+    for value in values {
+        let Some((before, after)) = rest.split_once("{}") else { break };
+        out.push_str(before);
+        out.push_str(value);
+        rest = after;
+    }
+    out.push_str(rest);
+    out
+}
