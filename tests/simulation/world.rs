@@ -211,7 +211,7 @@ impl World {
         self.disk.full = false;
         self.spawning = Spawning::Works;
         self.kill_in = None;
-        self.database.now.rows.clear();
+        self.database.clear();
         for turn in 0.. {
             self.step();
             let quiet = self.core.as_ref().is_some_and(|core| core.runs().is_empty());
