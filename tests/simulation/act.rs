@@ -5,7 +5,7 @@ use super::ledger::Piece;
 use super::process::Process;
 use super::world::{Spawning, World};
 use schedule::core::event::{Action, Event, Started};
-use schedule::core::ids::RunId;
+use schedule::core::ids::{ConnId, JobId, RunId};
 use schedule::core::launch::{LaunchError, LaunchPlan};
 use schedule::core::time::Now;
 
@@ -33,6 +33,7 @@ impl World {
             }
         }
         let Some(core) = &self.core else { return };
+        assert!(self.clients.is_empty(), "clients wait in vain: {:?}", self.clients);
         self.ledger.check_runs(ticked, core);
         if !self.profile.crowd || self.random.one_in(16) {
             self.ledger.check_table(core);
@@ -99,10 +100,8 @@ impl World {
                 self.tell(|| "the helper is killed".into());
             }
             Action::KeepSnapshot => self.disk.snapshot = self.disk.snapshot_new.take(),
-            Action::Respond(..)
-            | Action::Push(..)
-            | Action::ReadFile(..)
-            | Action::ClearFile(..) => {
+            Action::Respond(conn, response) => self.answered(conn, response.status()),
+            Action::Push(..) | Action::ReadFile(..) | Action::ClearFile(..) => {
                 panic!("nobody asked")
             }
             Action::Exit => {
@@ -212,7 +211,7 @@ impl World {
         self.check_limit(run);
         self.launches += 1;
         let (duration_ms, exit) = self.profile.fate(&mut self.random);
-        let job = schedule::core::ids::JobId(plan.job_id);
+        let job = JobId(plan.job_id);
         let process = Process {
             job,
             started: Started { pid: 0, kernel_start: 0 },
@@ -227,10 +226,19 @@ impl World {
     /// Whatever the daemon believes: as many processes as there may be, and not one more.
     fn check_limit(&self, run: RunId) {
         let Some(def) = self.def_of(run) else { return };
-        let alive = self.processes.of(schedule::core::ids::JobId(def.row.id));
+        let alive = self.processes.of(JobId(def.row.id));
         let limit = def.row.max_concurrence as usize;
         assert!(alive < limit, "run {run} is launched with {alive} of {limit} processes alive");
         assert!(!self.processes.alive.contains_key(&run), "run {run} is launched twice");
+    }
+
+    /// A client has its answer.
+    fn answered(&mut self, conn: ConnId, status: u16) {
+        let done = self.clients.remove(&conn).expect("nobody asked, or it was answered already");
+        // What was to be done may still have failed: that is 500.
+        let right =
+            if done { status == 200 || status == 500 } else { [404, 409].contains(&status) };
+        assert!(right, "a client is told {status}, and what it wanted is done: {done}");
     }
 
     fn begin_exchange(&mut self, question: &[u8]) {

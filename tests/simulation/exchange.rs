@@ -162,7 +162,7 @@ impl Exchange {
     fn read_table(
         &mut self,
         known: &str,
-        database: &Database,
+        database: &mut Database,
         random: &mut Random,
     ) -> Vec<Vec<u8>> {
         let (lines, digest) = database.answer();

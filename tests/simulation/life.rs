@@ -5,9 +5,11 @@ use super::world::{Spawning, World};
 use schedule::core::cron::{Dialect, zone};
 use schedule::core::daemon::{Core, Found, Settings};
 use schedule::core::event::Event;
-use schedule::core::ids::RunId;
+use schedule::core::http::{Connection, Limits};
+use schedule::core::ids::{ConnId, RunId};
 use schedule::core::protocol;
 use schedule::core::time::Now;
+use std::rc::Rc;
 
 impl World {
     /// Something may happen around the daemon.
@@ -84,6 +86,7 @@ impl World {
                 self.ledger.stopped(now, run);
             }
             25..=29 => core.sync_now(),
+            40..=59 => self.start_by_hand(now),
             30 | 31 => {
                 core.handle(now, Event::Terminate);
                 self.ledger.draining = true;
@@ -96,6 +99,22 @@ impl World {
             }
             _ => {}
         }
+    }
+
+    /// A client asks for a run.
+    fn start_by_hand(&mut self, now: Now) {
+        let id = 1 + self.random.below(self.profile.jobs) as u32;
+        let Some(core) = &mut self.core else { return };
+        let mut connection = Connection::new(&Rc::new(Limits::default()), now);
+        let head = "HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n";
+        connection.receive(now, format!("POST /api/v1/jobs/{id}/start {head}").as_bytes());
+        let request = connection.next_request().expect("a request");
+        let conn = ConnId(self.next_client);
+        self.next_client += 1;
+        core.handle(now, Event::Request(conn, Box::new(request)));
+        let started = self.ledger.started_by_hand(now, core, id);
+        self.clients.insert(conn, started);
+        self.tell(|| format!("job {id} is started by hand: {started}"));
     }
 
     /// The daemon is gone at once.
@@ -115,6 +134,7 @@ impl World {
 
     fn went_down(&mut self) {
         self.core = None;
+        self.clients.clear();
         self.kill_in = None;
         // With a full disk no note was left of some. Nobody can be asked to count those.
         for run in self.ledger.down() {

@@ -51,7 +51,10 @@ impl Processes {
 
     /// Takes out those that have ended.
     pub fn reap(&mut self, mono_ms: u64) -> Vec<(RunId, Process)> {
-        self.alive.extract_if(.., |_, process| process.end_ms <= mono_ms).collect()
+        let ended = |(_, process): &(&RunId, &Process)| process.end_ms <= mono_ms;
+        let ended: Vec<RunId> = self.alive.iter().filter(ended).map(|(id, _)| *id).collect();
+        let take = |id| Some((id, self.alive.remove(&id)?));
+        ended.into_iter().filter_map(take).collect()
     }
 
     /// When the next one ends.

@@ -9,13 +9,13 @@ use super::profile::Profile;
 use super::random::Random;
 use schedule::core::daemon::Core;
 use schedule::core::event::Event;
-use schedule::core::ids::RunId;
+use schedule::core::ids::{ConnId, RunId};
 use schedule::core::outcome::{Outcome, Usage};
 use schedule::core::time::Now;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 /// Lines of the story that are kept for a failure.
-const STORY_LINES: usize = 8000;
+const STORY_LINES: usize = 120;
 
 /// How launches go.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -37,6 +37,9 @@ pub struct World {
     pub database: Database,
     pub ledger: Ledger,
     pub exchange: Option<Exchange>,
+    /// Clients that wait for an answer, and whether what they want is done.
+    pub clients: BTreeMap<ConnId, bool>,
+    pub next_client: u64,
     pub spawning: Spawning,
     /// The daemon is killed at this many actions from now.
     pub kill_in: Option<u64>,
@@ -73,6 +76,8 @@ impl World {
             processes: Processes::default(),
             database,
             exchange: None,
+            clients: BTreeMap::new(),
+            next_client: 1,
             spawning: Spawning::Works,
             kill_in: None,
             up_ms: 0,
@@ -206,7 +211,7 @@ impl World {
         self.disk.full = false;
         self.spawning = Spawning::Works;
         self.kill_in = None;
-        self.database.now.rows.clear();
+        self.database.clear();
         for turn in 0.. {
             self.step();
             let quiet = self.core.as_ref().is_some_and(|core| core.runs().is_empty());

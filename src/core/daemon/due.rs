@@ -205,6 +205,7 @@ impl Core {
         self.counters.skipped += skip.count;
         self.metrics.skipped[skip.reason as usize] += skip.count;
         self.touch(skip.job);
+        self.note_intents(skip.job);
         let Some(job) = self.table.get_mut(skip.job) else { return };
         if skip.reason == SkipReason::Overlap {
             job.overtime += skip.count;

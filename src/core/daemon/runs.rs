@@ -128,6 +128,15 @@ impl Core {
         self.outbox.must_flush = true;
     }
 
+    /// Notes the intents of a job whose later slot is to be told: of a job with a slot in the
+    /// journal the earlier ones count as decided, and a launch that still waits would be lost.
+    pub(super) fn note_intents(&mut self, id: JobId) {
+        let Some(job) = self.table.get(id) else { return };
+        let queued = |run: &&RunId| self.runs.get(run).is_some_and(|run| !run.intended);
+        let queued: Vec<RunId> = job.live.iter().filter(queued).copied().collect();
+        queued.into_iter().for_each(|run| self.note_intent(run));
+    }
+
     /// The launch of a queued run; none if it was stopped before.
     pub(super) fn launch(&self, id: RunId) -> Option<Action> {
         let waits = |phase| matches!(phase, RunPhase::Queued | RunPhase::Retry { .. });

@@ -110,6 +110,11 @@ impl Ledger {
 
     fn skip_told(&mut self, skip: SkipEntry, durable: Option<u64>) {
         let id = skip.job.0;
+        let earlier = self.fresh.iter().find(|run| {
+            let run = &self.runs[*run];
+            run.job == id && run.slot.is_some_and(|slot| slot < skip.last_ms)
+        });
+        assert_eq!(earlier, None, "{skip:?} is told first: killed now, the launch is lost");
         let key = (id, skip.first_ms);
         let before = self.ranges.insert(key, skip);
         let (told, count) = match before {

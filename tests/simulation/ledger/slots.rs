@@ -1,6 +1,6 @@
 //! What is due, and what becomes of it.
 
-use super::{FRESH_MS, Ledger, MAX_BACK_MS, Run};
+use super::{FRESH_MS, Job, Ledger, MAX_BACK_MS, Run};
 use crate::simulation::cron::Expr;
 use schedule::core::daemon::Core;
 use schedule::core::ids::{JobId, RunId};
@@ -20,7 +20,7 @@ impl Ledger {
             self.apply(&rows, Some(now));
         }
         let expected = self.judge(now, core);
-        let launched = self.new_runs(now, core);
+        let launched = self.new_runs(now, core, false);
         let mut rest: BTreeMap<u32, Vec<Option<i64>>> = BTreeMap::new();
         for (job, slot) in launched {
             rest.entry(job).or_default().push(slot);
@@ -32,6 +32,18 @@ impl Ledger {
         let of = |id: &u32| self.jobs.get(id).map(|job| (job.next, job.scheduled().cloned()));
         let jobs = || rest.keys().chain(due.keys()).map(of).collect::<Vec<_>>();
         assert_eq!(rest, due, "launched (left) and due (right) differ at {now:?}; {:?}", jobs());
+    }
+
+    /// Somebody asked for a run. Returns whether there should be one.
+    pub fn started_by_hand(&mut self, now: Now, core: &Core, id: u32) -> bool {
+        let draining = self.draining;
+        let room = |job: &Job| job.live.len() < job.def.row.max_concurrence as usize;
+        let may = |job: &Job| !draining && !job.draining && job.waiting.is_none() && room(job);
+        let started = self.jobs.get(&id).is_some_and(may);
+        let expected: Vec<Launch> = if started { vec![(id, None)] } else { Vec::new() };
+        let launched = self.new_runs(now, core, true);
+        assert_eq!(launched, expected, "job {id} is started by hand: runs (left) and due (right)");
+        started
     }
 
     /// What should be launched now. Skipped slots are counted and compared.
@@ -142,14 +154,18 @@ impl Ledger {
     }
 
     /// Takes in the runs that the core decided since the last look.
-    fn new_runs(&mut self, now: Now, core: &Core) -> Vec<Launch> {
+    fn new_runs(&mut self, now: Now, core: &Core, by_hand: bool) -> Vec<Launch> {
         let first = RunId { server_id: 1, sequence: self.last_sequence + 1 };
         let mut launched = Vec::new();
         for (&id, run) in core.runs().range(first..) {
             self.last_sequence = id.sequence;
             let job = run.job.0;
             launched.push((job, run.slot_ms));
-            let cause = if run.slot_ms.is_some() { Cause::Due } else { Cause::Reboot };
+            let cause = match run.slot_ms {
+                Some(_) => Cause::Due,
+                None if by_hand => Cause::Manual,
+                None => Cause::Reboot,
+            };
             assert_eq!(run.cause, cause, "run {id}");
             if let Some(slot) = run.slot_ms {
                 let new = self.slots.insert((job, slot, self.epoch));
