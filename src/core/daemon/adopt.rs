@@ -11,7 +11,6 @@ use crate::core::outcome::{Outcome, Usage};
 use crate::core::protocol::JobRow;
 use crate::core::table::Phase;
 use crate::core::time::Now;
-use std::collections::BTreeMap;
 
 /// What the shell found out about a run of an earlier daemon.
 #[derive(Clone, Debug, PartialEq, Eq)]
