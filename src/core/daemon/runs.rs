@@ -3,7 +3,7 @@
 //! `Queued` (then its intent in the journal) → `Live` (a process) → gone, with `Retry` between the
 //! first two while the machine is short of processes, memory or descriptors, and `Stopping` before
 //! the end of a run that was asked to end: TERM, the grace time, KILL. A run counts against its
-//! job's limit from the intent until the process is really gone.
+//! job's limit from the decision until the process is really gone.
 
 use super::Core;
 use crate::core::clock;
