@@ -182,7 +182,8 @@ impl Page {
                 const box = found.getBoundingClientRect();
                 const x = box.x + box.width / 2, y = box.y + box.height / 2;
                 const hit = document.elementFromPoint(x, y);
-                const same = hit && (found.contains(hit) || hit.closest('label')?.control === found);
+                const label = hit && hit.closest('label');
+                const same = hit && (found.contains(hit) || label?.control === found);
                 return same ? {{ x, y }} : null;
             }})()",
             json!(selector)

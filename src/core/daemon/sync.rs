@@ -16,7 +16,7 @@ use crate::core::time::Now;
 use std::collections::BTreeMap;
 
 /// Changed definitions put in force in one turn.
-const CHANGES_A_TURN: usize = 200;
+const CHANGES_A_TURN: usize = 500;
 
 /// Jobs looked at in one turn to find those whose row is gone.
 const SWEEPS_A_TURN: usize = 1_000;
