@@ -10,6 +10,7 @@
 //! - `sync`: the table follows the database
 //! - `changes`: what has changed since somebody looked
 //! - `metrics`: figures
+//! - `trouble`: what is wrong with the database, and when it is tried again
 //! - `outbox`: the journal's segments and how their records reach the database
 
 mod adopt;
@@ -19,6 +20,7 @@ mod metrics;
 mod outbox;
 mod runs;
 mod sync;
+mod trouble;
 
 pub use adopt::Found;
 pub(in crate::core) use changes::Changed;

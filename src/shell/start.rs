@@ -88,7 +88,8 @@ pub fn prepare(config: &Config, server_id: u32) -> Result<Ready, StartError> {
     let (mut core, journal, children) = recall(settings, &state_dir, poll.registry())?;
     let live: Vec<String> = core.runs().keys().map(RunId::to_string).collect();
     launcher.outputs().sweep(crate::core::history::MAX_RUNS, &live, MAX_SWEPT);
-    core.listens_on(&server.host, address.ip().is_loopback());
+    let names = std::iter::once(&server.host).chain(&server.names).cloned().collect();
+    core.listens_on(names, address.ip().is_loopback());
     let parts = Parts { poll, core, server: listening, launcher, children, journal, state_dir };
     let daemon = Daemon::new(parts).map_err(|why| StartError::System("the loop", why))?;
     Ok(Ready { daemon, address, lock })

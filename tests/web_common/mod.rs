@@ -112,7 +112,7 @@ impl Bench {
     pub fn with(rows: &[JobRow]) -> Bench {
         let replay = Replay { boot_id: "boot".into(), ..Replay::default() };
         let mut core = Core::new(START, settings(), replay, 0, Vec::new());
-        core.listens_on("127.0.0.1", true);
+        core.listens_on(vec!["127.0.0.1".to_owned()], true);
         let mut bench = Bench {
             core,
             now: START,
