@@ -150,16 +150,18 @@ impl Bench {
 
     /// Turns of the loop until there is nothing more to do.
     pub fn turn(&mut self) {
-        loop {
+        for _ in 0..100_000 {
             self.core.handle(self.now, Event::Tick);
             while let Some(action) = self.core.next_action() {
                 assert!(!matches!(action, Action::Exit), "it ended");
                 self.perform(action);
             }
-            if !self.core.busy() {
+            let wake = self.core.next_wake().mono_ms;
+            if !self.core.busy() && wake.is_none_or(|at| at > self.now.mono_ms) {
                 return;
             }
         }
+        panic!("the loop does not come to rest");
     }
 
     fn perform(&mut self, action: Action) {
