@@ -141,6 +141,8 @@ fn numbers() {
     }
     server("insecure = maybe", &["3 error: write 1 or 0"]);
     server("server = 0", &["3 error: from 1 to"]);
+    server("names = a.example, http://b.example", &["3 error: `names` has `http://b.example`"]);
+    server("names = a.example,B.example c", &[]);
 }
 
 #[test]

@@ -184,6 +184,6 @@ fn other_sites_change_nothing() {
         bench.end_all(0);
     }
     // On an address that others can reach, names are the network's business.
-    bench.core.listens_on("0.0.0.0", false);
+    bench.core.listens_on(vec!["0.0.0.0".to_owned()], false);
     bench.ask("POST", "/api/v1/jobs/1/start", "Host: jobs.example\r\n", "").is(200);
 }

@@ -91,6 +91,8 @@ pub struct Server {
     pub vars_server: u32,
     /// Serve an address that is not loopback although no login is configured.
     pub insecure: bool,
+    /// Further host names by which clients reach it, in lower case: those of a proxy in front.
+    pub names: Vec<String>,
 }
 
 /// What came of reading a configuration.

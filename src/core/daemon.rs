@@ -10,6 +10,7 @@
 //! - `sync`: the table follows the database
 //! - `changes`: what has changed since somebody looked
 //! - `metrics`: figures
+//! - `trouble`: what is wrong with the database, and when it is tried again
 //! - `outbox`: the journal's segments and how their records reach the database
 
 mod adopt;
@@ -19,6 +20,7 @@ mod metrics;
 mod outbox;
 mod runs;
 mod sync;
+mod trouble;
 
 pub use adopt::Found;
 pub(in crate::core) use changes::Changed;
@@ -177,7 +179,10 @@ impl Core {
             Event::ExchangeEnded(result) => self.exchange_ended(now, result),
             Event::Request(conn, request) => self.request(now, conn, &request),
             Event::Terminate => self.terminate(now),
-            Event::Drain => self.draining = true,
+            Event::Drain => {
+                self.draining = true;
+                self.touch_daemon();
+            }
             Event::JournalFailed(why) => self.outbox.failed(now, why),
             Event::Turned(us) => {
                 self.counters.slow_turns += u64::from(us > SLOW_TURN_US);
@@ -244,6 +249,11 @@ impl Core {
         // While decisions are held the past-due slots must not keep the loop awake.
         let wall = due.filter(|_| self.due.hold_until().is_none());
         Wake { mono_ms: mono.into_iter().flatten().min(), wall_ms: wall }
+    }
+
+    /// Whether runs wait to be launched in this turn.
+    pub(super) fn is_launching(&self) -> bool {
+        !self.launches.is_empty()
     }
 
     /// The jobs in force.

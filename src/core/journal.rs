@@ -153,6 +153,16 @@ pub enum Entry<'a> {
     Skip(SkipEntry),
     /// Every slot up to this instant (unix ms) is decided.
     Decided(i64),
+    /// Every slot of a job up to this instant is decided (checkpoint, where that is later).
+    Slot {
+        /// The job.
+        job: JobId,
+        /// The last slot, unix ms.
+        slot_ms: i64,
+    },
+    /// The clock went back so far that the schedule began anew. Runs up to this sequence are of
+    /// a time that may never come: their slots tell nothing.
+    Anew(u64),
     /// The highest sequence of a run id given out.
     Sequence(u64),
     /// Everything before this offset of the log is in the database.
@@ -228,6 +238,8 @@ pub struct Replay {
     pub last_slots: BTreeMap<JobId, i64>,
     /// Highest sequence of a run id.
     pub last_sequence: u64,
+    /// The same when the schedule last began anew.
+    pub anew_sequence: u64,
     /// The last boot seen.
     pub boot_id: String,
     /// Everything before this offset is in the database.
@@ -249,33 +261,36 @@ impl Replay {
         match entry {
             Entry::Checkpoint => self.live.clear(),
             Entry::Boot(id) => self.boot_id = id.into_owned(),
-            Entry::Run(run) => {
-                // Told by the intent alone: later entries of a run repeat a slot that may be of a
-                // time before the clock was set back.
-                if let Some(slot) = run.slot_ms.filter(|_| run.pid == 0 && run.end.is_none()) {
-                    self.slot_decided(run.job, slot);
-                }
-                self.run(run);
-            }
-            Entry::Carried(run) => self.run(run),
+            Entry::Run(run) | Entry::Carried(run) => self.run(run),
             Entry::Skip(skip) => {
                 self.slot_decided(skip.job, skip.last_ms);
                 self.skips.insert((skip.job, skip.first_ms), skip);
             }
             Entry::Decided(at) => {
-                // It goes back only where the schedule began anew (see `core::clock`).
+                // It goes back only then, should the other line have been lost.
                 if self.decided_ms.is_some_and(|before| at < before) {
-                    self.last_slots.clear();
+                    self.anew(self.last_sequence);
                 }
                 self.decided_ms = Some(at);
             }
+            Entry::Anew(sequence) => self.anew(sequence),
+            Entry::Slot { job, slot_ms } => self.slot_decided(job, slot_ms),
             Entry::Sequence(last) => self.last_sequence = self.last_sequence.max(last),
             Entry::Recorded(offset) => self.recorded = self.recorded.max(offset),
         }
     }
 
+    /// A checkpoint says it too, and behind it the slots that still count.
+    fn anew(&mut self, sequence: u64) {
+        self.last_slots.clear();
+        self.anew_sequence = sequence;
+    }
+
     fn run(&mut self, run: RunEntry<'_>) {
         self.last_sequence = self.last_sequence.max(run.run.sequence);
+        if let Some(slot) = run.slot_ms.filter(|_| run.run.sequence > self.anew_sequence) {
+            self.slot_decided(run.job, slot);
+        }
         if run.end.is_none() {
             self.live.insert(run.run, run.into_owned());
             return;

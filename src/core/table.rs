@@ -229,7 +229,10 @@ impl Table {
         self.generation += u64::from(!matches!(phase, Phase::Active));
         match phase {
             Phase::Active => {}
-            Phase::Replaced(next) => job.def = *next,
+            Phase::Replaced(next) => {
+                job.def = *next;
+                job.adopted = false;
+            }
             Phase::Draining => {
                 self.jobs.remove(&id);
             }

@@ -56,9 +56,9 @@ pub struct Web {
 }
 
 impl Core {
-    /// Says under which name the daemon is asked, and whether only this machine can connect.
-    pub fn listens_on(&mut self, host: &str, loopback: bool) {
-        self.web.listening = origin::Listening::new(host, loopback);
+    /// Says under which names the daemon is asked, and whether only this machine can connect.
+    pub fn listens_on(&mut self, names: Vec<String>, loopback: bool) {
+        self.web.listening = origin::Listening::new(names, loopback);
     }
 
     /// How the process and its server were within the last second.

@@ -6,6 +6,11 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+/// How long a lock is waited for before somebody has it. The loop does not run yet.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The lock, held until it is dropped or the process ends.
 pub struct Lock {
@@ -52,7 +57,7 @@ impl Lock {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false).mode(0o644);
         let mut file = options.open(path).map_err(failed)?;
-        if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+        if !locked(&file) {
             let mut holder = String::new();
             let _ = file.read_to_string(&mut holder);
             let holder = holder.trim().to_owned();
@@ -61,5 +66,20 @@ impl Lock {
         file.set_len(0).map_err(failed)?;
         writeln!(file, "{}", std::process::id()).map_err(failed)?;
         Ok(Lock { _file: file })
+    }
+}
+
+/// Takes the lock, with some patience: a child that a killed daemon was just starting holds it,
+/// too, until it executes its program.
+fn locked(file: &File) -> bool {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if flock(file, FlockOperation::NonBlockingLockExclusive).is_ok() {
+            return true;
+        }
+        if Instant::now() >= deadline {
+            return false;
+        }
+        sleep(Duration::from_millis(10));
     }
 }

@@ -15,6 +15,7 @@ use crate::shell::lock::{self, Lock};
 use crate::shell::proc_fs;
 use crate::shell::process::{self, Launcher};
 use crate::shell::server::Server;
+use crate::shell::sys;
 use mio::{Poll, Registry, Token};
 use std::fs;
 use std::io;
@@ -76,6 +77,9 @@ pub fn prepare(config: &Config, server_id: u32) -> Result<Ready, StartError> {
     let server = server_of(config, server_id)?;
     let settle = process::settle_process();
     settle.map_err(|why| StartError::System("descriptors", why))?;
+    if let Err(why) = sys::run_before_children() {
+        log::debug!("the daemon has no precedence over its jobs: {why}");
+    }
     let lock = Lock::take(Path::new(&config.base.pidfile.path(server_id)), server_id)?;
     let state_dir = PathBuf::from(config.base.statedir.path(server_id));
     make_dir("state directory", &state_dir)?;
@@ -88,7 +92,8 @@ pub fn prepare(config: &Config, server_id: u32) -> Result<Ready, StartError> {
     let (mut core, journal, children) = recall(settings, &state_dir, poll.registry())?;
     let live: Vec<String> = core.runs().keys().map(RunId::to_string).collect();
     launcher.outputs().sweep(crate::core::history::MAX_RUNS, &live, MAX_SWEPT);
-    core.listens_on(&server.host, address.ip().is_loopback());
+    let names = std::iter::once(&server.host).chain(&server.names).cloned().collect();
+    core.listens_on(names, address.ip().is_loopback());
     let parts = Parts { poll, core, server: listening, launcher, children, journal, state_dir };
     let daemon = Daemon::new(parts).map_err(|why| StartError::System("the loop", why))?;
     Ok(Ready { daemon, address, lock })

@@ -186,6 +186,27 @@ fn usage_of(usage: &libc::rusage) -> Usage {
     }
 }
 
+/// Lets this process run before its children where both want a processor, so that the jobs that
+/// were just started don't delay those that are still to be started. The children don't inherit
+/// it: `SCHED_RESET_ON_FORK` takes a negative nice value back to 0 (sched(7)).
+///
+/// # Errors
+/// `EACCES` or `EPERM` without the right to a negative nice value (`CAP_SYS_NICE`).
+pub fn run_before_children() -> io::Result<()> {
+    const NICE: libc::c_int = -10;
+    let policy = libc::SCHED_OTHER | libc::SCHED_RESET_ON_FORK;
+    // SAFETY: a plain structure of numbers, for which all zeroes is a value (priority 0 is the
+    // only one that SCHED_OTHER takes).
+    let priority: libc::sched_param = unsafe { std::mem::zeroed() };
+    // SAFETY: 0 is the calling thread; the structure lives through the call.
+    let failed = unsafe { libc::sched_setscheduler(0, policy, &raw const priority) } != 0;
+    // SAFETY: takes numbers only.
+    if failed || unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, NICE) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
 /// Marks every descriptor from `first` on as close-on-exec, so that what whoever started the
 /// daemon left open does not reach a job. To be called once at start; what the daemon opens later
 /// is close-on-exec from birth.

@@ -58,12 +58,25 @@ pub fn mysql_conn(database: &Database) -> Conn {
 impl TestDatabase {
     /// An empty MariaDB database, made with these words behind `CREATE DATABASE name`.
     pub fn empty_mysql(with: &str) -> Self {
-        let mut config = mysql_server();
-        config.dbname = format!("test_{}", unique());
+        Self::empty_on(&mysql_server(), with)
+    }
+
+    /// The same on this server.
+    pub fn empty_on(server: &Database, with: &str) -> Self {
+        let config = Database { dbname: format!("test_{}", unique()), ..server.clone() };
         let mut conn = mysql_conn(&config);
         let name = &config.dbname;
         conn.query_drop(format!("CREATE DATABASE {name} {with}; USE {name}")).unwrap();
         Self { config, admin: Admin::Mysql(Box::new(conn)) }
+    }
+
+    /// Connects anew, after the server was started again at this address.
+    pub fn reconnect(&mut self, server: &Database) {
+        let name = self.config.dbname.clone();
+        self.config = Database { dbname: name.clone(), ..server.clone() };
+        let mut conn = mysql_conn(&self.config);
+        conn.query_drop(format!("USE {name}")).unwrap();
+        self.admin = Admin::Mysql(Box::new(conn));
     }
 
     /// An empty SQLite file.

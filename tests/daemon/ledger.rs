@@ -34,9 +34,14 @@ pub struct Lateness {
 /// The latest start that is demanded of 99 in 100, in milliseconds.
 const MAX_LATE_MS: f64 = 20.0;
 
+/// From here on a measurement is the long form.
+const LONG_FORM_S: u64 = 300;
+
 /// What the account comes to.
 #[derive(Clone, Debug, Default)]
 pub struct Figures {
+    /// How long was measured.
+    pub seconds: u64,
     pub due: usize,
     pub launched: usize,
     pub skipped: BTreeMap<String, u64>,
@@ -63,14 +68,21 @@ impl Lateness {
 }
 
 impl Figures {
-    /// Whether the daemon was in time. Where a bare loop was not, its double is the bound: other
-    /// work had the processors, and nothing better could be had.
+    /// Whether the daemon was in time, as far as that can be said: when other work has the
+    /// processors, a bare loop is not in time either, and only what is far worse is a fault. The
+    /// long form of the test is for a quiet machine and takes no such excuse.
     pub fn in_time(&self) -> bool {
-        let in_time = self.daemon.p99 <= MAX_LATE_MS;
-        if !in_time {
-            println!("p99 over {MAX_LATE_MS} ms: {} (a bare loop: {})", self.daemon, self.bare);
+        let bare = self.bare.p99;
+        let bound = match bare <= MAX_LATE_MS {
+            _ if self.seconds >= LONG_FORM_S => MAX_LATE_MS,
+            true => MAX_LATE_MS.max(bare * 2.0),
+            false => bare * 4.0,
+        };
+        let late = self.daemon.p99;
+        if late > MAX_LATE_MS {
+            println!("p99 {late:.1} ms, over {MAX_LATE_MS} ms; a bare loop {bare:.1} ms");
         }
-        in_time || (self.bare.p99 > MAX_LATE_MS / 2.0 && self.daemon.p99 <= self.bare.p99 * 2.0)
+        late <= bound
     }
 }
 
@@ -83,7 +95,8 @@ impl fmt::Display for Lateness {
 
 impl fmt::Display for Figures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { due, launched, skipped, outcomes, daemon, stamps, bare, seconds_late } = self;
+        let Self { due, launched, skipped, outcomes, daemon, stamps, bare, seconds_late, .. } =
+            self;
         let skips: u64 = skipped.values().sum();
         writeln!(f, "slots due            {due}")?;
         writeln!(f, "launched             {launched}  {outcomes:?}")?;

@@ -99,7 +99,7 @@ pub fn measure(driver: Driver, seconds: u64) -> Figures {
     carry_over(&site, &mut database);
 
     let account = account(&site, &mut database, &rows, (first, last));
-    let figures = Figures { bare, ..account.settle() };
+    let figures = Figures { bare, seconds, ..account.settle() };
     check_views(&account, &views);
     check_last_runs(&account, &mut database);
     figures

@@ -9,7 +9,9 @@ pub mod facts;
 pub mod http;
 pub mod ledger;
 pub mod log;
+pub mod mariadb;
 pub mod mixed;
+pub mod proxy;
 pub mod rows;
 
 use crate::common::TempDir;
@@ -71,13 +73,16 @@ pub struct Site {
     pub database: Database,
     /// Lines for `[base]` besides those that every test needs.
     pub base: String,
+    /// Lines for the section of the group likewise.
+    pub server: String,
 }
 
 impl Site {
     /// A site on this database.
     pub fn new(database: &Database) -> Self {
         let base = "sync_interval = 1\n".to_owned();
-        Self { dir: TempDir::new(), database: database.clone(), base }
+        let (dir, database) = (TempDir::new(), database.clone());
+        Self { dir, database, base, server: String::new() }
     }
 
     /// A site on a fresh database of its own.
@@ -102,7 +107,7 @@ impl Site {
 
     /// Writes the configuration and returns its path.
     pub fn write_config(&self) -> String {
-        let (dir, base) = (self.dir.0.display(), &self.base);
+        let (dir, base, server) = (self.dir.0.display(), &self.base, &self.server);
         let Database { dbname, user, password, host, port, unix_socket, path, .. } = &self.database;
         let database = match self.database.driver {
             Driver::Sqlite => format!("driver = sqlite\npath = \"{path}\"\n"),
@@ -114,7 +119,7 @@ impl Site {
         let text = format!(
             "[base]\npidfile = \"{dir}/{{%d}}.pid\"\nlogfile = \"{dir}/{{%d}}.log\"\n\
              statedir = \"{dir}/state.{{%d}}\"\ntimezone = Asia/Shanghai\n{base}\n\
-             [server_{SERVER_ID}]\nport = 0\nserver = 7\n\n[db1]\n{database}"
+             [server_{SERVER_ID}]\nport = 0\nserver = 7\n{server}\n[db1]\n{database}"
         );
         let file = self.file("schedule.ini");
         fs::write(&file, text).unwrap();

@@ -112,7 +112,7 @@ impl Bench {
     pub fn with(rows: &[JobRow]) -> Bench {
         let replay = Replay { boot_id: "boot".into(), ..Replay::default() };
         let mut core = Core::new(START, settings(), replay, 0, Vec::new());
-        core.listens_on("127.0.0.1", true);
+        core.listens_on(vec!["127.0.0.1".to_owned()], true);
         let mut bench = Bench {
             core,
             now: START,
@@ -150,16 +150,18 @@ impl Bench {
 
     /// Turns of the loop until there is nothing more to do.
     pub fn turn(&mut self) {
-        loop {
+        for _ in 0..100_000 {
             self.core.handle(self.now, Event::Tick);
             while let Some(action) = self.core.next_action() {
                 assert!(!matches!(action, Action::Exit), "it ended");
                 self.perform(action);
             }
-            if !self.core.busy() {
+            let wake = self.core.next_wake().mono_ms;
+            if !self.core.busy() && wake.is_none_or(|at| at > self.now.mono_ms) {
                 return;
             }
         }
+        panic!("the loop does not come to rest");
     }
 
     fn perform(&mut self, action: Action) {

@@ -11,7 +11,6 @@ use crate::core::outcome::{Outcome, Usage};
 use crate::core::protocol::JobRow;
 use crate::core::table::Phase;
 use crate::core::time::Now;
-use std::collections::BTreeMap;
 
 /// What the shell found out about a run of an earlier daemon.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,7 +26,6 @@ pub enum Found {
 
 /// What the journal knows of jobs that are not in the table yet.
 pub struct Past {
-    slots: BTreeMap<JobId, i64>,
     ended: Vec<(JobId, PastRun)>,
     skips: Vec<SkipEntry>,
 }
@@ -38,8 +36,9 @@ impl Core {
         for run in replay.live.into_values() {
             self.restore_run(now, run);
         }
+        self.due.beyond = replay.last_slots;
+        self.due.anew_sequence = replay.anew_sequence;
         self.past = Some(Box::new(Past {
-            slots: replay.last_slots,
             ended: replay.ended.iter().filter_map(keep_end).collect(),
             skips: replay.skips.into_values().collect(),
         }));
@@ -60,12 +59,26 @@ impl Core {
                 job.history_mut().restore(skip);
             }
         }
-        for (id, slot_ms) in past.slots {
-            if let Some(job) = self.table.get_mut(id) {
-                job.last_slot_ms = job.last_slot_ms.max(slot_ms);
-                self.table.reschedule(id, self.due.decided_ms);
-            }
+        let jobs: Vec<JobId> = self.due.beyond.keys().copied().collect();
+        jobs.into_iter().for_each(|id| self.recall_slot(id));
+    }
+
+    /// Gives a job that came into the table the slot up to which an earlier daemon decided it.
+    pub(super) fn recall_slot(&mut self, id: JobId) {
+        let Some(&slot_ms) = self.due.beyond.get(&id) else { return };
+        if let Some(job) = self.table.get_mut(id) {
+            job.last_slot_ms = job.last_slot_ms.max(slot_ms);
+            self.table.reschedule(id, self.due.decided_ms);
         }
+    }
+
+    /// Slots that an earlier daemon decided before it died without a word on how far it had come.
+    /// Each checkpoint says them again, for the segment that told them may be gone before the
+    /// clock has passed them.
+    pub(super) fn slots_beyond_decided(&self) -> Vec<(JobId, i64)> {
+        let past = self.due.beyond.iter().map(|(job, slot)| (*job, *slot));
+        let jobs = self.table.iter().map(|job| (job.def.id, job.last_slot_ms));
+        past.chain(jobs).filter(|(_, slot_ms)| *slot_ms > self.due.decided_ms).collect()
     }
 
     fn restore_run(&mut self, now: Now, entry: RunEntry<'static>) {
@@ -93,9 +106,6 @@ impl Core {
     /// Makes sure that the job of a run exists, with the definition the run was launched from as
     /// far as the journal knows it. It drains unless the table turns out to have it unchanged.
     fn adopt_job(&mut self, entry: &RunEntry<'_>) {
-        if self.table.get(entry.job).is_some() {
-            return;
-        }
         let row = JobRow {
             id: entry.job.0,
             name: entry.name.to_string(),
@@ -107,6 +117,11 @@ impl Core {
         let refused = Schedule::Refused("its row is gone".into());
         let mut def = Definition::new(row, &Vars::new(), refused);
         def.md5 = key_from_hex(&entry.md5).unwrap_or(def.md5);
+        if let Some(job) = self.table.get_mut(entry.job) {
+            // Two definitions are alive only if the end of the older could not be written.
+            job.def = def;
+            return;
+        }
         self.table.put(def, 0, self.due.decided_ms);
         if let Some(job) = self.table.get_mut(entry.job) {
             job.phase = Phase::Draining;

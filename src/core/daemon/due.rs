@@ -8,7 +8,7 @@ use crate::core::ids::JobId;
 use crate::core::journal::{Cause, Entry, SkipEntry, SkipReason};
 use crate::core::table::Phase;
 use crate::core::time::Now;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 /// Slots decided in one turn of the loop; the rest waits for the next.
 const SLOTS_A_TURN: usize = 500;
@@ -26,6 +26,9 @@ const ANEW_A_TURN: usize = 2_000;
 pub struct Due {
     /// Every slot up to this instant (unix ms) is decided.
     pub decided_ms: i64,
+    /// Last slots of jobs as an earlier daemon decided them, where they are beyond that: it may
+    /// have died in the middle of a turn, and a job's row may come later than the others.
+    pub beyond: BTreeMap<JobId, i64>,
     /// Whether the journal does not know yet how far that is.
     pub unnoted: bool,
     /// Whether due slots wait for the next turn.
@@ -36,6 +39,8 @@ pub struct Due {
     misfires: VecDeque<Gap>,
     /// After the clock went back far: the last job that was given a new place.
     anew: Option<Anew>,
+    /// The highest sequence of a run id at that time.
+    pub anew_sequence: u64,
     /// Whether no daemon ran since the machine booted: `@reboot` jobs are due.
     first_of_boot: bool,
 }
@@ -62,11 +67,13 @@ impl Due {
     pub fn new(now: Now, decided_ms: Option<i64>, first_of_boot: bool) -> Due {
         Due {
             decided_ms: decided_ms.unwrap_or(now.wall_ms),
+            beyond: BTreeMap::new(),
             unnoted: false,
             behind: false,
             hold_until: Some(now.mono_ms + HOLD_MS),
             misfires: VecDeque::new(),
             anew: None,
+            anew_sequence: 0,
             first_of_boot,
         }
     }
@@ -88,11 +95,16 @@ impl Core {
         if self.due.hold_until.take().is_none() {
             return;
         }
+        self.recall_past();
+        let reboot = std::mem::take(&mut self.due.first_of_boot);
+        if reboot && self.draining {
+            // The next daemon starts them.
+            return;
+        }
         // The boot is noted with the first table, not before: its `@reboot` jobs run once.
         self.outbox.boot_id = self.settings.boot_id.clone();
         self.outbox.note(&Entry::Boot(self.settings.boot_id.as_str().into()));
-        self.recall_past();
-        if std::mem::take(&mut self.due.first_of_boot) {
+        if reboot {
             self.start_reboot_jobs(now);
         }
     }
@@ -138,6 +150,8 @@ impl Core {
         let next = self.table.first_due().map_or(i64::MAX, |(slot, _)| slot);
         self.due.behind = next <= now.wall_ms;
         self.due.decided_ms = self.due.decided_ms.max(now.wall_ms.min(next - 1));
+        let decided_ms = self.due.decided_ms;
+        self.due.beyond.retain(|_, slot_ms| *slot_ms > decided_ms);
         self.due.unnoted |= some;
     }
 
@@ -191,6 +205,7 @@ impl Core {
         self.counters.skipped += skip.count;
         self.metrics.skipped[skip.reason as usize] += skip.count;
         self.touch(skip.job);
+        self.note_intents(skip.job);
         let Some(job) = self.table.get_mut(skip.job) else { return };
         if skip.reason == SkipReason::Overlap {
             job.overtime += skip.count;
@@ -245,7 +260,10 @@ impl Core {
         self.due.decided_ms = now.wall_ms;
         self.due.behind = false;
         self.due.misfires.clear();
+        self.due.beyond.clear();
         self.due.anew = Some(Anew { after: None, from_ms: now.wall_ms });
+        self.due.anew_sequence = self.last_sequence;
+        self.outbox.note(&Entry::Anew(self.last_sequence));
         self.outbox.note(&Entry::Decided(now.wall_ms));
     }
 

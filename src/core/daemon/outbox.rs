@@ -258,7 +258,11 @@ impl Core {
         encode(&mut lines, &Entry::Boot(self.outbox.boot_id.as_str().into()));
         encode(&mut lines, &Entry::Sequence(self.last_sequence));
         encode(&mut lines, &Entry::Recorded(self.outbox.recorded));
+        encode(&mut lines, &Entry::Anew(self.due.anew_sequence));
         encode(&mut lines, &Entry::Decided(self.due.decided_ms));
+        for (job, slot_ms) in self.slots_beyond_decided() {
+            encode(&mut lines, &Entry::Slot { job, slot_ms });
+        }
         for run in self.runs.values() {
             let Some(job) = self.table.get(run.job) else { continue };
             let md5 = job.def.md5_hex();

@@ -1,9 +1,9 @@
 //! A run, from its intent to its end.
 //!
-//! `Queued` (then its intent in the journal) → `Live` (a process) → gone, with `Retry` between the first
-//! two while the machine is short of processes, memory or descriptors, and `Stopping` before the
-//! end of a run that was asked to end: TERM, the grace time, KILL. A run counts against its
-//! job's limit from the intent until the process is really gone.
+//! `Queued` (then its intent in the journal) → `Live` (a process) → gone, with `Retry` between the
+//! first two while the machine is short of processes, memory or descriptors, and `Stopping` before
+//! the end of a run that was asked to end: TERM, the grace time, KILL. A run counts against its
+//! job's limit from the decision until the process is really gone.
 
 use super::Core;
 use crate::core::clock;
@@ -128,6 +128,15 @@ impl Core {
         self.outbox.must_flush = true;
     }
 
+    /// Notes the intents of a job whose later slot is to be told: of a job with a slot in the
+    /// journal the earlier ones count as decided, and a launch that still waits would be lost.
+    pub(super) fn note_intents(&mut self, id: JobId) {
+        let Some(job) = self.table.get(id) else { return };
+        let queued = |run: &&RunId| self.runs.get(run).is_some_and(|run| !run.intended);
+        let queued: Vec<RunId> = job.live.iter().filter(queued).copied().collect();
+        queued.into_iter().for_each(|run| self.note_intent(run));
+    }
+
     /// The launch of a queued run; none if it was stopped before.
     pub(super) fn launch(&self, id: RunId) -> Option<Action> {
         let waits = |phase| matches!(phase, RunPhase::Queued | RunPhase::Retry { .. });
@@ -246,6 +255,7 @@ impl Core {
         let waiting = |run: &&RunId| self.runs.get(run).is_some_and(|run| waits(run.phase));
         let dropped: Vec<RunId> = job.live.iter().filter(waiting).copied().collect();
         for run in dropped {
+            self.note_intent(run);
             let why = "its row was changed or removed before it could be started".into();
             self.run_ended(now, run, Outcome::SpawnFailed(why), Usage::default());
         }

@@ -5,6 +5,7 @@
 //! nothing: it is said once, and tried again after a pause that doubles up to a minute.
 
 use super::Core;
+use super::trouble::Troubles;
 use crate::core::clock;
 use crate::core::definition::{Definition, Vars};
 use crate::core::event::Action;
@@ -15,19 +16,13 @@ use crate::core::time::Now;
 use std::collections::BTreeMap;
 
 /// Changed definitions put in force in one turn.
-const CHANGES_A_TURN: usize = 200;
+const CHANGES_A_TURN: usize = 500;
 
 /// Jobs looked at in one turn to find those whose row is gone.
 const SWEEPS_A_TURN: usize = 1_000;
 
 /// A helper has this long, in milliseconds; then it is killed.
 const EXCHANGE_DEADLINE_MS: u64 = 30_000;
-
-/// Longest pause after failures, in milliseconds.
-const MAX_BACKOFF_MS: u64 = 60_000;
-
-/// A failure that lasts is said again after this long, in milliseconds.
-const REPEAT_FAILURE_MS: u64 = 600_000;
 
 /// Bad rows that are remembered for the page.
 const MAX_BAD_ROWS: usize = 100;
@@ -73,9 +68,7 @@ pub struct Sync {
     digest: String,
     seen: u32,
     next_sync_ms: u64,
-    not_before_ms: u64,
-    failures_in_a_row: u32,
-    said_at_ms: Option<u64>,
+    troubles: Troubles,
 }
 
 /// An exchange under way.
@@ -87,7 +80,7 @@ struct Running {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
+pub(super) enum Kind {
     Sync,
     Record,
 }
@@ -136,9 +129,7 @@ impl Sync {
             digest: String::new(),
             seen: 0,
             next_sync_ms: 0,
-            not_before_ms: 0,
-            failures_in_a_row: 0,
-            said_at_ms: None,
+            troubles: Troubles::default(),
         }
     }
 
@@ -167,7 +158,7 @@ impl Core {
     /// Asks the database now, whatever the plan was.
     pub fn sync_now(&mut self) {
         self.sync.next_sync_ms = 0;
-        self.sync.not_before_ms = 0;
+        self.sync.troubles.forget_pauses();
     }
 
     /// Loads the last good snapshot: the lines of an answer. Returns whether it was whole.
@@ -196,20 +187,29 @@ impl Core {
             }
             return;
         }
-        if self.sync.applying() || self.exiting || now.mono_ms < self.sync.not_before_ms {
+        if self.sync.applying() || self.exiting {
             return;
         }
         // What is due goes first: a helper would take the processor from it.
         if !self.launches.is_empty() {
             return;
         }
-        if now.mono_ms >= self.sync.next_sync_ms {
+        if self.sync_at() <= now.mono_ms {
             let next_ms = now.mono_ms + self.settings.sync_interval_ms;
             self.sync.next_sync_ms = clock::between_slots(now, next_ms);
             self.begin_exchange(now, Kind::Sync);
-        } else if self.outbox.record_at.is_some_and(|at| at <= now.mono_ms) {
+        } else if self.record_at() <= now.mono_ms {
             self.begin_exchange(now, Kind::Record);
         }
+    }
+
+    fn sync_at(&self) -> u64 {
+        self.sync.next_sync_ms.max(self.sync.troubles.not_before_ms(Kind::Sync))
+    }
+
+    fn record_at(&self) -> u64 {
+        let planned = self.outbox.record_at.unwrap_or(u64::MAX);
+        planned.max(self.sync.troubles.not_before_ms(Kind::Record))
     }
 
     /// When [`Core::exchange_if_due`] has something to do, monotonic ms.
@@ -217,8 +217,7 @@ impl Core {
         if let Some(running) = &self.sync.running {
             return (!running.killed).then_some(running.deadline_ms);
         }
-        let planned = self.outbox.record_at.unwrap_or(u64::MAX).min(self.sync.next_sync_ms);
-        (!self.exiting).then(|| planned.max(self.sync.not_before_ms))
+        (!self.exiting).then(|| self.sync_at().min(self.record_at()))
     }
 
     fn begin_exchange(&mut self, now: Now, kind: Kind) {
@@ -340,39 +339,28 @@ impl Core {
 
     fn exchange_failed(&mut self, now: Now, asked: Kind, kind: ErrorKind, message: String) {
         self.sync.state.failures += 1;
-        self.sync.failures_in_a_row += 1;
-        let failures = self.sync.failures_in_a_row;
-        let pause_ms = (500u64 << failures.min(10)).min(MAX_BACKOFF_MS);
-        self.sync.not_before_ms = clock::between_slots(now, now.mono_ms + pause_ms);
+        let (pause_ms, news) = self.sync.troubles.failed(now, asked, kind, message.clone());
         match asked {
             Kind::Sync => self.sync.next_sync_ms = 0,
             Kind::Record => self.outbox.record_at = Some(0),
         }
-        let news = match &self.sync.state.database {
-            DatabaseState::Down { message: said, .. } => *said != message,
-            DatabaseState::Unknown | DatabaseState::Up => true,
-        };
-        let old = self.sync.said_at_ms.is_none_or(|at| now.mono_ms >= at + REPEAT_FAILURE_MS);
-        if news || old {
-            self.sync.said_at_ms = Some(now.mono_ms);
+        if news {
             let jobs = self.table.len();
             log::error!("database: {message} ({jobs} jobs go on; next try in {pause_ms} ms)");
         }
         if asked == Kind::Sync {
-            self.sync_answered(now, Err(message.clone()));
+            self.sync_answered(now, Err(message));
         }
-        self.sync.state.database = DatabaseState::Down { kind, message, failures };
+        self.sync.state.database = self.sync.troubles.state();
         self.touch_daemon();
     }
 
     fn exchange_succeeded(&mut self, now: Now, asked: Kind, staged: Staged) {
         self.sync.state.successes += 1;
-        self.sync.not_before_ms = 0;
-        let failures = std::mem::take(&mut self.sync.failures_in_a_row);
-        if failures > 0 {
+        if let Some(failures) = self.sync.troubles.succeeded(asked) {
             log::info!("database: back after {failures} failures");
         }
-        self.sync.state.database = DatabaseState::Up;
+        self.sync.state.database = self.sync.troubles.state();
         match asked {
             Kind::Record => self.recorded(staged.recorded.unwrap_or(0)),
             Kind::Sync => {
@@ -437,6 +425,7 @@ impl Core {
         }
         let id = def.id;
         self.table.put(def, self.sync.seen, self.due.decided_ms);
+        self.recall_slot(id);
         if let Some(now) = now {
             self.drop_unstarted(now, id);
         }

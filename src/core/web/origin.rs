@@ -7,14 +7,15 @@ use crate::core::http::{Request, Response};
 /// The names under which the daemon is asked.
 #[derive(Debug, Default)]
 pub struct Listening {
-    host: String,
+    names: Vec<String>,
     loopback: bool,
 }
 
 impl Listening {
-    /// `host` is the name as configured; `loopback` whether only this machine can connect.
-    pub fn new(host: &str, loopback: bool) -> Listening {
-        Listening { host: host.to_ascii_lowercase(), loopback }
+    /// `names` are those of the configuration; `loopback` is whether only this machine can connect.
+    pub fn new(mut names: Vec<String>, loopback: bool) -> Listening {
+        names.iter_mut().for_each(|name| name.make_ascii_lowercase());
+        Listening { names, loopback }
     }
 
     /// Refuses a change that a foreign page may have caused.
@@ -44,7 +45,7 @@ impl Listening {
         if self.loopback && !self.is_known(request.host()) {
             return refuse(
                 "Host is no name of this machine's loopback address, on which alone the daemon \
-                 listens: ask 127.0.0.1, [::1], localhost or the configured host",
+                 listens: ask 127.0.0.1, [::1], localhost or a configured name ([server_N] names)",
             );
         }
         Ok(())
@@ -59,7 +60,7 @@ impl Listening {
         name.is_empty()
             || name == "localhost"
             || name.ends_with(".localhost")
-            || name == self.host
+            || self.names.iter().any(|known| known == name)
             || address.is_ok_and(|address| address.is_loopback())
     }
 }

@@ -26,6 +26,10 @@ const MAX_VIEWS: usize = 64;
 /// Milliseconds between two rounds of telling.
 const ROUND_MS: u64 = 200;
 
+/// Milliseconds for which launches that are about to be made hold a round up: `starting` would be
+/// told only to be followed by `running`.
+const HOLD_MS: u64 = 500;
+
 /// Milliseconds between two events about the daemon itself.
 const DAEMON_MS: u64 = 1_000;
 
@@ -85,6 +89,7 @@ pub struct Streams {
     round: VecDeque<JobId>,
     in_round: bool,
     next_round_ms: u64,
+    held_since_ms: Option<u64>,
     next_daemon_ms: u64,
     next_beat_ms: u64,
 }
@@ -216,7 +221,11 @@ impl Core {
         }
         let mut streams = std::mem::take(&mut self.web.streams);
         let sending = streams.views.iter().any(View::is_sending);
-        if !streams.in_round && !sending && now.mono_ms >= streams.next_round_ms && self.has_news()
+        if !streams.in_round
+            && !sending
+            && now.mono_ms >= streams.next_round_ms
+            && self.has_news()
+            && !self.is_held(now, &mut streams)
         {
             let Changed { jobs, all } = self.take_changes();
             streams.in_round = true;
@@ -238,6 +247,15 @@ impl Core {
             streams.next_beat_ms = now.mono_ms + BEAT_MS;
         }
         self.web.streams = streams;
+    }
+
+    fn is_held(&self, now: Now, streams: &mut Streams) -> bool {
+        let since = *streams.held_since_ms.get_or_insert(now.mono_ms);
+        let held = self.is_launching() && now.mono_ms < since + HOLD_MS;
+        if !held {
+            streams.held_since_ms = None;
+        }
+        held
     }
 
     fn begin_view_anew(&self, view: &mut View) {

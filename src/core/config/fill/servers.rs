@@ -10,7 +10,7 @@ use super::super::problem::Problems;
 use super::super::sections::{Draft, Drafts};
 use super::keys::Keys;
 
-const SERVER: [&str; 4] = ["host", "port", "server", "insecure"];
+const SERVER: [&str; 5] = ["host", "port", "server", "insecure", "names"];
 
 const LOOPBACK: &str = "127.0.0.1";
 
@@ -55,7 +55,26 @@ fn server(id: u32, draft: &Draft, vars_here: u32, problems: &mut Problems) -> Se
     let insecure = keys.flag("insecure", false);
     let host = host(&mut keys, insecure);
     let vars_server = keys.number("server", vars_here, 1..=i32::MAX as u32, "`server_id` of vars");
-    Server { id, host, port: u16::try_from(port).unwrap_or(default_port), vars_server, insecure }
+    let names = names(&mut keys);
+    let port = u16::try_from(port).unwrap_or(default_port);
+    Server { id, host, port, vars_server, insecure, names }
+}
+
+/// Host names, parted by commas or blanks. They are compared with what a client asks for, without
+/// its port.
+fn names(keys: &mut Keys) -> Vec<String> {
+    let written = keys.text("names", "").to_ascii_lowercase();
+    let parted = written.split([',', ' ', '\t']).filter(|name| !name.is_empty());
+    let names: Vec<String> = parted.map(str::to_owned).collect();
+    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_');
+    if let Some(wrong) = names.iter().find(|name| !name.chars().all(fits)) {
+        let text = format!(
+            "`names` has `{wrong}`: write host names as browsers show them, without `http://` and \
+             port, such as `schedule.example.com`"
+        );
+        keys.error("names", text);
+    }
+    names
 }
 
 /// The address to listen on. Beyond loopback anyone who reaches the port could start and stop

@@ -1,0 +1,267 @@
+//! A database that hangs, dies, lies, cuts its answers off or refuses: jobs go on in time, nothing
+//! is dropped from the table, the log says each failure once, and the records catch up.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+mod daemon;
+
+use common::database::{TestDatabase, mysql_server, over_tcp};
+use common::unique;
+use daemon::account::{account, carry_over, end};
+use daemon::bare::Bare;
+use daemon::facts::STAMPS;
+use daemon::ledger::Figures;
+use daemon::mariadb::Mariadb;
+use daemon::proxy::{Mode, Proxy};
+use daemon::rows::{Due, Row, insert};
+use daemon::{Daemon, Site, now_ns, wait_for};
+use rustix::process::Signal;
+use schedule::core::protocol::Database;
+use schedule::shell::database::schema;
+use std::collections::BTreeMap;
+use std::thread::sleep;
+use std::time::Duration;
+
+/// A try may take ten seconds, and after some failures the next one waits as long.
+const RECOVERY: Duration = Duration::from_secs(90);
+
+/// A daemon that reaches its database through a proxy.
+struct World {
+    site: Site,
+    database: TestDatabase,
+    proxy: Proxy,
+    rows: Vec<Row>,
+    server: u16,
+}
+
+impl World {
+    fn new(server: &Database, user: Option<&str>) -> Self {
+        let mut database = TestDatabase::empty_on(server, "CHARACTER SET utf8mb4");
+        schema::init(&database.config).unwrap();
+        let proxy = Proxy::start(Mode::Pass(server.port));
+        let mut config = over_tcp(Database { port: proxy.port, ..database.config.clone() });
+        if let Some(user) = user {
+            user.clone_into(&mut config.user);
+            database.sql(&format!("CREATE USER '{user}'@'%' IDENTIFIED BY '{}';", config.password));
+            database.sql(&format!("GRANT ALL ON {}.* TO '{user}'@'%';", config.dbname));
+        }
+        let site = Site::new(&config);
+        let stamps = site.file(STAMPS);
+        let mut rows: Vec<Row> =
+            (1..=5).map(|id| Row::stamping(id, Due::Step(1), &stamps, "")).collect();
+        rows.push(Row::stamping(6, Due::Step(2), &stamps, "sleep 3"));
+        // Enough for an answer that can be cut in many places.
+        let idle = |id| Row::new(id, Due::Never("0 0 1 1 *"), "true").named("没有人等着我");
+        rows.extend((7..=200).map(idle));
+        database.sql(&insert(&rows));
+        Self { site, database, proxy, rows, server: server.port }
+    }
+
+    fn start(&self) -> Daemon {
+        let daemon = self.site.start();
+        daemon.wait_jobs(self.rows.len() as u64);
+        daemon
+    }
+
+    /// One fault, from its first consequence to the end of the last one. Returns what was logged.
+    fn suffer(&mut self, daemon: &Daemon, mut fault: Fault) -> Vec<String> {
+        let before = self.site.log().len();
+        (fault.begin)(self);
+        wait_for(fault.what, RECOVERY, || (daemon.status()["database"] == "down").then_some(()));
+        sleep(fault.lasts);
+        let status = daemon.status();
+        assert_eq!(status["database"], "down", "{}: {status}", fault.what);
+        assert_eq!(status["jobs"], self.rows.len(), "{}", fault.what);
+        assert_eq!(daemon.proc_status("Threads"), "1");
+        let said = failures(&self.site.log()[before..]);
+        (fault.end)(self);
+        wait_for("the database to be back", RECOVERY, || {
+            let up = daemon.status()["database"] == "up";
+            let log = self.site.log();
+            (up && log[before..].iter().any(|line| line.contains("database: back"))).then_some(())
+        });
+        println!("{}: {said:#?}", fault.what);
+        assert!(!said.is_empty(), "{}: nothing was logged", fault.what);
+        for (message, times) in &said {
+            assert_eq!(*times, 1, "{}: {message}", fault.what);
+        }
+        said.into_keys().collect()
+    }
+
+    /// Judges the whole time since `first`.
+    fn settle(&mut self, daemon: Daemon, first: i64, bare: Bare) {
+        let bare = bare.end();
+        let last = end(daemon);
+        carry_over(&self.site, &mut self.database);
+        let account = account(&self.site, &mut self.database, &self.rows, (first, last));
+        let figures = Figures { bare, ..account.settle() };
+        println!("{figures}");
+        assert!(figures.in_time(), "{figures}");
+    }
+}
+
+/// What happens to the database.
+struct Fault {
+    what: &'static str,
+    lasts: Duration,
+    begin: Box<dyn FnMut(&mut World)>,
+    end: Box<dyn FnMut(&mut World)>,
+}
+
+impl Fault {
+    /// Some seconds, so that there are several tries.
+    fn new(
+        what: &'static str,
+        begin: impl FnMut(&mut World) + 'static,
+        end: impl FnMut(&mut World) + 'static,
+    ) -> Self {
+        let lasts = Duration::from_secs(5);
+        Self { what, lasts, begin: Box::new(begin), end: Box::new(end) }
+    }
+
+    /// One that the proxy makes.
+    fn proxied(what: &'static str, mode: impl Fn(u16) -> Mode + 'static) -> Self {
+        let begin = move |world: &mut World| world.proxy.set(mode(world.server));
+        Self::new(what, begin, |world| world.proxy.set(Mode::Pass(world.server)))
+    }
+}
+
+/// The failures that a log tells, without what changes from try to try, and how often.
+fn failures(log: &[String]) -> BTreeMap<String, usize> {
+    let mut failures = BTreeMap::new();
+    for line in log.iter().filter(|line| line.contains("[ERROR] database: ")) {
+        let message = line.split("[ERROR] database: ").nth(1).unwrap();
+        let message = message.rsplit_once(" (").unwrap().0;
+        *failures.entry(message.to_owned()).or_default() += 1;
+    }
+    failures
+}
+
+/// The second from which on every slot counts.
+fn next_second() -> i64 {
+    now_ns() / 1_000_000_000 + 1
+}
+
+#[test]
+fn a_database_that_lies_hangs_up_or_refuses() {
+    let _alone = daemon::alone();
+    let user = format!("u_{}", unique());
+    let mut world = World::new(&mysql_server(), Some(&user));
+    let daemon = world.start();
+    let (first, bare) = (next_second(), Bare::start());
+
+    let said = world.suffer(&daemon, Fault::proxied("garbage", |_| Mode::Garbage));
+    assert!(said[0].contains("is that a MySQL or MariaDB server?"), "{said:?}");
+    world.suffer(&daemon, Fault::proxied("hanging up", |_| Mode::HangUp));
+    let password = world.site.database.password.clone();
+    let alter = |user: &str, password: &str| {
+        let sql = format!("ALTER USER '{user}'@'%' IDENTIFIED BY '{password}';");
+        move |world: &mut World| world.database.sql(&sql)
+    };
+    let wrong = Fault::new("wrong password", alter(&user, "another"), alter(&user, &password));
+    let said = world.suffer(&daemon, wrong);
+    assert!(said[0].contains("correct user and password of [db1]"), "{said:?}");
+    for table in ["scheduler_jobs", "scheduler_logs"] {
+        let rename = |from: &str, to: &str| {
+            let sql = format!("RENAME TABLE {from} TO {to};");
+            move |world: &mut World| world.database.sql(&sql)
+        };
+        let away = format!("{table}_away");
+        let missing = Fault::new("missing table", rename(table, &away), rename(&away, table));
+        let said = world.suffer(&daemon, missing);
+        let hint = format!("table {table} is missing in database");
+        assert!(said[0].contains(&hint) && said[0].contains("schedule db init"), "{said:?}");
+    }
+    world.settle(daemon, first, bare);
+    world.database.sql(&format!("DROP USER '{user}'@'%';"));
+}
+
+#[test]
+fn an_answer_that_is_cut_off_changes_nothing() {
+    let _alone = daemon::alone();
+    let mut world = World::new(&mysql_server(), None);
+    let daemon = world.start();
+    let (first, bare) = (next_second(), Bare::start());
+    // In the handshake, after it, in the digest, and in the middle of the rows.
+    for (round, bytes) in (0..).zip([3, 60, 130, 400, 3_000, 7_000, 11_000]) {
+        // A new row, so that the whole table is asked for.
+        let id = 1000 + round;
+        let row = Row::new(id, Due::Never("0 0 1 1 *"), "true");
+        world.database.sql(&row.insert());
+        let cut = Fault::proxied("cut", move |server| Mode::Cut(server, bytes));
+        world.suffer(&daemon, Fault { lasts: Duration::from_secs(1), ..cut });
+        world.rows.push(row);
+        daemon.wait_job(id, "there", |_| true);
+        assert_eq!(daemon.status()["jobs"], world.rows.len());
+    }
+    world.settle(daemon, first, bare);
+}
+
+#[test]
+fn a_database_that_stands_still_or_is_killed() {
+    let _alone = daemon::alone();
+    let mut server = Mariadb::start();
+    let mut world = World::new(&server.config(&mysql_server()), None);
+    let daemon = world.start();
+    let (first, bare) = (next_second(), Bare::start());
+    // Long enough for two tries that wait for an answer.
+    server.signal(Signal::STOP);
+    let before = world.site.log().len();
+    wait_for("the daemon to notice", RECOVERY, || {
+        (daemon.status()["database"] == "down").then_some(())
+    });
+    sleep(Duration::from_secs(12));
+    assert_eq!(daemon.status()["jobs"], world.rows.len());
+    let said = failures(&world.site.log()[before..]);
+    println!("stopped: {said:#?}");
+    assert!(said.len() == 1 && said.values().all(|times| *times == 1), "{said:?}");
+    server.signal(Signal::CONT);
+    wait_for("the database to be back", RECOVERY, || {
+        (daemon.status()["database"] == "up").then_some(())
+    });
+
+    server.kill();
+    wait_for("the daemon to notice", RECOVERY, || {
+        (daemon.status()["database"] == "down").then_some(())
+    });
+    server.start_again();
+    world.server = server.port();
+    world.proxy.set(Mode::Pass(server.port()));
+    world.database.reconnect(&server.config(&mysql_server()));
+    wait_for("the database to be back", RECOVERY, || {
+        (daemon.status()["database"] == "up").then_some(())
+    });
+    world.settle(daemon, first, bare);
+}
+
+#[test]
+fn a_start_without_the_database() {
+    let _alone = daemon::alone();
+    let world = World::new(&mysql_server(), None);
+    world.proxy.set(Mode::HangUp);
+    let jobs = |daemon: &Daemon| daemon.status()["jobs"].as_u64().unwrap();
+    // No snapshot yet: no jobs, but the daemon is there and says why.
+    let daemon = world.site.start();
+    let status = wait_for("a failure", RECOVERY, || {
+        Some(daemon.status()).filter(|status| status["database"] == "down")
+    });
+    assert_eq!((&status["jobs"], &status["sync_age_ms"]), (&0.into(), &serde_json::Value::Null));
+    assert!(status["database_error"].as_str().unwrap().contains("MySQL at 127.0.0.1:"));
+    assert_eq!(daemon.get("/healthz").status, 200);
+    world.proxy.set(Mode::Pass(world.server));
+    wait_for("the jobs", RECOVERY, || (jobs(&daemon) == 200).then_some(()));
+    daemon.stop();
+
+    // With one, the jobs run as they were last known.
+    world.proxy.set(Mode::Silence);
+    let stamps = world.site.read(STAMPS).lines().count();
+    let daemon = world.site.start();
+    assert_eq!(jobs(&daemon), 200);
+    wait_for("jobs that run", RECOVERY, || {
+        (world.site.read(STAMPS).lines().count() > stamps + 10).then_some(())
+    });
+    assert_eq!(daemon.status()["sync_age_ms"], serde_json::Value::Null);
+    world.proxy.set(Mode::Pass(world.server));
+    wait_for("the database", RECOVERY, || (daemon.status()["database"] == "up").then_some(()));
+    assert_eq!(jobs(&daemon), 200);
+}

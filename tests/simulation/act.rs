@@ -1,0 +1,263 @@
+//! What the core wants is done, as far as the daemon lives.
+
+use super::exchange::Exchange;
+use super::ledger::Piece;
+use super::process::Process;
+use super::world::{Spawning, World};
+use schedule::core::event::{Action, Event, Started};
+use schedule::core::ids::{ConnId, JobId, RunId};
+use schedule::core::launch::{LaunchError, LaunchPlan};
+use schedule::core::time::Now;
+
+/// How a process could not be made.
+enum Failure {
+    Retryable,
+    Final,
+}
+
+impl World {
+    /// Performs what is to be done, unless the daemon is killed meanwhile or the turn is over.
+    pub fn act(&mut self, ticked: Now) {
+        self.pressed = false;
+        while let Some(action) = self.core.as_mut().and_then(|core| core.next_action()) {
+            if self.dies() {
+                self.die_at(action);
+                return;
+            }
+            if !self.perform(action) {
+                return;
+            }
+            if !self.calm && self.random.one_in(60) {
+                self.pressed = true;
+                return;
+            }
+        }
+        let Some(core) = &self.core else { return };
+        assert!(self.clients.is_empty(), "clients wait in vain: {:?}", self.clients);
+        self.ledger.check_runs(ticked, core);
+        if !self.profile.crowd || self.random.one_in(16) {
+            self.ledger.check_table(core);
+        }
+    }
+
+    fn dies(&mut self) -> bool {
+        let dies = self.kill_in == Some(0);
+        self.kill_in = self.kill_in.and_then(|left| left.checked_sub(1));
+        dies
+    }
+
+    /// The daemon is killed just before an action, in it, or just after it.
+    fn die_at(&mut self, action: Action) {
+        let done = self.random.below(3);
+        self.tell(|| {
+            let text = format!("{action:?}");
+            format!("kill -9 at {} done={done}", &text[..text.len().min(40)])
+        });
+        match action {
+            Action::Journal(offset, lines) if done == 1 => {
+                let room = if self.disk.is_open() { lines.len() as u64 + 1 } else { 0 };
+                let kept = self.random.below(room) as usize;
+                self.write(offset, &lines, kept);
+            }
+            Action::Launch(run, plan) if done > 0 => {
+                let _ = self.launch(run, &plan);
+            }
+            Action::Exchange(_) => {}
+            action if done > 0 => {
+                self.perform(action);
+            }
+            _ => {}
+        }
+        self.kill();
+    }
+
+    /// Returns whether the daemon goes on.
+    fn perform(&mut self, action: Action) -> bool {
+        let now = self.now;
+        match action {
+            Action::Journal(offset, lines) => self.journal(offset, &lines),
+            Action::JournalSegment(start, lines) => self.segment(start, &lines),
+            Action::JournalForget(start) => self.forget_segment(start),
+            Action::Launch(run, plan) => self.launch_and_say(run, &plan),
+            Action::Signal(run, signal) => {
+                self.tell(|| format!("{signal:?} to run {run}"));
+                self.ledger.signalled(now, run, signal);
+                let delay_ms = self.random.below(50);
+                self.processes.signal(run, signal, now.mono_ms, delay_ms);
+            }
+            Action::ForgetOutput(_, run) => {
+                let ended = !self.ledger.live.contains(&run);
+                assert!(ended, "the output of run {run} is deleted while it runs");
+            }
+            Action::Exchange(question) => self.begin_exchange(&question),
+            Action::KillExchange => {
+                // It may have ended since the core wanted it killed.
+                let Some(exchange) = &mut self.exchange else { return true };
+                // It may have been started a turn after the core asked for it.
+                let late = now.mono_ms + 100 >= exchange.deadline_ms && !exchange.killed;
+                assert!(late, "the helper is killed before its time");
+                exchange.kill(now.mono_ms);
+                self.tell(|| "the helper is killed".into());
+            }
+            Action::KeepSnapshot => self.disk.snapshot = self.disk.snapshot_new.take(),
+            Action::Respond(conn, response) => self.answered(conn, response.status()),
+            Action::Push(..) | Action::ReadFile(..) | Action::ClearFile(..) => {
+                panic!("nobody asked")
+            }
+            Action::Exit => {
+                self.exit();
+                return false;
+            }
+        }
+        true
+    }
+
+    fn journal(&mut self, offset: u64, lines: &[u8]) {
+        let whole = lines.len();
+        let kept = match (self.disk.is_open(), self.disk.full) {
+            (false, _) => 0,
+            (true, true) => self.random.below(whole as u64) as usize,
+            (true, false) => whole,
+        };
+        self.write(offset, lines, kept);
+        self.say_written(kept == whole);
+    }
+
+    fn write(&mut self, offset: u64, lines: &[u8], kept: usize) {
+        self.tell(|| format!("journal {offset}+{kept}: {}", String::from_utf8_lossy(lines)));
+        self.disk.write(offset, lines, kept);
+        let recorded = self.database.through.max(self.dropped);
+        let piece = Piece { offset, bytes: lines, kept, segment: false, recorded };
+        self.ledger.wrote(&piece);
+    }
+
+    fn segment(&mut self, start: u64, lines: &[u8]) {
+        self.tell(|| format!("segment {start}: {}", String::from_utf8_lossy(lines)));
+        let full = self.disk.full;
+        if !full {
+            self.disk.begin_segment(start, lines);
+        }
+        let kept = if full { 0 } else { lines.len() };
+        let recorded = self.database.through.max(self.dropped);
+        self.ledger.wrote(&Piece { offset: start, bytes: lines, kept, segment: true, recorded });
+        self.say_written(!full);
+    }
+
+    fn say_written(&mut self, well: bool) {
+        let event = match well {
+            true => Event::JournalWritten,
+            false => Event::JournalFailed("No space left on device".into()),
+        };
+        self.say(event);
+    }
+
+    fn say(&mut self, event: Event<'_>) {
+        if let Some(core) = &mut self.core {
+            core.handle(self.now, event);
+        }
+    }
+
+    fn forget_segment(&mut self, start: u64) {
+        self.tell(|| format!("segment {start} is deleted"));
+        // What failed writes left out counts too: the core can't know how much arrived.
+        let first = self.disk.segments.first_key_value().map_or(start, |(first, _)| *first);
+        let end = self.core.as_ref().map_or(start, |core| core.outbox().end());
+        let over = end - first > self.profile.journal_limit_bytes;
+        let Some(file) = self.disk.segments.get(&start) else { return };
+        let end = start + file.len() as u64;
+        let next = self.disk.segments.range(start + 1..).next().map(|(next, _)| *next);
+        let next = next.unwrap_or_else(|| panic!("the last segment, {start}, is deleted"));
+        if self.database.through.max(self.dropped) < end {
+            assert!(over, "segment {start} is deleted before the database has it");
+            self.dropped = next;
+        } else {
+            let left = self.disk.segments.len();
+            assert!(over || left > 2, "segment {start} is deleted, which tells what happened last");
+            // Between two segments there is nothing that could be missing.
+            self.database.through = self.database.through.max(next);
+        }
+        self.disk.segments.remove(&start);
+    }
+
+    fn launch_and_say(&mut self, run: RunId, plan: &LaunchPlan) {
+        let result = self.launch(run, plan);
+        // Making a process takes time.
+        let ms = self.random.below(3);
+        self.pass(ms);
+        let now = self.now;
+        let Some(core) = &mut self.core else { return };
+        core.handle(now, Event::Launched(run, result.clone()));
+        match result {
+            Ok(_) => self.ledger.launched(run),
+            Err(why) => self.ledger.launch_failed(now, run, core, why.retryable, &why.text),
+        }
+    }
+
+    /// Makes a process, or fails to.
+    fn launch(&mut self, run: RunId, plan: &LaunchPlan) -> Result<Started, LaunchError> {
+        let now = self.now;
+        self.ledger.launching(now, run, plan);
+        let failure = match self.spawning {
+            Spawning::Short(until_ms) if now.mono_ms < until_ms => Some(Failure::Retryable),
+            _ if !self.calm && self.random.one_in(40) => Some(Failure::Final),
+            _ => None,
+        };
+        self.tell(|| format!("launch run {run}: {plan:?} fails={}", failure.is_some()));
+        if let Some(failure) = failure {
+            let retryable = matches!(failure, Failure::Retryable);
+            let text = if retryable { "EAGAIN" } else { "/no/such/dir/out: ENOENT" }.to_owned();
+            return Err(LaunchError { errno: 11, retryable, text });
+        }
+        self.check_limit(run);
+        self.launches += 1;
+        let (duration_ms, exit) = self.profile.fate(&mut self.random);
+        let job = JobId(plan.job_id);
+        let process = Process {
+            job,
+            started: Started { pid: 0, kernel_start: 0 },
+            end_ms: now.mono_ms + duration_ms,
+            exit,
+            ignores_term: self.random.one_in(3),
+            own: true,
+        };
+        Ok(self.processes.start(run, process))
+    }
+
+    /// Whatever the daemon believes: as many processes as there may be, and not one more.
+    fn check_limit(&self, run: RunId) {
+        let Some(def) = self.def_of(run) else { return };
+        let alive = self.processes.of(JobId(def.row.id));
+        let limit = def.row.max_concurrence as usize;
+        assert!(alive < limit, "run {run} is launched with {alive} of {limit} processes alive");
+        assert!(!self.processes.alive.contains_key(&run), "run {run} is launched twice");
+    }
+
+    /// A client has its answer.
+    fn answered(&mut self, conn: ConnId, status: u16) {
+        let done = self.clients.remove(&conn).expect("nobody asked, or it was answered already");
+        // What was to be done may still have failed: that is 500.
+        let right =
+            if done { status == 200 || status == 500 } else { [404, 409].contains(&status) };
+        assert!(right, "a client is told {status}, and what it wanted is done: {done}");
+    }
+
+    fn begin_exchange(&mut self, question: &[u8]) {
+        assert!(self.exchange.is_none(), "two exchanges at a time");
+        let faults = !self.calm;
+        let now = self.now;
+        let exchange = Exchange::start(question, now.mono_ms, &mut self.random, faults);
+        let text = String::from_utf8_lossy(question);
+        self.tell(|| format!("exchange {}", text.split("\"ask\":").last().unwrap_or_default()));
+        if let Some(from) = exchange.from() {
+            let known = self.database.through.max(self.dropped);
+            assert!(from <= known, "records before {from} are left out, the database has {known}");
+        }
+        if exchange.refused() {
+            let why = "the helper can't be started".into();
+            self.say(Event::ExchangeEnded(Err(why)));
+            self.ledger.answered(None);
+            return;
+        }
+        self.exchange = Some(exchange);
+    }
+}

@@ -1,0 +1,97 @@
+//! A disk that can be full, and whose journal is read back as the daemon's shell reads it.
+
+use super::database::Rows;
+use schedule::core::daemon::Segment;
+use schedule::core::journal::Replay;
+use std::collections::BTreeMap;
+
+/// The state directory.
+#[derive(Default)]
+pub struct Disk {
+    /// Journal segments by the offset at which they begin.
+    pub segments: BTreeMap<u64, Vec<u8>>,
+    /// The segment that the daemon has open; gone for writes if it was deleted.
+    open: Option<u64>,
+    /// Whether writes fail.
+    pub full: bool,
+    /// The last good snapshot, and the table it tells of.
+    pub snapshot: Option<(Vec<u8>, Rows)>,
+    /// What a helper wrote for the next one.
+    pub snapshot_new: Option<(Vec<u8>, Rows)>,
+}
+
+impl Disk {
+    /// Whether there is a segment to write to.
+    pub fn is_open(&self) -> bool {
+        self.open.is_some()
+    }
+
+    /// Writes the first `keep` bytes of `lines`.
+    pub fn write(&mut self, offset: u64, lines: &[u8], keep: usize) {
+        let Some(start) = self.open else { return };
+        let Some(file) = self.segments.get_mut(&start) else { return };
+        let at = (offset - start) as usize;
+        if keep == 0 {
+            return;
+        }
+        file.resize(file.len().max(at + keep), 0);
+        file[at..at + keep].copy_from_slice(&lines[..keep]);
+    }
+
+    /// A segment appears whole or not at all.
+    pub fn begin_segment(&mut self, start: u64, lines: &[u8]) {
+        self.segments.insert(start, lines.to_vec());
+        self.open = Some(start);
+    }
+
+    /// Where the log ends.
+    pub fn end(&self) -> u64 {
+        self.segments.last_key_value().map_or(0, |(start, file)| start + file.len() as u64)
+    }
+
+    /// Opens the journal: the last two segments are replayed, torn last lines are cut off.
+    pub fn open(&mut self) -> (Replay, u64, Vec<Segment>) {
+        self.open = None;
+        let mut replay = Replay::default();
+        let newest = self.segments.len().saturating_sub(2);
+        for file in self.segments.values_mut().skip(newest) {
+            let whole = file.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
+            file.truncate(whole);
+            for line in file.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
+                replay.line(line);
+            }
+        }
+        let segments = self.segments.iter();
+        let segments =
+            segments.map(|(&start, file)| Segment { start, bytes: file.len() as u64, records: 0 });
+        (replay, self.end(), segments.collect())
+    }
+
+    /// The log from `from` up to `to`, at most about `max_bytes` in whole lines, as the helper
+    /// reads it, with the offset after it.
+    pub fn read_range(&self, from: u64, to: u64, max_bytes: usize) -> (Vec<u8>, u64) {
+        let mut bytes = Vec::new();
+        let mut at = from;
+        for (&start, file) in &self.segments {
+            let end = (start + file.len() as u64).min(to);
+            if end <= at || start >= to {
+                continue;
+            }
+            at = at.max(start);
+            let room = (max_bytes - bytes.len()) as u64;
+            let wanted = (end - at).min(room);
+            let piece = &file[(at - start) as usize..(at - start + wanted) as usize];
+            let cut = at + wanted < end;
+            let whole = match cut {
+                true => piece.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1),
+                false => piece.len(),
+            };
+            bytes.extend_from_slice(&piece[..whole]);
+            at += whole as u64;
+            if cut {
+                return (bytes, at);
+            }
+        }
+        (bytes, to)
+    }
+}

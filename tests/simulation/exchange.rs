@@ -1,0 +1,239 @@
+//! What becomes of a question to the database.
+
+use super::database::{Database, Rows};
+use super::disk::Disk;
+use super::random::Random;
+use schedule::core::protocol::{Answer, Ask, ErrorKind, Request};
+use std::collections::VecDeque;
+
+/// A helper has this long, ms.
+const DEADLINE_MS: u64 = 30_000;
+
+/// How it goes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Good,
+    /// Says something, or nothing, and then no more.
+    Hangs,
+    /// The answer ends in the middle, with status 0.
+    Cut,
+    /// The answer ends in the middle, and the status says so.
+    Dies,
+    /// All was said, but the status is bad.
+    BadStatus,
+    /// There is a line that makes no sense.
+    Garbage,
+    /// It says what is wrong.
+    Error,
+    /// It claims to have written more than it was asked to.
+    Boasts,
+    NoStart,
+}
+
+/// A helper under way.
+pub struct Exchange {
+    ask: Ask,
+    fate: Fate,
+    /// When the answer comes, by the monotonic clock.
+    at_ms: u64,
+    /// When it is to be killed at the latest.
+    pub deadline_ms: u64,
+    pub killed: bool,
+    /// What was read from the tables: lines, and what they mean.
+    table: Option<(Vec<Vec<u8>>, Rows)>,
+    answer: Option<Reply>,
+}
+
+/// An answer on its way.
+struct Reply {
+    lines: VecDeque<Vec<u8>>,
+    /// None: it never ends by itself.
+    end_ms: Option<u64>,
+    ending: Ending,
+}
+
+/// How an exchange ended.
+#[derive(Clone)]
+pub struct Ending {
+    pub result: Result<(), String>,
+    /// The answer was whole and the helper succeeded.
+    pub good: bool,
+    /// The table it told of, if it is a new one.
+    pub rows: Option<Rows>,
+}
+
+fn line(answer: &Answer) -> Vec<u8> {
+    serde_json::to_vec(answer).unwrap()
+}
+
+impl Exchange {
+    /// A helper gets `question`. With `faults` it may fail in any way.
+    pub fn start(question: &[u8], mono_ms: u64, random: &mut Random, faults: bool) -> Exchange {
+        let request: Request = serde_json::from_slice(question).unwrap();
+        let (mut fate, mut delay_ms) = (Fate::Good, 1 + random.below(20));
+        if faults && random.one_in(4) {
+            fate = random.pick(&[
+                Fate::Good,
+                Fate::Hangs,
+                Fate::Cut,
+                Fate::Cut,
+                Fate::Dies,
+                Fate::BadStatus,
+                Fate::Garbage,
+                Fate::Error,
+                Fate::Boasts,
+                Fate::NoStart,
+            ]);
+            delay_ms += if fate == Fate::Good { random.below(28_000) } else { 0 };
+        }
+        Exchange {
+            ask: request.ask,
+            fate,
+            at_ms: mono_ms + delay_ms,
+            deadline_ms: mono_ms + DEADLINE_MS,
+            killed: false,
+            table: None,
+            answer: None,
+        }
+    }
+
+    /// Whether the helper could not even be started.
+    pub fn refused(&self) -> bool {
+        self.fate == Fate::NoStart
+    }
+
+    /// From which offset records were asked for.
+    pub fn from(&self) -> Option<u64> {
+        match &self.ask {
+            Ask::Record { from, .. } => Some(*from),
+            Ask::Sync { .. } => None,
+        }
+    }
+
+    /// When there is something to do; none: never.
+    pub fn next_ms(&self) -> Option<u64> {
+        match &self.answer {
+            None => Some(self.at_ms),
+            Some(answer) if !answer.lines.is_empty() => Some(0),
+            Some(answer) => answer.end_ms,
+        }
+    }
+
+    /// What is there to read now, and the end if it has come.
+    pub fn read(
+        &mut self,
+        mono_ms: u64,
+        random: &mut Random,
+        database: &mut Database,
+        disk: &mut Disk,
+    ) -> (Vec<Vec<u8>>, Option<Ending>) {
+        if self.answer.is_none() && self.at_ms <= mono_ms {
+            self.answer = Some(self.reply(mono_ms, random, database, disk));
+        }
+        let Some(answer) = &mut self.answer else { return Default::default() };
+        let all = answer.lines.len();
+        let now = if random.one_in(4) { random.below(all as u64) as usize } else { all };
+        let lines = answer.lines.drain(..now).collect();
+        let ended = answer.lines.is_empty() && answer.end_ms.is_some_and(|at| at <= mono_ms);
+        (lines, ended.then(|| answer.ending.clone()))
+    }
+
+    fn reply(
+        &mut self,
+        mono_ms: u64,
+        random: &mut Random,
+        database: &mut Database,
+        disk: &mut Disk,
+    ) -> Reply {
+        let mut lines = match self.ask.clone() {
+            Ask::Sync { digest, .. } => self.read_table(&digest, database, random),
+            Ask::Record { from, to, .. } => self.carry(from, to, random, database, disk),
+        };
+        let result = self.spoil(&mut lines, random);
+        if let Some((_, rows)) = &self.table {
+            disk.snapshot_new = Some((lines.join(&b'\n'), rows.clone()));
+        }
+        let good = matches!(self.fate, Fate::Good | Fate::Boasts);
+        let rows = self.table.take().filter(|_| good).map(|(_, rows)| rows);
+        let end_ms = (self.fate != Fate::Hangs).then_some(mono_ms);
+        Reply { lines: lines.into(), end_ms, ending: Ending { result, good, rows } }
+    }
+
+    fn read_table(
+        &mut self,
+        known: &str,
+        database: &mut Database,
+        random: &mut Random,
+    ) -> Vec<Vec<u8>> {
+        let (lines, digest) = database.answer();
+        if digest == known && !random.one_in(10) {
+            return vec![line(&Answer::Same(digest))];
+        }
+        self.table = Some((lines.clone(), database.now.clone()));
+        lines
+    }
+
+    fn carry(
+        &self,
+        from: u64,
+        to: u64,
+        random: &mut Random,
+        database: &mut Database,
+        disk: &Disk,
+    ) -> Vec<Vec<u8>> {
+        let rolled_back = matches!(self.fate, Fate::Error | Fate::Dies | Fate::Hangs);
+        if rolled_back && random.one_in(2) {
+            return vec![line(&Answer::Recorded { count: 0, through: to })];
+        }
+        let max_bytes = random.pick(&[8 << 20, 8 << 20, 200_000]);
+        let mut through = database.commit(disk, from, to, max_bytes);
+        if self.fate == Fate::Boasts && through == to {
+            through += 50_000;
+        }
+        vec![line(&Answer::Recorded { count: 1, through })]
+    }
+
+    /// Does to the answer what the fate says. Returns the status.
+    fn spoil(&self, lines: &mut Vec<Vec<u8>>, random: &mut Random) -> Result<(), String> {
+        let at = random.below(lines.len() as u64) as usize;
+        match self.fate {
+            Fate::Good | Fate::Boasts => {}
+            Fate::Hangs | Fate::Cut => lines.truncate(at),
+            Fate::Dies | Fate::NoStart => {
+                lines.truncate(at);
+                return Err("the helper ended with exit 1".into());
+            }
+            Fate::BadStatus => return Err("the helper ended with signal 9".into()),
+            Fate::Garbage => {
+                let garbage = random.pick(&["{\"job\":{\"id\":3", "\0\u{fffd}", "oops", ""]);
+                lines.insert(at, garbage.into());
+            }
+            Fate::Error => {
+                lines.truncate(at);
+                let message = "MySQL server has gone away".into();
+                lines.push(line(&Answer::Error { kind: ErrorKind::Other, message }));
+                return if random.one_in(2) { Ok(()) } else { Err("exit 1".into()) };
+            }
+        }
+        Ok(())
+    }
+
+    /// The helper is killed. What it did for the database may stand.
+    pub fn kill(&mut self, mono_ms: u64) {
+        self.killed = true;
+        let result = Err("the helper ended with signal 9".into());
+        let ending = Ending { result, good: false, rows: None };
+        self.answer = Some(Reply { lines: VecDeque::new(), end_ms: Some(mono_ms + 1), ending });
+    }
+
+    /// The daemon died; the helper may still do what it was asked to.
+    pub fn abandon(&self, random: &mut Random, database: &mut Database, disk: &Disk) {
+        if let Ask::Record { from, to, .. } = self.ask
+            && self.answer.is_none()
+            && self.fate == Fate::Good
+            && random.one_in(2)
+        {
+            database.commit(disk, from, to, 8 << 20);
+        }
+    }
+}

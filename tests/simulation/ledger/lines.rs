@@ -1,0 +1,203 @@
+//! What the journal says, and what of it survives the daemon.
+
+use super::{End, Ledger, State};
+use schedule::core::daemon::Core;
+use schedule::core::ids::RunId;
+use schedule::core::journal::{Entry, RunEntry, SkipEntry, decode};
+use schedule::core::outcome::Outcome;
+use std::collections::BTreeSet;
+
+/// A piece of the journal on its way to the disk.
+pub struct Piece<'a> {
+    pub offset: u64,
+    pub bytes: &'a [u8],
+    /// How many of the bytes reach the disk.
+    pub kept: usize,
+    /// A new segment, to begin with a checkpoint.
+    pub segment: bool,
+    /// Everything before this offset is in the database, or was dropped at the limit.
+    pub recorded: u64,
+}
+
+impl Ledger {
+    /// Compares what is written with what it should be.
+    pub fn wrote(&mut self, piece: &Piece<'_>) {
+        let mut carried = BTreeSet::new();
+        let mut at = 0;
+        for line in piece.bytes.split_inclusive(|&byte| byte == b'\n') {
+            at += line.len();
+            let entry = line.strip_suffix(b"\n").and_then(decode);
+            let entry = entry.unwrap_or_else(|| panic!("no line of the journal: {line:?}"));
+            let durable = (at <= piece.kept).then_some(piece.offset + at as u64);
+            match entry {
+                Entry::Checkpoint => assert!(piece.segment && at == line.len(), "a checkpoint"),
+                Entry::Boot(boot) => self.boot_told(&boot, piece.segment, durable),
+                Entry::Run(run) => self.run_told(run, durable),
+                Entry::Carried(run) => {
+                    carried.insert(run.run);
+                    self.carried(&run, durable);
+                }
+                Entry::Skip(skip) => self.skip_told(skip, durable),
+                Entry::Decided(upto) => self.decided_told(upto, durable),
+                Entry::Recorded(through) => {
+                    let known = piece.recorded;
+                    assert!(through <= known, "{through} recorded; the database has {known}");
+                }
+                Entry::Anew(_) if durable.is_some() => self.anew_told(),
+                // An entry that only narrows what comes after.
+                _ => {}
+            }
+        }
+        if piece.segment {
+            // Since it was put together some ended and some were decided; both is told behind it.
+            let there = |id: &RunId| carried.contains(id) || !self.runs[id].intent_seen;
+            let open = |id: &RunId| self.live.contains(id) || !self.runs[id].end_seen;
+            let all = self.live.iter().all(there) && carried.iter().all(open);
+            assert!(all, "the checkpoint has {carried:?}, alive are {:?}", self.live);
+            if piece.kept == piece.bytes.len() {
+                self.forget_unwritten_ends(&carried);
+            }
+        }
+    }
+
+    /// A checkpoint is all that counts. Runs whose end could not be written are not in it.
+    fn forget_unwritten_ends(&mut self, carried: &BTreeSet<RunId>) {
+        for (id, run) in &mut self.runs {
+            let lost = run.state == State::Gone && run.durable_end.is_none();
+            run.durable &= !lost || carried.contains(id);
+        }
+    }
+
+    fn boot_told(&mut self, boot: &str, segment: bool, durable: Option<u64>) {
+        assert!(segment || boot == self.boot, "the boot {boot} is noted");
+        if durable.is_some() {
+            self.durable.boot = boot.into();
+        }
+    }
+
+    fn run_told(&mut self, entry: RunEntry<'_>, durable: Option<u64>) {
+        let (id, epoch) = (entry.run, self.epoch);
+        let Some(run) = self.runs.get_mut(&id) else { panic!("run {id} was never decided") };
+        assert_eq!((entry.job.0, entry.slot_ms), (run.job, run.slot), "run {id}");
+        let is_intent = entry.pid == 0 && entry.end.is_none();
+        if is_intent {
+            assert!(!run.intent_seen, "run {id} has two intents");
+            run.intent_seen = true;
+            self.fresh.remove(&id);
+        }
+        assert!(run.intent_seen, "run {id} has no intent");
+        if let Some(end) = &entry.end {
+            assert!(!run.end_seen, "run {id} has two ends");
+            run.end_seen = true;
+            check_end(id, run.end.as_ref(), &end.outcome);
+        }
+        let Some(at) = durable else { return };
+        run.durable = true;
+        run.durable_end = entry.end.map(|end| (at, end.outcome)).or(run.durable_end.take());
+        run.slot_durable = true;
+        if let Some(slot) = run.slot.filter(|_| run.epoch == epoch) {
+            let last = self.durable.last.entry(run.job).or_insert(slot);
+            *last = slot.max(*last);
+        }
+    }
+
+    fn carried(&mut self, entry: &RunEntry<'_>, durable: Option<u64>) {
+        let id = entry.run;
+        let Some(run) = self.runs.get_mut(&id) else { panic!("run {id} was never decided") };
+        run.durable |= durable.is_some();
+        run.slot_durable |= durable.is_some();
+    }
+
+    fn skip_told(&mut self, skip: SkipEntry, durable: Option<u64>) {
+        let id = skip.job.0;
+        let earlier = self.fresh.iter().find(|run| {
+            let run = &self.runs[*run];
+            run.job == id && run.slot.is_some_and(|slot| slot < skip.last_ms)
+        });
+        assert_eq!(earlier, None, "{skip:?} is told first: killed now, the launch is lost");
+        let key = (id, skip.first_ms);
+        let before = self.ranges.insert(key, skip);
+        let (told, count) = match before {
+            Some(old) if old.reason == skip.reason => (old.last_ms, skip.count - old.count),
+            _ => (skip.first_ms - 1, skip.count),
+        };
+        if let Some(job) = self.jobs.get_mut(&id) {
+            let is_part = |(reason, slot): &(_, i64)| {
+                *reason == skip.reason && *slot > told && *slot <= skip.last_ms
+            };
+            let told: Vec<i64> =
+                job.untold.extract_if(.., |it| is_part(it)).map(|it| it.1).collect();
+            let (first, last) = (told.first(), told.last());
+            assert_eq!(count, told.len() as u64, "job {id}: {skip:?} is told, due were {told:?}");
+            assert_eq!(last, Some(&skip.last_ms), "job {id}: {skip:?} is told");
+            assert!(before.is_some() || first == Some(&skip.first_ms), "job {id}: {skip:?}");
+        }
+        if let Some(at) = durable {
+            let last = self.durable.last.entry(id).or_insert(skip.last_ms);
+            *last = skip.last_ms.max(*last);
+            let kept = self.kept_skips.entry(key).or_insert((skip, at));
+            if kept.0.last_ms < skip.last_ms {
+                *kept = (skip, at);
+            }
+        }
+    }
+
+    /// Nothing may be called decided that was not told before.
+    fn decided_told(&mut self, upto: i64, durable: Option<u64>) {
+        // A last word from before the clock was set back.
+        if self.before_anew.is_none_or(|before| upto > before || upto <= self.decided) {
+            self.check_decided(upto);
+        }
+        if durable.is_none() {
+            return;
+        }
+        self.durable.decided = Some(upto);
+        self.anew_told();
+    }
+
+    /// What is on the disk is of the time since the schedule began anew.
+    fn anew_told(&mut self) {
+        if self.durable.epoch != self.epoch {
+            self.durable.last.clear();
+            self.durable.epoch = self.epoch;
+        }
+    }
+
+    fn check_decided(&self, upto: i64) {
+        assert!(upto <= self.decided, "decided up to {upto} is told at {}", self.decided);
+        for (id, job) in &self.jobs {
+            let next = job.next.filter(|next| *next <= upto);
+            assert_eq!(next, None, "job {id}: told that all up to {upto} is decided");
+            let untold = job.untold.iter().find(|(_, slot)| *slot <= upto);
+            assert_eq!(untold, None, "job {id}: told too early that all up to {upto} is decided");
+        }
+        for id in &self.fresh {
+            let slot = self.runs[id].slot.filter(|slot| *slot <= upto);
+            assert_eq!(slot, None, "decided up to {upto} is told before the intent of {id}");
+        }
+    }
+
+    /// At the end of a turn nothing is left to be told.
+    pub(super) fn check_told(&self, core: &Core) {
+        assert!(self.fresh.is_empty(), "no intent was written for {:?}", self.fresh);
+        if core.busy() {
+            return;
+        }
+        for (id, job) in &self.jobs {
+            assert!(job.untold.is_empty(), "job {id}: never told: {:?}", job.untold);
+        }
+        let told = |id: &RunId| self.live.contains(id) || self.runs[id].end_seen;
+        let last = self.runs.keys().rev().take(8).find(|id| !told(id));
+        assert_eq!(last, None, "a run whose end was never told");
+    }
+}
+
+fn check_end(id: RunId, expected: Option<&End>, is: &Outcome) {
+    match expected {
+        Some(End::Exactly(outcome)) => assert_eq!(is, outcome, "run {id}: its outcome"),
+        Some(End::NoProcess) => {
+            assert!(!matches!(is, Outcome::Ended(_)), "run {id} ended with {is} out of nothing");
+        }
+        None => panic!("run {id} has the end {is} and is alive"),
+    }
+}

@@ -1,0 +1,186 @@
+//! The ledger: what should have happened, by an independent reading of the rules.
+//!
+//! It is told what the world did (answers of the database, ends of processes, clock readings) and
+//! decides by itself which slots are launched and which are skipped for which reason, which jobs
+//! are in force, which runs are alive, and what the journal must hold. Every difference is a
+//! panic that says which rule was broken.
+//!
+//! - `table`: which definitions are in force
+//! - `slots`: what is due, and what becomes of it
+//! - `runs`: attempts, ends, stops
+//! - `lines`: what the journal says, and what of it survives the daemon
+
+mod lines;
+mod runs;
+mod slots;
+mod table;
+
+pub use lines::Piece;
+pub use runs::{End, Run, State};
+pub use table::{Def, Job};
+
+use super::cron::FakeZone;
+use super::database::Rows;
+use schedule::core::ids::RunId;
+use schedule::core::journal::SkipEntry;
+use schedule::core::time::Now;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A slot is launched when it is at most this late, ms. Also for how long a launch is retried.
+pub const FRESH_MS: i64 = 30_000;
+
+/// A clock that goes back further was wrong before, ms.
+const MAX_BACK_MS: i64 = 3 * 3_600_000;
+
+/// Decisions wait this long for the first answer of the database, ms.
+const HOLD_MS: u64 = 2_000;
+
+/// What a daemon that starts now can know: what was said in lines that are on the disk.
+#[derive(Default)]
+pub struct Durable {
+    pub decided: Option<i64>,
+    /// Last slot of each job.
+    pub last: BTreeMap<u32, i64>,
+    pub boot: String,
+    /// How often the schedule began anew.
+    epoch: u32,
+}
+
+/// See the module's text.
+pub struct Ledger {
+    pub zones: Vec<FakeZone>,
+    pub grace_ms: u64,
+    pub jobs: BTreeMap<u32, Job>,
+    /// Every run there ever was, but for those of which nothing was left after a crash.
+    pub runs: BTreeMap<RunId, Run>,
+    /// Those that have not ended.
+    pub live: BTreeSet<RunId>,
+    /// Slots that were launched: job, instant, epoch.
+    slots: BTreeSet<(u32, i64, u32)>,
+    /// Every slot up to this instant is decided.
+    pub decided: i64,
+    /// How often the schedule began anew.
+    epoch: u32,
+    /// Where it had come before it began anew in this turn.
+    before_anew: Option<i64>,
+    pub durable: Durable,
+    /// Last slots of jobs as earlier daemons decided them.
+    beyond: BTreeMap<u32, i64>,
+    held_until: Option<u64>,
+    answered: bool,
+    staged: Option<Rows>,
+    pub boot: String,
+    first_of_boot: bool,
+    pub draining: bool,
+    last_sequence: u64,
+    /// Ranges of skipped slots as this daemon wrote them.
+    ranges: BTreeMap<(u32, i64), SkipEntry>,
+    /// Runs whose intent was not written yet.
+    fresh: BTreeSet<RunId>,
+    /// Jobs whose misfires are to be compared once they are counted.
+    misfired: BTreeSet<u32>,
+    /// What the skips on the disk come to.
+    pub kept_skips: BTreeMap<(u32, i64), (SkipEntry, u64)>,
+}
+
+impl Ledger {
+    pub fn new(zones: Vec<FakeZone>, grace_ms: u64) -> Ledger {
+        Ledger {
+            zones,
+            grace_ms,
+            jobs: BTreeMap::new(),
+            runs: BTreeMap::new(),
+            live: BTreeSet::new(),
+            slots: BTreeSet::new(),
+            decided: 0,
+            epoch: 0,
+            before_anew: None,
+            durable: Durable::default(),
+            beyond: BTreeMap::new(),
+            held_until: None,
+            answered: false,
+            staged: None,
+            boot: String::new(),
+            first_of_boot: false,
+            draining: false,
+            last_sequence: 0,
+            ranges: BTreeMap::new(),
+            fresh: BTreeSet::new(),
+            misfired: BTreeSet::new(),
+            kept_skips: BTreeMap::new(),
+        }
+    }
+
+    /// The daemon is gone, whichever way: what was not on the disk is as if it had never been
+    /// decided. Returns the runs that nobody will know of.
+    pub fn down(&mut self) -> Vec<RunId> {
+        let mut forgotten = Vec::new();
+        for (&id, run) in &mut self.runs {
+            if !run.slot_durable {
+                // The disk was full: nobody can know that it was launched.
+                self.slots.remove(&(run.job, run.slot.unwrap_or(0), run.epoch));
+            }
+            if run.durable_end.is_some() {
+                continue;
+            }
+            if !run.durable {
+                forgotten.push(id);
+            }
+            run.state = State::Unsettled;
+            run.end = None;
+            run.end_seen = false;
+        }
+        for id in &forgotten {
+            self.runs.remove(id);
+        }
+        self.jobs.clear();
+        self.live.clear();
+        self.ranges.clear();
+        self.fresh.clear();
+        self.misfired.clear();
+        self.staged = None;
+        forgotten
+    }
+
+    /// A daemon starts; it knows what is on the disk.
+    pub fn up(&mut self, now: Now, boot: &str) {
+        self.decided = self.durable.decided.unwrap_or(now.wall_ms);
+        self.durable.epoch = self.epoch;
+        self.beyond = self.durable.last.clone();
+        self.held_until = Some(now.mono_ms + HOLD_MS);
+        self.answered = false;
+        self.draining = false;
+        self.first_of_boot = self.durable.boot != boot;
+        self.boot = boot.into();
+        self.last_sequence = self.runs.last_key_value().map_or(0, |(id, _)| id.sequence);
+        let runs = self.runs.iter().filter(|(_, run)| run.state != State::Gone);
+        let runs: Vec<_> = runs.map(|(id, run)| (*id, run.job, run.def.clone())).collect();
+        for (id, job, def) in runs {
+            self.live.insert(id);
+            let decided = self.decided;
+            let new = || Job::adopted(def.clone(), decided);
+            let job = self.jobs.entry(job).or_insert_with(new);
+            // Where two definitions seem to be alive the end of the older could not be written.
+            job.def = def.clone();
+            job.live.insert(id);
+        }
+    }
+
+    /// An exchange has ended; with rows if they are to count.
+    pub fn answered(&mut self, rows: Option<Rows>) {
+        self.answered = true;
+        self.staged = rows.or(self.staged.take());
+    }
+
+    /// When the loop has to be awake at the latest: by the wall clock, by the monotonic one.
+    pub fn next_wake(&self) -> (Option<i64>, Option<u64>) {
+        let due = self.jobs.values().filter_map(|job| job.next).min();
+        let timers = self.live.iter().filter_map(|id| match self.runs[id].state {
+            State::Retry { at_ms } => Some(at_ms),
+            State::Stopping { kill_ms, .. } => Some(kill_ms),
+            _ => None,
+        });
+        let wall = if self.held_until.is_none() { due } else { None };
+        (wall, timers.chain(self.held_until).min())
+    }
+}

@@ -1,0 +1,183 @@
+//! What is due, and what becomes of it.
+
+use super::{FRESH_MS, Job, Ledger, MAX_BACK_MS, Run};
+use crate::simulation::cron::Expr;
+use schedule::core::daemon::Core;
+use schedule::core::ids::{JobId, RunId};
+use schedule::core::journal::{Cause, SkipReason};
+use schedule::core::time::Now;
+use std::collections::BTreeMap;
+
+/// A launch: job, and slot if it has one.
+type Launch = (u32, Option<i64>);
+
+impl Ledger {
+    /// The core was told that time has passed. Everything up to now must be decided rightly.
+    pub fn tick(&mut self, now: Now, core: &Core) {
+        self.before_anew = None;
+        self.give_up_late_retries(now);
+        if let Some(rows) = self.staged.take() {
+            self.apply(&rows, Some(now));
+        }
+        let expected = self.judge(now, core);
+        let launched = self.new_runs(now, core, false);
+        let mut rest: BTreeMap<u32, Vec<Option<i64>>> = BTreeMap::new();
+        for (job, slot) in launched {
+            rest.entry(job).or_default().push(slot);
+        }
+        let mut due: BTreeMap<u32, Vec<Option<i64>>> = BTreeMap::new();
+        for (job, slot) in expected {
+            due.entry(job).or_default().push(slot);
+        }
+        let of = |id: &u32| self.jobs.get(id).map(|job| (job.next, job.scheduled().cloned()));
+        let jobs = || rest.keys().chain(due.keys()).map(of).collect::<Vec<_>>();
+        assert_eq!(rest, due, "launched (left) and due (right) differ at {now:?}; {:?}", jobs());
+    }
+
+    /// Somebody asked for a run. Returns whether there should be one.
+    pub fn started_by_hand(&mut self, now: Now, core: &Core, id: u32) -> bool {
+        let draining = self.draining;
+        let room = |job: &Job| job.live.len() < job.def.row.max_concurrence as usize;
+        let may = |job: &Job| !draining && !job.draining && job.waiting.is_none() && room(job);
+        let started = self.jobs.get(&id).is_some_and(may);
+        let expected: Vec<Launch> = if started { vec![(id, None)] } else { Vec::new() };
+        let launched = self.new_runs(now, core, true);
+        assert_eq!(launched, expected, "job {id} is started by hand: runs (left) and due (right)");
+        started
+    }
+
+    /// What should be launched now. Skipped slots are counted and compared.
+    fn judge(&mut self, now: Now, core: &Core) -> Vec<Launch> {
+        let mut launches = Vec::new();
+        if let Some(until) = self.held_until {
+            if !self.answered && now.mono_ms < until {
+                return launches;
+            }
+            self.held_until = None;
+            launches = self.reboot_jobs();
+        }
+        if self.decided - now.wall_ms > MAX_BACK_MS {
+            self.begin_anew(now);
+        } else if self.decided <= now.wall_ms {
+            self.decide_until(now, core, &mut launches);
+        }
+        if !core.busy() {
+            self.compare_misfires(core);
+        }
+        launches
+    }
+
+    fn reboot_jobs(&mut self) -> Vec<Launch> {
+        if !std::mem::take(&mut self.first_of_boot) || self.draining {
+            return Vec::new();
+        }
+        let reboot = self.jobs.iter().filter(|(_, job)| {
+            let def = job.scheduled();
+            def.is_some_and(|def| def.expr == Expr::Reboot && def.row.max_concurrence > 0)
+        });
+        reboot.map(|(id, _)| (*id, None)).collect()
+    }
+
+    /// The clock was wrong: what was decided by it counts no more.
+    fn begin_anew(&mut self, now: Now) {
+        self.epoch += 1;
+        self.before_anew = Some(self.decided);
+        self.decided = now.wall_ms;
+        self.beyond.clear();
+        for job in self.jobs.values_mut() {
+            job.last = i64::MIN;
+            job.since = now.wall_ms;
+            // Gaps that were still being counted are of a time that never was.
+            job.untold.retain(|(reason, _)| *reason != SkipReason::Misfire);
+            job.reschedule(&self.zones);
+        }
+        self.misfired.clear();
+    }
+
+    fn decide_until(&mut self, now: Now, core: &Core, launches: &mut Vec<Launch>) {
+        let busy = core.busy();
+        for (&id, job) in &mut self.jobs {
+            if job.next.is_none_or(|next| next > now.wall_ms) {
+                continue;
+            }
+            let core_job = core.table().get(JobId(id));
+            // With much to do it is done in slices, and the core says how far it has come.
+            let claim = core_job.map_or(i64::MIN, |job| job.last_slot_ms);
+            let upto = if busy { claim.min(now.wall_ms) } else { now.wall_ms };
+            let mut live = job.live.len();
+            while let Some(slot) = job.next.filter(|next| *next <= upto) {
+                let limit = job.def.row.max_concurrence as usize;
+                let reason = if now.wall_ms - slot > FRESH_MS {
+                    Some(SkipReason::Misfire)
+                } else if self.draining {
+                    Some(SkipReason::Draining)
+                } else if job.waiting.is_some() {
+                    Some(SkipReason::Waiting)
+                } else {
+                    (live >= limit).then_some(SkipReason::Overlap)
+                };
+                match reason {
+                    None => {
+                        live += 1;
+                        launches.push((id, Some(slot)));
+                    }
+                    Some(reason) => {
+                        job.counts[reason as usize] += 1;
+                        job.untold.push((reason, slot));
+                        self.misfired.extend((reason == SkipReason::Misfire).then_some(id));
+                    }
+                }
+                job.last = slot;
+                job.reschedule(&self.zones);
+            }
+            let counted = core_job.and_then(|job| job.history.as_ref());
+            let counted = counted.map_or([0; 4], |history| history.skipped);
+            assert_eq!(
+                counted[..3],
+                job.counts[..3],
+                "job {id}: slots skipped for overlap, draining, waiting (left) and those due"
+            );
+            let overtime = core_job.map_or(0, |job| job.overtime);
+            assert_eq!(overtime, job.counts[0], "job {id}: overtime");
+        }
+        let next = self.jobs.values().filter_map(|job| job.next).min().unwrap_or(i64::MAX);
+        self.decided = self.decided.max(now.wall_ms.min(next - 1));
+    }
+
+    fn compare_misfires(&mut self, core: &Core) {
+        for id in std::mem::take(&mut self.misfired) {
+            let Some(job) = self.jobs.get(&id) else { continue };
+            let history = core.table().get(JobId(id)).and_then(|job| job.history.as_ref());
+            let counted = history.map_or(0, |history| history.skipped[3]);
+            assert_eq!(counted, job.counts[3], "job {id}: misfires (left) and slots missed");
+        }
+    }
+
+    /// Takes in the runs that the core decided since the last look.
+    fn new_runs(&mut self, now: Now, core: &Core, by_hand: bool) -> Vec<Launch> {
+        let first = RunId { server_id: 1, sequence: self.last_sequence + 1 };
+        let mut launched = Vec::new();
+        for (&id, run) in core.runs().range(first..) {
+            self.last_sequence = id.sequence;
+            let job = run.job.0;
+            launched.push((job, run.slot_ms));
+            let cause = match run.slot_ms {
+                Some(_) => Cause::Due,
+                None if by_hand => Cause::Manual,
+                None => Cause::Reboot,
+            };
+            assert_eq!(run.cause, cause, "run {id}");
+            if let Some(slot) = run.slot_ms {
+                let new = self.slots.insert((job, slot, self.epoch));
+                assert!(new, "slot {slot} of job {job} is launched a second time, as {id}");
+            }
+            let Some(ours) = self.jobs.get_mut(&job) else { continue };
+            ours.live.insert(id);
+            self.live.insert(id);
+            self.fresh.insert(id);
+            let def = ours.def.clone();
+            self.runs.insert(id, Run::new(job, run.slot_ms, self.epoch, def, now.mono_ms));
+        }
+        launched
+    }
+}

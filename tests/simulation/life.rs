@@ -1,0 +1,264 @@
+//! What happens to a daemon: kills, restarts, reboots, orders, and a world that changes.
+
+use super::ledger::State;
+use super::world::{Spawning, World};
+use schedule::core::cron::{Dialect, zone};
+use schedule::core::daemon::{Core, Found, Settings};
+use schedule::core::event::Event;
+use schedule::core::http::{Connection, Limits};
+use schedule::core::ids::{ConnId, RunId};
+use schedule::core::protocol;
+use schedule::core::time::Now;
+use std::rc::Rc;
+
+impl World {
+    /// Something may happen around the daemon.
+    pub fn happen(&mut self) {
+        match self.random.below(1_000) {
+            0..=24 => {
+                self.database.edit(&mut self.random, &self.profile);
+                self.tell(|| "a row is edited".into());
+            }
+            25..=34 => self.slip(),
+            35..=37 => self.jump(),
+            // Not between deciding and doing: what is left over is done at once.
+            38..=45 if !self.pressed => self.stall(),
+            46..=53 if self.kill_in.is_none() && !self.profile.fat => {
+                self.kill_in = Some(self.random.below(14));
+            }
+            54..=57 => {
+                let until_ms = self.now.mono_ms + self.random.below(50_000);
+                self.spawning = Spawning::Short(until_ms);
+                self.tell(|| format!("no processes to be had until {until_ms}"));
+            }
+            58..=61 => {
+                self.disk.full = true;
+                self.tell(|| "the disk is full".into());
+            }
+            62..=90 => self.disk.full = false,
+            91 if self.random.one_in(2) => self.reboot(),
+            _ => {}
+        }
+    }
+
+    /// The clock is set right, a little.
+    fn slip(&mut self) {
+        let ms = self.random.pick(&[3, 40, 900, 3_000]);
+        self.now.wall_ms += self.random.within(-ms..=ms);
+        self.tell(|| "the clock slips".into());
+    }
+
+    /// The clock is set wrong, or right after it was wrong.
+    fn jump(&mut self) {
+        let hour = 3_600_000;
+        let ms = match (self.random.below(5), self.profile.slow) {
+            (0, false) => self.random.within(1_000..=600_000),
+            (0, true) => self.random.within(60_000..=30 * hour),
+            (1 | 2, false) => -self.random.within(1_000..=90_000),
+            (1 | 2, true) => -self.random.within(1_000..=3 * hour),
+            (3, _) => -self.random.within(3 * hour..=50 * hour),
+            _ => self.random.within(20_000..=40_000),
+        };
+        self.now.wall_ms += ms;
+        self.tell(|| format!("the clock jumps by {ms} ms"));
+    }
+
+    /// The machine stands still.
+    fn stall(&mut self) {
+        let ms = match self.random.below(4) {
+            0 => self.random.below(20_000),
+            1 => self.random.below(120_000),
+            _ => self.random.below(1_500),
+        };
+        self.pass(ms);
+        self.tell(|| format!("a stall of {ms} ms"));
+    }
+
+    /// Somebody wants something of the daemon.
+    pub fn command(&mut self, now: Now) {
+        let Some(core) = &mut self.core else { return };
+        match self.random.below(2_000) {
+            0..=24 => {
+                let Some(run) = self.any_live() else { return };
+                self.tell(|| format!("run {run} is stopped"));
+                let stopped = self.core.as_mut().is_some_and(|core| core.stop_run(now, run));
+                assert!(stopped, "run {run} can't be stopped");
+                self.ledger.stopped(now, run);
+            }
+            25..=29 => core.sync_now(),
+            40..=59 => self.start_by_hand(now),
+            30 | 31 => {
+                core.handle(now, Event::Terminate);
+                self.ledger.draining = true;
+                self.tell(|| "terminate".into());
+            }
+            32 => {
+                core.handle(now, Event::Drain);
+                self.ledger.draining = true;
+                self.tell(|| "drain".into());
+            }
+            _ => {}
+        }
+    }
+
+    /// A client asks for a run.
+    fn start_by_hand(&mut self, now: Now) {
+        let id = 1 + self.random.below(self.profile.jobs) as u32;
+        let Some(core) = &mut self.core else { return };
+        let mut connection = Connection::new(&Rc::new(Limits::default()), now);
+        let head = "HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n";
+        connection.receive(now, format!("POST /api/v1/jobs/{id}/start {head}").as_bytes());
+        let request = connection.next_request().expect("a request");
+        let conn = ConnId(self.next_client);
+        self.next_client += 1;
+        core.handle(now, Event::Request(conn, Box::new(request)));
+        let started = self.ledger.started_by_hand(now, core, id);
+        self.clients.insert(conn, started);
+        self.tell(|| format!("job {id} is started by hand: {started}"));
+    }
+
+    /// The daemon is gone at once.
+    pub fn kill(&mut self) {
+        if let Some(exchange) = self.exchange.take() {
+            exchange.abandon(&mut self.random, &mut self.database, &self.disk);
+        }
+        self.went_down();
+    }
+
+    /// The daemon ended in peace.
+    pub fn exit(&mut self) {
+        self.tell(|| "the daemon has ended".into());
+        self.exchange = None;
+        self.went_down();
+    }
+
+    fn went_down(&mut self) {
+        self.core = None;
+        self.clients.clear();
+        self.kill_in = None;
+        // With a full disk no note was left of some. Nobody can be asked to count those.
+        for run in self.ledger.down() {
+            self.processes.alive.remove(&run);
+        }
+        self.processes.alive.values_mut().for_each(|process| process.own = false);
+        let down_ms = match self.random.below(10) {
+            _ if self.calm => 0,
+            0..=4 => self.random.below(100),
+            5..=8 => self.random.below(25_000),
+            _ => self.random.below(400_000),
+        };
+        self.up_ms = self.now.mono_ms + down_ms;
+    }
+
+    /// The machine starts again: no process survives, the monotonic clock begins at 0.
+    fn reboot(&mut self) {
+        self.tell(|| "reboot".into());
+        if self.core.is_some() {
+            self.exchange = None;
+            self.went_down();
+        }
+        self.processes.alive.clear();
+        self.boots += 1;
+        self.now.wall_ms += self.random.within(2_000..=60_000);
+        self.now.mono_ms = 8_000 + self.random.below(9_000);
+        self.up_ms = self.now.mono_ms;
+        self.spawning = Spawning::Works;
+    }
+
+    /// Time without a daemon.
+    pub fn while_down(&mut self) {
+        let left_ms = self.up_ms.saturating_sub(self.now.mono_ms);
+        let step_ms = if self.random.one_in(3) { self.random.below(left_ms + 1) } else { left_ms };
+        self.pass(step_ms);
+        self.processes.reap(self.now.mono_ms);
+        if self.now.mono_ms >= self.up_ms {
+            self.start();
+        }
+    }
+
+    fn settings(&mut self) -> Settings {
+        let configured = self.profile.zones[0].name;
+        Settings {
+            server_id: 1,
+            vars_server: 1,
+            sync_interval_ms: self.profile.sync_interval_ms,
+            stop_grace_ms: self.profile.stop_grace_ms,
+            dialect: Dialect::Crontab,
+            zone: zone(configured).unwrap(),
+            timezone: configured.into(),
+            database: protocol::Database {
+                driver: protocol::Driver::Sqlite,
+                dbname: String::new(),
+                user: String::new(),
+                password: String::new(),
+                host: String::new(),
+                port: 0,
+                unix_socket: String::new(),
+                charset: String::new(),
+                path: "jobs".into(),
+            },
+            state_dir: "state".into(),
+            journal_limit_bytes: self.profile.journal_limit_bytes,
+            boot_id: format!("boot {}", self.boots),
+            salt: self.random.below(1 << 32) as u32,
+        }
+    }
+
+    /// A daemon starts, as `shell/start.rs` does it.
+    fn start(&mut self) {
+        let settings = self.settings();
+        let boot = settings.boot_id.clone();
+        let (replay, end, segments) = self.disk.open();
+        // Nothing was ever before the first segment, and what was behind the last is gone.
+        let first = segments.first().map_or(0, |segment| segment.start);
+        self.database.through = self.database.through.clamp(first, end.max(first));
+        let same_boot = replay.boot_id == boot;
+        let (replayed, decided) = (replay.live.len(), replay.decided_ms);
+        self.tell(|| format!("start: {replayed} runs, decided {decided:?}"));
+        let mut core = Core::new(self.now, settings, replay, end, segments);
+        self.ledger.up(self.now, &boot);
+        let known: Vec<String> = self.ledger.live.iter().map(RunId::to_string).collect();
+        self.tell(|| format!("known runs: {known:?}"));
+        self.load_snapshot(&mut core);
+        for (run, pid, kernel_start) in core.unsettled() {
+            let found = self.find(run, pid, kernel_start, same_boot);
+            self.tell(|| format!("run {run} is {found:?}"));
+            let alive = matches!(found, Found::Alive(_));
+            core.settle(self.now, run, found);
+            assert!(self.ledger.runs.contains_key(&run), "run {run} comes out of nothing");
+            let unsettled = self.ledger.runs[&run].state == State::Unsettled;
+            assert!(unsettled, "run {run} has ended and is back");
+            self.ledger.settled(run, alive);
+        }
+        self.ledger.check_table(&core);
+        self.core = Some(core);
+    }
+
+    fn load_snapshot(&mut self, core: &mut Core) {
+        let Some((bytes, rows)) = &self.disk.snapshot else { return };
+        let damaged = self.random.one_in(20);
+        let end =
+            if damaged { self.random.below(bytes.len() as u64 - 1) as usize } else { bytes.len() };
+        let lines = bytes[..end].split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
+        let whole = core.load_snapshot(lines);
+        assert_eq!(whole, !damaged, "a snapshot of {end} of {} bytes", bytes.len());
+        if whole {
+            self.ledger.apply(rows, None);
+        }
+    }
+
+    /// Looks for the process of a run as the shell does: by its pid, or by its environment.
+    fn find(&self, run: RunId, pid: u32, kernel_start: u64, same_boot: bool) -> Found {
+        let process = self.processes.alive.get(&run);
+        match process.filter(|_| same_boot) {
+            Some(process) if pid == 0 => Found::Alive(process.started),
+            Some(process) => {
+                let is = (process.started.pid, process.started.kernel_start);
+                assert_eq!((pid, kernel_start), is, "run {run}: its process");
+                Found::Alive(process.started)
+            }
+            None if pid == 0 => Found::NeverStarted,
+            None => Found::Gone,
+        }
+    }
+}

@@ -1,0 +1,15 @@
+//! A world around the core: clocks, processes, a database, a disk, and a ledger.
+
+mod act;
+mod cron;
+mod database;
+mod disk;
+mod exchange;
+mod ledger;
+mod life;
+mod process;
+mod profile;
+mod random;
+mod world;
+
+pub use world::World;

@@ -1,0 +1,69 @@
+//! Fake processes: they end by themselves, or when they are told to, or not at once.
+
+use schedule::core::event::{Signal, Started};
+use schedule::core::ids::{JobId, RunId};
+use schedule::core::outcome::Exit;
+use std::collections::BTreeMap;
+
+/// A process of a run.
+pub struct Process {
+    pub job: JobId,
+    pub started: Started,
+    /// When it ends, by the monotonic clock.
+    pub end_ms: u64,
+    pub exit: Exit,
+    /// What TERM does: nothing to some.
+    pub ignores_term: bool,
+    /// Whether it is the child of the daemon that is up; else it was adopted.
+    pub own: bool,
+}
+
+/// Those that are there.
+#[derive(Default)]
+pub struct Processes {
+    pub alive: BTreeMap<RunId, Process>,
+    next_pid: u32,
+}
+
+impl Processes {
+    pub fn start(&mut self, run: RunId, mut process: Process) -> Started {
+        self.next_pid += 1;
+        let pid = 300 + self.next_pid % 30_000;
+        process.started = Started { pid, kernel_start: 1_000 + u64::from(self.next_pid) };
+        let started = process.started;
+        self.alive.insert(run, process);
+        started
+    }
+
+    pub fn signal(&mut self, run: RunId, signal: Signal, mono_ms: u64, delay_ms: u64) {
+        let Some(process) = self.alive.get_mut(&run) else { return };
+        let number = match signal {
+            Signal::Term if process.ignores_term => return,
+            Signal::Term => 15,
+            Signal::Kill => 9,
+        };
+        let end_ms = mono_ms + delay_ms;
+        if end_ms < process.end_ms {
+            process.end_ms = end_ms;
+            process.exit = Exit::Signal { number, core_dumped: false };
+        }
+    }
+
+    /// Takes out those that have ended.
+    pub fn reap(&mut self, mono_ms: u64) -> Vec<(RunId, Process)> {
+        let ended = |(_, process): &(&RunId, &Process)| process.end_ms <= mono_ms;
+        let ended: Vec<RunId> = self.alive.iter().filter(ended).map(|(id, _)| *id).collect();
+        let take = |id| Some((id, self.alive.remove(&id)?));
+        ended.into_iter().filter_map(take).collect()
+    }
+
+    /// When the next one ends.
+    pub fn next_end_ms(&self) -> Option<u64> {
+        self.alive.values().map(|process| process.end_ms).min()
+    }
+
+    /// Those of a job.
+    pub fn of(&self, job: JobId) -> usize {
+        self.alive.values().filter(|process| process.job == job).count()
+    }
+}

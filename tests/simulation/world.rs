@@ -1,0 +1,263 @@
+//! The loop around the core as `shell/daemon.rs` has it, and what may happen to it.
+
+use super::database::Database;
+use super::disk::Disk;
+use super::exchange::Exchange;
+use super::ledger::{Def, End, Ledger, State};
+use super::process::Processes;
+use super::profile::Profile;
+use super::random::Random;
+use schedule::core::daemon::Core;
+use schedule::core::event::Event;
+use schedule::core::ids::{ConnId, RunId};
+use schedule::core::outcome::{Outcome, Usage};
+use schedule::core::time::Now;
+use std::collections::{BTreeMap, VecDeque};
+
+/// Lines of the story that are kept for a failure.
+const STORY_LINES: usize = 120;
+
+/// How launches go.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Spawning {
+    Works,
+    /// `EAGAIN` until then, by the monotonic clock.
+    Short(u64),
+}
+
+/// A world. See the module's text.
+pub struct World {
+    pub random: Random,
+    pub profile: Profile,
+    pub now: Now,
+    pub boots: u64,
+    pub core: Option<Core>,
+    pub disk: Disk,
+    pub processes: Processes,
+    pub database: Database,
+    pub ledger: Ledger,
+    pub exchange: Option<Exchange>,
+    /// Clients that wait for an answer, and whether what they want is done.
+    pub clients: BTreeMap<ConnId, bool>,
+    pub next_client: u64,
+    pub spawning: Spawning,
+    /// The daemon is killed at this many actions from now.
+    pub kill_in: Option<u64>,
+    /// When a daemon is started again, by the monotonic clock.
+    pub up_ms: u64,
+    /// Actions are left over from the last turn.
+    pub pressed: bool,
+    /// Records before this offset were dropped at the journal's limit.
+    pub dropped: u64,
+    /// No more faults.
+    pub calm: bool,
+    still: u32,
+    pub story: Option<VecDeque<String>>,
+    pub launches: u64,
+}
+
+impl World {
+    pub fn new(seed: u64, tell: bool) -> World {
+        let mut random = Random::new(seed);
+        let profile = Profile::new(&mut random);
+        let mut database = Database::default();
+        for id in 1..=profile.jobs as u32 {
+            database.now.rows.insert(id, profile.row(&mut random, id));
+        }
+        database.now.vars.insert("A".into(), "1".into());
+        World {
+            now: Now { wall_ms: profile.wall_ms, mono_ms: 50_000 },
+            ledger: Ledger::new(profile.zones.clone(), profile.stop_grace_ms),
+            random,
+            profile,
+            boots: 1,
+            core: None,
+            disk: Disk::default(),
+            processes: Processes::default(),
+            database,
+            exchange: None,
+            clients: BTreeMap::new(),
+            next_client: 1,
+            spawning: Spawning::Works,
+            kill_in: None,
+            up_ms: 0,
+            pressed: false,
+            dropped: 0,
+            calm: false,
+            still: 0,
+            story: tell.then(VecDeque::new),
+            launches: 0,
+        }
+    }
+
+    /// Notes what happens, if somebody wants to know.
+    pub fn tell(&mut self, what: impl FnOnce() -> String) {
+        let Some(story) = &mut self.story else { return };
+        if story.len() == STORY_LINES {
+            story.pop_front();
+        }
+        let Now { wall_ms, mono_ms } = self.now;
+        story.push_back(format!("wall={wall_ms} mono={mono_ms} {}", what()));
+    }
+
+    /// One turn of the loop, or of the time without a daemon.
+    pub fn step(&mut self) {
+        if !self.calm {
+            self.happen();
+        }
+        if self.core.is_none() {
+            self.while_down();
+            return;
+        }
+        self.sleep();
+        let now = self.now;
+        self.listen(now);
+        self.reap(now);
+        if !self.calm {
+            self.command(now);
+        }
+        let Some(core) = &mut self.core else { return };
+        core.handle(now, Event::Tick);
+        self.ledger.tick(now, core);
+        self.act(now);
+    }
+
+    /// Time goes by until there is something to do, or a little longer, or much.
+    fn sleep(&mut self) {
+        let Some(core) = &self.core else { return };
+        let wake = core.next_wake();
+        self.check_wake(wake.wall_ms, wake.mono_ms);
+        let until_wall = wake.wall_ms.map(|at| (at - self.now.wall_ms).max(0).unsigned_abs());
+        let now_ms = self.now.mono_ms;
+        let exchange = self.exchange.as_ref().and_then(Exchange::next_ms);
+        let timers = [wake.mono_ms, exchange, self.processes.next_end_ms()];
+        let until_timer = timers.into_iter().flatten().map(|at| at.saturating_sub(now_ms)).min();
+        let at_once = self.pressed || core.busy();
+        let sleep_ms = until_wall.into_iter().chain(until_timer).min().unwrap_or(1_000);
+        let mut sleep_ms = if at_once { 0 } else { sleep_ms };
+        self.still = if sleep_ms == 0 && !at_once { self.still + 1 } else { 0 };
+        assert!(self.still < 300, "the loop spins: wake={wake:?}");
+        if self.random.one_in(6) {
+            // A client wakes the loop early.
+            sleep_ms = self.random.below(sleep_ms + 1);
+        }
+        let late_ms = self.random.below(3);
+        self.pass(sleep_ms + late_ms);
+    }
+
+    /// The loop must not sleep past anything.
+    fn check_wake(&self, wall_ms: Option<i64>, mono_ms: Option<u64>) {
+        let Some(core) = &self.core else { return };
+        if core.busy() || self.pressed {
+            return;
+        }
+        let (due, timer) = self.ledger.next_wake();
+        if let Some(due) = due {
+            let in_time = wall_ms.is_some_and(|at| at <= due);
+            let jobs = || self.ledger.jobs.values().filter(|job| job.next == Some(due));
+            let defs = || jobs().map(|job| job.scheduled()).collect::<Vec<_>>();
+            assert!(in_time, "it sleeps until {wall_ms:?} and misses slot {due} of {:?}", defs());
+        }
+        let deadline = self.exchange.as_ref().filter(|it| !it.killed).map(|it| it.deadline_ms);
+        for at in [timer, deadline].into_iter().flatten() {
+            let in_time = mono_ms.is_some_and(|wake| wake <= at);
+            assert!(in_time, "the loop sleeps until {mono_ms:?} and misses a timer at {at}");
+        }
+    }
+
+    /// Both clocks go on.
+    pub fn pass(&mut self, ms: u64) {
+        self.now.mono_ms += ms;
+        self.now.wall_ms += ms.cast_signed();
+    }
+
+    /// Reads what the helper says.
+    fn listen(&mut self, now: Now) {
+        let (Some(core), Some(exchange)) = (&mut self.core, &mut self.exchange) else { return };
+        if core.busy() {
+            return;
+        }
+        let (random, database) = (&mut self.random, &mut self.database);
+        let (lines, ending) = exchange.read(now.mono_ms, random, database, &mut self.disk);
+        for line in &lines {
+            core.handle(now, Event::AnswerLine(line));
+        }
+        let Some(ending) = ending else { return };
+        self.exchange = None;
+        core.handle(now, Event::ExchangeEnded(ending.result.clone()));
+        self.ledger.answered(ending.rows.clone());
+        self.tell(|| format!("exchange ends {:?} good={}", ending.result, ending.good));
+    }
+
+    /// Takes in the ends of processes.
+    fn reap(&mut self, now: Now) {
+        for (run, process) in self.processes.reap(now.mono_ms) {
+            let outcome = match process.own {
+                true => Outcome::Ended(process.exit),
+                false => Outcome::Lost("it was adopted".into()),
+            };
+            self.tell(|| format!("run {run} of job {} ends: {outcome}", process.job));
+            let usage = Usage { user_ms: 3, system_ms: 1, max_rss_bytes: 1 << 20 };
+            self.ledger.finish(run, End::Exactly(outcome.clone()));
+            if let Some(core) = &mut self.core {
+                core.handle(now, Event::Ended(run, outcome, usage));
+            }
+        }
+    }
+
+    /// Goes on without faults until all has ended and is recorded, then compares what was kept.
+    pub fn settle(&mut self) {
+        self.calm = true;
+        self.disk.full = false;
+        self.spawning = Spawning::Works;
+        self.kill_in = None;
+        self.database.clear();
+        for turn in 0.. {
+            self.step();
+            let quiet = self.core.as_ref().is_some_and(|core| core.runs().is_empty());
+            if quiet && self.exchange.is_none() && self.database.through >= self.records_end() {
+                break;
+            }
+            assert!(turn < 4_000, "records are missing for ever: {}", self.records_end());
+            if !quiet && turn > 100 {
+                self.processes.alive.values_mut().for_each(|process| process.end_ms = 0);
+            }
+        }
+        self.check_records();
+    }
+
+    /// The end of the last line that is to be in the database.
+    fn records_end(&self) -> u64 {
+        let ends = self.ledger.runs.values().filter_map(|run| run.durable_end.as_ref());
+        let skips = self.ledger.kept_skips.values().map(|(_, at)| *at);
+        ends.map(|(at, _)| *at).chain(skips).max().unwrap_or(0)
+    }
+
+    fn check_records(&self) {
+        for (id, run) in &self.ledger.runs {
+            assert!(run.state == State::Gone, "run {id} never ended");
+            let Some((at, outcome)) = &run.durable_end else { continue };
+            let row = self.database.runs.get(id).and_then(Option::as_ref);
+            let right = row == Some(outcome) || (row.is_none() && *at <= self.dropped);
+            assert!(right, "run {id}: the database has {row:?}, its end was {outcome}");
+        }
+        for (key, (skip, at)) in &self.ledger.kept_skips {
+            let row = self.database.skips.get(key);
+            let right = row == Some(skip) || *at <= self.dropped;
+            assert!(right, "skip {key:?}: the database has {row:?}, the journal {skip:?}");
+        }
+        let segments = self.disk.segments.len();
+        assert!(segments <= 3, "all is recorded and {segments} segments are left");
+    }
+
+    /// A run that has a process, or none.
+    pub fn any_live(&mut self) -> Option<RunId> {
+        let live: Vec<RunId> = self.ledger.live.iter().copied().collect();
+        (!live.is_empty()).then(|| self.random.pick(&live))
+    }
+
+    /// What a run was launched from.
+    pub fn def_of(&self, run: RunId) -> Option<&Def> {
+        self.ledger.runs.get(&run).map(|run| &*run.def)
+    }
+}
