@@ -187,7 +187,8 @@ impl Chromium {
             assert!(!inbox.ended, "Chromium ended; is Debian's chromium installed? ({what})");
             assert!(Instant::now() < deadline, "Chromium: waited in vain for {what}");
             let patience = Duration::from_millis(100);
-            inbox = self.news.wait_timeout(inbox, patience).unwrap_or_else(PoisonError::into_inner).0;
+            inbox =
+                self.news.wait_timeout(inbox, patience).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 }

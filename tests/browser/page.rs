@@ -243,9 +243,9 @@ impl Page {
 
     /// The addresses that were requested so far.
     pub fn requests(&self) -> Vec<String> {
-        let sent = self.browser.events(&self.session, |event| {
-            event["method"] == "Network.requestWillBeSent"
-        });
+        let sent = self
+            .browser
+            .events(&self.session, |event| event["method"] == "Network.requestWillBeSent");
         let url = |event: &Value| Some(event["params"]["request"]["url"].as_str()?.to_owned());
         sent.iter().filter_map(url).collect()
     }
