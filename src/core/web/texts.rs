@@ -91,6 +91,11 @@ texts! {
     is_waiting: "Waits until the runs of the old definition have ended",
         "等待旧定义的运行结束";
     nothing_runs: "Nothing runs", "没有正在进行的运行";
+    ms: "{} ms", "{} 毫秒";
+    s: "{} s", "{} 秒";
+    min: "{} min", "{} 分";
+    h: "{} h", "{} 小时";
+    d: "{} d", "{} 天";
     exit: "exit {}", "退出码 {}";
     signal: "signal {}", "信号 {}";
     spawn_failed: "did not start: {}", "启动失败:{}";
@@ -166,11 +171,16 @@ texts! {
     /// Texts that `console.js` writes; it gets them as JSON.
     #[derive(Serialize)]
     ScriptTexts, SCRIPT_EN, SCRIPT_ZH;
-    soon: "in {}", "{}后";
-    ago: "{} ago", "{}前";
+    soon: "in {}", "{} 后";
+    ago: "{} ago", "{} 前";
     now: "now", "现在";
     never: "never run", "从未运行";
     not_due: "never due", "不会到期";
+    ms: "{} ms", "{} 毫秒";
+    s: "{} s", "{} 秒";
+    min: "{} min", "{} 分";
+    h: "{} h", "{} 小时";
+    d: "{} d", "{} 天";
     exit: "exit {}", "退出码 {}";
     signal: "signal {}", "信号 {}";
     live: "Live", "实时";

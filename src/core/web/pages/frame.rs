@@ -118,7 +118,7 @@ impl Core {
             synced,
             running: self.runs().len(),
             jobs: self.table().len(),
-            late: words::duration(self.counters().worst_lateness_ms),
+            late: words::duration(t, self.counters().worst_lateness_ms),
             started: Moment::new(now, self.started().wall_ms, zone),
             memory: (vitals.rss_bytes > 0).then(|| words::size(vitals.rss_bytes)),
             pid: vitals.pid,

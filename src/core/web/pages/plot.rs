@@ -35,7 +35,7 @@ pub(super) fn plots(t: &Texts, job: &Job, zone: &Zone) -> Plots {
     };
     let count = history.runs.len().to_string();
     Plots {
-        durations: draw(|area| durations(area, history)),
+        durations: draw(|area| durations(t, area, history)),
         durations_alt: fill(t.durations_alt, &[&count]),
         timeline: draw(|area| timeline(area, history, zone)),
         timeline_alt: fill(t.timeline_alt, &[&count]),
@@ -69,7 +69,7 @@ fn colour(run: &PastRun) -> RGBColor {
 }
 
 /// A bar for each run, the newest at the right.
-fn durations(area: &Area<'_>, history: &History) -> Drawn {
+fn durations(t: &Texts, area: &Area<'_>, history: &History) -> Drawn {
     let longest = history.runs.iter().map(|run| run.duration_ms).max().unwrap_or(0).max(1);
     let count = history.runs.len().max(10) as f64;
     let mut chart = ChartBuilder::on(area)
@@ -86,7 +86,7 @@ fn durations(area: &Area<'_>, history: &History) -> Drawn {
         .light_line_style(TRANSPARENT)
         .axis_style(GRID)
         .label_style(("sans-serif", 12).into_font().color(&TEXT))
-        .y_label_formatter(&|ms: &f64| words::duration(*ms as u64))
+        .y_label_formatter(&|ms: &f64| words::duration(t, *ms as u64))
         .draw()?;
     let bars = (history.runs.iter()).enumerate().map(|(at, run)| {
         let (left, high) = (at as f64, (run.duration_ms as f64).max(longest as f64 * 0.01));

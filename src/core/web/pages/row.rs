@@ -107,7 +107,7 @@ impl Core {
             ended: Moment::new(now, run.ended_ms, self.zone_of(&job.def)),
             outcome: words::outcome(t, &run.outcome),
             good: run.outcome.is_success(),
-            took: words::duration(run.duration_ms),
+            took: words::duration(t, run.duration_ms),
         })
     }
 

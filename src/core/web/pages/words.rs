@@ -30,16 +30,19 @@ impl Moment {
     }
 }
 
-/// `340 ms`, `1.2 s`, `42 s`, `3 min 5 s`, `2 h 5 min`, `3 d 4 h`.
-pub(super) fn duration(ms: u64) -> String {
+/// `340 ms`, `1.2 s`, `42 s`, `3 min 5 s`, `2 h 5 min`, `3 d 4 h`; `duration` of `console.js` is
+/// the same.
+pub(super) fn duration(t: &Texts, ms: u64) -> String {
     let s = ms / 1000;
+    let one = |unit: &str, value: u64| fill(unit, &[&value.to_string()]);
+    let two = |great: &str, a: u64, small: &str, b: u64| one(great, a) + " " + &one(small, b);
     match s {
-        _ if ms < 1000 => format!("{ms} ms"),
-        _ if ms < 10_000 => format!("{}.{} s", s, ms / 100 % 10),
-        0..60 => format!("{s} s"),
-        60..3600 => format!("{} min {} s", s / 60, s % 60),
-        3600..86_400 => format!("{} h {} min", s / 3600, s / 60 % 60),
-        _ => format!("{} d {} h", s / 86_400, s / 3600 % 24),
+        _ if ms < 1000 => one(t.ms, ms),
+        _ if ms < 10_000 => fill(t.s, &[&format!("{s}.{}", ms / 100 % 10)]),
+        0..60 => one(t.s, s),
+        60..3600 => two(t.min, s / 60, t.s, s % 60),
+        3600..86_400 => two(t.h, s / 3600, t.min, s / 60 % 60),
+        _ => two(t.d, s / 86_400, t.h, s / 3600 % 24),
     }
 }
 
