@@ -7,21 +7,22 @@
 mod common;
 mod daemon;
 
-use daemon::mixed::{MAX_LATE_MS, measure};
+use daemon::mixed::measure;
 use schedule::core::protocol::Driver;
 
-/// Runs the rows and judges the lateness. The bound holds for a machine whose processors are to be
-/// had: when other work had them, it is measured once more.
+/// Runs the rows and judges the lateness. When it was too much, it is measured once more.
 fn run(driver: Driver, seconds: u64) {
     let _alone = daemon::alone();
     let mut figures = measure(driver, seconds);
     println!("{driver:?}, {seconds} s:\n{figures}");
-    if figures.daemon.p99 > MAX_LATE_MS {
-        println!("later than {MAX_LATE_MS} ms at p99: measured once more");
+    let mut in_time = figures.in_time();
+    if !in_time {
+        println!("measured once more");
         figures = measure(driver, seconds);
         println!("{driver:?}, {seconds} s, second time:\n{figures}");
+        in_time = figures.in_time();
     }
-    assert!(figures.daemon.p99 <= MAX_LATE_MS, "{figures}");
+    assert!(in_time, "{figures}");
     assert!(figures.launched > 0 && figures.skipped["overlap"] > 0);
 }
 

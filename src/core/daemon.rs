@@ -30,7 +30,7 @@ pub use sync::{DatabaseState, SyncState};
 use crate::core::cron::{Dialect, Zone};
 use crate::core::event::{Action, Event};
 use crate::core::ids::{JobId, RunId};
-use crate::core::journal::{Entry, Replay};
+use crate::core::journal::Replay;
 use crate::core::protocol::Database;
 use crate::core::table::Table;
 use crate::core::time::Now;
@@ -110,7 +110,7 @@ pub struct Core {
     runs: BTreeMap<RunId, Run>,
     /// Runs to be looked at again, by the monotonic clock: retries and kills.
     timers: BTreeSet<(u64, RunId)>,
-    /// Runs whose intent is in the journal and whose process is to be started.
+    /// Runs whose process is to be started, each after its intent was written to the journal.
     launches: VecDeque<RunId>,
     actions: VecDeque<Action>,
     outbox: outbox::Outbox,
@@ -214,11 +214,19 @@ impl Core {
         if let Some(action) = self.actions.pop_front() {
             return Some(action);
         }
-        while let Some(run) = self.launches.pop_front() {
+        while let Some(&run) = self.launches.front() {
+            self.note_intent(run);
+            if self.outbox.must_flush
+                && let Some(action) = self.outbox.flush()
+            {
+                return Some(action);
+            }
+            self.launches.pop_front();
             if let Some(action) = self.launch(run) {
                 return Some(action);
             }
         }
+        self.note_decided();
         let last = self.outbox.flush().or_else(|| self.exiting.then_some(Action::Exit));
         last.or_else(|| self.next_push())
     }
@@ -291,8 +299,7 @@ impl Core {
         log::info!("end: {} runs go on without the daemon", self.runs.len());
         self.exiting = true;
         self.draining = true;
-        let decided = self.due.decided_ms;
-        self.outbox.note(&Entry::Decided(decided));
+        self.due.unnoted = true;
     }
 
     /// The job of a run that is alive, for the shell's log lines.

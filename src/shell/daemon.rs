@@ -323,6 +323,9 @@ impl Daemon {
 
     fn keep_snapshot(&self) {
         let path = self.state_dir.join("snapshot");
+        // The one before is put aside, not overwritten: giving back the blocks of a large file
+        // takes its time, so that is left to the next helper.
+        let _ = fs::rename(&path, path.with_extension("old"));
         if let Err(why) = fs::rename(path.with_extension("new"), &path) {
             log::warn!("snapshot {}: {why}", path.display());
         }

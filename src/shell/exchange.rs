@@ -7,7 +7,7 @@ use mio::{Interest, Registry, Token};
 use std::io;
 
 /// Bytes of an answer read in one turn of the loop.
-const READ_BYTES: usize = 64 << 10;
+const READ_BYTES: usize = 32 << 10;
 
 /// A line of an answer may have this many bytes; more is no answer.
 const MAX_LINE_BYTES: usize = 1 << 20;

@@ -31,6 +31,9 @@ pub struct Lateness {
     pub max: f64,
 }
 
+/// The latest start that is demanded of 99 in 100, in milliseconds.
+const MAX_LATE_MS: f64 = 20.0;
+
 /// What the account comes to.
 #[derive(Clone, Debug, Default)]
 pub struct Figures {
@@ -42,18 +45,32 @@ pub struct Figures {
     pub daemon: Lateness,
     /// By the stamps: with the start of the shell and of `date`.
     pub stamps: Lateness,
+    /// A bare loop in the same seconds.
+    pub bare: Lateness,
     /// Runs whose recorded start is in a later second than their slot.
     pub seconds_late: usize,
 }
 
 impl Lateness {
-    fn of(mut late: Vec<f64>) -> Self {
+    pub fn of(mut late: Vec<f64>) -> Self {
         late.sort_by(f64::total_cmp);
         let at = |share: f64| {
             let rank = (late.len() as f64 * share).ceil() as usize;
             late.get(rank.saturating_sub(1)).copied().unwrap_or_default()
         };
         Self { p50: at(0.5), p99: at(0.99), max: at(1.0) }
+    }
+}
+
+impl Figures {
+    /// Whether the daemon was in time. Where a bare loop was not, its double is the bound: other
+    /// work had the processors, and nothing better could be had.
+    pub fn in_time(&self) -> bool {
+        let in_time = self.daemon.p99 <= MAX_LATE_MS;
+        if !in_time {
+            println!("p99 over {MAX_LATE_MS} ms: {} (a bare loop: {})", self.daemon, self.bare);
+        }
+        in_time || (self.bare.p99 > MAX_LATE_MS / 2.0 && self.daemon.p99 <= self.bare.p99 * 2.0)
     }
 }
 
@@ -66,13 +83,14 @@ impl fmt::Display for Lateness {
 
 impl fmt::Display for Figures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { due, launched, skipped, outcomes, daemon, stamps, seconds_late } = self;
+        let Self { due, launched, skipped, outcomes, daemon, stamps, bare, seconds_late } = self;
         let skips: u64 = skipped.values().sum();
         writeln!(f, "slots due            {due}")?;
         writeln!(f, "launched             {launched}  {outcomes:?}")?;
         writeln!(f, "skipped              {skips}  {skipped:?}")?;
         writeln!(f, "late by the log      {daemon}")?;
         writeln!(f, "late by the stamps   {stamps}")?;
+        writeln!(f, "late, a bare loop    {bare}")?;
         write!(f, "start_time in a later second than the slot: {seconds_late}")
     }
 }
@@ -142,11 +160,12 @@ impl Account<'_> {
             if !run.slot.is_some_and(|slot| row.due.is(slot) && slot <= last) {
                 wrong.push(format!("{run:?}: its slot is not due, or after {last}"));
             }
-            let right = run.outcome.starts_with(row.outcome);
-            if !right && !(run.outcome.starts_with("lost") && row.stamped) {
+            let lost = run.outcome.starts_with("lost") && row.stamped;
+            if !run.outcome.starts_with(row.outcome) && !lost {
                 wrong.push(format!("{run:?}: should have come to {:?}", row.outcome));
             }
-            if (run.pid == 0) != run.outcome.starts_with("spawn failed") {
+            let never = run.outcome.starts_with("spawn failed");
+            if (run.pid == 0) != never && !self.killed {
                 wrong.push(format!("{run:?}: pid and outcome don't go together"));
             }
         }
@@ -161,9 +180,10 @@ impl Account<'_> {
             if !stamped.insert(stamp.run.as_str()) {
                 wrong.push(format!("{stamp:?}: the run left two stamps"));
             }
-            let same = |run: &&&Logged| {
-                run.job == stamp.job && run.slot == Some(stamp.slot) && run.pid == stamp.pid
-            };
+            // A daemon that was killed at the very moment of the launch did not learn the pid.
+            let pid = |run: &Logged| run.pid == stamp.pid || (self.killed && run.pid == 0);
+            let same =
+                |run: &&&Logged| run.job == stamp.job && run.slot == Some(stamp.slot) && pid(run);
             if logged.get(stamp.run.as_str()).filter(same).is_none() {
                 let record = logged.get(stamp.run.as_str());
                 wrong.push(format!("{stamp:?}: recorded as {record:?}"));

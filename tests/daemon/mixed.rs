@@ -1,25 +1,23 @@
 //! Two hundred rows of all kinds, a daemon that runs them for a while, and the account of it.
 
-use super::facts::{self, STAMPS};
+use super::account::{account, carry_over, end};
+use super::bare::Bare;
+use super::facts::STAMPS;
 use super::ledger::{Account, Figures};
 use super::rows::{Due, Row, insert};
-use super::{Daemon, SOON, Site, log, wait_for};
+use super::{Site, log, middle_of_a_second, now_ns};
 use crate::common::database::TestDatabase;
-use rustix::process::Signal;
 use schedule::core::protocol::Driver;
 use serde_json::Value;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::thread::sleep;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
-
-/// The latest start that is demanded, in milliseconds, of 99 in 100.
-pub const MAX_LATE_MS: f64 = 20.0;
+use std::time::Duration;
 
 /// How many rows there are.
 const ROWS: u32 = 200;
 
-/// The rows. Some ten are due each second and six more at each full minute: a start costs a
+/// The rows. Some eight are started each second and four more at each full minute: a start costs a
 /// processor one to two milliseconds with all that the job itself does, so that more at once can't
 /// all be in time on a machine with two.
 pub fn rows(site: &Site) -> Vec<Row> {
@@ -39,9 +37,9 @@ fn row(site: &Site, stamps: &str, id: u32) -> Row {
     let each = |step: i64| Due::From(spread % step, step);
     let choice = id as usize;
     match id {
-        1..=3 => stamping(Due::Step(1), "").limit([1, 3][choice % 2]),
-        4..=9 => stamping(Due::Minute, ""),
-        10..=80 => stamping(at, ""),
+        1..=2 => stamping(Due::Step(1), "").limit([1, 3][choice % 2]),
+        3..=6 => stamping(Due::Minute, ""),
+        7..=80 => stamping(at, ""),
         81..=90 => stamping(each([10, 15, 20, 30][choice % 4]), ""),
         // Longer than their step: at their limit most of the time.
         91..=96 => stamping(each(6), "sleep 13"),
@@ -82,19 +80,6 @@ pub fn fill(site: &Site, database: &mut TestDatabase, rows: &[Row]) {
     database.sql(&insert(rows));
 }
 
-/// Unix nanoseconds.
-pub fn now_ns() -> i64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-    now.as_nanos().try_into().unwrap()
-}
-
-/// Waits for the middle of a second: no slot is near.
-pub fn middle_of_a_second() -> i64 {
-    let to_go = (1_500_000_000 - now_ns() % 1_000_000_000) % 1_000_000_000;
-    sleep(Duration::from_nanos(to_go.unsigned_abs()));
-    now_ns() / 1_000_000_000
-}
-
 /// Runs all rows for so many seconds and demands that everything is right but the lateness, which
 /// is the caller's to judge.
 pub fn measure(driver: Driver, seconds: u64) -> Figures {
@@ -105,52 +90,19 @@ pub fn measure(driver: Driver, seconds: u64) -> Figures {
     daemon.wait_jobs(ROWS.into());
     // The first table came within a second: from the next one on nothing has an excuse.
     let first = now_ns() / 1_000_000_000 + 1;
+    let bare = Bare::start();
     sleep(Duration::from_secs(seconds));
+    let bare = bare.end();
     let last = middle_of_a_second();
     let views: Vec<Value> = rows.iter().map(|row| daemon.job(row.id).unwrap()).collect();
     let last = last.max(end(daemon));
     carry_over(&site, &mut database);
 
-    let log = site.log();
-    let account = Account {
-        rows: &rows,
-        window: (first, last),
-        stamps: facts::stamps(&site),
-        logged: facts::logged(&mut database),
-        skipped: facts::skipped(&mut database),
-        starts: log::starts(&log),
-        skip_lines: log::skips(&log),
-        killed: false,
-    };
-    let figures = account.settle();
+    let account = account(&site, &mut database, &rows, (first, last));
+    let figures = Figures { bare, ..account.settle() };
     check_views(&account, &views);
     check_last_runs(&account, &mut database);
     figures
-}
-
-/// Ends the daemon in the middle of a second and says which.
-fn end(daemon: Daemon) -> i64 {
-    let last = middle_of_a_second();
-    daemon.signal(Signal::TERM);
-    assert_eq!(daemon.stop().code(), Some(0));
-    last
-}
-
-/// The records of the last second waited in the journal and runs went on without a daemon: the
-/// next one brings it all to the database. Its own table is empty.
-fn carry_over(site: &Site, database: &mut TestDatabase) {
-    database.sql("UPDATE scheduler_jobs SET status = 0;");
-    let daemon = site.start();
-    wait_for("the last runs to end and to be recorded", Duration::from_secs(90), || {
-        let alive = daemon.status()["running"] != 0;
-        let open = "SELECT COUNT(*) FROM scheduler_logs WHERE outcome = 'running'";
-        let ended = site.logged(" end job=").len();
-        let recorded = "SELECT COUNT(*) FROM scheduler_logs";
-        let all = database.value(recorded) == ended.to_string();
-        (!alive && all && database.value(open) == "0").then_some(())
-    });
-    wait_for("a daemon without jobs", SOON, || (daemon.status()["jobs"] == 0).then_some(()));
-    daemon.stop();
 }
 
 /// What the API said of each job just before the end is part of what was recorded.

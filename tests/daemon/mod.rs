@@ -3,6 +3,8 @@
 //! Each test file is a crate of its own and uses a part of this only. What fails here fails a test.
 #![allow(dead_code, clippy::unwrap_used)]
 
+pub mod account;
+pub mod bare;
 pub mod facts;
 pub mod http;
 pub mod ledger;
@@ -20,7 +22,7 @@ use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// The group of all tests.
 pub const SERVER_ID: u32 = 1;
@@ -48,6 +50,19 @@ pub fn wait_for<T>(what: &str, patience: Duration, mut ask: impl FnMut() -> Opti
 pub fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Unix nanoseconds.
+pub fn now_ns() -> i64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    now.as_nanos().try_into().unwrap()
+}
+
+/// Waits for the middle of a second, where no slot is near, and says which second.
+pub fn middle_of_a_second() -> i64 {
+    let to_go = (1_500_000_000 - now_ns() % 1_000_000_000) % 1_000_000_000;
+    sleep(Duration::from_nanos(to_go.unsigned_abs()));
+    now_ns() / 1_000_000_000
 }
 
 /// Where a daemon lives: its directory, its configuration, and all processes that come of it.

@@ -81,6 +81,7 @@ impl Core {
             pid: entry.pid,
             kernel_start: entry.kernel_start,
             phase: if entry.pid == 0 { RunPhase::Queued } else { RunPhase::Live },
+            intended: true,
         };
         self.adopt_job(&entry);
         if let Some(job) = self.table.get_mut(entry.job) {

@@ -26,6 +26,8 @@ const ANEW_A_TURN: usize = 2_000;
 pub struct Due {
     /// Every slot up to this instant (unix ms) is decided.
     pub decided_ms: i64,
+    /// Whether the journal does not know yet how far that is.
+    pub unnoted: bool,
     /// Whether due slots wait for the next turn.
     pub behind: bool,
     /// No decisions before the first table, or this reading of the monotonic clock.
@@ -60,6 +62,7 @@ impl Due {
     pub fn new(now: Now, decided_ms: Option<i64>, first_of_boot: bool) -> Due {
         Due {
             decided_ms: decided_ms.unwrap_or(now.wall_ms),
+            unnoted: false,
             behind: false,
             hold_until: Some(now.mono_ms + HOLD_MS),
             misfires: VecDeque::new(),
@@ -135,7 +138,15 @@ impl Core {
         let next = self.table.first_due().map_or(i64::MAX, |(slot, _)| slot);
         self.due.behind = next <= now.wall_ms;
         self.due.decided_ms = self.due.decided_ms.max(now.wall_ms.min(next - 1));
-        if some && self.due.misfires.is_empty() {
+        self.due.unnoted |= some;
+    }
+
+    /// Notes how far deciding has come, once all that was decided is in the journal itself: what
+    /// still waits for its launch or is still counted has to be decided again by the next daemon,
+    /// should this one be killed now.
+    pub(super) fn note_decided(&mut self) {
+        if self.due.unnoted && self.launches.is_empty() && self.due.misfires.is_empty() {
+            self.due.unnoted = false;
             self.outbox.note(&Entry::Decided(self.due.decided_ms));
         }
     }
@@ -225,9 +236,7 @@ impl Core {
                 count: gap.count,
             },
         );
-        if self.due.misfires.is_empty() {
-            self.outbox.note(&Entry::Decided(self.due.decided_ms));
-        }
+        self.due.unnoted = true;
     }
 
     fn begin_anew(&mut self, now: Now) {

@@ -141,9 +141,10 @@ impl Outbox {
         self.end
     }
 
-    /// Bytes of the journal that the database does not have yet.
+    /// Bytes of the journal that the database is still to be told of; 0 if it knows all there is.
     pub fn waiting_bytes(&self) -> u64 {
-        self.end - self.recorded
+        let waits = self.record_at.is_some() || self.recorded < self.recorded_target;
+        if waits { self.end - self.recorded } else { 0 }
     }
 
     /// Bytes on disk.
@@ -224,8 +225,10 @@ impl Core {
     pub(super) fn rotate_if_due(&mut self, now: Now) {
         let full = self.outbox.segments.back().is_none_or(|last| last.bytes >= SEGMENT_BYTES);
         let early = now.mono_ms < self.outbox.segment_not_before_ms;
-        // A slot that is half decided is told by its intents, which a checkpoint does not repeat.
-        if (full || self.outbox.must_checkpoint) && !early && !self.busy() {
+        // A slot that is half decided is told by its intents, which a checkpoint does not repeat;
+        // and a run that waits for its launch has none yet, and must not be among those alive.
+        let settled = !self.busy() && self.launches.is_empty();
+        if (full || self.outbox.must_checkpoint) && !early && settled {
             self.outbox.must_checkpoint = false;
             self.begin_segment();
         }

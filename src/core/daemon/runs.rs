@@ -1,6 +1,6 @@
 //! A run, from its intent to its end.
 //!
-//! `Queued` (intent in the journal) → `Live` (a process) → gone, with `Retry` between the first
+//! `Queued` (then its intent in the journal) → `Live` (a process) → gone, with `Retry` between the first
 //! two while the machine is short of processes, memory or descriptors, and `Stopping` before the
 //! end of a run that was asked to end: TERM, the grace time, KILL. A run counts against its
 //! job's limit from the intent until the process is really gone.
@@ -45,6 +45,8 @@ pub struct Run {
     pub kernel_start: u64,
     /// How far it has got.
     pub phase: RunPhase,
+    /// Its intent is in the journal.
+    pub intended: bool,
 }
 
 /// How far a run has got.
@@ -71,7 +73,7 @@ pub enum RunPhase {
 }
 
 impl Core {
-    /// Starts a run: intent first. The limit is the caller's business.
+    /// Starts a run: it is queued to be launched. The limit is the caller's business.
     pub(in crate::core) fn start_run(
         &mut self,
         now: Now,
@@ -99,9 +101,9 @@ impl Core {
             pid: 0,
             kernel_start: 0,
             phase: RunPhase::Queued,
+            intended: false,
         };
         let id = run.id;
-        self.journal_intent(&run);
         let job = run.job;
         self.runs.insert(id, run);
         match cause {
@@ -113,7 +115,12 @@ impl Core {
         Some(id)
     }
 
-    fn journal_intent(&mut self, run: &Run) {
+    /// Notes the intent to launch a run, right before it is launched: were the daemon killed among
+    /// a thousand launches, only one would be in doubt, and the rest is decided anew by the next.
+    /// The intent goes to the disk together with the start of the run before.
+    pub(super) fn note_intent(&mut self, id: RunId) {
+        let Some(run) = self.runs.get_mut(&id).filter(|run| !run.intended) else { return };
+        run.intended = true;
         let Some(job) = self.table.get(run.job) else { return };
         let md5 = job.def.md5_hex();
         let entry = run.entry(&job.def.name, &job.def.command, &md5, None);
@@ -268,6 +275,8 @@ impl Core {
         let Some(run) = self.runs.get_mut(&id) else { return false };
         match run.phase {
             RunPhase::Queued | RunPhase::Retry { .. } => {
+                // Its end is the end of something that the journal knows.
+                self.note_intent(id);
                 let why = "stopped before it was started".into();
                 self.run_ended(now, id, Outcome::SpawnFailed(why), Usage::default());
             }

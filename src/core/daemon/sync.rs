@@ -15,10 +15,10 @@ use crate::core::time::Now;
 use std::collections::BTreeMap;
 
 /// Changed definitions put in force in one turn.
-const CHANGES_A_TURN: usize = 500;
+const CHANGES_A_TURN: usize = 200;
 
 /// Jobs looked at in one turn to find those whose row is gone.
-const SWEEPS_A_TURN: usize = 5_000;
+const SWEEPS_A_TURN: usize = 1_000;
 
 /// A helper has this long, in milliseconds; then it is killed.
 const EXCHANGE_DEADLINE_MS: u64 = 30_000;

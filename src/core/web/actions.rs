@@ -111,7 +111,10 @@ impl Core {
         let pending = Pending { conn, form, verb, done: Vec::new(), left: 1 };
         self.web.waiting.pending.insert(ticket, pending);
         match command {
-            Command::Start(jobs) => jobs.iter().for_each(|job| self.start_by(now, ticket, *job)),
+            // Each one goes to the front of the queue.
+            Command::Start(jobs) => {
+                jobs.iter().rev().for_each(|job| self.start_by(now, ticket, *job));
+            }
             Command::Stop(jobs) => {
                 for job in jobs {
                     let result = self.stop_job(now, job);

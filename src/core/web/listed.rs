@@ -5,7 +5,7 @@ use crate::core::daemon::Core;
 use crate::core::definition::Definition;
 use crate::core::http::{Request, Response};
 use crate::core::table::Job;
-use std::cmp::Ordering;
+use std::cmp::{Ordering, Reverse};
 use std::collections::BTreeMap;
 
 /// A line of a list: the job, the definition that is shown, its state label.
@@ -116,9 +116,9 @@ impl Core {
             Sort::Tag => lines.sort_by(|a, b| some_first(tag(a.1), tag(b.1))),
             Sort::Next => lines.sort_by(|a, b| some_first(a.0.next_due_ms, b.0.next_due_ms)),
             // What ran last is what one looks for.
-            Sort::Last => lines.sort_by(|a, b| ended(b.0).cmp(&ended(a.0))),
-            Sort::Runs => lines.sort_by(|a, b| b.0.live.len().cmp(&a.0.live.len())),
-            Sort::Overtime => lines.sort_by(|a, b| b.0.overtime.cmp(&a.0.overtime)),
+            Sort::Last => lines.sort_by_key(|line| Reverse(ended(line.0))),
+            Sort::Runs => lines.sort_by_key(|line| Reverse(line.0.live.len())),
+            Sort::Overtime => lines.sort_by_key(|line| Reverse(line.0.overtime)),
         }
     }
 }

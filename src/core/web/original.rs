@@ -83,7 +83,9 @@ impl Core {
         match command {
             Err(response) => response.into(),
             // HEAD must change nothing (RFC 9110 §9.2.1).
-            Ok(_) if request.method == Method::Head => Response::redirect(301, &back).into(),
+            Ok(_) if request.method == Method::Head => {
+                Response::redirect(301, &back).header("Cache-Control", "no-store").into()
+            }
             Ok(command) => match self.web.listening.check(request) {
                 Err(response) => response.into(),
                 Ok(()) => {

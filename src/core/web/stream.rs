@@ -50,9 +50,8 @@ const MAX_BATCHES: usize = 8;
 /// Readers with the same query.
 #[derive(Debug)]
 struct View {
-    query: String,
+    request: Request,
     filter: Filter,
-    page: Page,
     /// Jobs that match.
     members: BTreeSet<JobId>,
     /// Jobs that some reader shows.
@@ -67,6 +66,12 @@ struct View {
     batches: VecDeque<Rc<[u8]>>,
     /// Too much was to be said.
     overflown: bool,
+    /// What matches and what is shown is to be found out anew.
+    stale: bool,
+    /// All that matches is shown.
+    whole: bool,
+    /// As many jobs as a page has room for.
+    room: usize,
     /// What is being sent and the last reader that got it.
     sending: Option<(Rc<[u8]>, Option<ConnId>)>,
     last_ms: u64,
@@ -138,18 +143,14 @@ impl View {
 impl Core {
     /// Begins a stream of events.
     pub(super) fn open_events(&mut self, now: Now, conn: ConnId, request: &Request) {
-        let listed = self.listed(request).map(|(lines, _)| {
-            let ids: BTreeSet<JobId> = lines.iter().map(|(job, ..)| job.def.id).collect();
-            ids
-        });
-        let (shown, page) = match listed.and_then(|shown| Ok((shown, Page::new(request)?))) {
-            Ok(listed) => listed,
+        let shown = match self.shown(request) {
+            Ok((shown, _)) => shown,
             Err(response) => return self.respond(conn, response),
         };
         self.forget_reader(conn);
         let query = request.raw_query();
         let views = &mut self.web.streams.views;
-        let place = views.iter().position(|view| view.query == query);
+        let place = views.iter().position(|view| view.request.raw_query() == query);
         let place = match place {
             Some(place) => place,
             None if views.len() >= MAX_VIEWS => {
@@ -159,11 +160,10 @@ impl Core {
             None => {
                 let filter = Filter::new(request);
                 let members = self.members(&filter);
-                let told = members.len();
+                let (told, whole) = (members.len(), shown.len() == members.len());
                 self.web.streams.views.push(View {
-                    query: query.to_owned(),
+                    request: request.clone(),
                     filter,
-                    page,
                     members,
                     shown: BTreeSet::new(),
                     told,
@@ -171,6 +171,9 @@ impl Core {
                     open: Vec::new(),
                     batches: VecDeque::new(),
                     overflown: false,
+                    stale: false,
+                    whole,
+                    room: Page::new(request).map_or(0, |page| page.per_page),
                     sending: None,
                     last_ms: now.mono_ms,
                 });
@@ -190,6 +193,12 @@ impl Core {
         self.listen_to_changes(true);
         self.respond(conn, Response::event_stream());
         self.push_action(Action::Push(conn, begin.into()));
+    }
+
+    /// The jobs on the page that a query asks for.
+    fn shown(&self, request: &Request) -> Result<(BTreeSet<JobId>, usize), Response> {
+        let (lines, total) = self.listed(request)?;
+        Ok((lines.iter().map(|(job, ..)| job.def.id).collect(), total))
     }
 
     fn members(&self, filter: &Filter) -> BTreeSet<JobId> {
@@ -213,7 +222,8 @@ impl Core {
             streams.in_round = true;
             streams.round = jobs.into();
             if all {
-                self.begin_views_anew(&mut streams);
+                streams.round = VecDeque::new();
+                streams.views.iter_mut().for_each(|view| view.stale = true);
             }
         }
         if streams.in_round {
@@ -230,15 +240,19 @@ impl Core {
         self.web.streams = streams;
     }
 
-    fn begin_views_anew(&self, streams: &mut Streams) {
-        streams.round = VecDeque::new();
-        for view in &mut streams.views {
-            view.overflow();
-            view.members = self.members(&view.filter);
-        }
+    fn begin_view_anew(&self, view: &mut View) {
+        view.overflow();
+        view.stale = false;
+        view.members = self.members(&view.filter);
+        // The query made sense when the view was made, and does for ever.
+        view.shown = self.shown(&view.request).map_or(BTreeSet::new(), |(shown, _)| shown);
+        view.whole = view.shown.len() == view.members.len();
     }
 
     fn round_slice(&mut self, now: Now, streams: &mut Streams) {
+        if let Some(view) = streams.views.iter_mut().find(|view| view.stale) {
+            return self.begin_view_anew(view);
+        }
         let looks = (LOOKS_A_TURN / streams.views.len().max(1)).max(20);
         let mut rendered = 0;
         for _ in 0..looks {
@@ -265,7 +279,7 @@ impl Core {
                 true => view.members.insert(id),
                 false => view.members.remove(&id),
             };
-            let room = view.shown.len() < view.page.per_page;
+            let room = view.whole && view.shown.len() < view.room;
             if matches && (view.shown.contains(&id) || room) {
                 view.shown.insert(id);
                 let text = event.get_or_insert_with(|| self.job_event(id));
@@ -310,7 +324,6 @@ impl Core {
             if view.overflown {
                 view.overflown = false;
                 view.told = view.members.len();
-                view.shown.clear();
                 let anew = snapshot(revision, view);
                 view.batches.push_back(anew.into());
             }

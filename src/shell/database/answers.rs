@@ -5,6 +5,7 @@ use crate::core::protocol::{Answer, ErrorKind};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
 
 /// Bytes gathered before they are written, to either place.
 const BUFFER_BYTES: usize = 64 * 1024;
@@ -50,6 +51,8 @@ impl<'a> Answers<'a> {
 
     fn copy(&mut self) -> io::Result<()> {
         if self.snapshot.is_none() {
+            // What the daemon put aside. Most often there is none.
+            let _ = fs::remove_file(Path::new(&self.path).with_extension("old"));
             // Commands may hold secrets: the owner's eyes only.
             let mut options = OpenOptions::new();
             let file = options.write(true).create(true).truncate(true).mode(0o600);

@@ -76,8 +76,7 @@
   }
 
   function connect() {
-    clearTimeout(retry);
-    if (feed) feed.close();
+    disconnect();
     if (!body.dataset.events) return;
     feed = new EventSource(body.dataset.events);
     const on = (name, act) => feed.addEventListener(name, (event) => act(JSON.parse(event.data)));
@@ -87,6 +86,11 @@
     on("total", () => later());
     on("daemon", daemon);
     feed.onerror = lost;
+  }
+
+  function disconnect() {
+    clearTimeout(retry);
+    if (feed) feed.close();
   }
 
   function lost() {
@@ -220,8 +224,7 @@
     const pause = by("job") ? 300 : 2000;
     planned = setTimeout(() => {
       planned = 0;
-      if (document.hidden) document.addEventListener("visibilitychange", later, { once: true });
-      else refresh(false);
+      refresh(false);
     }, pause);
   }
 
@@ -516,7 +519,6 @@
       by("tail").scrollIntoView({ behavior: "smooth", block: "nearest" });
       out.focus({ preventScroll: true });
     });
-    open();
   }
 
   // Colours, keys.
@@ -554,9 +556,25 @@
     }
   });
 
+  // A browser has six connections to a server for all its windows: one that nobody sees gives
+  // its own back.
+  function seen(yes) {
+    if (yes) {
+      connect();
+      if (out && !tail) open();
+    } else {
+      disconnect();
+      if (tail) tail.close();
+      tail = null;
+    }
+  }
+
   if (find) begin();
   if (out) reader();
   tick();
   setInterval(tick, 1000);
-  connect();
+  seen(!document.hidden);
+  document.addEventListener("visibilitychange", () => seen(!document.hidden));
+  addEventListener("pagehide", () => seen(false));
+  addEventListener("pageshow", (event) => event.persisted && seen(true));
 })();

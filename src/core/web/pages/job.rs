@@ -189,10 +189,13 @@ impl Core {
     }
 }
 
-/// The job's own files where it has some, then the streams of each run.
+/// The job's own files where it has some, then the streams of each run. Where nothing is asked for
+/// it is the first, or the errors of a run that has just failed.
 fn sources(t: &Texts, def: &Definition, runs: &[RunRow], request: &Request) -> Vec<Source> {
     let asked = request.query("run").unwrap_or_default();
     let stream = request.query("stream").unwrap_or_default();
+    let failed = |run: &RunRow| !matches!(run.state, "stopped" | "running" | "starting");
+    let ill = asked.is_empty() && stream.is_empty() && runs.first().is_some_and(failed);
     let mut sources = Vec::new();
     for (file, name, label) in
         [(&def.output, "stdout", t.job_output), (&def.stderr, "stderr", t.job_errors)]
@@ -203,10 +206,11 @@ fn sources(t: &Texts, def: &Definition, runs: &[RunRow], request: &Request) -> V
             sources.push(Source { href, label: label.to_owned(), chosen });
         }
     }
-    for run in runs {
+    for (at, run) in runs.iter().enumerate() {
         for (name, label) in [("stdout", t.run_output), ("stderr", t.run_errors)] {
             let href = source_href(&format!("/api/v1/runs/{}/output", run.id), name);
-            let chosen = asked == run.id && (stream == name || stream.is_empty());
+            let chosen = asked == run.id && (stream == name || stream.is_empty())
+                || ill && at == 0 && name == "stderr" && def.stderr.is_empty();
             let label = fill(label, &[&format!("{} {}", run.id, run.started.text)]);
             sources.push(Source { href, label, chosen });
         }

@@ -171,7 +171,10 @@ fn pager(t: &Texts, query: &Query, number: usize, last: usize, counts: [usize; 3
         0 => "0".to_owned(),
         _ => format!("{}–{}", first + 1, first + shown),
     };
-    let link = |to: usize| (1..=last).contains(&to).then(|| query.page(to)).unwrap_or_default();
+    let link = |to: usize| match (1..=last).contains(&to) {
+        true => query.page(to),
+        false => String::new(),
+    };
     Pager {
         shown: fill(t.shown, &[&range, &total.to_string()]),
         number,

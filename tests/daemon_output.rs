@@ -1,0 +1,118 @@
+//! Where the output of runs goes, and what happens where it can't go there.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+mod daemon;
+
+use daemon::rows::{Due, Row, insert};
+use daemon::{SOON, Site, wait_for};
+use schedule::core::protocol::Driver;
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+/// Bytes that the talkative job prints: more than any pipe or buffer holds.
+const MANY: usize = 3_000_000;
+
+#[test]
+fn named_files_are_appended_to() {
+    let (site, mut database) = Site::on(Driver::Sqlite);
+    let (both, out, err) = (site.file("两者.log"), site.file("out.log"), site.file("err.log"));
+    fs::write(&out, "was here before\n").unwrap();
+    let mut one_file =
+        Row::new(1, Due::Step(1), "echo first; echo second >&2; echo third").output(&both);
+    one_file.stderr.clone_from(&both);
+    let mut two_files = Row::new(2, Due::Step(1), "echo out; echo err >&2").output(&out);
+    two_files.stderr.clone_from(&err);
+    database.sql(&insert(&[one_file, two_files]));
+    let daemon = site.start();
+    wait_for("three runs of each", SOON, || {
+        (site.read("两者.log").lines().count() >= 9 && site.read("err.log").lines().count() >= 3)
+            .then_some(())
+    });
+    daemon.stop();
+    let both = site.read("两者.log");
+    assert_eq!(both, "first\nsecond\nthird\n".repeat(both.lines().count() / 3));
+    let out = site.read("out.log");
+    assert!(out.starts_with("was here before\nout\nout\n"), "{out}");
+    let mode = fs::metadata(err).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o644);
+}
+
+#[test]
+fn the_last_twenty_runs_keep_their_own_files() {
+    let (site, mut database) = Site::on(Driver::Sqlite);
+    let says = "echo out $SCHEDULE_RUN_ID; echo err $SCHEDULE_RUN_ID >&2";
+    database.sql(&Row::new(1, Due::Step(1), says).limit(3).insert());
+    let daemon = site.start();
+    wait_for("24 runs", SOON * 3, || {
+        let job = daemon.job(1)?;
+        let ended = site.logged(" end job=1 ").len();
+        (ended >= 24 && job["running"] == 0).then_some(())
+    });
+    daemon.stop();
+    let dir = site.dir.0.join("state.1/runs/1");
+    let files: BTreeSet<String> = fs::read_dir(&dir)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    let ends = site.logged(" end job=1 ");
+    let last: Vec<&str> =
+        ends.iter().rev().take(20).map(|line| daemon::log::field(line, "run").unwrap()).collect();
+    let expected: BTreeSet<String> =
+        last.iter().flat_map(|run| [format!("{run}.out"), format!("{run}.err")]).collect();
+    assert_eq!(files, expected);
+    let run = last[0];
+    assert_eq!(fs::read_to_string(dir.join(format!("{run}.out"))).unwrap(), format!("out {run}\n"));
+    assert_eq!(fs::read_to_string(dir.join(format!("{run}.err"))).unwrap(), format!("err {run}\n"));
+}
+
+#[test]
+fn a_file_that_can_t_be_opened_is_an_outcome() {
+    let (site, mut database) = Site::on(Driver::Sqlite);
+    let (nowhere, directory) = (site.file("none/x.log"), site.file("目录"));
+    fs::create_dir(&directory).unwrap();
+    let mut bad_stderr = Row::new(2, Due::Step(1), "true").output(&site.file("out"));
+    bad_stderr.stderr.clone_from(&directory);
+    let rows = [
+        Row::new(1, Due::Step(1), "true").output(&nowhere),
+        bad_stderr,
+        Row::new(3, Due::Step(1), "true"),
+    ];
+    database.sql(&insert(&rows));
+    let daemon = site.start();
+    let failed = |job: &serde_json::Value| job["state"] == "fatal";
+    let job = daemon.wait_job(1, "failed", failed);
+    let said = job["last_run"]["outcome"].as_str().unwrap();
+    let start = format!("spawn failed: output {nowhere}: No such file or directory (os error 2)");
+    assert!(said.starts_with(&start), "{said}");
+    assert!(job["last_run"]["pid"].is_null() && job["last_run"]["exit_code"].is_null());
+    let job = daemon.wait_job(2, "failed", failed);
+    let said = job["last_run"]["outcome"].as_str().unwrap();
+    let start = format!("spawn failed: stderr {directory}: Is a directory (os error 21)");
+    assert!(said.starts_with(&start), "{said}");
+    // The others are none the worse for it, and the database knows.
+    daemon.wait_job(3, "well", |job| job["last_run"]["outcome"] == "exit 0");
+    let sql = "SELECT COUNT(*) FROM scheduler_logs WHERE command_id = 1 AND pid = 0 \
+               AND outcome LIKE 'spawn failed: output %'";
+    wait_for("the record", SOON, || (database.value(sql) != "0").then_some(()));
+    // Not made for the job: a typo must not become a directory.
+    assert!(!site.dir.0.join("none").exists());
+    fs::create_dir(site.dir.0.join("none")).unwrap();
+    daemon.wait_job(1, "well again", |job| job["state"] == "stopped");
+}
+
+#[test]
+fn a_job_may_print_more_than_a_megabyte() {
+    let (site, mut database) = Site::on(Driver::Sqlite);
+    let prints = format!("head -c {MANY} /dev/zero; head -c {MANY} /dev/zero >&2");
+    database.sql(&Row::new(1, Due::Step(1), &prints).insert());
+    let daemon = site.start();
+    let job = daemon.wait_job(1, "done", |job| job["last_run"]["outcome"] == "exit 0");
+    let run = job["last_run"]["run_id"].as_str().unwrap();
+    for stream in ["out", "err"] {
+        let path = site.file(&format!("state.1/runs/1/{run}.{stream}"));
+        assert_eq!(fs::metadata(path).unwrap().len(), MANY as u64, "{stream}");
+    }
+    assert_eq!(daemon.proc_status("Threads"), "1");
+}

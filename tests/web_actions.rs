@@ -1,0 +1,189 @@
+//! What clients make the daemon do, and what it refuses.
+#![allow(clippy::unwrap_used)]
+
+mod web_common;
+
+use schedule::core::event::Signal;
+use schedule::core::launch::LaunchError;
+use web_common::{Bench, row};
+
+const NEVER: &str = "0 0 1 1 *";
+
+fn bench() -> Bench {
+    let mut none = row(2, NEVER, "true");
+    none.max_concurrence = 0;
+    let mut two = row(3, NEVER, "sleep 9");
+    two.max_concurrence = 2;
+    two.output = "/var/log/three".into();
+    Bench::with(&[row(1, NEVER, "sleep 9"), none, two])
+}
+
+#[test]
+fn a_start_is_answered_with_the_process_and_a_second_one_with_the_reason() {
+    let mut bench = bench();
+    let started = bench.post("/api/v1/jobs/1/start").is(200).json();
+    assert_eq!((&started["job_id"], &started["pid"]), (&1.into(), &4_711.into()));
+    assert_eq!(started["state"], "running");
+    let run = started["run_id"].as_str().unwrap();
+    assert_eq!(bench.core.last_message(), "start 1 at 2026-11-22 13:42:07 result:1");
+    assert_eq!(bench.get("/api/v1/jobs/1").json()["live"][0]["run_id"], run);
+    let refused = bench.post("/api/v1/jobs/1/start").is(409).json();
+    let detail = refused["detail"].as_str().unwrap();
+    assert!(detail.contains("1 of 1 runs") && detail.contains(run), "{detail}");
+    bench.end_all(0);
+    bench.post("/api/v1/jobs/1/start").is(200);
+}
+
+#[test]
+fn reasons_not_to_start() {
+    let mut bench = bench();
+    let detail = |reply: web_common::Reply| reply.json()["detail"].as_str().unwrap().to_owned();
+    let refused = bench.post("/api/v1/jobs/2/start");
+    assert!(detail(refused.is(409).clone()).contains("max_concurrence = 0"));
+    bench.post("/api/v1/jobs/77/start").is(404);
+    bench.post("/api/v1/jobs/x/start").is(400);
+    bench.post("/api/v1/jobs/1/start").is(200);
+    let changed = row(1, NEVER, "sleep 8");
+    bench.set_rows(&[changed, row(3, NEVER, "sleep 9")]);
+    bench.post("/api/v1/jobs/3/start").is(200);
+    bench.post("/api/v1/sync").is(200);
+    let refused = bench.post("/api/v1/jobs/1/start");
+    assert!(detail(refused.is(409).clone()).contains("old definition"));
+    bench.core.handle(bench.now, schedule::core::event::Event::Drain);
+    let refused = bench.post("/api/v1/jobs/3/start");
+    assert!(detail(refused.is(409).clone()).contains("ending"));
+}
+
+#[test]
+fn a_launch_that_fails_is_answered_with_its_reason() {
+    let mut bench = bench();
+    let error = |retryable| LaunchError { errno: 2, retryable, text: "/x: no such file".into() };
+    bench.launch_error = Some(error(false));
+    let failed = bench.post("/api/v1/jobs/1/start").is(500).json();
+    assert!(failed["detail"].as_str().unwrap().contains("/x: no such file"));
+    assert!(bench.core.last_message().starts_with("start 1 at 2026-11-22 13:42:07 result:0 ("));
+    bench.launch_error = Some(error(true));
+    let waits = bench.post("/api/v1/jobs/1/start").is(200).json();
+    assert_eq!((&waits["state"], &waits["pid"]), (&"backoff".into(), &serde_json::Value::Null));
+    let stopped = bench.post("/api/v1/jobs/1/stop").is(200).json();
+    assert_eq!(stopped["runs"][0]["did"], "cancelled");
+}
+
+#[test]
+fn a_stop_reaches_all_runs_and_says_which() {
+    let mut bench = bench();
+    bench.post("/api/v1/jobs/3/stop").is(409);
+    bench.post("/api/v1/jobs/3/start").is(200);
+    let run = bench.post("/api/v1/jobs/3/start").json()["run_id"].as_str().unwrap().to_owned();
+    let one = bench.post(&format!("/api/v1/runs/{run}/stop")).is(200).json();
+    assert_eq!(one["runs"][0]["did"], "terminated");
+    let both = bench.post("/api/v1/jobs/3/stop").is(200).json();
+    assert_eq!(both["runs"].as_array().unwrap().len(), 2);
+    assert_eq!(both["runs"][1]["did"], "already_stopping");
+    assert_eq!(bench.signals.len(), 2);
+    assert!(bench.signals.iter().all(|(_, signal)| *signal == Signal::Term));
+    // A job that drains can be stopped, too.
+    bench.set_rows(&[]);
+    bench.post("/api/v1/sync").is(200);
+    bench.post("/api/v1/jobs/3/stop").is(200);
+    bench.end_all(0);
+    bench.post("/api/v1/jobs/3/stop").is(404);
+    bench.post(&format!("/api/v1/runs/{run}/stop")).is(404);
+}
+
+#[test]
+fn a_run_that_ended_is_known_and_not_stopped() {
+    let mut bench = bench();
+    let run = bench.post("/api/v1/jobs/1/start").json()["run_id"].as_str().unwrap().to_owned();
+    bench.end_all(0);
+    bench.post(&format!("/api/v1/runs/{run}/stop")).is(409);
+    bench.post("/api/v1/runs/nonsense/stop").is(400);
+}
+
+#[test]
+fn a_sync_is_answered_when_its_result_is_in_force() {
+    let mut bench = bench();
+    let rows: Vec<_> = (1..=1_200).map(|id| row(id, NEVER, "true")).collect();
+    bench.set_rows(&rows);
+    let done = bench.post("/api/v1/sync").is(200).json();
+    assert_eq!(done["jobs"], 1_200);
+    assert_eq!(bench.core.last_message(), "flush at 2026-11-22 13:42:07 result:1");
+    bench.database_error = Some("connection refused: start it".into());
+    let failed = bench.post("/api/v1/sync").is(503).json();
+    assert!(failed["detail"].as_str().unwrap().contains("connection refused"));
+}
+
+#[test]
+fn forms_come_back_with_their_filters_and_a_message() {
+    let mut bench = bench();
+    let back = bench.form("action=start&job=1&job=2&job=3&back=%2F%3Ftag%3D2%26q%3Da");
+    assert_eq!(back.is(303).header("location"), Some("/?tag=2&q=a"));
+    let message = bench.core.last_message();
+    assert!(message.starts_with("start 1 3 at 2026-11-22 13:42:07 result:1; start 2"), "{message}");
+    assert!(message.contains("result:0 (job 2 has max_concurrence = 0"), "{message}");
+    for elsewhere in ["//evil.example/", "/\\evil.example", "http://evil.example/", "", "x"] {
+        let reply = bench.form(&format!("action=stop&job=1&back={elsewhere}"));
+        assert_eq!(reply.is(303).header("location"), Some("/"), "{elsewhere}");
+    }
+    let split = bench.form("action=stop&job=1&back=/a%0D%0ASet-Cookie:x=1");
+    assert_eq!(split.is(303).header("location"), Some("/"));
+    assert_eq!(split.header("set-cookie"), None);
+    bench.form("action=explode").is(400);
+    bench.form("action=start&job=one").is(400);
+    bench.get("/actions").is(405);
+}
+
+#[test]
+fn files_are_cleared() {
+    let mut bench = bench();
+    bench.files.insert("log".into(), b"old".to_vec());
+    bench.files.insert("/var/log/three".into(), b"old".to_vec());
+    bench.post("/api/v1/log/clear").is(200);
+    assert_eq!(bench.files["log"], b"");
+    bench.form("action=clear_output&job=3&back=/jobs/3").is(303);
+    assert_eq!(bench.files["/var/log/three"], b"");
+    bench.post("/api/v1/jobs/3/output/clear?stream=stderr").is(404);
+    bench.post("/api/v1/jobs/3/output/clear?stream=stdin").is(400);
+}
+
+/// What a page of another site, or one that made its name point here, can send.
+#[test]
+fn other_sites_change_nothing() {
+    let mut bench = bench();
+    let foreign = [
+        "Sec-Fetch-Site: cross-site\r\n",
+        "Sec-Fetch-Site: same-site\r\n",
+        "Sec-Fetch-Site: none\r\nSec-Fetch-Site: cross-site\r\n",
+        "Origin: http://evil.example\r\n",
+        "Origin: null\r\n",
+        "Origin: http://127.0.0.1:3402\r\n",
+        "Host: evil.example:3401\r\n",
+        "Host: 127.0.0.1.evil.example\r\n",
+        "Host: 10.0.0.1\r\n",
+        "Sec-Purpose: prefetch\r\n",
+    ];
+    let targets = ["/index.html?action=start&id=1", "/?action=flush", "/x?action=clear"];
+    for headers in foreign {
+        for target in targets {
+            bench.ask("GET", target, headers, "").is(403);
+        }
+        bench.ask("POST", "/api/v1/jobs/1/start", headers, "").is(403);
+        bench.ask("POST", "/actions", headers, "action=start&job=1").is(403);
+    }
+    assert!(bench.core.runs().is_empty());
+    let own = [
+        "",
+        "Sec-Fetch-Site: same-origin\r\nOrigin: http://127.0.0.1:3401\r\n",
+        "Sec-Fetch-Site: none\r\n",
+        "Host: localhost:9999\r\n",
+        "Host: [::1]:3401\r\nOrigin: http://[::1]:3401\r\n",
+        "Host: localhost\r\nOrigin: http://localhost:80\r\n",
+    ];
+    for headers in own {
+        bench.ask("POST", "/api/v1/jobs/1/start", headers, "").is(200);
+        bench.end_all(0);
+    }
+    // On an address that others can reach, names are the network's business.
+    bench.core.listens_on("0.0.0.0", false);
+    bench.ask("POST", "/api/v1/jobs/1/start", "Host: jobs.example\r\n", "").is(200);
+}
