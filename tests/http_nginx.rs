@@ -120,13 +120,7 @@ fn a_daemon_that_is_away() {
     daemon.stop();
     assert_eq!(ask(nginx.address, "GET", "/healthz", &host()).0, 502);
     // It is back on the same port, and nobody has to tell the proxy.
-    let config = site.write_config();
-    let text = std::fs::read_to_string(&config).unwrap();
-    let port = format!("port = {}\n", address.port());
-    std::fs::write(&config, text.replacen("port = 0\n", &port, 1)).unwrap();
-    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_schedule"));
-    command.args(["run", "1", "-c", &config]).stdin(std::process::Stdio::null());
-    let _daemon = site.start_by(command);
+    let _daemon = site.start_on(address.port());
     wait_for("the proxy to find the daemon again", SOON, || {
         (ask(nginx.address, "GET", "/healthz", &host()).0 == 200).then_some(())
     });

@@ -5,6 +5,7 @@
 
 pub mod chromium;
 pub mod page;
+pub mod site;
 
 pub use page::{Look, Page};
 

@@ -35,6 +35,7 @@ pub struct Page {
     browser: &'static Chromium,
     session: String,
     context: String,
+    owns_context: bool,
     /// Where the daemon is: `http://127.0.0.1:PORT`.
     base: String,
     /// Texts of complaints that the test wants to see.
@@ -45,23 +46,42 @@ impl Page {
     /// An empty page for the daemon at this address.
     pub fn new(base: &str, look: &Look) -> Self {
         let browser = Chromium::shared();
-        let call = |method: &str, params: Value| browser.call("", method, &params);
-        let id = |value: Value, name: &str| value[name].as_str().unwrap().to_owned();
-        let context = id(call("Target.createBrowserContext", json!({})), "browserContextId");
-        let (width, height) = (look.width, look.height);
-        let target = json!({ "url": "about:blank", "browserContextId": context,
-            "width": width, "height": height });
-        let target = id(call("Target.createTarget", target), "targetId");
+        let made = browser.call("", "Target.createBrowserContext", &json!({}));
+        let context = made["browserContextId"].as_str().unwrap();
+        let page = Self::tab(base, context, "about:blank");
+        page.call("Emulation.setFocusEmulationEnabled", json!({ "enabled": true }));
+        page.look(look);
+        Self { owns_context: true, ..page }
+    }
+
+    /// A further tab of the same person, in front of this one.
+    pub fn beside(&self, url: &str) -> Self {
+        let tab = Self::tab(&self.base, &self.context, "about:blank");
+        self.call("Emulation.setFocusEmulationEnabled", json!({ "enabled": false }));
+        tab.to_front();
+        tab.call("Page.navigate", json!({ "url": url }));
+        tab
+    }
+
+    /// Brings this tab in front of the others.
+    pub fn to_front(&self) {
+        self.call("Page.bringToFront", json!({}));
+    }
+
+    fn tab(base: &str, context: &str, url: &str) -> Self {
+        let browser = Chromium::shared();
+        let target = json!({ "url": url, "browserContextId": context });
+        let target = browser.call("", "Target.createTarget", &target)["targetId"].clone();
         let attach = json!({ "targetId": target, "flatten": true });
-        let session = id(call("Target.attachToTarget", attach), "sessionId");
-        let base = base.to_owned();
-        let page = Self { browser, session, context, base, expected: Vec::new() };
+        let session = browser.call("", "Target.attachToTarget", &attach)["sessionId"].clone();
+        let session = session.as_str().unwrap().to_owned();
+        let (context, base) = (context.to_owned(), base.to_owned());
+        let expected = Vec::new();
+        let page = Self { browser, session, context, owns_context: false, base, expected };
         for domain in ["Page", "Runtime", "Log", "Network", "Audits", "DOM"] {
             page.call(&format!("{domain}.enable"), json!({}));
         }
         page.call("Page.setLifecycleEventsEnabled", json!({ "enabled": true }));
-        page.call("Emulation.setFocusEmulationEnabled", json!({ "enabled": true }));
-        page.look(look);
         page
     }
 
@@ -244,9 +264,9 @@ impl Page {
 
     /// The addresses that were requested so far.
     pub fn requests(&self) -> Vec<String> {
-        let sent = self.browser.events(&self.session, |event| {
-            event["method"] == "Network.requestWillBeSent"
-        });
+        let sent = self
+            .browser
+            .events(&self.session, |event| event["method"] == "Network.requestWillBeSent");
         let url = |event: &Value| Some(event["params"]["request"]["url"].as_str()?.to_owned());
         sent.iter().filter_map(url).collect()
     }
@@ -275,8 +295,13 @@ fn complaint(event: &Value, base: &str) -> Option<String> {
 impl Drop for Page {
     fn drop(&mut self) {
         let wrong = if std::thread::panicking() { Vec::new() } else { self.complaints() };
-        let context = json!({ "browserContextId": self.context });
-        let _ = self.browser.try_call("", "Target.disposeBrowserContext", &context);
+        let _ = match self.owns_context {
+            true => {
+                let context = json!({ "browserContextId": self.context });
+                self.browser.try_call("", "Target.disposeBrowserContext", &context)
+            }
+            false => self.browser.try_call(&self.session, "Page.close", &json!({})),
+        };
         assert!(wrong.is_empty(), "the page was complained of: {}", wrong.join("\n"));
     }
 }

@@ -142,6 +142,17 @@ impl Site {
         self.start_by(self.command())
     }
 
+    /// Starts a daemon that listens on this port: one that comes back.
+    pub fn start_on(&self, port: u16) -> Daemon {
+        let command = self.command();
+        let config = self.file("schedule.ini");
+        let text = fs::read_to_string(&config).unwrap();
+        let ports = ("\nport = 0\nserver".to_owned(), format!("\nport = {port}\nserver"));
+        assert!(text.contains(&ports.0), "{text}");
+        fs::write(&config, text.replace(&ports.0, &ports.1)).unwrap();
+        self.start_by(command)
+    }
+
     /// The same with a command that was made by hand.
     pub fn start_by(&self, mut command: Command) -> Daemon {
         let before = self.log().len();
