@@ -48,10 +48,11 @@ impl Page {
         let browser = Chromium::shared();
         let made = browser.call("", "Target.createBrowserContext", &json!({}));
         let context = made["browserContextId"].as_str().unwrap();
-        let page = Self::tab(base, context, "about:blank");
+        let mut page = Self::tab(base, context, "about:blank");
+        page.owns_context = true;
         page.call("Emulation.setFocusEmulationEnabled", json!({ "enabled": true }));
         page.look(look);
-        Self { owns_context: true, ..page }
+        page
     }
 
     /// A further tab of the same person, in front of this one.
