@@ -89,7 +89,10 @@ impl Chromium {
         // The shell behind it removes the directory, after the end of this process.
         std::mem::forget(dir);
         let browser: &'static Chromium = browser;
-        thread::spawn(|| browser.listen(output));
+        thread::spawn(move || {
+            browser.listen(output);
+            let _ = child.wait();
+        });
         browser.call("", "Browser.getVersion", &json!({}));
         browser
     }
