@@ -17,7 +17,7 @@ fn many() -> (Site, TestDatabase, Daemon) {
     let (site, mut database) = Site::on(Driver::Sqlite);
     database.sql("INSERT INTO scheduler_tags (id, name) VALUES (1, 'even'), (2, 'odd')");
     let row = |id: u32| {
-        let command = if id % 25 == 0 { "exit 1" } else { "sleep 600" };
+        let command = if id.is_multiple_of(25) { "exit 1" } else { "sleep 600" };
         // Names in another order than the ids.
         Row::new(id, NEVER, command).named(&format!("Job {:03}", 999 - id)).tag(1 + id % 2)
     };
