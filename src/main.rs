@@ -1,15 +1,25 @@
 //! The `schedule` command.
 
-use clap::Parser;
-use schedule::shell::cli::{check, db, demo, next, run};
+use clap::{CommandFactory, Parser};
+use schedule::shell::cli::{check, control, db, demo, generate, next, run};
 use std::process::ExitCode;
 
 /// A cron-style job scheduler that is controlled over the web.
 #[derive(Parser)]
-#[command(name = "schedule", version)]
+#[command(name = "schedule", version, after_help = EXIT_CODES)]
 enum Command {
     /// Run the daemon of a group in the foreground
     Run(run::RunArgs),
+    /// Start daemons in the background, and wait until they are ready
+    Start(control::StartArgs),
+    /// End daemons; their runs go on, unless told otherwise
+    Stop(control::StopArgs),
+    /// Put a new program or configuration in place of running daemons; start those that don't run
+    Restart(control::GroupArgs),
+    /// Make running daemons read their configuration anew and open their log anew
+    Reload(control::GroupArgs),
+    /// Tell whether daemons run, where, since when, and what they do
+    Status(control::GroupArgs),
     /// Check the configuration, the database and every job row
     Check(check::CheckArgs),
     Next(next::NextArgs),
@@ -17,7 +27,16 @@ enum Command {
     Db(db::DbArgs),
     /// Try it out: the real daemon on an embedded database with sample jobs
     Demo(demo::DemoArgs),
+    /// Write the man page or shell completions to stdout
+    #[command(hide = true)]
+    Generate(generate::GenerateArgs),
 }
+
+const EXIT_CODES: &str = "\
+Exit status: 0 done (a start of what runs, or a stop of what does not, is done); 1 not done; \
+2 wrong arguments or configuration; 4 not permitted; 7 reload: it does not run. \
+status: 0 running, 1 dead but its pid file names a process, 3 not running, 4 unknown. \
+With `all`, the highest of the groups.";
 
 fn main() -> ExitCode {
     // A helper process answers one question and ends, every few seconds: it goes straight to work,
@@ -27,9 +46,15 @@ fn main() -> ExitCode {
     }
     match Command::parse() {
         Command::Run(args) => run::run(&args),
+        Command::Start(args) => control::start(&args),
+        Command::Stop(args) => control::stop(&args),
+        Command::Restart(args) => control::restart(&args),
+        Command::Reload(args) => control::reload(&args),
+        Command::Status(args) => control::status(&args),
         Command::Check(args) => check::run(&args),
         Command::Next(args) => next::run(&args),
         Command::Db(args) => db::run(&args),
         Command::Demo(args) => demo::run(&args),
+        Command::Generate(args) => generate::run(&args, Command::command()),
     }
 }

@@ -179,9 +179,13 @@ impl Core {
             Event::ExchangeEnded(result) => self.exchange_ended(now, result),
             Event::Request(conn, request) => self.request(now, conn, &request),
             Event::Terminate => self.terminate(now),
-            Event::Drain => {
-                self.draining = true;
-                self.touch_daemon();
+            Event::Drain => self.drain(),
+            Event::StopRuns => {
+                self.drain();
+                let runs: Vec<RunId> = self.runs.keys().copied().collect();
+                for run in runs {
+                    self.stop_run(now, run);
+                }
             }
             Event::JournalFailed(why) => self.outbox.failed(now, why),
             Event::Turned(us) => {
@@ -299,6 +303,14 @@ impl Core {
     /// Whether the daemon waits for its last runs.
     pub fn draining(&self) -> bool {
         self.draining
+    }
+
+    fn drain(&mut self) {
+        if !self.draining {
+            log::info!("end: waiting for {} runs, starting no more", self.runs.len());
+        }
+        self.draining = true;
+        self.touch_daemon();
     }
 
     fn terminate(&mut self, now: Now) {

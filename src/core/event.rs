@@ -26,6 +26,8 @@ pub enum Event<'a> {
     Terminate,
     /// End when the last run has ended; start no more.
     Drain,
+    /// The same, and stop the runs.
+    StopRuns,
     /// The journal could not be written; the reason.
     JournalFailed(String),
     /// The last turn of the loop took this long, sleep left out, in microseconds.

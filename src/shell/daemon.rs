@@ -11,6 +11,7 @@ use crate::shell::clock::{self, WallTimer};
 use crate::shell::exchange::Exchange;
 use crate::shell::files;
 use crate::shell::journal::Journal;
+use crate::shell::notify::Notify;
 use crate::shell::proc_fs;
 use crate::shell::process::Launcher;
 use crate::shell::server::Server;
@@ -59,6 +60,7 @@ pub struct Daemon {
     /// Actions are left over from the last turn.
     pressed: bool,
     exiting: bool,
+    notify: Notify,
 }
 
 /// What a daemon is made of, opened by `shell::start`.
@@ -104,7 +106,13 @@ impl Daemon {
             examined_ms: None,
             pressed: false,
             exiting: false,
+            notify: Notify::default(),
         })
+    }
+
+    /// From now on, `notify` tells others how the daemon is.
+    pub fn announce(&mut self, notify: Notify) {
+        self.notify = notify;
     }
 
     /// Runs until it is told to end.
@@ -121,8 +129,10 @@ impl Daemon {
             self.reap(now);
             self.think(now);
             self.act();
+            self.notify.turned(now, &self.core);
             self.core.handle(now, Event::Turned(clock::mono_us() - began_us));
         }
+        self.notify.ending();
         self.server.close_idle(clock::now());
         Ok(())
     }
@@ -136,7 +146,8 @@ impl Daemon {
             || self.exchange.as_ref().is_some_and(|exchange| exchange.readable)
             || wake.wall_ms.is_some_and(|at| at <= now.wall_ms);
         self.timer.arm(wake.wall_ms.filter(|_| !at_once))?;
-        let deadline = wake.mono_ms.into_iter().chain(self.server.next_deadline_ms()).min();
+        let deadline = wake.mono_ms.into_iter().chain(self.server.next_deadline_ms());
+        let deadline = deadline.chain(self.notify.next_ms()).min();
         let timeout = match (at_once, deadline) {
             (true, _) => Some(Duration::ZERO),
             (false, Some(at)) => Some(Duration::from_millis(at.saturating_sub(now.mono_ms))),
@@ -206,6 +217,12 @@ impl Daemon {
     fn think(&mut self, now: Now) {
         if self.signals.take_terminate() {
             self.core.handle(now, Event::Terminate);
+        }
+        if self.signals.take_drain() {
+            self.core.handle(now, Event::Drain);
+        }
+        if self.signals.take_stop_runs() {
+            self.core.handle(now, Event::StopRuns);
         }
         self.core.handle(now, Event::Tick);
     }

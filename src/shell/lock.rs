@@ -14,7 +14,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The lock, held until it is dropped or the process ends.
 pub struct Lock {
-    _file: File,
+    file: File,
 }
 
 /// Why the group can't be had.
@@ -65,7 +65,15 @@ impl Lock {
         }
         file.set_len(0).map_err(failed)?;
         writeln!(file, "{}", std::process::id()).map_err(failed)?;
-        Ok(Lock { _file: file })
+        Ok(Lock { file })
+    }
+
+    /// Gives the lock back at an orderly end. The file is left empty, which tells that from a
+    /// crash; it is not deleted, because somebody may have it open and be about to lock it.
+    pub fn release(self) {
+        if let Err(why) = self.file.set_len(0) {
+            log::debug!("pid file: {why}");
+        }
     }
 }
 

@@ -6,8 +6,9 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::ptr;
+use std::sync::OnceLock;
 
-pub use rustix::process::Pid;
+pub use rustix::process::{Pid, Signal};
 
 use crate::core::outcome::{Exit, Usage};
 
@@ -231,6 +232,128 @@ fn set_cloexec_one_by_one(first: RawFd) -> io::Result<()> {
         // SAFETY: numbers only; the listing's own descriptor may be closed by now: EBADF is fine.
         unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) };
     }
+    Ok(())
+}
+
+/// The real-time signal `SIGRTMIN + n` (signal(7)); `n` is 0 to 15.
+pub fn realtime_signal(n: u8) -> Signal {
+    let number = libc::SIGRTMIN() + i32::from(n.min(15));
+    // SAFETY: not one of those that glibc keeps for itself: SIGRTMIN() is the first one after.
+    unsafe { Signal::from_raw_unchecked(number) }
+}
+
+/// Makes two processes of this one; `None` in the new one.
+///
+/// # Errors
+/// No processes left (`EAGAIN`, `ENOMEM`); `EBUSY` if this process has more than one thread, of
+/// which the new one would only have this one and every lock as it happened to be.
+pub fn fork() -> io::Result<Option<Pid>> {
+    if std::fs::read_dir("/proc/self/task")?.count() != 1 {
+        return Err(io::Error::from_raw_os_error(libc::EBUSY));
+    }
+    // SAFETY: there is one thread, so the new process is a whole copy.
+    match unsafe { libc::fork() } {
+        -1 => Err(io::Error::last_os_error()),
+        pid => Ok(Pid::from_raw(pid)),
+    }
+}
+
+/// Where the kernel put the arguments and the environment (proc(5), `/proc/PID/stat`, fields 28
+/// and 48 to 51): one block of strings, and a table of pointers to them.
+#[derive(Clone, Copy, Debug)]
+struct Strings {
+    /// The number of arguments; the pointers follow: those of the arguments, null, those of the
+    /// environment, null.
+    stack: usize,
+    args: usize,
+    args_end: usize,
+    env_end: usize,
+}
+
+impl Strings {
+    fn find() -> io::Result<Strings> {
+        let stat = std::fs::read_to_string("/proc/self/stat")?;
+        // The name, in brackets, may hold anything; behind it comes field 3.
+        let rest = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
+        let field = |number: usize| {
+            let text = rest.split_ascii_whitespace().nth(number - 3);
+            text.and_then(|text| text.parse().ok()).unwrap_or(0)
+        };
+        let strings =
+            Strings { stack: field(28), args: field(48), args_end: field(49), env_end: field(51) };
+        // The environment follows the arguments, unless somebody has rearranged them.
+        let sound = strings.stack != 0
+            && strings.stack < strings.args
+            && strings.args < strings.args_end
+            && strings.args_end == field(50)
+            && strings.args_end <= strings.env_end;
+        sound.then_some(strings).ok_or_else(|| io::ErrorKind::Unsupported.into())
+    }
+
+    /// Gives the pointers copies to point to, so that arguments and environment stay what they
+    /// were when the block is overwritten.
+    fn move_away(self) -> io::Result<()> {
+        let count = std::env::args_os().len();
+        let stack = self.stack as *const usize;
+        // SAFETY: the kernel tells where in our stack it has put the count and, above it, the
+        // pointers, each of them to a string of the block. Nobody else changes them: this is the
+        // only thread. That they are what they should be is checked before anything is written.
+        unsafe {
+            let table = stack.add(1) as *mut *mut c_char;
+            if *stack != count || *table as usize != self.args {
+                return Err(io::ErrorKind::Unsupported.into());
+            }
+            for part in [table, table.add(count + 1)] {
+                let mut entry = part;
+                while !(*entry).is_null() {
+                    if (self.args..self.env_end).contains(&(*entry as usize)) {
+                        *entry = CStr::from_ptr(*entry).to_owned().into_raw();
+                    }
+                    entry = entry.add(1);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes the title over the block. Where it is shorter than the arguments were, their last
+    /// byte is made other than NUL: so the kernel knows that this is a title and shows it up to
+    /// its end (`get_mm_cmdline`), instead of filling up with NUL bytes, which ps shows as blanks.
+    fn write(self, title: &[u8]) {
+        let title = &title[..title.len().min(self.env_end - self.args - 1)];
+        let end = self.args_end.max(self.args + title.len() + 1);
+        // SAFETY: `args..env_end` is memory of ours that nothing points to any more, see
+        // `move_away`; `end` and the last byte of the arguments lie in it.
+        unsafe {
+            let block = self.args as *mut u8;
+            block.write_bytes(0, end - self.args);
+            ptr::copy_nonoverlapping(title.as_ptr(), block, title.len());
+            if self.args + title.len() + 1 < self.args_end {
+                (self.args_end as *mut u8).sub(1).write(b' ');
+            }
+        }
+    }
+}
+
+/// Sets what ps(1) shows of this process: `title` as its command line and `name` (15 bytes at the
+/// most) as its short name. Arguments and environment stay what they are for this process, also
+/// for `std::env`.
+///
+/// # Errors
+/// `Unsupported` where the kernel does not tell where the arguments are: nothing is changed then.
+pub fn set_title(title: &str, name: &CStr) -> io::Result<()> {
+    static STRINGS: OnceLock<Strings> = OnceLock::new();
+    // SAFETY: the name outlives the call, which copies it.
+    unsafe { libc::prctl(libc::PR_SET_NAME, name.as_ptr()) };
+    let strings = match STRINGS.get() {
+        Some(strings) => *strings,
+        None => {
+            let strings = Strings::find()?;
+            strings.move_away()?;
+            *STRINGS.get_or_init(|| strings)
+        }
+    };
+    strings.write(title.as_bytes());
     Ok(())
 }
 

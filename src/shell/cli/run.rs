@@ -2,8 +2,11 @@
 
 use crate::core::config::Config;
 use crate::shell::config_file;
+use crate::shell::detach;
 use crate::shell::logging;
+use crate::shell::notify::Notify;
 use crate::shell::start::{self, Ready, StartError};
+use crate::shell::sys;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -21,11 +24,29 @@ pub struct RunArgs {
     /// Log to stderr and not to the logfile
     #[arg(long)]
     pub log_to_stderr: bool,
+    /// As `schedule start` starts it: see `shell::detach`
+    #[arg(long, hide = true, conflicts_with = "log_to_stderr")]
+    pub detached: bool,
+}
+
+/// How a daemon is run.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Mode {
+    /// Log to stderr and not to the logfile.
+    pub log_to_stderr: bool,
+    /// `schedule start` waits for it to be ready.
+    pub detached: bool,
 }
 
 /// Runs the daemon until it is told to end. Exit status 0: it was; 1: it could not go on or
 /// another one runs; 2: the configuration, or something it names, is no good.
 pub fn run(args: &RunArgs) -> ExitCode {
+    if args.detached
+        && let Err(why) = detach::leave()
+    {
+        eprintln!("schedule run: no process can be made for the background: {why}");
+        return ExitCode::FAILURE;
+    }
     let parsed = match config_file::load(args.config.as_deref()) {
         Ok(parsed) => parsed,
         Err(why) => return refuse(&why.to_string()),
@@ -36,7 +57,8 @@ pub fn run(args: &RunArgs) -> ExitCode {
     let Some(config) = parsed.config else {
         return refuse("the configuration has errors; `schedule check` shows them, too");
     };
-    serve(&config, args.server_id, args.log_to_stderr, |_| ())
+    let mode = Mode { log_to_stderr: args.log_to_stderr, detached: args.detached };
+    serve(&config, args.server_id, mode, |_| ())
 }
 
 fn refuse(why: &str) -> ExitCode {
@@ -45,13 +67,8 @@ fn refuse(why: &str) -> ExitCode {
 }
 
 /// Opens everything, says so through `ready`, and loops.
-pub fn serve(
-    config: &Config,
-    server_id: u32,
-    log_to_stderr: bool,
-    ready: impl FnOnce(&Ready),
-) -> ExitCode {
-    if let Err(why) = open_log(config, server_id, log_to_stderr) {
+pub fn serve(config: &Config, server_id: u32, mode: Mode, ready: impl FnOnce(&Ready)) -> ExitCode {
+    if let Err(why) = open_log(config, server_id, mode.log_to_stderr) {
         return refuse(&why);
     }
     let prepared = match start::prepare(config, server_id) {
@@ -65,13 +82,18 @@ pub fn serve(
             };
         }
     };
+    if let Err(why) = sys::set_title(&format!("schedule: server {server_id}"), c"schedule") {
+        log::debug!("the title in ps can't be set: {why}");
+    }
     let (address, pid) = (prepared.address, std::process::id());
     let version = env!("CARGO_PKG_VERSION");
     log::info!("begin: server={server_id} pid={pid} version={version} http://{address}/");
     ready(&prepared);
-    let Ready { daemon, lock, .. } = prepared;
+    let Ready { mut daemon, lock, .. } = prepared;
+    let state_dir = config.base.statedir.path(server_id);
+    daemon.announce(Notify::new(Path::new(&state_dir), address, mode.detached));
     let result = daemon.run();
-    drop(lock);
+    lock.release();
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {

@@ -1,0 +1,188 @@
+//! `schedule start|stop|restart|reload|status`: daemons in the background, as an init script
+//! needs them. A daemon is found by its lock (`shell::holder`), told by signals, and asked over
+//! HTTP, each with a deadline.
+
+mod ask;
+mod renew;
+mod start;
+mod status;
+mod stop;
+
+use crate::core::config::Config;
+use crate::shell::config_file;
+use crate::shell::holder::{self, Found};
+use crate::shell::start::server_of;
+use std::fmt::Display;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::str::FromStr;
+use std::time::Duration;
+
+/// Done, or there was nothing to do.
+const DONE: u8 = 0;
+/// It was not done.
+const FAILED: u8 = 1;
+/// Wrong arguments or configuration.
+const BAD_CONFIGURATION: u8 = 2;
+/// Not permitted (LSB 3.1 §22.2: insufficient privilege).
+const NOT_PERMITTED: u8 = 4;
+/// It does not run, and what was asked for needs that it does (LSB 3.1 §22.2).
+const NOT_RUNNING: u8 = 7;
+
+/// Which groups.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Which {
+    /// Each one of the configuration.
+    All,
+    /// This one.
+    One(u32),
+}
+
+impl FromStr for Which {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Which, String> {
+        if text == "all" {
+            return Ok(Which::All);
+        }
+        let wrong = || "a number as in [server_N], or `all`".to_owned();
+        text.parse().ok().filter(|id| *id > 0).map(Which::One).ok_or_else(wrong)
+    }
+}
+
+/// Arguments of those that need no more.
+#[derive(Clone, Debug, clap::Args)]
+pub struct GroupArgs {
+    /// The group: the number of a [server_N] section, or `all`
+    #[arg(value_name = "SERVER_ID|all")]
+    pub which: Which,
+    /// Configuration file [default: ./conf/schedule.ini, then /etc/schedule/schedule.ini]
+    #[arg(short = 'c', long = "config", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+/// Arguments of `schedule start`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct StartArgs {
+    /// Which, by which configuration
+    #[command(flatten)]
+    pub group: GroupArgs,
+}
+
+/// Arguments of `schedule stop`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct StopArgs {
+    /// Which, by which configuration
+    #[command(flatten)]
+    pub group: GroupArgs,
+    /// Start no more, and end when the last run has ended
+    #[arg(long, conflicts_with = "kill")]
+    pub drain: bool,
+    /// Stop the runs, too: TERM, after `stop_grace` seconds KILL
+    #[arg(long)]
+    pub kill: bool,
+    /// Wait so long at the most [default: 30; with --drain and --kill as long as it takes]
+    #[arg(long, value_name = "SECONDS")]
+    pub timeout: Option<u32>,
+}
+
+/// A configuration and the groups of it that are meant.
+struct Groups {
+    config: Config,
+    /// Its file, absolute: a daemon reads it again later.
+    file: PathBuf,
+    ids: Vec<u32>,
+}
+
+impl Groups {
+    /// Reads the configuration; what is wrong with it is told.
+    fn read(verb: &str, args: &GroupArgs) -> Result<Groups, ()> {
+        let refuse = |why: &dyn Display| eprintln!("schedule {verb}: {why}");
+        let parsed = config_file::load(args.config.as_deref()).map_err(|why| refuse(&why))?;
+        // Warnings are for start, which shows those of the daemon itself, and for check.
+        if parsed.config.is_none() {
+            parsed.problems.iter().for_each(|problem| eprintln!("{problem}"));
+        }
+        let config = parsed.config.ok_or_else(|| refuse(&"the configuration has errors"))?;
+        let ids = match args.which {
+            Which::All => config.servers.keys().copied().collect(),
+            Which::One(id) => {
+                server_of(&config, id).map_err(|why| refuse(&why))?;
+                vec![id]
+            }
+        };
+        let file = std::path::absolute(&parsed.file).map_err(|why| refuse(&why))?;
+        Ok(Groups { config, file, ids })
+    }
+
+    fn find(&self, id: u32) -> Found {
+        holder::find(Path::new(&self.config.base.pidfile.path(id)))
+    }
+
+    fn state_dir(&self, id: u32) -> PathBuf {
+        self.config.base.statedir.path(id).into()
+    }
+
+    /// Does something with each group, whatever becomes of the others; the highest exit status.
+    fn each(&self, mut act: impl FnMut(u32) -> u8) -> ExitCode {
+        self.ids.iter().map(|id| act(*id)).max().unwrap_or(DONE).into()
+    }
+}
+
+/// Starts daemons.
+pub fn start(args: &StartArgs) -> ExitCode {
+    match Groups::read("start", &args.group) {
+        Ok(groups) => start::start(&groups, &groups.ids).into(),
+        Err(()) => BAD_CONFIGURATION.into(),
+    }
+}
+
+/// Ends daemons.
+pub fn stop(args: &StopArgs) -> ExitCode {
+    let how = match (args.drain, args.kill) {
+        (true, _) => stop::How::Drain,
+        (_, true) => stop::How::StopRuns,
+        _ => stop::How::Leave,
+    };
+    let timeout = args.timeout.map(|seconds| Duration::from_secs(seconds.into()));
+    match Groups::read("stop", &args.group) {
+        Ok(groups) => groups.each(|id| stop::stop(&groups, id, how, timeout)),
+        Err(()) => BAD_CONFIGURATION.into(),
+    }
+}
+
+/// Renews running daemons in place, starts the others.
+pub fn restart(args: &GroupArgs) -> ExitCode {
+    match Groups::read("restart", args) {
+        Ok(groups) => groups.each(|id| renew::restart(&groups, id)),
+        Err(()) => BAD_CONFIGURATION.into(),
+    }
+}
+
+/// Makes running daemons read their configuration anew.
+pub fn reload(args: &GroupArgs) -> ExitCode {
+    match Groups::read("reload", args) {
+        Ok(groups) => groups.each(|id| renew::reload(&groups, id)),
+        Err(()) => BAD_CONFIGURATION.into(),
+    }
+}
+
+/// Tells how daemons are.
+pub fn status(args: &GroupArgs) -> ExitCode {
+    match Groups::read("status", args) {
+        Ok(groups) if args.which == Which::All => status::table(&groups).into(),
+        Ok(groups) => groups.each(|id| status::line(&groups, id)),
+        Err(()) => status::UNKNOWN.into(),
+    }
+}
+
+/// Tells that a daemon can't be signalled; the exit status.
+fn cannot_signal(id: u32, why: &io::Error) -> u8 {
+    if why.kind() == io::ErrorKind::PermissionDenied {
+        eprintln!("server {id}: {why}: be root or the user of the daemon");
+        return NOT_PERMITTED;
+    }
+    eprintln!("server {id}: it can't be signalled: {why}");
+    FAILED
+}

@@ -1,0 +1,90 @@
+//! `schedule reload` and `schedule restart`: a daemon that runs gets a new configuration or a new
+//! program, and tells by its note how that went.
+
+use super::{DONE, FAILED, Groups, NOT_RUNNING, cannot_signal, start};
+use crate::shell::holder::{Found, Holder};
+use crate::shell::notify::Note;
+use crate::shell::sys::Signal;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+/// A daemon has this long to tell; a new program first asks the database.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Makes the daemon of a group read its configuration anew, and open its log anew.
+pub(super) fn reload(groups: &Groups, id: u32) -> u8 {
+    match groups.find(id) {
+        Found::Running(holder) => match renewed(groups, id, &holder, Signal::HUP) {
+            Renewed::Done => told(id, &holder, "has read its configuration"),
+            Renewed::Ended => failed(id, "it has ended instead; its log tells why"),
+            Renewed::Not(why) => failed(id, &why),
+            Renewed::Refused(code) => code,
+        },
+        Found::Nobody | Found::Stale => {
+            eprintln!("server {id}: not running, so there is nothing to reload");
+            NOT_RUNNING
+        }
+        Found::Unclear(why) => failed(id, &why),
+    }
+}
+
+/// Puts the program that is installed now in place of the one that runs, in the same process;
+/// starts a daemon where there is none.
+pub(super) fn restart(groups: &Groups, id: u32) -> u8 {
+    match groups.find(id) {
+        Found::Running(holder) => match renewed(groups, id, &holder, Signal::USR2) {
+            Renewed::Done => told(id, &holder, "has restarted in place"),
+            Renewed::Ended => {
+                eprintln!("server {id}: it has ended; starting it");
+                start::start(groups, &[id])
+            }
+            Renewed::Not(why) => failed(id, &why),
+            Renewed::Refused(code) => code,
+        },
+        Found::Nobody | Found::Stale => start::start(groups, &[id]),
+        Found::Unclear(why) => failed(id, &why),
+    }
+}
+
+enum Renewed {
+    /// It serves, renewed.
+    Done,
+    /// It is gone.
+    Ended,
+    /// It goes on as it was; the reason.
+    Not(String),
+    /// It can't be signalled; the exit status.
+    Refused(u8),
+}
+
+/// Sends the signal, and waits for the note that tells what came of it.
+fn renewed(groups: &Groups, id: u32, holder: &Holder, signal: Signal) -> Renewed {
+    let dir = groups.state_dir(id);
+    let before = Note::read(&dir).map(|note| note.told_ms);
+    if let Err(why) = holder.signal(signal) {
+        return Renewed::Refused(cannot_signal(id, &why));
+    }
+    let deadline = Instant::now() + PATIENCE;
+    while Instant::now() < deadline {
+        if holder.has_ended(Duration::ZERO) {
+            return Renewed::Ended;
+        }
+        match Note::read(&dir).filter(|note| Some(note.told_ms) != before) {
+            Some(note) if note.trouble.is_empty() => return Renewed::Done,
+            Some(note) => return Renewed::Not(format!("it goes on as it was: {}", note.trouble)),
+            None => sleep(Duration::from_millis(10)),
+        }
+    }
+    let seconds = PATIENCE.as_secs();
+    Renewed::Not(format!("it has not told in {seconds} s what became of it; its log may"))
+}
+
+fn told(id: u32, holder: &Holder, what: &str) -> u8 {
+    println!("server {id}: pid {} {what}", holder.pid.as_raw_nonzero());
+    DONE
+}
+
+fn failed(id: u32, why: &str) -> u8 {
+    eprintln!("server {id}: {why}");
+    FAILED
+}

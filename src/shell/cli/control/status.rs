@@ -1,0 +1,120 @@
+//! `schedule status`: whether daemons run, and how they are. Exit statuses are those of LSB 3.1
+//! §22.2 for the action `status`.
+
+use super::Groups;
+use crate::shell::holder::Found;
+use serde_json::Value;
+use unicode_width::UnicodeWidthStr;
+
+const RUNNING: u8 = 0;
+/// It is dead, and its pid file names a process.
+const DEAD: u8 = 1;
+const NOT_RUNNING: u8 = 3;
+/// How it is can't be told.
+pub(super) const UNKNOWN: u8 = 4;
+
+const HEADINGS: [&str; 8] =
+    ["SERVER", "STATE", "PID", "SINCE", "ADDRESS", "RUNS", "DATABASE", "SYNCED"];
+
+/// One group, on a line; the exit status.
+pub(super) fn line(groups: &Groups, id: u32) -> u8 {
+    let path = groups.config.base.pidfile.path(id);
+    match groups.find(id) {
+        Found::Nobody => {
+            println!("server {id}: not running");
+            NOT_RUNNING
+        }
+        Found::Stale => {
+            println!("server {id}: dead, but its pid file {path} names a process: it was killed");
+            DEAD
+        }
+        Found::Unclear(why) => {
+            println!("server {id}: unknown: {why}");
+            UNKNOWN
+        }
+        Found::Running(holder) => {
+            let pid = holder.pid.as_raw_nonzero();
+            match groups.ask(id) {
+                Ok(view) => {
+                    let [since, runs, database, synced] = told(&view);
+                    let address = groups.address(id).map(|it| it.to_string()).unwrap_or_default();
+                    println!(
+                        "server {id}: running, pid {pid}, since {since}, http://{address}/, \
+                         {runs} runs, database {database}, synced {synced}"
+                    );
+                }
+                Err(why) => println!("server {id}: running, pid {pid}, but silent: {why}"),
+            }
+            RUNNING
+        }
+    }
+}
+
+/// All groups, one a line, below headings; the highest exit status.
+pub(super) fn table(groups: &Groups) -> u8 {
+    let mut rows = vec![HEADINGS.map(str::to_owned).to_vec()];
+    let mut notes = Vec::new();
+    let mut worst = RUNNING;
+    for &id in &groups.ids {
+        let (code, row) = row(groups, id, &mut notes);
+        worst = worst.max(code);
+        rows.push(row);
+    }
+    print!("{}", aligned(&rows));
+    notes.iter().for_each(|note| eprintln!("{note}"));
+    worst
+}
+
+fn row(groups: &Groups, id: u32, notes: &mut Vec<String>) -> (u8, Vec<String>) {
+    let plain = |state: &str| vec![id.to_string(), state.to_owned()];
+    match groups.find(id) {
+        Found::Nobody => (NOT_RUNNING, plain("stopped")),
+        Found::Stale => (DEAD, plain("dead")),
+        Found::Unclear(why) => {
+            notes.push(format!("server {id}: {why}"));
+            (UNKNOWN, plain("unknown"))
+        }
+        Found::Running(holder) => {
+            let mut row = plain("running");
+            row.push(holder.pid.as_raw_nonzero().to_string());
+            match groups.ask(id) {
+                Ok(view) => {
+                    let [since, runs, database, synced] = told(&view);
+                    let address = groups.address(id).map(|it| it.to_string()).unwrap_or_default();
+                    row.extend([since, address, runs, database, synced]);
+                }
+                Err(why) => notes.push(format!("server {id}: silent: {why}")),
+            }
+            (RUNNING, row)
+        }
+    }
+}
+
+/// Since when it runs, its live runs, its database, and how old its table is.
+fn told(view: &Value) -> [String; 4] {
+    let text = |name: &str| match &view[name] {
+        Value::String(text) => text.clone(),
+        Value::Null => "-".to_owned(),
+        other => other.to_string(),
+    };
+    let synced = match view["sync_age_ms"].as_u64() {
+        Some(ms) => format!("{} s ago", ms / 1000),
+        None => "never".to_owned(),
+    };
+    [text("started_at"), text("running"), text("database"), synced]
+}
+
+fn aligned(rows: &[Vec<String>]) -> String {
+    let width = |column: usize| {
+        let widths = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.width());
+        widths.max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..HEADINGS.len()).map(width).collect();
+    let mut text = String::new();
+    for row in rows {
+        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
+        text.push_str(cells.collect::<Vec<_>>().join("  ").trim_end());
+        text.push('\n');
+    }
+    text
+}

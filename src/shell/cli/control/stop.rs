@@ -1,0 +1,97 @@
+//! `schedule stop`: daemons end.
+
+use super::{DONE, FAILED, Groups, cannot_signal};
+use crate::shell::holder::{Found, Holder};
+use crate::shell::signals::{drain_signal, stop_runs_signal};
+use crate::shell::sys::Signal;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+/// A daemon ends at once, if it can; this is what it gets.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How often it is said what is waited for.
+const PROGRESS: Duration = Duration::from_secs(5);
+
+/// What becomes of the runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum How {
+    /// They go on.
+    Leave,
+    /// They are waited for.
+    Drain,
+    /// They are stopped.
+    StopRuns,
+}
+
+impl How {
+    fn signal(self) -> Signal {
+        match self {
+            How::Leave => Signal::TERM,
+            How::Drain => drain_signal(),
+            How::StopRuns => stop_runs_signal(),
+        }
+    }
+}
+
+/// Ends the daemon of a group and waits until it is gone; the exit status.
+pub(super) fn stop(groups: &Groups, id: u32, how: How, timeout: Option<Duration>) -> u8 {
+    let holder = match groups.find(id) {
+        Found::Running(holder) => holder,
+        Found::Nobody | Found::Stale => {
+            println!("server {id}: not running");
+            return DONE;
+        }
+        Found::Unclear(why) => {
+            eprintln!("server {id}: {why}");
+            return FAILED;
+        }
+    };
+    // What it leaves behind is known only now.
+    let runs = live_runs(groups, id).filter(|_| how == How::Leave);
+    match holder.signal(how.signal()) {
+        // It has ended by itself meanwhile.
+        Err(why) if why.raw_os_error() == Some(libc::ESRCH) => {}
+        Err(why) => return cannot_signal(id, &why),
+        Ok(()) => {}
+    }
+    let patience = timeout.or((how == How::Leave).then_some(PATIENCE));
+    let pid = holder.pid.as_raw_nonzero();
+    if !gone(groups, id, &holder, patience) {
+        let seconds = patience.unwrap_or_default().as_secs();
+        eprintln!("server {id}: pid {pid} has not ended in {seconds} s; its log tells why");
+        return FAILED;
+    }
+    match runs {
+        Some(runs) if runs > 0 => {
+            println!("server {id}: stopped (it was pid {pid}); {runs} runs go on");
+        }
+        _ => println!("server {id}: stopped (it was pid {pid})"),
+    }
+    DONE
+}
+
+/// Waits until the daemon is gone and another one could start.
+fn gone(groups: &Groups, id: u32, holder: &Holder, patience: Option<Duration>) -> bool {
+    let deadline = patience.map(|patience| Instant::now() + patience);
+    let left = || deadline.map(|at| at.saturating_duration_since(Instant::now()));
+    while !holder.has_ended(left().unwrap_or(PROGRESS).min(PROGRESS)) {
+        if left().is_some_and(|left| left.is_zero()) {
+            return false;
+        }
+        let runs = live_runs(groups, id).map_or(String::new(), |runs| format!(", {runs} runs"));
+        eprintln!("server {id}: waiting for pid {}{runs}", holder.pid.as_raw_nonzero());
+    }
+    // A child that it was just starting lets go of the lock a moment later.
+    while matches!(groups.find(id), Found::Unclear(_)) {
+        if left().is_some_and(|left| left.is_zero()) {
+            return false;
+        }
+        sleep(Duration::from_millis(20));
+    }
+    true
+}
+
+fn live_runs(groups: &Groups, id: u32) -> Option<u64> {
+    groups.ask(id).ok()?["running"].as_u64()
+}

@@ -1,0 +1,258 @@
+//! Telling others how the daemon is: the service manager, by the protocol of sd_notify(3);
+//! `schedule start`, which waits for the daemon to be ready; and whoever looks later, by a note in
+//! the state directory. All of them hear the same at the same time.
+//!
+//! A daemon is *ready* when its port is bound and the database was asked once, whatever it said:
+//! a database that is down is no reason for a start to fail.
+
+use super::clock;
+use super::detach;
+use crate::core::daemon::{Core, DatabaseState};
+use crate::core::time::Now;
+use std::env;
+use std::fs;
+use std::io::{self, ErrorKind};
+use std::net::SocketAddr as Address;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::path::{Path, PathBuf};
+use std::process;
+
+/// The database's first answer is waited for this long, in milliseconds; then the daemon is ready
+/// all the same.
+const FIRST_SYNC_MS: u64 = 5_000;
+
+/// The status line is told anew once in so many milliseconds, if it has changed.
+const STATUS_MS: u64 = 5_000;
+
+/// The name of the note in the state directory.
+const NOTE: &str = "daemon";
+
+/// Whom to tell, and what they know.
+#[derive(Default)]
+pub struct Notify {
+    service: Option<SocketAddr>,
+    /// A sign of life is due once in so many milliseconds: half of what the service manager waits.
+    alive_ms: Option<u64>,
+    /// `schedule start` waits.
+    detached: bool,
+    state_dir: PathBuf,
+    address: Option<Address>,
+    ready: bool,
+    /// When the daemon is ready at the latest, monotonic; set by the first turn.
+    ready_by_ms: Option<u64>,
+    alive_at_ms: u64,
+    status_at_ms: u64,
+    status: String,
+}
+
+impl Notify {
+    /// Whom the environment names, and `schedule start` where `detached` is set. `state_dir` is
+    /// the state directory of the group.
+    pub fn new(state_dir: &Path, address: Address, detached: bool) -> Notify {
+        let service = env::var_os("NOTIFY_SOCKET").and_then(|name| service(name.as_bytes()));
+        // For another process of the service: not for this one (sd_watchdog_enabled(3)).
+        let ours = env::var("WATCHDOG_PID").map_or(true, |pid| pid == process::id().to_string());
+        let period_us = env::var("WATCHDOG_USEC").ok().and_then(|text| text.parse::<u64>().ok());
+        let alive_ms = period_us.filter(|us| ours && *us > 0 && service.is_some());
+        Notify {
+            service,
+            alive_ms: alive_ms.map(|us| (us / 2_000).max(1)),
+            detached,
+            state_dir: state_dir.into(),
+            address: Some(address),
+            ..Notify::default()
+        }
+    }
+
+    /// To be called once in a turn of the loop.
+    pub fn turned(&mut self, now: Now, core: &Core) {
+        if self.address.is_none() {
+            return;
+        }
+        let by_ms = *self.ready_by_ms.get_or_insert(now.mono_ms + FIRST_SYNC_MS);
+        let asked = core.sync_state().database != DatabaseState::Unknown;
+        if !self.ready && (asked || now.mono_ms >= by_ms) {
+            self.ready = true;
+            self.tell_ready(core);
+        }
+        if self.alive_ms.is_some() && now.mono_ms >= self.alive_at_ms {
+            self.alive_at_ms = now.mono_ms + self.alive_ms.unwrap_or(0);
+            self.send("WATCHDOG=1");
+        }
+        if self.ready && self.service.is_some() && now.mono_ms >= self.status_at_ms {
+            self.status_at_ms = now.mono_ms + STATUS_MS;
+            self.tell_status(core);
+        }
+    }
+
+    /// When the next turn has to come at the latest, monotonic ms.
+    pub fn next_ms(&self) -> Option<u64> {
+        let ready = self.ready_by_ms.filter(|_| !self.ready);
+        ready.into_iter().chain(self.alive_ms.map(|_| self.alive_at_ms)).min()
+    }
+
+    /// A reload begins; [`Notify::settled`] must follow.
+    pub fn reloading(&self) {
+        self.send(&format!("RELOADING=1\nMONOTONIC_USEC={}", clock::mono_us()));
+    }
+
+    /// A reload has come to an end, or an upgrade has failed: where the daemon listens now, and
+    /// why what was asked for was not done. `schedule reload` and `schedule restart` wait for it.
+    pub fn settled(&mut self, address: Address, result: Result<(), &str>) {
+        self.address = Some(address);
+        self.send("READY=1");
+        self.write_note(result.err());
+    }
+
+    /// The daemon is ending, in order.
+    pub fn ending(&self) {
+        if self.address.is_some() {
+            self.send("STOPPING=1");
+            let _ = fs::remove_file(self.state_dir.join(NOTE));
+        }
+    }
+
+    fn tell_ready(&mut self, core: &Core) {
+        self.status = status(core);
+        let (pid, status) = (process::id(), &self.status);
+        self.send(&format!("READY=1\nMAINPID={pid}\nSTATUS={status}"));
+        // Before `schedule start` returns, so that whoever comes after it finds the note.
+        self.write_note(None);
+        if self.detached {
+            self.detached = false;
+            let trouble = match &core.sync_state().database {
+                DatabaseState::Up => String::new(),
+                DatabaseState::Down { message, .. } => format!(" {message}"),
+                DatabaseState::Unknown => " the database has not answered yet".into(),
+            };
+            let address = self.address.map(|it| it.to_string()).unwrap_or_default();
+            if let Err(why) = detach::ready(&format!("http://{address}/{trouble}")) {
+                log::warn!("stdout, stderr: {why}");
+            }
+        }
+    }
+
+    fn tell_status(&mut self, core: &Core) {
+        let status = status(core);
+        if status != self.status {
+            self.send(&format!("STATUS={status}"));
+            self.status = status;
+        }
+    }
+
+    /// A message that gets lost is not missed: the manager's own time limits speak up then.
+    fn send(&self, state: &str) {
+        let Some(service) = &self.service else { return };
+        let sent = UnixDatagram::unbound().and_then(|socket| {
+            socket.set_nonblocking(true)?;
+            socket.send_to_addr(state.as_bytes(), service)
+        });
+        if let Err(why) = sent {
+            log::debug!("the service manager can't be told {state:?}: {why}");
+        }
+    }
+
+    fn write_note(&self, trouble: Option<&str>) {
+        let Some(address) = self.address else { return };
+        let trouble: String =
+            (trouble.unwrap_or("").chars()).map(|c| if c.is_control() { ' ' } else { c }).collect();
+        let note = Note {
+            pid: process::id(),
+            address,
+            told_ms: clock::now().wall_ms,
+            version: env!("CARGO_PKG_VERSION").into(),
+            trouble,
+        };
+        if let Err(why) = note.write(&self.state_dir) {
+            log::warn!("{}: {why}", self.state_dir.join(NOTE).display());
+        }
+    }
+}
+
+/// A socket of the file system, or an abstract one, which begins with `@`.
+fn service(name: &[u8]) -> Option<SocketAddr> {
+    match name {
+        [b'@', rest @ ..] => SocketAddr::from_abstract_name(rest).ok(),
+        [b'/', ..] => SocketAddr::from_pathname(std::ffi::OsStr::from_bytes(name)).ok(),
+        // vsock, for virtual machines, is for those who boot the machine.
+        _ => None,
+    }
+}
+
+fn status(core: &Core) -> String {
+    let (jobs, runs) = (core.table().len(), core.runs().len());
+    if core.draining() {
+        return format!("ending: waiting for {runs} runs");
+    }
+    let database = match &core.sync_state().database {
+        DatabaseState::Unknown => "not asked yet",
+        DatabaseState::Up => "up",
+        DatabaseState::Down { .. } => "down",
+    };
+    format!("{jobs} jobs, {runs} runs, database {database}")
+}
+
+/// What a daemon that is ready leaves in its state directory for those who look for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Note {
+    /// Who wrote it.
+    pub pid: u32,
+    /// Where the daemon listens.
+    pub address: Address,
+    /// When it was written, unix ms: each start, reload and upgrade writes it anew.
+    pub told_ms: i64,
+    /// Version of the program.
+    pub version: String,
+    /// Why the reload or upgrade that was asked for last was not done; empty = it was.
+    pub trouble: String,
+}
+
+impl Note {
+    /// Reads the note; `None` if there is none, or none that makes sense.
+    pub fn read(state_dir: &Path) -> Option<Note> {
+        let text = fs::read_to_string(state_dir.join(NOTE)).ok()?;
+        let value = |name: &str| {
+            let mut lines = text.lines().filter_map(|line| line.split_once(' '));
+            lines.find(|(known, _)| *known == name).map(|(_, value)| value.trim().to_owned())
+        };
+        Some(Note {
+            pid: value("pid")?.parse().ok()?,
+            address: value("address")?.parse().ok()?,
+            told_ms: value("told_ms")?.parse().ok()?,
+            version: value("version")?,
+            trouble: value("trouble").unwrap_or_default(),
+        })
+    }
+
+    /// In one piece: who reads sees the old one or the new one.
+    fn write(&self, state_dir: &Path) -> io::Result<()> {
+        let Note { pid, address, told_ms, version, trouble } = self;
+        let text = format!(
+            "pid {pid}\naddress {address}\ntold_ms {told_ms}\nversion {version}\n\
+             trouble {trouble}\n"
+        );
+        let path = state_dir.join(NOTE);
+        let new = path.with_extension("new");
+        match fs::write(&new, &text).and_then(|()| fs::rename(&new, &path)) {
+            // Somebody took the directory away: nothing is to be kept then.
+            Err(why) if why.kind() == ErrorKind::NotFound => Ok(()),
+            result => result,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sockets_have_paths_or_abstract_names() {
+        assert_eq!(service(b"/run/x").unwrap().as_pathname(), Some(Path::new("/run/x")));
+        assert_eq!(service(b"@a/b").unwrap().as_abstract_name(), Some(&b"a/b"[..]));
+        assert!(service(b"vsock:2:1234").is_none());
+        assert!(service(b"relative").is_none());
+        assert!(service(b"").is_none());
+    }
+}
