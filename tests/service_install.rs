@@ -1,0 +1,158 @@
+//! `scripts/install` and `scripts/uninstall`, below a directory, and what is generated.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+mod daemon;
+mod service;
+
+use common::TempDir;
+use service::Said;
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Command;
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_schedule");
+
+fn script(name: &str, dir: &TempDir, words: &[&str]) -> Said {
+    let path = format!("{}/scripts/{name}", env!("CARGO_MANIFEST_DIR"));
+    let mut command = Command::new("sh");
+    command.arg(path).args(["--destdir", dir.0.to_str().unwrap()]).args(words);
+    Said::of(&command.output().unwrap())
+}
+
+/// The files below a directory, relative to it.
+fn files(dir: &Path) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    let mut left = vec![dir.to_path_buf()];
+    while let Some(next) = left.pop() {
+        for entry in fs::read_dir(next).unwrap() {
+            let entry = entry.unwrap();
+            match entry.file_type().unwrap().is_dir() {
+                true => left.push(entry.path()),
+                false => {
+                    let path = entry.path();
+                    found.insert(path.strip_prefix(dir).unwrap().to_str().unwrap().to_owned());
+                }
+            }
+        }
+    }
+    found
+}
+
+fn generate(words: &[&str]) -> String {
+    let said = Said::of(&Command::new(PROGRAM).arg("generate").args(words).output().unwrap());
+    assert_eq!((said.code, said.err.as_str()), (0, ""));
+    said.out
+}
+
+#[test]
+fn install_again_and_uninstall() {
+    let dir = TempDir::new();
+    let words = ["--prefix", "/opt/x", "--user", "jobs", "--program", PROGRAM, "--init"];
+    script("install", &dir, &words).expect(0, "/opt/x/bin/schedule");
+    let installed = files(&dir.0);
+    for name in [
+        "opt/x/bin/schedule",
+        "opt/x/lib/schedule/sched",
+        "opt/x/share/man/man8/schedule.8.gz",
+        "etc/init.d/sched",
+        "etc/schedule/schedule.ini",
+        "etc/logrotate.d/schedule",
+        "etc/systemd/system/schedule@.service",
+    ] {
+        assert!(installed.contains(name), "{name} is not in {installed:#?}");
+    }
+    let unit = fs::read_to_string(dir.file("etc/systemd/system/schedule@.service")).unwrap();
+    assert!(unit.contains("\nUser=jobs\n") && unit.contains("=/opt/x/bin/schedule run %i"));
+    assert!(!unit.contains("/usr/bin/schedule"), "{unit}");
+    let rotate = fs::read_to_string(dir.file("etc/logrotate.d/schedule")).unwrap();
+    assert!(rotate.contains("su jobs jobs"), "{rotate}");
+    let ini = dir.file("etc/schedule/schedule.ini");
+    // It may hold a password.
+    assert_eq!(fs::metadata(&ini).unwrap().permissions().mode() & 0o777, 0o640);
+    let target = fs::read_link(dir.file("etc/init.d/sched")).unwrap();
+    assert_eq!(target.to_str(), Some("/opt/x/lib/schedule/sched"));
+
+    fs::write(&ini, "mine").unwrap();
+    fs::write(dir.file("etc/default/schedule"), "mine").unwrap();
+    fs::write(dir.file("var/lib/schedule/schedule.db"), "precious").unwrap();
+    script("install", &dir, &words).expect(0, "left as it is");
+    assert_eq!(fs::read_to_string(&ini).unwrap(), "mine");
+    assert_eq!(fs::read_to_string(dir.file("etc/default/schedule")).unwrap(), "mine");
+
+    script("uninstall", &dir, &["--prefix", "/opt/x"]).expect(0, "Left: ");
+    let left = [
+        "etc/default/schedule",
+        "etc/schedule/schedule.ini",
+        "etc/schedule/schedule.ini.sample",
+        "var/lib/schedule/schedule.db",
+    ];
+    assert_eq!(files(&dir.0), left.map(str::to_owned).into());
+    script("uninstall", &dir, &["--prefix", "/opt/x", "--purge"]).expect(0, "/var/lib/schedule");
+    assert!(files(&dir.0).is_empty(), "{:?}", files(&dir.0));
+}
+
+#[test]
+fn a_sched_of_somebody_else_is_left_alone() {
+    let dir = TempDir::new();
+    fs::create_dir_all(dir.file("etc/init.d")).unwrap();
+    fs::write(dir.file("etc/init.d/sched"), "other").unwrap();
+    script("uninstall", &dir, &["--purge"]).expect(0, "");
+    assert_eq!(fs::read_to_string(dir.file("etc/init.d/sched")).unwrap(), "other");
+}
+
+#[test]
+fn wrong_words_install_nothing() {
+    let dir = TempDir::new();
+    for words in [
+        &["--user", "Robert; --"][..],
+        &["--prefix", "relative"],
+        &["--prefix"],
+        &["--colour"],
+        &["--program", "/not/there"],
+    ] {
+        script("install", &dir, words).expect(1, "install: ");
+    }
+    assert!(files(&dir.0).is_empty());
+}
+
+#[test]
+fn the_man_page_has_every_subcommand() {
+    let page = generate(&["man"]);
+    let said = Said::of(&Command::new(PROGRAM).arg("--help").output().unwrap());
+    let commands = said.out.split_once("Commands:\n").unwrap().1.split_once("\n\n").unwrap().0;
+    let names: Vec<&str> = commands
+        .lines()
+        .filter(|line| line.starts_with("  ") && !line.starts_with("   "))
+        .filter_map(|line| line.split_whitespace().next())
+        .filter(|name| *name != "help")
+        .collect();
+    assert!(names.len() >= 10, "{names:?}");
+    for name in names {
+        let heading = format!(".SH \"SCHEDULE {}\"", name.to_uppercase());
+        assert!(page.contains(&heading), "{heading} is not in the page");
+    }
+    for text in ["\\-\\-drain", "7 reload: it does not run", "/etc/schedule/schedule.ini"] {
+        assert!(page.contains(text), "{text}");
+    }
+    assert!(!page.contains("detached"), "what is hidden is for nobody");
+}
+
+#[test]
+fn completions_work_in_bash() {
+    let dir = TempDir::new();
+    let file = dir.file("completion");
+    fs::write(&file, generate(&["completions", "bash"])).unwrap();
+    let text = format!(
+        ". '{file}'; COMP_WORDS=(schedule sto); COMP_CWORD=1; _schedule schedule sto schedule; \
+         echo \"${{COMPREPLY[@]}}\"; COMP_WORDS=(schedule stop --dr); COMP_CWORD=2; \
+         _schedule schedule --dr stop; echo \"${{COMPREPLY[@]}}\""
+    );
+    let said = Said::of(&Command::new("bash").args(["-c", &text]).output().unwrap());
+    assert_eq!(said.out, "stop\n--drain\n", "{said:?}");
+    for shell in ["zsh", "fish"] {
+        assert!(generate(&["completions", shell]).contains("drain"));
+    }
+}

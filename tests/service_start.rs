@@ -1,0 +1,201 @@
+//! `schedule start` and `schedule status`: what is left when the command has returned.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+mod daemon;
+mod service;
+
+use rustix::fs::{FlockOperation, flock};
+use rustix::process::{Pid, Signal, kill_process};
+use service::{Groups, is_alive, proc_file};
+use std::fs::{self, File};
+use std::net::TcpListener;
+use std::os::unix::process::parent_id;
+use std::process::{Child, Command};
+use std::time::Instant;
+
+#[test]
+fn the_daemon_is_detached_and_ready_when_start_returns() {
+    let groups = Groups::new();
+    let said = groups.run(&["start", "1"]);
+    said.expect(0, "server 1: started, pid ").expect(0, "http://127.0.0.1:");
+    assert_eq!(said.err, "");
+    let pid = groups.pid(1);
+    assert!(said.out.contains(&format!("pid {},", pid.as_raw_nonzero())), "{said:?}");
+    assert_eq!(groups.site.logged("sync: ").len(), 1, "the database was asked before");
+    // Not the name of its argv[0] and not /proc/self/exe.
+    assert_eq!(proc_file(pid, "cmdline"), "schedule: server 1\0");
+    assert_eq!(proc_file(pid, "comm"), "schedule\n");
+    let stat = proc_file(pid, "stat");
+    let fields: Vec<&str> = stat.rsplit_once(") ").unwrap().1.split(' ').collect();
+    let (parent, session, terminal) = (fields[1], fields[3], fields[4]);
+    assert_ne!(parent, parent_id().to_string());
+    assert_ne!(parent, std::process::id().to_string());
+    assert_ne!(session, pid.as_raw_nonzero().to_string(), "it leads no session");
+    assert_eq!(terminal, "0");
+    for fd in ["0", "1", "2"] {
+        let path = format!("/proc/{}/fd/{fd}", pid.as_raw_nonzero());
+        assert_eq!(fs::read_link(path).unwrap().to_str(), Some("/dev/null"));
+    }
+    // Commands of jobs may count on the directory in which it was started.
+    let cwd = fs::read_link(format!("/proc/{}/cwd", pid.as_raw_nonzero())).unwrap();
+    assert_eq!(cwd, std::env::current_dir().unwrap());
+}
+
+#[test]
+fn states_and_exit_statuses() {
+    let groups = Groups::new();
+    groups.run(&["status", "1"]).expect(3, "server 1: not running");
+    groups.run(&["stop", "1"]).expect(0, "server 1: not running");
+    groups.run(&["reload", "1"]).expect(7, "nothing to reload");
+    groups.run(&["start", "1"]).expect(0, "started");
+    let pid = groups.pid(1);
+    let line = format!("server 1: running, pid {}, since 2", pid.as_raw_nonzero());
+    let said = groups.run(&["status", "1"]);
+    said.expect(0, &line).expect(0, "0 runs, database up, synced 0 s ago");
+    let already = format!("server 1: running already, pid {}", pid.as_raw_nonzero());
+    groups.run(&["start", "1"]).expect(0, &already);
+    assert_eq!(groups.pid(1), pid);
+    let said = groups.run(&["status", "all"]);
+    assert_eq!(said.code, 3, "{said:?}");
+    let lines: Vec<Vec<&str>> =
+        said.out.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(lines[0][..3], ["SERVER", "STATE", "PID"]);
+    assert_eq!(lines[1][..3], ["1", "running", &pid.as_raw_nonzero().to_string()]);
+    assert_eq!(lines[2], ["2", "stopped"]);
+    // A restart of what does not run is a start.
+    groups.run(&["restart", "2"]).expect(0, "server 2: started");
+    groups.run(&["status", "all"]).expect(0, "running");
+    groups.run(&["stop", "all"]).expect(0, "server 2: stopped");
+    groups.run(&["status", "all"]).expect(3, "stopped");
+    assert!(!is_alive(pid));
+}
+
+#[test]
+fn a_group_that_fails_keeps_no_other_from_starting() {
+    let groups = Groups::new();
+    let busy = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = busy.local_addr().unwrap().to_string();
+    groups.edit("port = 0\n", &format!("port = {}\n", busy.local_addr().unwrap().port()));
+    let said = groups.run(&["start", "all"]);
+    said.expect(2, &address).expect(2, "server 1: not started").expect(2, "server 2: started");
+    groups.run(&["status", "1"]).expect(1, "dead");
+    groups.run(&["status", "2"]).expect(0, "running");
+    drop(busy);
+    groups.run(&["start", "all"]).expect(0, "server 1: started").expect(0, "running already");
+}
+
+#[test]
+fn mistakes_in_the_configuration() {
+    let groups = Groups::new();
+    groups.run(&["start", "9"]).expect(2, "no [server_9]").expect(2, "[server_1]");
+    groups.run(&["status", "9"]).expect(4, "no [server_9]");
+    let said = groups.run(&["start", "0"]);
+    said.expect(2, "a number as in [server_N], or `all`");
+    groups.run(&["start", "1"]).expect(0, "started");
+    let pid = groups.pid(1);
+    groups.edit("sync_interval = 1", "sync_interval = often");
+    for verb in ["start", "stop", "reload", "restart"] {
+        groups.run(&[verb, "1"]).expect(2, "schedule.ini:6").expect(2, "sync_interval");
+    }
+    groups.run(&["status", "1"]).expect(4, "schedule.ini:6");
+    assert!(is_alive(pid), "nothing was done to it");
+}
+
+#[test]
+fn a_database_that_is_down_or_silent_keeps_no_daemon_from_starting() {
+    let groups = Groups::new();
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let text = fs::read_to_string(&groups.config).unwrap();
+    let (head, _) = text.split_once("[db1]").unwrap();
+    let port = silent.local_addr().unwrap().port();
+    let database = "[db1]\ndriver = mysql\ndbname = x\nuser = x\npassword = x\nhost = 127.0.0.1\n";
+    fs::write(&groups.config, format!("{head}{database}port = {port}\n")).unwrap();
+    let begun = Instant::now();
+    groups.run(&["start", "1"]).expect(0, "warning: the database has not answered yet");
+    assert!(begun.elapsed().as_secs() >= 4, "it waited for the database for a while");
+    groups.run(&["status", "1"]).expect(0, "database unknown, synced never");
+    drop(silent);
+    groups.run(&["start", "2"]).expect(0, &format!("127.0.0.1:{port}")).expect(0, "warning: ");
+}
+
+#[test]
+fn a_daemon_that_was_killed_is_no_obstacle() {
+    let groups = Groups::new();
+    groups.run(&["start", "1"]).expect(0, "started");
+    let pid = groups.pid(1);
+    kill_process(pid, Signal::KILL).unwrap();
+    daemon::wait_for("its end", daemon::SOON, || (!is_alive(pid)).then_some(()));
+    groups.run(&["status", "1"]).expect(1, "server 1: dead").expect(1, "1.pid");
+    groups.run(&["status", "all"]).expect(3, "dead");
+    groups.run(&["stop", "1"]).expect(0, "not running");
+    groups.run(&["start", "1"]).expect(0, "started");
+    assert_ne!(groups.pid(1), pid);
+}
+
+/// Somebody who has nothing to do with it.
+struct Bystander(Child);
+
+impl Bystander {
+    fn new() -> Bystander {
+        Bystander(Command::new("sleep").arg("600").spawn().unwrap())
+    }
+
+    fn is_well(&mut self) -> bool {
+        self.0.try_wait().unwrap().is_none()
+    }
+}
+
+impl Drop for Bystander {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn a_pid_that_was_given_anew_is_never_signalled() {
+    let groups = Groups::new();
+    let mut other = Bystander::new();
+    let file = groups.site.file("1.pid");
+    fs::write(&file, format!("{}\n", other.0.id())).unwrap();
+    groups.run(&["stop", "1", "--kill"]).expect(0, "not running");
+    groups.run(&["reload", "1"]).expect(7, "not running");
+    // Somebody holds the lock, but it is not the process that the file names.
+    let held = File::open(&file).unwrap();
+    flock(&held, FlockOperation::LockExclusive).unwrap();
+    let named = format!("locked, but not by pid {}", other.0.id());
+    for words in [&["stop", "1"][..], &["stop", "1", "--kill"], &["restart", "1"], &["start", "1"]]
+    {
+        groups.run(words).expect(1, &named);
+    }
+    groups.run(&["status", "1"]).expect(4, &named);
+    assert!(other.is_well());
+    drop(held);
+    groups.run(&["start", "1"]).expect(0, "started");
+    assert!(other.is_well());
+}
+
+#[test]
+fn ten_starts_at_once_make_one_daemon() {
+    let groups = Groups::new();
+    let starts: Vec<Child> = (0..10)
+        .map(|_| {
+            let mut command = groups.command(env!("CARGO_BIN_EXE_schedule"));
+            let command = command.args(["start", "1", "-c", &groups.config]);
+            command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+            command.spawn().unwrap()
+        })
+        .collect();
+    let ends: Vec<_> =
+        starts.into_iter().map(|it| service::Said::of(&it.wait_with_output().unwrap())).collect();
+    let started = ends.iter().filter(|said| said.out.contains("started, pid")).count();
+    assert_eq!(started, 1, "{ends:#?}");
+    for said in &ends {
+        let refused = said.code == 1 && said.err.contains("master still alive");
+        assert!(said.code == 0 || refused, "{said:?}");
+    }
+    let pid: Pid = groups.pid(1);
+    let daemons = groups.site.processes();
+    assert_eq!(daemons, [pid]);
+}

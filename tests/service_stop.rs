@@ -1,0 +1,163 @@
+//! `schedule stop`, with and without the runs, and what `reload` and `restart` make of answers.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+mod daemon;
+mod service;
+
+use daemon::rows::{Due, Row};
+use daemon::{SOON, wait_for};
+use rustix::process::Pid;
+use service::{Groups, is_alive};
+use std::fs;
+use std::process::{Child, Stdio};
+use std::time::Instant;
+
+/// The pid that a run has written to a file.
+fn written_pid(groups: &Groups, name: &str) -> Pid {
+    groups.wait_lines(name, 1);
+    Pid::from_raw(groups.site.read(name).lines().next().unwrap().parse().unwrap()).unwrap()
+}
+
+#[test]
+fn runs_go_on() {
+    let mut groups = Groups::new();
+    let file = groups.site.file("pid");
+    let row = Row::new(1, Due::Step(1), &format!("echo $$ >>'{file}'; exec sleep 600"));
+    groups.database.sql(&row.insert());
+    groups.run(&["start", "1"]).expect(0, "started");
+    let run = written_pid(&groups, "pid");
+    groups.run(&["status", "1"]).expect(0, " 1 runs,");
+    groups.run(&["stop", "1"]).expect(0, "1 runs go on");
+    assert!(is_alive(run));
+    // The next daemon has it, and stops it.
+    groups.run(&["start", "1"]).expect(0, "started");
+    groups.run(&["stop", "1", "--kill"]).expect(0, "stopped");
+    wait_for("the end of the run", SOON, || (!is_alive(run)).then_some(()));
+}
+
+#[test]
+fn draining_waits_for_runs_and_starts_no_more() {
+    let mut groups = Groups::new();
+    let (begun, ended) = (groups.site.file("begun"), groups.site.file("ended"));
+    let gate = groups.site.file("gate");
+    let row = Row::new(
+        1,
+        Due::Step(1),
+        &format!(
+            "echo x >>'{begun}'; while [ ! -e '{gate}' ]; do sleep 0.05; done; echo x >>'{ended}'"
+        ),
+    );
+    groups.database.sql(&row.limit(3).insert());
+    groups.run(&["start", "1"]).expect(0, "started");
+    let pid = groups.pid(1);
+    groups.wait_lines("begun", 2);
+    let said = groups.run(&["stop", "1", "--drain", "--timeout", "2"]);
+    said.expect(1, "has not ended in 2 s");
+    assert!(is_alive(pid));
+    let drained = groups.site.read("begun");
+    assert_eq!(groups.site.read("ended"), "");
+    // Asked again, it goes on waiting; now they may end.
+    fs::write(&gate, "").unwrap();
+    groups.run(&["stop", "1", "--drain"]).expect(0, "stopped");
+    assert!(!is_alive(pid));
+    assert_eq!(groups.site.read("ended"), drained);
+    assert_eq!(groups.site.read("begun"), drained, "nothing was started any more");
+    groups.run(&["status", "1"]).expect(3, "not running");
+}
+
+#[test]
+fn killing_stops_runs_that_ignore_it() {
+    let mut groups = Groups::new();
+    let (soft, hard) = (groups.site.file("soft"), groups.site.file("hard"));
+    groups.database.sql(&daemon::rows::insert(&[
+        Row::new(1, Due::Step(1), &format!("echo $$ >>'{soft}'; exec sleep 600")),
+        Row::new(
+            2,
+            Due::Step(1),
+            &format!("trap '' TERM; echo $$ >>'{hard}'; while :; do sleep 1; done"),
+        ),
+    ]));
+    groups.run(&["start", "1"]).expect(0, "started");
+    let runs = [written_pid(&groups, "soft"), written_pid(&groups, "hard")];
+    let began = Instant::now();
+    groups.run(&["stop", "1", "--kill"]).expect(0, "stopped");
+    let took = began.elapsed().as_millis();
+    assert!((1000..10_000).contains(&took), "stop_grace is 1 s, it took {took} ms");
+    for run in runs {
+        assert!(!is_alive(run));
+    }
+    assert_eq!(groups.site.logged("kill job=2").len(), 1);
+    assert!(groups.site.logged("kill job=1").is_empty());
+}
+
+#[test]
+fn term_ends_a_daemon_that_drains() {
+    let groups = Groups::with(&[Row::new(1, Due::Step(1), "exec sleep 600")]);
+    groups.run(&["start", "1"]).expect(0, "started");
+    let pid = groups.pid(1);
+    let running = || groups.run(&["status", "1"]).out.contains(" 1 runs,").then_some(());
+    wait_for("a run", SOON, running);
+    groups.run(&["stop", "1", "--drain", "--timeout", "0"]).expect(1, "has not ended");
+    wait_for("draining", SOON, || groups.site.logged("waiting for 1 runs").pop());
+    groups.run(&["stop", "1"]).expect(0, "1 runs go on");
+    assert!(!is_alive(pid));
+}
+
+/// A stand-in that holds the lock of group 1, notes the signals that it gets, and runs `on_signal`
+/// then: for what no real daemon can be made to do.
+fn stand_in(groups: &Groups, on_signal: &str) -> Child {
+    let (dir, pid) = (groups.site.dir.0.display(), groups.site.file("1.pid"));
+    let text = format!(
+        "exec 9>>'{pid}'; flock 9; echo $$ >'{pid}'; cd '{dir}'; mkdir -p state.1\n\
+         note() {{ printf 'pid 1\\naddress 127.0.0.1:1\\ntold_ms %s\\nversion 0\\ntrouble %s\\n' \
+         \"$1\" \"$2\" >state.1/daemon.new; mv state.1/daemon.new state.1/daemon; }}\n\
+         note 1 ''; trap 'echo HUP >>signals; {on_signal}' HUP\n\
+         trap 'echo USR2 >>signals; {on_signal}' USR2\n\
+         echo >>ready; while :; do sleep 0.02; done"
+    );
+    let mut command = groups.command("/bin/sh");
+    let child = command.args(["-c", &text]).stdin(Stdio::null()).spawn().unwrap();
+    groups.wait_lines("ready", 1);
+    child
+}
+
+#[test]
+fn reload_and_restart_tell_what_came_of_it() {
+    for (on_signal, code, text) in [
+        ("note 2 \"\"", 0, "pid "),
+        ("note 2 \"port 1 is taken\"", 1, "it goes on as it was: port 1 is taken"),
+    ] {
+        for (verb, signal) in [("reload", "HUP\n"), ("restart", "USR2\n")] {
+            let groups = Groups::new();
+            let mut child = stand_in(&groups, on_signal);
+            groups.run(&[verb, "1"]).expect(code, text);
+            assert_eq!(groups.site.read("signals"), signal);
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+    }
+}
+
+#[test]
+fn reload_and_restart_of_a_daemon_that_ends_over_it() {
+    let groups = Groups::new();
+    let mut child = stand_in(&groups, "exit 1");
+    groups.run(&["reload", "1"]).expect(1, "it has ended instead");
+    child.wait().unwrap();
+    let mut child = stand_in(&groups, "exit 1");
+    groups.run(&["restart", "1"]).expect(0, "it has ended; starting it").expect(0, "started");
+    child.wait().unwrap();
+    groups.run(&["status", "1"]).expect(0, "running");
+}
+
+#[test]
+fn a_silent_daemon_is_running_all_the_same() {
+    let groups = Groups::new();
+    let mut child = stand_in(&groups, "");
+    groups.run(&["status", "1"]).expect(0, "running").expect(0, "but silent");
+    groups.run(&["status", "all"]).expect(3, "server 1: silent");
+    // It dies of a signal that it knows nothing of.
+    groups.run(&["stop", "1"]).expect(0, "stopped");
+    child.wait().unwrap();
+}
