@@ -8,7 +8,7 @@ mod service;
 
 use daemon::{SOON, wait_for};
 use rustix::process::{Signal, kill_process};
-use service::{Groups, Said, is_alive};
+use service::{Groups, Said, is_alive, stand_in};
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
@@ -171,4 +171,25 @@ fn systemd_is_content_with_the_unit() {
     let unit = groups.site.file("schedule@1.service");
     fs::write(&unit, text).unwrap();
     content(Command::new("systemd-analyze").args(["verify", "--man=no", &unit]));
+}
+
+#[test]
+fn log_rotation_signals_daemons_and_nobody_else() {
+    let groups = Groups::new();
+    let text = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/conf/logrotate")).unwrap();
+    let (_, script) = text.split_once("postrotate\n").unwrap();
+    let (script, _) = script.split_once("endscript").unwrap();
+    let script = script.replace("/run/schedule", groups.site.dir.0.to_str().unwrap());
+    let mut daemon = stand_in(&groups, "");
+    // A pid file of a daemon that was killed; its pid has become somebody else's.
+    let mut other = Command::new("sleep").arg("600").spawn().unwrap();
+    fs::write(groups.site.file("2.pid"), other.id().to_string()).unwrap();
+    content(Command::new("sh").args(["-c", &script]));
+    groups.wait_lines("signals", 1);
+    assert_eq!(groups.site.read("signals"), "USR1\n");
+    assert!(other.try_wait().unwrap().is_none());
+    for child in [&mut other, &mut daemon] {
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
 }

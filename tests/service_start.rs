@@ -5,6 +5,8 @@ mod common;
 mod daemon;
 mod service;
 
+use daemon::rows::{Due, Row};
+use daemon::{SOON, wait_for};
 use rustix::fs::{FlockOperation, flock};
 use rustix::process::{Pid, Signal, kill_process};
 use service::{Groups, is_alive, proc_file};
@@ -125,7 +127,7 @@ fn a_daemon_that_was_killed_is_no_obstacle() {
     groups.run(&["start", "1"]).expect(0, "started");
     let pid = groups.pid(1);
     kill_process(pid, Signal::KILL).unwrap();
-    daemon::wait_for("its end", daemon::SOON, || (!is_alive(pid)).then_some(()));
+    wait_for("its end", SOON, || (!is_alive(pid)).then_some(()));
     groups.run(&["status", "1"]).expect(1, "server 1: dead").expect(1, "1.pid");
     groups.run(&["status", "all"]).expect(3, "dead");
     groups.run(&["stop", "1"]).expect(0, "not running");
@@ -198,4 +200,26 @@ fn ten_starts_at_once_make_one_daemon() {
     let pid: Pid = groups.pid(1);
     let daemons = groups.site.processes();
     assert_eq!(daemons, [pid]);
+}
+
+/// The title has more letters than the arguments, so it goes over the environment.
+#[test]
+fn a_long_title_leaves_the_environment_of_jobs_alone() {
+    let mut groups = Groups::new();
+    let file = groups.site.file("environment");
+    let command = format!("env >'{file}.new'; mv '{file}.new' '{file}'");
+    groups.database.sql(&Row::new(1, Due::Step(1), &command).insert());
+    fs::create_dir(groups.site.file("conf")).unwrap();
+    fs::copy(&groups.config, groups.site.file("conf/schedule.ini")).unwrap();
+    let mut bash = groups.command("bash");
+    bash.current_dir(&groups.site.dir.0).env("AAA", "the first ".repeat(3)).env("ZZZ", "last");
+    bash.args(["-c", "exec -a s \"$0\" run 1", env!("CARGO_BIN_EXE_schedule")]);
+    let daemon = groups.site.start_by(bash);
+    assert_eq!(proc_file(daemon.pid(), "cmdline"), "schedule: server 1\0");
+    let text = wait_for("a run", SOON, || {
+        Some(groups.site.read("environment")).filter(|text| !text.is_empty())
+    });
+    assert!(text.lines().any(|line| line == "AAA=the first the first the first "), "{text}");
+    assert!(text.lines().any(|line| line == "ZZZ=last"), "{text}");
+    assert!(text.lines().any(|line| line.starts_with("PATH=/")), "{text}");
 }

@@ -8,9 +8,8 @@ mod service;
 use daemon::rows::{Due, Row};
 use daemon::{SOON, wait_for};
 use rustix::process::Pid;
-use service::{Groups, is_alive};
+use service::{Groups, is_alive, stand_in};
 use std::fs;
-use std::process::{Child, Stdio};
 use std::time::Instant;
 
 /// The pid that a run has written to a file.
@@ -102,24 +101,6 @@ fn term_ends_a_daemon_that_drains() {
     wait_for("draining", SOON, || groups.site.logged("waiting for 1 runs").pop());
     groups.run(&["stop", "1"]).expect(0, "1 runs go on");
     assert!(!is_alive(pid));
-}
-
-/// A stand-in that holds the lock of group 1, notes the signals that it gets, and runs `on_signal`
-/// then: for what no real daemon can be made to do.
-fn stand_in(groups: &Groups, on_signal: &str) -> Child {
-    let (dir, pid) = (groups.site.dir.0.display(), groups.site.file("1.pid"));
-    let text = format!(
-        "exec 9>>'{pid}'; flock 9; echo $$ >'{pid}'; cd '{dir}'; mkdir -p state.1\n\
-         note() {{ printf 'pid 1\\naddress 127.0.0.1:1\\ntold_ms %s\\nversion 0\\ntrouble %s\\n' \
-         \"$1\" \"$2\" >state.1/daemon.new; mv state.1/daemon.new state.1/daemon; }}\n\
-         note 1 ''; trap 'echo HUP >>signals; {on_signal}' HUP\n\
-         trap 'echo USR2 >>signals; {on_signal}' USR2\n\
-         echo >>ready; while :; do sleep 0.02; done"
-    );
-    let mut command = groups.command("/bin/sh");
-    let child = command.args(["-c", &text]).stdin(Stdio::null()).spawn().unwrap();
-    groups.wait_lines("ready", 1);
-    child
 }
 
 #[test]

@@ -9,7 +9,7 @@ use rustix::process::Pid;
 use schedule::core::protocol::Driver;
 use std::ffi::{OsStr, OsString};
 use std::fs;
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output, Stdio};
 
 /// The groups of a site and their configuration.
 pub struct Groups {
@@ -101,10 +101,22 @@ impl Groups {
     }
 }
 
-/// A port that nobody has.
-pub fn free_port() -> u16 {
-    let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    socket.local_addr().unwrap().port()
+/// A stand-in that holds the lock of group 1, notes the signals that it gets, and runs `on_signal`
+/// then: for what no real daemon can be made to do.
+pub fn stand_in(groups: &Groups, on_signal: &str) -> Child {
+    let (dir, pid) = (groups.site.dir.0.display(), groups.site.file("1.pid"));
+    let text = format!(
+        "exec 9>>'{pid}'; flock 9; echo $$ >'{pid}'; cd '{dir}'; mkdir -p state.1\n\
+         note() {{ printf 'pid 1\\naddress 127.0.0.1:1\\ntold_ms %s\\nversion 0\\ntrouble %s\\n' \
+         \"$1\" \"$2\" >state.1/daemon.new; mv state.1/daemon.new state.1/daemon; }}\n\
+         note 1 ''; trap 'echo HUP >>signals; {on_signal}' HUP\n\
+         trap 'echo USR1 >>signals' USR1; trap 'echo USR2 >>signals; {on_signal}' USR2\n\
+         echo >>ready; while :; do sleep 0.02; done"
+    );
+    let mut command = groups.command("/bin/sh");
+    let child = command.args(["-c", &text]).stdin(Stdio::null()).spawn().unwrap();
+    groups.wait_lines("ready", 1);
+    child
 }
 
 /// A file of `/proc/PID`.
