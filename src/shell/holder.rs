@@ -11,6 +11,7 @@ use rustix::process::{PidfdFlags, pidfd_open, pidfd_send_signal};
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read, Seek};
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -47,6 +48,12 @@ impl Holder {
     /// `EPERM`: it is another user's; `ESRCH`: it has ended.
     pub fn signal(&self, signal: Signal) -> io::Result<()> {
         Ok(pidfd_send_signal(&self.fd, signal)?)
+    }
+
+    /// The user it runs as.
+    pub fn user(&self) -> Option<u32> {
+        let proc = fs::metadata(format!("/proc/{}", self.pid.as_raw_nonzero())).ok()?;
+        Some(proc.uid())
     }
 
     /// Whether the daemon has ended; waits for that up to `patience`.

@@ -32,18 +32,28 @@ pub(super) fn reload(groups: &Groups, id: u32) -> u8 {
 /// starts a daemon where there is none.
 pub(super) fn restart(groups: &Groups, id: u32) -> u8 {
     match groups.find(id) {
-        Found::Running(holder) => match renewed(groups, id, &holder, Signal::USR2) {
-            Renewed::Done => told(id, &holder, "has restarted in place"),
-            Renewed::Ended => {
-                eprintln!("server {id}: it has ended; starting it");
-                start::start(groups, &[id])
+        Found::Running(holder) => {
+            let user = holder.user();
+            match renewed(groups, id, &holder, Signal::USR2) {
+                Renewed::Done => told(id, &holder, "has restarted in place"),
+                Renewed::Ended => start_again(groups, id, user),
+                Renewed::Not(why) => failed(id, &why),
+                Renewed::Refused(code) => code,
             }
-            Renewed::Not(why) => failed(id, &why),
-            Renewed::Refused(code) => code,
-        },
+        }
         Found::Nobody | Found::Stale => start::start(groups, &[id]),
         Found::Unclear(why) => failed(id, &why),
     }
+}
+
+/// Starts a daemon that ended over its signal, as the user that it had: another one, above all
+/// root, would leave files that it can't write, and run its jobs as somebody else.
+fn start_again(groups: &Groups, id: u32, user: Option<u32>) -> u8 {
+    if user != Some(rustix::process::geteuid().as_raw()) {
+        return failed(id, "it has ended instead; start it as the user that it was started as");
+    }
+    eprintln!("server {id}: it has ended; starting it");
+    start::start(groups, &[id])
 }
 
 enum Renewed {
