@@ -10,6 +10,12 @@ use std::process::ExitCode;
 enum Command {
     /// Run the daemon of a group in the foreground
     Run(run::RunArgs),
+    /// The parent of the runs of a group, started by its daemon
+    #[command(hide = true)]
+    Keeper {
+        /// State directory of the group
+        state_dir: std::path::PathBuf,
+    },
     /// Check the configuration, the database and every job row
     Check(check::CheckArgs),
     Next(next::NextArgs),
@@ -26,6 +32,7 @@ fn main() -> ExitCode {
         return schedule::shell::database::exchange();
     }
     match Command::parse() {
+        Command::Keeper { state_dir } => schedule::shell::keeper::process::run(&state_dir),
         Command::Run(args) => run::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Next(args) => next::run(&args),

@@ -10,6 +10,7 @@ pub mod exchange;
 pub mod files;
 pub mod helper;
 pub mod journal;
+pub mod keeper;
 pub mod lock;
 pub mod logging;
 pub mod output;

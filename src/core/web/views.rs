@@ -131,7 +131,7 @@ impl Core {
         let runs = job.live.iter().rev().filter_map(|run| self.runs().get(run));
         runs.map(|run| {
             let state = match run.phase {
-                RunPhase::Queued => "starting",
+                RunPhase::Queued | RunPhase::Launching { .. } => "starting",
                 RunPhase::Retry { .. } => "backoff",
                 RunPhase::Live => "running",
                 RunPhase::Stopping { .. } | RunPhase::Killed => "stopping",
