@@ -20,6 +20,12 @@ enum Command {
     Reload(control::GroupArgs),
     /// Tell whether daemons run, where, since when, and what they do
     Status(control::GroupArgs),
+    /// The parent of the runs of a group, started by its daemon
+    #[command(hide = true)]
+    Keeper {
+        /// State directory of the group
+        state_dir: std::path::PathBuf,
+    },
     /// Check the configuration, the database and every job row
     Check(check::CheckArgs),
     Next(next::NextArgs),
@@ -45,6 +51,7 @@ fn main() -> ExitCode {
         return schedule::shell::database::exchange();
     }
     match Command::parse() {
+        Command::Keeper { state_dir } => schedule::shell::keeper::process::run(&state_dir),
         Command::Run(args) => run::run(&args),
         Command::Start(args) => control::start(&args),
         Command::Stop(args) => control::stop(&args),

@@ -87,8 +87,13 @@ fn runs_go_on_after_term_and_are_adopted() {
     assert_eq!(site.read("done").lines().count(), 1);
     daemon.wait_job(1, "running again", |job| job["running"] == 1);
     let past = daemon.runs(1);
-    let adopted = past.iter().find(|past| past["run_id"] == run).unwrap();
-    assert!(adopted["outcome"].as_str().unwrap().starts_with("lost: it was adopted"));
+    let adopted = past.iter().find(|past| past["run_id"] == run);
+    let adopted = adopted.unwrap_or_else(|| panic!("{run} is not in {past:?}"));
+    assert_eq!(
+        (adopted["outcome"].as_str(), adopted["exit_code"].as_u64()),
+        (Some("exit 0"), Some(0))
+    );
+    assert!(adopted["duration_ms"].as_u64() >= Some(3000), "{adopted}");
 }
 
 #[test]

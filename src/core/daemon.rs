@@ -26,7 +26,7 @@ pub use adopt::Found;
 pub(in crate::core) use changes::Changed;
 pub use metrics::{Histogram, Metrics, OUTCOMES};
 pub use outbox::{Outbox, Segment};
-pub use runs::{Run, RunPhase};
+pub use runs::{MAX_LAUNCHING, Run, RunPhase};
 pub use sync::{DatabaseState, SyncState};
 
 use crate::core::cron::{Dialect, Zone};
@@ -114,6 +114,10 @@ pub struct Core {
     timers: BTreeSet<(u64, RunId)>,
     /// Runs whose process is to be started, each after its intent was written to the journal.
     launches: VecDeque<RunId>,
+    /// Runs whose launch was asked for and not answered yet.
+    launching: BTreeSet<RunId>,
+    /// Whether there is a keeper to launch them.
+    has_keeper: bool,
     actions: VecDeque<Action>,
     outbox: outbox::Outbox,
     sync: sync::Sync,
@@ -146,13 +150,16 @@ impl Core {
         let boot_id = replay.boot_id.clone();
         let mut core = Core {
             due: due::Due::new(now, replay.decided_ms, replay.boot_id != settings.boot_id),
-            outbox: outbox::Outbox::new(boot_id, replay.recorded, journal_end, segments),
+            outbox: outbox::Outbox::new(boot_id, replay.recorded, journal_end, segments)
+                .kept_by(replay.keeper.clone()),
             sync: sync::Sync::new(),
             past: None,
             table,
             runs: BTreeMap::new(),
             timers: BTreeSet::new(),
             launches: VecDeque::new(),
+            launching: BTreeSet::new(),
+            has_keeper: true,
             actions: VecDeque::new(),
             last_sequence: replay.last_sequence,
             started: now,
@@ -175,6 +182,8 @@ impl Core {
             Event::Tick => self.tick(now),
             Event::Launched(run, result) => self.launched(now, run, result),
             Event::Ended(run, outcome, usage) => self.run_ended(now, run, outcome, usage),
+            Event::KeeperIs(id) => self.keeper_is(id),
+            Event::NoKeeper => self.has_keeper = false,
             Event::AnswerLine(line) => self.answer_line(line),
             Event::ExchangeEnded(result) => self.exchange_ended(now, result),
             Event::Request(conn, request) => self.request(now, conn, &request),
@@ -223,17 +232,8 @@ impl Core {
         if let Some(action) = self.actions.pop_front() {
             return Some(action);
         }
-        while let Some(&run) = self.launches.front() {
-            self.note_intent(run);
-            if self.outbox.must_flush
-                && let Some(action) = self.outbox.flush()
-            {
-                return Some(action);
-            }
-            self.launches.pop_front();
-            if let Some(action) = self.launch(run) {
-                return Some(action);
-            }
+        if let Some(action) = self.next_launch() {
+            return Some(action);
         }
         self.note_decided();
         let last = self.outbox.flush().or_else(|| self.exiting.then_some(Action::Exit));
@@ -255,9 +255,9 @@ impl Core {
         Wake { mono_ms: mono.into_iter().flatten().min(), wall_ms: wall }
     }
 
-    /// Whether runs wait to be launched in this turn.
+    /// Whether runs are about to be launched.
     pub(super) fn is_launching(&self) -> bool {
-        !self.launches.is_empty()
+        !self.launches.is_empty() || !self.launching.is_empty()
     }
 
     /// The jobs in force.

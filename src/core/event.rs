@@ -5,6 +5,8 @@ use crate::core::http::{Request, Response};
 use crate::core::ids::{ConnId, JobId, RunId};
 use crate::core::launch::{LaunchError, LaunchPlan};
 use crate::core::outcome::{Outcome, Usage};
+use crate::core::time::Now;
+use serde::{Deserialize, Serialize};
 use std::rc::Rc;
 
 /// Something happened.
@@ -12,10 +14,15 @@ use std::rc::Rc;
 pub enum Event<'a> {
     /// Time passed, perhaps. Always safe to say.
     Tick,
-    /// What became of [`Action::Launch`]; said at once, before the next action is asked for.
+    /// What became of [`Action::Launch`]; said as soon as it is known.
     Launched(RunId, Result<Started, LaunchError>),
-    /// A run's process is gone.
+    /// A run's process is gone; said with the clocks as they were when it went.
     Ended(RunId, Outcome, Usage),
+    /// The keeper with this id launches from now on; what an earlier one still had to launch was
+    /// settled before.
+    KeeperIs(String),
+    /// There is no keeper: nothing can be launched.
+    NoKeeper,
     /// A line of the helper's answer, without its line end.
     AnswerLine(&'a [u8]),
     /// The helper is gone: `Ok` after end of file and exit status 0, else why it failed.
@@ -73,12 +80,14 @@ pub struct Vitals {
 }
 
 /// A process that was started.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Started {
     /// Process id, also of its process group.
     pub pid: u32,
     /// Field 22 of `/proc/PID/stat` (proc(5)): clock ticks since boot.
     pub kernel_start: u64,
+    /// When it was started.
+    pub at: Now,
 }
 
 /// Something is to be done.
@@ -91,7 +100,8 @@ pub enum Action {
     JournalSegment(u64, Vec<u8>),
     /// Delete the segment that begins at this offset.
     JournalForget(u64),
-    /// Start a process and say [`Event::Launched`].
+    /// Start a process and say [`Event::Launched`]. No more than
+    /// [`MAX_LAUNCHING`](crate::core::daemon::MAX_LAUNCHING) are asked for before that is said.
     Launch(RunId, Box<LaunchPlan>),
     /// Send a signal to the process group of a run.
     Signal(RunId, Signal),

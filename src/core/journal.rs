@@ -144,6 +144,8 @@ pub enum Entry<'a> {
     Checkpoint,
     /// The boot of the machine on which what follows was written.
     Boot(Cow<'a, str>),
+    /// The keeper that launches the runs whose intents follow: it knows what became of them.
+    Keeper(Cow<'a, str>),
     /// A run got further.
     #[serde(borrow)]
     Run(RunEntry<'a>),
@@ -242,6 +244,8 @@ pub struct Replay {
     pub anew_sequence: u64,
     /// The last boot seen.
     pub boot_id: String,
+    /// The last keeper.
+    pub keeper: String,
     /// Everything before this offset is in the database.
     pub recorded: u64,
     /// Lines that could not be read.
@@ -261,6 +265,7 @@ impl Replay {
         match entry {
             Entry::Checkpoint => self.live.clear(),
             Entry::Boot(id) => self.boot_id = id.into_owned(),
+            Entry::Keeper(id) => self.keeper = id.into_owned(),
             Entry::Run(run) | Entry::Carried(run) => self.run(run),
             Entry::Skip(skip) => {
                 self.slot_decided(skip.job, skip.last_ms);

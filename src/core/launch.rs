@@ -1,8 +1,10 @@
 //! What a launch needs to know and what can go wrong with it: data between the deciding core and
 //! the acting shell.
 
+use serde::{Deserialize, Serialize};
+
 /// Everything a run's process is made from.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LaunchPlan {
     /// The job: `SCHEDULE_JOB_ID`.
     pub job_id: u32,
@@ -31,7 +33,7 @@ pub enum Stream {
 }
 
 /// No process could be made of a plan. Nothing of it is left running.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LaunchError {
     /// The system's error number; 0 where the plan itself is at fault.
     pub errno: i32,

@@ -14,6 +14,7 @@ pub mod history;
 pub mod http;
 pub mod ids;
 pub mod journal;
+pub mod keeping;
 pub mod launch;
 pub mod outcome;
 pub mod protocol;

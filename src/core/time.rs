@@ -3,9 +3,10 @@
 use crate::core::cron::Zone;
 use jiff::Timestamp;
 use jiff::fmt::temporal::DateTimePrinter;
+use serde::{Deserialize, Serialize};
 
 /// Both clocks, read once a turn of the loop.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Now {
     /// Wall clock: milliseconds since 1970-01-01T00:00:00Z. May jump either way.
     pub wall_ms: i64,

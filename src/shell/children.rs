@@ -1,69 +1,227 @@
-//! Who is whose process: our children, and the runs of earlier daemons that we only watch.
+//! The processes of runs. Their parent is the keeper, which starts them and tells how they end;
+//! where it is dead, they are only watched.
 
 use crate::core::event::{Signal, Started};
 use crate::core::ids::RunId;
+use crate::core::keeping::{KeptEnd, Notice};
+use crate::core::launch::{LaunchError, LaunchPlan};
+use crate::core::outcome::{Outcome, Usage};
+use crate::core::time::Now;
+use crate::shell::clock;
+use crate::shell::keeper::client::Keeper;
 use crate::shell::proc_fs;
 use crate::shell::process::signal_group;
 use crate::shell::sys::Pid;
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::{Path, PathBuf};
 
-/// The runs that have a process.
-#[derive(Default)]
+/// A keeper that can't be started is tried again after this long, in milliseconds.
+const RETRY_MS: u64 = 1_000;
+
+/// The runs that have a process, and who has them.
 pub struct Children {
-    /// Runs that are our children, by pid.
-    own: BTreeMap<u32, RunId>,
-    /// Runs of earlier daemons, by the token of their pidfd.
-    adopted: BTreeMap<usize, (RunId, OwnedFd)>,
+    state_dir: PathBuf,
+    poll: Registry,
+    keeper_token: Token,
+    first_token: usize,
+    keeper: Option<Keeper>,
+    retry_at_ms: u64,
+    /// Runs without a keeper, by the token of their pidfd.
+    watched: BTreeMap<usize, (RunId, OwnedFd)>,
     /// Where to send a signal.
     processes: BTreeMap<RunId, Started>,
     next_token: usize,
+    /// Ends that the core was told and the journal may not have yet.
+    told: Vec<RunId>,
+}
+
+/// What happened to a run, or to the keeper.
+pub enum News {
+    /// What became of a launch.
+    Launched(RunId, Result<Started, LaunchError>),
+    /// A process is gone, at that time.
+    Ended(Now, RunId, Outcome, Usage),
+    /// This keeper launches from now on.
+    KeeperIs(String),
+    /// Nothing can be launched for now.
+    NoKeeper,
 }
 
 impl Children {
-    /// Takes note of a child.
-    pub fn started(&mut self, run: RunId, started: Started) {
-        self.own.insert(started.pid, run);
+    /// Finds or starts the keeper. Its notices come with `keeper_token`, pidfds have tokens from
+    /// `first_token` on. Also returns what the keeper knows of runs of earlier daemons.
+    ///
+    /// # Errors
+    /// No process, no descriptor, or the state directory can't be used.
+    pub fn new(
+        state_dir: &Path,
+        poll: &Registry,
+        keeper_token: Token,
+        first_token: usize,
+    ) -> io::Result<(Children, Vec<Notice>)> {
+        let mut children = Children {
+            state_dir: state_dir.into(),
+            poll: poll.try_clone()?,
+            keeper_token,
+            first_token,
+            keeper: None,
+            retry_at_ms: 0,
+            watched: BTreeMap::new(),
+            processes: BTreeMap::new(),
+            next_token: 0,
+            told: Vec::new(),
+        };
+        let notices = children.find_keeper()?;
+        Ok((children, notices))
+    }
+
+    fn find_keeper(&mut self) -> io::Result<Vec<Notice>> {
+        let (mut keeper, notices) = Keeper::find(&self.state_dir)?;
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        self.poll.register(keeper.source(), self.keeper_token, interest)?;
+        self.keeper = Some(keeper);
+        Ok(notices)
+    }
+
+    /// The id of the keeper; empty without one.
+    pub fn keeper_id(&self) -> &str {
+        self.keeper.as_ref().map_or("", Keeper::id)
+    }
+
+    /// Whether there is a keeper that knows everything that the one with this id knew.
+    pub fn keeper_knows_as(&self, id: &str) -> bool {
+        self.keeper.as_ref().is_some_and(|keeper| keeper.knows_as(id))
+    }
+
+    /// Has the keeper start a run, unless the monotonic clock has passed `not_after_ms` by then.
+    /// The core asks for none while there is no keeper.
+    pub fn launch(&mut self, run: RunId, plan: Box<LaunchPlan>, not_after_ms: u64) {
+        if let Some(keeper) = &mut self.keeper {
+            keeper.launch(run, plan, not_after_ms);
+        }
+    }
+
+    /// Takes note of the process of a run that the keeper has.
+    pub fn kept(&mut self, run: RunId, started: Started) {
         self.processes.insert(run, started);
     }
 
-    /// Watches a run of an earlier daemon: its pidfd becomes readable, with a token from
-    /// `first_token` on, when it ends. Returns whether its process is still there.
-    ///
-    /// # Errors
-    /// No descriptor, or a kernel without pidfd (before Linux 5.3).
-    pub fn adopt(
-        &mut self,
-        run: RunId,
-        started: Started,
-        poll: &Registry,
-        first_token: usize,
-    ) -> io::Result<bool> {
+    /// What the keeper says now. If it died, what can be found out of its runs instead.
+    pub fn hear(&mut self) -> Vec<News> {
+        let Some(keeper) = &mut self.keeper else { return Vec::new() };
+        keeper.send();
+        let (notices, alive) = keeper.listen();
+        let mut news = notices.into_iter().filter_map(|notice| self.news(notice)).collect();
+        if !alive && let Some(keeper) = self.keeper.take() {
+            log::error!("keeper {} is gone: how its runs end will not be known", keeper.id());
+            self.lose(keeper, &mut news);
+        }
+        news
+    }
+
+    fn news(&mut self, notice: Notice) -> Option<News> {
+        match notice {
+            Notice::Started(run, started) => {
+                self.processes.insert(run, started);
+                Some(News::Launched(run, Ok(started)))
+            }
+            Notice::Failed(run, error) => Some(News::Launched(run, Err(error))),
+            Notice::Ended(end) => Some(self.ended(end)),
+            Notice::Keeper { .. } | Notice::Complete => None,
+        }
+    }
+
+    /// The end of a run of the keeper's.
+    pub fn ended(&mut self, end: KeptEnd) -> News {
+        self.processes.remove(&end.run);
+        self.told.push(end.run);
+        News::Ended(end.at, end.run, Outcome::Ended(end.exit), end.usage)
+    }
+
+    /// Everything that the core was told is in the journal.
+    pub fn journaled(&mut self) {
+        for run in self.told.drain(..) {
+            if let Some(keeper) = &mut self.keeper {
+                keeper.forget(run);
+            }
+        }
+    }
+
+    fn lose(&mut self, keeper: Keeper, news: &mut Vec<News>) {
+        news.push(News::NoKeeper);
+        for run in keeper.into_outstanding() {
+            match find_unnoted(run) {
+                Some(started) => {
+                    self.processes.insert(run, started);
+                    news.push(News::Launched(run, Ok(started)));
+                }
+                None => {
+                    let why = "its keeper was killed while it was starting it";
+                    news.push(lost(run, why));
+                }
+            }
+        }
+        let watched: BTreeSet<RunId> = self.watched.values().map(|(run, _)| *run).collect();
+        let kept: Vec<(RunId, Started)> =
+            self.processes.iter().map(|(run, started)| (*run, *started)).collect();
+        for (run, started) in kept.into_iter().filter(|(run, _)| !watched.contains(run)) {
+            if !self.watch(run, started) {
+                news.push(lost(run, NOT_SEEN));
+            }
+        }
+    }
+
+    /// Finds another keeper for one that was lost, or that is of another version and `idle`.
+    pub fn renew_keeper(&mut self, now: Now, idle: bool) -> Option<News> {
+        if idle && self.keeper.as_ref().is_some_and(Keeper::is_stale) {
+            log::info!("keeper {} is of another version and is replaced", self.keeper_id());
+            self.keeper = None;
+        }
+        if self.keeper.is_some() || now.mono_ms < self.retry_at_ms {
+            return None;
+        }
+        match self.find_keeper() {
+            Ok(_) => Some(News::KeeperIs(self.keeper_id().to_owned())),
+            Err(why) => {
+                log::error!("the keeper of runs can't be started: {why}");
+                self.retry_at_ms = now.mono_ms + RETRY_MS;
+                Some(News::NoKeeper)
+            }
+        }
+    }
+
+    /// Watches the process of a run that has no keeper. Returns whether it is still there.
+    pub fn watch(&mut self, run: RunId, started: Started) -> bool {
+        match self.try_watch(run, started) {
+            Ok(alive) => alive,
+            Err(why) => {
+                log::error!("run={run} can't be watched: {why}");
+                false
+            }
+        }
+    }
+
+    fn try_watch(&mut self, run: RunId, started: Started) -> io::Result<bool> {
+        self.processes.remove(&run);
         let Some(pid) = pid_of(started.pid) else { return Ok(false) };
         let Some(fd) = proc_fs::watch(pid, started.kernel_start)? else { return Ok(false) };
-        let token = first_token + self.next_token;
+        let token = self.first_token + self.next_token;
         self.next_token += 1;
-        poll.register(&mut SourceFd(&fd.as_raw_fd()), Token(token), Interest::READABLE)?;
-        self.adopted.insert(token, (run, fd));
+        self.poll.register(&mut SourceFd(&fd.as_raw_fd()), Token(token), Interest::READABLE)?;
+        self.watched.insert(token, (run, fd));
         self.processes.insert(run, started);
         Ok(true)
     }
 
-    /// The run whose child this was.
-    pub fn reaped(&mut self, pid: Pid) -> Option<RunId> {
-        let run = self.own.remove(&pid.as_raw_nonzero().get().unsigned_abs())?;
+    /// The run whose pidfd has this token has ended.
+    pub fn watched_ended(&mut self, token: Token) -> Option<News> {
+        let (run, _) = self.watched.remove(&token.0)?;
         self.processes.remove(&run);
-        Some(run)
-    }
-
-    /// The adopted run whose pidfd has this token; it has ended.
-    pub fn adopted_ended(&mut self, token: Token) -> Option<RunId> {
-        let (run, _) = self.adopted.remove(&token.0)?;
-        self.processes.remove(&run);
-        Some(run)
+        Some(lost(run, NOT_SEEN))
     }
 
     /// Sends a signal to the process group of a run. A run that is gone gets none.
@@ -79,6 +237,23 @@ impl Children {
         };
         signal_group(pid, started.kernel_start, signal)
     }
+}
+
+const NOT_SEEN: &str = "its keeper was killed, and nobody else is told how a process ended";
+
+fn lost(run: RunId, why: &str) -> News {
+    News::Ended(clock::now(), run, Outcome::Lost(why.into()), Usage::default())
+}
+
+/// Looks for a process that was started just before who started it died: its environment names
+/// the run.
+pub fn find_unnoted(run: RunId) -> Option<Started> {
+    let pids = proc_fs::find_by_run_id(&run.to_string()).ok()?;
+    let leads = |pid: &&Pid| rustix::process::getpgid(Some(**pid)) == Ok(**pid);
+    let pid = *pids.iter().find(leads).or(pids.first())?;
+    let kernel_start = proc_fs::kernel_start(pid)?;
+    let pid = pid.as_raw_nonzero().get().unsigned_abs();
+    Some(Started { pid, kernel_start, at: clock::now() })
 }
 
 /// The system's type for a pid; none for 0.

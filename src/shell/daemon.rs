@@ -1,19 +1,18 @@
 //! The loop: sleep, read the clocks once, listen, reap, think, act. It holds no decisions.
 
+use crate::core::clock::FRESH_MS;
 use crate::core::daemon::Core;
-use crate::core::event::{Action, Event, PushFailure, Started, Vitals};
-use crate::core::ids::{ConnId, RunId};
-use crate::core::launch::LaunchPlan;
-use crate::core::outcome::Outcome;
+use crate::core::event::{Action, Event, PushFailure, Vitals};
+use crate::core::ids::ConnId;
 use crate::core::time::Now;
-use crate::shell::children::Children;
+use crate::shell::children::{Children, News};
 use crate::shell::clock::{self, WallTimer};
 use crate::shell::exchange::Exchange;
 use crate::shell::files;
 use crate::shell::journal::Journal;
 use crate::shell::notify::Notify;
+use crate::shell::output::Outputs;
 use crate::shell::proc_fs;
-use crate::shell::process::Launcher;
 use crate::shell::server::Server;
 use crate::shell::signals::Signals;
 use crate::shell::sys;
@@ -28,9 +27,11 @@ const SIGNALS: Token = Token(0);
 const TIMER: Token = Token(1);
 const HELPER_STDIN: Token = Token(2);
 const HELPER_STDOUT: Token = Token(3);
-/// Pidfds of adopted runs have tokens from here on, connections from [`FIRST_SERVER_TOKEN`] on.
-pub const FIRST_ADOPTED_TOKEN: usize = 16;
-/// See [`FIRST_ADOPTED_TOKEN`].
+/// The socket to the keeper.
+pub const KEEPER: Token = Token(4);
+/// Pidfds of runs have tokens from here on, connections from [`FIRST_SERVER_TOKEN`] on.
+pub const FIRST_WATCHED_TOKEN: usize = 16;
+/// See [`FIRST_WATCHED_TOKEN`].
 pub const FIRST_SERVER_TOKEN: usize = 1 << 30;
 
 /// Actions are performed for this long, in milliseconds; then the sockets are looked at again.
@@ -47,7 +48,7 @@ pub struct Daemon {
     poll: Poll,
     core: Core,
     server: Server,
-    launcher: Launcher,
+    outputs: Outputs,
     children: Children,
     journal: Journal,
     signals: Signals,
@@ -65,15 +66,15 @@ pub struct Daemon {
 
 /// What a daemon is made of, opened by `shell::start`.
 pub struct Parts {
-    /// The poll that the server's sockets and the adopted pidfds are registered with.
+    /// The poll that the server's sockets, the keeper's and the pidfds are registered with.
     pub poll: Poll,
     /// The core, its past settled.
     pub core: Core,
     /// The sockets.
     pub server: Server,
-    /// What starts runs.
-    pub launcher: Launcher,
-    /// The runs of earlier daemons.
+    /// The files runs write to.
+    pub outputs: Outputs,
+    /// The processes of runs.
     pub children: Children,
     /// The journal's files.
     pub journal: Journal,
@@ -95,7 +96,7 @@ impl Daemon {
             poll: parts.poll,
             core: parts.core,
             server: parts.server,
-            launcher: parts.launcher,
+            outputs: parts.outputs,
             children: parts.children,
             journal: parts.journal,
             signals,
@@ -167,7 +168,12 @@ impl Daemon {
                 HELPER_STDIN => self.exchange.iter_mut().for_each(Exchange::write),
                 HELPER_STDOUT => self.exchange.iter_mut().for_each(|it| it.readable = true),
                 token if self.server.owns(token) => self.server.ready(event, now),
-                token => self.adopted_ended(now, token),
+                // Told below, whether there was an event or not.
+                KEEPER => {}
+                token => {
+                    let news = self.children.watched_ended(token);
+                    news.into_iter().for_each(|news| self.tell(now, news));
+                }
             }
         }
         self.read_answer(now);
@@ -177,11 +183,14 @@ impl Daemon {
         }
     }
 
-    fn adopted_ended(&mut self, now: Now, token: Token) {
-        if let Some(run) = self.children.adopted_ended(token) {
-            let why = "it was adopted, and only a parent is told how a process ended";
-            let outcome = Outcome::Lost(why.into());
-            self.core.handle(now, Event::Ended(run, outcome, Default::default()));
+    fn tell(&mut self, now: Now, news: News) {
+        match news {
+            News::Launched(run, result) => self.core.handle(now, Event::Launched(run, result)),
+            News::Ended(at, run, outcome, usage) => {
+                self.core.handle(at, Event::Ended(run, outcome, usage));
+            }
+            News::KeeperIs(id) => self.core.handle(now, Event::KeeperIs(id)),
+            News::NoKeeper => self.core.handle(now, Event::NoKeeper),
         }
     }
 
@@ -198,17 +207,21 @@ impl Daemon {
         }
     }
 
-    /// Takes in every child that has ended. A SIGCHLD only wakes the loop, so a lost or merged
-    /// one costs nothing.
+    /// Takes in what the keeper says of runs, and the helper that has ended. A SIGCHLD only wakes
+    /// the loop, so a lost or merged one costs nothing.
     fn reap(&mut self, now: Now) {
+        for news in self.children.hear() {
+            self.tell(now, news);
+        }
+        let idle = self.core.runs().is_empty();
+        if let Some(news) = self.children.renew_keeper(now, idle) {
+            self.tell(now, news);
+        }
         while let Some(ended) = sys::wait_any() {
             if let Some(exchange) = self.exchange.as_mut().filter(|it| it.pid() == ended.pid) {
                 let good = ended.exit.is_success();
                 let why = format!("the helper ended with {}", ended.exit);
                 exchange.reaped(if good { Ok(()) } else { Err(why) });
-            } else if let Some(run) = self.children.reaped(ended.pid) {
-                let outcome = Outcome::Ended(ended.exit);
-                self.core.handle(now, Event::Ended(run, outcome, ended.usage));
             }
         }
         self.read_answer(now);
@@ -240,6 +253,10 @@ impl Daemon {
                 break;
             }
         }
+        if !self.pressed {
+            // Nothing is left to be written.
+            self.children.journaled();
+        }
         self.server.flush(clock::now());
     }
 
@@ -258,14 +275,17 @@ impl Daemon {
                     log::warn!("journal: segment {start} can't be deleted: {why}");
                 }
             }
-            Action::Launch(run, plan) => self.launch(run, &plan),
+            Action::Launch(run, plan) => {
+                let not_after_ms = clock::now().mono_ms + FRESH_MS.unsigned_abs();
+                self.children.launch(run, plan, not_after_ms);
+            }
             Action::Signal(run, signal) => {
                 if let Err(why) = self.children.signal(run, signal) {
                     log::error!("run={run} can't be signalled: {why}");
                 }
             }
             Action::ForgetOutput(job, run) => {
-                self.launcher.outputs().forget(job.0, &run.to_string());
+                self.outputs.forget(job.0, &run.to_string());
             }
             Action::Exchange(question) => self.start_exchange(question),
             Action::KillExchange => self.exchange.iter().for_each(Exchange::kill),
@@ -275,11 +295,11 @@ impl Daemon {
             }
             Action::Push(conn, bytes) => self.push(conn, &bytes),
             Action::ReadFile(conn, plan) => {
-                let read = files::read(&plan, self.launcher.outputs());
+                let read = files::read(&plan, &self.outputs);
                 self.core.handle(clock::now(), Event::FileRead(conn, read));
             }
             Action::ClearFile(ticket, names) => {
-                let cleared = files::clear(&names, self.launcher.outputs());
+                let cleared = files::clear(&names, &self.outputs);
                 self.core.handle(clock::now(), Event::FileCleared(ticket, cleared));
             }
             Action::Exit => self.exiting = true,
@@ -314,17 +334,6 @@ impl Daemon {
             refused: stats.refused,
         };
         self.core.handle(now, Event::Vitals(vitals));
-    }
-
-    fn launch(&mut self, run: RunId, plan: &LaunchPlan) {
-        let result = self.launcher.launch(plan).map(|started| Started {
-            pid: started.pid.as_raw_nonzero().get().unsigned_abs(),
-            kernel_start: started.kernel_start,
-        });
-        if let Ok(started) = result {
-            self.children.started(run, started);
-        }
-        self.core.handle(clock::now(), Event::Launched(run, result));
     }
 
     fn start_exchange(&mut self, question: Vec<u8>) {

@@ -12,6 +12,7 @@ pub mod files;
 pub mod helper;
 pub mod holder;
 pub mod journal;
+pub mod keeper;
 pub mod lock;
 pub mod logging;
 pub mod notify;

@@ -1,7 +1,7 @@
 //! Launching runs and signalling them.
 
 use std::env;
-use std::ffi::{CStr, CString};
+use std::ffi::{CStr, CString, OsStr};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -79,6 +79,18 @@ impl Launcher {
             null,
             outputs: Outputs::new(state_dir),
         })
+    }
+
+    /// Gives jobs another environment and working directory than those of this process at its
+    /// start. A directory that can't be entered changes nothing.
+    pub fn surround(&mut self, environment: Vec<Vec<u8>>, directory: &[u8]) {
+        self.has_path = environment.iter().any(|entry| entry.starts_with(b"PATH="));
+        if let Some(path) = environment.iter().find_map(|entry| entry.strip_prefix(b"PATH=")) {
+            sys::search_along(OsStr::from_bytes(path));
+        }
+        self.environment =
+            environment.into_iter().filter_map(|entry| CString::new(entry).ok()).collect();
+        let _ = env::set_current_dir(OsStr::from_bytes(directory));
     }
 
     /// The files runs write to.

@@ -4,19 +4,22 @@
 use crate::core::config::{Base, Config, Server as ServerConfig};
 use crate::core::cron;
 use crate::core::daemon::{Core, Found, Settings};
-use crate::core::event::Started;
+use crate::core::event::{Event, Started};
 use crate::core::http::Limits;
 use crate::core::ids::RunId;
-use crate::shell::children::Children;
+use crate::core::keeping::{KeptEnd, Notice};
+use crate::shell::children::{self, Children, News};
 use crate::shell::clock;
-use crate::shell::daemon::{Daemon, FIRST_ADOPTED_TOKEN, FIRST_SERVER_TOKEN, Parts};
+use crate::shell::daemon::{Daemon, FIRST_SERVER_TOKEN, FIRST_WATCHED_TOKEN, KEEPER, Parts};
 use crate::shell::journal::Journal;
 use crate::shell::lock::{self, Lock};
+use crate::shell::output::Outputs;
 use crate::shell::proc_fs;
-use crate::shell::process::{self, Launcher};
+use crate::shell::process;
 use crate::shell::server::Server;
 use crate::shell::sys;
 use mio::{Poll, Registry, Token};
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -88,13 +91,13 @@ pub fn prepare(config: &Config, server_id: u32) -> Result<Ready, StartError> {
     let listening = listen(&config.base, server, poll.registry())?;
     let address = listening.local_addr();
     let address = address.map_err(|why| StartError::System("the socket", why))?;
-    let launcher = Launcher::new(&state_dir).map_err(|why| StartError::System("launching", why))?;
+    let outputs = Outputs::new(&state_dir);
     let (mut core, journal, children) = recall(settings, &state_dir, poll.registry())?;
     let live: Vec<String> = core.runs().keys().map(RunId::to_string).collect();
-    launcher.outputs().sweep(crate::core::history::MAX_RUNS, &live, MAX_SWEPT);
+    outputs.sweep(crate::core::history::MAX_RUNS, &live, MAX_SWEPT);
     let names = std::iter::once(&server.host).chain(&server.names).cloned().collect();
     core.listens_on(names, address.ip().is_loopback());
-    let parts = Parts { poll, core, server: listening, launcher, children, journal, state_dir };
+    let parts = Parts { poll, core, server: listening, outputs, children, journal, state_dir };
     let daemon = Daemon::new(parts).map_err(|why| StartError::System("the loop", why))?;
     Ok(Ready { daemon, address, lock })
 }
@@ -181,17 +184,47 @@ fn recall(
     let same_boot = opened.replay.boot_id == settings.boot_id;
     let mut core = Core::new(now, settings, opened.replay, opened.end, opened.segments);
     load_snapshot(&mut core, &state_dir.join("snapshot"));
-    let mut children = Children::default();
+    let (mut children, notices) = Children::new(state_dir, poll, KEEPER, FIRST_WATCHED_TOKEN)
+        .map_err(|why| StartError::System("the keeper of runs", why))?;
+    settle(&mut core, &mut children, notices, same_boot);
+    Ok((core, opened.journal, children))
+}
+
+/// Settles the runs of earlier daemons with what their keeper knows of them.
+fn settle(core: &mut Core, children: &mut Children, notices: Vec<Notice>, same_boot: bool) {
+    let now = clock::now();
+    let same_keeper = children.keeper_knows_as(&core.outbox().keeper);
+    let mut alive = BTreeMap::new();
+    let mut ends: BTreeMap<RunId, KeptEnd> = BTreeMap::new();
+    for notice in notices {
+        match notice {
+            Notice::Started(run, started) => drop(alive.insert(run, started)),
+            Notice::Ended(end) => drop(ends.insert(end.run, end)),
+            _ => {}
+        }
+    }
+    core.handle(now, Event::KeeperIs(children.keeper_id().to_owned()));
     for (run, pid, kernel_start) in core.unsettled() {
-        let started = Started { pid, kernel_start };
-        let found = match same_boot {
-            true => find(run, started, &mut children, poll),
-            false if pid == 0 => Found::NeverStarted,
-            false => Found::Gone,
+        let known = alive.remove(&run).inspect(|started| children.kept(run, *started));
+        let known = known.or_else(|| ends.get(&run).map(|end| end.started));
+        let found = match known {
+            Some(started) => Found::Alive(started),
+            None if same_keeper && pid == 0 => Found::NotLaunched,
+            None if same_boot => find(run, Started { pid, kernel_start, at: now }, children),
+            None if pid == 0 => Found::Doubtful,
+            None => Found::Gone,
         };
         core.settle(now, run, found);
     }
-    Ok((core, opened.journal, children))
+    for end in ends.into_values() {
+        // That of a run that the journal has is only acknowledged.
+        if let News::Ended(at, run, outcome, usage) = children.ended(end) {
+            core.handle(at, Event::Ended(run, outcome, usage));
+        }
+    }
+    for (run, started) in alive {
+        log::warn!("run={run} pid={} is alive and not in the journal", started.pid);
+    }
 }
 
 fn load_snapshot(core: &mut Core, path: &Path) {
@@ -207,31 +240,14 @@ fn load_snapshot(core: &mut Core, path: &Path) {
     }
 }
 
-/// Finds out what became of a run of an earlier daemon in the same boot.
-fn find(run: RunId, started: Started, children: &mut Children, poll: &Registry) -> Found {
+/// Finds out what became of a run of an earlier daemon in the same boot that has no keeper.
+fn find(run: RunId, started: Started, children: &mut Children) -> Found {
     let started = match started.pid {
-        0 => match find_unnoted(run) {
+        0 => match children::find_unnoted(run) {
             Some(started) => started,
-            None => return Found::NeverStarted,
+            None => return Found::Doubtful,
         },
         _ => started,
     };
-    match children.adopt(run, started, poll, FIRST_ADOPTED_TOKEN) {
-        Ok(true) => Found::Alive(started),
-        Ok(false) => Found::Gone,
-        Err(why) => {
-            log::error!("run={run} can't be watched: {why}");
-            Found::Gone
-        }
-    }
-}
-
-/// Looks for a process that was started just before the daemon died, with only its intent in the
-/// journal: its environment names the run.
-fn find_unnoted(run: RunId) -> Option<Started> {
-    let pids = proc_fs::find_by_run_id(&run.to_string()).ok()?;
-    let leads = |pid: &&rustix::process::Pid| rustix::process::getpgid(Some(**pid)) == Ok(**pid);
-    let pid = *pids.iter().find(leads).or(pids.first())?;
-    let kernel_start = proc_fs::kernel_start(pid)?;
-    Some(Started { pid: pid.as_raw_nonzero().get().unsigned_abs(), kernel_start })
+    if children.watch(run, started) { Found::Alive(started) } else { Found::Gone }
 }

@@ -18,8 +18,7 @@ pub struct Account<'a> {
     /// What the daemon's log says.
     pub starts: Vec<Start>,
     pub skip_lines: Vec<SkipLine>,
-    /// The daemon was killed in between: its log lacks the last lines, and what ran then may be
-    /// lost.
+    /// The daemon was killed in between: its log lacks the last lines.
     pub killed: bool,
 }
 
@@ -173,12 +172,11 @@ impl Account<'_> {
             if !run.slot.is_some_and(|slot| row.due.is(slot) && slot <= last) {
                 wrong.push(format!("{run:?}: its slot is not due, or after {last}"));
             }
-            let lost = run.outcome.starts_with("lost") && row.stamped;
-            if !run.outcome.starts_with(row.outcome) && !lost {
+            if !run.outcome.starts_with(row.outcome) {
                 wrong.push(format!("{run:?}: should have come to {:?}", row.outcome));
             }
             let never = run.outcome.starts_with("spawn failed");
-            if (run.pid == 0) != never && !self.killed {
+            if (run.pid == 0) != never {
                 wrong.push(format!("{run:?}: pid and outcome don't go together"));
             }
         }
@@ -193,10 +191,9 @@ impl Account<'_> {
             if !stamped.insert(stamp.run.as_str()) {
                 wrong.push(format!("{stamp:?}: the run left two stamps"));
             }
-            // A daemon that was killed at the very moment of the launch did not learn the pid.
-            let pid = |run: &Logged| run.pid == stamp.pid || (self.killed && run.pid == 0);
-            let same =
-                |run: &&&Logged| run.job == stamp.job && run.slot == Some(stamp.slot) && pid(run);
+            let same = |run: &&&Logged| {
+                (run.job, run.slot, run.pid) == (stamp.job, Some(stamp.slot), stamp.pid)
+            };
             if logged.get(stamp.run.as_str()).filter(same).is_none() {
                 let record = logged.get(stamp.run.as_str());
                 wrong.push(format!("{stamp:?}: recorded as {record:?}"));

@@ -214,7 +214,7 @@ impl World {
         let job = JobId(plan.job_id);
         let process = Process {
             job,
-            started: Started { pid: 0, kernel_start: 0 },
+            started: Started { pid: 0, kernel_start: 0, at: now },
             end_ms: now.mono_ms + duration_ms,
             exit,
             ignores_term: self.random.one_in(3),

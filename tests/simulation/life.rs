@@ -257,7 +257,7 @@ impl World {
                 assert_eq!((pid, kernel_start), is, "run {run}: its process");
                 Found::Alive(process.started)
             }
-            None if pid == 0 => Found::NeverStarted,
+            None if pid == 0 => Found::Doubtful,
             None => Found::Gone,
         }
     }

@@ -29,7 +29,8 @@ impl Processes {
     pub fn start(&mut self, run: RunId, mut process: Process) -> Started {
         self.next_pid += 1;
         let pid = 300 + self.next_pid % 30_000;
-        process.started = Started { pid, kernel_start: 1_000 + u64::from(self.next_pid) };
+        let kernel_start = 1_000 + u64::from(self.next_pid);
+        process.started = Started { pid, kernel_start, ..process.started };
         let started = process.started;
         self.alive.insert(run, process);
         started

@@ -169,7 +169,7 @@ impl Bench {
             Action::Launch(run, _) => {
                 let result = match &self.launch_error {
                     Some(error) => Err(error.clone()),
-                    None => Ok(Started { pid: self.next_pid, kernel_start: 1 }),
+                    None => Ok(Started { pid: self.next_pid, kernel_start: 1, at: self.now }),
                 };
                 self.next_pid += 1;
                 self.core.handle(self.now, Event::Launched(run, result));

@@ -1,7 +1,9 @@
 //! Runs of an earlier daemon: they go on, count against the limits and can be stopped like our
 //! own. Only the way to see them end differs, and that is the shell's business.
 
+use super::runs::ROW_CHANGED;
 use super::{Core, Run, RunPhase};
+use crate::core::clock;
 use crate::core::definition::{Definition, Schedule, Vars};
 use crate::core::event::Started;
 use crate::core::history::PastRun;
@@ -15,13 +17,15 @@ use crate::core::time::Now;
 /// What the shell found out about a run of an earlier daemon.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Found {
-    /// Its process is alive.
+    /// It has a process, or its keeper says in a moment how that ended.
     Alive(Started),
     /// Its process is gone; nobody saw how it ended.
     Gone,
-    /// Only its intent is known and there is no process: the earlier daemon ended between intent
-    /// and launch, or so soon after the launch that the journal has no pid. Nobody can tell.
-    NeverStarted,
+    /// Only its intent is known, and the keeper that would have been asked was not.
+    NotLaunched,
+    /// Only its intent is known, there is no process, and the keeper that may have been asked for
+    /// it is gone, too. Nobody can tell whether it ran.
+    Doubtful,
 }
 
 /// What the journal knows of jobs that are not in the table yet.
@@ -140,21 +144,56 @@ impl Core {
         let Some(run) = self.runs.get_mut(&id) else { return };
         match found {
             Found::Alive(started) => {
+                let unnoted = run.pid == 0;
                 run.pid = started.pid;
                 run.kernel_start = started.kernel_start;
                 run.phase = RunPhase::Live;
-                let job = run.job;
-                log::info!("adopt job={job} run={id} pid={}", run.pid);
+                let (job, pid) = (run.job, run.pid);
+                log::info!("adopt job={job} run={id} pid={pid}");
                 self.touch(job);
+                if unnoted {
+                    self.launched(now, id, Ok(started));
+                }
             }
+            Found::NotLaunched => self.not_launched(now, id),
             Found::Gone => {
                 let why = "it ended while no daemon was there to see how".into();
                 self.run_ended(now, id, Outcome::Lost(why), Usage::default());
             }
-            Found::NeverStarted => {
+            Found::Doubtful => {
                 // It may have run and be gone already: a slot is never started twice.
                 let why = "the daemon ended while it was starting it, so it may not have run";
                 self.run_ended(now, id, Outcome::Lost(why.into()), Usage::default());
+            }
+        }
+    }
+
+    /// A run that the earlier daemon came too early to its end to launch. It is launched now if
+    /// its slot is still fresh; who asked for one by hand got no answer and will ask again.
+    fn not_launched(&mut self, now: Now, id: RunId) {
+        let Some(run) = self.runs.get_mut(&id) else { return };
+        let fresh = run.slot_ms.is_some_and(|slot| !clock::is_misfire(slot, now.wall_ms));
+        if fresh {
+            // With the first table it turns out whether its row is still the same.
+            run.phase = RunPhase::Queued;
+            self.due.resumed.push(id);
+        } else {
+            let why = "the daemon ended before it could start it, and now it is too late";
+            self.end_unstarted(now, id, why);
+        }
+    }
+
+    /// Launches what an earlier daemon could not, where the row is still the same.
+    pub(super) fn resume(&mut self, now: Now) {
+        for id in std::mem::take(&mut self.due.resumed) {
+            let waits = |run: &&Run| run.phase == RunPhase::Queued;
+            let Some(run) = self.runs.get(&id).filter(waits) else { continue };
+            let job = self.table.get(run.job);
+            if job.is_some_and(|job| matches!(job.phase, Phase::Active)) && !self.draining {
+                log::info!("resume job={} run={id}: it was decided and not started", run.job);
+                self.launches.push_back(id);
+            } else {
+                self.end_unstarted(now, id, ROW_CHANGED);
             }
         }
     }

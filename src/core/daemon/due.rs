@@ -4,7 +4,7 @@
 use super::{Core, HOLD_MS};
 use crate::core::clock::{self, Step};
 use crate::core::definition::Schedule;
-use crate::core::ids::JobId;
+use crate::core::ids::{JobId, RunId};
 use crate::core::journal::{Cause, Entry, SkipEntry, SkipReason};
 use crate::core::table::Phase;
 use crate::core::time::Now;
@@ -39,6 +39,8 @@ pub struct Due {
     misfires: VecDeque<Gap>,
     /// After the clock went back far: the last job that was given a new place.
     anew: Option<Anew>,
+    /// Runs of an earlier daemon that it decided and could not launch any more.
+    pub resumed: Vec<RunId>,
     /// The highest sequence of a run id at that time.
     pub anew_sequence: u64,
     /// Whether no daemon ran since the machine booted: `@reboot` jobs are due.
@@ -73,6 +75,7 @@ impl Due {
             hold_until: Some(now.mono_ms + HOLD_MS),
             misfires: VecDeque::new(),
             anew: None,
+            resumed: Vec::new(),
             anew_sequence: 0,
             first_of_boot,
         }
@@ -96,6 +99,7 @@ impl Core {
             return;
         }
         self.recall_past();
+        self.resume(now);
         let reboot = std::mem::take(&mut self.due.first_of_boot);
         if reboot && self.draining {
             // The next daemon starts them.

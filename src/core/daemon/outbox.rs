@@ -52,6 +52,8 @@ pub struct Outbox {
     pub record_at: Option<u64>,
     /// The boot of the machine whose `@reboot` jobs were started.
     pub boot_id: String,
+    /// The keeper that launches: see [`Entry::Keeper`].
+    pub keeper: String,
     /// What is on disk has a hole: a new segment must say again what is alive.
     must_checkpoint: bool,
     /// No new segment is begun before this (monotonic clock, ms).
@@ -79,11 +81,17 @@ impl Outbox {
             recorded_target: 0,
             record_at,
             boot_id,
+            keeper: String::new(),
             must_checkpoint: false,
             segment_not_before_ms: 0,
             beginning: None,
             failure: None,
         }
+    }
+
+    /// The same, where this keeper was the last one to launch.
+    pub fn kept_by(self, keeper: String) -> Outbox {
+        Outbox { keeper, ..self }
     }
 
     /// Writes an entry that is of no interest to the database.
@@ -227,7 +235,7 @@ impl Core {
         let early = now.mono_ms < self.outbox.segment_not_before_ms;
         // A slot that is half decided is told by its intents, which a checkpoint does not repeat;
         // and a run that waits for its launch has none yet, and must not be among those alive.
-        let settled = !self.busy() && self.launches.is_empty();
+        let settled = !self.busy() && !self.is_launching();
         if (full || self.outbox.must_checkpoint) && !early && settled {
             self.outbox.must_checkpoint = false;
             self.begin_segment();
@@ -256,6 +264,7 @@ impl Core {
         let mut lines = Vec::new();
         encode(&mut lines, &Entry::Checkpoint);
         encode(&mut lines, &Entry::Boot(self.outbox.boot_id.as_str().into()));
+        encode(&mut lines, &Entry::Keeper(self.outbox.keeper.as_str().into()));
         encode(&mut lines, &Entry::Sequence(self.last_sequence));
         encode(&mut lines, &Entry::Recorded(self.outbox.recorded));
         encode(&mut lines, &Entry::Anew(self.due.anew_sequence));

@@ -1,8 +1,9 @@
 //! A run, from its intent to its end.
 //!
-//! `Queued` (then its intent in the journal) → `Live` (a process) → gone, with `Retry` between the
-//! first two while the machine is short of processes, memory or descriptors, and `Stopping` before
-//! the end of a run that was asked to end: TERM, the grace time, KILL. A run counts against its
+//! `Queued` (then its intent in the journal) → `Launching` (the keeper was asked for it) → `Live` (a
+//! process) → gone, with `Retry` back to `Launching` while the machine is short of processes, memory
+//! or descriptors, and `Stopping` before the end of a run that was asked to end: TERM, the grace
+//! time, KILL. A run counts against its
 //! job's limit from the decision until the process is really gone.
 
 use super::Core;
@@ -21,6 +22,13 @@ const RETRY_MIN_MS: u64 = 50;
 
 /// Longest pause before a failed launch is tried again, ms.
 const RETRY_MAX_MS: u64 = 2_000;
+
+/// Launches asked for and not answered yet: enough that the keeper never waits for the daemon,
+/// few enough that what is started by hand does not wait behind them.
+pub const MAX_LAUNCHING: usize = 16;
+
+/// Why a run was not started after all.
+pub(super) const ROW_CHANGED: &str = "its row was changed or removed before it could be started";
 
 /// A run that has not ended.
 #[derive(Clone, Debug)]
@@ -60,6 +68,13 @@ pub enum RunPhase {
         at_mono_ms: u64,
         /// The pause before.
         pause_ms: u64,
+    },
+    /// Its launch was asked for.
+    Launching {
+        /// The pause before, if it was tried already; ms.
+        pause_ms: Option<u64>,
+        /// It is to be stopped as soon as it is there.
+        stop: bool,
     },
     /// There is a process.
     Live,
@@ -115,9 +130,43 @@ impl Core {
         Some(id)
     }
 
+    /// The next launch, after its intent is in the journal.
+    pub(super) fn next_launch(&mut self) -> Option<Action> {
+        loop {
+            let room = match self.has_keeper {
+                true => MAX_LAUNCHING.saturating_sub(self.launching.len()),
+                false => 0,
+            };
+            let next: Vec<RunId> = self.launches.iter().take(room).copied().collect();
+            let first = *next.first()?;
+            // All that may be asked for now, in one write.
+            next.into_iter().for_each(|run| self.note_intent(run));
+            if self.outbox.must_flush
+                && let Some(action) = self.outbox.flush()
+            {
+                return Some(action);
+            }
+            self.launches.pop_front();
+            if let Some(action) = self.launch(first) {
+                return Some(action);
+            }
+        }
+    }
+
+    /// A keeper is there to launch runs. The journal says which one: it alone knows what became of
+    /// the intents that follow.
+    pub(super) fn keeper_is(&mut self, id: String) {
+        self.has_keeper = true;
+        if self.outbox.keeper != id {
+            self.outbox.note(&Entry::Keeper(id.as_str().into()));
+            self.outbox.keeper = id;
+            self.outbox.must_flush = true;
+        }
+    }
+
     /// Notes the intent to launch a run, right before it is launched: were the daemon killed among
-    /// a thousand launches, only one would be in doubt, and the rest is decided anew by the next.
-    /// The intent goes to the disk together with the start of the run before.
+    /// a thousand launches, only a few would be in doubt, and the rest is decided anew by the next.
+    /// The intent goes to the disk together with the start of runs before.
     pub(super) fn note_intent(&mut self, id: RunId) {
         let Some(run) = self.runs.get_mut(&id).filter(|run| !run.intended) else { return };
         run.intended = true;
@@ -138,9 +187,13 @@ impl Core {
     }
 
     /// The launch of a queued run; none if it was stopped before.
-    pub(super) fn launch(&self, id: RunId) -> Option<Action> {
-        let waits = |phase| matches!(phase, RunPhase::Queued | RunPhase::Retry { .. });
-        let run = self.runs.get(&id).filter(|run| waits(run.phase))?;
+    fn launch(&mut self, id: RunId) -> Option<Action> {
+        let run = self.runs.get_mut(&id)?;
+        let pause_ms = match run.phase {
+            RunPhase::Queued => None,
+            RunPhase::Retry { pause_ms, .. } => Some(pause_ms),
+            _ => return None,
+        };
         let job = self.table.get(run.job)?;
         let zone = match &job.def.schedule {
             crate::core::definition::Schedule::Due(_, zone) => self.table.zone(*zone),
@@ -155,15 +208,19 @@ impl Core {
             stderr: job.def.stderr.to_string(),
             slot: run.slot_ms.map(|slot| rfc3339(slot, zone)).unwrap_or_default(),
         };
+        run.phase = RunPhase::Launching { pause_ms, stop: false };
+        self.launching.insert(id);
         Some(Action::Launch(id, Box::new(plan)))
     }
 
     pub(super) fn launched(&mut self, now: Now, id: RunId, result: Result<Started, LaunchError>) {
+        self.launching.remove(&id);
         let Some(run) = self.runs.get_mut(&id) else { return };
+        let stop = matches!(run.phase, RunPhase::Launching { stop: true, .. });
         match result {
             Ok(started) => {
-                run.at_ms = now.wall_ms;
-                run.mono_ms = now.mono_ms;
+                run.at_ms = started.at.wall_ms;
+                run.mono_ms = started.at.mono_ms;
                 run.pid = started.pid;
                 run.kernel_start = started.kernel_start;
                 run.phase = RunPhase::Live;
@@ -171,7 +228,11 @@ impl Core {
                 self.has_started(now, id);
                 self.touch(job);
                 self.run_answered(now, id, Ok(()));
+                if stop {
+                    self.stop_run(now, id);
+                }
             }
+            Err(_) if stop => self.end_unstarted(now, id, "stopped before it was started"),
             Err(error) => self.launch_failed(now, id, error),
         }
     }
@@ -179,7 +240,7 @@ impl Core {
     fn has_started(&mut self, now: Now, id: RunId) {
         let Some(run) = self.runs.get(&id) else { return };
         let Some(job) = self.table.get(run.job) else { return };
-        let late_ms = run.slot_ms.map_or(0, |slot| u64::try_from(now.wall_ms - slot).unwrap_or(0));
+        let late_ms = run.slot_ms.map_or(0, |slot| u64::try_from(run.at_ms - slot).unwrap_or(0));
         let (job_id, pid, cause, name) = (run.job, run.pid, run.cause.label(), &job.def.name);
         log::info!(
             "start job={job_id} run={id} pid={pid} cause={cause} late={late_ms} name={name}"
@@ -197,7 +258,9 @@ impl Core {
     fn launch_failed(&mut self, now: Now, id: RunId, error: LaunchError) {
         let Some(run) = self.runs.get_mut(&id) else { return };
         let pause_ms = match run.phase {
-            RunPhase::Retry { pause_ms, .. } => (pause_ms * 2).min(RETRY_MAX_MS),
+            RunPhase::Launching { pause_ms: Some(pause_ms), .. } => {
+                (pause_ms * 2).min(RETRY_MAX_MS)
+            }
             _ => RETRY_MIN_MS,
         };
         if !error.retryable || !run.is_fresh_at(now.mono_ms + pause_ms) {
@@ -216,6 +279,7 @@ impl Core {
 
     pub(super) fn run_ended(&mut self, now: Now, id: RunId, outcome: Outcome, usage: Usage) {
         let Some(run) = self.runs.remove(&id) else { return };
+        self.launching.remove(&id);
         self.forget_timer(&run);
         let duration_ms = now.mono_ms.saturating_sub(run.mono_ms);
         let end = End { at_ms: now.wall_ms, outcome, usage, duration_ms };
@@ -255,10 +319,15 @@ impl Core {
         let waiting = |run: &&RunId| self.runs.get(run).is_some_and(|run| waits(run.phase));
         let dropped: Vec<RunId> = job.live.iter().filter(waiting).copied().collect();
         for run in dropped {
-            self.note_intent(run);
-            let why = "its row was changed or removed before it could be started".into();
-            self.run_ended(now, run, Outcome::SpawnFailed(why), Usage::default());
+            self.end_unstarted(now, run, ROW_CHANGED);
         }
+    }
+
+    /// Ends a run that never had a process.
+    pub(super) fn end_unstarted(&mut self, now: Now, id: RunId, why: &str) {
+        // Its end is the end of something that the journal knows.
+        self.note_intent(id);
+        self.run_ended(now, id, Outcome::SpawnFailed(why.into()), Usage::default());
     }
 
     fn log_end(&self, run: &Run, end: &End) {
@@ -285,10 +354,10 @@ impl Core {
         let Some(run) = self.runs.get_mut(&id) else { return false };
         match run.phase {
             RunPhase::Queued | RunPhase::Retry { .. } => {
-                // Its end is the end of something that the journal knows.
-                self.note_intent(id);
-                let why = "stopped before it was started".into();
-                self.run_ended(now, id, Outcome::SpawnFailed(why), Usage::default());
+                self.end_unstarted(now, id, "stopped before it was started");
+            }
+            RunPhase::Launching { pause_ms, .. } => {
+                run.phase = RunPhase::Launching { pause_ms, stop: true };
             }
             RunPhase::Live => {
                 let kill_at_mono_ms = now.mono_ms + self.settings.stop_grace_ms;
@@ -315,15 +384,17 @@ impl Core {
                 }
                 RunPhase::Retry { .. } => {
                     let why = "the machine had no room for it and then stood still for too long";
-                    let outcome = Outcome::SpawnFailed(why.into());
-                    self.run_ended(now, id, outcome, Usage::default());
+                    self.end_unstarted(now, id, why);
                 }
                 RunPhase::Stopping { .. } => {
                     run.phase = RunPhase::Killed;
                     log::warn!("kill job={} run={id} pid={}: still alive", run.job, run.pid);
                     self.actions.push_back(Action::Signal(id, Signal::Kill));
                 }
-                RunPhase::Queued | RunPhase::Live | RunPhase::Killed => {}
+                RunPhase::Queued
+                | RunPhase::Launching { .. }
+                | RunPhase::Live
+                | RunPhase::Killed => {}
             }
         }
     }

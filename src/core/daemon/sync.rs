@@ -13,7 +13,7 @@ use crate::core::ids::JobId;
 use crate::core::protocol::{Answer, Ask, ErrorKind, JobRow, Request};
 use crate::core::table::Phase;
 use crate::core::time::Now;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 /// Changed definitions put in force in one turn.
 const CHANGES_A_TURN: usize = 500;
@@ -90,7 +90,9 @@ pub(super) enum Kind {
 struct Staged {
     vars: Vars,
     tags: BTreeMap<u32, String>,
-    changed: Vec<Definition>,
+    /// In slices of [`CHANGES_A_TURN`], each put in force and given back in a turn of its own: one
+    /// long vector would be moved as it grows and freed at once, milliseconds for many jobs.
+    changed: VecDeque<Vec<Definition>>,
     kept: usize,
     bad_rows: Vec<(u32, String)>,
     digest: Option<String>,
@@ -101,7 +103,7 @@ struct Staged {
 
 /// An answer that is being put in force.
 struct Applying {
-    changed: std::vec::IntoIter<Definition>,
+    changed: VecDeque<Vec<Definition>>,
     swept: Option<JobId>,
     counts: Counts,
 }
@@ -112,6 +114,19 @@ struct Counts {
     changed: usize,
     removed: usize,
     kept: usize,
+}
+
+impl Staged {
+    fn changed(&mut self, def: Definition) {
+        match self.changed.back_mut() {
+            Some(slice) if slice.len() < CHANGES_A_TURN => slice.push(def),
+            _ => {
+                let mut slice = Vec::with_capacity(CHANGES_A_TURN);
+                slice.push(def);
+                self.changed.push_back(slice);
+            }
+        }
+    }
 }
 
 impl Sync {
@@ -306,7 +321,7 @@ impl Core {
                 job.seen = seen;
                 staged.kept += 1;
             }
-            _ => staged.changed.push(def),
+            _ => staged.changed(def),
         }
     }
 
@@ -394,8 +409,7 @@ impl Core {
             log::error!("bad row job={id}: {why}");
         }
         let counts = Counts { kept: staged.kept, ..Counts::default() };
-        let changed = staged.changed.into_iter();
-        self.sync.applying = Some(Applying { changed, swept: None, counts });
+        self.sync.applying = Some(Applying { changed: staged.changed, swept: None, counts });
     }
 
     /// Puts a slice of a new table in force: first what changed, then what is gone. With a clock
@@ -403,11 +417,10 @@ impl Core {
     /// is known of the runs: they are settled after it).
     pub(super) fn apply_some(&mut self, now: Option<Now>) {
         let Some(mut applying) = self.sync.applying.take() else { return };
-        for _ in 0..CHANGES_A_TURN {
-            let Some(def) = applying.changed.next() else { break };
+        for def in applying.changed.pop_front().unwrap_or_default() {
             self.apply_change(now, def, &mut applying.counts);
         }
-        if applying.changed.len() > 0 || self.sweep_some(now, &mut applying) {
+        if !applying.changed.is_empty() || self.sweep_some(now, &mut applying) {
             self.sync.applying = Some(applying);
             return;
         }

@@ -273,6 +273,7 @@ impl Core {
         self.stop_run(now, id);
         let (did, pid) = match before {
             Some((RunPhase::Queued | RunPhase::Retry { .. }, _)) => ("cancelled", None),
+            Some((RunPhase::Launching { .. }, _)) => ("terminated", None),
             Some((RunPhase::Live, pid)) => ("terminated", Some(pid)),
             Some((RunPhase::Stopping { .. } | RunPhase::Killed, pid)) => {
                 ("already_stopping", Some(pid))

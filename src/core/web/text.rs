@@ -58,7 +58,7 @@ impl Core {
             let ago = span(now.wall_ms.saturating_sub(run.ended_ms));
             format!("{} {ago} ago", clean(&run.outcome.to_string(), NAME_COLUMNS))
         });
-        let live = if waiting { 0 } else { job.live.len() };
+        let live = if waiting { 0 } else { self.processes_of(job) };
         [
             if state.is_empty() { "-".into() } else { state.into() },
             def.id.to_string(),

@@ -4,6 +4,7 @@ use crate::core::daemon::{Core, RunPhase};
 use crate::core::definition::{Definition, Schedule};
 use crate::core::history::PastRun;
 use crate::core::ids::JobId;
+use crate::core::ids::RunId;
 use crate::core::table::{Job, Phase};
 use crate::core::time::{Now, rfc3339};
 use serde::Serialize;
@@ -69,6 +70,12 @@ impl Core {
         }
     }
 
+    /// How many runs of a job have a process: those that are about to get one are not counted.
+    pub(super) fn processes_of(&self, job: &Job) -> usize {
+        let has = |run: &&RunId| self.runs().get(run).is_some_and(|run| run.pid != 0);
+        job.live.iter().filter(has).count()
+    }
+
     pub(super) fn job_line<'a>(
         &'a self,
         job: &'a Job,
@@ -83,7 +90,7 @@ impl Core {
             cron: &def.cron,
             tag: self.table().tags.get(&def.tag_id).map_or("", String::as_str),
             state,
-            running: if state == "waiting" { 0 } else { job.live.len() },
+            running: if state == "waiting" { 0 } else { self.processes_of(job) },
             max_concurrence: def.max_concurrence,
             overtime: job.overtime,
             next_due: job.next_due_ms.map(|due| self.time_of(def, due)),
@@ -131,7 +138,7 @@ impl Core {
         let runs = job.live.iter().rev().filter_map(|run| self.runs().get(run));
         runs.map(|run| {
             let state = match run.phase {
-                RunPhase::Queued => "starting",
+                RunPhase::Queued | RunPhase::Launching { .. } => "starting",
                 RunPhase::Retry { .. } => "backoff",
                 RunPhase::Live => "running",
                 RunPhase::Stopping { .. } | RunPhase::Killed => "stopping",

@@ -139,7 +139,7 @@ impl Core {
     fn live_row(&self, now: Now, t: &Texts, job: &Job, run: &Run) -> RunRow {
         let zone = self.zone_of(&job.def);
         let state = match run.phase {
-            RunPhase::Queued => "starting",
+            RunPhase::Queued | RunPhase::Launching { .. } => "starting",
             RunPhase::Retry { .. } => "backoff",
             RunPhase::Live => "running",
             RunPhase::Stopping { .. } | RunPhase::Killed => "stopping",

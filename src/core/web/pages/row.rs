@@ -84,7 +84,7 @@ impl Core {
             zone: &def.timezone,
             next: next.map(|due| Moment::new(now, due, self.zone_of(def))),
             last: self.last_run(now, t, job).filter(|_| !waits),
-            running: if waits { 0 } else { job.live.len() },
+            running: if waits { 0 } else { self.processes_of(job) },
             limit: def.max_concurrence,
             overtime: if waits { 0 } else { job.overtime },
             command: &def.command,

@@ -1,0 +1,105 @@
+//! What a daemon and the keeper of its runs say to each other: a line of JSON each.
+//!
+//! The keeper is the parent of every run. It outlives the daemon for as long as there is something
+//! to keep, so whoever comes next hears from it what no one else can know: which launches took
+//! place, and how the runs ended. It says everything it knows to each daemon that connects, and
+//! forgets an end only when it is told that the journal has it.
+
+use crate::core::event::Started;
+use crate::core::ids::RunId;
+use crate::core::launch::{LaunchError, LaunchPlan};
+use crate::core::outcome::{Exit, Usage};
+use crate::core::time::Now;
+use serde::{Deserialize, Serialize};
+
+/// What the daemon wants of the keeper.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Order {
+    /// What jobs find around them; before the first launch of each connection.
+    Surroundings {
+        /// The environment, `NAME=value` each.
+        environment: Vec<Vec<u8>>,
+        /// Working directory.
+        directory: Vec<u8>,
+    },
+    /// Start this, unless the monotonic clock has passed `not_after_ms` by now.
+    Launch {
+        /// The run.
+        run: RunId,
+        /// Of what it is made.
+        plan: Box<LaunchPlan>,
+        /// Monotonic ms.
+        not_after_ms: u64,
+    },
+    /// The end of this run is in the journal.
+    Forget(RunId),
+}
+
+/// What the keeper tells the daemon.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Notice {
+    /// The first line of each connection.
+    Keeper {
+        /// Names this process; no other ever has the same name.
+        id: String,
+        /// The keeper before it, if that ended in order: then what it started and did not tell is
+        /// told by this one.
+        after: String,
+        /// Version of its program.
+        version: String,
+    },
+    /// A run has a process.
+    Started(RunId, Started),
+    /// A run could not be started.
+    Failed(RunId, LaunchError),
+    /// A run's process is gone, at that time.
+    Ended(KeptEnd),
+    /// All that was there when the daemon connected has been told.
+    Complete,
+}
+
+/// The end of a run as its keeper has it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptEnd {
+    /// The run.
+    pub run: RunId,
+    /// Its process.
+    pub started: Started,
+    /// When it ended.
+    pub at: Now,
+    /// How.
+    pub exit: Exit,
+    /// What it used.
+    pub usage: Usage,
+}
+
+/// What a keeper leaves for the next one.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Legacy {
+    /// Its id.
+    pub keeper: String,
+    /// Ends of which no daemon said that the journal has them.
+    pub ends: Vec<KeptEnd>,
+}
+
+/// Appends `message` to `out` as a line.
+pub fn encode<T: Serialize>(out: &mut Vec<u8>, message: &T) {
+    let start = out.len();
+    match serde_json::to_writer(&mut *out, message) {
+        Ok(()) => out.push(b'\n'),
+        // Can't happen: the types hold nothing that JSON can't, and a Vec takes every write.
+        Err(_) => out.truncate(start),
+    }
+}
+
+/// Takes the whole lines from the front of `input` and reads each; one that makes no sense is
+/// given to `bad`.
+pub fn decode<T: for<'a> Deserialize<'a>>(input: &mut Vec<u8>, bad: impl Fn(&[u8])) -> Vec<T> {
+    let Some(end) = input.iter().rposition(|&byte| byte == b'\n') else { return Vec::new() };
+    let read = |line: &[u8]| serde_json::from_slice(line).inspect_err(|_| bad(line)).ok();
+    let messages = input[..end].split(|&byte| byte == b'\n').filter_map(read).collect();
+    input.drain(..=end);
+    messages
+}

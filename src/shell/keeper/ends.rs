@@ -1,0 +1,58 @@
+//! Ends of runs that no daemon was there to hear of; between two keepers they are on disk.
+
+use crate::core::ids::RunId;
+use crate::core::keeping::{KeptEnd, Legacy};
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// The ends that no daemon has taken yet, by run.
+#[derive(Debug)]
+pub struct Ends {
+    ends: BTreeMap<RunId, KeptEnd>,
+    after: String,
+    path: PathBuf,
+}
+
+impl Ends {
+    /// Those that the keeper before left in the state directory. If it left nothing that can be
+    /// read, there are none.
+    pub fn inherit(state_dir: &Path) -> Ends {
+        let path = state_dir.join("keeper.ends");
+        let left = fs::read(&path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        let Legacy { keeper: after, ends } = left.unwrap_or_default();
+        Ends { ends: ends.into_iter().map(|end| (end.run, end)).collect(), after, path }
+    }
+
+    /// Id of the keeper that left them; empty if none did.
+    pub fn after(&self) -> &str {
+        &self.after
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = &KeptEnd> {
+        self.ends.values()
+    }
+
+    /// Takes note of an end.
+    pub fn add(&mut self, end: KeptEnd) {
+        self.ends.insert(end.run, end);
+    }
+
+    /// The daemon has this one in its journal.
+    pub fn forget(&mut self, run: RunId) {
+        self.ends.remove(&run);
+    }
+
+    /// Leaves them for the next keeper: all or, if the disk is full, none.
+    ///
+    /// # Errors
+    /// The file can't be written.
+    pub fn bequeath(self, keeper: String) -> io::Result<()> {
+        let legacy = Legacy { keeper, ends: self.ends.into_values().collect() };
+        let temporary = self.path.with_extension("tmp");
+        fs::write(&temporary, serde_json::to_vec(&legacy)?)?;
+        fs::rename(&temporary, &self.path)
+    }
+}

@@ -1,0 +1,258 @@
+//! The keeper itself: `schedule keeper STATEDIR`, with a socket to its daemon as stdin.
+
+use super::ends::Ends;
+use super::socket_path;
+use crate::core::event::Started;
+use crate::core::ids::RunId;
+use crate::core::keeping::{self, KeptEnd, Notice, Order};
+use crate::core::launch::{LaunchError, LaunchPlan};
+use crate::shell::clock;
+use crate::shell::proc_fs;
+use crate::shell::process::{Launcher, settle_process};
+use crate::shell::signals::Signals;
+use crate::shell::sys;
+use mio::net::{UnixListener, UnixStream};
+use mio::{Events, Interest, Poll, Token};
+use std::collections::BTreeMap;
+use std::io::{self, Read, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+const LISTENER: Token = Token(0);
+const DAEMON: Token = Token(1);
+const SIGNALS: Token = Token(2);
+
+/// Bytes read from the daemon at a time.
+const READ_BYTES: usize = 64 << 10;
+
+/// The keeper and what it keeps.
+struct Keeper {
+    poll: Poll,
+    listener: UnixListener,
+    socket: Socket,
+    signals: Signals,
+    launcher: Launcher,
+    id: String,
+    daemon: Option<Daemon>,
+    /// Its children, by pid.
+    runs: BTreeMap<u32, (RunId, Started)>,
+    ends: Ends,
+}
+
+/// The daemon that is served.
+struct Daemon {
+    stream: UnixStream,
+    input: Vec<u8>,
+    output: Vec<u8>,
+}
+
+/// The file of the listening socket.
+struct Socket {
+    _dir: OwnedFd,
+    path: PathBuf,
+    inode: u64,
+}
+
+/// Serves the daemon at stdin, and whoever comes after it, until there is nothing left to keep.
+/// Exit status 1: it could not be set up.
+pub fn run(state_dir: &Path) -> ExitCode {
+    let served = Keeper::new(state_dir).and_then(Keeper::serve);
+    match served {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("schedule keeper: {}: {why}", state_dir.display());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+impl Keeper {
+    fn new(state_dir: &Path) -> io::Result<Keeper> {
+        // A job must not find the daemon's socket as its stdin, and the keeper's end of it must
+        // be the only one.
+        let daemon = rustix::io::fcntl_dupfd_cloexec(io::stdin(), 3)?;
+        let null = rustix::fs::open(c"/dev/null", rustix::fs::OFlags::RDWR, 0o0.into())?;
+        rustix::stdio::dup2_stdin(&null)?;
+        settle_process()?;
+        // A terminal's Ctrl-C is for the daemon. It leads its group already only if somebody
+        // started it by hand.
+        let _ = rustix::process::setsid();
+        let _ = sys::run_before_children();
+        let poll = Poll::new()?;
+        let mut listener = Socket::bind(state_dir)?;
+        poll.registry().register(&mut listener.0, LISTENER, Interest::READABLE)?;
+        let signals = Signals::register(poll.registry(), SIGNALS)?;
+        let pid = rustix::process::getpid();
+        let start = proc_fs::kernel_start(pid).unwrap_or(0);
+        let mut keeper = Keeper {
+            id: format!("{}-{}", pid.as_raw_nonzero(), start),
+            poll,
+            listener: listener.0,
+            socket: listener.1,
+            signals,
+            launcher: Launcher::new(state_dir)?,
+            daemon: None,
+            runs: BTreeMap::new(),
+            ends: Ends::inherit(state_dir),
+        };
+        let stream = std::os::unix::net::UnixStream::from(daemon);
+        stream.set_nonblocking(true)?;
+        keeper.welcome(UnixStream::from_std(stream))?;
+        Ok(keeper)
+    }
+
+    fn serve(mut self) -> io::Result<()> {
+        let mut events = Events::with_capacity(16);
+        while self.daemon.is_some() || !self.runs.is_empty() {
+            match self.poll.poll(&mut events, None) {
+                Err(why) if why.kind() == io::ErrorKind::Interrupted => continue,
+                result => result?,
+            }
+            self.signals.drain();
+            // The runs are what it is there for: no signal but KILL ends it before them.
+            self.signals.take_terminate();
+            self.obey();
+            self.reap();
+            // The next daemon is heard when all that the last one said was done.
+            while self.daemon.is_none()
+                && let Ok((stream, _)) = self.listener.accept()
+            {
+                self.welcome(stream)?;
+            }
+            self.send();
+        }
+        // The next daemon starts the next keeper as soon as the socket is gone.
+        let left = self.ends.bequeath(self.id);
+        self.socket.remove();
+        left
+    }
+
+    /// Tells a daemon everything.
+    fn welcome(&mut self, mut stream: UnixStream) -> io::Result<()> {
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        self.poll.registry().register(&mut stream, DAEMON, interest)?;
+        let version = env!("CARGO_PKG_VERSION").to_owned();
+        let (id, after) = (self.id.clone(), self.ends.after().to_owned());
+        let mut output = Vec::new();
+        keeping::encode(&mut output, &Notice::Keeper { id, after, version });
+        for (run, started) in self.runs.values() {
+            keeping::encode(&mut output, &Notice::Started(*run, *started));
+        }
+        for end in self.ends.iter() {
+            keeping::encode(&mut output, &Notice::Ended(end.clone()));
+        }
+        keeping::encode(&mut output, &Notice::Complete);
+        self.daemon = Some(Daemon { stream, input: Vec::new(), output });
+        self.send();
+        Ok(())
+    }
+
+    /// Does what the daemon wants, up to the end of what it said.
+    fn obey(&mut self) {
+        loop {
+            let Some(daemon) = &mut self.daemon else { return };
+            let length = daemon.input.len();
+            daemon.input.resize(length + READ_BYTES, 0);
+            let read = daemon.stream.read(&mut daemon.input[length..]);
+            daemon.input.truncate(length + *read.as_ref().unwrap_or(&0));
+            // A line that makes no sense is of another version: it can only be passed over.
+            for order in keeping::decode(&mut daemon.input, |_| ()) {
+                self.perform(order);
+            }
+            match read {
+                Ok(1..) => {}
+                Err(why) if why.kind() == io::ErrorKind::WouldBlock => return,
+                Err(why) if why.kind() == io::ErrorKind::Interrupted => {}
+                // It ended, in whatever way.
+                Ok(0) | Err(_) => self.daemon = None,
+            }
+        }
+    }
+
+    fn perform(&mut self, order: Order) {
+        match order {
+            Order::Surroundings { environment, directory } => {
+                self.launcher.surround(environment, &directory);
+            }
+            Order::Launch { run, plan, not_after_ms } => {
+                let notice = match self.launch(run, &plan, not_after_ms) {
+                    Ok(started) => Notice::Started(run, started),
+                    Err(error) => Notice::Failed(run, error),
+                };
+                self.say(&notice);
+                // The daemon has something to do meanwhile.
+                self.send();
+            }
+            Order::Forget(run) => self.ends.forget(run),
+        }
+    }
+
+    fn launch(
+        &mut self,
+        run: RunId,
+        plan: &LaunchPlan,
+        not_after_ms: u64,
+    ) -> Result<Started, LaunchError> {
+        if clock::now().mono_ms > not_after_ms {
+            let text = "the keeper of runs stood still for too long: it is too late now".into();
+            return Err(LaunchError { errno: 0, retryable: false, text });
+        }
+        let made = self.launcher.launch(plan)?;
+        let pid = made.pid.as_raw_nonzero().get().unsigned_abs();
+        let started = Started { pid, kernel_start: made.kernel_start, at: clock::now() };
+        self.runs.insert(pid, (run, started));
+        Ok(started)
+    }
+
+    /// Takes in every run that has ended.
+    fn reap(&mut self) {
+        while let Some(ended) = sys::wait_any() {
+            let pid = ended.pid.as_raw_nonzero().get().unsigned_abs();
+            let Some((run, started)) = self.runs.remove(&pid) else { continue };
+            let (at, exit, usage) = (clock::now(), ended.exit, ended.usage);
+            let end = KeptEnd { run, started, at, exit, usage };
+            self.say(&Notice::Ended(end.clone()));
+            self.ends.add(end);
+        }
+    }
+
+    fn say(&mut self, notice: &Notice) {
+        if let Some(daemon) = &mut self.daemon {
+            keeping::encode(&mut daemon.output, notice);
+        }
+    }
+
+    /// Hands over what the daemon takes now; the rest when it takes more.
+    fn send(&mut self) {
+        let Some(daemon) = &mut self.daemon else { return };
+        while !daemon.output.is_empty() {
+            match daemon.stream.write(&daemon.output) {
+                Ok(written) => drop(daemon.output.drain(..written)),
+                Err(why) if why.kind() == io::ErrorKind::Interrupted => {}
+                // Later, or never: then the next read says so.
+                Err(_) => return,
+            }
+        }
+    }
+}
+
+impl Socket {
+    fn bind(state_dir: &Path) -> io::Result<(UnixListener, Socket)> {
+        let (dir, path) = socket_path(state_dir)?;
+        // One that is there is of a keeper that is dead, or that did not answer its daemon.
+        let _ = std::fs::remove_file(&path);
+        let listener = UnixListener::bind(&path)?;
+        let inode = std::fs::symlink_metadata(&path)?.ino();
+        Ok((listener, Socket { _dir: dir, path, inode }))
+    }
+
+    /// Takes the file away, unless another keeper has put its own there.
+    fn remove(&self) {
+        let found = std::fs::symlink_metadata(&self.path).map(|found| found.ino());
+        if found.is_ok_and(|inode| inode == self.inode) {
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
