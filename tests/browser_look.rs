@@ -90,6 +90,10 @@ fn on_a_phone_nothing_sticks_out() {
             assert_eq!(page.eval(sizes), json!([width, width]), "{target}");
         }
         page.go("/");
+        // Nothing of a line is left out.
+        let cells = "[...document.querySelectorAll('#j2 > *')]
+            .filter(it => !it.checkVisibility()).map(it => it.className)";
+        assert_eq!(page.eval(cells), json!(["id"]));
         // Fingers are wide: 24 CSS pixels at the least (WCAG 2.2, 2.5.8).
         let small = "[...document.querySelectorAll('button, select, #q')]
             .filter(it => it.checkVisibility() && it.getBoundingClientRect().height < 24)

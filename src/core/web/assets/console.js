@@ -144,10 +144,16 @@ function daemon(status) {
   if (status.message && Date.now() - actedAt > 4000) message(status.message, false);
 }
 
+let toldAt = 0;
+
+// News stay in sight for some seconds, then they are at the foot of the page.
 function message(text, bad) {
   const line = by("message");
-  if (line.textContent !== text) line.textContent = text;
-  line.classList.toggle("bad", bad);
+  if (line.textContent === text && !bad) return;
+  line.textContent = text;
+  line.className = bad ? "message bad" : "message";
+  clearTimeout(toldAt);
+  toldAt = setTimeout(() => line.classList.add("past"), 12000);
 }
 
 // Rows.

@@ -158,6 +158,7 @@ function seen(yes) {
   }
 }
 
+by("message").classList.add("past");
 if (find) begin();
 if (out) reader();
 tick();
