@@ -36,7 +36,12 @@ fn start_and_stop_change_the_row_in_place() {
     let (_site, _database, daemon) = site::sample();
     let page = daemon.open("/");
     page.eval(MARK);
+    let top = "document.querySelector('#rows').getBoundingClientRect().top + scrollY";
+    let before = page.eval(top);
     page.click(&format!("#j{LONG} button[value=start]"));
+    let told = "document.querySelector('#message:not(.past)').innerText.includes('Started ')";
+    page.wait("word of the start", told);
+    assert_eq!(page.eval(top), before, "the list moves under the finger");
     let state = |name: &str| format!("document.querySelector('#j{LONG} .st.{name}')");
     page.wait("the job to run", &format!("!!{}", state("running")));
     assert_eq!(daemon.job(LONG).unwrap()["running"], 1);

@@ -61,7 +61,7 @@ texts! {
     next: "Next", "下次";
     last: "Last run", "上次运行";
     runs: "Runs", "运行数";
-    overtime: "Overtime", "超时";
+    overtime: "Overtime", "超限";
     overtime_hint: "How often it was due at its limit of live runs", "到期时已达并发上限的次数";
     command: "Command", "命令";
     actions: "Actions", "操作";
