@@ -144,6 +144,12 @@ fn what_is_refused_is_told() {
     page.click(&format!("#j{LONG} button[value=start]"));
     let told = "document.querySelector('#message').innerText.includes('At its limit of 1')";
     page.wait("the reason of the button", told);
+    // It stays though the daemon goes on telling how it is.
+    let last = format!("document.querySelector('#j{TICKS} .last time').dateTime");
+    let before = page.wait("a first run", &last);
+    let later = format!("Date.parse({last}) - Date.parse({before}) > 5500");
+    page.wait("some seconds", &later);
+    assert!(page.text("#message").contains("At its limit of 1"), "{}", page.text("#message"));
     page.eval(&format!("void ({enabled}.ariaDisabled = null)"));
     page.click(&format!("#j{LONG} button[value=start]"));
     let told = "document.querySelector('#message').innerText.startsWith('Refused, ')";

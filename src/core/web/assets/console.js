@@ -123,7 +123,10 @@ function put(name, text) {
   return node;
 }
 
+// When something was done here, and what was told by the daemon last: that others did something is
+// told once, and does not take the place of what was done here.
 let actedAt = 0;
+let heard = by("message").textContent;
 
 function daemon(status) {
   aheadMs = Date.parse(status.now) - Date.now();
@@ -141,7 +144,9 @@ function daemon(status) {
   if (synced && synced.tagName === "TIME" && status.sync_age_ms !== null) {
     synced.dateTime = new Date(Date.parse(status.now) - status.sync_age_ms).toISOString();
   }
-  if (status.message && Date.now() - actedAt > 4000) message(status.message, false);
+  const news = status.message && status.message !== heard;
+  if (news && Date.now() - actedAt > 4000) message(status.message, false);
+  heard = status.message;
 }
 
 let toldAt = 0;

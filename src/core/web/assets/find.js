@@ -121,7 +121,10 @@ document.addEventListener("submit", async (event) => {
   const [form, button] = [event.target, event.submitter];
   if (form.getAttribute("action") !== "/actions" || form.method !== "post") return;
   event.preventDefault();
-  if (button?.ariaDisabled === "true") return message(button.title, true);
+  if (button?.ariaDisabled === "true") {
+    actedAt = Date.now();
+    return message(button.title, true);
+  }
   if (button?.hasAttribute("data-sure") && !confirm(T.sure)) return;
   actedAt = Date.now();
   const results = await act(form, button).catch(() => [{ bad: true, text: T.failed }]);
