@@ -80,11 +80,16 @@ impl Children {
     }
 
     fn find_keeper(&mut self) -> io::Result<Vec<Notice>> {
-        let (mut keeper, notices) = Keeper::find(&self.state_dir)?;
+        let (keeper, notices) = Keeper::find(&self.state_dir)?;
+        self.keep_by(keeper)?;
+        Ok(notices)
+    }
+
+    fn keep_by(&mut self, mut keeper: Keeper) -> io::Result<()> {
         let interest = Interest::READABLE | Interest::WRITABLE;
         self.poll.register(keeper.source(), self.keeper_token, interest)?;
         self.keeper = Some(keeper);
-        Ok(notices)
+        Ok(())
     }
 
     /// The id of the keeper; empty without one.
@@ -155,7 +160,8 @@ impl Children {
         news.push(News::NoKeeper);
         for run in keeper.into_outstanding() {
             match find_unnoted(run) {
-                Some(started) => {
+                Some((pid, kernel_start)) => {
+                    let started = Started { pid, kernel_start, at: clock::now() };
                     self.processes.insert(run, started);
                     news.push(News::Launched(run, Ok(started)));
                 }
@@ -177,19 +183,39 @@ impl Children {
 
     /// Finds another keeper for one that was lost, or that is of another version and `idle`.
     pub fn renew_keeper(&mut self, now: Now, idle: bool) -> Option<News> {
+        if let Some(keeper) = &mut self.keeper {
+            keeper.kill_if_silent(now.mono_ms);
+        }
         if idle && self.keeper.as_ref().is_some_and(Keeper::is_stale) {
-            log::info!("keeper {} is of another version and is replaced", self.keeper_id());
-            self.keeper = None;
+            return self.replace_keeper(now);
         }
         if self.keeper.is_some() || now.mono_ms < self.retry_at_ms {
             return None;
         }
-        match self.find_keeper() {
-            Ok(_) => Some(News::KeeperIs(self.keeper_id().to_owned())),
+        let found = self.find_keeper().map(drop);
+        Some(self.keeper_news(now, found))
+    }
+
+    /// The old one ends as soon as its daemon has gone over to the new one.
+    fn replace_keeper(&mut self, now: Now) -> Option<News> {
+        if now.mono_ms < self.retry_at_ms {
+            return None;
+        }
+        log::info!("keeper {} is of another version and is replaced", self.keeper_id());
+        let started = Keeper::start(&self.state_dir).and_then(|(keeper, _)| self.keep_by(keeper));
+        Some(self.keeper_news(now, started))
+    }
+
+    fn keeper_news(&mut self, now: Now, found: io::Result<()>) -> News {
+        match found {
+            Ok(()) => News::KeeperIs(self.keeper_id().to_owned()),
             Err(why) => {
                 log::error!("the keeper of runs can't be started: {why}");
                 self.retry_at_ms = now.mono_ms + RETRY_MS;
-                Some(News::NoKeeper)
+                match self.keeper {
+                    Some(_) => News::KeeperIs(self.keeper_id().to_owned()),
+                    None => News::NoKeeper,
+                }
             }
         }
     }
@@ -246,14 +272,13 @@ fn lost(run: RunId, why: &str) -> News {
 }
 
 /// Looks for a process that was started just before who started it died: its environment names
-/// the run.
-pub fn find_unnoted(run: RunId) -> Option<Started> {
+/// the run. Returns its pid and when it started by the kernel's reckoning.
+pub fn find_unnoted(run: RunId) -> Option<(u32, u64)> {
     let pids = proc_fs::find_by_run_id(&run.to_string()).ok()?;
     let leads = |pid: &&Pid| rustix::process::getpgid(Some(**pid)) == Ok(**pid);
     let pid = *pids.iter().find(leads).or(pids.first())?;
     let kernel_start = proc_fs::kernel_start(pid)?;
-    let pid = pid.as_raw_nonzero().get().unsigned_abs();
-    Some(Started { pid, kernel_start, at: clock::now() })
+    Some((pid.as_raw_nonzero().get().unsigned_abs(), kernel_start))
 }
 
 /// The system's type for a pid; none for 0.

@@ -1,6 +1,5 @@
 //! The loop: sleep, read the clocks once, listen, reap, think, act. It holds no decisions.
 
-use crate::core::clock::FRESH_MS;
 use crate::core::daemon::Core;
 use crate::core::event::{Action, Event, PushFailure, Vitals};
 use crate::core::ids::ConnId;
@@ -275,8 +274,7 @@ impl Daemon {
                     log::warn!("journal: segment {start} can't be deleted: {why}");
                 }
             }
-            Action::Launch(run, plan) => {
-                let not_after_ms = clock::now().mono_ms + FRESH_MS.unsigned_abs();
+            Action::Launch { run, plan, not_after_ms } => {
                 self.children.launch(run, plan, not_after_ms);
             }
             Action::Signal(run, signal) => {

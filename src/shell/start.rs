@@ -204,14 +204,14 @@ fn settle(core: &mut Core, children: &mut Children, notices: Vec<Notice>, same_b
         }
     }
     core.handle(now, Event::KeeperIs(children.keeper_id().to_owned()));
-    for (run, pid, kernel_start) in core.unsettled() {
+    for (run, noted) in core.unsettled() {
         let known = alive.remove(&run).inspect(|started| children.kept(run, *started));
         let known = known.or_else(|| ends.get(&run).map(|end| end.started));
         let found = match known {
             Some(started) => Found::Alive(started),
-            None if same_keeper && pid == 0 => Found::NotLaunched,
-            None if same_boot => find(run, Started { pid, kernel_start, at: now }, children),
-            None if pid == 0 => Found::Doubtful,
+            None if same_keeper && noted.pid == 0 => Found::NotLaunched,
+            None if same_boot => find(run, noted, children),
+            None if noted.pid == 0 => Found::Doubtful,
             None => Found::Gone,
         };
         core.settle(now, run, found);
@@ -244,7 +244,7 @@ fn load_snapshot(core: &mut Core, path: &Path) {
 fn find(run: RunId, started: Started, children: &mut Children) -> Found {
     let started = match started.pid {
         0 => match children::find_unnoted(run) {
-            Some(started) => started,
+            Some((pid, kernel_start)) => Started { pid, kernel_start, ..started },
             None => return Found::Doubtful,
         },
         _ => started,

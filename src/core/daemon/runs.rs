@@ -210,7 +210,8 @@ impl Core {
         };
         run.phase = RunPhase::Launching { pause_ms, stop: false };
         self.launching.insert(id);
-        Some(Action::Launch(id, Box::new(plan)))
+        let not_after_ms = run.mono_ms + clock::FRESH_MS.unsigned_abs();
+        Some(Action::Launch { run: id, plan: Box::new(plan), not_after_ms })
     }
 
     pub(super) fn launched(&mut self, now: Now, id: RunId, result: Result<Started, LaunchError>) {

@@ -13,12 +13,14 @@ use crate::shell::signals::Signals;
 use crate::shell::sys;
 use mio::net::{UnixListener, UnixStream};
 use mio::{Events, Interest, Poll, Token};
+use signal_hook::consts::{SIGHUP, SIGUSR1, SIGUSR2, SIGXFSZ};
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 const LISTENER: Token = Token(0);
 const DAEMON: Token = Token(1);
@@ -68,6 +70,23 @@ pub fn run(state_dir: &Path) -> ExitCode {
     }
 }
 
+/// A name that no other keeper ever has: pids and start times come again after a reboot.
+fn name() -> io::Result<String> {
+    let pid = rustix::process::getpid();
+    let start = proc_fs::kernel_start(pid).unwrap_or(0);
+    Ok(format!("{}-{start}-{}", pid.as_raw_nonzero(), proc_fs::boot_id()?))
+}
+
+/// Signals that are meant for the daemon and may be sent to both, by a terminal that is closed or by
+/// somebody who means all that bear the name; and that of a file over `ulimit -f`, which is an error
+/// like any other of the disk.
+fn outlive_signals() -> io::Result<()> {
+    for signal in [SIGHUP, SIGUSR1, SIGUSR2, SIGXFSZ] {
+        signal_hook::flag::register(signal, Arc::default())?;
+    }
+    Ok(())
+}
+
 impl Keeper {
     fn new(state_dir: &Path) -> io::Result<Keeper> {
         // A job must not find the daemon's socket as its stdin, and the keeper's end of it must
@@ -84,10 +103,9 @@ impl Keeper {
         let mut listener = Socket::bind(state_dir)?;
         poll.registry().register(&mut listener.0, LISTENER, Interest::READABLE)?;
         let signals = Signals::register(poll.registry(), SIGNALS)?;
-        let pid = rustix::process::getpid();
-        let start = proc_fs::kernel_start(pid).unwrap_or(0);
+        outlive_signals()?;
         let mut keeper = Keeper {
-            id: format!("{}-{}", pid.as_raw_nonzero(), start),
+            id: name()?,
             poll,
             listener: listener.0,
             socket: listener.1,
@@ -134,7 +152,7 @@ impl Keeper {
         let interest = Interest::READABLE | Interest::WRITABLE;
         self.poll.registry().register(&mut stream, DAEMON, interest)?;
         let version = env!("CARGO_PKG_VERSION").to_owned();
-        let (id, after) = (self.id.clone(), self.ends.after().to_owned());
+        let (id, after) = (self.id.clone(), self.ends.after().to_vec());
         let mut output = Vec::new();
         keeping::encode(&mut output, &Notice::Keeper { id, after, version });
         for (run, started) in self.runs.values() {
