@@ -35,9 +35,8 @@ fn open_gate(site: &Site) -> rustix::fd::OwnedFd {
 
 /// Fifty runs that end each in its own way while there is no daemon.
 fn rows(site: &Site) -> Vec<Row> {
-    let mut rows: Vec<Row> = (0..44)
-        .map(|code| gated(site, code + 1, &format!("exit {}", code * 5), "exit"))
-        .collect();
+    let mut rows: Vec<Row> =
+        (0..44).map(|code| gated(site, code + 1, &format!("exit {}", code * 5), "exit")).collect();
     let signals = ["KILL", "TERM", "SEGV", "HUP", "USR2"];
     for (id, name) in (45..).zip(signals) {
         rows.push(gated(site, id, &format!("kill -{name} $$"), "signal"));

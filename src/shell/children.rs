@@ -181,6 +181,11 @@ impl Children {
         }
     }
 
+    /// When a keeper that could not be started is to be tried again, by the monotonic clock.
+    pub fn next_deadline_ms(&self) -> Option<u64> {
+        self.keeper.is_none().then_some(self.retry_at_ms)
+    }
+
     /// Finds another keeper for one that was lost, or that is of another version and `idle`.
     pub fn renew_keeper(&mut self, now: Now, idle: bool) -> Option<News> {
         if let Some(keeper) = &mut self.keeper {

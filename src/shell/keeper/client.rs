@@ -84,6 +84,7 @@ impl Keeper {
         let environment = inherited_environment();
         let envp: Vec<&CStr> = environment.iter().map(AsRef::as_ref).collect();
         let state_dir = CString::new(state_dir.as_os_str().as_bytes())?;
+        // In a process group of its own: a terminal's Ctrl-C is for the daemon.
         let process = sys::spawn(&Spawn {
             program: c"/proc/self/exe",
             search_path: false,

@@ -95,9 +95,6 @@ impl Keeper {
         let null = rustix::fs::open(c"/dev/null", rustix::fs::OFlags::RDWR, 0o0.into())?;
         rustix::stdio::dup2_stdin(&null)?;
         settle_process()?;
-        // A terminal's Ctrl-C is for the daemon. It leads its group already only if somebody
-        // started it by hand.
-        let _ = rustix::process::setsid();
         let _ = sys::run_before_children();
         let poll = Poll::new()?;
         let mut listener = Socket::bind(state_dir)?;
