@@ -147,7 +147,8 @@ impl Daemon {
             || wake.wall_ms.is_some_and(|at| at <= now.wall_ms);
         self.timer.arm(wake.wall_ms.filter(|_| !at_once))?;
         let deadline = wake.mono_ms.into_iter().chain(self.server.next_deadline_ms());
-        let deadline = deadline.chain(self.notify.next_ms()).min();
+        let deadline = deadline.chain(self.notify.next_ms());
+        let deadline = deadline.chain(self.children.next_deadline_ms()).min();
         let timeout = match (at_once, deadline) {
             (true, _) => Some(Duration::ZERO),
             (false, Some(at)) => Some(Duration::from_millis(at.saturating_sub(now.mono_ms))),
