@@ -53,13 +53,14 @@ pub struct Keeper {
     /// Launches that the daemon has no answer to.
     outstanding: Vec<RunId>,
     /// It does nothing until then, by the monotonic clock.
-    still_until_ms: u64,
+    pub still_until_ms: u64,
 }
 
 impl Keeper {
     /// When it has something to do or to say.
     pub fn next_ms(&self) -> Option<u64> {
         let order = self.orders.front().map(|order| order.at_ms.max(self.still_until_ms));
+        // What it has said already is there to be read.
         if self.notices.is_empty() { order } else { Some(0) }
     }
 }

@@ -147,10 +147,13 @@ impl World {
         let now_ms = self.now.mono_ms;
         let exchange = self.exchange.as_ref().and_then(Exchange::next_ms);
         let keeper = match &self.keeper {
-            Some(keeper) => keeper.next_ms(),
-            None => Some(self.keeper_at_ms),
+            Some(keeper) => {
+                let ends = self.processes.next_end_ms().map(|at| at.max(keeper.still_until_ms));
+                keeper.next_ms().into_iter().chain(ends).min()
+            }
+            None => self.processes.next_end_ms().into_iter().chain([self.keeper_at_ms]).min(),
         };
-        let timers = [wake.mono_ms, exchange, keeper, self.processes.next_end_ms()];
+        let timers = [wake.mono_ms, exchange, keeper];
         let until_timer = timers.into_iter().flatten().map(|at| at.saturating_sub(now_ms)).min();
         let at_once = self.pressed || core.busy();
         let sleep_ms = until_wall.into_iter().chain(until_timer).min().unwrap_or(1_000);

@@ -103,14 +103,18 @@ impl Keeper {
         let deadline = Instant::now() + PATIENCE;
         let (mut input, mut notices) = (Vec::new(), Vec::new());
         let mut buffer = [0; 4096];
-        while notices.last() != Some(&Notice::Complete) {
+        let mut complete = false;
+        while !complete {
             let left = deadline.saturating_duration_since(Instant::now());
             stream.set_read_timeout(Some(left.max(Duration::from_millis(1))))?;
             match (&stream).read(&mut buffer)? {
                 0 => return Err(io::ErrorKind::UnexpectedEof.into()),
                 read => input.extend_from_slice(&buffer[..read]),
             }
-            notices.extend(keeping::decode(&mut input, warn));
+            let batch: Vec<Notice> = keeping::decode(&mut input, warn);
+            // A run may have ended since, and that be told in the same breath.
+            complete = batch.contains(&Notice::Complete);
+            notices.extend(batch);
         }
         let Some(Notice::Keeper { id, after, version }) = notices.first().cloned() else {
             return Err(io::Error::other("the keeper does not say who it is"));

@@ -170,7 +170,9 @@ impl Ledger {
 
     /// The launch failed: for good, or it may be tried again.
     pub fn launch_failed(&mut self, now: Now, id: RunId, core: &Core, retryable: bool, why: &str) {
-        if self.run(id).state == (State::Asked { stop: true }) {
+        let job = &self.jobs[&self.runs[&id].job];
+        let changed = retryable && (job.draining || job.waiting.is_some());
+        if changed || self.run(id).state == (State::Asked { stop: true }) {
             self.finish(id, End::NoProcess);
             return;
         }
