@@ -227,15 +227,22 @@ fn settle(core: &mut Core, children: &mut Children, notices: Vec<Notice>, same_b
     }
 }
 
+/// Loads the last good snapshot. A daemon that was killed between putting it aside and putting the
+/// next one in its place left it under its other name.
 fn load_snapshot(core: &mut Core, path: &Path) {
-    match fs::read(path) {
+    let none = |why: &io::Error| why.kind() == io::ErrorKind::NotFound;
+    let read = match fs::read(path) {
+        Err(why) if none(&why) => fs::read(path.with_extension("old")),
+        read => read,
+    };
+    match read {
         Ok(bytes) => {
             let lines = bytes.split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
             if !core.load_snapshot(lines) {
                 log::warn!("snapshot {} is not whole and was not used", path.display());
             }
         }
-        Err(why) if why.kind() == io::ErrorKind::NotFound => {}
+        Err(why) if none(&why) => {}
         Err(why) => log::warn!("snapshot {}: {why}", path.display()),
     }
 }

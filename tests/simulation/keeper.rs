@@ -313,7 +313,9 @@ impl World {
     pub fn find_keeper(&mut self) -> String {
         let now = self.now;
         if self.keeper.as_ref().is_some_and(|keeper| keeper.still_until_ms > now.mono_ms) {
-            self.keeper_dies();
+            self.tell(|| "the keeper does not answer and is killed".into());
+            self.keeper = None;
+            self.processes.alive.values_mut().for_each(|process| process.own = false);
         }
         let Some(keeper) = &mut self.keeper else { return self.new_keeper() };
         keeper.orders.iter_mut().for_each(|order| order.at_ms = 0);

@@ -11,6 +11,9 @@ pub const ENDS: &str = "ends";
 /// How many jobs there are.
 pub const JOBS: u32 = 100;
 
+/// One that is due every second and quick.
+pub const EVERY_SECOND: u32 = 61;
+
 /// Those that ignore TERM, and are stopped now and then.
 pub const STUBBORN: std::ops::RangeInclusive<u32> = 87..=90;
 
