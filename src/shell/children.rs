@@ -22,6 +22,9 @@ use std::path::{Path, PathBuf};
 /// A keeper that can't be started is tried again after this long, in milliseconds.
 const RETRY_MS: u64 = 1_000;
 
+/// Ends that the keeper is to remember while the journal can't be written.
+const MAX_HELD: usize = 4_096;
+
 /// The runs that have a process, and who has them.
 pub struct Children {
     state_dir: PathBuf,
@@ -147,9 +150,13 @@ impl Children {
         News::Ended(end.at, end.run, Outcome::Ended(end.exit), end.usage)
     }
 
-    /// Everything that the core was told is in the journal.
-    pub fn journaled(&mut self) {
-        for run in self.told.drain(..) {
+    /// Everything that the core was told is in the journal, unless that is not `whole`: then the
+    /// keeper still has to know, or a run of which only the intent is on the disk would seem never
+    /// to have been launched. Those are the first ones; what comes when the disk has been full for
+    /// long left no intent either.
+    pub fn journaled(&mut self, whole: bool) {
+        let held = if whole { 0 } else { self.told.len().min(MAX_HELD) };
+        for run in self.told.drain(held..) {
             if let Some(keeper) = &mut self.keeper {
                 keeper.forget(run);
             }

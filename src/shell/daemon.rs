@@ -255,7 +255,7 @@ impl Daemon {
         }
         if !self.pressed {
             // Nothing is left to be written.
-            self.children.journaled();
+            self.children.journaled(self.core.outbox().is_whole());
         }
         self.server.flush(clock::now());
     }

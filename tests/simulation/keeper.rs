@@ -193,6 +193,9 @@ impl World {
 
     /// What the core was told is in the journal, as far as that can be written.
     pub fn journaled(&mut self) {
+        if !self.core.as_ref().is_some_and(|core| core.outbox().is_whole()) {
+            return;
+        }
         for run in std::mem::take(&mut self.told) {
             if let Some(keeper) = &mut self.keeper {
                 keeper.ends.remove(&run);
