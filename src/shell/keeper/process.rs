@@ -80,6 +80,9 @@ impl Keeper {
         // started it by hand.
         let _ = rustix::process::setsid();
         let _ = sys::run_before_children();
+        let name = state_dir.display();
+        // Without it ps shows the command line.
+        let _ = sys::set_title(&format!("schedule: keeper of {name}"), c"schedule");
         let poll = Poll::new()?;
         let mut listener = Socket::bind(state_dir)?;
         poll.registry().register(&mut listener.0, LISTENER, Interest::READABLE)?;
@@ -112,7 +115,7 @@ impl Keeper {
             }
             self.signals.drain();
             // The runs are what it is there for: no signal but KILL ends it before them.
-            self.signals.take_terminate();
+            self.signals.wishes();
             self.obey();
             self.reap();
             // The next daemon is heard when all that the last one said was done.
