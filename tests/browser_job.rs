@@ -62,8 +62,17 @@ fn runs_are_told_and_stopped_one_by_one() {
         page.click("form.act button[value=start]");
         let live = "document.querySelectorAll('#past tbody .st.running').length";
         page.wait("a further run", &format!("{live} === {count}"));
+        // Who has started it sees what it writes.
+        let run = daemon.runs(1)[0]["run_id"].as_str().unwrap().to_owned();
+        let own = format!("document.querySelector('#out').innerText.trim() === 'I am {run}'");
+        page.wait("the output of the new run", &own);
     }
-    page.wait("no fourth one", "document.querySelector('form.act button').disabled");
+    page.wait("no fourth one", "document.querySelector('form.act button').ariaDisabled === 'true'");
+    // The keyboard stays where it was, though the button does nothing now.
+    assert_eq!(page.eval("document.activeElement.value"), "start");
+    let took = "document.querySelector('#past tbody time.for').textContent";
+    let before = page.eval(took);
+    page.wait("the duration to go on", &format!("{took} !== {before}"));
     let runs = daemon.runs(1);
     let middle = runs[1]["run_id"].as_str().unwrap();
     // The output of each is its own.

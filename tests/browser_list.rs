@@ -36,7 +36,12 @@ fn start_and_stop_change_the_row_in_place() {
     let (_site, _database, daemon) = site::sample();
     let page = daemon.open("/");
     page.eval(MARK);
+    let top = "document.querySelector('#rows').getBoundingClientRect().top + scrollY";
+    let before = page.eval(top);
     page.click(&format!("#j{LONG} button[value=start]"));
+    let told = "document.querySelector('#message:not(.past)').innerText.includes('Started ')";
+    page.wait("word of the start", told);
+    assert_eq!(page.eval(top), before, "the list moves under the finger");
     let state = |name: &str| format!("document.querySelector('#j{LONG} .st.{name}')");
     page.wait("the job to run", &format!("!!{}", state("running")));
     assert_eq!(daemon.job(LONG).unwrap()["running"], 1);
@@ -44,12 +49,15 @@ fn start_and_stop_change_the_row_in_place() {
     page.wait("the number of runs", &runs);
     // At its limit now: the button says why it can't be pressed.
     let start = format!("document.querySelector('#j{LONG} button[value=start]')");
-    page.wait("a start button that says why not", &format!("{start}.disabled && {start}.title"));
+    page.wait(
+        "a start button that says why not",
+        &format!("{start}.ariaDisabled && {start}.title"),
+    );
     page.click(&format!("#j{LONG} button[value=stop]"));
     page.wait("the job to be stopped", &format!("!!{}", state("exited")));
     let last = page.text(&format!("#j{LONG} .last"));
     assert!(last.contains("signal"), "{last}");
-    page.wait("a start button again", &format!("!{start}.disabled"));
+    page.wait("a start button again", &format!("!{start}.ariaDisabled"));
     assert_eq!(page.eval("window.seen"), true, "the page was loaded anew");
 }
 
@@ -131,11 +139,22 @@ fn what_is_refused_is_told() {
     let enabled = format!("document.querySelector('#j{LONG} button[value=start]')");
     page.wait("the stream", "document.querySelector('#live').classList.contains('on')");
     assert_eq!(daemon.request("POST", &format!("/api/v1/jobs/{LONG}/start")).status, 200);
-    page.wait("the row to know", &format!("{enabled}.disabled"));
-    page.eval(&format!("void ({enabled}.disabled = false)"));
+    page.wait("the row to know", &format!("{enabled}.ariaDisabled"));
+    // A finger finds no title: pressing the button tells why it does nothing.
     page.click(&format!("#j{LONG} button[value=start]"));
-    let told = "document.querySelector('#message').innerText.includes('limit')";
-    page.wait("the reason", told);
+    let told = "document.querySelector('#message').innerText.includes('At its limit of 1')";
+    page.wait("the reason of the button", told);
+    // It stays though the daemon goes on telling how it is.
+    let last = format!("document.querySelector('#j{TICKS} .last time').dateTime");
+    let before = page.wait("a first run", &last);
+    let later = format!("Date.parse({last}) - Date.parse({before}) > 5500");
+    page.wait("some seconds", &later);
+    assert!(page.text("#message").contains("At its limit of 1"), "{}", page.text("#message"));
+    page.eval(&format!("void ({enabled}.ariaDisabled = null)"));
+    page.click(&format!("#j{LONG} button[value=start]"));
+    let told = "document.querySelector('#message').innerText.startsWith('Refused, ')";
+    page.wait("the reason of the daemon", told);
+    assert!(page.text("#message").contains("limit"), "{}", page.text("#message"));
     assert_eq!(daemon.job(LONG).unwrap()["running"], 1);
 }
 

@@ -85,11 +85,15 @@ fn on_a_phone_nothing_sticks_out() {
         page.expect("404 (Not Found)");
         for target in &targets {
             page.go(target);
+            // A browser on a phone makes the window as wide as what sticks out of it.
             let sizes = "[document.documentElement.scrollWidth, innerWidth]";
-            let sizes = page.eval(sizes);
-            assert!(sizes[0].as_u64() <= sizes[1].as_u64(), "{target} at {width}: {sizes}");
+            assert_eq!(page.eval(sizes), json!([width, width]), "{target}");
         }
         page.go("/");
+        // Nothing of a line is left out.
+        let cells = "[...document.querySelectorAll('#j2 > *')]
+            .filter(it => !it.checkVisibility()).map(it => it.className)";
+        assert_eq!(page.eval(cells), json!(["id"]));
         // Fingers are wide: 24 CSS pixels at the least (WCAG 2.2, 2.5.8).
         let small = "[...document.querySelectorAll('button, select, #q')]
             .filter(it => it.checkVisibility() && it.getBoundingClientRect().height < 24)
@@ -99,6 +103,21 @@ fn on_a_phone_nothing_sticks_out() {
         page.wait("the job to run", &format!("!!document.querySelector('#j{WRITES} .running')"));
         page.click(&format!("#j{WRITES} button[value=stop]"));
         page.wait("it to stop", &format!("!!document.querySelector('#j{WRITES} .exited')"));
+    }
+}
+
+#[test]
+fn windows_of_any_width_show_the_whole_table() {
+    let (_site, _database, daemon) = site::sample();
+    let targets = busy(&daemon);
+    for width in [641, 768, 834, 1024, 1150, 1151, 1280] {
+        let mut page = daemon.page(&Look { width, ..Look::default() });
+        page.expect("404 (Not Found)");
+        for target in &targets {
+            page.go(target);
+            let wide = page.eval("document.documentElement.scrollWidth").as_u64().unwrap();
+            assert!(wide <= u64::from(width), "{target}: {wide} of {width}");
+        }
     }
 }
 

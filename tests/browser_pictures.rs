@@ -94,7 +94,7 @@ fn open(daemon: &Daemon, look: &Look, target: &str) -> Page {
 #[test]
 fn pictures() {
     let (_site, _database, daemon) = lived_in();
-    let wide = Look { width: 1280, height: 860, ..Look::default() };
+    let wide = Look { width: 1280, height: 800, ..Look::default() };
     let dark = Look { dark: true, ..wide.clone() };
     let chinese = Look { language: "zh-CN,zh", ..wide.clone() };
     let phone = Look { width: 390, height: 844, phone: true, ..Look::default() };
@@ -102,12 +102,12 @@ fn pictures() {
     keep(&open(&daemon, &dark, "/"), "status-dark.png");
     keep(&open(&daemon, &chinese, "/"), "status-chinese.png");
     keep(&open(&daemon, &phone, "/"), "status-phone.png");
-    let tall = Look { height: 1500, ..wide };
+    let tall = Look { height: 1320, ..wide };
     assert_eq!(start(&daemon, 2), 200);
     let page = open(&daemon, &tall, "/jobs/2");
     page.wait("some output", "document.querySelector('#out').innerText.includes('batch 9 ')");
     keep(&page, "job.png");
-    let page = open(&daemon, &dark, "/log");
+    let page = open(&daemon, &Look { height: 640, ..dark }, "/log");
     wait_for("some lines of the log", SOON, || {
         page.text("#out").contains("start job=").then_some(())
     });

@@ -61,7 +61,7 @@ fn a_line_tells_all_about_its_job() {
     bench.post("/api/v1/jobs/7/start").is(200);
     let shown = page(&mut bench, "/");
     assert!(line(&shown, 7).contains("st running") && line(&shown, 7).contains("1/1"));
-    assert!(line(&shown, 7).contains("title=\"At its limit of 1 live runs\" disabled"));
+    assert!(line(&shown, 7).contains("title=\"At its limit of 1 live runs\" aria-disabled=true"));
     bench.now.mono_ms += 1_500;
     bench.now.wall_ms += 1_500;
     bench.end_all(3);

@@ -137,11 +137,12 @@ fn the_script_has_its_texts() {
     let json = page.split_once("data-texts=\"").unwrap().1.split('"').next().unwrap();
     let json = json.replace("&#34;", "\"").replace("&#39;", "'").replace("&#38;", "&");
     let texts: serde_json::Map<String, serde_json::Value> = serde_json::from_str(&json).unwrap();
-    let given: BTreeSet<&str> = texts.keys().map(String::as_str).collect();
-    let script = include_str!("../src/core/web/assets/console.js");
-    let name = |rest: &'static str| {
+    let given: BTreeSet<String> = texts.keys().cloned().collect();
+    let address = page.split_once("<script src=\"").unwrap().1.split('"').next().unwrap();
+    let script = bench.get(address).body;
+    let name = |rest: &str| {
         let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap();
-        &rest[..end]
+        rest[..end].to_owned()
     };
     let mut used = BTreeSet::new();
     for (at, _) in script.match_indices("T.") {

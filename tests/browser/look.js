@@ -33,7 +33,7 @@
     const text = walker.currentNode.textContent.trim();
     const box = element.getBoundingClientRect();
     const visible = element.checkVisibility({ opacityProperty: true, visibilityProperty: true });
-    if (!text || !visible || box.width < 2 || element.closest("svg, :disabled, option")) continue;
+    if (!text || !visible || box.width < 2 || element.closest("svg, :disabled, [aria-disabled=true], option")) continue;
     seen += 1;
     const style = getComputedStyle(element);
     const under = behind(element);

@@ -191,8 +191,8 @@ impl Page {
         self.eval(&script).as_u64().unwrap()
     }
 
-    /// Clicks into the middle of an element, as a person does: it must be visible, and nothing may
-    /// lie over it.
+    /// Clicks into the middle of an element, as a person does: it must be visible and at rest, and
+    /// nothing may lie over it.
     #[track_caller]
     pub fn click(&self, selector: &str) {
         let script = format!(
@@ -209,7 +209,15 @@ impl Page {
             }})()",
             json!(selector)
         );
-        let point = self.wait(&format!("{selector} to be clickable"), &script);
+        let what = format!("{selector} to be clickable");
+        let mut point = self.wait(&what, &script);
+        for _ in 0..50 {
+            sleep(Duration::from_millis(30));
+            let before = std::mem::replace(&mut point, self.wait(&what, &script));
+            if point == before {
+                break;
+            }
+        }
         for kind in ["mouseMoved", "mousePressed", "mouseReleased"] {
             let button = if kind == "mouseMoved" { "none" } else { "left" };
             let event = json!({ "type": kind, "x": point["x"], "y": point["y"],

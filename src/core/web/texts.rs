@@ -61,7 +61,7 @@ texts! {
     next: "Next", "下次";
     last: "Last run", "上次运行";
     runs: "Runs", "运行数";
-    overtime: "Overtime", "超时";
+    overtime: "Overtime", "超限";
     overtime_hint: "How often it was due at its limit of live runs", "到期时已达并发上限的次数";
     command: "Command", "命令";
     actions: "Actions", "操作";
@@ -155,9 +155,9 @@ texts! {
     as_text: "Show as text", "以文本显示";
     level: "Level", "级别";
     level_error: "errors", "错误";
-    level_warn: "and warnings", "及警告";
-    level_info: "and information", "及信息";
-    level_debug: "and details", "及细节";
+    level_warn: "warnings and errors", "警告及以上";
+    level_info: "information and above", "信息及以上";
+    level_debug: "everything", "全部";
     filter: "Lines with", "包含";
     all_jobs: "All jobs", "全部任务";
     not_there: "There is no such page", "没有这个页面";
@@ -193,6 +193,7 @@ texts! {
     failed: "The daemon does not answer", "守护进程无应答";
     selected: "{} selected", "已选 {} 项";
     at_limit: "At its limit of {} live runs", "已达并发上限 {}";
+    limit_zero: "Its limit is 0: it never starts", "上限为 0:永不启动";
     nothing_runs: "Nothing runs", "没有正在进行的运行";
     empty: "Nothing is there yet.", "尚无内容。";
     sure: "Clear it? What is in the file is lost.", "确定清空?文件中的内容将丢失。";

@@ -106,15 +106,13 @@ fn fill(config: &Database) -> Result<(), database::Failure> {
 fn tell(dir: &Path, address: SocketAddr) {
     let dir = dir.display();
     println!(
-        "Schedule is running 14 sample jobs of server {SERVER_ID} from {dir}/schedule.db\n\
+        "Schedule runs its sample jobs. Look at them:\n\
          \n  \
-         state of the daemon   curl http://{address}/api/v1/status\n  \
-         jobs                  curl http://{address}/api/v1/jobs\n  \
-         one job and its runs  curl http://{address}/api/v1/jobs/2/runs\n  \
-         log                   tail -f {dir}/schedule.{SERVER_ID}.log\n  \
-         output of the jobs    ls {dir}/state.{SERVER_ID}/runs\n\
+         in a browser   http://{address}/\n  \
+         as text        curl http://{address}/\n  \
+         by the API     curl http://{address}/api/v1/jobs\n\
          \n\
-         Edit the jobs with: sqlite3 {dir}/schedule.db (they follow within ten seconds).\n\
-         End it with Ctrl-C; jobs that run go on, and are adopted by the next start."
+         Edit them:     sqlite3 {dir}/schedule.db    (they follow within ten seconds)\n\
+         End it:        Ctrl-C; runs go on, and the next start adopts them."
     );
 }

@@ -5,7 +5,14 @@ use crate::core::http::{Body, Response, Shared, etag_of};
 use std::rc::Rc;
 
 const CSS: &str = include_str!("../assets/console.css");
-const JS: &str = include_str!("../assets/console.js");
+// One function of three files, so that nothing of it is global in a page.
+const JS: &str = concat!(
+    "\"use strict\";\n(() => {\n",
+    include_str!("../assets/console.js"),
+    include_str!("../assets/find.js"),
+    include_str!("../assets/tail.js"),
+    "})();\n"
+);
 const ICON: &str = include_str!("../assets/favicon.svg");
 
 /// The assets with their addresses.

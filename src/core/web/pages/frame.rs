@@ -82,7 +82,7 @@ impl Core {
         Frame {
             t,
             theme: look.theme.name(),
-            title: format!("{title} · {server}"),
+            title: format!("{title} · {server} · Schedule"),
             part,
             css,
             js,

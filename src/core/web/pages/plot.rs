@@ -11,7 +11,7 @@ use plotters::coord::Shift;
 use plotters::prelude::*;
 
 /// Width and height of a picture, in its own units.
-const SIZE: (u32, u32) = (640, 220);
+const SIZE: (u32, u32) = (480, 190);
 
 /// Colours that stand for classes.
 const GOOD: RGBColor = RGBColor(1, 2, 3);
@@ -85,7 +85,7 @@ fn durations(t: &Texts, area: &Area<'_>, history: &History) -> Drawn {
         .bold_line_style(GRID)
         .light_line_style(TRANSPARENT)
         .axis_style(GRID)
-        .label_style(("sans-serif", 12).into_font().color(&TEXT))
+        .label_style(("sans-serif", 13).into_font().color(&TEXT))
         .y_label_formatter(&|ms: &f64| words::duration(t, *ms as u64))
         .draw()?;
     let bars = (history.runs.iter()).enumerate().map(|(at, run)| {
@@ -133,7 +133,7 @@ fn timeline(area: &Area<'_>, history: &History, zone: &Zone) -> Drawn {
         .bold_line_style(GRID)
         .light_line_style(TRANSPARENT)
         .axis_style(GRID)
-        .label_style(("sans-serif", 12).into_font().color(&TEXT))
+        .label_style(("sans-serif", 13).into_font().color(&TEXT))
         .x_label_formatter(&time)
         .draw()?;
     let bars = bars.into_iter().map(|(lane, run)| {
