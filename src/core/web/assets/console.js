@@ -254,10 +254,18 @@ async function fetched(url) {
   return new DOMParser().parseFromString(await answer.text(), "text/html");
 }
 
+// A button that is replaced between the press and the release was not clicked, for a browser.
+let pressedAt = 0;
+addEventListener("pointerdown", () => { pressedAt = Date.now(); }, true);
+for (const end of ["pointerup", "pointercancel"]) {
+  addEventListener(end, () => setTimeout(() => { pressedAt = 0; }), true);
+}
+
 async function refresh(wanted) {
   const url = location.pathname + location.search;
   const page = await fetched(url).catch(() => null);
   if (!page || url !== location.pathname + location.search) return;
+  if (Date.now() - pressedAt < 3000) return later();
   swap(page, ".alerts");
   if (by("list")) list(page, wanted);
   if (by("job")) for (const part of ["#job", "#facts", "#past"]) swap(page, part);
