@@ -131,7 +131,8 @@ impl Daemon {
     /// all memory back and costs no run. Where the jobs alone need that much it would not help.
     pub(super) fn watch_memory(&mut self, now: Now, rss_bytes: u64) {
         let keeping = &mut self.keeping;
-        if now.mono_ms < keeping.memory_seen_ms + MEMORY_MS {
+        let watched = keeping.memory_limit_bytes > 0;
+        if !watched || now.mono_ms < keeping.memory_seen_ms + MEMORY_MS {
             return;
         }
         keeping.memory_seen_ms = now.mono_ms;
