@@ -5,6 +5,7 @@
 //! SCHEDULE_TEST_MYSQL_SOCKET and the others of `scripts/test` set, `idle` also runs on MariaDB.
 
 #[path = "daemon/bench_daemon.rs"]
+#[allow(dead_code)] // Each benchmark uses a part of it.
 mod bench_daemon;
 
 use bench_daemon::{BenchDaemon, Row, bare_loop};
@@ -106,10 +107,12 @@ fn idle() -> io::Result<()> {
         let minutes = began.elapsed().as_secs_f64() / 60.0;
         let spent = (daemon.cpu_ms()? - before) / minutes;
         println!(
-            "{:<8} {:.1} MB resident (12), {spent:.1} ms CPU a minute (20), Threads: {}",
+            "{:<8} {:.1} MB resident (12), {spent:.1} ms CPU a minute (20), Threads: {}; \
+             keeper {:.1} MB",
             daemon.database_name(),
             daemon.resident_mb()?,
-            daemon.proc_status("Threads")?
+            daemon.proc_status("Threads")?,
+            daemon.keeper_mb()?
         );
         daemon.stop()?;
     }

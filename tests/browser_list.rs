@@ -131,6 +131,24 @@ fn a_selection_starts_and_stops_together() {
 }
 
 #[test]
+fn a_press_counts_though_the_list_is_read_anew_meanwhile() {
+    let (_site, _database, daemon) = site::sample();
+    let page = daemon.open("/");
+    page.wait("the stream", "document.querySelector('#live').classList.contains('on')");
+    let asked = || page.requests().iter().filter(|url| url.ends_with('/')).count();
+    let before = asked();
+    page.click_slowly(&format!("#j{LONG} button[value=start]"), || {
+        // A state that changes lets the page read the list anew.
+        assert_eq!(daemon.request("POST", &format!("/api/v1/jobs/{FAILS}/start")).status, 200);
+        daemon::wait_for("the list to be asked for", daemon::SOON, || {
+            (asked() > before).then_some(())
+        });
+        page.eval("new Promise(done => setTimeout(done, 300))");
+    });
+    page.wait("the job to run", &format!("!!document.querySelector('#j{LONG} .st.running')"));
+}
+
+#[test]
 fn what_is_refused_is_told() {
     let (_site, _database, daemon) = site::sample();
     let mut page = daemon.open("/");

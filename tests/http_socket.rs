@@ -6,7 +6,6 @@ mod serving;
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
-use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use mio::{Events, Poll, Token};
@@ -278,13 +277,14 @@ fn places_to_listen() {
 
 #[test]
 fn a_listening_socket_changes_hands_without_losing_a_client() {
-    let mut poll = Poll::new().expect("a queue");
-    let old = Server::bind("127.0.0.1", 0, poll.registry(), Token(5), Limits::default());
-    let old = old.expect("a server");
+    let (mut poll, old_poll) = (Poll::new().expect("a queue"), Poll::new().expect("a queue"));
+    let old = Server::bind("127.0.0.1", 0, old_poll.registry(), Token(5), Limits::default());
+    let mut old = old.expect("a server");
     let address = old.local_addr().expect("an address");
     // Connects before and between: nobody accepts, nobody is refused.
     let mut before = TcpStream::connect(address).expect("to connect");
-    let socket: OwnedFd = old.into_listener();
+    let (socket, _) = old.hand_over(ZERO).expect("a descriptor");
+    drop((old, old_poll));
     let mut between = TcpStream::connect(address).expect("to connect");
     let mut server =
         Server::adopt(socket, poll.registry(), Token(5), Limits::default()).expect("a server");

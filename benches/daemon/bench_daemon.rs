@@ -69,6 +69,22 @@ impl BenchDaemon {
         &self.dir
     }
 
+    /// Where it listens.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Resident memory of its keeper, in MB.
+    pub fn keeper_mb(&self) -> io::Result<f64> {
+        let children = format!("/proc/{0}/task/{0}/children", self.pid());
+        let children = fs::read_to_string(children)?;
+        let keeper = children.split_whitespace().next().unwrap_or("self");
+        let text = fs::read_to_string(format!("/proc/{keeper}/status"))?;
+        let rss = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kb = rss.and_then(|rss| rss.split_whitespace().next()?.parse::<f64>().ok());
+        Ok(kb.unwrap_or(0.0) / 1024.0)
+    }
+
     /// What its database is.
     pub fn database_name(&self) -> &'static str {
         match self.database {

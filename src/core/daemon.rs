@@ -37,6 +37,7 @@ use crate::core::protocol::Database;
 use crate::core::table::Table;
 use crate::core::time::Now;
 use crate::core::web::Web;
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// What the daemon was told at its start.
@@ -85,7 +86,8 @@ pub struct Wake {
 }
 
 /// Counts since the daemon's start.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Counters {
     /// Processes started.
     pub launched: u64,
@@ -103,6 +105,17 @@ pub struct Counters {
     pub worst_turn_us: u64,
     /// The latest launch so far: milliseconds after its slot.
     pub worst_lateness_ms: u64,
+}
+
+/// What goes over to the program that takes the place of this one, besides the journal.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Carried {
+    /// When the daemon started.
+    pub started: Now,
+    /// Its counts.
+    pub counters: Counters,
+    /// Its figures.
+    pub figures: Vec<u64>,
 }
 
 /// Everything the daemon knows. See the module's text.
@@ -288,6 +301,19 @@ impl Core {
     /// Both clocks at the daemon's start.
     pub fn started(&self) -> Now {
         self.started
+    }
+
+    /// What another program is to go on with.
+    pub fn carry(&self) -> Carried {
+        let (started, counters) = (self.started, self.counters);
+        Carried { started, counters, figures: self.metrics.figures() }
+    }
+
+    /// Goes on with what the program before this one carried.
+    pub fn resume_counts(&mut self, carried: &Carried) {
+        self.started = carried.started;
+        self.counters = carried.counters;
+        self.metrics.resume(&carried.figures);
     }
 
     /// Where the journal stands.

@@ -6,6 +6,7 @@
 //! answered in this order: variables, tags, jobs, digest.
 
 use serde::{Deserialize, Serialize};
+use std::fmt;
 
 /// Which database driver a helper uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,7 +19,7 @@ pub enum Driver {
 }
 
 /// How to reach the database: section `[db1]` of the configuration.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Database {
     /// The driver.
     pub driver: Driver,
@@ -38,6 +39,14 @@ pub struct Database {
     pub charset: String,
     /// Path of the SQLite file; empty for MySQL.
     pub path: String,
+}
+
+/// Without the password: what is printed for people ends up in logs.
+impl fmt::Debug for Database {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Database { driver, dbname, user, host, port, unix_socket, path, .. } = self;
+        write!(f, "{driver:?} {user}@{host}:{port}{unix_socket}/{dbname}{path}")
+    }
 }
 
 /// The first line of a helper's stdin.

@@ -1,5 +1,7 @@
 //! The loop: sleep, read the clocks once, listen, reap, think, act. It holds no decisions.
 
+mod renew;
+
 use crate::core::daemon::Core;
 use crate::core::event::{Action, Event, PushFailure, Vitals};
 use crate::core::ids::ConnId;
@@ -9,16 +11,20 @@ use crate::shell::clock::{self, WallTimer};
 use crate::shell::exchange::Exchange;
 use crate::shell::files;
 use crate::shell::journal::Journal;
+use crate::shell::lock::Lock;
+use crate::shell::logging;
 use crate::shell::notify::Notify;
 use crate::shell::output::Outputs;
 use crate::shell::proc_fs;
+use crate::shell::renewal::{Renewal, Why};
 use crate::shell::server::Server;
-use crate::shell::signals::Signals;
+use crate::shell::signals::{Signals, Wish};
 use crate::shell::sys;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 use std::fs;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -28,6 +34,9 @@ const HELPER_STDIN: Token = Token(2);
 const HELPER_STDOUT: Token = Token(3);
 /// The socket to the keeper.
 pub const KEEPER: Token = Token(4);
+/// A program that is asked whether it could take the place of this one.
+const PROBE_STDIN: Token = Token(5);
+const PROBE_STDOUT: Token = Token(6);
 /// Pidfds of runs have tokens from here on, connections from [`FIRST_SERVER_TOKEN`] on.
 pub const FIRST_WATCHED_TOKEN: usize = 16;
 /// See [`FIRST_WATCHED_TOKEN`].
@@ -61,6 +70,25 @@ pub struct Daemon {
     pressed: bool,
     exiting: bool,
     notify: Notify,
+    lock: Lock,
+    renewal: Option<Renewal>,
+    keeping: Keeping,
+}
+
+/// What is needed to put another program in place of this one.
+pub struct Keeping {
+    /// The program that upgrades execute.
+    pub program: PathBuf,
+    /// The pid file's name.
+    pub lock_path: PathBuf,
+    /// When it panicked lately, monotonic ms.
+    pub panics_ms: Vec<u64>,
+    /// Bytes of resident memory at which it starts anew.
+    pub memory_limit_bytes: u64,
+    /// When memory was last looked at, monotonic ms.
+    pub memory_seen_ms: u64,
+    /// Resident memory when that was done for the first time, bytes; 0 = not yet.
+    pub memory_at_first_bytes: u64,
 }
 
 /// What a daemon is made of, opened by `shell::start`.
@@ -79,6 +107,10 @@ pub struct Parts {
     pub journal: Journal,
     /// The state directory of the group.
     pub state_dir: PathBuf,
+    /// The lock of the group.
+    pub lock: Lock,
+    /// For another program.
+    pub keeping: Keeping,
 }
 
 impl Daemon {
@@ -107,6 +139,9 @@ impl Daemon {
             pressed: false,
             exiting: false,
             notify: Notify::default(),
+            lock: parts.lock,
+            renewal: None,
+            keeping: parts.keeping,
         })
     }
 
@@ -123,18 +158,29 @@ impl Daemon {
         let mut events = Events::with_capacity(MAX_EVENTS);
         while !self.exiting {
             self.sleep(&mut events)?;
-            let (now, began_us) = (clock::now(), clock::mono_us());
-            self.examine(now);
-            self.listen(now, &events);
-            self.reap(now);
-            self.think(now);
-            self.act();
-            self.notify.turned(now, &self.core);
-            self.core.handle(now, Event::Turned(clock::mono_us() - began_us));
+            // What is half done after a panic is not looked at again: another program begins
+            // anew with what the journal and the keeper know, as after a crash.
+            let turn = AssertUnwindSafe(|| self.turn(&events));
+            if catch_unwind(turn).is_err() {
+                return Err(self.start_anew_after_panic());
+            }
         }
         self.notify.ending();
         self.server.close_idle(clock::now());
+        self.lock.release();
         Ok(())
+    }
+
+    fn turn(&mut self, events: &Events) {
+        let (now, began_us) = (clock::now(), clock::mono_us());
+        self.examine(now);
+        self.listen(now, events);
+        self.reap(now);
+        self.think(now);
+        self.act();
+        self.notify.turned(now, &self.core);
+        self.core.handle(now, Event::Turned(clock::mono_us() - began_us));
+        self.renew(now);
     }
 
     /// Waits for an event, or until the core or the server has something to do.
@@ -147,8 +193,9 @@ impl Daemon {
             || wake.wall_ms.is_some_and(|at| at <= now.wall_ms);
         self.timer.arm(wake.wall_ms.filter(|_| !at_once))?;
         let deadline = wake.mono_ms.into_iter().chain(self.server.next_deadline_ms());
-        let deadline = deadline.chain(self.notify.next_ms());
-        let deadline = deadline.chain(self.children.next_deadline_ms()).min();
+        let renewal = self.renewal.as_ref().map(|it| it.next_ms(now.mono_ms));
+        let others = [self.notify.next_ms(), renewal, self.children.next_deadline_ms()];
+        let deadline = deadline.chain(others.into_iter().flatten()).min();
         let timeout = match (at_once, deadline) {
             (true, _) => Some(Duration::ZERO),
             (false, Some(at)) => Some(Duration::from_millis(at.saturating_sub(now.mono_ms))),
@@ -165,6 +212,8 @@ impl Daemon {
             match event.token() {
                 SIGNALS => self.signals.drain(),
                 TIMER => self.timer.rang(),
+                PROBE_STDIN => {}
+                PROBE_STDOUT => self.probe().into_iter().for_each(|it| it.readable = true),
                 HELPER_STDIN => self.exchange.iter_mut().for_each(Exchange::write),
                 HELPER_STDOUT => self.exchange.iter_mut().for_each(|it| it.readable = true),
                 token if self.server.owns(token) => self.server.ready(event, now),
@@ -218,7 +267,9 @@ impl Daemon {
             self.tell(now, news);
         }
         while let Some(ended) = sys::wait_any() {
-            if let Some(exchange) = self.exchange.as_mut().filter(|it| it.pid() == ended.pid) {
+            let probe = self.renewal.as_mut().and_then(Renewal::probe);
+            let mut helpers = self.exchange.as_mut().into_iter().chain(probe);
+            if let Some(exchange) = helpers.find(|it| it.pid() == ended.pid) {
                 let good = ended.exit.is_success();
                 let why = format!("the helper ended with {}", ended.exit);
                 exchange.reaped(if good { Ok(()) } else { Err(why) });
@@ -228,14 +279,15 @@ impl Daemon {
     }
 
     fn think(&mut self, now: Now) {
-        if self.signals.take_terminate() {
-            self.core.handle(now, Event::Terminate);
-        }
-        if self.signals.take_drain() {
-            self.core.handle(now, Event::Drain);
-        }
-        if self.signals.take_stop_runs() {
-            self.core.handle(now, Event::StopRuns);
+        for wish in self.signals.wishes() {
+            match wish {
+                Wish::Terminate => self.core.handle(now, Event::Terminate),
+                Wish::Drain => self.core.handle(now, Event::Drain),
+                Wish::StopRuns => self.core.handle(now, Event::StopRuns),
+                Wish::Reload => self.begin_renewal(now, Why::Reload),
+                Wish::Upgrade => self.begin_renewal(now, Why::Upgrade),
+                Wish::ReopenLog => reopen_log(),
+            }
         }
         self.core.handle(now, Event::Tick);
     }
@@ -322,6 +374,10 @@ impl Daemon {
             return;
         }
         self.examined_ms = Some(now.mono_ms);
+        // What a panic does can only be tested with one.
+        let planted =
+            cfg!(debug_assertions) && fs::remove_file(self.state_dir.join("panic")).is_ok();
+        assert!(!planted, "a panic was asked for");
         let stats = self.server.stats();
         let vitals = Vitals {
             rss_bytes: proc_fs::resident_bytes(),
@@ -333,6 +389,7 @@ impl Daemon {
             refused: stats.refused,
         };
         self.core.handle(now, Event::Vitals(vitals));
+        self.watch_memory(now, vitals.rss_bytes);
     }
 
     fn start_exchange(&mut self, question: Vec<u8>) {
@@ -362,5 +419,13 @@ impl Daemon {
             Err(why) => Event::JournalFailed(why.to_string()),
         };
         self.core.handle(clock::now(), event);
+    }
+}
+
+/// SIGUSR1, after the log was moved away.
+fn reopen_log() {
+    match logging::reopen() {
+        Ok(()) => log::info!("the log is opened anew"),
+        Err(why) => log::error!("{why}; lines go on to the old file"),
     }
 }

@@ -35,7 +35,19 @@ impl Exchange {
         poll: &Registry,
         tokens: (Token, Token),
     ) -> io::Result<Exchange> {
-        let helper = Helper::exchange()?;
+        Exchange::with(Helper::exchange()?, question, poll, tokens)
+    }
+
+    /// The same with a helper that was started already.
+    ///
+    /// # Errors
+    /// The queue of events is broken.
+    pub fn with(
+        helper: Helper,
+        question: Vec<u8>,
+        poll: &Registry,
+        tokens: (Token, Token),
+    ) -> io::Result<Exchange> {
         let mut exchange = Exchange {
             helper,
             question,

@@ -48,13 +48,22 @@ impl Helper {
     /// # Errors
     /// As [`Helper::exchange`], and what `execve(2)` says of `program`.
     pub fn start(program: &CStr, argv: &[&CStr]) -> io::Result<Helper> {
+        Helper::start_with(program, argv, &[])
+    }
+
+    /// The same, with more in the environment.
+    ///
+    /// # Errors
+    /// As [`Helper::start`].
+    pub fn start_with(program: &CStr, argv: &[&CStr], more: &[&CStr]) -> io::Result<Helper> {
         let (its_stdin, stdin) = pipe_with(PipeFlags::CLOEXEC)?;
         let (stdout, its_stdout) = pipe_with(PipeFlags::CLOEXEC)?;
         // Only on our side: a non-blocking stdin would surprise the helper.
         fcntl_setfl(&stdin, OFlags::NONBLOCK)?;
         fcntl_setfl(&stdout, OFlags::NONBLOCK)?;
         let environment = inherited_environment();
-        let envp: Vec<&CStr> = environment.iter().map(AsRef::as_ref).collect();
+        let inherited = environment.iter().map(AsRef::as_ref);
+        let envp: Vec<&CStr> = inherited.chain(more.iter().copied()).collect();
         let stderr = io::stderr();
         let pid = sys::spawn(&Spawn {
             program,

@@ -4,6 +4,7 @@
 use rustix::fs::{FlockOperation, flock};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
@@ -68,12 +69,24 @@ impl Lock {
         Ok(Lock { file })
     }
 
+    /// Takes over the lock of the program before this one.
+    pub fn adopt(file: OwnedFd) -> Lock {
+        Lock { file: file.into() }
+    }
+
     /// Gives the lock back at an orderly end. The file is left empty, which tells that from a
     /// crash; it is not deleted, because somebody may have it open and be about to lock it.
     pub fn release(self) {
         if let Err(why) = self.file.set_len(0) {
             log::debug!("pid file: {why}");
         }
+    }
+}
+
+impl AsFd for Lock {
+    /// The pid file.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
     }
 }
 

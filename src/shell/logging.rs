@@ -116,6 +116,15 @@ pub fn set_zone(zone: TimeZone) {
     sink.stamp.0 = i64::MIN;
 }
 
+/// Has panics logged, with a backtrace.
+pub fn log_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        log::error!("{panic}");
+        let trace = std::backtrace::Backtrace::force_capture().to_string();
+        trace.lines().for_each(|line| log::error!("{line}"));
+    }));
+}
+
 /// Opens the file anew, after it was moved away by log rotation. If that fails, lines go on to
 /// the old one.
 pub fn reopen() -> Result<(), LogError> {

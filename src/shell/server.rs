@@ -16,6 +16,7 @@
 //! - Whatever a client does, the others are served and the listener does not spin.
 //! - An idle connection owns no buffer; they all share one for reading.
 
+mod handover;
 mod listen;
 mod streams;
 mod table;
@@ -23,12 +24,13 @@ mod table;
 use std::collections::VecDeque;
 use std::io::{self, IoSlice, Read, Write};
 use std::net::{Shutdown, SocketAddr};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::rc::Rc;
 
 use mio::event::Event;
 use mio::net::{TcpListener, TcpStream};
 use mio::{Interest, Registry, Token};
+use serde::{Deserialize, Serialize};
 
 use self::listen::{Accepted, Reserve};
 use self::table::Table;
@@ -36,7 +38,7 @@ use crate::core::http::{Body, Connection, Limits, Request, Response};
 use crate::core::ids::ConnId;
 use crate::core::time::Now;
 
-pub use self::listen::BindError;
+pub use self::listen::{BindError, addresses};
 
 /// Clients accepted in a turn; the rest wait for the next one.
 const ACCEPT_BATCH: usize = 64;
@@ -54,7 +56,7 @@ const ACCEPT_PAUSE_MS: u64 = 100;
 const COMPLAIN_MS: u64 = 60_000;
 
 /// Figures since the start, for the metrics.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stats {
     /// Connections now.
     pub connections: usize,
@@ -89,6 +91,8 @@ pub struct Server {
     /// Somebody may wait to be accepted.
     knocking: bool,
     accept_paused_ms: Option<u64>,
+    /// No new requests are begun.
+    paused: bool,
     complained_ms: Option<u64>,
     stats: Stats,
 }
@@ -107,19 +111,6 @@ impl Server {
         limits: Limits,
     ) -> Result<Server, BindError> {
         Ok(Server::new(listen::bind(host, port)?, registry, first_token, limits)?)
-    }
-
-    /// Takes over a socket that listens already (a binary upgrade, socket activation).
-    ///
-    /// # Errors
-    /// The descriptor is no listening socket, or the queue is broken.
-    pub fn adopt(
-        socket: OwnedFd,
-        registry: &Registry,
-        first_token: Token,
-        limits: Limits,
-    ) -> io::Result<Server> {
-        Server::new(listen::adopt(socket)?, registry, first_token, limits)
     }
 
     fn new(
@@ -144,6 +135,7 @@ impl Server {
             // Of an adopted socket, clients may wait that no edge will tell of.
             knocking: true,
             accept_paused_ms: None,
+            paused: false,
             complained_ms: None,
             stats: Stats::default(),
         })
@@ -155,13 +147,6 @@ impl Server {
     /// The kernel does not know; does not happen with a socket that listens.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.listener.local_addr()
-    }
-
-    /// Gives the listening socket away (close-on-exec, non-blocking) and closes all connections.
-    pub fn into_listener(mut self) -> OwnedFd {
-        // Fails only if it is not registered, and then there is nothing to do.
-        let _ = self.registry.deregister(&mut self.listener);
-        self.listener.into()
     }
 
     /// The limits in force: as given, less what the process can't afford.
@@ -239,7 +224,7 @@ impl Server {
     /// When the server must be called again even if nothing happens, monotonic milliseconds; 0 =
     /// at once, `None` = never.
     pub fn next_deadline_ms(&self) -> Option<u64> {
-        let waits = self.knocking && self.accept_paused_ms.is_none();
+        let waits = self.knocking && !self.paused && self.accept_paused_ms.is_none();
         if waits || !self.ready.is_empty() || !self.again.is_empty() {
             return Some(0);
         }
@@ -298,7 +283,7 @@ impl Server {
     /// Accepts a batch of those who wait.
     fn accept(&mut self, now: Now) {
         for _ in 0..ACCEPT_BATCH {
-            if !self.knocking || self.accept_paused_ms.is_some() {
+            if !self.knocking || self.paused || self.accept_paused_ms.is_some() {
                 return;
             }
             match listen::accept(&self.listener) {
@@ -381,6 +366,9 @@ impl Server {
 
     fn read(&mut self, place: usize, now: Now) {
         let Some(client) = self.table.get(place) else { return };
+        if self.paused && !client.http.awaits_body() {
+            return;
+        }
         let mut left = READ_BYTES;
         while client.readable && left > 0 && client.http.wants_read() {
             match client.stream.read(&mut self.scratch) {
@@ -437,7 +425,8 @@ impl Server {
             client.queued = true;
             self.ready.push_back(place as u32);
         }
-        let unread = client.readable && client.http.wants_read();
+        let may_read = !self.paused || client.http.awaits_body();
+        let unread = may_read && client.readable && client.http.wants_read();
         let unsent = client.writable && client.http.output_bytes() > 0;
         if (unread || unsent) && !client.again {
             client.again = true;

@@ -3,17 +3,32 @@
 use super::sys::{self, Signal};
 use mio::net::UnixStream;
 use mio::{Interest, Registry, Token};
-use signal_hook::consts::{SIGCHLD, SIGINT, SIGQUIT, SIGTERM};
+use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
 use std::io::{self, Read};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// The daemon's signals.
+/// What a signal wants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wish {
+    /// SIGTERM, SIGINT, SIGQUIT: end; the runs go on.
+    Terminate,
+    /// [`drain_signal`]: end with the last run.
+    Drain,
+    /// [`stop_runs_signal`]: stop the runs, then end.
+    StopRuns,
+    /// SIGHUP: read the configuration anew.
+    Reload,
+    /// SIGUSR1: open the log anew.
+    ReopenLog,
+    /// SIGUSR2: execute the program that is installed now.
+    Upgrade,
+}
+
+/// The signals of a daemon, or of a keeper.
 pub struct Signals {
     pipe: UnixStream,
-    terminate: Arc<AtomicBool>,
-    drain: Arc<AtomicBool>,
-    stop_runs: Arc<AtomicBool>,
+    flags: Vec<(Wish, Arc<AtomicBool>)>,
 }
 
 /// Asks the daemon to end when the last run has ended: `SIGRTMIN+1`. Not a signal with a name:
@@ -34,19 +49,28 @@ impl Signals {
     /// No descriptors.
     pub fn register(poll: &Registry, token: Token) -> io::Result<Signals> {
         let (mut pipe, write) = UnixStream::pair()?;
-        let terminate = Arc::new(AtomicBool::new(false));
-        for signal in [SIGTERM, SIGINT, SIGQUIT] {
-            signal_hook::flag::register(signal, Arc::clone(&terminate))?;
-        }
-        let drain = flag(drain_signal())?;
-        let stop_runs = flag(stop_runs_signal())?;
         let write = std::os::unix::net::UnixStream::from(std::os::fd::OwnedFd::from(write));
-        let ours = [drain_signal(), stop_runs_signal()].map(Signal::as_raw);
-        for signal in [SIGTERM, SIGINT, SIGQUIT, SIGCHLD].into_iter().chain(ours) {
+        let wishes = [
+            (SIGTERM, Wish::Terminate),
+            (SIGINT, Wish::Terminate),
+            (SIGQUIT, Wish::Terminate),
+            (drain_signal().as_raw(), Wish::Drain),
+            (stop_runs_signal().as_raw(), Wish::StopRuns),
+            (SIGHUP, Wish::Reload),
+            (SIGUSR1, Wish::ReopenLog),
+            (SIGUSR2, Wish::Upgrade),
+        ];
+        let mut flags = Vec::new();
+        for (signal, wish) in wishes {
+            let flag = Arc::new(AtomicBool::new(false));
+            signal_hook::flag::register(signal, Arc::clone(&flag))?;
             signal_hook::low_level::pipe::register(signal, write.try_clone()?)?;
+            flags.push((wish, flag));
         }
+        signal_hook::low_level::pipe::register(SIGCHLD, write)?;
         poll.register(&mut pipe, token, Interest::READABLE)?;
-        Ok(Signals { pipe, terminate, drain, stop_runs })
+        sys::unblock_signals();
+        Ok(Signals { pipe, flags })
     }
 
     /// Empties the pipe.
@@ -55,25 +79,9 @@ impl Signals {
         while matches!(self.pipe.read(&mut bytes), Ok(n) if n > 0) {}
     }
 
-    /// Whether the daemon was told to end since the last call.
-    pub fn take_terminate(&self) -> bool {
-        self.terminate.swap(false, Ordering::Relaxed)
+    /// What was wished since the last call.
+    pub fn wishes(&self) -> Vec<Wish> {
+        let told = self.flags.iter().filter(|(_, flag)| flag.swap(false, Ordering::Relaxed));
+        told.map(|(wish, _)| *wish).collect()
     }
-
-    /// Whether the daemon was told to end with its last run since the last call.
-    pub fn take_drain(&self) -> bool {
-        self.drain.swap(false, Ordering::Relaxed)
-    }
-
-    /// Whether the daemon was told to stop its runs and end since the last call.
-    pub fn take_stop_runs(&self) -> bool {
-        self.stop_runs.swap(false, Ordering::Relaxed)
-    }
-}
-
-/// A flag that is set when the signal comes.
-fn flag(signal: Signal) -> io::Result<Arc<AtomicBool>> {
-    let flag = Arc::new(AtomicBool::new(false));
-    signal_hook::flag::register(signal.as_raw(), Arc::clone(&flag))?;
-    Ok(flag)
 }

@@ -10,18 +10,23 @@ use crate::core::ids::RunId;
 use crate::core::keeping::{KeptEnd, Notice};
 use crate::shell::children::{self, Children, News};
 use crate::shell::clock;
-use crate::shell::daemon::{Daemon, FIRST_SERVER_TOKEN, FIRST_WATCHED_TOKEN, KEEPER, Parts};
+use crate::shell::daemon::{
+    Daemon, FIRST_SERVER_TOKEN, FIRST_WATCHED_TOKEN, KEEPER, Keeping, Parts,
+};
+use crate::shell::handover::Handover;
 use crate::shell::journal::Journal;
 use crate::shell::lock::{self, Lock};
 use crate::shell::output::Outputs;
 use crate::shell::proc_fs;
 use crate::shell::process;
-use crate::shell::server::Server;
+use crate::shell::renewal;
+use crate::shell::server::{self, Server};
 use crate::shell::sys;
 use mio::{Poll, Registry, Token};
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 /// Bytes that a journal may take on disk.
@@ -68,8 +73,8 @@ pub struct Ready {
     pub daemon: Daemon,
     /// Where it listens.
     pub address: std::net::SocketAddr,
-    /// Held as long as the daemon lives.
-    pub lock: Lock,
+    /// Whether it took the place of another program in this process.
+    pub renewed: bool,
 }
 
 /// Opens everything that group `server_id` needs. Logging is set up by the caller.
@@ -77,29 +82,107 @@ pub struct Ready {
 /// # Errors
 /// See [`StartError`]; nothing is left behind but an empty state directory.
 pub fn prepare(config: &Config, server_id: u32) -> Result<Ready, StartError> {
+    // Before anything marks its descriptors as close-on-exec.
+    let mut handed = Handover::take();
     let server = server_of(config, server_id)?;
     let settle = process::settle_process();
     settle.map_err(|why| StartError::System("descriptors", why))?;
     if let Err(why) = sys::run_before_children() {
         log::debug!("the daemon has no precedence over its jobs: {why}");
     }
-    let lock = Lock::take(Path::new(&config.base.pidfile.path(server_id)), server_id)?;
+    let lock_path = PathBuf::from(config.base.pidfile.path(server_id));
+    let lock = take_lock(&lock_path, server_id, handed.as_ref())?;
     let state_dir = PathBuf::from(config.base.statedir.path(server_id));
     make_dir("state directory", &state_dir)?;
     let settings = settings(config, server, &state_dir)?;
     let poll = Poll::new().map_err(|why| StartError::System("the poll", why))?;
-    let listening = listen(&config.base, server, poll.registry())?;
+    let listening = take_sockets(&config.base, server, poll.registry(), handed.as_mut())?;
     let address = listening.local_addr();
     let address = address.map_err(|why| StartError::System("the socket", why))?;
     let outputs = Outputs::new(&state_dir);
     let (mut core, journal, children) = recall(settings, &state_dir, poll.registry())?;
     let live: Vec<String> = core.runs().keys().map(RunId::to_string).collect();
     outputs.sweep(crate::core::history::MAX_RUNS, &live, MAX_SWEPT);
+    if let Some(handed) = &handed {
+        core.resume_counts(&handed.carried);
+    }
     let names = std::iter::once(&server.host).chain(&server.names).cloned().collect();
     core.listens_on(names, address.ip().is_loopback());
-    let parts = Parts { poll, core, server: listening, outputs, children, journal, state_dir };
+    let keeping = keeping(config, lock_path, handed.as_ref());
+    let renewed = handed.is_some();
+    let server = listening;
+    let parts = Parts { poll, core, server, outputs, children, journal, state_dir, lock, keeping };
     let daemon = Daemon::new(parts).map_err(|why| StartError::System("the loop", why))?;
-    Ok(Ready { daemon, address, lock })
+    Ok(Ready { daemon, address, renewed })
+}
+
+fn keeping(config: &Config, lock_path: PathBuf, handed: Option<&Handover>) -> Keeping {
+    Keeping {
+        program: handed.map_or_else(renewal::program, |handed| handed.program.clone()),
+        lock_path,
+        panics_ms: handed.map(|handed| handed.panics_ms.clone()).unwrap_or_default(),
+        memory_limit_bytes: u64::from(config.base.memory_limit_mb) << 20,
+        memory_seen_ms: clock::now().mono_ms,
+        memory_at_first_bytes: 0,
+    }
+}
+
+/// Whether a daemon could start: what can be found out without touching one that runs.
+///
+/// # Errors
+/// See [`StartError`].
+pub fn probe(config: &Config, server_id: u32) -> Result<(), StartError> {
+    let server = server_of(config, server_id)?;
+    let state_dir = PathBuf::from(config.base.statedir.path(server_id));
+    make_dir("state directory", &state_dir)?;
+    settings(config, server, &state_dir).map(|_| ())
+}
+
+/// The lock of the program before, if it is on the same file; else a new one. The old one is
+/// given back only after that.
+fn take_lock(path: &Path, id: u32, handed: Option<&Handover>) -> Result<Lock, StartError> {
+    let old = handed.and_then(|handed| Some((sys::take_descriptor(handed.lock)?, handed)));
+    match old {
+        Some((file, handed)) if handed.lock_path == path => Ok(Lock::adopt(file)),
+        _ => Ok(Lock::take(path, id)?),
+    }
+}
+
+/// The sockets of the program before, if it listened where this one is to; else new ones. If those
+/// can't be had the old ones stay: a daemon that runs does not end for that.
+fn take_sockets(
+    base: &Base,
+    server: &ServerConfig,
+    poll: &Registry,
+    handed: Option<&mut Handover>,
+) -> Result<Server, StartError> {
+    let Some(handed) = handed else { return listen(base, server, poll) };
+    let failed = |why| StartError::System("the socket", why);
+    let Some(socket) = sys::take_descriptor(handed.listener) else {
+        return listen(base, server, poll);
+    };
+    let clients: Vec<(OwnedFd, Vec<u8>)> = (handed.clients.drain(..))
+        .filter_map(|(fd, input)| Some((sys::take_descriptor(fd)?, input)))
+        .collect();
+    let adopt = |socket| Server::adopt(socket, poll, Token(FIRST_SERVER_TOKEN), limits(base));
+    let mut sockets = match same_place(&socket, server) {
+        true => adopt(socket).map_err(failed)?,
+        false => listen(base, server, poll).or_else(|why| {
+            log::error!("{why}; the old address stays");
+            adopt(socket).map_err(failed)
+        })?,
+    };
+    sockets.adopt_clients(clock::now(), clients.into_iter(), handed.stats);
+    Ok(sockets)
+}
+
+/// Whether a socket listens where the configuration wants it.
+fn same_place(socket: &OwnedFd, server: &ServerConfig) -> bool {
+    let Ok(address) = rustix::net::getsockname(socket) else { return false };
+    let Ok(address) = std::net::SocketAddr::try_from(address) else { return false };
+    (server.port == 0 || address.port() == server.port)
+        && server::addresses(&server.host, server.port)
+            .is_ok_and(|all| all.iter().any(|wanted| wanted.ip() == address.ip()))
 }
 
 /// The section of a group.
@@ -157,13 +240,16 @@ pub fn configured_zone(name: &str) -> Result<cron::Zone, StartError> {
     cron::zone(name).map_err(|why| StartError::Zone(why.to_string()))
 }
 
-fn listen(base: &Base, server: &ServerConfig, poll: &Registry) -> Result<Server, StartError> {
-    let limits = Limits {
+fn limits(base: &Base) -> Limits {
+    Limits {
         keep_alive: base.keepalive_s > 0,
         idle_ms: u64::from(base.keepalive_s.max(1)) * 1000,
         ..Limits::default()
-    };
-    Server::bind(&server.host, server.port, poll, Token(FIRST_SERVER_TOKEN), limits)
+    }
+}
+
+fn listen(base: &Base, server: &ServerConfig, poll: &Registry) -> Result<Server, StartError> {
+    Server::bind(&server.host, server.port, poll, Token(FIRST_SERVER_TOKEN), limits(base))
         .map_err(|why| StartError::Bind(server.id, why.to_string()))
 }
 

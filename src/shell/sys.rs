@@ -4,7 +4,7 @@
 use std::ffi::{CStr, c_char};
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
 use std::sync::OnceLock;
 
@@ -250,6 +250,49 @@ fn set_cloexec_one_by_one(first: RawFd) -> io::Result<()> {
         unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) };
     }
     Ok(())
+}
+
+/// Takes a variable out of the environment. Only for a process without threads.
+pub fn remove_variable(name: &str) {
+    // SAFETY: the environment is read and written by one thread only.
+    unsafe { std::env::remove_var(name) };
+}
+
+/// Takes over a descriptor that the program before this one left open; `None` if it is not open.
+pub fn take_descriptor(number: RawFd) -> Option<OwnedFd> {
+    // SAFETY: numbers only.
+    if number < 3 || unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) } != 0 {
+        return None;
+    }
+    // SAFETY: it is open, and whoever left it open is gone: nobody else owns it.
+    Some(unsafe { OwnedFd::from_raw_fd(number) })
+}
+
+/// Executes a program in place of this one, with all signals blocked until it asks for them with
+/// [`unblock_signals`]: one that came before would end it. Returns only if that fails.
+pub fn execute(program: &CStr, argv: &[&CStr], envp: &[&CStr]) -> io::Error {
+    let argv = pointers(argv);
+    let envp = pointers(envp);
+    mask_signals(libc::SIG_BLOCK);
+    // SAFETY: both arrays end with a null pointer and their strings live as long as this call.
+    unsafe { libc::execve(program.as_ptr(), argv.as_ptr().cast(), envp.as_ptr().cast()) };
+    let error = io::Error::last_os_error();
+    mask_signals(libc::SIG_UNBLOCK);
+    error
+}
+
+/// Lets signals through that [`execute`] held back.
+pub fn unblock_signals() {
+    mask_signals(libc::SIG_UNBLOCK);
+}
+
+fn mask_signals(how: libc::c_int) {
+    let mut all = MaybeUninit::<libc::sigset_t>::uninit();
+    // SAFETY: filled in before it is read; the old mask is not asked for.
+    unsafe {
+        libc::sigfillset(all.as_mut_ptr());
+        libc::sigprocmask(how, all.as_ptr(), ptr::null_mut());
+    }
 }
 
 /// The real-time signal `SIGRTMIN + n` (signal(7)); `n` is 0 to 15.

@@ -219,11 +219,29 @@ impl Page {
             }
         }
         for kind in ["mouseMoved", "mousePressed", "mouseReleased"] {
-            let button = if kind == "mouseMoved" { "none" } else { "left" };
-            let event = json!({ "type": kind, "x": point["x"], "y": point["y"],
-                "button": button, "clickCount": 1 });
-            self.call("Input.dispatchMouseEvent", event);
+            self.mouse(kind, &point);
         }
+    }
+
+    /// Presses a button of the page, and lets it go only when something else has happened.
+    #[track_caller]
+    pub fn click_slowly(&self, selector: &str, meanwhile: impl FnOnce()) {
+        let place = format!(
+            "(() => {{ const box = document.querySelector({}).getBoundingClientRect();
+                return {{ x: box.x + box.width / 2, y: box.y + box.height / 2 }}; }})()",
+            json!(selector)
+        );
+        let point = self.eval(&place);
+        self.mouse("mousePressed", &point);
+        meanwhile();
+        self.mouse("mouseReleased", &point);
+    }
+
+    fn mouse(&self, kind: &str, point: &Value) {
+        let button = if kind == "mouseMoved" { "none" } else { "left" };
+        let event = json!({ "type": kind, "x": point["x"], "y": point["y"],
+            "button": button, "clickCount": 1 });
+        self.call("Input.dispatchMouseEvent", event);
     }
 
     /// Presses a key: `Tab`, `Enter`, `Escape`, or a character.

@@ -13,7 +13,8 @@ impl Site {
         let is_keeper = |pid: &Pid| {
             let cmdline = fs::read(format!("/proc/{}/cmdline", pid.as_raw_nonzero()));
             let cmdline = cmdline.unwrap_or_default();
-            cmdline.split(|&byte| byte == 0).nth(1) == Some(b"keeper")
+            let called = cmdline.split(|&byte| byte == 0).nth(1) == Some(b"keeper");
+            called || cmdline.starts_with(b"schedule: keeper")
         };
         self.processes().into_iter().filter(is_keeper).collect()
     }

@@ -81,6 +81,26 @@ impl Metrics {
         }
     }
 
+    /// All counts in a row, for [`Metrics::resume`].
+    pub fn figures(&self) -> Vec<u64> {
+        let parts = |of: &Histogram<10>| of.counts.into_iter().chain([of.beyond, of.sum_us]);
+        let histograms = parts(&self.lateness).chain(parts(&self.turns));
+        histograms.chain(self.outcomes).chain(self.skipped).collect()
+    }
+
+    /// Goes on from these counts. What is missing, because another version wrote them, is 0.
+    pub fn resume(&mut self, figures: &[u64]) {
+        let mut figures = figures.iter().copied();
+        let mut next = || figures.next().unwrap_or(0);
+        for of in [&mut self.lateness, &mut self.turns] {
+            of.counts.iter_mut().for_each(|count| *count = next());
+            of.beyond = next();
+            of.sum_us = next();
+        }
+        self.outcomes.iter_mut().for_each(|count| *count = next());
+        self.skipped.iter_mut().for_each(|count| *count = next());
+    }
+
     /// Counts the end of a run.
     pub fn ended(&mut self, outcome: &Outcome) {
         let place = match outcome {

@@ -1,10 +1,10 @@
 //! A run, from its intent to its end.
 //!
-//! `Queued` (then its intent in the journal) → `Launching` (the keeper was asked for it) → `Live` (a
-//! process) → gone, with `Retry` back to `Launching` while the machine is short of processes, memory
-//! or descriptors, and `Stopping` before the end of a run that was asked to end: TERM, the grace
-//! time, KILL. A run counts against its
-//! job's limit from the decision until the process is really gone.
+//! `Queued` (then its intent in the journal) → `Launching` (the keeper was asked for it) → `Live`
+//! (a process) → gone, with `Retry` back to `Launching` while the machine is short of processes,
+//! memory or descriptors, and `Stopping` before the end of a run that was asked to end: TERM, the
+//! grace time, KILL. A run counts against its job's limit from the decision until the process is
+//! really gone.
 
 use super::Core;
 use crate::core::clock;

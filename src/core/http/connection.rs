@@ -17,6 +17,8 @@
 //! after its last answer (RFC 9112 §9.6): closing a socket with unread input makes the kernel send
 //! a reset, which destroys the answer on its way.
 
+mod handover;
+
 use std::io::IoSlice;
 use std::rc::Rc;
 

@@ -1,10 +1,11 @@
 //! `schedule run`: the daemon in the foreground.
 
-use crate::core::config::Config;
+use crate::core::config::{Config, Severity};
 use crate::shell::config_file;
 use crate::shell::detach;
 use crate::shell::logging;
 use crate::shell::notify::Notify;
+use crate::shell::renewal;
 use crate::shell::start::{self, Ready, StartError};
 use crate::shell::sys;
 use std::path::{Path, PathBuf};
@@ -42,6 +43,7 @@ pub struct Mode {
 /// another one runs; 2: the configuration, or something it names, is no good.
 pub fn run(args: &RunArgs) -> ExitCode {
     if args.detached
+        && !renewal::is_probe()
         && let Err(why) = detach::leave()
     {
         eprintln!("schedule run: no process can be made for the background: {why}");
@@ -52,7 +54,10 @@ pub fn run(args: &RunArgs) -> ExitCode {
         Err(why) => return refuse(&why.to_string()),
     };
     for problem in &parsed.problems {
-        eprintln!("{problem}");
+        match renewal::is_probe() && problem.severity == Severity::Error {
+            true => println!("{problem}"),
+            false => eprintln!("{problem}"),
+        }
     }
     let Some(config) = parsed.config else {
         return refuse("the configuration has errors; `schedule check` shows them, too");
@@ -62,12 +67,21 @@ pub fn run(args: &RunArgs) -> ExitCode {
 }
 
 fn refuse(why: &str) -> ExitCode {
-    eprintln!("schedule run: {why}");
+    match renewal::is_probe() {
+        true => println!("{why}"),
+        false => eprintln!("schedule run: {why}"),
+    }
     ExitCode::from(BAD_CONFIGURATION)
 }
 
 /// Opens everything, says so through `ready`, and loops.
 pub fn serve(config: &Config, server_id: u32, mode: Mode, ready: impl FnOnce(&Ready)) -> ExitCode {
+    if renewal::is_probe() {
+        return match start::probe(config, server_id) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(why) => refuse(&why.to_string()),
+        };
+    }
     if let Err(why) = open_log(config, server_id, mode.log_to_stderr) {
         return refuse(&why);
     }
@@ -89,12 +103,10 @@ pub fn serve(config: &Config, server_id: u32, mode: Mode, ready: impl FnOnce(&Re
     let version = env!("CARGO_PKG_VERSION");
     log::info!("begin: server={server_id} pid={pid} version={version} http://{address}/");
     ready(&prepared);
-    let Ready { mut daemon, lock, .. } = prepared;
+    let Ready { mut daemon, .. } = prepared;
     let state_dir = config.base.statedir.path(server_id);
     daemon.announce(Notify::new(Path::new(&state_dir), address, mode.detached));
-    let result = daemon.run();
-    lock.release();
-    match result {
+    match daemon.run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {
             log::error!("the loop failed: {why}");
@@ -109,5 +121,7 @@ fn open_log(config: &Config, server_id: u32, to_stderr: bool) -> Result<(), Stri
     let zone = start::configured_zone(&base.timezone).map_err(|why| why.to_string())?;
     let path = base.logfile.path(server_id);
     let file = (!to_stderr).then_some(Path::new(&path));
-    logging::init(file, base.loglevel, zone).map_err(|why| why.to_string())
+    logging::init(file, base.loglevel, zone).map_err(|why| why.to_string())?;
+    logging::log_panics();
+    Ok(())
 }

@@ -13,7 +13,7 @@ use crate::shell::signals::Signals;
 use crate::shell::sys;
 use mio::net::{UnixListener, UnixStream};
 use mio::{Events, Interest, Poll, Token};
-use signal_hook::consts::{SIGHUP, SIGUSR1, SIGUSR2, SIGXFSZ};
+use signal_hook::consts::SIGXFSZ;
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
@@ -71,20 +71,10 @@ pub fn run(state_dir: &Path) -> ExitCode {
 }
 
 /// A name that no other keeper ever has: pids and start times come again after a reboot.
-fn name() -> io::Result<String> {
+fn own_id() -> io::Result<String> {
     let pid = rustix::process::getpid();
     let start = proc_fs::kernel_start(pid).unwrap_or(0);
     Ok(format!("{}-{start}-{}", pid.as_raw_nonzero(), proc_fs::boot_id()?))
-}
-
-/// Signals that are meant for the daemon and may be sent to both, by a terminal that is closed or by
-/// somebody who means all that bear the name; and that of a file over `ulimit -f`, which is an error
-/// like any other of the disk.
-fn outlive_signals() -> io::Result<()> {
-    for signal in [SIGHUP, SIGUSR1, SIGUSR2, SIGXFSZ] {
-        signal_hook::flag::register(signal, Arc::default())?;
-    }
-    Ok(())
 }
 
 impl Keeper {
@@ -96,13 +86,17 @@ impl Keeper {
         rustix::stdio::dup2_stdin(&null)?;
         settle_process()?;
         let _ = sys::run_before_children();
+        let name = state_dir.display();
+        // Without it ps shows the command line.
+        let _ = sys::set_title(&format!("schedule: keeper of {name}"), c"schedule");
         let poll = Poll::new()?;
         let mut listener = Socket::bind(state_dir)?;
         poll.registry().register(&mut listener.0, LISTENER, Interest::READABLE)?;
         let signals = Signals::register(poll.registry(), SIGNALS)?;
-        outlive_signals()?;
+        // A file over `ulimit -f` is an error like any other of the disk.
+        signal_hook::flag::register(SIGXFSZ, Arc::default())?;
         let mut keeper = Keeper {
-            id: name()?,
+            id: own_id()?,
             poll,
             listener: listener.0,
             socket: listener.1,
@@ -127,7 +121,7 @@ impl Keeper {
             }
             self.signals.drain();
             // The runs are what it is there for: no signal but KILL ends it before them.
-            self.signals.take_terminate();
+            self.signals.wishes();
             self.obey();
             self.reap();
             // The next daemon is heard when all that the last one said was done.

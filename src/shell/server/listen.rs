@@ -63,7 +63,11 @@ fn no_address(host: &str) -> BindError {
     BindError::Resolve { host: host.to_owned(), source: io::ErrorKind::NotFound.into() }
 }
 
-fn addresses(host: &str, port: u16) -> Result<Vec<SocketAddr>, BindError> {
+/// The addresses that `host` stands for. Resolving a name may block.
+///
+/// # Errors
+/// The name has none.
+pub fn addresses(host: &str, port: u16) -> Result<Vec<SocketAddr>, BindError> {
     let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
     if matches!(bare, "" | "*") {
         return Ok(vec![([0_u16; 8], port).into(), ([0_u8; 4], port).into()]);

@@ -167,6 +167,10 @@ const rows = by("rows");
 const hint = by("hint");
 const text = (row, query) => row.querySelector(query)?.textContent ?? "";
 
+// A page that was asked for before a row changed must not undo the change: changes are counted.
+let changes = 0;
+const changedAt = new Map();
+
 function changed(job) {
   if (by("job")) return later();
   const row = by(`j${job.id}`);
@@ -182,6 +186,8 @@ function changed(job) {
     label.textContent = job.state || T.never;
     later();
   }
+  changes += 1;
+  changedAt.set(row.id, changes);
   next(row.querySelector(".next"), job.next_due);
   last(row.querySelector(".last"), job.last_run);
   row.querySelector(".runs").textContent = `${job.running}/${job.max_concurrence}`;
@@ -250,14 +256,27 @@ function later() {
 }
 
 async function fetched(url) {
+  const since = changes;
   const answer = await fetch(url, { headers: { Accept: "text/html" } });
-  return new DOMParser().parseFromString(await answer.text(), "text/html");
+  const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+  for (const row of page.getElementById("rows")?.rows ?? []) {
+    if (changedAt.get(row.id) > since && by(row.id)) row.dataset.late = "";
+  }
+  return page;
+}
+
+// A button that is replaced between the press and the release was not clicked, for a browser.
+let pressedAt = 0;
+addEventListener("pointerdown", () => { pressedAt = Date.now(); }, true);
+for (const end of ["pointerup", "pointercancel"]) {
+  addEventListener(end, () => setTimeout(() => { pressedAt = 0; }), true);
 }
 
 async function refresh(wanted) {
   const url = location.pathname + location.search;
   const page = await fetched(url).catch(() => null);
   if (!page || url !== location.pathname + location.search) return;
+  if (Date.now() - pressedAt < 3000) return later();
   swap(page, ".alerts");
   if (by("list")) list(page, wanted);
   if (by("job")) for (const part of ["#job", "#facts", "#past"]) swap(page, part);
@@ -343,7 +362,8 @@ function take(fresh) {
   }
   // `alike` looks at the old rows until they are replaced.
   keepFocus(rows, () => {
-    rows.replaceChildren(...fresh.map((row) => document.adoptNode(row)));
+    const late = (row) => "late" in row.dataset;
+    rows.replaceChildren(...fresh.map((row) => (late(row) ? by(row.id) : document.adoptNode(row))));
     return rows;
   });
   hint.hidden = true;

@@ -1,0 +1,158 @@
+//! The daemon's part in being replaced by another program; see `shell::renewal`.
+
+use super::{Daemon, PROBE_STDIN, PROBE_STDOUT};
+use crate::core::time::Now;
+use crate::shell::clock;
+use crate::shell::exchange::Exchange;
+use crate::shell::handover::{Handover, VARIABLE, lasting, numbers};
+use crate::shell::renewal::{Renewal, Step, THIS, Why, execute};
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::Path;
+use std::thread::sleep;
+use std::time::Duration;
+
+/// No program is executed when a slot is due within so many milliseconds.
+const NEAR_SLOT_MS: i64 = 150;
+
+/// Memory is looked at once in so many milliseconds; oftener in a build for tests.
+const MEMORY_MS: u64 = if cfg!(debug_assertions) { 1_000 } else { 60_000 };
+
+/// Panics that are longer ago than this, in milliseconds, count no more.
+const PANICS_MS: u64 = 600_000;
+
+impl Daemon {
+    /// The helper that is asked whether it could take the place of this program.
+    pub(super) fn probe(&mut self) -> Option<&mut Exchange> {
+        self.renewal.as_mut().and_then(Renewal::probe)
+    }
+
+    /// Somebody wants another program. One that is asked for while another is on its way is that.
+    pub(super) fn begin_renewal(&mut self, now: Now, why: Why) {
+        if self.renewal.is_some() || self.exiting {
+            return;
+        }
+        let program = match why {
+            Why::Upgrade => self.keeping.program.clone(),
+            Why::Reload | Why::Memory => THIS.into(),
+        };
+        log::info!("{}: asking {}", why.label(), program.display());
+        let tokens = (PROBE_STDIN, PROBE_STDOUT);
+        let begun = Renewal::begin(why, &program, now.mono_ms, self.poll.registry(), tokens);
+        match begun {
+            Ok(renewal) => self.renewal = Some(renewal),
+            Err(error) => self.refuse(why, &format!("{}: {error}", program.display())),
+        }
+    }
+
+    fn refuse(&mut self, why: Why, text: &str) {
+        log::error!("{} not done, all goes on as before: {text}", why.label());
+        if let Ok(address) = self.server.local_addr() {
+            self.notify.settled(address, Err(text));
+        }
+    }
+
+    /// Brings a renewal further.
+    pub(super) fn renew(&mut self, now: Now) {
+        let Some(mut renewal) = self.renewal.take() else { return };
+        let why = renewal.why;
+        match renewal.step(now.mono_ms, &mut self.scratch) {
+            Step::Refused(text) => return self.refuse(why, &text),
+            Step::Pause => self.server.pause(true),
+            Step::Execute { late } if late || self.is_calm(now) => {
+                log::info!("{}: {} takes over", why.label(), renewal.program().display());
+                self.notify.reloading();
+                let error = self.hand_over(renewal.program(), true);
+                self.server.pause(false);
+                return self.refuse(why, &error.to_string());
+            }
+            Step::Wait | Step::Execute { .. } => {}
+        }
+        self.renewal = Some(renewal);
+    }
+
+    /// Whether nothing is under way that another program could not take over.
+    fn is_calm(&mut self, now: Now) -> bool {
+        let due = self.core.next_wake().wall_ms;
+        let near = due.is_some_and(|due| due - now.wall_ms < NEAR_SLOT_MS);
+        let busy = self.pressed || self.core.busy() || self.exchange.is_some() || near;
+        !busy && self.server.is_settled()
+    }
+
+    /// Executes a program in place of this one. Returns only if that fails.
+    fn hand_over(&mut self, program: &Path, with_clients: bool) -> io::Error {
+        // What the helper does it has done wholly or not at all; it is asked again.
+        self.exchange.iter().for_each(Exchange::kill);
+        match self.write_handover(with_clients) {
+            Ok((handover, _open)) => {
+                execute(program, &format!("{VARIABLE}={}", handover.as_raw_fd()))
+            }
+            Err(error) => error,
+        }
+    }
+
+    /// The descriptors that are returned stay open over `execve`; those of clients, too.
+    fn write_handover(&mut self, with_clients: bool) -> io::Result<(OwnedFd, Vec<OwnedFd>)> {
+        let (listener, clients) = self.server.hand_over(clock::now())?;
+        let lock = lasting(&self.lock)?;
+        let (fds, inputs): (Vec<OwnedFd>, Vec<Vec<u8>>) =
+            clients.into_iter().filter(|_| with_clients).unzip();
+        let handover = Handover {
+            listener: listener.as_raw_fd(),
+            lock: lock.as_raw_fd(),
+            lock_path: self.keeping.lock_path.clone(),
+            clients: numbers(&fds).zip(inputs).collect(),
+            carried: self.core.carry(),
+            stats: self.server.stats(),
+            program: self.keeping.program.clone(),
+            panics_ms: self.keeping.panics_ms.clone(),
+        };
+        let written = handover.write()?;
+        Ok((written, fds.into_iter().chain([listener, lock]).collect()))
+    }
+
+    /// A turn panicked: this program starts anew in the same process, the sooner the longer ago
+    /// the last time was. Returns only if that fails.
+    pub(super) fn start_anew_after_panic(&mut self) -> io::Error {
+        let now_ms = clock::now().mono_ms;
+        let panics = &mut self.keeping.panics_ms;
+        panics.retain(|at| at + PANICS_MS > now_ms);
+        let pause_s = match panics.len() {
+            0 => 0,
+            before => 1_u64 << before.min(6).saturating_sub(1),
+        };
+        panics.push(now_ms);
+        log::error!("the daemon starts anew in {pause_s} s; its runs go on");
+        sleep(Duration::from_secs(pause_s));
+        self.hand_over(Path::new(THIS), false)
+    }
+
+    /// Watches the memory limit: at 90 % of it a warning, at the limit a new start, which gives
+    /// all memory back and costs no run. Where the jobs alone need that much it would not help.
+    pub(super) fn watch_memory(&mut self, now: Now, rss_bytes: u64) {
+        let keeping = &mut self.keeping;
+        let watched = keeping.memory_limit_bytes > 0;
+        if !watched || now.mono_ms < keeping.memory_seen_ms + MEMORY_MS {
+            return;
+        }
+        keeping.memory_seen_ms = now.mono_ms;
+        let (limit, mb) = (keeping.memory_limit_bytes, |bytes: u64| bytes >> 20);
+        if keeping.memory_at_first_bytes == 0 {
+            keeping.memory_at_first_bytes = rss_bytes;
+            if rss_bytes >= limit {
+                let used = mb(rss_bytes);
+                log::error!(
+                    "memory: {used} of {} MB from the start: raise memory_limit",
+                    mb(limit)
+                );
+            }
+        }
+        let has_grown = rss_bytes / 5 * 4 >= keeping.memory_at_first_bytes;
+        if rss_bytes >= limit && has_grown {
+            log::error!("memory: {} of {} MB are in use", mb(rss_bytes), mb(limit));
+            self.begin_renewal(now, Why::Memory);
+        } else if rss_bytes >= limit / 10 * 9 {
+            log::warn!("memory: {} of {} MB are in use", mb(rss_bytes), mb(limit));
+        }
+    }
+}

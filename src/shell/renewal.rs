@@ -1,0 +1,199 @@
+//! Putting a program in place of this one: reload, upgrade, and restart for want of memory or
+//! after a panic are all the same `execve`. The process, its children, its sockets and its lock
+//! stay; everything else is built anew from the journal, as after a crash, but nothing is lost
+//! meanwhile.
+//!
+//! First the new program is asked, as a helper, whether it can run with the configuration as it is
+//! now; if not, the old one goes on. Then no new request is begun until those under way are
+//! answered, and between two slots the program is executed.
+
+use crate::shell::exchange::Exchange;
+use crate::shell::helper::Helper;
+use crate::shell::sys;
+use mio::{Registry, Token};
+use std::ffi::{CStr, CString, OsString};
+use std::io;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+
+/// Asks a program whether it could run, with the arguments of this one: it says why not on
+/// stdout and exits with another status than 0.
+pub const PROBE: &str = "SCHEDULE_PROBE";
+
+/// The program has this long to answer, in milliseconds.
+const PROBE_MS: u64 = 10_000;
+
+/// Requests under way have this long to be answered, in milliseconds.
+const QUIET_MS: u64 = 1_000;
+
+/// This program, even if its file was replaced.
+pub const THIS: &str = "/proc/self/exe";
+
+/// Why there is a new program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// SIGHUP: the same one, for another configuration.
+    Reload,
+    /// SIGUSR2: the file that was started, as it is now.
+    Upgrade,
+    /// The memory limit is reached.
+    Memory,
+}
+
+impl Why {
+    /// The word in the log.
+    pub fn label(self) -> &'static str {
+        match self {
+            Why::Reload => "reload",
+            Why::Upgrade => "upgrade",
+            Why::Memory => "restart for memory",
+        }
+    }
+}
+
+/// A renewal under way.
+pub struct Renewal {
+    /// Why.
+    pub why: Why,
+    program: PathBuf,
+    state: State,
+}
+
+enum State {
+    /// The new program is asked.
+    Probing { probe: Box<Exchange>, until_ms: u64, said: Vec<String> },
+    /// Requests under way are answered.
+    Quiet { until_ms: u64 },
+}
+
+/// What is to be done next.
+pub enum Step {
+    /// Nothing yet.
+    Wait,
+    /// The new program agrees: no new requests from now on.
+    Pause,
+    /// Execute it now, if nothing is under way; at once if `late`.
+    Execute {
+        /// The time for requests under way is over.
+        late: bool,
+    },
+    /// It can't be; the reason.
+    Refused(String),
+}
+
+impl Renewal {
+    /// Asks the program.
+    ///
+    /// # Errors
+    /// It can't be executed.
+    pub fn begin(
+        why: Why,
+        program: &Path,
+        now_ms: u64,
+        poll: &Registry,
+        tokens: (Token, Token),
+    ) -> io::Result<Renewal> {
+        let path = CString::new(program.as_os_str().as_bytes())?;
+        let argv = arguments();
+        let argv: Vec<&CStr> = argv.iter().map(AsRef::as_ref).collect();
+        let probe = CString::new(format!("{PROBE}=1"))?;
+        let helper = Helper::start_with(&path, &argv, &[&probe])?;
+        let probe = Box::new(Exchange::with(helper, Vec::new(), poll, tokens)?);
+        let state = State::Probing { probe, until_ms: now_ms + PROBE_MS, said: Vec::new() };
+        Ok(Renewal { why, program: program.into(), state })
+    }
+
+    /// The program to be executed.
+    pub fn program(&self) -> &Path {
+        &self.program
+    }
+
+    /// The helper that is asked.
+    pub fn probe(&mut self) -> Option<&mut Exchange> {
+        match &mut self.state {
+            State::Probing { probe, .. } => Some(probe),
+            State::Quiet { .. } => None,
+        }
+    }
+
+    /// When the next step is due, monotonic ms.
+    pub fn next_ms(&self, now_ms: u64) -> u64 {
+        match &self.state {
+            State::Probing { probe, .. } if probe.readable => now_ms,
+            State::Probing { until_ms, .. } => *until_ms,
+            State::Quiet { .. } => now_ms + 2,
+        }
+    }
+
+    /// Goes on, as far as things have got.
+    pub fn step(&mut self, now_ms: u64, scratch: &mut Vec<u8>) -> Step {
+        match &mut self.state {
+            State::Quiet { until_ms } => Step::Execute { late: now_ms >= *until_ms },
+            State::Probing { probe, until_ms, said } => {
+                if probe.readable {
+                    let keep = |line: &[u8]| said.push(String::from_utf8_lossy(line).into_owned());
+                    probe.read(scratch, keep);
+                }
+                match probe.result() {
+                    Some(Ok(())) => {
+                        self.state = State::Quiet { until_ms: now_ms + QUIET_MS };
+                        Step::Pause
+                    }
+                    Some(Err(why)) if said.is_empty() => Step::Refused(why),
+                    Some(Err(_)) => Step::Refused(said.join("; ")),
+                    None if now_ms >= *until_ms => {
+                        probe.kill();
+                        let s = PROBE_MS / 1000;
+                        Step::Refused(format!("the program did not answer within {s} s"))
+                    }
+                    None => Step::Wait,
+                }
+            }
+        }
+    }
+}
+
+/// The file that was started, to be found again when another one was put in its place: not what
+/// the kernel says, because that follows symbolic links.
+pub fn program() -> PathBuf {
+    let name = std::env::args_os().next().unwrap_or_default();
+    let here = Path::new(&name);
+    let found = match here.components().count() {
+        0 | 1 if !name.as_bytes().contains(&b'/') => std::env::var_os("PATH").and_then(|dirs| {
+            std::env::split_paths(&dirs).map(|dir| dir.join(here)).find(|path| path.is_file())
+        }),
+        _ => std::path::absolute(here).ok().filter(|path| path.is_file()),
+    };
+    found.or_else(|| std::env::current_exe().ok()).unwrap_or_else(|| THIS.into())
+}
+
+/// Executes a program in place of this one, with the same arguments, signals held back until it
+/// listens to them.
+///
+/// # Errors
+/// The program can't be executed; this one goes on.
+pub fn execute(program: &Path, variable: &str) -> io::Error {
+    let run = || -> io::Result<io::Error> {
+        let path = CString::new(program.as_os_str().as_bytes())?;
+        let mut envp: Vec<CString> = std::env::vars_os()
+            .map(|(name, value)| [name, value].join(&OsString::from("=")).into_vec())
+            .filter_map(|entry| CString::new(entry).ok())
+            .collect();
+        envp.push(CString::new(variable)?);
+        let argv = arguments();
+        let argv: Vec<&CStr> = argv.iter().map(AsRef::as_ref).collect();
+        let envp: Vec<&CStr> = envp.iter().map(AsRef::as_ref).collect();
+        Ok(sys::execute(&path, &argv, &envp))
+    };
+    run().unwrap_or_else(|why| why)
+}
+
+fn arguments() -> Vec<CString> {
+    // None holds a NUL: they came as strings that end at one.
+    std::env::args_os().filter_map(|arg| CString::new(arg.into_vec()).ok()).collect()
+}
+
+/// Whether this process was only asked whether it could run.
+pub fn is_probe() -> bool {
+    std::env::var_os(PROBE).is_some()
+}

@@ -1,0 +1,107 @@
+//! Giving the sockets to another program in the same process, and taking them over.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+
+use mio::net::TcpStream;
+use mio::{Interest, Registry, Token};
+
+use super::{Server, Stats, listen};
+use crate::core::http::{Connection, Limits};
+use crate::core::time::Now;
+use crate::shell::handover::lasting;
+
+/// A client, and what it has sent of its next request.
+pub type HandedClient = (OwnedFd, Vec<u8>);
+
+impl Server {
+    /// Takes over a socket that listens already (a binary upgrade, socket activation).
+    ///
+    /// # Errors
+    /// The descriptor is no listening socket, or the queue is broken.
+    pub fn adopt(
+        socket: OwnedFd,
+        registry: &Registry,
+        first_token: Token,
+        limits: Limits,
+    ) -> io::Result<Server> {
+        Server::new(listen::adopt(socket)?, registry, first_token, limits)
+    }
+
+    /// Takes over clients, with what they have sent of their next requests, and the counts.
+    pub fn adopt_clients(
+        &mut self,
+        now: Now,
+        clients: impl Iterator<Item = HandedClient>,
+        stats: Stats,
+    ) {
+        self.stats = Stats { connections: 0, streams: 0, ..stats };
+        for (socket, input) in clients {
+            let stream = std::net::TcpStream::from(socket);
+            if stream.set_nonblocking(true).is_err() {
+                continue;
+            }
+            self.adopt_client(now, TcpStream::from_std(stream), &input);
+        }
+    }
+
+    fn adopt_client(&mut self, now: Now, mut stream: TcpStream, input: &[u8]) {
+        let token = Token(self.first_token + 1 + self.table.next_place());
+        let both = Interest::READABLE | Interest::WRITABLE;
+        // Fails if the kernel is out of memory; the client is closed then.
+        if self.registry.register(&mut stream, token, both).is_err() {
+            return;
+        }
+        let mut http = Connection::new(&self.limits, now);
+        if !input.is_empty() {
+            http.receive(now, input);
+        }
+        let place = self.table.insert(stream, http);
+        self.settle(place);
+    }
+
+    /// Begins no new requests, or does so again: what clients send waits in the kernel.
+    pub fn pause(&mut self, paused: bool) {
+        self.paused = paused;
+        if paused {
+            return;
+        }
+        self.knocking = true;
+        for place in self.table.taken() {
+            if let Some(client) = self.table.get(place) {
+                client.readable = true;
+            }
+            self.settle(place);
+        }
+    }
+
+    /// Whether every request that was begun is answered.
+    pub fn is_settled(&mut self) -> bool {
+        let taken = self.table.taken();
+        taken
+            .into_iter()
+            .all(|place| self.table.get(place).is_none_or(|client| client.http.is_settled()))
+    }
+
+    /// Copies, that stay open over `execve`, of the listening socket and of the clients that are
+    /// between two requests. Streams are ended: their readers come again.
+    ///
+    /// # Errors
+    /// No descriptors left for the listening socket; a client without one is left behind.
+    pub fn hand_over(&mut self, now: Now) -> io::Result<(OwnedFd, Vec<HandedClient>)> {
+        let listener = lasting(self.listener.as_fd())?;
+        let mut clients = Vec::new();
+        for place in self.table.taken() {
+            let Some(client) = self.table.get(place) else { continue };
+            if let Some(input) = client.http.between_requests() {
+                let input = input.to_vec();
+                let copy = lasting(client.stream.as_fd());
+                clients.extend(copy.ok().map(|copy| (copy, input)));
+            } else if client.http.is_streaming() {
+                client.http.finish(now);
+                self.write(place, now);
+            }
+        }
+        Ok((listener, clients))
+    }
+}
