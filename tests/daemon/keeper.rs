@@ -19,12 +19,14 @@ impl Site {
         self.processes().into_iter().filter(is_keeper).collect()
     }
 
-    /// The keeper; there must be one and no more.
+    /// The keeper; there must be one and no more. For a moment a job that it is about to start
+    /// looks like another.
     #[track_caller]
     pub fn keeper(&self) -> Pid {
-        let keepers = self.keepers();
-        assert_eq!(keepers.len(), 1, "{keepers:?}");
-        keepers[0]
+        wait_for("the one keeper", SOON, || match self.keepers()[..] {
+            [keeper] => Some(keeper),
+            _ => None,
+        })
     }
 
     /// Waits until every process that came of this site has ended by itself.

@@ -87,9 +87,10 @@ impl World {
             if keeper.still_until_ms > now.mono_ms {
                 return;
             }
-            let Some(order) = keeper.orders.pop_front_if(|order| order.at_ms <= now.mono_ms) else {
+            if keeper.orders.front().is_none_or(|order| order.at_ms > now.mono_ms) {
                 break;
-            };
+            }
+            let Some(order) = keeper.orders.pop_front() else { return };
             let result = self.fulfil(&order);
             let Some(keeper) = &mut self.keeper else { return };
             keeper.notices.push_back(Notice::Launched(order.run, result));
