@@ -109,9 +109,13 @@ fn catch_up(site: &Site) {
 
 fn judge(site: &Site, victim: &mut Victim, account: &Account) {
     println!("{}", account.settle());
-    let (runs, worst_s) = judge::outcomes(site, &mut victim.database, account);
-    println!("{runs} ends are what the jobs noted, their times at most {worst_s} s apart");
-    assert!(worst_s <= 1, "{worst_s} s");
+    let (runs, late, worst_s) = judge::outcomes(site, &mut victim.database, account);
+    println!(
+        "{runs} ends are what the jobs noted; {late} of their times more than a second apart, the \
+         most {worst_s} s"
+    );
+    // A job notes its end before it ends; on a machine with much to do a shell may wait in between.
+    assert!(late * 100 <= runs && worst_s <= 5, "{late} of {runs}, {worst_s} s");
     judge::outputs(site, account);
     let lost = account.logged.iter().filter(|run| run.outcome.starts_with("lost")).count();
     assert_eq!(lost, 0, "runs whose end nobody saw");

@@ -25,10 +25,14 @@ fn noted(site: &Site) -> BTreeMap<String, Noted> {
 }
 
 /// Demands that how and when each run ended is what the job itself wrote down. Returns how many
-/// were compared, and how far the times were apart at most, in seconds.
-pub fn outcomes(site: &Site, database: &mut TestDatabase, account: &Account) -> (usize, i64) {
+/// were compared, how many of their times were more than a second apart, and the most seconds.
+pub fn outcomes(
+    site: &Site,
+    database: &mut TestDatabase,
+    account: &Account,
+) -> (usize, usize, i64) {
     let ends = noted(site);
-    let (mut wrong, mut worst_s) = (Vec::new(), 0);
+    let (mut wrong, mut late, mut worst_s) = (Vec::new(), 0, 0);
     let sql = "SELECT uniq_id, command_id, outcome, end_time FROM scheduler_logs WHERE pid > 0";
     let rows = database.query(sql);
     for row in &rows {
@@ -37,7 +41,9 @@ pub fn outcomes(site: &Site, database: &mut TestDatabase, account: &Account) -> 
         match ends.get(run) {
             Some(noted) => {
                 let end_s = second(&format!("{}+08:00", end.replace(' ', "T")));
-                worst_s = worst_s.max((end_s - noted.at_ns / 1_000_000_000).abs());
+                let apart_s = (end_s - noted.at_ns / 1_000_000_000).abs();
+                late += usize::from(apart_s > 1);
+                worst_s = worst_s.max(apart_s);
                 let is = format!("exit {}", noted.status);
                 // A KILL may have come between the note and the end.
                 if *outcome != is && !(stubborn && outcome == "signal 9") {
@@ -55,7 +61,7 @@ pub fn outcomes(site: &Site, database: &mut TestDatabase, account: &Account) -> 
     for row in account.rows {
         limit(account, &ends, row.id, row.limit);
     }
-    (rows.len(), worst_s)
+    (rows.len(), late, worst_s)
 }
 
 /// At no time were more runs of a job alive than its limit, as far as they noted their end.

@@ -11,7 +11,7 @@ use crate::core::ids::{JobId, RunId};
 use crate::core::journal::{Replay, RunEntry, SkipEntry};
 use crate::core::outcome::{Outcome, Usage};
 use crate::core::protocol::JobRow;
-use crate::core::table::Phase;
+use crate::core::table::{Job, Phase};
 use crate::core::time::Now;
 
 /// What the shell found out about a run of an earlier daemon.
@@ -196,7 +196,12 @@ impl Core {
             let waits = |run: &&Run| run.phase == RunPhase::Queued;
             let Some(run) = self.runs.get(&id).filter(waits) else { continue };
             let job = self.table.get(run.job);
-            if job.is_some_and(|job| matches!(job.phase, Phase::Active)) && !self.draining {
+            // Where ends could not be written there seem to be more than there were.
+            let over = |job: &Job| job.live.len() > job.def.max_concurrence as usize;
+            if job.is_some_and(over) {
+                let why = "others of its job that may be alive have reached the limit";
+                self.end_unstarted(now, id, why);
+            } else if job.is_some_and(|job| matches!(job.phase, Phase::Active)) && !self.draining {
                 log::info!("resume job={} run={id}: it was decided and not started", run.job);
                 self.launches.push_back(id);
             } else {

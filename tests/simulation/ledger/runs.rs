@@ -220,7 +220,8 @@ impl Ledger {
         let resumable: Vec<RunId> = self.live.iter().filter(resumable).copied().collect();
         for id in resumable {
             let job = &self.jobs[&self.runs[&id].job];
-            if job.draining || job.waiting.is_some() || self.draining {
+            let over = job.live.len() > job.def.row.max_concurrence as usize;
+            if over || job.draining || job.waiting.is_some() || self.draining {
                 self.finish(id, End::NoProcess);
                 continue;
             }
