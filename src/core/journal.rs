@@ -291,6 +291,8 @@ impl Replay {
     fn anew(&mut self, sequence: u64) {
         self.last_slots.clear();
         self.anew_sequence = sequence;
+        // The run with it may have left no line of its own, and runs to come must be later.
+        self.last_sequence = self.last_sequence.max(sequence);
     }
 
     fn run(&mut self, run: RunEntry<'_>) {
