@@ -102,7 +102,14 @@ pub enum Action {
     JournalForget(u64),
     /// Start a process and say [`Event::Launched`]. No more than
     /// [`MAX_LAUNCHING`](crate::core::daemon::MAX_LAUNCHING) are asked for before that is said.
-    Launch(RunId, Box<LaunchPlan>),
+    Launch {
+        /// The run.
+        run: RunId,
+        /// Of what it is made.
+        plan: Box<LaunchPlan>,
+        /// After this reading of the monotonic clock, in ms, it is no longer to be started.
+        not_after_ms: u64,
+    },
     /// Send a signal to the process group of a run.
     Signal(RunId, Signal),
     /// Delete the output files of a run.

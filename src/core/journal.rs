@@ -293,7 +293,9 @@ impl Replay {
             Entry::Decided(at) => {
                 // It goes back only then, should the other line have been lost.
                 if self.decided_ms.is_some_and(|before| at < before) {
-                    self.anew(self.last_sequence);
+                    // Runs that were decided before it may be intended after it: the line that
+                    // tells of it knows them, too.
+                    self.anew(self.last_sequence.max(self.anew_sequence));
                 }
                 self.decided_ms = Some(at);
             }

@@ -44,9 +44,9 @@ pub enum Notice {
     Keeper {
         /// Names this process; no other ever has the same name.
         id: String,
-        /// The keeper before it, if that ended in order: then what it started and did not tell is
-        /// told by this one.
-        after: String,
+        /// The keepers before it that ended in order, one after the other: what they started and
+        /// did not tell is told by this one. The last few, oldest first.
+        after: Vec<String>,
         /// Version of its program.
         version: String,
     },
@@ -78,8 +78,8 @@ pub struct KeptEnd {
 /// What a keeper leaves for the next one.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Legacy {
-    /// Its id.
-    pub keeper: String,
+    /// Its id, and before it those of the keepers whose legacy it had itself.
+    pub keepers: Vec<String>,
     /// Ends of which no daemon said that the journal has them.
     pub ends: Vec<KeptEnd>,
 }

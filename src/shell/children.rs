@@ -22,6 +22,9 @@ use std::path::{Path, PathBuf};
 /// A keeper that can't be started is tried again after this long, in milliseconds.
 const RETRY_MS: u64 = 1_000;
 
+/// Ends that the keeper is to remember while the journal can't be written.
+const MAX_HELD: usize = 4_096;
+
 /// The runs that have a process, and who has them.
 pub struct Children {
     state_dir: PathBuf,
@@ -80,11 +83,16 @@ impl Children {
     }
 
     fn find_keeper(&mut self) -> io::Result<Vec<Notice>> {
-        let (mut keeper, notices) = Keeper::find(&self.state_dir)?;
+        let (keeper, notices) = Keeper::find(&self.state_dir)?;
+        self.keep_by(keeper)?;
+        Ok(notices)
+    }
+
+    fn keep_by(&mut self, mut keeper: Keeper) -> io::Result<()> {
         let interest = Interest::READABLE | Interest::WRITABLE;
         self.poll.register(keeper.source(), self.keeper_token, interest)?;
         self.keeper = Some(keeper);
-        Ok(notices)
+        Ok(())
     }
 
     /// The id of the keeper; empty without one.
@@ -142,9 +150,13 @@ impl Children {
         News::Ended(end.at, end.run, Outcome::Ended(end.exit), end.usage)
     }
 
-    /// Everything that the core was told is in the journal.
-    pub fn journaled(&mut self) {
-        for run in self.told.drain(..) {
+    /// Everything that the core was told is in the journal, unless that is not `whole`: then the
+    /// keeper still has to know, or a run of which only the intent is on the disk would seem never
+    /// to have been launched. Those are the first ones; what comes when the disk has been full for
+    /// long left no intent either.
+    pub fn journaled(&mut self, whole: bool) {
+        let held = if whole { 0 } else { self.told.len().min(MAX_HELD) };
+        for run in self.told.drain(held..) {
             if let Some(keeper) = &mut self.keeper {
                 keeper.forget(run);
             }
@@ -155,7 +167,8 @@ impl Children {
         news.push(News::NoKeeper);
         for run in keeper.into_outstanding() {
             match find_unnoted(run) {
-                Some(started) => {
+                Some((pid, kernel_start)) => {
+                    let started = Started { pid, kernel_start, at: clock::now() };
                     self.processes.insert(run, started);
                     news.push(News::Launched(run, Ok(started)));
                 }
@@ -175,21 +188,46 @@ impl Children {
         }
     }
 
+    /// When a keeper that could not be started is to be tried again, by the monotonic clock.
+    pub fn next_deadline_ms(&self) -> Option<u64> {
+        self.keeper.is_none().then_some(self.retry_at_ms)
+    }
+
     /// Finds another keeper for one that was lost, or that is of another version and `idle`.
     pub fn renew_keeper(&mut self, now: Now, idle: bool) -> Option<News> {
+        if let Some(keeper) = &mut self.keeper {
+            keeper.kill_if_silent(now.mono_ms);
+        }
         if idle && self.keeper.as_ref().is_some_and(Keeper::is_stale) {
-            log::info!("keeper {} is of another version and is replaced", self.keeper_id());
-            self.keeper = None;
+            return self.replace_keeper(now);
         }
         if self.keeper.is_some() || now.mono_ms < self.retry_at_ms {
             return None;
         }
-        match self.find_keeper() {
-            Ok(_) => Some(News::KeeperIs(self.keeper_id().to_owned())),
+        let found = self.find_keeper().map(drop);
+        Some(self.keeper_news(now, found))
+    }
+
+    /// The old one ends as soon as its daemon has gone over to the new one.
+    fn replace_keeper(&mut self, now: Now) -> Option<News> {
+        if now.mono_ms < self.retry_at_ms {
+            return None;
+        }
+        log::info!("keeper {} is of another version and is replaced", self.keeper_id());
+        let started = Keeper::start(&self.state_dir).and_then(|(keeper, _)| self.keep_by(keeper));
+        Some(self.keeper_news(now, started))
+    }
+
+    fn keeper_news(&mut self, now: Now, found: io::Result<()>) -> News {
+        match found {
+            Ok(()) => News::KeeperIs(self.keeper_id().to_owned()),
             Err(why) => {
                 log::error!("the keeper of runs can't be started: {why}");
                 self.retry_at_ms = now.mono_ms + RETRY_MS;
-                Some(News::NoKeeper)
+                match self.keeper {
+                    Some(_) => News::KeeperIs(self.keeper_id().to_owned()),
+                    None => News::NoKeeper,
+                }
             }
         }
     }
@@ -246,14 +284,13 @@ fn lost(run: RunId, why: &str) -> News {
 }
 
 /// Looks for a process that was started just before who started it died: its environment names
-/// the run.
-pub fn find_unnoted(run: RunId) -> Option<Started> {
+/// the run. Returns its pid and when it started by the kernel's reckoning.
+pub fn find_unnoted(run: RunId) -> Option<(u32, u64)> {
     let pids = proc_fs::find_by_run_id(&run.to_string()).ok()?;
     let leads = |pid: &&Pid| rustix::process::getpgid(Some(**pid)) == Ok(**pid);
     let pid = *pids.iter().find(leads).or(pids.first())?;
     let kernel_start = proc_fs::kernel_start(pid)?;
-    let pid = pid.as_raw_nonzero().get().unsigned_abs();
-    Some(Started { pid, kernel_start, at: clock::now() })
+    Some((pid.as_raw_nonzero().get().unsigned_abs(), kernel_start))
 }
 
 /// The system's type for a pid; none for 0.

@@ -2,7 +2,6 @@
 
 mod renew;
 
-use crate::core::clock::FRESH_MS;
 use crate::core::daemon::Core;
 use crate::core::event::{Action, Event, PushFailure, Vitals};
 use crate::core::ids::ConnId;
@@ -199,7 +198,8 @@ impl Daemon {
         self.timer.arm(wake.wall_ms.filter(|_| !at_once))?;
         let deadline = wake.mono_ms.into_iter().chain(self.server.next_deadline_ms());
         let renewal = self.renewal.as_ref().map(|it| it.next_ms(now.mono_ms));
-        let deadline = deadline.chain(self.notify.next_ms()).chain(renewal).min();
+        let others = [self.notify.next_ms(), renewal, self.children.next_deadline_ms()];
+        let deadline = deadline.chain(others.into_iter().flatten()).min();
         let timeout = match (at_once, deadline) {
             (true, _) => Some(Duration::ZERO),
             (false, Some(at)) => Some(Duration::from_millis(at.saturating_sub(now.mono_ms))),
@@ -311,7 +311,7 @@ impl Daemon {
         }
         if !self.pressed {
             // Nothing is left to be written.
-            self.children.journaled();
+            self.children.journaled(self.core.outbox().is_whole());
         }
         self.server.flush(clock::now());
     }
@@ -331,8 +331,7 @@ impl Daemon {
                     log::warn!("journal: segment {start} can't be deleted: {why}");
                 }
             }
-            Action::Launch(run, plan) => {
-                let not_after_ms = clock::now().mono_ms + FRESH_MS.unsigned_abs();
+            Action::Launch { run, plan, not_after_ms } => {
                 self.children.launch(run, plan, not_after_ms);
             }
             Action::Signal(run, signal) => {

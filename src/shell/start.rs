@@ -330,14 +330,14 @@ fn settle(core: &mut Core, children: &mut Children, notices: Vec<Notice>, same_b
         }
     }
     core.handle(now, Event::KeeperIs(children.keeper_id().to_owned()));
-    for (run, pid, kernel_start) in core.unsettled() {
+    for (run, noted) in core.unsettled() {
         let known = alive.remove(&run).inspect(|started| children.kept(run, *started));
         let known = known.or_else(|| ends.get(&run).map(|end| end.started));
         let found = match known {
             Some(started) => Found::Alive(started),
-            None if same_keeper && pid == 0 => Found::NotLaunched,
-            None if same_boot => find(run, Started { pid, kernel_start, at: now }, children),
-            None if pid == 0 => Found::Doubtful,
+            None if same_keeper && noted.pid == 0 => Found::NotLaunched,
+            None if same_boot => find(run, noted, children),
+            None if noted.pid == 0 => Found::Doubtful,
             None => Found::Gone,
         };
         core.settle(now, run, found);
@@ -353,15 +353,22 @@ fn settle(core: &mut Core, children: &mut Children, notices: Vec<Notice>, same_b
     }
 }
 
+/// Loads the last good snapshot. A daemon that was killed between putting it aside and putting the
+/// next one in its place left it under its other name.
 fn load_snapshot(core: &mut Core, path: &Path) {
-    match fs::read(path) {
+    let none = |why: &io::Error| why.kind() == io::ErrorKind::NotFound;
+    let read = match fs::read(path) {
+        Err(why) if none(&why) => fs::read(path.with_extension("old")),
+        read => read,
+    };
+    match read {
         Ok(bytes) => {
             let lines = bytes.split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
             if !core.load_snapshot(lines) {
                 log::warn!("snapshot {} is not whole and was not used", path.display());
             }
         }
-        Err(why) if why.kind() == io::ErrorKind::NotFound => {}
+        Err(why) if none(&why) => {}
         Err(why) => log::warn!("snapshot {}: {why}", path.display()),
     }
 }
@@ -370,7 +377,7 @@ fn load_snapshot(core: &mut Core, path: &Path) {
 fn find(run: RunId, started: Started, children: &mut Children) -> Found {
     let started = match started.pid {
         0 => match children::find_unnoted(run) {
-            Some(started) => started,
+            Some((pid, kernel_start)) => Started { pid, kernel_start, ..started },
             None => return Found::Doubtful,
         },
         _ => started,

@@ -7,6 +7,7 @@ pub mod account;
 pub mod bare;
 pub mod facts;
 pub mod http;
+pub mod keeper;
 pub mod ledger;
 pub mod log;
 pub mod mariadb;
@@ -99,6 +100,10 @@ impl Site {
     pub fn read(&self, name: &str) -> String {
         let bytes = fs::read(self.file(name)).unwrap_or_default();
         String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    pub fn file_exists(&self, name: &str) -> bool {
+        std::path::Path::new(&self.file(name)).exists()
     }
 
     fn mark(&self) -> String {

@@ -2,18 +2,10 @@
 
 use super::exchange::Exchange;
 use super::ledger::Piece;
-use super::process::Process;
-use super::world::{Spawning, World};
-use schedule::core::event::{Action, Event, Started};
-use schedule::core::ids::{ConnId, JobId, RunId};
-use schedule::core::launch::{LaunchError, LaunchPlan};
+use super::world::World;
+use schedule::core::event::{Action, Event};
+use schedule::core::ids::ConnId;
 use schedule::core::time::Now;
-
-/// How a process could not be made.
-enum Failure {
-    Retryable,
-    Final,
-}
 
 impl World {
     /// Performs what is to be done, unless the daemon is killed meanwhile or the turn is over.
@@ -32,8 +24,10 @@ impl World {
                 return;
             }
         }
+        self.journaled();
         let Some(core) = &self.core else { return };
-        assert!(self.clients.is_empty(), "clients wait in vain: {:?}", self.clients);
+        let in_vain = !self.clients.is_empty() && !self.ledger.is_launching();
+        assert!(!in_vain, "clients wait in vain: {:?}", self.clients);
         self.ledger.check_runs(ticked, core);
         if !self.profile.crowd || self.random.one_in(16) {
             self.ledger.check_table(core);
@@ -59,9 +53,6 @@ impl World {
                 let kept = self.random.below(room) as usize;
                 self.write(offset, &lines, kept);
             }
-            Action::Launch(run, plan) if done > 0 => {
-                let _ = self.launch(run, &plan);
-            }
             Action::Exchange(_) => {}
             action if done > 0 => {
                 self.perform(action);
@@ -78,7 +69,7 @@ impl World {
             Action::Journal(offset, lines) => self.journal(offset, &lines),
             Action::JournalSegment(start, lines) => self.segment(start, &lines),
             Action::JournalForget(start) => self.forget_segment(start),
-            Action::Launch(run, plan) => self.launch_and_say(run, &plan),
+            Action::Launch { run, plan, not_after_ms } => self.order(run, *plan, not_after_ms),
             Action::Signal(run, signal) => {
                 self.tell(|| format!("{signal:?} to run {run}"));
                 self.ledger.signalled(now, run, signal);
@@ -177,59 +168,6 @@ impl World {
             self.database.through = self.database.through.max(next);
         }
         self.disk.segments.remove(&start);
-    }
-
-    fn launch_and_say(&mut self, run: RunId, plan: &LaunchPlan) {
-        let result = self.launch(run, plan);
-        // Making a process takes time.
-        let ms = self.random.below(3);
-        self.pass(ms);
-        let now = self.now;
-        let Some(core) = &mut self.core else { return };
-        core.handle(now, Event::Launched(run, result.clone()));
-        match result {
-            Ok(_) => self.ledger.launched(run),
-            Err(why) => self.ledger.launch_failed(now, run, core, why.retryable, &why.text),
-        }
-    }
-
-    /// Makes a process, or fails to.
-    fn launch(&mut self, run: RunId, plan: &LaunchPlan) -> Result<Started, LaunchError> {
-        let now = self.now;
-        self.ledger.launching(now, run, plan);
-        let failure = match self.spawning {
-            Spawning::Short(until_ms) if now.mono_ms < until_ms => Some(Failure::Retryable),
-            _ if !self.calm && self.random.one_in(40) => Some(Failure::Final),
-            _ => None,
-        };
-        self.tell(|| format!("launch run {run}: {plan:?} fails={}", failure.is_some()));
-        if let Some(failure) = failure {
-            let retryable = matches!(failure, Failure::Retryable);
-            let text = if retryable { "EAGAIN" } else { "/no/such/dir/out: ENOENT" }.to_owned();
-            return Err(LaunchError { errno: 11, retryable, text });
-        }
-        self.check_limit(run);
-        self.launches += 1;
-        let (duration_ms, exit) = self.profile.fate(&mut self.random);
-        let job = JobId(plan.job_id);
-        let process = Process {
-            job,
-            started: Started { pid: 0, kernel_start: 0, at: now },
-            end_ms: now.mono_ms + duration_ms,
-            exit,
-            ignores_term: self.random.one_in(3),
-            own: true,
-        };
-        Ok(self.processes.start(run, process))
-    }
-
-    /// Whatever the daemon believes: as many processes as there may be, and not one more.
-    fn check_limit(&self, run: RunId) {
-        let Some(def) = self.def_of(run) else { return };
-        let alive = self.processes.of(JobId(def.row.id));
-        let limit = def.row.max_concurrence as usize;
-        assert!(alive < limit, "run {run} is launched with {alive} of {limit} processes alive");
-        assert!(!self.processes.alive.contains_key(&run), "run {run} is launched twice");
     }
 
     /// A client has its answer.

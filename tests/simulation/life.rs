@@ -1,9 +1,8 @@
 //! What happens to a daemon: kills, restarts, reboots, orders, and a world that changes.
 
-use super::ledger::State;
 use super::world::{Spawning, World};
 use schedule::core::cron::{Dialect, zone};
-use schedule::core::daemon::{Core, Found, Settings};
+use schedule::core::daemon::{Core, Settings};
 use schedule::core::event::Event;
 use schedule::core::http::{Connection, Limits};
 use schedule::core::ids::{ConnId, RunId};
@@ -37,6 +36,8 @@ impl World {
             }
             62..=90 => self.disk.full = false,
             91 if self.random.one_in(2) => self.reboot(),
+            92 | 93 => self.keeper_dies(),
+            94 | 95 => self.keeper_stands_still(),
             _ => {}
         }
     }
@@ -138,9 +139,9 @@ impl World {
         self.kill_in = None;
         // With a full disk no note was left of some. Nobody can be asked to count those.
         for run in self.ledger.down() {
-            self.processes.alive.remove(&run);
+            self.forget_run(run);
         }
-        self.processes.alive.values_mut().for_each(|process| process.own = false);
+        self.told.clear();
         let down_ms = match self.random.below(10) {
             _ if self.calm => 0,
             0..=4 => self.random.below(100),
@@ -157,6 +158,13 @@ impl World {
             self.exchange = None;
             self.went_down();
         }
+        if self.random.one_in(2) {
+            // In order: everything is told to end, and the keeper sees it.
+            self.processes.alive.values_mut().for_each(|process| process.end_ms = 0);
+            self.keep();
+            self.keeper_may_go();
+        }
+        self.keeper = None;
         self.processes.alive.clear();
         self.boots += 1;
         self.now.wall_ms += self.random.within(2_000..=60_000);
@@ -170,7 +178,8 @@ impl World {
         let left_ms = self.up_ms.saturating_sub(self.now.mono_ms);
         let step_ms = if self.random.one_in(3) { self.random.below(left_ms + 1) } else { left_ms };
         self.pass(step_ms);
-        self.processes.reap(self.now.mono_ms);
+        self.keep();
+        self.keeper_may_go();
         if self.now.mono_ms >= self.up_ms {
             self.start();
         }
@@ -220,18 +229,11 @@ impl World {
         let known: Vec<String> = self.ledger.live.iter().map(RunId::to_string).collect();
         self.tell(|| format!("known runs: {known:?}"));
         self.load_snapshot(&mut core);
-        for (run, pid, kernel_start) in core.unsettled() {
-            let found = self.find(run, pid, kernel_start, same_boot);
-            self.tell(|| format!("run {run} is {found:?}"));
-            let alive = matches!(found, Found::Alive(_));
-            core.settle(self.now, run, found);
-            assert!(self.ledger.runs.contains_key(&run), "run {run} comes out of nothing");
-            let unsettled = self.ledger.runs[&run].state == State::Unsettled;
-            assert!(unsettled, "run {run} has ended and is back");
-            self.ledger.settled(run, alive);
-        }
-        self.ledger.check_table(&core);
         self.core = Some(core);
+        self.settle_runs(same_boot);
+        if let Some(core) = &self.core {
+            self.ledger.check_table(core);
+        }
     }
 
     fn load_snapshot(&mut self, core: &mut Core) {
@@ -244,21 +246,6 @@ impl World {
         assert_eq!(whole, !damaged, "a snapshot of {end} of {} bytes", bytes.len());
         if whole {
             self.ledger.apply(rows, None);
-        }
-    }
-
-    /// Looks for the process of a run as the shell does: by its pid, or by its environment.
-    fn find(&self, run: RunId, pid: u32, kernel_start: u64, same_boot: bool) -> Found {
-        let process = self.processes.alive.get(&run);
-        match process.filter(|_| same_boot) {
-            Some(process) if pid == 0 => Found::Alive(process.started),
-            Some(process) => {
-                let is = (process.started.pid, process.started.kernel_start);
-                assert_eq!((pid, kernel_start), is, "run {run}: its process");
-                Found::Alive(process.started)
-            }
-            None if pid == 0 => Found::Doubtful,
-            None => Found::Gone,
         }
     }
 }

@@ -5,6 +5,7 @@ mod cron;
 mod database;
 mod disk;
 mod exchange;
+mod keeper;
 mod ledger;
 mod life;
 mod process;

@@ -14,7 +14,7 @@ pub struct Process {
     pub exit: Exit,
     /// What TERM does: nothing to some.
     pub ignores_term: bool,
-    /// Whether it is the child of the daemon that is up; else it was adopted.
+    /// Whether it is the child of the keeper that is there; else it is only watched.
     pub own: bool,
 }
 
@@ -50,9 +50,10 @@ impl Processes {
         }
     }
 
-    /// Takes out those that have ended.
-    pub fn reap(&mut self, mono_ms: u64) -> Vec<(RunId, Process)> {
-        let ended = |(_, process): &(&RunId, &Process)| process.end_ms <= mono_ms;
+    /// Takes out those that have ended: children of the keeper, or those that are watched.
+    pub fn reap(&mut self, mono_ms: u64, own: bool) -> Vec<(RunId, Process)> {
+        let ended =
+            |(_, process): &(&RunId, &Process)| process.end_ms <= mono_ms && process.own == own;
         let ended: Vec<RunId> = self.alive.iter().filter(ended).map(|(id, _)| *id).collect();
         let take = |id| Some((id, self.alive.remove(&id)?));
         ended.into_iter().filter_map(take).collect()

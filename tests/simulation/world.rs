@@ -3,14 +3,14 @@
 use super::database::Database;
 use super::disk::Disk;
 use super::exchange::Exchange;
-use super::ledger::{Def, End, Ledger, State};
+use super::keeper::{Keeper, Legacy};
+use super::ledger::{Def, Ledger, State};
 use super::process::Processes;
 use super::profile::Profile;
 use super::random::Random;
 use schedule::core::daemon::Core;
 use schedule::core::event::Event;
 use schedule::core::ids::{ConnId, RunId};
-use schedule::core::outcome::{Outcome, Usage};
 use schedule::core::time::Now;
 use std::collections::{BTreeMap, VecDeque};
 
@@ -41,6 +41,14 @@ pub struct World {
     pub clients: BTreeMap<ConnId, bool>,
     pub next_client: u64,
     pub spawning: Spawning,
+    pub keeper: Option<Keeper>,
+    /// How many there were.
+    pub keepers: u64,
+    /// When one that could not be started is tried again, by the monotonic clock.
+    pub keeper_at_ms: u64,
+    pub legacy: Legacy,
+    /// Ends that the core was told and the journal may not have yet.
+    pub told: Vec<RunId>,
     /// The daemon is killed at this many actions from now.
     pub kill_in: Option<u64>,
     /// When a daemon is started again, by the monotonic clock.
@@ -79,6 +87,11 @@ impl World {
             clients: BTreeMap::new(),
             next_client: 1,
             spawning: Spawning::Works,
+            keeper: None,
+            keepers: 0,
+            keeper_at_ms: 0,
+            legacy: Legacy::default(),
+            told: Vec::new(),
             kill_in: None,
             up_ms: 0,
             pressed: false,
@@ -112,7 +125,10 @@ impl World {
         self.sleep();
         let now = self.now;
         self.listen(now);
-        self.reap(now);
+        self.watched_end(now);
+        self.keep();
+        self.hear(now);
+        self.renew_keeper(now);
         if !self.calm {
             self.command(now);
         }
@@ -130,7 +146,14 @@ impl World {
         let until_wall = wake.wall_ms.map(|at| (at - self.now.wall_ms).max(0).unsigned_abs());
         let now_ms = self.now.mono_ms;
         let exchange = self.exchange.as_ref().and_then(Exchange::next_ms);
-        let timers = [wake.mono_ms, exchange, self.processes.next_end_ms()];
+        let keeper = match &self.keeper {
+            Some(keeper) => {
+                let ends = self.processes.next_end_ms().map(|at| at.max(keeper.still_until_ms));
+                keeper.next_ms().into_iter().chain(ends).min()
+            }
+            None => self.processes.next_end_ms().into_iter().chain([self.keeper_at_ms]).min(),
+        };
+        let timers = [wake.mono_ms, exchange, keeper];
         let until_timer = timers.into_iter().flatten().map(|at| at.saturating_sub(now_ms)).min();
         let at_once = self.pressed || core.busy();
         let sleep_ms = until_wall.into_iter().chain(until_timer).min().unwrap_or(1_000);
@@ -187,22 +210,6 @@ impl World {
         core.handle(now, Event::ExchangeEnded(ending.result.clone()));
         self.ledger.answered(ending.rows.clone());
         self.tell(|| format!("exchange ends {:?} good={}", ending.result, ending.good));
-    }
-
-    /// Takes in the ends of processes.
-    fn reap(&mut self, now: Now) {
-        for (run, process) in self.processes.reap(now.mono_ms) {
-            let outcome = match process.own {
-                true => Outcome::Ended(process.exit),
-                false => Outcome::Lost("it was adopted".into()),
-            };
-            self.tell(|| format!("run {run} of job {} ends: {outcome}", process.job));
-            let usage = Usage { user_ms: 3, system_ms: 1, max_rss_bytes: 1 << 20 };
-            self.ledger.finish(run, End::Exactly(outcome.clone()));
-            if let Some(core) = &mut self.core {
-                core.handle(now, Event::Ended(run, outcome, usage));
-            }
-        }
     }
 
     /// Goes on without faults until all has ended and is recorded, then compares what was kept.

@@ -166,7 +166,7 @@ impl Bench {
 
     fn perform(&mut self, action: Action) {
         match action {
-            Action::Launch(run, _) => {
+            Action::Launch { run, .. } => {
                 let result = match &self.launch_error {
                     Some(error) => Err(error.clone()),
                     None => Ok(Started { pid: self.next_pid, kernel_start: 1, at: self.now }),

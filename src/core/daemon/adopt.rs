@@ -134,8 +134,13 @@ impl Core {
     }
 
     /// The runs of earlier daemons about which the shell has to find out.
-    pub fn unsettled(&self) -> Vec<(RunId, u32, u64)> {
-        self.runs.values().map(|run| (run.id, run.pid, run.kernel_start)).collect()
+    /// Each with its process as far as the journal knows it; pid 0 = only its intent is known.
+    pub fn unsettled(&self) -> Vec<(RunId, Started)> {
+        let started = |run: &Run| {
+            let at = Now { wall_ms: run.at_ms, mono_ms: run.mono_ms };
+            Started { pid: run.pid, kernel_start: run.kernel_start, at }
+        };
+        self.runs.values().map(|run| (run.id, started(run))).collect()
     }
 
     /// Takes in what the shell found out about a run of an earlier daemon. Call it when the
@@ -147,6 +152,8 @@ impl Core {
                 let unnoted = run.pid == 0;
                 run.pid = started.pid;
                 run.kernel_start = started.kernel_start;
+                // By the clock of who started it: ours may have been set, or begun anew, since.
+                run.mono_ms = started.at.mono_ms;
                 run.phase = RunPhase::Live;
                 let (job, pid) = (run.job, run.pid);
                 log::info!("adopt job={job} run={id} pid={pid}");

@@ -160,6 +160,12 @@ impl Outbox {
         self.segments.iter().map(|segment| segment.bytes).sum()
     }
 
+    /// Whether everything that was handed over is on the disk, or is told anew by a checkpoint
+    /// that is.
+    pub fn is_whole(&self) -> bool {
+        self.failure.is_none() && !self.must_checkpoint && self.pending.is_empty()
+    }
+
     /// What was last said about a journal that can't be written.
     pub fn failure(&self) -> Option<&str> {
         self.failure.as_deref()

@@ -210,7 +210,8 @@ impl Core {
         };
         run.phase = RunPhase::Launching { pause_ms, stop: false };
         self.launching.insert(id);
-        Some(Action::Launch(id, Box::new(plan)))
+        let not_after_ms = run.mono_ms + clock::FRESH_MS.unsigned_abs();
+        Some(Action::Launch { run: id, plan: Box::new(plan), not_after_ms })
     }
 
     pub(super) fn launched(&mut self, now: Now, id: RunId, result: Result<Started, LaunchError>) {
@@ -257,6 +258,12 @@ impl Core {
 
     fn launch_failed(&mut self, now: Now, id: RunId, error: LaunchError) {
         let Some(run) = self.runs.get_mut(&id) else { return };
+        let job = self.table.get(run.job);
+        if error.retryable && !job.is_some_and(|job| matches!(job.phase, Phase::Active)) {
+            // The row was changed while the keeper was about to start it.
+            self.end_unstarted(now, id, ROW_CHANGED);
+            return;
+        }
         let pause_ms = match run.phase {
             RunPhase::Launching { pause_ms: Some(pause_ms), .. } => {
                 (pause_ms * 2).min(RETRY_MAX_MS)

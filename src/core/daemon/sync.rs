@@ -206,7 +206,7 @@ impl Core {
             return;
         }
         // What is due goes first: a helper would take the processor from it.
-        if !self.launches.is_empty() {
+        if self.launches_go_first() {
             return;
         }
         if self.sync_at() <= now.mono_ms {
@@ -232,7 +232,14 @@ impl Core {
         if let Some(running) = &self.sync.running {
             return (!running.killed).then_some(running.deadline_ms);
         }
-        (!self.exiting).then(|| self.sync_at().min(self.record_at()))
+        // A keeper that takes its time wakes the loop itself: to look again and again would not
+        // make it faster.
+        let waits = self.exiting || self.launches_go_first();
+        (!waits).then(|| self.sync_at().min(self.record_at()))
+    }
+
+    fn launches_go_first(&self) -> bool {
+        self.has_keeper && !self.launches.is_empty()
     }
 
     fn begin_exchange(&mut self, now: Now, kind: Kind) {

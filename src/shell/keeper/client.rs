@@ -5,8 +5,10 @@ use crate::core::ids::RunId;
 use crate::core::keeping::{self, Notice, Order};
 use crate::core::launch::LaunchPlan;
 use crate::shell::process::inherited_environment;
-use crate::shell::sys::{self, Spawn};
+use crate::shell::sys::{self, Pid, Spawn};
+use rustix::net::sockopt::socket_peercred;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+use rustix::process::{Signal, kill_process};
 use std::collections::BTreeSet;
 use std::ffi::{CStr, CString};
 use std::io::{self, Read, Write};
@@ -16,8 +18,12 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// A keeper that says nothing for so long is not waited for: it is stopped or out of its mind.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// A keeper that does not say within this time what it knows is stopped or out of its mind. Long,
+/// for how its runs end is lost with it.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The same for one that has launches to answer, in milliseconds of the loop's own time.
+const SILENCE_MS: u64 = 30_000;
 
 /// Bytes read at a time.
 const READ_BYTES: usize = 32 << 10;
@@ -26,12 +32,21 @@ const READ_BYTES: usize = 32 << 10;
 pub struct Keeper {
     stream: mio::net::UnixStream,
     id: String,
-    after: String,
+    after: Vec<String>,
     version: String,
+    process: Option<Pid>,
+    silence: Silence,
     input: Vec<u8>,
     output: Vec<u8>,
     /// Runs it was asked to launch and has said nothing of.
     outstanding: BTreeSet<RunId>,
+}
+
+/// For how long a keeper owes an answer.
+#[derive(Default)]
+struct Silence {
+    ms: u64,
+    looked_ms: u64,
 }
 
 impl Keeper {
@@ -44,19 +59,33 @@ impl Keeper {
         Keeper::connect(state_dir).or_else(|_| Keeper::start(state_dir))
     }
 
+    /// One that does not answer is killed. Were it left to itself, it would some day start what
+    /// it was asked for long ago, beside the keeper that has taken its place.
     fn connect(state_dir: &Path) -> io::Result<(Keeper, Vec<Notice>)> {
         let (_dir, path) = socket_path(state_dir)?;
-        Keeper::greet(UnixStream::connect(path)?)
+        let stream = UnixStream::connect(path)?;
+        let process = socket_peercred(&stream)?.pid;
+        Keeper::greet(stream, process).inspect_err(|why| {
+            if [io::ErrorKind::WouldBlock, io::ErrorKind::TimedOut].contains(&why.kind()) {
+                log::error!("keeper pid {process} does not answer and is killed");
+                let _ = kill_process(process, Signal::KILL);
+            }
+        })
     }
 
-    fn start(state_dir: &Path) -> io::Result<(Keeper, Vec<Notice>)> {
+    /// A new one, in the place of any other.
+    ///
+    /// # Errors
+    /// See [`Keeper::find`].
+    pub fn start(state_dir: &Path) -> io::Result<(Keeper, Vec<Notice>)> {
         let (ours, its) =
             socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
         let null = std::fs::OpenOptions::new().read(true).write(true).open("/dev/null")?;
         let environment = inherited_environment();
         let envp: Vec<&CStr> = environment.iter().map(AsRef::as_ref).collect();
         let state_dir = CString::new(state_dir.as_os_str().as_bytes())?;
-        sys::spawn(&Spawn {
+        // In a process group of its own: a terminal's Ctrl-C is for the daemon.
+        let process = sys::spawn(&Spawn {
             program: c"/proc/self/exe",
             search_path: false,
             argv: &[c"schedule", c"keeper", &state_dir],
@@ -66,22 +95,26 @@ impl Keeper {
             stderr: null.as_fd(),
         })?;
         drop(its);
-        Keeper::greet(UnixStream::from(ours))
+        Keeper::greet(UnixStream::from(ours), process)
     }
 
     /// Hears what the keeper knows, and tells it what jobs are to find around them.
-    fn greet(stream: UnixStream) -> io::Result<(Keeper, Vec<Notice>)> {
+    fn greet(stream: UnixStream, process: Pid) -> io::Result<(Keeper, Vec<Notice>)> {
         let deadline = Instant::now() + PATIENCE;
         let (mut input, mut notices) = (Vec::new(), Vec::new());
         let mut buffer = [0; 4096];
-        while notices.last() != Some(&Notice::Complete) {
+        let mut complete = false;
+        while !complete {
             let left = deadline.saturating_duration_since(Instant::now());
             stream.set_read_timeout(Some(left.max(Duration::from_millis(1))))?;
             match (&stream).read(&mut buffer)? {
                 0 => return Err(io::ErrorKind::UnexpectedEof.into()),
                 read => input.extend_from_slice(&buffer[..read]),
             }
-            notices.extend(keeping::decode(&mut input, warn));
+            let batch: Vec<Notice> = keeping::decode(&mut input, warn);
+            // A run may have ended since, and that be told in the same breath.
+            complete = batch.contains(&Notice::Complete);
+            notices.extend(batch);
         }
         let Some(Notice::Keeper { id, after, version }) = notices.first().cloned() else {
             return Err(io::Error::other("the keeper does not say who it is"));
@@ -90,7 +123,9 @@ impl Keeper {
         stream.set_nonblocking(true)?;
         let stream = mio::net::UnixStream::from_std(stream);
         let (output, outstanding) = (Vec::new(), BTreeSet::new());
-        let mut keeper = Keeper { stream, id, after, version, input, output, outstanding };
+        let (process, silence) = (Some(process), Silence::default());
+        let mut keeper =
+            Keeper { stream, id, after, version, process, silence, input, output, outstanding };
         keeper.order(&Order::Surroundings {
             environment: inherited_environment().into_iter().map(CString::into_bytes).collect(),
             directory: std::env::current_dir()?.as_os_str().as_bytes().to_vec(),
@@ -105,7 +140,7 @@ impl Keeper {
 
     /// Whether it knows everything that the keeper with this id knew.
     pub fn knows_as(&self, id: &str) -> bool {
-        id == self.id || id == self.after
+        id == self.id || self.after.iter().any(|before| before == id)
     }
 
     /// Whether it is of another version than this daemon.
@@ -116,6 +151,21 @@ impl Keeper {
     /// What to register with the poll, readable and writable.
     pub fn source(&mut self) -> &mut mio::net::UnixStream {
         &mut self.stream
+    }
+
+    /// Kills the keeper if it owes answers for too long: what it was asked for is lost, but what
+    /// comes after is not. Only time in which the loop looks is counted, so that one who was put
+    /// to sleep together with the daemon is not to blame.
+    pub fn kill_if_silent(&mut self, mono_ms: u64) {
+        let passed_ms = mono_ms.saturating_sub(self.silence.looked_ms).min(1_000);
+        self.silence.looked_ms = mono_ms;
+        self.silence.ms = if self.outstanding.is_empty() { 0 } else { self.silence.ms + passed_ms };
+        if self.silence.ms > SILENCE_MS
+            && let Some(process) = self.process.take()
+        {
+            log::error!("keeper {} answers no more and is killed", self.id);
+            let _ = kill_process(process, Signal::KILL);
+        }
     }
 
     /// Asks for a launch that is no use after this reading of the monotonic clock.
@@ -165,6 +215,9 @@ impl Keeper {
             }
         }
         let notices: Vec<Notice> = keeping::decode(&mut self.input, warn);
+        if !notices.is_empty() {
+            self.silence.ms = 0;
+        }
         for notice in &notices {
             if let Notice::Started(run, _) | Notice::Failed(run, _) = notice {
                 self.outstanding.remove(run);

@@ -7,11 +7,15 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+/// Keepers that are remembered by name. A daemon that is killed before it has noted its keeper
+/// leaves one of which no journal tells; so many of them in a row don't come about.
+const MAX_KEEPERS: usize = 32;
+
 /// The ends that no daemon has taken yet, by run.
 #[derive(Debug)]
 pub struct Ends {
     ends: BTreeMap<RunId, KeptEnd>,
-    after: String,
+    after: Vec<String>,
     path: PathBuf,
 }
 
@@ -21,12 +25,12 @@ impl Ends {
     pub fn inherit(state_dir: &Path) -> Ends {
         let path = state_dir.join("keeper.ends");
         let left = fs::read(&path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
-        let Legacy { keeper: after, ends } = left.unwrap_or_default();
+        let Legacy { keepers: after, ends } = left.unwrap_or_default();
         Ends { ends: ends.into_iter().map(|end| (end.run, end)).collect(), after, path }
     }
 
-    /// Id of the keeper that left them; empty if none did.
-    pub fn after(&self) -> &str {
+    /// Ids of the keepers that left them, one after the other.
+    pub fn after(&self) -> &[String] {
         &self.after
     }
 
@@ -50,7 +54,10 @@ impl Ends {
     /// # Errors
     /// The file can't be written.
     pub fn bequeath(self, keeper: String) -> io::Result<()> {
-        let legacy = Legacy { keeper, ends: self.ends.into_values().collect() };
+        let mut keepers = self.after;
+        keepers.push(keeper);
+        keepers.drain(..keepers.len().saturating_sub(MAX_KEEPERS));
+        let legacy = Legacy { keepers, ends: self.ends.into_values().collect() };
         let temporary = self.path.with_extension("tmp");
         fs::write(&temporary, serde_json::to_vec(&legacy)?)?;
         fs::rename(&temporary, &self.path)

@@ -13,12 +13,14 @@ use crate::shell::signals::Signals;
 use crate::shell::sys;
 use mio::net::{UnixListener, UnixStream};
 use mio::{Events, Interest, Poll, Token};
+use signal_hook::consts::SIGXFSZ;
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 const LISTENER: Token = Token(0);
 const DAEMON: Token = Token(1);
@@ -68,6 +70,13 @@ pub fn run(state_dir: &Path) -> ExitCode {
     }
 }
 
+/// A name that no other keeper ever has: pids and start times come again after a reboot.
+fn own_id() -> io::Result<String> {
+    let pid = rustix::process::getpid();
+    let start = proc_fs::kernel_start(pid).unwrap_or(0);
+    Ok(format!("{}-{start}-{}", pid.as_raw_nonzero(), proc_fs::boot_id()?))
+}
+
 impl Keeper {
     fn new(state_dir: &Path) -> io::Result<Keeper> {
         // A job must not find the daemon's socket as its stdin, and the keeper's end of it must
@@ -76,9 +85,6 @@ impl Keeper {
         let null = rustix::fs::open(c"/dev/null", rustix::fs::OFlags::RDWR, 0o0.into())?;
         rustix::stdio::dup2_stdin(&null)?;
         settle_process()?;
-        // A terminal's Ctrl-C is for the daemon. It leads its group already only if somebody
-        // started it by hand.
-        let _ = rustix::process::setsid();
         let _ = sys::run_before_children();
         let name = state_dir.display();
         // Without it ps shows the command line.
@@ -87,10 +93,10 @@ impl Keeper {
         let mut listener = Socket::bind(state_dir)?;
         poll.registry().register(&mut listener.0, LISTENER, Interest::READABLE)?;
         let signals = Signals::register(poll.registry(), SIGNALS)?;
-        let pid = rustix::process::getpid();
-        let start = proc_fs::kernel_start(pid).unwrap_or(0);
+        // A file over `ulimit -f` is an error like any other of the disk.
+        signal_hook::flag::register(SIGXFSZ, Arc::default())?;
         let mut keeper = Keeper {
-            id: format!("{}-{}", pid.as_raw_nonzero(), start),
+            id: own_id()?,
             poll,
             listener: listener.0,
             socket: listener.1,
@@ -137,7 +143,7 @@ impl Keeper {
         let interest = Interest::READABLE | Interest::WRITABLE;
         self.poll.registry().register(&mut stream, DAEMON, interest)?;
         let version = env!("CARGO_PKG_VERSION").to_owned();
-        let (id, after) = (self.id.clone(), self.ends.after().to_owned());
+        let (id, after) = (self.id.clone(), self.ends.after().to_vec());
         let mut output = Vec::new();
         keeping::encode(&mut output, &Notice::Keeper { id, after, version });
         for (run, started) in self.runs.values() {

@@ -3,7 +3,7 @@
 use super::{End, Ledger, State};
 use schedule::core::daemon::Core;
 use schedule::core::ids::RunId;
-use schedule::core::journal::{Entry, RunEntry, SkipEntry, decode};
+use schedule::core::journal::{self, Entry, RunEntry, SkipEntry, decode};
 use schedule::core::outcome::Outcome;
 use std::collections::BTreeSet;
 
@@ -89,7 +89,7 @@ impl Ledger {
         if let Some(end) = &entry.end {
             assert!(!run.end_seen, "run {id} has two ends");
             run.end_seen = true;
-            check_end(id, run.end.as_ref(), &end.outcome);
+            check_end(id, run.end.as_ref(), end);
         }
         let Some(at) = durable else { return };
         run.durable = true;
@@ -179,7 +179,8 @@ impl Ledger {
 
     /// At the end of a turn nothing is left to be told.
     pub(super) fn check_told(&self, core: &Core) {
-        assert!(self.fresh.is_empty(), "no intent was written for {:?}", self.fresh);
+        let forgotten = if self.is_stuck() { None } else { self.fresh.first() };
+        assert_eq!(forgotten, None, "no intent was written for it");
         if core.busy() {
             return;
         }
@@ -192,8 +193,14 @@ impl Ledger {
     }
 }
 
-fn check_end(id: RunId, expected: Option<&End>, is: &Outcome) {
+fn check_end(id: RunId, expected: Option<&End>, end: &journal::End) {
+    let is = &end.outcome;
     match expected {
+        Some(End::Seen(outcome, at_ms, lasted_ms)) => {
+            assert_eq!(is, outcome, "run {id}: its outcome");
+            let times = (end.at_ms, end.duration_ms);
+            assert_eq!(times, (*at_ms, *lasted_ms), "run {id}: when it ended, how long it took");
+        }
         Some(End::Exactly(outcome)) => assert_eq!(is, outcome, "run {id}: its outcome"),
         Some(End::NoProcess) => {
             assert!(!matches!(is, Outcome::Ended(_)), "run {id} ended with {is} out of nothing");

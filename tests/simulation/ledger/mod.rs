@@ -16,7 +16,7 @@ mod slots;
 mod table;
 
 pub use lines::Piece;
-pub use runs::{End, Run, State};
+pub use runs::{End, Run, Settled, State};
 pub use table::{Def, Job};
 
 use super::cron::FakeZone;
@@ -72,6 +72,8 @@ pub struct Ledger {
     pub boot: String,
     first_of_boot: bool,
     pub draining: bool,
+    /// Somebody is there to launch runs.
+    has_keeper: bool,
     last_sequence: u64,
     /// Ranges of skipped slots as this daemon wrote them.
     ranges: BTreeMap<(u32, i64), SkipEntry>,
@@ -103,6 +105,7 @@ impl Ledger {
             boot: String::new(),
             first_of_boot: false,
             draining: false,
+            has_keeper: true,
             last_sequence: 0,
             ranges: BTreeMap::new(),
             fresh: BTreeSet::new(),

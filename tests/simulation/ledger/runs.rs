@@ -1,7 +1,7 @@
 //! Attempts, ends, stops.
 
 use super::{Def, FRESH_MS, Ledger};
-use schedule::core::daemon::{Core, RunPhase};
+use schedule::core::daemon::{Core, MAX_LAUNCHING, RunPhase};
 use schedule::core::event::Signal;
 use schedule::core::ids::RunId;
 use schedule::core::launch::LaunchPlan;
@@ -15,8 +15,14 @@ const MAX_PAUSE_MS: u64 = 2_000;
 /// How far a run should have got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
-    /// To be launched in this turn.
+    /// To be launched as soon as the keeper takes it.
     Queued,
+    /// Not launched by an earlier daemon; it waits for the first table.
+    Resumable,
+    /// The keeper was asked for it; `stop`: it is to be stopped as soon as it is there.
+    Asked {
+        stop: bool,
+    },
     /// To be tried again.
     Retry {
         at_ms: u64,
@@ -37,8 +43,19 @@ pub enum State {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum End {
     Exactly(Outcome),
+    /// Somebody saw it: when by the wall clock, and after how long.
+    Seen(Outcome, i64, u64),
     /// There was no process, or nobody saw its end.
     NoProcess,
+}
+
+/// What was found of a run of an earlier daemon.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Settled {
+    /// It has a process, or it is known how that ended.
+    Alive,
+    NotLaunched,
+    Lost,
 }
 
 /// A run as it should be.
@@ -49,6 +66,8 @@ pub struct Run {
     pub def: Rc<Def>,
     pub decided_mono_ms: u64,
     pub state: State,
+    /// It had a process.
+    pub made: bool,
     /// How it ended.
     pub end: Option<End>,
     pub intent_seen: bool,
@@ -74,6 +93,7 @@ impl Run {
             def,
             decided_mono_ms: mono_ms,
             state: State::Queued,
+            made: false,
             end: None,
             intent_seen: false,
             end_seen: false,
@@ -89,11 +109,36 @@ impl Ledger {
         self.runs.get_mut(&id).unwrap_or_else(|| panic!("run {id} was never decided"))
     }
 
-    /// A process is about to be made.
+    /// A keeper is there, or no longer.
+    pub fn keeper(&mut self, is_there: bool) {
+        self.has_keeper = is_there;
+    }
+
+    /// Whether the keeper takes no more launches for now.
+    pub(super) fn is_stuck(&self) -> bool {
+        let asked = |id: &&RunId| matches!(self.runs[*id].state, State::Asked { .. });
+        !self.has_keeper || self.live.iter().filter(asked).count() >= MAX_LAUNCHING
+    }
+
+    /// Whether runs are waiting for their process.
+    pub fn is_launching(&self) -> bool {
+        let waits = |id: &RunId| matches!(self.runs[id].state, State::Asked { .. } | State::Queued);
+        self.live.iter().any(waits)
+    }
+
+    /// The keeper makes a process.
+    pub fn process_made(&mut self, now: Now, id: RunId) {
+        let run = self.run(id);
+        assert!(!run.made, "run {id} gets a second process");
+        run.made = true;
+        let late_ms = now.mono_ms.saturating_sub(run.decided_mono_ms);
+        let in_time = late_ms <= patience_ms();
+        assert!(in_time, "run {id} is launched {late_ms} ms after its slot was decided");
+    }
+
+    /// The keeper is asked for a process.
     pub fn launching(&mut self, now: Now, id: RunId, plan: &LaunchPlan) {
         let run = self.run(id);
-        let in_time = now.mono_ms - run.decided_mono_ms <= patience_ms() + 100;
-        assert!(in_time, "run {id} is tried more than 30 s after its slot was decided");
         match run.state {
             State::Queued => {}
             State::Retry { at_ms } => assert!(now.mono_ms >= at_ms, "run {id} is tried too early"),
@@ -109,14 +154,28 @@ impl Ledger {
         assert!(in_force, "run {id} is launched from a definition that is no longer in force");
         let limit = job.def.row.max_concurrence as usize;
         assert!(job.live.len() <= limit, "run {id}: {} of {limit} are alive", job.live.len());
+        self.run(id).state = State::Asked { stop: false };
     }
 
-    pub fn launched(&mut self, id: RunId) {
-        self.run(id).state = State::Alive;
+    /// The daemon hears that a run has a process.
+    pub fn launched(&mut self, now: Now, id: RunId) {
+        let kill_ms = now.mono_ms + self.grace_ms;
+        let run = self.run(id);
+        run.state = match run.state {
+            State::Asked { stop: false } => State::Alive,
+            State::Asked { stop: true } => State::Stopping { kill_ms, told: false },
+            other => panic!("run {id} was not asked for, it is {other:?}"),
+        };
     }
 
     /// The launch failed: for good, or it may be tried again.
     pub fn launch_failed(&mut self, now: Now, id: RunId, core: &Core, retryable: bool, why: &str) {
+        let job = &self.jobs[&self.runs[&id].job];
+        let changed = retryable && (job.draining || job.waiting.is_some());
+        if changed || self.run(id).state == (State::Asked { stop: true }) {
+            self.finish(id, End::NoProcess);
+            return;
+        }
         let age_ms = now.mono_ms - self.run(id).decided_mono_ms;
         let Some(run) = core.runs().get(&id) else {
             let gave_up = !retryable || age_ms + MAX_PAUSE_MS >= patience_ms();
@@ -134,8 +193,8 @@ impl Ledger {
         self.run(id).state = State::Retry { at_ms };
     }
 
-    /// A machine that stood still finds retries whose time is over.
-    pub(super) fn give_up_late_retries(&mut self, now: Now) {
+    /// Retries whose time has come. A machine that stood still finds some whose time is over.
+    pub(super) fn retry(&mut self, now: Now) {
         let late = |id: &&RunId| match self.runs[*id].state {
             State::Retry { at_ms } => {
                 let age_ms = now.mono_ms - self.runs[*id].decided_mono_ms;
@@ -147,10 +206,45 @@ impl Ledger {
         for id in late {
             self.finish(id, End::NoProcess);
         }
+        for id in &self.live {
+            let Some(run) = self.runs.get_mut(id) else { continue };
+            if matches!(run.state, State::Retry { at_ms } if at_ms <= now.mono_ms) {
+                run.state = State::Queued;
+            }
+        }
+    }
+
+    /// What an earlier daemon did not launch is launched where its row is still the same.
+    pub(super) fn resume(&mut self, core: &Core) {
+        let resumable = |id: &&RunId| self.runs[*id].state == State::Resumable;
+        let resumable: Vec<RunId> = self.live.iter().filter(resumable).copied().collect();
+        for id in resumable {
+            let job = &self.jobs[&self.runs[&id].job];
+            if job.draining || job.waiting.is_some() || self.draining {
+                self.finish(id, End::NoProcess);
+                continue;
+            }
+            // How long ago it was decided, the core has by the wall clock.
+            let decided_mono_ms = core.runs().get(&id).map_or(0, |run| run.mono_ms);
+            let run = self.run(id);
+            run.state = State::Queued;
+            run.decided_mono_ms = decided_mono_ms;
+        }
+    }
+
+    /// The keeper saw a run end.
+    pub fn ended(&mut self, id: RunId, outcome: &Outcome, started: Now, at: Now) {
+        let ms = at.mono_ms - started.mono_ms;
+        self.finish(id, End::Seen(outcome.clone(), at.wall_ms, ms));
+    }
+
+    /// A run is gone, and nobody saw how.
+    pub fn lost(&mut self, id: RunId, outcome: &Outcome) {
+        self.finish(id, End::Exactly(outcome.clone()));
     }
 
     /// A run has ended, or never will begin.
-    pub fn finish(&mut self, id: RunId, end: End) {
+    pub(super) fn finish(&mut self, id: RunId, end: End) {
         let run = self.run(id);
         assert_ne!(run.state, State::Gone, "run {id} ends twice");
         run.state = State::Gone;
@@ -161,10 +255,15 @@ impl Ledger {
     }
 
     /// What became of a run of an earlier daemon.
-    pub fn settled(&mut self, id: RunId, alive: bool) {
-        match alive {
-            true => self.run(id).state = State::Alive,
-            false => self.finish(id, End::NoProcess),
+    pub fn settled(&mut self, now: Now, id: RunId, how: Settled) {
+        assert!(self.runs.contains_key(&id), "run {id} comes out of nothing");
+        let run = self.run(id);
+        assert_eq!(run.state, State::Unsettled, "run {id} has ended and is back");
+        let fresh = run.slot.is_some_and(|slot| now.wall_ms - slot <= FRESH_MS);
+        match how {
+            Settled::Alive => run.state = State::Alive,
+            Settled::NotLaunched if fresh => run.state = State::Resumable,
+            Settled::NotLaunched | Settled::Lost => self.finish(id, End::NoProcess),
         }
     }
 
@@ -172,7 +271,10 @@ impl Ledger {
     pub fn stopped(&mut self, now: Now, id: RunId) {
         let kill_ms = now.mono_ms + self.grace_ms;
         match self.run(id).state {
-            State::Queued | State::Retry { .. } => self.finish(id, End::NoProcess),
+            State::Queued | State::Resumable | State::Retry { .. } => {
+                self.finish(id, End::NoProcess);
+            }
+            State::Asked { .. } => self.run(id).state = State::Asked { stop: true },
             State::Alive => self.run(id).state = State::Stopping { kill_ms, told: false },
             _ => {}
         }
@@ -201,10 +303,12 @@ impl Ledger {
         for id in &self.live {
             let state = self.runs[id].state;
             let done = match state {
-                State::Queued | State::Unsettled | State::Gone => false,
+                State::Queued => self.is_stuck(),
+                State::Resumable => self.held_until.is_some(),
+                State::Unsettled | State::Gone => false,
                 State::Retry { at_ms } => at_ms > ticked.mono_ms,
                 State::Stopping { kill_ms, told } => told && kill_ms > ticked.mono_ms,
-                State::Alive | State::Killed => true,
+                State::Asked { .. } | State::Alive | State::Killed => true,
             };
             assert!(done, "run {id} is still {state:?}");
         }

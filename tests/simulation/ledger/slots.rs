@@ -18,7 +18,7 @@ impl Ledger {
     /// The core was told that time has passed. Everything up to now must be decided rightly.
     pub fn tick(&mut self, now: Now, core: &Core) {
         self.before_anew = None;
-        self.give_up_late_retries(now);
+        self.retry(now);
         if let Some(rows) = self.staged.take() {
             self.apply(&rows, Some(now));
         }
@@ -57,6 +57,7 @@ impl Ledger {
                 return launches;
             }
             self.held_until = None;
+            self.resume(core);
             launches = self.reboot_jobs();
         }
         if self.decided - now.wall_ms > MAX_BACK_MS {

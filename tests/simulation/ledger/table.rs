@@ -176,8 +176,10 @@ impl Ledger {
 
     fn drop_unstarted(&mut self, id: u32) {
         let Some(job) = self.jobs.get(&id) else { return };
-        let waits =
-            |run: &&RunId| matches!(self.runs[*run].state, State::Queued | State::Retry { .. });
+        let waits = |run: &&RunId| {
+            let state = self.runs[*run].state;
+            matches!(state, State::Queued | State::Resumable | State::Retry { .. })
+        };
         let dropped: Vec<RunId> = job.live.iter().filter(waits).copied().collect();
         for run in dropped {
             self.finish(run, End::NoProcess);

@@ -1,0 +1,234 @@
+//! A keeper that is killed, stopped, hung, in a far place or short of disk: the daemon goes on,
+//! nothing is launched twice, and what can't be known is said to be lost.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+mod daemon;
+
+use daemon::facts::{STAMPS, stamps};
+use daemon::keeper::{signal, wait_state};
+use daemon::rows::{Due, Row, insert};
+use daemon::{Daemon, SOON, Site, middle_of_a_second, now_ns, wait_for};
+use rustix::process::{Pid, Resource, Rlimit, Signal, prlimit, test_kill_process};
+use schedule::core::protocol::Driver;
+use std::collections::BTreeSet;
+use std::fs;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+/// Never by itself.
+const NEVER: Due = Due::Never("0 0 1 1 *");
+
+/// A site with a job that is due every second and one that takes its time, both up and running.
+fn busy_site(long: &str) -> (Site, Daemon) {
+    let (site, mut database) = Site::on(Driver::Sqlite);
+    let rows =
+        [Row::stamping(1, Due::Step(1), &site.file(STAMPS), ""), Row::new(2, NEVER, long).limit(9)];
+    database.sql(&insert(&rows));
+    let daemon = site.start();
+    daemon.wait_jobs(2);
+    daemon.start_job(2);
+    daemon.wait_job(2, "running", |job| job["running"] == 1);
+    (site, daemon)
+}
+
+/// The slots from which job 1 was launched; none twice.
+fn slots(site: &Site) -> BTreeSet<i64> {
+    let stamps = stamps(site);
+    let slots: BTreeSet<i64> = stamps.iter().map(|stamp| stamp.slot).collect();
+    assert_eq!(slots.len(), stamps.len(), "a slot was launched twice: {stamps:?}");
+    slots
+}
+
+/// Waits for a launch of a slot that is still to come.
+#[track_caller]
+fn wait_launch(site: &Site) {
+    let from = now_ns() / 1_000_000_000 + 1;
+    wait_for("a launch", SOON, || slots(site).iter().any(|slot| *slot >= from).then_some(()));
+}
+
+#[test]
+fn killed_under_a_daemon_it_is_replaced_and_its_runs_are_watched() {
+    let (site, daemon) = busy_site("sleep 3; exit 5");
+    wait_launch(&site);
+    let (first, began) = (site.keeper(), now_ns() / 1_000_000_000);
+    signal(first, Signal::KILL);
+    let second = wait_for("another keeper", SOON, || {
+        site.keepers().into_iter().find(|keeper| *keeper != first)
+    });
+    wait_launch(&site);
+    let lost = daemon.wait_end(2);
+    assert!(lost["outcome"].as_str().unwrap().starts_with("lost"), "{lost}");
+    assert!(lost["duration_ms"].as_u64().unwrap() > 2_500, "it was let alone: {lost}");
+    daemon.start_job(2);
+    assert_eq!(daemon.wait_end(2)["outcome"], "exit 5", "by the new keeper");
+    assert_eq!(site.keeper(), second);
+    let last = middle_of_a_second();
+    wait_launch(&site);
+    let slots = slots(&site);
+    // The launch that it took with it is lost, and there can be only one.
+    let missing: Vec<i64> = (began..=last).filter(|slot| !slots.contains(slot)).collect();
+    assert!(missing.len() <= 1, "{missing:?}");
+    assert_eq!(site.logged("is gone: how its runs end").len(), 1);
+}
+
+#[test]
+fn stopped_for_a_while_it_delays_launches_and_no_page() {
+    let (site, daemon) = busy_site("sleep 600");
+    wait_launch(&site);
+    let keeper = site.keeper();
+    let from = middle_of_a_second() + 1;
+    signal(keeper, Signal::STOP);
+    wait_state(keeper, 'T');
+    let (until, mut worst) = (Instant::now() + Duration::from_secs(5), Duration::ZERO);
+    while Instant::now() < until {
+        let began = Instant::now();
+        assert_eq!(daemon.get("/").status, 200);
+        worst = worst.max(began.elapsed());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let before = slots(&site);
+    assert!(before.iter().all(|slot| *slot < from), "{before:?}");
+    signal(keeper, Signal::CONT);
+    wait_launch(&site);
+    let slots = slots(&site);
+    // The limit of job 1 is 1: of the seconds meanwhile the first was waiting, the rest skipped.
+    assert!(slots.contains(&from), "{from}: {slots:?}");
+    let meanwhile = (from + 1..from + 4).filter(|slot| slots.contains(slot)).count();
+    assert_eq!(meanwhile, 0, "{slots:?}");
+    println!("a page took at most {worst:?} while the keeper stood still");
+    assert!(worst < Duration::from_millis(500), "{worst:?}");
+    assert_eq!(site.keeper(), keeper);
+}
+
+#[test]
+fn hung_when_a_daemon_starts_it_is_killed_and_replaced() {
+    let (site, daemon) = busy_site("sleep 30; exit 5");
+    wait_launch(&site);
+    let keeper = site.keeper();
+    let run = daemon.job(2).unwrap()["live"][0]["run_id"].clone();
+    daemon.kill();
+    // Not before: the kernel lets a stopped process go on when its parent dies (setpgid(2)).
+    signal(keeper, Signal::STOP);
+    wait_state(keeper, 'T');
+    let daemon = site.start();
+    assert_ne!(site.keeper(), keeper);
+    assert!(test_kill_process(keeper).is_err(), "the old one is gone");
+    let job = daemon.wait_job(2, "adopted", |job| job["running"] == 1);
+    assert_eq!(job["live"][0]["run_id"], run);
+    wait_launch(&site);
+    let stopped = daemon.request("POST", "/api/v1/jobs/2/stop");
+    assert_eq!(stopped.status, 200, "{stopped:?}");
+    let end = daemon.wait_end(2);
+    assert!(end["outcome"].as_str().unwrap().starts_with("lost"), "{end}");
+    slots(&site);
+}
+
+#[test]
+fn hung_for_good_it_is_replaced_while_the_daemon_goes_on() {
+    let (site, daemon) = busy_site("sleep 600");
+    wait_launch(&site);
+    let keeper = site.keeper();
+    signal(keeper, Signal::STOP);
+    wait_for("another keeper", Duration::from_secs(60), || {
+        site.keepers().into_iter().find(|other| *other != keeper)
+    });
+    wait_launch(&site);
+    assert_ne!(site.keeper(), keeper);
+    assert_eq!(daemon.job(2).unwrap()["running"], 1);
+}
+
+#[test]
+fn a_state_directory_may_be_deep() {
+    let (mut site, mut database) = Site::on(Driver::Sqlite);
+    let deep = format!("deep/{}", ["a-directory-with-a-long-name"; 8].join("/"));
+    site.base += &format!("statedir = \"{}\"\n", site.file(&deep));
+    database.sql(&insert(&[Row::new(1, NEVER, "sleep 0.3; exit 9")]));
+    let start = |site: &Site| {
+        let command = site.command();
+        // The configuration of all tests names a directory, and each key stands there once.
+        let config = site.read("schedule.ini");
+        let (own, _) = config.split_once("statedir").unwrap().1.split_once('\n').unwrap();
+        fs::write(site.file("schedule.ini"), config.replacen(&format!("statedir{own}"), "", 1))
+            .unwrap();
+        site.start_by(command)
+    };
+    let daemon = start(&site);
+    daemon.wait_jobs(1);
+    daemon.start_job(1);
+    daemon.kill();
+    site.wait_empty();
+    assert!(site.file_exists(&format!("{deep}/keeper.ends")));
+    let daemon = start(&site);
+    assert_eq!(daemon.wait_end(1)["outcome"], "exit 9");
+}
+
+#[test]
+fn a_second_daemon_does_not_touch_the_keeper() {
+    let (site, daemon) = busy_site("sleep 600");
+    let keeper = site.keeper();
+    let second = site.command().stdout(Stdio::null()).stderr(Stdio::piped()).output().unwrap();
+    assert!(!second.status.success());
+    let text = String::from_utf8_lossy(&second.stderr).into_owned();
+    assert!(text.contains("master still alive"), "{text}");
+    assert_eq!(site.keeper(), keeper);
+    wait_launch(&site);
+    assert_eq!(daemon.job(2).unwrap()["running"], 1);
+    assert_eq!(site.logged("keeper").len(), 0);
+}
+
+/// Files may have so many bytes for this process.
+fn limit_files(pid: Pid, bytes: Option<u64>) {
+    prlimit(Some(pid), Resource::Fsize, Rlimit { current: bytes, maximum: None }).unwrap();
+}
+
+#[test]
+fn a_keeper_without_disk_leaves_no_word_and_nothing_runs_again() {
+    let (site, daemon) = busy_site("sleep 1; exit 5");
+    wait_launch(&site);
+    limit_files(site.keeper(), Some(0));
+    daemon.kill();
+    site.wait_empty();
+    assert!(!site.file_exists("state.1/keeper.ends"));
+    let daemon = site.start();
+    let end = daemon.wait_end(2);
+    assert!(end["outcome"].as_str().unwrap().starts_with("lost"), "{end}");
+    wait_launch(&site);
+}
+
+#[test]
+fn a_state_directory_that_cannot_be_used_is_a_mistake_at_start() {
+    let (site, _database) = Site::on(Driver::Sqlite);
+    fs::write(site.file("state.1"), "a file, not a directory").unwrap();
+    let refused = site.command().stdout(Stdio::null()).stderr(Stdio::piped()).output().unwrap();
+    assert_eq!(refused.status.code(), Some(2));
+    let text = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(text.contains("state.1") && text.contains("statedir"), "{text}");
+    assert!(site.processes().is_empty(), "nothing is left");
+}
+
+#[test]
+fn jobs_of_a_keeper_that_serves_its_second_daemon_inherit_nothing() {
+    let (site, mut database) = Site::on(Driver::Sqlite);
+    let list = "ls -l /proc/self/fd | sed 's/.* -> //' | grep . >>\"$LISTED\"; true";
+    let list = list.replace("$LISTED", &site.file("listed"));
+    database.sql(&insert(&[Row::new(1, NEVER, &list), Row::new(2, NEVER, "sleep 600")]));
+    let daemon = site.start();
+    daemon.wait_jobs(2);
+    daemon.start_job(2);
+    daemon.wait_running(1);
+    let keeper = site.keeper();
+    daemon.kill();
+    let daemon = site.start();
+    assert_eq!(site.keeper(), keeper);
+    daemon.wait_jobs(2);
+    daemon.start_job(1);
+    assert_eq!(daemon.wait_end(1)["outcome"], "exit 0");
+    let listed = site.read("listed");
+    let foreign =
+        |line: &&str| line.contains("socket") || line.contains(".log") || line.contains("anon");
+    let foreign: Vec<&str> = listed.lines().filter(foreign).collect();
+    assert!(foreign.is_empty() && listed.contains("/dev/null\n"), "{listed}");
+    let stdin = fs::read_link(format!("/proc/{}/fd/0", keeper.as_raw_nonzero())).unwrap();
+    assert_eq!(stdin.to_str(), Some("/dev/null"), "the keeper's own");
+}

@@ -1,0 +1,118 @@
+//! Torture: a hundred jobs of all kinds, a daemon that is killed with -9 again and again at the
+//! worst moments, a database that is locked, hung or killed meanwhile. In the end what the jobs
+//! wrote down themselves and what was recorded must be the same: no slot twice, no limit exceeded,
+//! every slot launched or accounted for, every outcome what the job did.
+//!
+//! `SCHEDULE_TORTURE_KILLS` says how often (25), `SCHEDULE_TORTURE_SEED` which instants (1),
+//! `SCHEDULE_TORTURE_MARIADB=1` takes a MariaDB of its own. `scripts/torture` is the long form.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+mod daemon;
+#[path = "torture/jobs.rs"]
+mod jobs;
+#[path = "torture/judge.rs"]
+mod judge;
+#[path = "torture/kills.rs"]
+mod kills;
+#[allow(dead_code)]
+#[path = "simulation/random.rs"]
+mod random;
+
+use common::database::TestDatabase;
+use daemon::account::{account, carry_over, end};
+use daemon::facts::{Stamp, stamps};
+use daemon::ledger::Account;
+use daemon::mariadb::Mariadb;
+use daemon::rows::insert;
+use daemon::{Site, middle_of_a_second, now_ns, wait_for};
+use kills::{Victim, kill_some_time};
+use random::Random;
+use schedule::core::protocol::{Database, Driver};
+use schedule::shell::database::schema;
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+fn setting(name: &str, default: u64) -> u64 {
+    let text = std::env::var(name).ok();
+    text.map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name}={text}: a number")))
+}
+
+fn victim() -> (Site, Victim) {
+    if setting("SCHEDULE_TORTURE_MARIADB", 0) == 0 {
+        let (site, database) = Site::on(Driver::Sqlite);
+        return (site, Victim::new(database, None));
+    }
+    let server = Mariadb::start();
+    let free = common::database::mysql_free();
+    let like = Database { driver: Driver::Mysql, charset: "utf8".into(), ..free };
+    let database = TestDatabase::empty_on(&server.config(&like), "CHARACTER SET utf8mb4");
+    schema::init(&database.config).unwrap();
+    (Site::new(&database.config), Victim::new(database, Some(server)))
+}
+
+#[test]
+fn killed_again_and_again() {
+    let _alone = daemon::alone();
+    let (kills, seed) =
+        (setting("SCHEDULE_TORTURE_KILLS", 25), setting("SCHEDULE_TORTURE_SEED", 1));
+    let began = Instant::now();
+    let mut random = Random::new(seed);
+    let (mut site, mut victim) = victim();
+    site.base += "stop_grace = 1\n";
+    let rows = jobs::rows(&site);
+    victim.database.sql(&insert(&rows));
+    let daemon = site.start();
+    daemon.wait_jobs(rows.len() as u64);
+    // From now on a snapshot is there, and nothing has an excuse.
+    let first = now_ns() / 1_000_000_000 + 1;
+    let mut told = BTreeMap::new();
+    let mut slowest = Duration::ZERO;
+    let mut daemon = Some(daemon);
+    for _ in 0..kills {
+        victim.suffer(&mut random, &mut told);
+        let alive = daemon.take().unwrap();
+        let what = kill_some_time(&site, alive, &mut random);
+        *told.entry(what.into()).or_default() += 1;
+        let start = Instant::now();
+        daemon = Some(site.start());
+        slowest = slowest.max(start.elapsed());
+    }
+    victim.recover();
+    let daemon = daemon.unwrap();
+    catch_up(&site);
+    // Few jobs are due in an odd second; what is due in even ones takes its time on a busy machine.
+    // The end is in the second after this one.
+    while middle_of_a_second() % 2 != 0 {}
+    let last = end(daemon);
+    carry_over(&site, &mut victim.database);
+    let mut account = account(&site, &mut victim.database, &rows, (first, last));
+    account.killed = true;
+    let kept = concat!(env!("CARGO_TARGET_TMPDIR"), "/torture.log");
+    std::fs::write(kept, site.log().join("\n")).unwrap();
+    println!("the log of all daemons is kept in {kept}");
+    judge(&site, &mut victim, &account);
+    println!(
+        "seed {seed}: {kills} kills {told:?} in {:?}; the slowest start took {slowest:?}",
+        began.elapsed()
+    );
+}
+
+/// Waits until the daemon has gone over to what is due from now on.
+fn catch_up(site: &Site) {
+    let now = now_ns() / 1_000_000_000;
+    wait_for("what is due later", Duration::from_secs(60), || {
+        let late = |stamp: &Stamp| stamp.job == jobs::EVERY_SECOND && stamp.slot > now + 1;
+        stamps(site).iter().any(late).then_some(())
+    });
+}
+
+fn judge(site: &Site, victim: &mut Victim, account: &Account) {
+    println!("{}", account.settle());
+    let (runs, worst_s) = judge::outcomes(site, &mut victim.database, account);
+    println!("{runs} ends are what the jobs noted, their times at most {worst_s} s apart");
+    assert!(worst_s <= 1, "{worst_s} s");
+    judge::outputs(site, account);
+    let lost = account.logged.iter().filter(|run| run.outcome.starts_with("lost")).count();
+    assert_eq!(lost, 0, "runs whose end nobody saw");
+}
