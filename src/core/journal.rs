@@ -171,6 +171,25 @@ pub enum Entry<'a> {
     Recorded(u64),
 }
 
+/// The newest segments tell a restarted daemon what happened lately until they have this many
+/// bytes: some 20,000 ends of runs, read in some 50 ms.
+const PAST_BYTES: u64 = 8 << 20;
+
+/// Segments that tell the past at the most: each start of a daemon begins one, however short.
+const MAX_PAST_SEGMENTS: usize = 64;
+
+/// How many of the newest segments tell the past; `bytes` are their sizes, the newest first. Two at
+/// least: the newest may have little more than its checkpoint.
+pub fn past_segments(bytes: impl Iterator<Item = u64>) -> usize {
+    let mut total = 0;
+    let wanted = bytes.take(MAX_PAST_SEGMENTS).enumerate().take_while(|(nth, bytes)| {
+        let some = *nth < 2 || total < PAST_BYTES;
+        total += bytes;
+        some
+    });
+    wanted.count()
+}
+
 /// Appends `entry` to `out` as a line.
 pub fn encode(out: &mut Vec<u8>, entry: &Entry<'_>) {
     let start = out.len();

@@ -160,6 +160,9 @@ impl Table {
     /// Understands a row.
     pub fn define(&mut self, row: JobRow, vars: &Vars) -> Definition {
         let schedule = match self.read_schedule(&row.cron, &row.timezone) {
+            Ok(_) if row.command.trim().is_empty() => {
+                Schedule::Refused("its command is empty: nothing would be run".into())
+            }
             Ok((cron, zone)) => Schedule::Due(cron, zone),
             Err(why) => Schedule::Refused(why.into_boxed_str()),
         };

@@ -71,6 +71,7 @@ pub struct Daemon {
     exiting: bool,
     notify: Notify,
     lock: Lock,
+    state_lock: Lock,
     renewal: Option<Renewal>,
     keeping: Keeping,
 }
@@ -109,6 +110,8 @@ pub struct Parts {
     pub state_dir: PathBuf,
     /// The lock of the group.
     pub lock: Lock,
+    /// The lock of the state directory.
+    pub state_lock: Lock,
     /// For another program.
     pub keeping: Keeping,
 }
@@ -140,6 +143,7 @@ impl Daemon {
             exiting: false,
             notify: Notify::default(),
             lock: parts.lock,
+            state_lock: parts.state_lock,
             renewal: None,
             keeping: parts.keeping,
         })

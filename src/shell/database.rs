@@ -32,7 +32,8 @@ pub struct Failure {
 }
 
 impl Failure {
-    fn new(kind: ErrorKind, message: impl AsRef<str>) -> Self {
+    /// Its message is made one line.
+    pub fn new(kind: ErrorKind, message: impl AsRef<str>) -> Self {
         Self { kind, message: message.as_ref().split_whitespace().collect::<Vec<_>>().join(" ") }
     }
 

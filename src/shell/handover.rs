@@ -26,6 +26,10 @@ pub struct Handover {
     pub lock: RawFd,
     /// The pid file's name.
     pub lock_path: PathBuf,
+    /// The state directory, locked.
+    pub state_lock: RawFd,
+    /// The state directory's name.
+    pub state_dir: PathBuf,
     /// Clients between two requests, and what they have sent of the next one.
     pub clients: Vec<(RawFd, Vec<u8>)>,
     /// The counts of the core.

@@ -1,7 +1,7 @@
 //! The journal's files: `STATE/journal/OFFSET.log`. What is in them is `core::journal`'s business.
 
 use crate::core::daemon::Segment;
-use crate::core::journal::Replay;
+use crate::core::journal::{Replay, past_segments};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::FileExt;
@@ -18,7 +18,7 @@ pub struct Journal {
 pub struct Opened {
     /// The journal.
     pub journal: Journal,
-    /// What the last two segments say.
+    /// What the newest segments say.
     pub replay: Replay,
     /// The offset at which the log ends.
     pub end: u64,
@@ -50,7 +50,7 @@ pub fn list_segments(dir: &Path) -> io::Result<Vec<Segment>> {
 }
 
 impl Journal {
-    /// Opens the journal in `dir`, made if it is not there, and reads its last two segments. A
+    /// Opens the journal in `dir`, made if it is not there, and reads its newest segments. A
     /// last line that is torn is cut off.
     ///
     /// # Errors
@@ -59,7 +59,8 @@ impl Journal {
         fs::create_dir_all(dir)?;
         let mut segments = list_segments(dir)?;
         let mut replay = Replay::default();
-        let newest = segments.len().saturating_sub(2);
+        let past = past_segments(segments.iter().rev().map(|segment| segment.bytes));
+        let newest = segments.len() - past;
         for segment in &mut segments[newest..] {
             segment.bytes = read_segment(dir, segment.start, &mut replay)?;
         }

@@ -34,6 +34,16 @@ pub enum LockError {
         /// The pid file.
         path: PathBuf,
     },
+    /// Another daemon works in the state directory, under another pid file.
+    #[error(
+        "another daemon works in the state directory {}: end it, with the pid file that it was \
+         started with, or set [base] statedir",
+        path.display()
+    )]
+    StateDir {
+        /// The directory.
+        path: PathBuf,
+    },
     /// The file can't be made.
     #[error(
         "pid file {}: {source}; create its directory, owned by the user of the daemon, or set \
@@ -67,6 +77,20 @@ impl Lock {
         file.set_len(0).map_err(failed)?;
         writeln!(file, "{}", std::process::id()).map_err(failed)?;
         Ok(Lock { file })
+    }
+
+    /// Takes the lock on a state directory: two daemons there would start everything twice,
+    /// whatever their pid files are.
+    ///
+    /// # Errors
+    /// Somebody holds it, or it can't be opened.
+    pub fn state_dir(path: &Path) -> Result<Lock, LockError> {
+        let failed = |source| LockError::File { path: path.into(), source };
+        let file = File::open(path).map_err(failed)?;
+        match locked(&file) {
+            true => Ok(Lock { file }),
+            false => Err(LockError::StateDir { path: path.into() }),
+        }
     }
 
     /// Takes over the lock of the program before this one.

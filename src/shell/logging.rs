@@ -116,6 +116,14 @@ pub fn set_zone(zone: TimeZone) {
     sink.stamp.0 = i64::MIN;
 }
 
+/// Whether the log could be opened.
+///
+/// # Errors
+/// It can't.
+pub fn try_open(file: &Path) -> Result<(), LogError> {
+    open(file).map(drop)
+}
+
 /// Has panics logged, with a backtrace.
 pub fn log_panics() {
     std::panic::set_hook(Box::new(|panic| {

@@ -39,6 +39,7 @@ pub struct Notify {
     detached: bool,
     state_dir: PathBuf,
     address: Option<Address>,
+    trouble: String,
     ready: bool,
     /// When the daemon is ready at the latest, monotonic; set by the first turn.
     ready_by_ms: Option<u64>,
@@ -50,7 +51,9 @@ pub struct Notify {
 impl Notify {
     /// Whom the environment names, and `schedule start` where `detached` is set. `state_dir` is
     /// the state directory of the group.
-    pub fn new(state_dir: &Path, address: Address, detached: bool) -> Notify {
+    ///
+    /// `trouble` is what of the configuration could not be done; empty = nothing.
+    pub fn new(state_dir: &Path, address: Address, detached: bool, trouble: String) -> Notify {
         let service = env::var_os("NOTIFY_SOCKET").and_then(|name| service(name.as_bytes()));
         // For another process of the service: not for this one (sd_watchdog_enabled(3)).
         let ours = env::var("WATCHDOG_PID").map_or(true, |pid| pid == process::id().to_string());
@@ -62,6 +65,7 @@ impl Notify {
             detached,
             state_dir: state_dir.into(),
             address: Some(address),
+            trouble,
             ..Notify::default()
         }
     }
@@ -119,7 +123,7 @@ impl Notify {
         let (pid, status) = (process::id(), &self.status);
         self.send(&format!("READY=1\nMAINPID={pid}\nSTATUS={status}"));
         // Before `schedule start` returns, so that whoever comes after it finds the note.
-        self.write_note(None);
+        self.write_note(Some(&self.trouble));
         if self.detached {
             self.detached = false;
             let trouble = match &core.sync_state().database {

@@ -16,8 +16,8 @@ use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-/// Asks a program whether it could run, with the arguments of this one: it says why not on
-/// stdout and exits with another status than 0.
+/// Asks a program whether it could run, with the arguments of this one and with this variable as
+/// the state directory: it says why not on stdout and exits with another status than 0.
 pub const PROBE: &str = "SCHEDULE_PROBE";
 
 /// The program has this long to answer, in milliseconds.
@@ -89,6 +89,7 @@ impl Renewal {
     pub fn begin(
         why: Why,
         program: &Path,
+        state_dir: &Path,
         now_ms: u64,
         poll: &Registry,
         tokens: (Token, Token),
@@ -96,7 +97,8 @@ impl Renewal {
         let path = CString::new(program.as_os_str().as_bytes())?;
         let argv = arguments();
         let argv: Vec<&CStr> = argv.iter().map(AsRef::as_ref).collect();
-        let probe = CString::new(format!("{PROBE}=1"))?;
+        let dir = state_dir.as_os_str().as_bytes();
+        let probe = CString::new([PROBE.as_bytes(), b"=", dir].concat())?;
         let helper = Helper::start_with(&path, &argv, &[&probe])?;
         let probe = Box::new(Exchange::with(helper, Vec::new(), poll, tokens)?);
         let state = State::Probing { probe, until_ms: now_ms + PROBE_MS, said: Vec::new() };
@@ -191,6 +193,11 @@ pub fn execute(program: &Path, variable: &str) -> io::Error {
 fn arguments() -> Vec<CString> {
     // None holds a NUL: they came as strings that end at one.
     std::env::args_os().filter_map(|arg| CString::new(arg.into_vec()).ok()).collect()
+}
+
+/// The state directory of the daemon that asks whether this program could take its place.
+pub fn probed_state_dir() -> Option<PathBuf> {
+    std::env::var_os(PROBE).map(PathBuf::from)
 }
 
 /// Whether this process was only asked whether it could run.

@@ -16,6 +16,7 @@ use crate::shell::daemon::{
 use crate::shell::handover::Handover;
 use crate::shell::journal::Journal;
 use crate::shell::lock::{self, Lock};
+use crate::shell::logging;
 use crate::shell::output::Outputs;
 use crate::shell::proc_fs;
 use crate::shell::process;
@@ -59,6 +60,16 @@ pub enum StartError {
         /// What to do.
         hint: &'static str,
     },
+    /// Runs are kept where they are.
+    #[error(
+        "statedir can't become {} while the daemon runs: stop it with the old configuration, then \
+         start it with the new one",
+        .0.display()
+    )]
+    StateDir(PathBuf),
+    /// The log can't be opened.
+    #[error("{0}")]
+    Log(String),
     /// The port can't be had.
     #[error("[server_{0}] {1}")]
     Bind(u32, String),
@@ -75,6 +86,8 @@ pub struct Ready {
     pub address: std::net::SocketAddr,
     /// Whether it took the place of another program in this process.
     pub renewed: bool,
+    /// What of the configuration could not be done, though the daemon runs; empty = nothing.
+    pub trouble: String,
 }
 
 /// Opens everything that group `server_id` needs. Logging is set up by the caller.
@@ -94,9 +107,11 @@ pub fn prepare(config: &Config, server_id: u32) -> Result<Ready, StartError> {
     let lock = take_lock(&lock_path, server_id, handed.as_ref())?;
     let state_dir = PathBuf::from(config.base.statedir.path(server_id));
     make_dir("state directory", &state_dir)?;
+    let state_lock = take_state_lock(&state_dir, handed.as_ref())?;
     let settings = settings(config, server, &state_dir)?;
     let poll = Poll::new().map_err(|why| StartError::System("the poll", why))?;
-    let listening = take_sockets(&config.base, server, poll.registry(), handed.as_mut())?;
+    let (listening, trouble) =
+        take_sockets(&config.base, server, poll.registry(), handed.as_mut())?;
     let address = listening.local_addr();
     let address = address.map_err(|why| StartError::System("the socket", why))?;
     let outputs = Outputs::new(&state_dir);
@@ -111,9 +126,20 @@ pub fn prepare(config: &Config, server_id: u32) -> Result<Ready, StartError> {
     let keeping = keeping(config, lock_path, handed.as_ref());
     let renewed = handed.is_some();
     let server = listening;
-    let parts = Parts { poll, core, server, outputs, children, journal, state_dir, lock, keeping };
+    let parts = Parts {
+        poll,
+        core,
+        server,
+        outputs,
+        children,
+        journal,
+        state_dir,
+        lock,
+        state_lock,
+        keeping,
+    };
     let daemon = Daemon::new(parts).map_err(|why| StartError::System("the loop", why))?;
-    Ok(Ready { daemon, address, renewed })
+    Ok(Ready { daemon, address, renewed, trouble })
 }
 
 fn keeping(config: &Config, lock_path: PathBuf, handed: Option<&Handover>) -> Keeping {
@@ -134,8 +160,21 @@ fn keeping(config: &Config, lock_path: PathBuf, handed: Option<&Handover>) -> Ke
 pub fn probe(config: &Config, server_id: u32) -> Result<(), StartError> {
     let server = server_of(config, server_id)?;
     let state_dir = PathBuf::from(config.base.statedir.path(server_id));
+    if renewal::probed_state_dir().is_some_and(|old| old != state_dir) {
+        return Err(StartError::StateDir(state_dir));
+    }
     make_dir("state directory", &state_dir)?;
+    let log = PathBuf::from(config.base.logfile.path(server_id));
+    logging::try_open(&log).map_err(|why| StartError::Log(why.to_string()))?;
     settings(config, server, &state_dir).map(|_| ())
+}
+
+fn take_state_lock(path: &Path, handed: Option<&Handover>) -> Result<Lock, StartError> {
+    let old = handed.filter(|handed| handed.state_dir == path);
+    match old.and_then(|handed| sys::take_descriptor(handed.state_lock)) {
+        Some(file) => Ok(Lock::adopt(file)),
+        None => Ok(Lock::state_dir(path)?),
+    }
 }
 
 /// The lock of the program before, if it is on the same file; else a new one. The old one is
@@ -155,12 +194,12 @@ fn take_sockets(
     server: &ServerConfig,
     poll: &Registry,
     handed: Option<&mut Handover>,
-) -> Result<Server, StartError> {
-    let Some(handed) = handed else { return listen(base, server, poll) };
+) -> Result<(Server, String), StartError> {
+    let anew = || Ok((listen(base, server, poll)?, String::new()));
+    let Some(handed) = handed else { return anew() };
     let failed = |why| StartError::System("the socket", why);
-    let Some(socket) = sys::take_descriptor(handed.listener) else {
-        return listen(base, server, poll);
-    };
+    let Some(socket) = sys::take_descriptor(handed.listener) else { return anew() };
+    let mut trouble = String::new();
     let clients: Vec<(OwnedFd, Vec<u8>)> = (handed.clients.drain(..))
         .filter_map(|(fd, input)| Some((sys::take_descriptor(fd)?, input)))
         .collect();
@@ -168,12 +207,13 @@ fn take_sockets(
     let mut sockets = match same_place(&socket, server) {
         true => adopt(socket).map_err(failed)?,
         false => listen(base, server, poll).or_else(|why| {
-            log::error!("{why}; the old address stays");
+            trouble = format!("{why}; the old address stays");
+            log::error!("{trouble}");
             adopt(socket).map_err(failed)
         })?,
     };
     sockets.adopt_clients(clock::now(), clients.into_iter(), handed.stats);
-    Ok(sockets)
+    Ok((sockets, trouble))
 }
 
 /// Whether a socket listens where the configuration wants it.

@@ -2,7 +2,7 @@
 
 use super::database::Rows;
 use schedule::core::daemon::Segment;
-use schedule::core::journal::Replay;
+use schedule::core::journal::{Replay, past_segments};
 use std::collections::BTreeMap;
 
 /// The state directory.
@@ -49,11 +49,16 @@ impl Disk {
         self.segments.last_key_value().map_or(0, |(start, file)| start + file.len() as u64)
     }
 
-    /// Opens the journal: the last two segments are replayed, torn last lines are cut off.
+    /// How many of the newest segments are replayed.
+    pub fn past_segments(&self) -> usize {
+        past_segments(self.segments.values().rev().map(|file| file.len() as u64))
+    }
+
+    /// Opens the journal: the newest segments are replayed, torn last lines are cut off.
     pub fn open(&mut self) -> (Replay, u64, Vec<Segment>) {
         self.open = None;
         let mut replay = Replay::default();
-        let newest = self.segments.len().saturating_sub(2);
+        let newest = self.segments.len() - self.past_segments();
         for file in self.segments.values_mut().skip(newest) {
             let whole = file.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
             file.truncate(whole);

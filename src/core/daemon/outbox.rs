@@ -4,7 +4,7 @@
 use super::Core;
 use crate::core::clock;
 use crate::core::event::Action;
-use crate::core::journal::{Entry, encode};
+use crate::core::journal::{Entry, encode, past_segments};
 use crate::core::time::Now;
 use std::collections::VecDeque;
 
@@ -213,11 +213,12 @@ impl Outbox {
         self.note(&Entry::Recorded(self.recorded));
     }
 
-    /// Segments that may go: all is recorded and they are not among the last two (of which the
-    /// older one tells a restarted daemon what happened lately).
+    /// Segments that may go: all is recorded and they are not among those that tell a restarted
+    /// daemon what happened lately.
     fn take_forgettable(&mut self) -> Option<u64> {
         let first = self.segments.front()?;
-        let done = first.start + first.bytes <= self.recorded && self.segments.len() > 2;
+        let past = past_segments(self.segments.iter().rev().map(|segment| segment.bytes));
+        let done = first.start + first.bytes <= self.recorded && self.segments.len() > past;
         done.then(|| self.segments.pop_front().map(|segment| segment.start)).flatten()
     }
 

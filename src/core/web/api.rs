@@ -82,6 +82,10 @@ impl Core {
         };
         self.table().get(JobId(id)).ok_or_else(|| {
             let group = self.settings().server_id;
+            let bad = self.sync_state().bad_rows.iter().find(|(bad, _)| *bad == id);
+            if let Some((_, why)) = bad {
+                return Response::problem(404, &format!("job {id} can't be one: {why}"));
+            }
             let why = format!("job {id} is not in force: no row with this id, status = 1 and ");
             Response::problem(404, &format!("{why}server_id = {group}, or it was not read yet"))
         })

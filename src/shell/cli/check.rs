@@ -62,6 +62,10 @@ fn checked(args: &CheckArgs) -> Result<(String, bool), config_file::LoadError> {
 /// Reads the rows of a group, as the daemon would, and appends what is wrong with them to `lines`.
 /// Returns whether nothing is.
 fn check_group(config: &Config, id: u32, lines: &mut String) -> bool {
+    let own = own_paths(config, id);
+    for (name, path, what) in &own {
+        lines.push_str(&format!("server {id}: error: [base] {name}: {path}: {what}\n"));
+    }
     let answers = match ask(config, id) {
         Ok(answers) => answers,
         Err(why) => {
@@ -81,7 +85,29 @@ fn check_group(config: &Config, id: u32, lines: &mut String) -> bool {
     let errors = findings.iter().filter(|it| it.severity == Severity::Error).count();
     let warnings = findings.len() - errors;
     lines.push_str(&format!("server {id}: {jobs} jobs, {errors} errors, {warnings} warnings\n"));
-    errors == 0
+    errors == 0 && own.is_empty()
+}
+
+/// What is wrong with the daemon's own files: key, path, and why.
+fn own_paths(config: &Config, id: u32) -> Vec<(&'static str, String, &'static str)> {
+    let base = &config.base;
+    let files = [("pidfile", base.pidfile.path(id)), ("logfile", base.logfile.path(id))];
+    let mut wrong = Vec::new();
+    for (name, path) in files {
+        match look_at(Path::new(&path)) {
+            OutputFile::Writable => {}
+            OutputFile::IsDirectory => wrong.push((name, path, "is a directory: name a file")),
+            OutputFile::NoDirectory => wrong.push((name, path, "its directory is not there")),
+            OutputFile::Forbidden => wrong.push((name, path, "this user can't write it")),
+        }
+    }
+    // The daemon makes this one, with all that lead to it.
+    let dir = base.statedir.path(id);
+    let there = Path::new(&dir).ancestors().find(|part| part.exists());
+    if !there.is_some_and(|part| part.is_dir() && access(part, Access::WRITE_OK).is_ok()) {
+        wrong.push(("statedir", dir, "this user can't make or write it"));
+    }
+    wrong
 }
 
 /// One exchange, in this very process: nobody waits for anything else here.

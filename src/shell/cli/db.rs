@@ -1,12 +1,12 @@
 //! `schedule db init|migrate|status`.
 
 use crate::core::config::Parsed;
-use crate::core::protocol::Database;
+use crate::core::protocol::{Database, ErrorKind};
 use crate::shell::config_file;
 use crate::shell::database::Failure;
 use crate::shell::database::schema::{self, Status};
 use clap::{Args, Subcommand};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Arguments of `schedule db`.
@@ -65,7 +65,10 @@ fn refuse(why: &str) -> ExitCode {
 pub fn perform(command: DbCommand, database: &Database) -> Result<(String, bool), Failure> {
     let mut text = String::new();
     match command {
-        DbCommand::Init => text += &made("created", &schema::init(database)?),
+        DbCommand::Init => {
+            make_directory(database)?;
+            text += &made("created", &schema::init(database)?);
+        }
         DbCommand::Migrate => text += &made("added", &schema::migrate(database)?),
         DbCommand::Status => {}
     }
@@ -75,6 +78,16 @@ pub fn perform(command: DbCommand, database: &Database) -> Result<(String, bool)
     }
     text += &advice(&status);
     Ok((text, status.missing.is_empty()))
+}
+
+/// Makes the directory of an SQLite file.
+fn make_directory(database: &Database) -> Result<(), Failure> {
+    let Some(dir) = Path::new(&database.path).parent() else { return Ok(()) };
+    std::fs::create_dir_all(dir).map_err(|why| {
+        let text =
+            format!("can't make {}: {why}: make it, or correct path of [db1]", dir.display());
+        Failure::new(ErrorKind::Connect, text)
+    })
 }
 
 fn made(verb: &str, things: &[String]) -> String {

@@ -63,7 +63,13 @@ pub fn run(args: &RunArgs) -> ExitCode {
         return refuse("the configuration has errors; `schedule check` shows them, too");
     };
     let mode = Mode { log_to_stderr: args.log_to_stderr, detached: args.detached };
-    serve(&config, args.server_id, mode, |_| ())
+    let log = config.base.logfile.path(args.server_id);
+    serve(&config, args.server_id, mode, |ready| {
+        // For who stands before it; the rest is in the log.
+        if !mode.detached && !mode.log_to_stderr && !ready.renewed {
+            println!("server {}: http://{}/, log in {log}", args.server_id, ready.address);
+        }
+    })
 }
 
 fn refuse(why: &str) -> ExitCode {
@@ -103,9 +109,9 @@ pub fn serve(config: &Config, server_id: u32, mode: Mode, ready: impl FnOnce(&Re
     let version = env!("CARGO_PKG_VERSION");
     log::info!("begin: server={server_id} pid={pid} version={version} http://{address}/");
     ready(&prepared);
-    let Ready { mut daemon, .. } = prepared;
+    let Ready { mut daemon, trouble, .. } = prepared;
     let state_dir = config.base.statedir.path(server_id);
-    daemon.announce(Notify::new(Path::new(&state_dir), address, mode.detached));
+    daemon.announce(Notify::new(Path::new(&state_dir), address, mode.detached, trouble));
     match daemon.run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {

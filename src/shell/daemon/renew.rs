@@ -38,7 +38,8 @@ impl Daemon {
         };
         log::info!("{}: asking {}", why.label(), program.display());
         let tokens = (PROBE_STDIN, PROBE_STDOUT);
-        let begun = Renewal::begin(why, &program, now.mono_ms, self.poll.registry(), tokens);
+        let dir = &self.state_dir;
+        let begun = Renewal::begin(why, &program, dir, now.mono_ms, self.poll.registry(), tokens);
         match begun {
             Ok(renewal) => self.renewal = Some(renewal),
             Err(error) => self.refuse(why, &format!("{}: {error}", program.display())),
@@ -94,13 +95,15 @@ impl Daemon {
     /// The descriptors that are returned stay open over `execve`; those of clients, too.
     fn write_handover(&mut self, with_clients: bool) -> io::Result<(OwnedFd, Vec<OwnedFd>)> {
         let (listener, clients) = self.server.hand_over(clock::now())?;
-        let lock = lasting(&self.lock)?;
+        let (lock, state_lock) = (lasting(&self.lock)?, lasting(&self.state_lock)?);
         let (fds, inputs): (Vec<OwnedFd>, Vec<Vec<u8>>) =
             clients.into_iter().filter(|_| with_clients).unzip();
         let handover = Handover {
             listener: listener.as_raw_fd(),
             lock: lock.as_raw_fd(),
             lock_path: self.keeping.lock_path.clone(),
+            state_lock: state_lock.as_raw_fd(),
+            state_dir: self.state_dir.clone(),
             clients: numbers(&fds).zip(inputs).collect(),
             carried: self.core.carry(),
             stats: self.server.stats(),
@@ -108,7 +111,7 @@ impl Daemon {
             panics_ms: self.keeping.panics_ms.clone(),
         };
         let written = handover.write()?;
-        Ok((written, fds.into_iter().chain([listener, lock]).collect()))
+        Ok((written, fds.into_iter().chain([listener, lock, state_lock]).collect()))
     }
 
     /// A turn panicked: this program starts anew in the same process, the sooner the longer ago
