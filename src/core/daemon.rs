@@ -242,10 +242,11 @@ impl Core {
         {
             return Some(action);
         }
-        if let Some(action) = self.actions.pop_front() {
+        // What is due goes before answers: pages may be many and take long to write.
+        if let Some(action) = self.next_launch() {
             return Some(action);
         }
-        if let Some(action) = self.next_launch() {
+        if let Some(action) = self.actions.pop_front() {
             return Some(action);
         }
         self.note_decided();

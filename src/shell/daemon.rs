@@ -42,6 +42,9 @@ pub const FIRST_WATCHED_TOKEN: usize = 16;
 /// See [`FIRST_WATCHED_TOKEN`].
 pub const FIRST_SERVER_TOKEN: usize = 1 << 30;
 
+/// Requests are taken in for this long, in microseconds; then what is due is looked at again.
+const LISTEN_US: u64 = 3_000;
+
 /// Actions are performed for this long, in milliseconds; then the sockets are looked at again.
 const ACT_MS: u64 = 3;
 
@@ -231,7 +234,11 @@ impl Daemon {
         }
         self.read_answer(now);
         self.server.expire(now);
-        while let Some((conn, request)) = self.server.next_request() {
+        // The rest waits for the next turn, with what is due meanwhile before it.
+        let began_us = clock::mono_us();
+        while clock::mono_us() - began_us < LISTEN_US
+            && let Some((conn, request)) = self.server.next_request()
+        {
             self.core.handle(now, Event::Request(conn, Box::new(request)));
         }
     }

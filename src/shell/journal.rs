@@ -4,7 +4,7 @@ use crate::core::daemon::Segment;
 use crate::core::journal::{Replay, past_segments};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 /// The journal, open for writing.
@@ -79,6 +79,10 @@ impl Journal {
         let Some((file, start)) = &self.file else {
             return Err(io::Error::other("its segment could not be begun"));
         };
+        if file.metadata()?.nlink() == 0 {
+            self.file = None;
+            return Err(io::Error::other(format!("{} was removed", self.dir.display())));
+        }
         file.write_all_at(lines, offset - start)
     }
 
@@ -87,6 +91,7 @@ impl Journal {
     /// # Errors
     /// The file can't be made or written.
     pub fn begin_segment(&mut self, start: u64, lines: &[u8]) -> io::Result<()> {
+        fs::create_dir_all(&self.dir)?;
         let temporary = self.dir.join("next.tmp");
         let file = OpenOptions::new().write(true).create(true).truncate(true).open(&temporary)?;
         file.write_all_at(lines, 0)?;

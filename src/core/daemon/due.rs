@@ -10,10 +10,6 @@ use crate::core::table::Phase;
 use crate::core::time::Now;
 use std::collections::{BTreeMap, VecDeque};
 
-/// A slot that finds the limit reached so many milliseconds after it was due is missed, not
-/// skipped for overlap.
-const LATE_MS: i64 = 1_000;
-
 /// Slots decided in one turn of the loop; the rest waits for the next.
 const SLOTS_A_TURN: usize = 500;
 
@@ -192,9 +188,7 @@ impl Core {
         } else if matches!(job.phase, Phase::Replaced(_)) {
             Some(SkipReason::Waiting)
         } else {
-            // Whether the limit was reached when the slot was due, nobody knows any more.
-            let late = now.wall_ms - slot >= LATE_MS;
-            at_limit.then_some(if late { SkipReason::Misfire } else { SkipReason::Overlap })
+            at_limit.then_some(SkipReason::Overlap)
         };
         match reason {
             None => {

@@ -42,6 +42,12 @@ impl Listening {
                  anything here; a program leaves Origin out, a proxy passes Host on as it is",
             );
         }
+        if request.method == crate::core::http::Method::Get && is_browser(request) && !is_own_page(request) {
+            return refuse(
+                "a browser changes something by the console's buttons (POST), not by a link: it \
+                 does not always tell which page a link was on. Programs may use GET",
+            );
+        }
         if self.loopback && !self.is_known(request.host()) {
             return refuse(
                 "Host is no name of this machine's loopback address, on which alone the daemon \
@@ -63,6 +69,21 @@ impl Listening {
             || self.names.iter().any(|known| known == name)
             || address.is_ok_and(|address| address.is_loopback())
     }
+}
+
+/// Every browser calls itself a Mozilla; programs have names of their own.
+fn is_browser(request: &Request) -> bool {
+    request.header("user-agent").is_some_and(|agent| agent.contains("Mozilla/"))
+}
+
+/// Whether a browser says that the request comes from a page of this daemon, or from the address
+/// bar. Over plain HTTP, but for loopback, it leaves `Sec-Fetch-Site` out (Fetch Metadata §2).
+fn is_own_page(request: &Request) -> bool {
+    let own = |page: &[u8]| {
+        let page = page.split(|&byte| byte == b'/').take(3).collect::<Vec<_>>().join(&b'/');
+        is_own(&page, request.host())
+    };
+    request.header("sec-fetch-site").is_some() || request.headers("referer").any(own)
 }
 
 /// `Origin` is `scheme://host[:port]`, or `null` (RFC 6454 §7).

@@ -107,9 +107,11 @@ impl Keeper {
         while !complete {
             let left = deadline.saturating_duration_since(Instant::now());
             stream.set_read_timeout(Some(left.max(Duration::from_millis(1))))?;
-            match (&stream).read(&mut buffer)? {
-                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-                read => input.extend_from_slice(&buffer[..read]),
+            match (&stream).read(&mut buffer) {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(read) => input.extend_from_slice(&buffer[..read]),
+                Err(why) if why.kind() == io::ErrorKind::Interrupted => continue,
+                Err(why) => return Err(why),
             }
             let batch: Vec<Notice> = keeping::decode(&mut input, warn);
             // A run may have ended since, and that be told in the same breath.

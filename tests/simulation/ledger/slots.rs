@@ -8,9 +8,6 @@ use schedule::core::journal::{Cause, SkipReason};
 use schedule::core::time::Now;
 use std::collections::BTreeMap;
 
-/// A slot that is so late was missed, whatever the limit says now.
-const LATE_MS: i64 = 1_000;
-
 /// A launch: job, and slot if it has one.
 type Launch = (u32, Option<i64>);
 
@@ -118,9 +115,7 @@ impl Ledger {
                 } else if job.waiting.is_some() {
                     Some(SkipReason::Waiting)
                 } else {
-                    let late = now.wall_ms - slot >= LATE_MS;
-                    let reason = if late { SkipReason::Misfire } else { SkipReason::Overlap };
-                    (live >= limit).then_some(reason)
+                    (live >= limit).then_some(SkipReason::Overlap)
                 };
                 match reason {
                     None => {
