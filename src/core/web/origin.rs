@@ -2,7 +2,7 @@
 //! that a user of the console happens to look at (cross-site request forgery), and never one that
 //! made its own name point here (DNS rebinding).
 
-use crate::core::http::{Request, Response};
+use crate::core::http::{Method, Request, Response};
 
 /// The names under which the daemon is asked.
 #[derive(Debug, Default)]
@@ -42,7 +42,7 @@ impl Listening {
                  anything here; a program leaves Origin out, a proxy passes Host on as it is",
             );
         }
-        if request.method == crate::core::http::Method::Get && is_browser(request) && !is_own_page(request) {
+        if request.method == Method::Get && is_browser(request) && !is_own_page(request) {
             return refuse(
                 "a browser changes something by the console's buttons (POST), not by a link: it \
                  does not always tell which page a link was on. Programs may use GET",

@@ -52,9 +52,8 @@ impl Core {
         let Some(first) = phases().next() else {
             let last = job.history.as_ref().and_then(|history| history.runs.back());
             return match (last, &job.def.schedule) {
-                // It never runs by itself, whatever a run by hand came to.
-                (_, Schedule::Refused(_)) => "fatal",
-                (Some(run), Schedule::Due(..)) => run.outcome.state_label(),
+                (Some(run), _) => run.outcome.state_label(),
+                (None, Schedule::Refused(_)) => "fatal",
                 (None, Schedule::Due(..)) => "",
             };
         };

@@ -70,16 +70,7 @@ enum Renewed {
 /// Sends the signal, and waits for the note that tells what came of it.
 fn renewed(groups: &Groups, id: u32, holder: &Holder, signal: Signal) -> Renewed {
     let dir = groups.state_dir(id);
-    let before = Note::read(&dir);
-    let pid = holder.pid.as_raw_nonzero().get().unsigned_abs();
-    if before.as_ref().is_none_or(|note| note.pid != pid) {
-        let dir = dir.display();
-        return Renewed::Not(format!(
-            "it has no note in {dir}: it works in another state directory, or is not ready yet; \
-             to change statedir, stop it with the old configuration and start it with the new one"
-        ));
-    }
-    let before = before.map(|note| note.told_ms);
+    let before = Note::read(&dir).map(|note| note.told_ms);
     if let Err(why) = holder.signal(signal) {
         return Renewed::Refused(cannot_signal(id, &why));
     }
