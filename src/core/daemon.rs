@@ -270,7 +270,7 @@ impl Core {
     }
 
     /// Whether runs are about to be launched.
-    pub(super) fn is_launching(&self) -> bool {
+    pub fn is_launching(&self) -> bool {
         !self.launches.is_empty() || !self.launching.is_empty()
     }
 

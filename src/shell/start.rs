@@ -115,12 +115,10 @@ pub fn prepare(config: &Config, server_id: u32) -> Result<Ready, StartError> {
     let address = listening.local_addr();
     let address = address.map_err(|why| StartError::System("the socket", why))?;
     let outputs = Outputs::new(&state_dir);
-    let (mut core, journal, children) = recall(settings, &state_dir, poll.registry())?;
+    let (mut core, journal, children) =
+        recall(settings, &state_dir, poll.registry(), handed.as_ref())?;
     let live: Vec<String> = core.runs().keys().map(RunId::to_string).collect();
     outputs.sweep(crate::core::history::MAX_RUNS, &live, MAX_SWEPT);
-    if let Some(handed) = &handed {
-        core.resume_counts(&handed.carried);
-    }
     let names = std::iter::once(&server.host).chain(&server.names).cloned().collect();
     core.listens_on(names, address.ip().is_loopback());
     let keeping = keeping(config, lock_path, handed.as_ref());
@@ -298,6 +296,7 @@ fn recall(
     settings: Settings,
     state_dir: &Path,
     poll: &Registry,
+    handed: Option<&Handover>,
 ) -> Result<(Core, Journal, Children), StartError> {
     let now = clock::now();
     let dir = state_dir.join("journal");
@@ -309,6 +308,8 @@ fn recall(
     })?;
     let same_boot = opened.replay.boot_id == settings.boot_id;
     let mut core = Core::new(now, settings, opened.replay, opened.end, opened.segments);
+    // Before anything is counted here.
+    handed.iter().for_each(|handed| core.resume_counts(&handed.carried));
     load_snapshot(&mut core, &state_dir.join("snapshot"));
     let (mut children, notices) = Children::new(state_dir, poll, KEEPER, FIRST_WATCHED_TOKEN)
         .map_err(|why| StartError::System("the keeper of runs", why))?;

@@ -76,7 +76,11 @@ impl Daemon {
     fn is_calm(&mut self, now: Now) -> bool {
         let due = self.core.next_wake().wall_ms;
         let near = due.is_some_and(|due| due - now.wall_ms < NEAR_SLOT_MS);
-        let busy = self.pressed || self.core.busy() || self.exchange.is_some() || near;
+        let busy = self.pressed
+            || self.core.busy()
+            || self.core.is_launching()
+            || self.exchange.is_some()
+            || near;
         !busy && self.server.is_settled()
     }
 

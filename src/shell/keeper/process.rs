@@ -26,6 +26,9 @@ const LISTENER: Token = Token(0);
 const DAEMON: Token = Token(1);
 const SIGNALS: Token = Token(2);
 
+/// Starts are told so many at a time, or when there is nothing more to start.
+const NOTICES_AT_ONCE: usize = 16;
+
 /// Bytes read from the daemon at a time.
 const READ_BYTES: usize = 64 << 10;
 
@@ -41,6 +44,8 @@ struct Keeper {
     /// Its children, by pid.
     runs: BTreeMap<u32, (RunId, Started)>,
     ends: Ends,
+    /// Starts that were not told yet.
+    unsaid: usize,
 }
 
 /// The daemon that is served.
@@ -104,6 +109,7 @@ impl Keeper {
             launcher: Launcher::new(state_dir)?,
             daemon: None,
             runs: BTreeMap::new(),
+            unsaid: 0,
             ends: Ends::inherit(state_dir),
         };
         let stream = std::os::unix::net::UnixStream::from(daemon);
@@ -191,8 +197,12 @@ impl Keeper {
                     Err(error) => Notice::Failed(run, error),
                 };
                 self.say(&notice);
-                // The daemon has something to do meanwhile.
-                self.send();
+                // Not each by itself: the daemon would wake for it, and take the processor from
+                // the processes that are being made. Nor all at the end: it has more to order.
+                self.unsaid += 1;
+                if self.unsaid >= NOTICES_AT_ONCE {
+                    self.send();
+                }
             }
             Order::Forget(run) => self.ends.forget(run),
         }
@@ -235,6 +245,7 @@ impl Keeper {
 
     /// Hands over what the daemon takes now; the rest when it takes more.
     fn send(&mut self) {
+        self.unsaid = 0;
         let Some(daemon) = &mut self.daemon else { return };
         while !daemon.output.is_empty() {
             match daemon.stream.write(&daemon.output) {
