@@ -126,7 +126,7 @@ fn nginx() -> io::Result<()> {
     fs::write(dir.join("conf"), conf)?;
     let mut command = Command::new("/usr/sbin/nginx");
     command.arg("-c").arg(dir.join("conf")).arg("-e").arg(dir.join("error"));
-    let mut child = command.stderr(Stdio::null()).spawn()?;
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
     thread::sleep(Duration::from_millis(300));
     println!(
         "{} bytes, 50 kept connections      ours a second   nginx's   ratio",
@@ -137,7 +137,9 @@ fn nginx() -> io::Result<()> {
         let theirs = wrk(&format!("http://127.0.0.1:{port}/page"), 50, 4)?;
         println!("{path:<38} {ours:>10.0} {theirs:>9.0} {:>7.2}", ours / theirs);
     }
-    child.kill()?;
+    // A master that is killed leaves its worker behind.
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::QUIT)?;
     child.wait()?;
     daemon.stop()
 }
