@@ -11,7 +11,7 @@ use rustix::fs::{MemfdFlags, memfd_create};
 use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, OwnedFd, RawFd};
 use std::path::PathBuf;
 
 /// The variable with the number of the descriptor. No job sees it.
@@ -73,9 +73,4 @@ pub fn lasting(fd: impl AsFd) -> io::Result<OwnedFd> {
     let copy = rustix::io::fcntl_dupfd_cloexec(fd, 3)?;
     rustix::io::fcntl_setfd(&copy, rustix::io::FdFlags::empty())?;
     Ok(copy)
-}
-
-/// The numbers of descriptors.
-pub fn numbers(fds: &[OwnedFd]) -> impl Iterator<Item = RawFd> {
-    fds.iter().map(AsRawFd::as_raw_fd)
 }

@@ -159,12 +159,11 @@ impl Renewal {
 /// the kernel says, because that follows symbolic links.
 pub fn program() -> PathBuf {
     let name = std::env::args_os().next().unwrap_or_default();
-    let here = Path::new(&name);
-    let found = match here.components().count() {
-        0 | 1 if !name.as_bytes().contains(&b'/') => std::env::var_os("PATH").and_then(|dirs| {
-            std::env::split_paths(&dirs).map(|dir| dir.join(here)).find(|path| path.is_file())
-        }),
-        _ => std::path::absolute(here).ok().filter(|path| path.is_file()),
+    let found = if name.as_bytes().contains(&b'/') {
+        std::path::absolute(&name).ok().filter(|path| path.is_file())
+    } else {
+        let dirs = std::env::var_os("PATH").unwrap_or_default();
+        std::env::split_paths(&dirs).map(|dir| dir.join(&name)).find(|path| path.is_file())
     };
     found.or_else(|| std::env::current_exe().ok()).unwrap_or_else(|| THIS.into())
 }
@@ -202,5 +201,5 @@ pub fn probed_state_dir() -> Option<PathBuf> {
 
 /// Whether this process was only asked whether it could run.
 pub fn is_probe() -> bool {
-    std::env::var_os(PROBE).is_some()
+    probed_state_dir().is_some()
 }

@@ -310,16 +310,20 @@ impl Server {
             true => Connection::refused(&self.limits, now),
             false => Connection::new(&self.limits, now),
         };
-        let mut stream = stream;
+        match self.seat(stream, http) {
+            // The request usually is there already; this saves a turn of the queue.
+            Ok(place) => self.serve(place, now),
+            Err(error) => self.pause_accepting(&error, now),
+        }
+    }
+
+    /// Watches a client and gives it a place. If the kernel is out of memory (epoll_ctl(2)) it is
+    /// closed.
+    fn seat(&mut self, mut stream: TcpStream, http: Connection) -> io::Result<usize> {
         let token = Token(self.first_token + 1 + self.table.next_place());
         let both = Interest::READABLE | Interest::WRITABLE;
-        if let Err(error) = self.registry.register(&mut stream, token, both) {
-            // Out of kernel memory (epoll_ctl(2)); the client is closed.
-            return self.pause_accepting(&error, now);
-        }
-        let place = self.table.insert(stream, http);
-        // The request usually is there already; this saves a turn of the queue.
-        self.serve(place, now);
+        self.registry.register(&mut stream, token, both)?;
+        Ok(self.table.insert(stream, http))
     }
 
     /// Out of descriptors: somebody gives way, or the new client is told there is no place.

@@ -214,17 +214,6 @@ pub fn search_along(path: &std::ffi::OsStr) {
     unsafe { std::env::set_var("PATH", path) };
 }
 
-/// Has memory that was asked for in large pieces go back to the system when it is freed: by default
-/// glibc learns from the first such piece to keep them, and a daemon that lives for months would
-/// hold what one large answer once took.
-pub fn give_back_memory() {
-    // SAFETY: takes numbers only, before anything else is done.
-    unsafe {
-        libc::mallopt(libc::M_MMAP_THRESHOLD, 128 << 10);
-        libc::mallopt(libc::M_TRIM_THRESHOLD, 128 << 10);
-    }
-}
-
 /// Marks every descriptor from `first` on as close-on-exec, so that what whoever started the
 /// daemon left open does not reach a job. To be called once at start; what the daemon opens later
 /// is close-on-exec from birth.

@@ -137,10 +137,12 @@ impl Core {
                 true => MAX_LAUNCHING.saturating_sub(self.launching.len()),
                 false => 0,
             };
-            let next: Vec<RunId> = self.launches.iter().take(room).copied().collect();
-            let first = *next.first()?;
-            // All that may be asked for now, in one write.
-            next.into_iter().for_each(|run| self.note_intent(run));
+            let first = *self.launches.front().filter(|_| room > 0)?;
+            if self.runs.get(&first).is_some_and(|run| !run.intended) {
+                // All that may be asked for now, in one write.
+                let next: Vec<RunId> = self.launches.iter().take(room).copied().collect();
+                next.into_iter().for_each(|run| self.note_intent(run));
+            }
             if self.outbox.must_flush
                 && let Some(action) = self.outbox.flush()
             {

@@ -3,8 +3,7 @@
 use crate::core::daemon::{Core, RunPhase};
 use crate::core::definition::{Definition, Schedule};
 use crate::core::history::PastRun;
-use crate::core::ids::JobId;
-use crate::core::ids::RunId;
+use crate::core::ids::{JobId, RunId};
 use crate::core::table::{Job, Phase};
 use crate::core::time::{Now, rfc3339};
 use serde::Serialize;

@@ -4,7 +4,7 @@ use super::{Daemon, PROBE_STDIN, PROBE_STDOUT};
 use crate::core::time::Now;
 use crate::shell::clock;
 use crate::shell::exchange::Exchange;
-use crate::shell::handover::{Handover, VARIABLE, lasting, numbers};
+use crate::shell::handover::{Handover, VARIABLE, lasting};
 use crate::shell::renewal::{Renewal, Step, THIS, Why, execute};
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -108,7 +108,7 @@ impl Daemon {
             lock_path: self.keeping.lock_path.clone(),
             state_lock: state_lock.as_raw_fd(),
             state_dir: self.state_dir.clone(),
-            clients: numbers(&fds).zip(inputs).collect(),
+            clients: fds.iter().map(AsRawFd::as_raw_fd).zip(inputs).collect(),
             carried: self.core.carry(),
             stats: self.server.stats(),
             program: self.keeping.program.clone(),

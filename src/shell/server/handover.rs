@@ -4,7 +4,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
 use mio::net::TcpStream;
-use mio::{Interest, Registry, Token};
+use mio::{Registry, Token};
 
 use super::{Server, Stats, listen};
 use crate::core::http::{Connection, Limits};
@@ -41,23 +41,14 @@ impl Server {
             if stream.set_nonblocking(true).is_err() {
                 continue;
             }
-            self.adopt_client(now, TcpStream::from_std(stream), &input);
+            let mut http = Connection::new(&self.limits, now);
+            if !input.is_empty() {
+                http.receive(now, &input);
+            }
+            if let Ok(place) = self.seat(TcpStream::from_std(stream), http) {
+                self.settle(place);
+            }
         }
-    }
-
-    fn adopt_client(&mut self, now: Now, mut stream: TcpStream, input: &[u8]) {
-        let token = Token(self.first_token + 1 + self.table.next_place());
-        let both = Interest::READABLE | Interest::WRITABLE;
-        // Fails if the kernel is out of memory; the client is closed then.
-        if self.registry.register(&mut stream, token, both).is_err() {
-            return;
-        }
-        let mut http = Connection::new(&self.limits, now);
-        if !input.is_empty() {
-            http.receive(now, input);
-        }
-        let place = self.table.insert(stream, http);
-        self.settle(place);
     }
 
     /// Begins no new requests, or does so again: what clients send waits in the kernel.
