@@ -31,7 +31,7 @@ pub use sync::{DatabaseState, SyncState};
 
 use crate::core::cron::{Dialect, Zone};
 use crate::core::event::{Action, Event};
-use crate::core::ids::{JobId, RunId};
+use crate::core::ids::RunId;
 use crate::core::journal::Replay;
 use crate::core::protocol::Database;
 use crate::core::table::Table;
@@ -164,7 +164,7 @@ impl Core {
         let mut core = Core {
             due: due::Due::new(now, replay.decided_ms, replay.boot_id != settings.boot_id),
             outbox: outbox::Outbox::new(boot_id, replay.recorded, journal_end, segments)
-                .kept_by(replay.keeper.clone()),
+                .kept_by(replay.keepers.clone()),
             sync: sync::Sync::new(),
             past: None,
             table,
@@ -349,10 +349,5 @@ impl Core {
         self.exiting = true;
         self.draining = true;
         self.due.unnoted = true;
-    }
-
-    /// The job of a run that is alive, for the shell's log lines.
-    pub fn job_of(&self, run: RunId) -> Option<JobId> {
-        self.runs.get(&run).map(|run| run.job)
     }
 }

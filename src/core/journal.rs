@@ -208,11 +208,24 @@ pub fn encode(out: &mut Vec<u8>, entry: &Entry<'_>) {
     out.push(b'\n');
 }
 
+/// The lines of a piece of the journal, without their line ends; what follows the last line end
+/// is torn. Also how many bytes they are.
+pub fn whole_lines(bytes: &[u8]) -> (impl Iterator<Item = &[u8]>, usize) {
+    let whole = memchr::memrchr(b'\n', bytes).map_or(0, |at| at + 1);
+    let mut from = 0;
+    let lines = memchr::memchr_iter(b'\n', &bytes[..whole]).map(move |at| {
+        let line = &bytes[from..at];
+        from = at + 1;
+        line
+    });
+    (lines.filter(|line| !line.is_empty()), whole)
+}
+
 /// Reads a line (without its line end). `None`: it is torn or was never one.
 pub fn decode(line: &[u8]) -> Option<Entry<'_>> {
     // A write that failed (disk full) leaves the beginning of a line and a hole, which reads as
     // zeros before the next line. No whole line has a zero in it.
-    let line = &line[line.iter().rposition(|&byte| byte == 0).map_or(0, |at| at + 1)..];
+    let line = &line[memchr::memrchr(0, line).map_or(0, |at| at + 1)..];
     let (crc, json) = (line.get(..8)?, line.get(9..)?);
     let crc = u32::from_str_radix(std::str::from_utf8(crc).ok()?, 16).ok()?;
     if line[8] != b' ' || crc32fast::hash(json) != crc {
@@ -263,8 +276,8 @@ pub struct Replay {
     pub anew_sequence: u64,
     /// The last boot seen.
     pub boot_id: String,
-    /// The last keeper.
-    pub keeper: String,
+    /// The keepers since the last checkpoint, the last one at the end.
+    pub keepers: Vec<String>,
     /// Everything before this offset is in the database.
     pub recorded: u64,
     /// Lines that could not be read.
@@ -282,9 +295,12 @@ impl Replay {
 
     fn entry(&mut self, entry: Entry<'_>) {
         match entry {
-            Entry::Checkpoint => self.live.clear(),
+            Entry::Checkpoint => {
+                self.live.clear();
+                self.keepers.clear();
+            }
             Entry::Boot(id) => self.boot_id = id.into_owned(),
-            Entry::Keeper(id) => self.keeper = id.into_owned(),
+            Entry::Keeper(id) => self.keepers.push(id.into_owned()),
             Entry::Run(run) | Entry::Carried(run) => self.run(run),
             Entry::Skip(skip) => {
                 self.slot_decided(skip.job, skip.last_ms);

@@ -100,9 +100,11 @@ impl Children {
         self.keeper.as_ref().map_or("", Keeper::id)
     }
 
-    /// Whether there is a keeper that knows everything that the one with this id knew.
-    pub fn keeper_knows_as(&self, id: &str) -> bool {
-        self.keeper.as_ref().is_some_and(|keeper| keeper.knows_as(id))
+    /// Whether there is a keeper that knows everything that those with these ids knew.
+    pub fn keeper_knows_as(&self, ids: &[String]) -> bool {
+        let knows_all = |keeper: &Keeper| ids.iter().all(|id| keeper.knows_as(id));
+        // Of no keeper nothing is known.
+        !ids.is_empty() && self.keeper.as_ref().is_some_and(knows_all)
     }
 
     /// Has the keeper start a run, unless the monotonic clock has passed `not_after_ms` by then.

@@ -1,7 +1,7 @@
 //! The journal's files: `STATE/journal/OFFSET.log`. What is in them is `core::journal`'s business.
 
 use crate::core::daemon::Segment;
-use crate::core::journal::{Replay, past_segments};
+use crate::core::journal::{Replay, past_segments, whole_lines};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::{FileExt, MetadataExt};
@@ -115,10 +115,8 @@ fn read_segment(dir: &Path, start: u64, replay: &mut Replay) -> io::Result<u64> 
     let mut file = OpenOptions::new().read(true).write(true).open(&path)?;
     let mut bytes = Vec::new();
     file.read_to_end(&mut bytes)?;
-    let whole = bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
-    for line in bytes[..whole].split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
-        replay.line(line);
-    }
+    let (lines, whole) = whole_lines(&bytes);
+    lines.for_each(|line| replay.line(line));
     if whole < bytes.len() {
         log::warn!("journal: {} bytes of a torn line were cut off", bytes.len() - whole);
         file.set_len(whole as u64)?;

@@ -7,10 +7,12 @@
 //! the next keeper to tell. A launch costs the daemon a message; the pause until the new program
 //! is executed is the keeper's, not the loop's.
 //!
+//! - `channel`: what both sides do with the socket between them
 //! - `client`: the daemon's side
 //! - `process`: the keeper itself
 //! - `ends`: what a keeper leaves for the next
 
+pub mod channel;
 pub mod client;
 pub mod ends;
 pub mod process;

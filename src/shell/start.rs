@@ -320,7 +320,7 @@ fn recall(
 /// Settles the runs of earlier daemons with what their keeper knows of them.
 fn settle(core: &mut Core, children: &mut Children, notices: Vec<Notice>, same_boot: bool) {
     let now = clock::now();
-    let same_keeper = children.keeper_knows_as(&core.outbox().keeper);
+    let same_keeper = children.keeper_knows_as(&core.outbox().keepers);
     let mut alive = BTreeMap::new();
     let mut ends: BTreeMap<RunId, KeptEnd> = BTreeMap::new();
     for notice in notices {

@@ -2,7 +2,7 @@
 
 use super::database::Rows;
 use schedule::core::daemon::Segment;
-use schedule::core::journal::{Replay, past_segments};
+use schedule::core::journal::{Replay, past_segments, whole_lines};
 use std::collections::BTreeMap;
 
 /// The state directory.
@@ -60,11 +60,9 @@ impl Disk {
         let mut replay = Replay::default();
         let newest = self.segments.len() - self.past_segments();
         for file in self.segments.values_mut().skip(newest) {
-            let whole = file.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
+            let (lines, whole) = whole_lines(file);
+            lines.for_each(|line| replay.line(line));
             file.truncate(whole);
-            for line in file.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
-                replay.line(line);
-            }
         }
         let segments = self.segments.iter();
         let segments =

@@ -333,11 +333,12 @@ impl World {
     /// Finds out what became of the runs of earlier daemons, as `shell/start.rs` does it.
     pub fn settle_runs(&mut self, same_boot: bool) {
         let Some(core) = &self.core else { return };
-        let noted = core.outbox().keeper.clone();
+        let noted = core.outbox().keepers.clone();
         let unsettled = core.unsettled();
         let id = self.find_keeper();
         let Some(keeper) = &self.keeper else { return };
-        let same_keeper = noted == keeper.id || keeper.after.contains(&noted);
+        let known = |id: &String| *id == keeper.id || keeper.after.contains(id);
+        let same_keeper = !noted.is_empty() && noted.iter().all(known);
         let ends = keeper.ends.clone();
         let now = self.now;
         self.ledger.keeper(true);

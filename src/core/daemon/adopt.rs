@@ -198,7 +198,12 @@ impl Core {
             let job = self.table.get(run.job);
             // Where ends could not be written there seem to be more than there were.
             let over = |job: &Job| job.live.len() > job.def.max_concurrence as usize;
-            if job.is_some_and(over) {
+            if self.outbox.has_hole() {
+                // That our keeper is the one who was asked for it could not be written, either: if
+                // both of us were killed, the next daemon would take it for never launched.
+                let why = "the journal can't be written, so it might be started twice";
+                self.end_unstarted(now, id, why);
+            } else if job.is_some_and(over) {
                 let why = "others of its job that may be alive have reached the limit";
                 self.end_unstarted(now, id, why);
             } else if job.is_some_and(|job| matches!(job.phase, Phase::Active)) && !self.draining {

@@ -119,7 +119,9 @@ impl Core {
             Schedule::Refused(_) => false,
         };
         let jobs: Vec<JobId> = (self.table.iter())
-            .filter(|job| is_reboot(&job.def.schedule) && job.def.max_concurrence > 0)
+            .filter(|job| is_reboot(&job.def.schedule))
+            // Somebody may have started it by hand already.
+            .filter(|job| job.live.len() < job.def.max_concurrence as usize)
             .map(|job| job.def.id)
             .collect();
         for job in jobs {

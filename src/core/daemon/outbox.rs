@@ -52,8 +52,9 @@ pub struct Outbox {
     pub record_at: Option<u64>,
     /// The boot of the machine whose `@reboot` jobs were started.
     pub boot_id: String,
-    /// The keeper that launches: see [`Entry::Keeper`].
-    pub keeper: String,
+    /// The keeper that launches, behind those that may have been asked for what the journal has
+    /// intents of: see [`Entry::Keeper`].
+    pub keepers: Vec<String>,
     /// What is on disk has a hole: a new segment must say again what is alive.
     must_checkpoint: bool,
     /// No new segment is begun before this (monotonic clock, ms).
@@ -81,7 +82,7 @@ impl Outbox {
             recorded_target: 0,
             record_at,
             boot_id,
-            keeper: String::new(),
+            keepers: Vec::new(),
             must_checkpoint: false,
             segment_not_before_ms: 0,
             beginning: None,
@@ -89,9 +90,31 @@ impl Outbox {
         }
     }
 
-    /// The same, where this keeper was the last one to launch.
-    pub fn kept_by(self, keeper: String) -> Outbox {
-        Outbox { keeper, ..self }
+    /// The same, where these keepers launched, the last of them at the end.
+    pub fn kept_by(self, keepers: Vec<String>) -> Outbox {
+        Outbox { keepers, ..self }
+    }
+
+    /// Writes that there is another keeper.
+    pub fn keeper_is(&mut self, id: String) {
+        if self.keepers.last() != Some(&id) {
+            self.keepers.push(id);
+            self.note_keeper();
+        }
+    }
+
+    /// Writes again which keeper will be asked for the intents that follow, where that may have
+    /// been lost.
+    pub fn renote_keeper(&mut self) {
+        if self.has_hole() {
+            self.note_keeper();
+        }
+    }
+
+    fn note_keeper(&mut self) {
+        let Some(id) = self.keepers.last().cloned() else { return };
+        self.note(&Entry::Keeper(id.into()));
+        self.must_flush = true;
     }
 
     /// Writes an entry that is of no interest to the database.
@@ -163,7 +186,12 @@ impl Outbox {
     /// Whether everything that was handed over is on the disk, or is told anew by a checkpoint
     /// that is.
     pub fn is_whole(&self) -> bool {
-        self.failure.is_none() && !self.must_checkpoint && self.pending.is_empty()
+        !self.has_hole() && self.pending.is_empty()
+    }
+
+    /// Whether something that was handed over could not be written, and no checkpoint told it anew.
+    pub fn has_hole(&self) -> bool {
+        self.failure.is_some() || self.must_checkpoint
     }
 
     /// What was last said about a journal that can't be written.
@@ -245,6 +273,8 @@ impl Core {
         let settled = !self.busy() && !self.is_launching();
         if (full || self.outbox.must_checkpoint) && !early && settled {
             self.outbox.must_checkpoint = false;
+            // It is settled what became of all that the keepers before were asked for.
+            self.outbox.keepers.drain(..self.outbox.keepers.len().saturating_sub(1));
             self.begin_segment();
         }
         // Nothing goes for a segment that is not there yet: it may turn out that it can't be begun.
@@ -271,7 +301,9 @@ impl Core {
         let mut lines = Vec::new();
         encode(&mut lines, &Entry::Checkpoint);
         encode(&mut lines, &Entry::Boot(self.outbox.boot_id.as_str().into()));
-        encode(&mut lines, &Entry::Keeper(self.outbox.keeper.as_str().into()));
+        for keeper in &self.outbox.keepers {
+            encode(&mut lines, &Entry::Keeper(keeper.as_str().into()));
+        }
         encode(&mut lines, &Entry::Sequence(self.last_sequence));
         encode(&mut lines, &Entry::Recorded(self.outbox.recorded));
         encode(&mut lines, &Entry::Anew(self.due.anew_sequence));

@@ -140,6 +140,7 @@ impl Core {
             let first = *self.launches.front().filter(|_| room > 0)?;
             if self.runs.get(&first).is_some_and(|run| !run.intended) {
                 // All that may be asked for now, in one write.
+                self.outbox.renote_keeper();
                 let next: Vec<RunId> = self.launches.iter().take(room).copied().collect();
                 next.into_iter().for_each(|run| self.note_intent(run));
             }
@@ -159,11 +160,7 @@ impl Core {
     /// the intents that follow.
     pub(super) fn keeper_is(&mut self, id: String) {
         self.has_keeper = true;
-        if self.outbox.keeper != id {
-            self.outbox.note(&Entry::Keeper(id.as_str().into()));
-            self.outbox.keeper = id;
-            self.outbox.must_flush = true;
-        }
+        self.outbox.keeper_is(id);
     }
 
     /// Notes the intent to launch a run, right before it is launched: were the daemon killed among

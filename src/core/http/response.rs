@@ -111,11 +111,6 @@ impl Response {
         Response::new(status, "application/problem+json", body)
     }
 
-    /// 304 with an entity tag. [`Response::etag`] on the page itself does this by itself.
-    pub fn not_modified(etag: impl Into<String>) -> Response {
-        Response::new(304, "", Body::Empty).etag(etag)
-    }
-
     /// 405 with what is allowed: `"GET, HEAD, POST"` (RFC 9110 §15.5.6).
     pub fn method_not_allowed(allow: &str) -> Response {
         let detail = format!("This method is not allowed here; allowed: {allow}");

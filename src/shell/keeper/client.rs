@@ -1,5 +1,6 @@
 //! The daemon's side of the keeper: found or started, then a socket that never blocks the loop.
 
+use super::channel::Channel;
 use super::socket_path;
 use crate::core::ids::RunId;
 use crate::core::keeping::{self, Notice, Order};
@@ -11,7 +12,7 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::process::{Signal, kill_process};
 use std::collections::BTreeSet;
 use std::ffi::{CStr, CString};
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixStream;
@@ -25,19 +26,14 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// The same for one that has launches to answer, in milliseconds of the loop's own time.
 const SILENCE_MS: u64 = 30_000;
 
-/// Bytes read at a time.
-const READ_BYTES: usize = 32 << 10;
-
 /// A keeper that a daemon talks to.
 pub struct Keeper {
-    stream: mio::net::UnixStream,
+    channel: Channel,
     id: String,
     after: Vec<String>,
     version: String,
     process: Option<Pid>,
     silence: Silence,
-    input: Vec<u8>,
-    output: Vec<u8>,
     /// Runs it was asked to launch and has said nothing of.
     outstanding: BTreeSet<RunId>,
 }
@@ -123,11 +119,9 @@ impl Keeper {
         };
         stream.set_read_timeout(None)?;
         stream.set_nonblocking(true)?;
-        let stream = mio::net::UnixStream::from_std(stream);
-        let (output, outstanding) = (Vec::new(), BTreeSet::new());
-        let (process, silence) = (Some(process), Silence::default());
-        let mut keeper =
-            Keeper { stream, id, after, version, process, silence, input, output, outstanding };
+        let channel = Channel::new(mio::net::UnixStream::from_std(stream));
+        let (process, silence, outstanding) = (Some(process), Silence::default(), BTreeSet::new());
+        let mut keeper = Keeper { channel, id, after, version, process, silence, outstanding };
         keeper.order(&Order::Surroundings {
             environment: inherited_environment().into_iter().map(CString::into_bytes).collect(),
             directory: std::env::current_dir()?.as_os_str().as_bytes().to_vec(),
@@ -152,7 +146,7 @@ impl Keeper {
 
     /// What to register with the poll, readable and writable.
     pub fn source(&mut self) -> &mut mio::net::UnixStream {
-        &mut self.stream
+        self.channel.source()
     }
 
     /// Kills the keeper if it owes answers for too long: what it was asked for is lost, but what
@@ -182,41 +176,18 @@ impl Keeper {
     }
 
     fn order(&mut self, order: &Order) {
-        keeping::encode(&mut self.output, order);
-        self.send();
+        self.channel.say(order);
+        self.channel.send();
     }
 
     /// Hands over what the keeper takes now.
     pub fn send(&mut self) {
-        while !self.output.is_empty() {
-            match self.stream.write(&self.output) {
-                Ok(written) => drop(self.output.drain(..written)),
-                Err(why) if why.kind() == io::ErrorKind::Interrupted => {}
-                // Later, or never: then the next read says so.
-                Err(_) => return,
-            }
-        }
+        self.channel.send();
     }
 
     /// What the keeper says now, and whether it is still there.
     pub fn listen(&mut self) -> (Vec<Notice>, bool) {
-        let mut alive = true;
-        loop {
-            let length = self.input.len();
-            self.input.resize(length + READ_BYTES, 0);
-            let read = self.stream.read(&mut self.input[length..]);
-            self.input.truncate(length + *read.as_ref().unwrap_or(&0));
-            match read {
-                Ok(1..) => {}
-                Err(why) if why.kind() == io::ErrorKind::WouldBlock => break,
-                Err(why) if why.kind() == io::ErrorKind::Interrupted => {}
-                Ok(0) | Err(_) => {
-                    alive = false;
-                    break;
-                }
-            }
-        }
-        let notices: Vec<Notice> = keeping::decode(&mut self.input, warn);
+        let (notices, alive) = self.channel.hear(warn);
         if !notices.is_empty() {
             self.silence.ms = 0;
         }

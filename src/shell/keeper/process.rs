@@ -1,10 +1,11 @@
 //! The keeper itself: `schedule keeper STATEDIR`, with a socket to its daemon as stdin.
 
+use super::channel::Channel;
 use super::ends::Ends;
 use super::socket_path;
 use crate::core::event::Started;
 use crate::core::ids::RunId;
-use crate::core::keeping::{self, KeptEnd, Notice, Order};
+use crate::core::keeping::{KeptEnd, Notice, Order};
 use crate::core::launch::{LaunchError, LaunchPlan};
 use crate::shell::clock;
 use crate::shell::proc_fs;
@@ -15,7 +16,7 @@ use mio::net::{UnixListener, UnixStream};
 use mio::{Events, Interest, Poll, Token};
 use signal_hook::consts::SIGXFSZ;
 use std::collections::BTreeMap;
-use std::io::{self, Read, Write};
+use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -29,9 +30,6 @@ const SIGNALS: Token = Token(2);
 /// Starts are told so many at a time, or when there is nothing more to start.
 const NOTICES_AT_ONCE: usize = 16;
 
-/// Bytes read from the daemon at a time.
-const READ_BYTES: usize = 64 << 10;
-
 /// The keeper and what it keeps.
 struct Keeper {
     poll: Poll,
@@ -40,19 +38,13 @@ struct Keeper {
     signals: Signals,
     launcher: Launcher,
     id: String,
-    daemon: Option<Daemon>,
+    /// The daemon that is served.
+    daemon: Option<Channel>,
     /// Its children, by pid.
     runs: BTreeMap<u32, (RunId, Started)>,
     ends: Ends,
     /// Starts that were not told yet.
     unsaid: usize,
-}
-
-/// The daemon that is served.
-struct Daemon {
-    stream: UnixStream,
-    input: Vec<u8>,
-    output: Vec<u8>,
 }
 
 /// The file of the listening socket.
@@ -150,39 +142,28 @@ impl Keeper {
         self.poll.registry().register(&mut stream, DAEMON, interest)?;
         let version = env!("CARGO_PKG_VERSION").to_owned();
         let (id, after) = (self.id.clone(), self.ends.after().to_vec());
-        let mut output = Vec::new();
-        keeping::encode(&mut output, &Notice::Keeper { id, after, version });
+        let mut daemon = Channel::new(stream);
+        daemon.say(&Notice::Keeper { id, after, version });
         for (run, started) in self.runs.values() {
-            keeping::encode(&mut output, &Notice::Started(*run, *started));
+            daemon.say(&Notice::Started(*run, *started));
         }
         for end in self.ends.iter() {
-            keeping::encode(&mut output, &Notice::Ended(end.clone()));
+            daemon.say(&Notice::Ended(end.clone()));
         }
-        keeping::encode(&mut output, &Notice::Complete);
-        self.daemon = Some(Daemon { stream, input: Vec::new(), output });
+        daemon.say(&Notice::Complete);
+        self.daemon = Some(daemon);
         self.send();
         Ok(())
     }
 
     /// Does what the daemon wants, up to the end of what it said.
     fn obey(&mut self) {
-        loop {
-            let Some(daemon) = &mut self.daemon else { return };
-            let length = daemon.input.len();
-            daemon.input.resize(length + READ_BYTES, 0);
-            let read = daemon.stream.read(&mut daemon.input[length..]);
-            daemon.input.truncate(length + *read.as_ref().unwrap_or(&0));
-            // A line that makes no sense is of another version: it can only be passed over.
-            for order in keeping::decode(&mut daemon.input, |_| ()) {
-                self.perform(order);
-            }
-            match read {
-                Ok(1..) => {}
-                Err(why) if why.kind() == io::ErrorKind::WouldBlock => return,
-                Err(why) if why.kind() == io::ErrorKind::Interrupted => {}
-                // It ended, in whatever way.
-                Ok(0) | Err(_) => self.daemon = None,
-            }
+        let Some(daemon) = &mut self.daemon else { return };
+        // A line that makes no sense is of another version: it can only be passed over.
+        let (orders, alive) = daemon.hear(|_| ());
+        orders.into_iter().for_each(|order| self.perform(order));
+        if !alive {
+            self.daemon = None;
         }
     }
 
@@ -239,21 +220,15 @@ impl Keeper {
 
     fn say(&mut self, notice: &Notice) {
         if let Some(daemon) = &mut self.daemon {
-            keeping::encode(&mut daemon.output, notice);
+            daemon.say(notice);
         }
     }
 
     /// Hands over what the daemon takes now; the rest when it takes more.
     fn send(&mut self) {
         self.unsaid = 0;
-        let Some(daemon) = &mut self.daemon else { return };
-        while !daemon.output.is_empty() {
-            match daemon.stream.write(&daemon.output) {
-                Ok(written) => drop(daemon.output.drain(..written)),
-                Err(why) if why.kind() == io::ErrorKind::Interrupted => {}
-                // Later, or never: then the next read says so.
-                Err(_) => return,
-            }
+        if let Some(daemon) = &mut self.daemon {
+            daemon.send();
         }
     }
 }

@@ -5,6 +5,7 @@ use crate::simulation::cron::Expr;
 use schedule::core::daemon::Core;
 use schedule::core::ids::{JobId, RunId};
 use schedule::core::journal::{Cause, SkipReason};
+use schedule::core::protocol::JobRow;
 use schedule::core::time::Now;
 use std::collections::BTreeMap;
 
@@ -74,7 +75,8 @@ impl Ledger {
         }
         let reboot = self.jobs.iter().filter(|(_, job)| {
             let def = job.scheduled();
-            def.is_some_and(|def| def.expr == Expr::Reboot && def.row.max_concurrence > 0)
+            let room = |row: &JobRow| job.live.len() < row.max_concurrence as usize;
+            def.is_some_and(|def| def.expr == Expr::Reboot && room(&def.row))
         });
         reboot.map(|(id, _)| (*id, None)).collect()
     }
@@ -85,6 +87,8 @@ impl Ledger {
         self.before_anew = Some(self.decided);
         self.decided = now.wall_ms;
         self.beyond.clear();
+        // Their slots may be due again, and are others then.
+        self.ranges.retain(|_, range| range.last_ms <= now.wall_ms);
         for job in self.jobs.values_mut() {
             job.last = i64::MIN;
             job.since = now.wall_ms;
