@@ -116,7 +116,7 @@ fn run_ours(state: &Path, case: &Case, mode: &str, round: usize) -> io::Result<T
             stderr: case.output.clone(),
             slot: "2026-11-22T13:42:07+08:00".to_owned(),
         };
-        launcher.launch(&plan).map_err(|error| io::Error::other(error.text))?;
+        launcher.launch(&plan, None).map_err(|error| io::Error::other(error.text))?;
         while mode == "serial" && reaped <= n {
             reaped += wait_for_one()?;
         }

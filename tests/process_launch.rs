@@ -69,7 +69,7 @@ fn a_plain_command_has_no_shell_in_between() {
     let ran = stage.run("readlink /proc/self/stat /proc/self");
     assert_eq!(ran.stdout, format!("{}\n", ran.started.pid.as_raw_nonzero()));
     let plan = stage.plan("sleep 60");
-    let started = stage.launcher.launch(&plan).unwrap();
+    let started = stage.launcher.launch(&plan, None).unwrap();
     let path = format!("/proc/{}/cmdline", started.pid.as_raw_nonzero());
     // The kernel lets a launch return some microseconds before the arguments are in place.
     until("it has its arguments", || !fs::read(&path).unwrap().is_empty());
@@ -82,7 +82,7 @@ fn a_plain_command_has_no_shell_in_between() {
 fn a_signal_reaches_the_whole_group_and_nobody_else() {
     let stage = Stage::set();
     let plan = stage.plan("sleep 61 & sleep 62 & wait");
-    let started = stage.launcher.launch(&plan).unwrap();
+    let started = stage.launcher.launch(&plan, None).unwrap();
     let (pid, start) = (started.pid, started.kernel_start);
     assert_eq!(getpgid(Some(pid)).unwrap(), pid, "leads its own group");
     until("all three are there", || find_by_run_id(&plan.run_id).unwrap().len() == 3);
@@ -98,7 +98,7 @@ fn a_signal_reaches_the_whole_group_and_nobody_else() {
 #[test]
 fn an_end_shows_on_the_pidfd_and_the_start_time_names_the_process() {
     let stage = Stage::set();
-    let started = stage.launcher.launch(&stage.plan("sleep 60")).unwrap();
+    let started = stage.launcher.launch(&stage.plan("sleep 60"), None).unwrap();
     let (pid, start) = (started.pid, started.kernel_start);
     assert!(start > 0);
     assert_eq!(kernel_start(pid), Some(start));
@@ -153,7 +153,7 @@ fn being_short_of_descriptors_passes() {
     let plan = stage.plan("true");
     let limit = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: Some(3), maximum: limit.maximum }).unwrap();
-    let refused = stage.launcher.launch(&plan);
+    let refused = stage.launcher.launch(&plan, None);
     setrlimit(Resource::Nofile, limit).unwrap();
     let error = refused.unwrap_err();
     assert_eq!((error.errno, error.retryable), (24, true), "{error:?}");

@@ -133,7 +133,8 @@ pub enum Action {
 }
 
 /// A signal to a run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Signal {
     /// SIGTERM: please end.
     Term,

@@ -258,7 +258,7 @@ impl RunEntry<'_> {
 const MAX_REPLAYED_ENDS: usize = 20_000;
 
 /// What a replayed segment comes to.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Replay {
     /// Runs that had not ended.
     pub live: BTreeMap<RunId, RunEntry<'static>>,

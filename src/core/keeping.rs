@@ -5,7 +5,7 @@
 //! place, and how the runs ended. It says everything it knows to each daemon that connects, and
 //! forgets an end only when it is told that the journal has it.
 
-use crate::core::event::Started;
+use crate::core::event::{Signal, Started};
 use crate::core::ids::RunId;
 use crate::core::launch::{LaunchError, LaunchPlan};
 use crate::core::outcome::{Exit, Usage};
@@ -32,6 +32,9 @@ pub enum Order {
         /// Monotonic ms.
         not_after_ms: u64,
     },
+    /// This run is to end: nothing of it may be left. The daemon signals its process group itself
+    /// right after this was said.
+    Stop(RunId, Signal),
     /// The end of this run is in the journal.
     Forget(RunId),
 }
@@ -73,6 +76,9 @@ pub struct KeptEnd {
     pub exit: Exit,
     /// What it used.
     pub usage: Usage,
+    /// Of a run that was told to end: processes of it that live on, with their names.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub left: String,
 }
 
 /// What a keeper leaves for the next one.

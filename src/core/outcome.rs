@@ -58,6 +58,9 @@ pub struct Usage {
 pub enum Outcome {
     /// The process ended.
     Ended(Exit),
+    /// It was told to end and did, but processes of it live on in sessions of their own, and the
+    /// system has no control groups to reach them; their pids and names.
+    LeftBehind(Exit, Box<str>),
     /// There never was a process; the reason.
     SpawnFailed(Box<str>),
     /// The process is gone and nobody saw how; the reason.
@@ -65,25 +68,33 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// How its process ended, where there was one and somebody saw it.
+    pub fn exit(&self) -> Option<Exit> {
+        match self {
+            Outcome::Ended(exit) | Outcome::LeftBehind(exit, _) => Some(*exit),
+            Outcome::SpawnFailed(_) | Outcome::Lost(_) => None,
+        }
+    }
+
     /// The exit status, where there is one.
     pub fn exit_code(&self) -> Option<u8> {
-        match self {
-            Outcome::Ended(Exit::Code(code)) => Some(*code),
+        match self.exit() {
+            Some(Exit::Code(code)) => Some(code),
             _ => None,
         }
     }
 
     /// The signal that ended the process, where one did.
     pub fn signal(&self) -> Option<u8> {
-        match self {
-            Outcome::Ended(Exit::Signal { number, .. }) => Some(*number),
+        match self.exit() {
+            Some(Exit::Signal { number, .. }) => Some(number),
             _ => None,
         }
     }
 
     /// Whether the run did what it should: exit status 0.
     pub fn is_success(&self) -> bool {
-        matches!(self, Outcome::Ended(exit) if exit.is_success())
+        self.exit().is_some_and(Exit::is_success)
     }
 
     /// The state label of the original's page: 0 is `stopped`, 126 and 127 (not executable, not
@@ -91,10 +102,14 @@ impl Outcome {
     /// `exited`.
     pub fn state_label(&self) -> &'static str {
         match self {
-            Outcome::Ended(Exit::Code(0)) => "stopped",
-            Outcome::Ended(Exit::Code(126 | 127)) | Outcome::SpawnFailed(_) => "fatal",
-            Outcome::Ended(Exit::Code(255)) | Outcome::Lost(_) => "unknown",
-            Outcome::Ended(_) => "exited",
+            Outcome::SpawnFailed(_) => "fatal",
+            Outcome::Lost(_) => "unknown",
+            Outcome::Ended(exit) | Outcome::LeftBehind(exit, _) => match exit {
+                Exit::Code(0) => "stopped",
+                Exit::Code(126 | 127) => "fatal",
+                Exit::Code(255) => "unknown",
+                _ => "exited",
+            },
         }
     }
 }
@@ -103,6 +118,7 @@ impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Outcome::Ended(exit) => exit.fmt(f),
+            Outcome::LeftBehind(exit, left) => write!(f, "{exit}, left behind: {left}"),
             Outcome::SpawnFailed(why) => write!(f, "spawn failed: {why}"),
             Outcome::Lost(why) => write!(f, "lost: {why}"),
         }

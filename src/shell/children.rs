@@ -149,7 +149,11 @@ impl Children {
     pub fn ended(&mut self, end: KeptEnd) -> News {
         self.processes.remove(&end.run);
         self.told.push(end.run);
-        News::Ended(end.at, end.run, Outcome::Ended(end.exit), end.usage)
+        let outcome = match end.left.is_empty() {
+            true => Outcome::Ended(end.exit),
+            false => Outcome::LeftBehind(end.exit, end.left.into()),
+        };
+        News::Ended(end.at, end.run, outcome, end.usage)
     }
 
     /// Everything that the core was told is in the journal, unless that is not `whole`: then the
@@ -264,13 +268,17 @@ impl Children {
         Some(lost(run, NOT_SEEN))
     }
 
-    /// Sends a signal to the process group of a run. A run that is gone gets none.
+    /// Sends a signal to the process group of a run, and has the keeper see to the rest of it. A
+    /// run that is gone gets none.
     ///
     /// # Errors
     /// The run has become another user's.
-    pub fn signal(&self, run: RunId, signal: Signal) -> io::Result<bool> {
+    pub fn signal(&mut self, run: RunId, signal: Signal) -> io::Result<bool> {
         let Some(started) = self.processes.get(&run) else { return Ok(false) };
         let Some(pid) = pid_of(started.pid) else { return Ok(false) };
+        if let Some(keeper) = &mut self.keeper {
+            keeper.stop(run, signal);
+        }
         let signal = match signal {
             Signal::Term => rustix::process::Signal::TERM,
             Signal::Kill => rustix::process::Signal::KILL,

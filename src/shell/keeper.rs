@@ -10,12 +10,14 @@
 //! - `channel`: what both sides do with the socket between them
 //! - `client`: the daemon's side
 //! - `process`: the keeper itself
+//! - `runs`: the processes it has made
 //! - `ends`: what a keeper leaves for the next
 
 pub mod channel;
 pub mod client;
 pub mod ends;
 pub mod process;
+mod runs;
 
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};

@@ -1,5 +1,6 @@
 //! The part that acts: descriptors, processes, signals and clocks. It holds no decisions.
 
+pub mod cgroup;
 pub mod children;
 pub mod cli;
 pub mod clock;

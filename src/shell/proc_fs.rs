@@ -1,6 +1,7 @@
 //! Who a pid is, read from `/proc`. A pid alone names nobody: it is given to the next one once its
 //! process was reaped. A pid with its start time within one boot names one process for ever.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
@@ -85,24 +86,35 @@ pub fn watch(pid: Pid, start: u64) -> io::Result<Option<OwnedFd>> {
 /// # Errors
 /// If `/proc` can't be listed. Processes of other users are passed over.
 pub fn find_by_run_id(run_id: &str) -> io::Result<Vec<Pid>> {
-    let wanted = format!("SCHEDULE_RUN_ID={run_id}");
-    let mut found = Vec::new();
+    let mut found = find_by_run_ids(&BTreeSet::from([run_id.to_owned()]))?;
+    Ok(found.remove(run_id).unwrap_or_default())
+}
+
+/// The same for several runs in one look.
+///
+/// # Errors
+/// As [`find_by_run_id`].
+pub fn find_by_run_ids(wanted: &BTreeSet<String>) -> io::Result<BTreeMap<String, Vec<Pid>>> {
+    let mut found = BTreeMap::<String, Vec<Pid>>::new();
     for entry in fs::read_dir("/proc")? {
         let entry = entry?;
         let number = entry.file_name().to_str().and_then(|name| name.parse().ok());
         let Some(pid) = number.and_then(Pid::from_raw) else { continue };
-        if has_in_environment(&entry.path().join("environ"), wanted.as_bytes()) {
-            found.push(pid);
+        let run_id = run_id_in(&entry.path().join("environ"));
+        if let Some(run_id) = run_id.filter(|run_id| wanted.contains(run_id)) {
+            found.entry(run_id).or_default().push(pid);
         }
     }
     Ok(found)
 }
 
-fn has_in_environment(environ: &Path, wanted: &[u8]) -> bool {
+fn run_id_in(environ: &Path) -> Option<String> {
     let mut text = Vec::new();
-    let read = fs::File::open(environ)
-        .and_then(|file| file.take(MAX_ENVIRON_BYTES).read_to_end(&mut text));
-    read.is_ok() && text.split(|&byte| byte == 0).any(|entry| entry == wanted)
+    let file = fs::File::open(environ).ok()?;
+    file.take(MAX_ENVIRON_BYTES).read_to_end(&mut text).ok()?;
+    let mut entries = text.split(|&byte| byte == 0);
+    let run_id = entries.find_map(|entry| entry.strip_prefix(b"SCHEDULE_RUN_ID="))?;
+    String::from_utf8(run_id.to_vec()).ok()
 }
 
 #[cfg(test)]

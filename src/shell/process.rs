@@ -3,7 +3,7 @@
 use std::env;
 use std::ffi::{CStr, CString, OsStr};
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -55,6 +55,13 @@ pub struct Launcher {
     outputs: Outputs,
 }
 
+/// Where a run writes to, and the control group it is in.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    streams: &'a Streams,
+    group: Option<BorrowedFd<'a>>,
+}
+
 /// A run's process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Started {
@@ -100,20 +107,26 @@ impl Launcher {
         &self.outputs
     }
 
-    /// Starts a run: `/bin/sh -c COMMAND`, or the command itself where that is the same.
+    /// Starts a run: `/bin/sh -c COMMAND`, or the command itself where that is the same; in this
+    /// control group, if one is given.
     ///
     /// # Errors
     /// An output that can't be opened, a command that can't be started. That the command is not
     /// found or not executable is none: the shell says so and exits 127 or 126.
-    pub fn launch(&self, plan: &LaunchPlan) -> Result<Started, LaunchError> {
+    pub fn launch(
+        &self,
+        plan: &LaunchPlan,
+        group: Option<BorrowedFd<'_>>,
+    ) -> Result<Started, LaunchError> {
         let command = CString::new(plan.command.as_str()).map_err(|_| {
             let text = "command: holds a NUL byte, which none can: take it out".to_owned();
             LaunchError { errno: 0, retryable: false, text }
         })?;
         let streams = self.outputs.open(plan)?;
-        let pid = self.start(plan, &command, &streams).inspect_err(|_| {
-            self.outputs.forget(plan.job_id, &plan.run_id);
-        })?;
+        let pid =
+            self.start(plan, &command, Place { streams: &streams, group }).inspect_err(|_| {
+                self.outputs.forget(plan.job_id, &plan.run_id);
+            })?;
         // Gives descriptors back first, so that reading /proc can't fail for want of one.
         drop(streams);
         Ok(Started { pid, kernel_start: kernel_start(pid).unwrap_or(0) })
@@ -123,19 +136,18 @@ impl Launcher {
         &self,
         plan: &LaunchPlan,
         command: &CStr,
-        streams: &Streams,
+        place: Place<'_>,
     ) -> Result<Pid, LaunchError> {
         let own = run_environment(plan);
         let envp: Vec<&CStr> = own.iter().chain(&self.environment).map(AsRef::as_ref).collect();
-        if let Some(pid) = self.start_directly(plan, &envp, streams)? {
+        if let Some(pid) = self.start_directly(plan, &envp, place)? {
             return Ok(pid);
         }
         // Without `--` a command that starts with a dash would be read as options (POSIX, sh).
         let dashed = plan.command.starts_with(['-', '+']);
         let argv: &[&CStr] =
             if dashed { &[SHELL, c"-c", c"--", command] } else { &[SHELL, c"-c", command] };
-        self.spawn(SHELL, argv, &envp, streams)
-            .map_err(|errno| cannot_start("/bin/sh", plan, errno))
+        self.spawn(SHELL, argv, &envp, place).map_err(|errno| cannot_start("/bin/sh", plan, errno))
     }
 
     /// `None` where a shell is needed. That includes every failure to execute but a shortage:
@@ -144,7 +156,7 @@ impl Launcher {
         &self,
         plan: &LaunchPlan,
         envp: &[&CStr],
-        streams: &Streams,
+        place: Place<'_>,
     ) -> Result<Option<Pid>, LaunchError> {
         let CommandLine::Direct(words) = parse(&plan.command) else { return Ok(None) };
         // Without PATH, the shell has a default of its own.
@@ -156,7 +168,7 @@ impl Launcher {
             return Ok(None);
         };
         let argv: Vec<&CStr> = words.iter().map(AsRef::as_ref).collect();
-        match self.spawn(argv[0], &argv, envp, streams) {
+        match self.spawn(argv[0], &argv, envp, place) {
             Ok(pid) => Ok(Some(pid)),
             Err(errno) => {
                 let error = cannot_start(&plan.command, plan, errno);
@@ -170,13 +182,17 @@ impl Launcher {
         program: &CStr,
         argv: &[&CStr],
         envp: &[&CStr],
-        streams: &Streams,
+        place: Place<'_>,
     ) -> Result<Pid, Errno> {
         let stdin = self.null.as_fd();
-        let (stdout, stderr) = (streams.stdout(), streams.stderr());
+        let (stdout, stderr) = (place.streams.stdout(), place.streams.stderr());
         let search_path = true;
-        sys::spawn(&Spawn { program, search_path, argv, envp, stdin, stdout, stderr })
-            .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))
+        let wanted = Spawn { program, search_path, argv, envp, stdin, stdout, stderr };
+        let made = match place.group {
+            Some(group) => sys::spawn_into(&wanted, group),
+            None => sys::spawn(&wanted),
+        };
+        made.map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))
     }
 }
 

@@ -1,5 +1,7 @@
-//! The one file with `unsafe`: thin safe wrappers over what neither std nor rustix offers safely.
+//! The one module with `unsafe`: thin safe wrappers over what neither std nor rustix offers safely.
 #![allow(unsafe_code)]
+
+mod clone;
 
 use std::ffi::{CStr, c_char};
 use std::io;
@@ -8,6 +10,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
 use std::sync::OnceLock;
 
+pub use clone::spawn_into;
 pub use rustix::process::{Pid, Signal};
 
 use crate::core::outcome::{Exit, Usage};

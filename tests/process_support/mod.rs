@@ -64,7 +64,7 @@ impl Stage {
     }
 
     pub fn run_plan(&self, plan: &LaunchPlan) -> Ran {
-        let started = self.launcher.launch(plan).unwrap();
+        let started = self.launcher.launch(plan, None).unwrap();
         let ended = wait_for(started.pid);
         let read = |stream| {
             let path = self.launcher.outputs().path(plan.job_id, &plan.run_id, stream);
@@ -74,7 +74,7 @@ impl Stage {
     }
 
     pub fn refused(&self, plan: &LaunchPlan) -> LaunchError {
-        let error = self.launcher.launch(plan).unwrap_err();
+        let error = self.launcher.launch(plan, None).unwrap_err();
         assert!(!error.text.contains('\n'), "one line: {error:?}");
         error
     }

@@ -18,6 +18,16 @@ pub struct Disk {
     pub snapshot: Option<(Vec<u8>, Rows)>,
     /// What a helper wrote for the next one.
     pub snapshot_new: Option<(Vec<u8>, Rows)>,
+    read: Read,
+}
+
+/// What the segments from `first` up to, but not including, `next` come to: they are not written
+/// to any more, and to read them again for every daemon takes most of the time.
+#[derive(Default)]
+struct Read {
+    first: u64,
+    next: u64,
+    replay: Replay,
 }
 
 impl Disk {
@@ -57,12 +67,26 @@ impl Disk {
     /// Opens the journal: the newest segments are replayed, torn last lines are cut off.
     pub fn open(&mut self) -> (Replay, u64, Vec<Segment>) {
         self.open = None;
-        let mut replay = Replay::default();
-        let newest = self.segments.len() - self.past_segments();
-        for file in self.segments.values_mut().skip(newest) {
-            let (lines, whole) = whole_lines(file);
-            lines.for_each(|line| replay.line(line));
-            file.truncate(whole);
+        let older = self.segments.len() - self.past_segments();
+        let past = self.segments.iter_mut().skip(older);
+        let mut past: Vec<(u64, &mut Vec<u8>)> = past.map(|(start, file)| (*start, file)).collect();
+        let first = past.first().map_or(0, |(start, _)| *start);
+        if self.read.first != first {
+            self.read = Read { first, next: first, replay: Replay::default() };
+        }
+        // The last one may be written to again.
+        let last = past.pop();
+        let read = &mut self.read;
+        for (start, file) in past {
+            if start < read.next {
+                continue;
+            }
+            replay_file(file, &mut read.replay);
+            read.next = start + 1;
+        }
+        let mut replay = read.replay.clone();
+        if let Some((_, file)) = last {
+            replay_file(file, &mut replay);
         }
         let segments = self.segments.iter();
         let segments =
@@ -97,4 +121,11 @@ impl Disk {
         }
         (bytes, to)
     }
+}
+
+/// Replays a segment and cuts off what follows its last line end.
+fn replay_file(file: &mut Vec<u8>, replay: &mut Replay) {
+    let (lines, whole) = whole_lines(file);
+    lines.for_each(|line| replay.line(line));
+    file.truncate(whole);
 }

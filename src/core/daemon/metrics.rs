@@ -104,9 +104,11 @@ impl Metrics {
     /// Counts the end of a run.
     pub fn ended(&mut self, outcome: &Outcome) {
         let place = match outcome {
-            Outcome::Ended(exit) if exit.is_success() => 0,
-            Outcome::Ended(Exit::Code(_)) => 1,
-            Outcome::Ended(Exit::Signal { .. }) => 2,
+            Outcome::Ended(exit) | Outcome::LeftBehind(exit, _) => match exit {
+                Exit::Code(0) => 0,
+                Exit::Code(_) => 1,
+                Exit::Signal { .. } => 2,
+            },
             Outcome::SpawnFailed(_) => 3,
             Outcome::Lost(_) => 4,
         };

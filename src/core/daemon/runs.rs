@@ -293,7 +293,7 @@ impl Core {
         self.metrics.ended(&end.outcome);
         let failure = match &end.outcome {
             Outcome::SpawnFailed(why) | Outcome::Lost(why) => Some(why.clone()),
-            Outcome::Ended(_) => None,
+            Outcome::Ended(_) | Outcome::LeftBehind(..) => None,
         };
         if end.outcome.is_success() {
             self.counters.succeeded += 1;
@@ -339,7 +339,7 @@ impl Core {
     fn log_end(&self, run: &Run, end: &End) {
         let level = match &end.outcome {
             outcome if outcome.is_success() => log::Level::Info,
-            Outcome::Ended(_) => log::Level::Warn,
+            Outcome::Ended(_) | Outcome::LeftBehind(..) => log::Level::Warn,
             Outcome::SpawnFailed(_) | Outcome::Lost(_) => log::Level::Error,
         };
         let (job, id, pid, ms) = (run.job, run.id, run.pid, end.duration_ms);

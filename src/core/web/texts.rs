@@ -100,6 +100,7 @@ texts! {
     signal: "signal {}", "信号 {}";
     spawn_failed: "did not start: {}", "启动失败:{}";
     lost: "lost: {}", "失去踪迹:{}";
+    left_behind: "{}, left behind: {}", "{},遗留进程:{}";
     is_running: "is running", "正在运行";
     definition: "Definition", "定义";
     raw_command: "As in the row", "行中原文";

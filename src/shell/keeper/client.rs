@@ -2,6 +2,7 @@
 
 use super::channel::Channel;
 use super::socket_path;
+use crate::core::event;
 use crate::core::ids::RunId;
 use crate::core::keeping::{self, Notice, Order};
 use crate::core::launch::LaunchPlan;
@@ -168,6 +169,11 @@ impl Keeper {
     pub fn launch(&mut self, run: RunId, plan: Box<LaunchPlan>, not_after_ms: u64) {
         self.outstanding.insert(run);
         self.order(&Order::Launch { run, plan, not_after_ms });
+    }
+
+    /// Says that nothing of a run may be left; to be said before its process group is signalled.
+    pub fn stop(&mut self, run: RunId, signal: event::Signal) {
+        self.order(&Order::Stop(run, signal));
     }
 
     /// Says that the end of a run is in the journal.

@@ -2,10 +2,11 @@
 
 use super::channel::Channel;
 use super::ends::Ends;
+use super::runs::{LOOK, Runs};
 use super::socket_path;
 use crate::core::event::Started;
 use crate::core::ids::RunId;
-use crate::core::keeping::{KeptEnd, Notice, Order};
+use crate::core::keeping::{Notice, Order};
 use crate::core::launch::{LaunchError, LaunchPlan};
 use crate::shell::clock;
 use crate::shell::proc_fs;
@@ -15,7 +16,6 @@ use crate::shell::sys;
 use mio::net::{UnixListener, UnixStream};
 use mio::{Events, Interest, Poll, Token};
 use signal_hook::consts::SIGXFSZ;
-use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
@@ -40,8 +40,7 @@ struct Keeper {
     id: String,
     /// The daemon that is served.
     daemon: Option<Channel>,
-    /// Its children, by pid.
-    runs: BTreeMap<u32, (RunId, Started)>,
+    runs: Runs,
     ends: Ends,
     /// Starts that were not told yet.
     unsaid: usize,
@@ -100,7 +99,7 @@ impl Keeper {
             signals,
             launcher: Launcher::new(state_dir)?,
             daemon: None,
-            runs: BTreeMap::new(),
+            runs: Runs::new(state_dir),
             unsaid: 0,
             ends: Ends::inherit(state_dir),
         };
@@ -113,7 +112,8 @@ impl Keeper {
     fn serve(mut self) -> io::Result<()> {
         let mut events = Events::with_capacity(16);
         while self.daemon.is_some() || !self.runs.is_empty() {
-            match self.poll.poll(&mut events, None) {
+            let look = self.runs.holds_ends().then_some(LOOK);
+            match self.poll.poll(&mut events, look) {
                 Err(why) if why.kind() == io::ErrorKind::Interrupted => continue,
                 result => result?,
             }
@@ -133,6 +133,7 @@ impl Keeper {
         // The next daemon starts the next keeper as soon as the socket is gone.
         let left = self.ends.bequeath(self.id);
         self.socket.remove();
+        self.runs.leave();
         left
     }
 
@@ -144,8 +145,8 @@ impl Keeper {
         let (id, after) = (self.id.clone(), self.ends.after().to_vec());
         let mut daemon = Channel::new(stream);
         daemon.say(&Notice::Keeper { id, after, version });
-        for (run, started) in self.runs.values() {
-            daemon.say(&Notice::Started(*run, *started));
+        for (run, started) in self.runs.iter() {
+            daemon.say(&Notice::Started(run, started));
         }
         for end in self.ends.iter() {
             daemon.say(&Notice::Ended(end.clone()));
@@ -185,6 +186,7 @@ impl Keeper {
                     self.send();
                 }
             }
+            Order::Stop(run, signal) => self.runs.stop(clock::now(), run, signal),
             Order::Forget(run) => self.ends.forget(run),
         }
     }
@@ -199,20 +201,12 @@ impl Keeper {
             let text = "the keeper of runs stood still for too long: it is too late now".into();
             return Err(LaunchError { errno: 0, retryable: false, text });
         }
-        let made = self.launcher.launch(plan)?;
-        let pid = made.pid.as_raw_nonzero().get().unsigned_abs();
-        let started = Started { pid, kernel_start: made.kernel_start, at: clock::now() };
-        self.runs.insert(pid, (run, started));
-        Ok(started)
+        self.runs.launch(&self.launcher, run, plan)
     }
 
     /// Takes in every run that has ended.
     fn reap(&mut self) {
-        while let Some(ended) = sys::wait_any() {
-            let pid = ended.pid.as_raw_nonzero().get().unsigned_abs();
-            let Some((run, started)) = self.runs.remove(&pid) else { continue };
-            let (at, exit, usage) = (clock::now(), ended.exit, ended.usage);
-            let end = KeptEnd { run, started, at, exit, usage };
+        for end in self.runs.reap(clock::now()) {
             self.say(&Notice::Ended(end.clone()));
             self.ends.add(end);
         }

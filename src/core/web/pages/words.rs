@@ -62,10 +62,17 @@ pub(super) fn size(bytes: u64) -> String {
 /// How a run ended, in words.
 pub(super) fn outcome(t: &Texts, outcome: &Outcome) -> String {
     match outcome {
-        Outcome::Ended(Exit::Code(code)) => fill(t.exit, &[&code.to_string()]),
-        Outcome::Ended(Exit::Signal { number, .. }) => fill(t.signal, &[&number.to_string()]),
+        Outcome::Ended(how) => exit(t, *how),
+        Outcome::LeftBehind(how, left) => fill(t.left_behind, &[&exit(t, *how), left]),
         Outcome::SpawnFailed(why) => fill(t.spawn_failed, &[why]),
         Outcome::Lost(why) => fill(t.lost, &[why]),
+    }
+}
+
+fn exit(t: &Texts, exit: Exit) -> String {
+    match exit {
+        Exit::Code(code) => fill(t.exit, &[&code.to_string()]),
+        Exit::Signal { number, .. } => fill(t.signal, &[&number.to_string()]),
     }
 }
 

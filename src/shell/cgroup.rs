@@ -1,0 +1,185 @@
+//! A control group for each run, where the system lets us make some (cgroups(7), version 2): then
+//! all processes of a run are known, also those that left its process group and its session.
+//!
+//! No controller is switched on. What is made is `schedule-N` in the group of the keeper, N being
+//! the inode of the state directory, and in it a group for each run, named by its id.
+
+use super::sys::{Pid, Spawn, spawn_into};
+use crate::core::ids::RunId;
+use rustix::fs::{Mode, OFlags};
+use std::fs;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+/// Groups of runs.
+#[derive(Debug)]
+pub struct Groups {
+    dir: PathBuf,
+}
+
+impl Groups {
+    /// Those of the daemon with this state directory; none where no groups can be made, or where
+    /// the kernel can't end a whole group (before Linux 5.14).
+    pub fn new(state_dir: &Path) -> Option<Groups> {
+        let inode = fs::metadata(state_dir).ok()?.ino();
+        Groups::below(&own_group()?, inode)
+    }
+
+    fn below(parent: &Path, inode: u64) -> Option<Groups> {
+        let dir = parent.join(format!("schedule-{inode}"));
+        match fs::create_dir(&dir) {
+            Err(why) if why.kind() != io::ErrorKind::AlreadyExists => return None,
+            _ => {}
+        }
+        let groups = Groups { dir };
+        groups.sweep();
+        if !groups.dir.join("cgroup.kill").exists() {
+            groups.remove_all();
+            return None;
+        }
+        Some(groups)
+    }
+
+    /// Whether processes can begin in them: tried with one that has no program to execute.
+    pub fn take_processes(&self) -> bool {
+        let trial = self.dir.join("trial");
+        let _ = fs::create_dir(&trial);
+        let flags = OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::PATH;
+        let (stdin, stdout, stderr) = (io::stdin(), io::stdout(), io::stderr());
+        let wanted = Spawn {
+            program: c"/nothing/to/execute",
+            search_path: false,
+            argv: &[c"trial"],
+            envp: &[],
+            stdin: stdin.as_fd(),
+            stdout: stdout.as_fd(),
+            stderr: stderr.as_fd(),
+        };
+        let tried = rustix::fs::open(&trial, flags, Mode::empty())
+            .map_err(io::Error::from)
+            .and_then(|group| spawn_into(&wanted, group.as_fd()));
+        let _ = fs::remove_dir(&trial);
+        let works = tried.is_err_and(|why| why.kind() == io::ErrorKind::NotFound);
+        if !works {
+            self.remove_all();
+        }
+        works
+    }
+
+    /// Makes the group of a run.
+    ///
+    /// # Errors
+    /// The system refuses more groups (`cgroup.max.descendants`), or memory for one.
+    pub fn make(&self, run: RunId) -> io::Result<OwnedFd> {
+        let path = self.path(run);
+        fs::create_dir(&path)?;
+        let flags = OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::PATH;
+        rustix::fs::open(&path, flags, Mode::empty()).map_err(|errno| {
+            self.remove(run);
+            errno.into()
+        })
+    }
+
+    /// Whether a process of the run is alive.
+    pub fn is_populated(&self, run: RunId) -> bool {
+        let events = fs::read_to_string(self.path(run).join("cgroup.events"));
+        events.is_ok_and(|text| text.lines().any(|line| line == "populated 1"))
+    }
+
+    /// The processes of the run.
+    pub fn members(&self, run: RunId) -> Vec<Pid> {
+        let mut members = Vec::new();
+        each_below(&self.path(run), &mut |dir| {
+            let text = fs::read_to_string(dir.join("cgroup.procs")).unwrap_or_default();
+            members.extend(text.lines().filter_map(|line| Pid::from_raw(line.parse().ok()?)));
+        });
+        members
+    }
+
+    /// Kills every process of the run, those included that are being made now.
+    ///
+    /// # Errors
+    /// The group is gone, or another user's.
+    pub fn kill(&self, run: RunId) -> io::Result<()> {
+        fs::write(self.path(run).join("cgroup.kill"), "1")
+    }
+
+    /// Takes the group of a run away. One that has processes left stays until [`Groups::sweep`].
+    /// Returns whether it is gone.
+    pub fn remove(&self, run: RunId) -> bool {
+        remove_tree(&self.path(run))
+    }
+
+    /// Takes away all groups without processes.
+    pub fn sweep(&self) {
+        for entry in fs::read_dir(&self.dir).into_iter().flatten().flatten() {
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                remove_tree(&entry.path());
+            }
+        }
+    }
+
+    /// Takes everything away that has no processes.
+    pub fn remove_all(&self) {
+        self.sweep();
+        let _ = fs::remove_dir(&self.dir);
+    }
+
+    fn path(&self, run: RunId) -> PathBuf {
+        self.dir.join(run.to_string())
+    }
+}
+
+/// Whoever may make groups can also be a run, so there may be groups in a group: deepest first.
+fn each_below(dir: &Path, visit: &mut dyn FnMut(&Path)) {
+    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            each_below(&entry.path(), visit);
+        }
+    }
+    visit(dir);
+}
+
+fn remove_tree(dir: &Path) -> bool {
+    // Nearly always there is nothing in it.
+    if fs::remove_dir(dir).is_ok() {
+        return true;
+    }
+    each_below(dir, &mut |dir| drop(fs::remove_dir(dir)));
+    !dir.exists()
+}
+
+/// Directory of the group that this process is in.
+fn own_group() -> Option<PathBuf> {
+    let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;
+    let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
+    let (root, mount) = mounts.lines().find_map(cgroup2_mount)?;
+    // The hierarchy of version 2 has number 0 and no controllers' names (cgroups(7)).
+    let own = groups.lines().find_map(|line| line.strip_prefix("0::"))?;
+    let below = Path::new(own).strip_prefix(root).ok()?;
+    Some(Path::new(mount).join(below))
+}
+
+/// What of the hierarchy is mounted where, if this line of `mountinfo` is of version 2
+/// (proc_pid_mountinfo(5): fields 4 and 5, and the type after the lone dash).
+fn cgroup2_mount(line: &str) -> Option<(&str, &str)> {
+    let (before, after) = line.split_once(" - ")?;
+    let mut fields = before.split(' ').skip(3);
+    let (root, mount) = (fields.next()?, fields.next()?);
+    (after.split(' ').next() == Some("cgroup2")).then_some((root, mount))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_mount_of_version_2_is_found_among_others() {
+        let old = "30 28 0:26 / /sys/fs/cgroup/cpu rw,relatime shared:9 - cgroup cgroup rw,cpu";
+        let new = "42 32 0:27 /a /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup2 rw";
+        assert_eq!(cgroup2_mount(old), None);
+        assert_eq!(cgroup2_mount(new), Some(("/a", "/sys/fs/cgroup")));
+    }
+}

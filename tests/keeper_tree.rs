@@ -1,0 +1,148 @@
+//! A run that is told to end leaves nothing behind, or says what: processes of its group, of other
+//! sessions, with control groups and without.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+mod daemon;
+
+use common::database::TestDatabase;
+use daemon::rows::{Due, Row, insert};
+use daemon::{Daemon, SOON, Site, wait_for};
+use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+use schedule::core::protocol::Driver;
+use schedule::shell::cgroup::Groups;
+use serde_json::Value;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+const NEVER: Due = Due::Never("0 0 1 1 *");
+
+/// Ignores TERM and writes its pid where the test finds it.
+const STUBBORN: &str = "trap '' TERM; echo $$ >FILE; while :; do sleep 1; done";
+
+/// A site whose job 1 is this, FILE being one of the site's, and a command for its daemon.
+fn site(job: &str) -> (Site, TestDatabase, Command) {
+    let (mut site, mut database) = Site::on(Driver::Sqlite);
+    site.base.push_str("stop_grace = 1\n");
+    let job = job.replace("STUBBORN", &format!("sh -c \"{}\"", STUBBORN.replace('$', "\\$")));
+    let job = job.replace("FILE", &site.file("pid"));
+    database.sql(&insert(&[Row::new(1, NEVER, &job)]));
+    let command = site.command();
+    (site, database, command)
+}
+
+/// Starts the job and waits for the pid that it writes.
+fn start_job(site: &Site, daemon: &Daemon) -> Pid {
+    daemon.wait_jobs(1);
+    daemon.start_job(1);
+    wait_for("the job's pid", SOON, || Pid::from_raw(site.read("pid").trim().parse().ok()?))
+}
+
+fn stop_and_wait(daemon: &Daemon) -> Value {
+    assert_eq!(daemon.request("POST", "/api/v1/jobs/1/stop").status, 200);
+    daemon.wait_end(1)
+}
+
+/// Zombies are gone: whoever inherited them reaps them, or not.
+fn is_alive(pid: Pid) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero()));
+    test_kill_process(pid).is_ok() && !stat.is_ok_and(|stat| stat.contains(") Z "))
+}
+
+/// Where the mark of version 2 is mounted, if groups can be made there.
+fn groups() -> Option<PathBuf> {
+    let probe = common::TempDir::new();
+    Groups::new(&probe.0)?.remove_all();
+    let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
+    let mut fields = mounts.lines().map(|line| line.split(' ').collect::<Vec<_>>());
+    fields.find(|fields| fields[2] == "cgroup2").map(|fields| fields[1].into())
+}
+
+/// The same daemon where no control groups can be made.
+fn without_groups(command: Command) -> Command {
+    let Some(mount) = groups() else { return command };
+    let mut hidden = Command::new("unshare");
+    hidden.args(["--mount", "sh", "-c", "umount -l \"$0\" && exec \"$@\""]);
+    hidden.arg(mount).arg(command.get_program()).args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => hidden.env(name, value),
+            None => hidden.env_remove(name),
+        };
+    }
+    hidden
+}
+
+#[test]
+fn a_stop_reaches_other_sessions_or_says_who_is_left() {
+    let (site, _database, command) = site("setsid STUBBORN & exec sleep 600");
+    let daemon = site.start_by(command);
+    let stubborn = start_job(&site, &daemon);
+    let end = stop_and_wait(&daemon);
+    if groups().is_some() {
+        assert_eq!(end["outcome"], "signal 15", "{end}");
+        assert!(!is_alive(stubborn), "{stubborn:?} lives on after {end}");
+        assert_eq!(site.logged("still alive").len(), 1, "the rest was killed after the grace time");
+    } else {
+        let named = format!("signal 15, left behind: {} sh", stubborn.as_raw_nonzero());
+        assert!(end["outcome"].as_str().unwrap().starts_with(&named), "{end}");
+    }
+}
+
+#[test]
+fn without_control_groups_the_outcome_says_who_is_left() {
+    let (site, _database, command) = site("setsid STUBBORN & exec sleep 600");
+    let daemon = site.start_by(without_groups(command));
+    let stubborn = start_job(&site, &daemon);
+    let end = stop_and_wait(&daemon);
+    let named = format!("signal 15, left behind: {} sh", stubborn.as_raw_nonzero());
+    assert!(end["outcome"].as_str().unwrap().starts_with(&named), "{end}");
+    assert_eq!((&end["exit_code"], &end["signal"]), (&Value::Null, &Value::from(15)), "{end}");
+    assert!(is_alive(stubborn));
+    kill_process(stubborn, Signal::KILL).unwrap();
+    assert_eq!(site.logged("left behind").len(), 1, "{:?}", site.log());
+}
+
+#[test]
+fn the_grace_time_is_for_the_whole_process_group() {
+    // Its leader ends at once, and what it started goes on in its group.
+    let (site, _database, command) = site("STUBBORN & exec sleep 600");
+    let daemon = site.start_by(without_groups(command));
+    let stubborn = start_job(&site, &daemon);
+    let end = stop_and_wait(&daemon);
+    assert_eq!(end["outcome"], "signal 15", "{end}");
+    assert!(!is_alive(stubborn), "{stubborn:?} lives on after {end}");
+    assert_eq!(site.logged("still alive").len(), 1, "{:?}", site.log());
+}
+
+#[test]
+fn what_a_job_leaves_in_the_background_by_itself_is_let_alone() {
+    let (site, _database, command) = site("setsid sleep 600 & echo $! >FILE");
+    let daemon = site.start_by(command);
+    let left = start_job(&site, &daemon);
+    assert_eq!(daemon.wait_end(1)["outcome"], "exit 0");
+    assert!(is_alive(left));
+    kill_process(left, Signal::KILL).unwrap();
+}
+
+#[test]
+fn groups_go_with_their_runs() {
+    let Some(mount) = groups() else { return };
+    let (site, _database, command) =
+        site("echo $$ >FILE; grep ^0:: /proc/self/cgroup >FILE.group; exit 3");
+    let daemon = site.start_by(command);
+    start_job(&site, &daemon);
+    assert_eq!(daemon.wait_end(1)["outcome"], "exit 3");
+    let line = site.read("pid.group");
+    let group = line.trim_end().strip_prefix("0::/").expect(&line);
+    let run = daemon.runs(1)[0]["run_id"].as_str().unwrap().to_owned();
+    assert!(group.ends_with(&run), "{group} is no group of {run}");
+    let dir = Path::new(&mount).join(group);
+    wait_for("the group of the run to go", SOON, || (!dir.exists()).then_some(()));
+    let all = dir.parent().unwrap().to_owned();
+    assert!(all.exists());
+    assert_eq!(daemon.stop().code(), Some(0));
+    site.wait_empty();
+    assert!(!all.exists(), "{} is left", all.display());
+}
