@@ -2,12 +2,14 @@
 //! environment, process group, signal defaults, start time, usage, and everything else a run gets.
 
 use std::io;
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{WaitId, WaitIdOptions, waitid};
 use schedule::core::launch::LaunchPlan;
+use schedule::shell::cgroup::Groups;
 use schedule::shell::process::{Launcher, settle_process};
 use schedule::shell::sys::wait_any;
 
@@ -30,6 +32,8 @@ struct Case<'a> {
     argv: &'a [&'a str],
     /// Empty: two new files for each run.
     output: String,
+    /// Whether each run gets a control group of its own.
+    grouped: bool,
 }
 
 fn main() -> io::Result<()> {
@@ -41,11 +45,15 @@ fn main() -> io::Result<()> {
     let log = state.join("log").display().to_string();
     let direct = &["/bin/true"][..];
     let shell = &["/bin/sh", "-c", "/bin/true;"][..];
-    let case = |name, command, argv, output| Case { name, command, argv, output };
+    let case = |name, command, argv, output| Case { name, command, argv, output, grouped: false };
+    let grouped = |case: Case<'static>| Case { grouped: true, ..case };
+    let null = || "/dev/null".to_owned();
     println!("{COUNT} starts, median of {ROUNDS} interleaved rounds; ratio = ours / bare loop");
     println!("case               mode   bare starts/s  ours starts/s   ratio  ratio (last start)");
     for case in [
         case("direct", "/bin/true", direct, String::new()),
+        case("direct, /dev/null", "/bin/true", direct, null()),
+        grouped(case("the same, grouped", "/bin/true", direct, null())),
         case("direct, by PATH", "true", &["true"], String::new()),
         case("direct, job's log", "/bin/true", direct, log.clone()),
         case("shell", "/bin/true;", shell, String::new()),
@@ -103,7 +111,12 @@ fn run_bare(bare: &Path, mode: &str, argv: &[&str]) -> io::Result<Took> {
 
 fn run_ours(state: &Path, case: &Case, mode: &str, round: usize) -> io::Result<Took> {
     let launcher = Launcher::new(state)?;
-    let prefix = format!("{}{mode}{round}", case.name.replace([' ', ',', '\''], ""));
+    let mut groups = if case.grouped { Groups::new(state) } else { None };
+    if case.grouped && groups.is_none() {
+        return Err(io::Error::other("no control groups of version 2 can be made here"));
+    }
+    let prefix =
+        format!("{}{mode}{round}", case.name.replace(|c: char| !c.is_ascii_alphanumeric(), ""));
     let begin = Instant::now();
     let mut reaped = 0;
     for n in 0..COUNT {
@@ -116,9 +129,14 @@ fn run_ours(state: &Path, case: &Case, mode: &str, round: usize) -> io::Result<T
             stderr: case.output.clone(),
             slot: "2026-11-22T13:42:07+08:00".to_owned(),
         };
-        launcher.launch(&plan, None).map_err(|error| io::Error::other(error.text))?;
+        let group = groups.as_mut().map(Groups::take).transpose()?;
+        let dir = group.as_ref().map(|(_, dir)| dir.as_fd());
+        launcher.launch(&plan, dir).map_err(|error| io::Error::other(error.text))?;
         while mode == "serial" && reaped <= n {
             reaped += wait_for_one()?;
+        }
+        if let (Some(groups), Some((group, _)), "serial") = (&mut groups, group, mode) {
+            groups.give_back(group);
         }
         while wait_any().is_some() {
             reaped += 1;
@@ -128,6 +146,8 @@ fn run_ours(state: &Path, case: &Case, mode: &str, round: usize) -> io::Result<T
     while reaped < COUNT {
         reaped += wait_for_one()?;
     }
+    // A keeper takes each away when its run has ended.
+    groups.iter().for_each(Groups::remove_all);
     Ok(Took { started, reaped: begin.elapsed() })
 }
 

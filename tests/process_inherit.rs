@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::env;
 use std::process::Command;
 
-use process_support::{Ran, Stage, code};
+use process_support::{Ran, Stage, code, each_way};
 
 /// Runs the test below in a process that was started by such a parent.
 #[test]
@@ -34,28 +34,29 @@ fn nothing_of_the_parent_reaches_a_job() {
 #[ignore = "needs the parent made by nothing_of_the_parent_reaches_a_job"]
 fn in_a_messy_process() {
     assert!(std::fs::exists("/proc/self/fd/9").unwrap());
-    let stage = Stage::set();
-    // Once executed directly, once by way of the shell.
-    for command in ["cat /proc/self/status", "cat /proc/self/status;"] {
-        let ran = stage.run(command);
-        for (field, wanted) in [
-            ("SigIgn", "0000000000000000"),
-            ("SigBlk", "0000000000000000"),
-            ("SigCgt", "0000000000000000"),
-            ("Umask", "0022"),
-        ] {
-            assert_eq!(status_field(&ran, field), wanted, "{field} with {command:?}");
+    each_way(|stage| {
+        // Once executed directly, once by way of the shell.
+        for command in ["cat /proc/self/status", "cat /proc/self/status;"] {
+            let ran = stage.run(command);
+            for (field, wanted) in [
+                ("SigIgn", "0000000000000000"),
+                ("SigBlk", "0000000000000000"),
+                ("SigCgt", "0000000000000000"),
+                ("Umask", "0022"),
+            ] {
+                assert_eq!(status_field(&ran, field), wanted, "{field} with {command:?}");
+            }
         }
-    }
-    // A process that lists itself would see the directory it lists.
-    let lists = stage.run("ls /proc/$$/fd; true");
-    assert_eq!(lists.stdout, "0\n1\n2\n");
-    let stdin = stage.run("readlink /proc/self/fd/0");
-    assert_eq!(stdin.stdout, "/dev/null\n");
-    // readlink itself has nothing else open, and is executed directly.
-    let none = stage.run("readlink /proc/self/fd/3 /proc/self/fd/9");
-    assert_eq!((none.ended.exit, none.stdout.as_str()), (code(1), ""));
-    environment_is_clean(&stage);
+        // A process that lists itself would see the directory it lists.
+        let lists = stage.run("ls /proc/$$/fd; true");
+        assert_eq!(lists.stdout, "0\n1\n2\n");
+        let stdin = stage.run("readlink /proc/self/fd/0");
+        assert_eq!(stdin.stdout, "/dev/null\n");
+        // readlink itself has nothing else open, and is executed directly.
+        let none = stage.run("readlink /proc/self/fd/3 /proc/self/fd/9");
+        assert_eq!((none.ended.exit, none.stdout.as_str()), (code(1), ""));
+        environment_is_clean(stage);
+    });
 }
 
 fn status_field(ran: &Ran, field: &str) -> String {

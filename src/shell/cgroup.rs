@@ -2,10 +2,10 @@
 //! all processes of a run are known, also those that left its process group and its session.
 //!
 //! No controller is switched on. What is made is `schedule-N` in the group of the keeper, N being
-//! the inode of the state directory, and in it a group for each run, named by its id.
+//! the inode of the state directory, and in it groups that are numbered. To make one takes longer
+//! than to make a process, so they serve one run after the other.
 
 use super::sys::{Pid, Spawn, spawn_into};
-use crate::core::ids::RunId;
 use rustix::fs::{Mode, OFlags};
 use std::fs;
 use std::io;
@@ -13,11 +13,24 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+/// Groups that are kept for runs to come.
+const MAX_FREE: usize = 256;
+
 /// Groups of runs.
 #[derive(Debug)]
 pub struct Groups {
     dir: PathBuf,
+    /// As many were made.
+    made: u32,
+    /// They wait for a run, the last used one first.
+    free: Vec<Group>,
+    /// Their run is over, and something that it left behind is alive.
+    left: Vec<Group>,
 }
+
+/// One of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Group(u32);
 
 impl Groups {
     /// Those of the daemon with this state directory; none where no groups can be made, or where
@@ -33,8 +46,8 @@ impl Groups {
             Err(why) if why.kind() != io::ErrorKind::AlreadyExists => return None,
             _ => {}
         }
-        let groups = Groups { dir };
-        groups.sweep();
+        let groups = Groups { dir, made: 0, free: Vec::new(), left: Vec::new() };
+        groups.remove_empty();
         if !groups.dir.join("cgroup.kill").exists() {
             groups.remove_all();
             return None;
@@ -68,52 +81,81 @@ impl Groups {
         works
     }
 
-    /// Makes the group of a run.
+    /// A group without processes, and its directory to start one in.
     ///
     /// # Errors
     /// The system refuses more groups (`cgroup.max.descendants`), or memory for one.
-    pub fn make(&self, run: RunId) -> io::Result<OwnedFd> {
-        let path = self.path(run);
-        fs::create_dir(&path)?;
+    pub fn take(&mut self) -> io::Result<(Group, OwnedFd)> {
+        let group = self.free.pop().map_or_else(|| self.make(), Ok)?;
         let flags = OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::PATH;
-        rustix::fs::open(&path, flags, Mode::empty()).map_err(|errno| {
-            self.remove(run);
-            errno.into()
-        })
+        match rustix::fs::open(self.path(group), flags, Mode::empty()) {
+            Ok(dir) => Ok((group, dir)),
+            Err(errno) => {
+                remove_tree(&self.path(group));
+                Err(errno.into())
+            }
+        }
     }
 
-    /// Whether a process of the run is alive.
-    pub fn is_populated(&self, run: RunId) -> bool {
-        let events = fs::read_to_string(self.path(run).join("cgroup.events"));
+    fn make(&mut self) -> io::Result<Group> {
+        loop {
+            self.made += 1;
+            let group = Group(self.made);
+            match fs::create_dir(self.path(group)) {
+                // Of a keeper before, with something alive in it.
+                Err(why) if why.kind() == io::ErrorKind::AlreadyExists => {}
+                made => return made.map(|()| group),
+            }
+        }
+    }
+
+    /// Whether a process in it is alive.
+    pub fn is_populated(&self, group: Group) -> bool {
+        let events = fs::read_to_string(self.path(group).join("cgroup.events"));
         events.is_ok_and(|text| text.lines().any(|line| line == "populated 1"))
     }
 
-    /// The processes of the run.
-    pub fn members(&self, run: RunId) -> Vec<Pid> {
+    /// The processes in it.
+    pub fn members(&self, group: Group) -> Vec<Pid> {
         let mut members = Vec::new();
-        each_below(&self.path(run), &mut |dir| {
+        each_below(&self.path(group), &mut |dir| {
             let text = fs::read_to_string(dir.join("cgroup.procs")).unwrap_or_default();
             members.extend(text.lines().filter_map(|line| Pid::from_raw(line.parse().ok()?)));
         });
         members
     }
 
-    /// Kills every process of the run, those included that are being made now.
+    /// Kills every process in it, those included that are being made now.
     ///
     /// # Errors
     /// The group is gone, or another user's.
-    pub fn kill(&self, run: RunId) -> io::Result<()> {
-        fs::write(self.path(run).join("cgroup.kill"), "1")
+    pub fn kill(&self, group: Group) -> io::Result<()> {
+        fs::write(self.path(group).join("cgroup.kill"), "1")
     }
 
-    /// Takes the group of a run away. One that has processes left stays until [`Groups::sweep`].
-    /// Returns whether it is gone.
-    pub fn remove(&self, run: RunId) -> bool {
-        remove_tree(&self.path(run))
+    /// Its run is over. It serves another one, if nothing was left behind in it.
+    pub fn give_back(&mut self, group: Group) {
+        if self.is_populated(group) {
+            self.left.push(group);
+        } else if self.free.len() < MAX_FREE {
+            self.free.push(group);
+        } else {
+            remove_tree(&self.path(group));
+        }
     }
 
-    /// Takes away all groups without processes.
-    pub fn sweep(&self) {
+    /// Whether something is alive that runs left behind.
+    pub fn has_left(&self) -> bool {
+        !self.left.is_empty()
+    }
+
+    /// Takes away the groups of which nothing is left any more.
+    pub fn sweep(&mut self) {
+        let dir = &self.dir;
+        self.left.retain(|group| !remove_tree(&dir.join(group.0.to_string())));
+    }
+
+    fn remove_empty(&self) {
         for entry in fs::read_dir(&self.dir).into_iter().flatten().flatten() {
             if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
                 remove_tree(&entry.path());
@@ -123,12 +165,12 @@ impl Groups {
 
     /// Takes everything away that has no processes.
     pub fn remove_all(&self) {
-        self.sweep();
+        self.remove_empty();
         let _ = fs::remove_dir(&self.dir);
     }
 
-    fn path(&self, run: RunId) -> PathBuf {
-        self.dir.join(run.to_string())
+    fn path(&self, group: Group) -> PathBuf {
+        self.dir.join(group.0.to_string())
     }
 }
 

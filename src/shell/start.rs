@@ -98,6 +98,7 @@ pub fn prepare(config: &Config, server_id: u32) -> Result<Ready, StartError> {
     // Before anything marks its descriptors as close-on-exec.
     let mut handed = Handover::take();
     let server = server_of(config, server_id)?;
+    sys::give_large_blocks_back();
     let settle = process::settle_process();
     settle.map_err(|why| StartError::System("descriptors", why))?;
     if let Err(why) = sys::run_before_children() {

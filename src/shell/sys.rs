@@ -148,6 +148,17 @@ impl Drop for FileActions {
     }
 }
 
+/// Has the allocator take blocks of 128 kB and more from the system each by itself, and give them
+/// back when they are freed. By default glibc raises that bound as soon as one is freed, and what
+/// a large table once took stays with the daemon for months (mallopt(3)).
+pub fn give_large_blocks_back() {
+    // SAFETY: mallopt only sets a number; no other thread allocates.
+    #[cfg(target_env = "gnu")]
+    unsafe {
+        libc::mallopt(libc::M_MMAP_THRESHOLD, 128 << 10);
+    }
+}
+
 /// A child that has ended and is reaped: its pid may be anybody's from now on.
 #[derive(Clone, Copy, Debug)]
 pub struct Ended {

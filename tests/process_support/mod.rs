@@ -3,7 +3,9 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic, its helper functions too")]
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
+use std::cell::RefCell;
 use std::fs;
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -13,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use schedule::core::launch::{LaunchError, LaunchPlan, Stream};
 use schedule::core::outcome::Exit;
+use schedule::shell::cgroup::Groups;
 use schedule::shell::process::{Launcher, Started, settle_process};
 use schedule::shell::sys::{Ended, Pid, wait_any};
 
@@ -24,7 +27,20 @@ static NUMBER: AtomicU32 = AtomicU32::new(0);
 pub struct Stage {
     pub launcher: Launcher,
     pub dir: PathBuf,
+    groups: Option<RefCell<Groups>>,
     _turn: MutexGuard<'static, ()>,
+}
+
+/// Runs a test twice: with processes as `posix_spawn` makes them, and with those that begin in a
+/// control group, where such groups can be made.
+pub fn each_way(test: impl Fn(&Stage)) {
+    let mut stage = Stage::set();
+    test(&stage);
+    if let Some(groups) = Groups::new(&stage.dir).filter(Groups::take_processes) {
+        stage.groups = Some(RefCell::new(groups));
+        test(&stage);
+        stage.groups.iter().for_each(|groups| groups.borrow().remove_all());
+    }
 }
 
 /// How a run ended and what it wrote.
@@ -44,7 +60,7 @@ impl Stage {
         let dir = Path::new(env!("CARGO_TARGET_TMPDIR"))
             .join(format!("process-{}-{number}", process::id()));
         fs::create_dir_all(&dir).unwrap();
-        Stage { launcher: Launcher::new(&dir).unwrap(), dir, _turn: turn }
+        Stage { launcher: Launcher::new(&dir).unwrap(), dir, groups: None, _turn: turn }
     }
 
     pub fn plan(&self, command: &str) -> LaunchPlan {
@@ -59,12 +75,19 @@ impl Stage {
         }
     }
 
+    pub fn launch(&self, plan: &LaunchPlan) -> Result<Started, LaunchError> {
+        let group = self.groups.as_ref().map(|groups| groups.borrow_mut().take());
+        // As the keeper does it: better without one than not at all.
+        let group = group.and_then(Result::ok);
+        self.launcher.launch(plan, group.as_ref().map(|(_, dir)| dir.as_fd()))
+    }
+
     pub fn run(&self, command: &str) -> Ran {
         self.run_plan(&self.plan(command))
     }
 
     pub fn run_plan(&self, plan: &LaunchPlan) -> Ran {
-        let started = self.launcher.launch(plan, None).unwrap();
+        let started = self.launch(plan).unwrap();
         let ended = wait_for(started.pid);
         let read = |stream| {
             let path = self.launcher.outputs().path(plan.job_id, &plan.run_id, stream);
@@ -74,7 +97,7 @@ impl Stage {
     }
 
     pub fn refused(&self, plan: &LaunchPlan) -> LaunchError {
-        let error = self.launcher.launch(plan, None).unwrap_err();
+        let error = self.launch(plan).unwrap_err();
         assert!(!error.text.contains('\n'), "one line: {error:?}");
         error
     }

@@ -9,7 +9,7 @@ use crate::core::ids::RunId;
 use crate::core::keeping::KeptEnd;
 use crate::core::launch::{LaunchError, LaunchPlan};
 use crate::core::time::Now;
-use crate::shell::cgroup::Groups;
+use crate::shell::cgroup::{Group, Groups};
 use crate::shell::clock;
 use crate::shell::proc_fs;
 use crate::shell::process::Launcher;
@@ -37,8 +37,6 @@ pub struct Runs {
     /// By the pid that leads them.
     kept: BTreeMap<u32, Kept>,
     groups: Option<Groups>,
-    /// Groups that could not be taken away when their runs ended.
-    left_groups: bool,
     sweep_at_ms: u64,
     /// All processes are not looked through again before this (monotonic clock, ms).
     search_at_ms: u64,
@@ -47,7 +45,7 @@ pub struct Runs {
 struct Kept {
     run: RunId,
     started: Started,
-    grouped: bool,
+    group: Option<Group>,
     stop: Option<Stop>,
     end: Option<(Now, Ended)>,
 }
@@ -62,7 +60,7 @@ impl Runs {
     /// None yet.
     pub fn new(state_dir: &Path) -> Runs {
         let groups = Groups::new(state_dir).filter(Groups::take_processes);
-        Runs { kept: BTreeMap::new(), groups, left_groups: false, sweep_at_ms: 0, search_at_ms: 0 }
+        Runs { kept: BTreeMap::new(), groups, sweep_at_ms: 0, search_at_ms: 0 }
     }
 
     /// Whether there are none.
@@ -90,15 +88,19 @@ impl Runs {
         run: RunId,
         plan: &LaunchPlan,
     ) -> Result<Started, LaunchError> {
-        let group = self.groups.as_ref().and_then(|groups| groups.make(run).ok());
-        let made = launcher.launch(plan, group.as_ref().map(AsFd::as_fd)).inspect_err(|_| {
-            if let Some(groups) = &self.groups {
-                groups.remove(run);
+        let (group, dir) = match self.groups.as_mut().map(Groups::take) {
+            Some(Ok((group, dir))) => (Some(group), Some(dir)),
+            // Better without one than not at all.
+            Some(Err(_)) | None => (None, None),
+        };
+        let made = launcher.launch(plan, dir.as_ref().map(AsFd::as_fd)).inspect_err(|_| {
+            if let (Some(groups), Some(group)) = (&mut self.groups, group) {
+                groups.give_back(group);
             }
         })?;
         let pid = made.pid.as_raw_nonzero().get().unsigned_abs();
         let started = Started { pid, kernel_start: made.kernel_start, at: clock::now() };
-        let kept = Kept { run, started, grouped: group.is_some(), stop: None, end: None };
+        let kept = Kept { run, started, group, stop: None, end: None };
         self.kept.insert(pid, kept);
         Ok(started)
     }
@@ -108,12 +110,13 @@ impl Runs {
         let Some((&pid, kept)) = self.kept.iter_mut().find(|(_, kept)| kept.run == run) else {
             return;
         };
-        let groups = self.groups.as_ref().filter(|_| kept.grouped);
+        let group = self.groups.as_ref().zip(kept.group);
         let Some(leader) = to_pid(pid) else { return };
         match signal {
             Signal::Term => {
                 kept.stop.get_or_insert(Stop::Asked);
-                let members = groups.map(|groups| groups.members(run)).unwrap_or_default();
+                let members =
+                    group.map(|(groups, group)| groups.members(group)).unwrap_or_default();
                 let elsewhere = |pid: &Pid| rustix::process::getpgid(Some(*pid)) != Ok(leader);
                 for member in members.into_iter().filter(elsewhere) {
                     let _ = kill_process(member, rustix::process::Signal::TERM);
@@ -126,8 +129,8 @@ impl Runs {
                 if kept.end.is_some() && is_group_alive(leader) {
                     let _ = kill_process_group(leader, rustix::process::Signal::KILL);
                 }
-                if let Some(groups) = groups {
-                    let _ = groups.kill(run);
+                if let Some((groups, group)) = group {
+                    let _ = groups.kill(group);
                 }
             }
         }
@@ -144,9 +147,11 @@ impl Runs {
                 ends.extend(self.finish(pid, String::new()));
             }
         }
-        if self.left_groups && now.mono_ms >= self.sweep_at_ms {
+        if let Some(groups) = self.groups.as_mut().filter(|groups| groups.has_left())
+            && now.mono_ms >= self.sweep_at_ms
+        {
             self.sweep_at_ms = now.mono_ms + SWEEP_MS;
-            self.groups.iter().for_each(Groups::sweep);
+            groups.sweep();
         }
         ends.extend(self.release(now));
         ends
@@ -157,19 +162,19 @@ impl Runs {
         let may_search = now.mono_ms >= self.search_at_ms;
         let over = |(&pid, kept): (&u32, &Kept)| {
             let done = kept.end.is_some() && !self.is_alive(now, pid, kept);
-            (done && (kept.grouped || may_search)).then_some((pid, kept.run, kept.grouped))
+            (done && (kept.group.is_some() || may_search)).then_some((pid, kept.run, kept.group))
         };
-        let over: Vec<(u32, RunId, bool)> = self.kept.iter().filter_map(over).collect();
+        let over: Vec<(u32, RunId, Option<Group>)> = self.kept.iter().filter_map(over).collect();
         let searched: BTreeSet<String> =
-            over.iter().filter(|(_, _, grouped)| !grouped).map(|it| it.1.to_string()).collect();
+            over.iter().filter(|it| it.2.is_none()).map(|it| it.1.to_string()).collect();
         let mut found = BTreeMap::new();
         if !searched.is_empty() {
             self.search_at_ms = now.mono_ms + LOOK.as_millis() as u64;
             found = proc_fs::find_by_run_ids(&searched).unwrap_or_default();
         }
-        let end = |(pid, run, grouped): (u32, RunId, bool)| {
-            let left = match (&self.groups, grouped) {
-                (Some(groups), true) => groups.members(run),
+        let end = |(pid, run, group): (u32, RunId, Option<Group>)| {
+            let left = match (&self.groups, group) {
+                (Some(groups), Some(group)) => groups.members(group),
                 _ => found.remove(&run.to_string()).unwrap_or_default(),
             };
             let left = names(&left);
@@ -185,16 +190,16 @@ impl Runs {
         {
             return false;
         }
-        match &self.groups {
-            Some(groups) if kept.grouped => groups.is_populated(kept.run),
+        match (&self.groups, kept.group) {
+            (Some(groups), Some(group)) => groups.is_populated(group),
             _ => to_pid(pid).is_some_and(is_group_alive),
         }
     }
 
     fn finish(&mut self, pid: u32, left: String) -> Option<KeptEnd> {
         let kept = self.kept.remove(&pid)?;
-        if let Some(groups) = self.groups.as_ref().filter(|_| kept.grouped) {
-            self.left_groups |= !groups.remove(kept.run);
+        if let (Some(groups), Some(group)) = (&mut self.groups, kept.group) {
+            groups.give_back(group);
         }
         let (at, Ended { exit, usage, .. }) = kept.end?;
         Some(KeptEnd { run: kept.run, started: kept.started, at, exit, usage, left })
