@@ -94,9 +94,9 @@ fn starts_by_hand(clients: &mut Clients, daemon: &Daemon) {
             Some(connection) => connection,
             None => Kept::connect(address).map_err(|why| format!("connecting: {why}"))?,
         };
-        // Some twenty a second.
-        sleep(Duration::from_millis(50));
-        match connection.ask("POST", &format!("/api/v1/jobs/{BY_HAND}/start")) {
+        // Some ten a second, each of them under way for most of that time.
+        let pause = Duration::from_millis(100);
+        match connection.post_slowly(&format!("/api/v1/jobs/{BY_HAND}/start"), pause) {
             Ok((200, _)) => Ok(Some(connection)),
             other => Err(format!("a start by hand: {other:?}")),
         }

@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::thread::{JoinHandle, spawn};
+use std::thread::{JoinHandle, sleep, spawn};
 use std::time::Duration;
 
 /// An answer that takes longer is none.
@@ -28,6 +28,15 @@ impl Kept {
         let length = if method == "GET" { "" } else { "Content-Length: 0\r\n" };
         let request = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\n{length}\r\n");
         self.0.write_all(request.as_bytes())?;
+        answer(&mut self.0)
+    }
+
+    /// Sends a request whose body comes after a pause.
+    pub fn post_slowly(&mut self, path: &str, pause: Duration) -> io::Result<(u16, Vec<u8>)> {
+        let head = format!("POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\n\r\n");
+        self.0.write_all(head.as_bytes())?;
+        sleep(pause);
+        self.0.write_all(b" ")?;
         answer(&mut self.0)
     }
 
