@@ -1,7 +1,7 @@
 //! Very many short runs and requests: what the daemon and its keeper hold afterwards is what they
 //! held after the beginning. Memory, descriptors, zombies; and every run is in the database.
 //!
-//! `SCHEDULE_SOAK_RUNS` (6,000) and `SCHEDULE_SOAK_REQUESTS` (60,000) say how many;
+//! `SCHEDULE_SOAK_RUNS` (5,000) and `SCHEDULE_SOAK_REQUESTS` (50,000) say how many;
 //! `SCHEDULE_SOAK_WRK=1` has `wrk` ask instead of clients that read every answer. `scripts/soak` is
 //! the long form.
 #![allow(clippy::unwrap_used)]
@@ -31,8 +31,8 @@ const MAX_GROWTH_KB: i64 = 1_024;
 /// The beginning is over when one in a hundred of all is done, and all that is bounded has come to
 /// its bound: twenty past runs of each job, pages and buffers of all clients.
 const BEGINNING: u64 = 100;
-const BEGINNING_RUNS: u64 = 3_000;
-const BEGINNING_REQUESTS: u64 = 20_000;
+const BEGINNING_RUNS: u64 = 2_500;
+const BEGINNING_REQUESTS: u64 = 15_000;
 
 /// How long it may take until nothing is under way.
 const REST: Duration = Duration::from_secs(120);
@@ -44,7 +44,7 @@ const PAGES: [&str; 5] = ["/", "/api/v1/jobs", "/healthz", "/metrics", "/jobs/1"
 fn rows() -> Vec<Row> {
     let row = |id: u32| {
         let mut row = Row::new(id, Due::Step(1), "/bin/true").limit(10_000);
-        if id % 10 != 0 {
+        if !id.is_multiple_of(10) {
             (row.output, row.stderr) = ("/dev/null".into(), "/dev/null".into());
         }
         row
@@ -68,17 +68,20 @@ impl Held {
         Held { kb, descriptors: fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count() }
     }
 
-    /// The least at several moments of a second: what comes and goes is not meant.
-    fn least(pid: Pid) -> Held {
-        let mut least = Held::of(pid);
-        for _ in 0..40 {
-            sleep(Duration::from_millis(50));
-            let held = Held::of(pid);
-            least.kb = least.kb.min(held.kb);
-            least.descriptors = least.descriptors.min(held.descriptors);
-        }
-        least
+    fn less(self, other: Held) -> Held {
+        Held { kb: self.kb.min(other.kb), descriptors: self.descriptors.min(other.descriptors) }
     }
+}
+
+/// The least that these hold at several moments of a second: what comes and goes is not meant.
+fn least(pids: [Pid; 2]) -> [Held; 2] {
+    let mut least = pids.map(Held::of);
+    for _ in 0..30 {
+        sleep(Duration::from_millis(50));
+        let [daemon, keeper] = pids.map(Held::of);
+        least = [least[0].less(daemon), least[1].less(keeper)];
+    }
+    least
 }
 
 /// How far it is, and what is held there when nothing is under way.
@@ -104,34 +107,36 @@ impl fmt::Display for Point {
 
 /// Runs that were started and requests that were answered, as the daemon counts them.
 fn counts(daemon: &Daemon) -> (u64, u64) {
-    let metrics = daemon.get("/metrics").body;
-    let value = |name: &str| {
-        let mut lines = metrics.lines();
-        let value = lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-        value.unwrap_or_else(|| panic!("no {name}")).parse::<u64>().unwrap()
+    (daemon.metric("schedule_launches_total"), daemon.metric("schedule_http_requests_total"))
+}
+
+/// Children of a process that have ended and nobody has taken note of.
+fn zombies(pid: Pid) -> usize {
+    let pid = pid.as_raw_nonzero();
+    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
+    let is_zombie = |child: &&str| {
+        let stat = fs::read_to_string(format!("/proc/{child}/stat")).unwrap_or_default();
+        stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('Z'))
     };
-    (daemon.status()["launched"].as_u64().unwrap(), value("schedule_http_requests_total"))
+    children.split_whitespace().filter(is_zombie).count()
 }
 
 /// Waits until all clients are gone and no run is alive, which happens once a second at least.
 fn at_rest(site: &Site, daemon: &Daemon) -> Point {
     wait_for("all clients and runs to be gone", REST, || {
         let status = daemon.status();
-        let quiet = status["running"] == 0 && status["connections"].as_u64() <= Some(1);
+        let quiet = status["running"] == 0 && daemon.metric("schedule_http_connections") <= 1;
         let caught_up = status["records_waiting_bytes"].as_u64() < Some(1 << 20);
         (quiet && caught_up).then_some(())
     });
     let keeper = site.keeper();
-    for (what, pid) in [("the daemon", daemon.pid()), ("the keeper", keeper)] {
-        let pid = pid.as_raw_nonzero();
-        let children = format!("/proc/{pid}/task/{pid}/children");
-        wait_for(&format!("{what} to have no children, zombies neither"), REST, || {
-            fs::read_to_string(&children).unwrap().trim().is_empty().then_some(())
-        });
-    }
-    let (daemon_held, keeper) = (Held::least(daemon.pid()), Held::least(keeper));
+    wait_for("no child to be a zombie", REST, || {
+        let zombies = [daemon.pid(), keeper].map(zombies);
+        (zombies == [0, 0]).then_some(())
+    });
     let (runs, requests) = counts(daemon);
-    Point { runs, requests, daemon: daemon_held, keeper }
+    let [daemon, keeper] = least([daemon.pid(), keeper]);
+    Point { runs, requests, daemon, keeper }
 }
 
 /// Those that ask: clients that look at every answer, or `wrk`.
@@ -147,6 +152,11 @@ impl Readers {
             0 => Readers::Clients(Clients::start(daemon.address, 4, 2)),
             _ => Readers::Wrk(PAGES.map(|page| Wrk::start(daemon.address, page, 4, day)).into()),
         }
+    }
+
+    /// `wrk` goes on whatever it is answered, and tells at its end.
+    fn have_failed(&self) -> bool {
+        matches!(self, Readers::Clients(clients) if clients.have_failed())
     }
 
     fn end(self) {
@@ -192,17 +202,12 @@ fn load(daemon: &Daemon, runs: u64, requests: u64) {
     while starters.is_some() || readers.is_some() {
         sleep(Duration::from_millis(100));
         let done = counts(daemon);
-        // The first wrong answer ends them all: end() tells which it was.
-        let failed = starters.as_ref().is_some_and(Clients::have_failed);
-        if done.0 >= runs || failed {
-            if let Some(clients) = starters.take() {
-                clients.end();
-            }
+        // After a wrong answer end() says which it was.
+        if let Some(clients) = starters.take_if(|it| done.0 >= runs || it.have_failed()) {
+            clients.end();
         }
-        if done.1 >= requests {
-            if let Some(readers) = readers.take() {
-                readers.end();
-            }
+        if let Some(all) = readers.take_if(|it| done.1 >= requests || it.have_failed()) {
+            all.end();
         }
         let elapsed_s = began.elapsed().as_secs_f64();
         if elapsed_s as u64 / 10 > told_s {
@@ -222,8 +227,8 @@ fn load(daemon: &Daemon, runs: u64, requests: u64) {
 #[test]
 fn many_runs_and_requests_leave_nothing() {
     let _alone = daemon::alone();
-    let runs = setting("SCHEDULE_SOAK_RUNS", 6_000);
-    let requests = setting("SCHEDULE_SOAK_REQUESTS", 60_000);
+    let runs = setting("SCHEDULE_SOAK_RUNS", 5_000);
+    let requests = setting("SCHEDULE_SOAK_REQUESTS", 50_000);
     let (site, mut database) = Site::on(Driver::Sqlite);
     database.sql(&insert(&rows()));
     let daemon = site.start();

@@ -131,10 +131,7 @@ fn load(daemon: &Daemon, length: Duration) -> (u64, u64) {
 fn at_rest(daemon: &Daemon) -> (usize, u64) {
     wait_for("the connections to be gone", REST, || {
         thread::sleep(Duration::from_millis(100));
-        let metrics = daemon.get("/metrics").body;
-        let mut lines = metrics.lines();
-        let open = lines.find_map(|line| line.strip_prefix("schedule_http_connections "));
-        (open?.parse::<u64>().unwrap() <= 1).then_some(())
+        (daemon.metric("schedule_http_connections") <= 1).then_some(())
     });
     (descriptors(daemon), resident_kb(daemon))
 }
