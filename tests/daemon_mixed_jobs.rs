@@ -27,8 +27,7 @@ fn run(driver: Driver, seconds: u64) {
 }
 
 fn seconds(default: u64) -> u64 {
-    let given = std::env::var("SCHEDULE_MIXED_SECONDS").ok();
-    given.map_or(default, |text| text.parse().expect("SCHEDULE_MIXED_SECONDS: whole seconds"))
+    daemon::setting("SCHEDULE_MIXED_SECONDS", default)
 }
 
 #[test]

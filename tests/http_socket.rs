@@ -4,11 +4,13 @@ mod http_common;
 #[path = "http_common/serving.rs"]
 mod serving;
 
+use std::fs;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::time::Duration;
 
 use mio::{Events, Poll, Token};
+use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
 use schedule::core::http::{Limits, Response};
 use schedule::core::time::Now;
 use schedule::shell::server::Server;
@@ -306,4 +308,37 @@ fn a_listening_socket_changes_hands_without_losing_a_client() {
     for client in [&mut before, &mut between] {
         assert!(everything(client).ends_with("new\n"), "answered, then closed");
     }
+}
+
+/// A copy of the server's end of a connection: what a helper has that was just forked.
+fn other_end(client: &TcpStream) -> TcpStream {
+    let this = pidfd_open(getpid(), PidfdFlags::empty()).expect("this process");
+    let ends = |stream: &TcpStream| Some((stream.local_addr().ok()?, stream.peer_addr().ok()?));
+    let (ours, theirs) = ends(client).expect("a connection");
+    let numbers = fs::read_dir("/proc/self/fd").expect("descriptors").flatten();
+    let numbers = numbers.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let copies = numbers.filter_map(|n| pidfd_getfd(&this, n, PidfdGetfdFlags::empty()).ok());
+    let mut streams = copies.map(TcpStream::from);
+    streams.find(|stream| ends(stream) == Some((theirs, ours))).expect("the other end")
+}
+
+#[test]
+fn news_of_a_closed_connection_does_not_reach_the_next_client() {
+    let server = serve(Limits { linger_ms: 1, ..Limits::default() });
+    let mut old = server.client(GET);
+    until(&mut old, "hello\n");
+    let copy = other_end(&old);
+    old.write_all(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").expect("to send");
+    everything(&mut old);
+    // Closed by the server, and alive by the copy.
+    server.wait_for_stats("connections: 1,");
+    let mut next: Vec<TcpStream> = (0..3).map(|_| server.client(GET)).collect();
+    next.iter_mut().for_each(|client| drop(until(client, "hello\n")));
+    drop(old);
+    server.wait_for_stats("connections: 4,");
+    for client in &mut next {
+        client.write_all(GET).expect("to send");
+        until(client, "hello\n");
+    }
+    drop(copy);
 }

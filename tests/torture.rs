@@ -20,23 +20,17 @@ mod kills;
 mod random;
 
 use common::database::TestDatabase;
-use daemon::account::{account, carry_over, end};
-use daemon::facts::{Stamp, stamps};
+use daemon::account::{account, carry_over, catch_up, end};
 use daemon::ledger::Account;
 use daemon::mariadb::Mariadb;
 use daemon::rows::insert;
-use daemon::{Site, middle_of_a_second, now_ns, wait_for};
+use daemon::{Site, middle_of_a_second, now_ns, setting};
 use kills::{Victim, kill_some_time};
 use random::Random;
 use schedule::core::protocol::{Database, Driver};
 use schedule::shell::database::schema;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
-
-fn setting(name: &str, default: u64) -> u64 {
-    let text = std::env::var(name).ok();
-    text.map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name}={text}: a number")))
-}
 
 fn victim() -> (Site, Victim) {
     if setting("SCHEDULE_TORTURE_MARIADB", 0) == 0 {
@@ -80,7 +74,7 @@ fn killed_again_and_again() {
     }
     victim.recover();
     let daemon = daemon.unwrap();
-    catch_up(&site);
+    catch_up(&site, jobs::EVERY_SECOND);
     // Few jobs are due in an odd second; what is due in even ones takes its time on a busy machine.
     // The end is in the second after this one.
     while middle_of_a_second() % 2 != 0 {}
@@ -96,15 +90,6 @@ fn killed_again_and_again() {
         "seed {seed}: {kills} kills {told:?} in {:?}; the slowest start took {slowest:?}",
         began.elapsed()
     );
-}
-
-/// Waits until the daemon has gone over to what is due from now on.
-fn catch_up(site: &Site) {
-    let now = now_ns() / 1_000_000_000;
-    wait_for("what is due later", Duration::from_secs(60), || {
-        let late = |stamp: &Stamp| stamp.job == jobs::EVERY_SECOND && stamp.slot > now + 1;
-        stamps(site).iter().any(late).then_some(())
-    });
 }
 
 fn judge(site: &Site, victim: &mut Victim, account: &Account) {

@@ -6,18 +6,19 @@
 mod common;
 mod daemon;
 
+use daemon::clients::{Clients, answer};
 use daemon::rows::{Due, Row, insert};
-use daemon::{Daemon, Site, wait_for};
+use daemon::{Daemon, Site, setting, wait_for};
 use schedule::core::protocol::Driver;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 /// Ordinary clients at a time.
-const ORDINARY: usize = 6;
+const ORDINARY: u64 = 6;
 
 /// How long the daemon may take to come to rest afterwards: its own time limits included.
 const REST: Duration = Duration::from_secs(90);
@@ -26,8 +27,7 @@ const REST: Duration = Duration::from_secs(90);
 const MAX_GROWTH_KB: u64 = 1_024;
 
 fn seconds() -> u64 {
-    let given = std::env::var("SCHEDULE_SOAK_SECONDS").ok();
-    given.map_or(20, |text| text.parse().expect("SCHEDULE_SOAK_SECONDS: whole seconds"))
+    setting("SCHEDULE_SOAK_SECONDS", 20)
 }
 
 fn connect(address: SocketAddr) -> std::io::Result<TcpStream> {
@@ -35,47 +35,6 @@ fn connect(address: SocketAddr) -> std::io::Result<TcpStream> {
     stream.set_read_timeout(Some(Duration::from_secs(10)))?;
     stream.set_write_timeout(Some(Duration::from_secs(10)))?;
     Ok(stream)
-}
-
-/// Reads one answer with a length: status and body.
-fn answer(stream: &mut TcpStream) -> std::io::Result<(u16, Vec<u8>)> {
-    let mut bytes = Vec::new();
-    let mut piece = [0; 65_536];
-    loop {
-        if let Some(at) = bytes.windows(4).position(|four| four == b"\r\n\r\n") {
-            let head = String::from_utf8_lossy(&bytes[..at]).to_ascii_lowercase();
-            let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
-            let length: usize = length.map_or(0, |length| length.parse().unwrap());
-            if bytes.len() >= at + 4 + length {
-                let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-                return Ok((status, bytes[at + 4..at + 4 + length].to_vec()));
-            }
-        }
-        match stream.read(&mut piece)? {
-            0 => return Err(std::io::ErrorKind::UnexpectedEof.into()),
-            read => bytes.extend_from_slice(&piece[..read]),
-        }
-    }
-}
-
-/// What an ordinary client asks, and whether the answer is right.
-fn ordinary(stream: &mut TcpStream, n: u64) -> Result<(), String> {
-    let id = 1 + n % 50;
-    let (path, holds): (String, String) = match n % 5 {
-        0 => ("/healthz".into(), "ok".into()),
-        1 => (format!("/api/v1/jobs/{id}"), format!("\"id\":{id},")),
-        2 => ("/?per_page=20".into(), "</html>".into()),
-        3 => (format!("/jobs/{id}"), "</html>".into()),
-        _ => (format!("/api/v1/jobs?q=job%20{id}"), "\"total\":".into()),
-    };
-    let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
-    stream.write_all(request.as_bytes()).map_err(|why| format!("{path}: {why}"))?;
-    let (status, body) = answer(stream).map_err(|why| format!("{path}: {why}"))?;
-    let text = String::from_utf8_lossy(&body);
-    if status == 200 && text.contains(&holds) {
-        return Ok(());
-    }
-    Err(format!("{path}: {status} {}", &text[..text.len().min(300)]))
 }
 
 /// One of many ways to be a bad client. What comes back is no matter, only that it ends.
@@ -146,33 +105,16 @@ fn resident_kb(daemon: &Daemon) -> u64 {
 /// All clients at work for so long; returns how many requests were answered, and how many bad
 /// clients there were.
 fn load(daemon: &Daemon, length: Duration) -> (u64, u64) {
-    let (answered, bad) = (AtomicU64::new(0), AtomicU64::new(0));
-    let failed = AtomicBool::new(false);
+    let bad = AtomicU64::new(0);
     let end = Instant::now() + length;
     let address = daemon.address;
-    let goes_on = || Instant::now() < end && !failed.load(Ordering::Relaxed);
+    let clients = Clients::start(address, ORDINARY, 0);
     thread::scope(|scope| {
-        for who in 0..ORDINARY as u64 {
-            let (answered, failed) = (&answered, &failed);
-            scope.spawn(move || {
-                let mut stream = connect(address).unwrap();
-                for n in who.. {
-                    if !goes_on() {
-                        return;
-                    }
-                    if let Err(why) = ordinary(&mut stream, n) {
-                        failed.store(true, Ordering::Relaxed);
-                        panic!("an ordinary client: {why}");
-                    }
-                    answered.fetch_add(1, Ordering::Relaxed);
-                }
-            });
-        }
         for who in 0..2 {
-            let bad = &bad;
+            let (bad, clients) = (&bad, &clients);
             scope.spawn(move || {
                 for n in (who..).step_by(2) {
-                    if !goes_on() {
+                    if Instant::now() >= end || clients.have_failed() {
                         return;
                     }
                     // Being closed in the middle of it is what it is there for.
@@ -182,17 +124,14 @@ fn load(daemon: &Daemon, length: Duration) -> (u64, u64) {
             });
         }
     });
-    (answered.into_inner(), bad.into_inner())
+    (clients.end(), bad.into_inner())
 }
 
 /// Waits until all clients are gone and tells descriptors and memory.
 fn at_rest(daemon: &Daemon) -> (usize, u64) {
     wait_for("the connections to be gone", REST, || {
         thread::sleep(Duration::from_millis(100));
-        let metrics = daemon.get("/metrics").body;
-        let mut lines = metrics.lines();
-        let open = lines.find_map(|line| line.strip_prefix("schedule_http_connections "));
-        (open?.parse::<u64>().unwrap() <= 1).then_some(())
+        (daemon.metric("schedule_http_connections") <= 1).then_some(())
     });
     (descriptors(daemon), resident_kb(daemon))
 }

@@ -440,8 +440,13 @@ impl Server {
     }
 
     fn remove(&mut self, place: usize) {
-        if self.table.get(place).is_some_and(|client| client.streaming) {
-            self.stats.streams -= 1;
+        if let Some(client) = self.table.get(place) {
+            self.stats.streams -= usize::from(client.streaming);
+            // Closing alone is not enough: a helper that was just forked has a copy of the socket
+            // until its close-on-exec, and as long as there is one the queue goes on telling of it
+            // (epoll(7), questions and answers): to the next client that has this place. Whether the
+            // queue knows it still is no matter.
+            let _ = self.registry.deregister(&mut client.stream);
         }
         self.table.remove(place);
     }

@@ -1,12 +1,21 @@
 //! The end of a test that keeps an account: how a daemon is ended, what it left in the journal
 //! brought to the database, and everything that is known collected.
 
-use super::facts;
+use super::facts::{self, Stamp};
 use super::ledger::Account;
 use super::rows::Row;
-use super::{Daemon, Site, log, middle_of_a_second, wait_for};
+use super::{Daemon, Site, log, middle_of_a_second, now_ns, wait_for};
 use crate::common::database::TestDatabase;
 use std::time::Duration;
+
+/// Waits until the daemon has gone over to what is due from now on; `job` is due each second.
+pub fn catch_up(site: &Site, job: u32) {
+    let now = now_ns() / 1_000_000_000;
+    wait_for("what is due later", Duration::from_secs(60), || {
+        let late = |stamp: &Stamp| stamp.job == job && stamp.slot > now + 1;
+        facts::stamps(site).iter().any(late).then_some(())
+    });
+}
 
 /// Ends the daemon in the middle of a second and says which: no slot after it may be launched.
 pub fn end(daemon: Daemon) -> i64 {

@@ -77,6 +77,15 @@ impl Daemon {
         reply.json()
     }
 
+    /// A figure of `/metrics` that is a whole number. Those of the process are a second old.
+    #[track_caller]
+    pub fn metric(&self, name: &str) -> u64 {
+        let metrics = self.get("/metrics").body;
+        let mut lines = metrics.lines();
+        let value = lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        value.unwrap_or_else(|| panic!("no {name} in {metrics}")).parse().unwrap()
+    }
+
     pub fn status(&self) -> Value {
         self.json("/api/v1/status")
     }

@@ -5,6 +5,7 @@
 
 pub mod account;
 pub mod bare;
+pub mod clients;
 pub mod facts;
 pub mod http;
 pub mod keeper;
@@ -53,6 +54,12 @@ pub fn wait_for<T>(what: &str, patience: Duration, mut ask: impl FnMut() -> Opti
 pub fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A number from the environment: how long, how often.
+pub fn setting(name: &str, default: u64) -> u64 {
+    let text = std::env::var(name).ok();
+    text.map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name}={text}: a number")))
 }
 
 /// Unix nanoseconds.
@@ -133,7 +140,12 @@ impl Site {
 
     /// The command that starts a daemon here, nothing of it piped.
     pub fn command(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_schedule"));
+        self.command_of(env!("CARGO_BIN_EXE_schedule"))
+    }
+
+    /// The same, where the program is in another place.
+    pub fn command_of(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
         let (name, value) = (MARK, self.dir.0.as_os_str());
         command.args(["run", &SERVER_ID.to_string(), "-c", &self.write_config()]);
         command.env(name, value).env_remove("RUST_LOG").stdin(Stdio::null());
