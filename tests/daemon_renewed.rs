@@ -1,4 +1,4 @@
-//! Another program in the same process: reload, upgrade, panic; `tests/renewals.rs` has it under load.
+//! Another program in the same process: reload, upgrade, panic. Under load: `tests/renewals.rs`.
 #![allow(clippy::unwrap_used)]
 
 mod common;

@@ -8,11 +8,12 @@
 //! helper that carries records to the database reads them straight from the segments, so an
 //! outage of any length costs the daemon no memory.
 
+use crate::core::history::PastRun;
 use crate::core::ids::{JobId, RunId};
 use crate::core::outcome::{Outcome, Usage};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 /// Why a run was started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -78,10 +79,13 @@ pub struct RunEntry<'a> {
     /// When it was launched (for an intent: decided), unix ms.
     pub at_ms: i64,
     /// The job's name at that time.
+    #[serde(borrow)]
     pub name: Cow<'a, str>,
     /// The command with its placeholders filled in, cut at [`COMMAND_CHARS`].
+    #[serde(borrow)]
     pub command: Cow<'a, str>,
     /// Key of the definition it was launched from.
+    #[serde(borrow)]
     pub md5: Cow<'a, str>,
     /// Live runs of the job when it was launched, itself included.
     pub concurrent: u32,
@@ -263,7 +267,7 @@ pub struct Replay {
     /// Runs that had not ended.
     pub live: BTreeMap<RunId, RunEntry<'static>>,
     /// Runs that ended, oldest first; the last 20,000.
-    pub ended: std::collections::VecDeque<RunEntry<'static>>,
+    pub ended: VecDeque<(JobId, PastRun)>,
     /// Skipped slots, by job and first slot.
     pub skips: BTreeMap<(JobId, i64), SkipEntry>,
     /// Every slot up to this instant is decided.
@@ -343,7 +347,7 @@ impl Replay {
         if self.ended.len() == MAX_REPLAYED_ENDS {
             self.ended.pop_front();
         }
-        self.ended.push_back(run.into_owned());
+        self.ended.extend(PastRun::from_entry(&run).map(|past| (run.job, past)));
     }
 
     fn slot_decided(&mut self, job: JobId, slot_ms: i64) {

@@ -444,8 +444,8 @@ impl Server {
             self.stats.streams -= usize::from(client.streaming);
             // Closing alone is not enough: a helper that was just forked has a copy of the socket
             // until its close-on-exec, and as long as there is one the queue goes on telling of it
-            // (epoll(7), questions and answers): to the next client that has this place. Whether the
-            // queue knows it still is no matter.
+            // (epoll(7), questions and answers): to the next client that has this place. That the
+            // queue does not know it any more is no matter.
             let _ = self.registry.deregister(&mut client.stream);
         }
         self.table.remove(place);

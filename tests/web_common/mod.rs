@@ -13,8 +13,10 @@ use schedule::core::launch::{LaunchError, Stream};
 use schedule::core::outcome::{Exit, Outcome, Usage};
 use schedule::core::protocol::{Answer, Database, Driver, JobRow};
 use schedule::core::time::Now;
+use schedule::shell::journal::Journal;
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::io;
 use std::rc::Rc;
 
 /// 2026-11-22T13:42:07.500+08:00: no slot of a whole second is near.
@@ -63,6 +65,8 @@ pub struct Bench {
     pub reads: usize,
     /// Streams of these take nothing.
     pub stuffed: Vec<ConnId>,
+    /// Where the journal is written; without one it is not.
+    pub journal: Option<Journal>,
     next_pid: u32,
     next_conn: u64,
 }
@@ -110,12 +114,17 @@ fn settings() -> Settings {
 impl Bench {
     /// A daemon whose database has these rows, after its first sync.
     pub fn with(rows: &[JobRow]) -> Bench {
-        let replay = Replay { boot_id: "boot".into(), ..Replay::default() };
-        let mut core = Core::new(START, settings(), replay, 0, Vec::new());
+        Bench::since(START, rows, 0, None)
+    }
+
+    /// The same at another time, with a journal that has come to this offset.
+    pub fn since(now: Now, rows: &[JobRow], end: u64, journal: Option<Journal>) -> Bench {
+        let replay = Replay { boot_id: "boot".into(), recorded: end, ..Replay::default() };
+        let mut core = Core::new(now, settings(), replay, end, Vec::new());
         core.listens_on(vec!["127.0.0.1".to_owned()], true);
         let mut bench = Bench {
             core,
-            now: START,
+            now,
             table: Vec::new(),
             clients: BTreeMap::new(),
             files: BTreeMap::new(),
@@ -125,6 +134,7 @@ impl Bench {
             pushes: 0,
             reads: 0,
             stuffed: Vec::new(),
+            journal,
             next_pid: 4_711,
             next_conn: 0,
         };
@@ -195,7 +205,19 @@ impl Bench {
                 let cleared = cleared.ok_or(FileTrouble::Missing("no such file".into()));
                 self.core.handle(self.now, Event::FileCleared(ticket, cleared));
             }
+            Action::Journal(offset, lines) => self.with_journal(|it| it.write(offset, &lines)),
+            Action::JournalSegment(start, lines) => {
+                self.with_journal(|it| it.begin_segment(start, &lines));
+            }
+            Action::JournalForget(start) => self.with_journal(|it| it.forget(start)),
             _ => {}
+        }
+    }
+
+    fn with_journal(&mut self, act: impl Fn(&mut Journal) -> io::Result<()>) {
+        if let Some(journal) = &mut self.journal {
+            act(journal).unwrap();
+            self.core.handle(self.now, Event::JournalWritten);
         }
     }
 

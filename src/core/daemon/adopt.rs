@@ -13,6 +13,7 @@ use crate::core::outcome::{Outcome, Usage};
 use crate::core::protocol::JobRow;
 use crate::core::table::{Job, Phase};
 use crate::core::time::Now;
+use std::collections::VecDeque;
 
 /// What the shell found out about a run of an earlier daemon.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,7 +31,7 @@ pub enum Found {
 
 /// What the journal knows of jobs that are not in the table yet.
 pub struct Past {
-    ended: Vec<(JobId, PastRun)>,
+    ended: VecDeque<(JobId, PastRun)>,
     skips: Vec<SkipEntry>,
 }
 
@@ -43,7 +44,7 @@ impl Core {
         self.due.beyond = replay.last_slots;
         self.due.anew_sequence = replay.anew_sequence;
         self.past = Some(Box::new(Past {
-            ended: replay.ended.iter().filter_map(keep_end).collect(),
+            ended: replay.ended,
             skips: replay.skips.into_values().collect(),
         }));
     }
@@ -214,10 +215,6 @@ impl Core {
             }
         }
     }
-}
-
-fn keep_end(entry: &RunEntry<'static>) -> Option<(JobId, PastRun)> {
-    Some((entry.job, PastRun::from_entry(entry)?))
 }
 
 fn key_from_hex(text: &str) -> Option<[u8; 16]> {
