@@ -1,5 +1,6 @@
 //! Random abuse of the codec: mutations of the corpus, joined and cut anywhere. A failure names
-//! its seed; run that one alone with `HTTP_SEED=N cargo test --test http_random`.
+//! its seed; run that one alone with `HTTP_SEED=N cargo test --test http_random`, and more of them
+//! with `HTTP_SEEDS=N`.
 
 mod http_common;
 
@@ -83,8 +84,9 @@ fn check(seed: u64) {
 
 #[test]
 fn no_answer_is_lost_or_depends_on_the_cut() {
-    match std::env::var("HTTP_SEED").ok().and_then(|seed| seed.parse().ok()) {
+    let setting = |name| std::env::var(name).ok().and_then(|text| text.parse().ok());
+    match setting("HTTP_SEED") {
         Some(seed) => check(seed),
-        None => (0..SEEDS).for_each(check),
+        None => (0..setting("HTTP_SEEDS").unwrap_or(SEEDS)).for_each(check),
     }
 }
