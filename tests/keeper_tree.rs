@@ -14,22 +14,20 @@ use schedule::shell::cgroup::Groups;
 use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 const NEVER: Due = Due::Never("0 0 1 1 *");
 
 /// Ignores TERM and writes its pid where the test finds it.
 const STUBBORN: &str = "trap '' TERM; echo $$ >FILE; while :; do sleep 1; done";
 
-/// A site whose job 1 is this, FILE being one of the site's, and a command for its daemon.
-fn site(job: &str) -> (Site, TestDatabase, Command) {
+/// A site whose job 1 is this, FILE being one of the site's.
+fn site(control_groups: &str, job: &str) -> (Site, TestDatabase) {
     let (mut site, mut database) = Site::on(Driver::Sqlite);
-    site.base.push_str("stop_grace = 1\n");
+    site.base.push_str(&format!("stop_grace = 1\ncontrol_groups = {control_groups}\n"));
     let job = job.replace("STUBBORN", &format!("sh -c \"{}\"", STUBBORN.replace('$', "\\$")));
     let job = job.replace("FILE", &site.file("pid"));
     database.sql(&insert(&[Row::new(1, NEVER, &job)]));
-    let command = site.command();
-    (site, database, command)
+    (site, database)
 }
 
 /// Starts the job and waits for the pid that it writes.
@@ -59,25 +57,10 @@ fn groups() -> Option<PathBuf> {
     fields.find(|fields| fields[2] == "cgroup2").map(|fields| fields[1].into())
 }
 
-/// The same daemon where no control groups can be made.
-fn without_groups(command: Command) -> Command {
-    let Some(mount) = groups() else { return command };
-    let mut hidden = Command::new("unshare");
-    hidden.args(["--mount", "sh", "-c", "umount -l \"$0\" && exec \"$@\""]);
-    hidden.arg(mount).arg(command.get_program()).args(command.get_args());
-    for (name, value) in command.get_envs() {
-        match value {
-            Some(value) => hidden.env(name, value),
-            None => hidden.env_remove(name),
-        };
-    }
-    hidden
-}
-
 #[test]
 fn a_stop_reaches_other_sessions_or_says_who_is_left() {
-    let (site, _database, command) = site("setsid STUBBORN & exec sleep 600");
-    let daemon = site.start_by(command);
+    let (site, _database) = site("on", "setsid STUBBORN & exec sleep 600");
+    let daemon = site.start();
     let stubborn = start_job(&site, &daemon);
     let end = stop_and_wait(&daemon);
     if groups().is_some() {
@@ -92,8 +75,8 @@ fn a_stop_reaches_other_sessions_or_says_who_is_left() {
 
 #[test]
 fn without_control_groups_the_outcome_says_who_is_left() {
-    let (site, _database, command) = site("setsid STUBBORN & exec sleep 600");
-    let daemon = site.start_by(without_groups(command));
+    let (site, _database) = site("off", "setsid STUBBORN & exec sleep 600");
+    let daemon = site.start();
     let stubborn = start_job(&site, &daemon);
     let end = stop_and_wait(&daemon);
     let named = format!("signal 15, left behind: {} sh", stubborn.as_raw_nonzero());
@@ -107,8 +90,8 @@ fn without_control_groups_the_outcome_says_who_is_left() {
 #[test]
 fn the_grace_time_is_for_the_whole_process_group() {
     // Its leader ends at once, and what it started goes on in its group.
-    let (site, _database, command) = site("STUBBORN & exec sleep 600");
-    let daemon = site.start_by(without_groups(command));
+    let (site, _database) = site("off", "STUBBORN & exec sleep 600");
+    let daemon = site.start();
     let stubborn = start_job(&site, &daemon);
     let end = stop_and_wait(&daemon);
     assert_eq!(end["outcome"], "signal 15", "{end}");
@@ -118,8 +101,8 @@ fn the_grace_time_is_for_the_whole_process_group() {
 
 #[test]
 fn what_a_job_leaves_in_the_background_by_itself_is_let_alone() {
-    let (site, _database, command) = site("setsid sleep 600 & echo $! >FILE");
-    let daemon = site.start_by(command);
+    let (site, _database) = site("on", "setsid sleep 600 & echo $! >FILE");
+    let daemon = site.start();
     let left = start_job(&site, &daemon);
     assert_eq!(daemon.wait_end(1)["outcome"], "exit 0");
     assert!(is_alive(left));
@@ -129,9 +112,9 @@ fn what_a_job_leaves_in_the_background_by_itself_is_let_alone() {
 #[test]
 fn groups_go_with_their_keeper() {
     let Some(mount) = groups() else { return };
-    let (site, _database, command) =
-        site("echo $$ >FILE; grep ^0:: /proc/self/cgroup >FILE.group; exit 3");
-    let daemon = site.start_by(command);
+    let (site, _database) =
+        site("on", "echo $$ >FILE; grep ^0:: /proc/self/cgroup >FILE.group; exit 3");
+    let daemon = site.start();
     start_job(&site, &daemon);
     assert_eq!(daemon.wait_end(1)["outcome"], "exit 3");
     let line = site.read("pid.group");

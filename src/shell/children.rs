@@ -3,7 +3,7 @@
 
 use crate::core::event::{Signal, Started};
 use crate::core::ids::RunId;
-use crate::core::keeping::{KeptEnd, Notice};
+use crate::core::keeping::{ControlGroups, KeptEnd, Notice};
 use crate::core::launch::{LaunchError, LaunchPlan};
 use crate::core::outcome::{Outcome, Usage};
 use crate::core::time::Now;
@@ -28,6 +28,7 @@ const MAX_HELD: usize = 4_096;
 /// The runs that have a process, and who has them.
 pub struct Children {
     state_dir: PathBuf,
+    groups: ControlGroups,
     poll: Registry,
     keeper_token: Token,
     first_token: usize,
@@ -62,12 +63,14 @@ impl Children {
     /// No process, no descriptor, or the state directory can't be used.
     pub fn new(
         state_dir: &Path,
+        groups: ControlGroups,
         poll: &Registry,
         keeper_token: Token,
         first_token: usize,
     ) -> io::Result<(Children, Vec<Notice>)> {
         let mut children = Children {
             state_dir: state_dir.into(),
+            groups,
             poll: poll.try_clone()?,
             keeper_token,
             first_token,
@@ -91,6 +94,7 @@ impl Children {
     fn keep_by(&mut self, mut keeper: Keeper) -> io::Result<()> {
         let interest = Interest::READABLE | Interest::WRITABLE;
         self.poll.register(keeper.source(), self.keeper_token, interest)?;
+        keeper.use_groups(self.groups);
         self.keeper = Some(keeper);
         Ok(())
     }

@@ -117,7 +117,7 @@ pub fn prepare(config: &Config, server_id: u32) -> Result<Ready, StartError> {
     let address = address.map_err(|why| StartError::System("the socket", why))?;
     let outputs = Outputs::new(&state_dir);
     let (mut core, journal, children) =
-        recall(settings, &state_dir, poll.registry(), handed.as_ref())?;
+        recall(config, settings, &state_dir, poll.registry(), handed.as_ref())?;
     let live: Vec<String> = core.runs().keys().map(RunId::to_string).collect();
     outputs.sweep(crate::core::history::MAX_RUNS, &live, MAX_SWEPT);
     let names = std::iter::once(&server.host).chain(&server.names).cloned().collect();
@@ -294,6 +294,7 @@ fn listen(base: &Base, server: &ServerConfig, poll: &Registry) -> Result<Server,
 
 /// Opens the journal and settles what it says of the past.
 fn recall(
+    config: &Config,
     settings: Settings,
     state_dir: &Path,
     poll: &Registry,
@@ -312,8 +313,10 @@ fn recall(
     // Before anything is counted here.
     handed.iter().for_each(|handed| core.resume_counts(&handed.carried));
     load_snapshot(&mut core, &state_dir.join("snapshot"));
-    let (mut children, notices) = Children::new(state_dir, poll, KEEPER, FIRST_WATCHED_TOKEN)
-        .map_err(|why| StartError::System("the keeper of runs", why))?;
+    let groups = config.base.control_groups;
+    let (mut children, notices) =
+        Children::new(state_dir, groups, poll, KEEPER, FIRST_WATCHED_TOKEN)
+            .map_err(|why| StartError::System("the keeper of runs", why))?;
     settle(&mut core, &mut children, notices, same_boot);
     Ok((core, opened.journal, children))
 }

@@ -5,6 +5,7 @@ mod database;
 mod keys;
 mod servers;
 
+use crate::core::keeping::ControlGroups;
 use ::core::net::IpAddr;
 
 use super::problem::{Problems, did_you_mean};
@@ -13,7 +14,7 @@ use super::{Base, Config, Template};
 use keys::Keys;
 
 /// Keys of `[base]`.
-const BASE: [&str; 10] = [
+const BASE: [&str; 11] = [
     "pidfile",
     "logfile",
     "statedir",
@@ -23,6 +24,7 @@ const BASE: [&str; 10] = [
     "sync_interval",
     "timezone",
     "cron_dialect",
+    "control_groups",
     "stop_grace",
 ];
 
@@ -50,6 +52,7 @@ fn base(draft: &Draft, several: bool, problems: &mut Problems) -> Base {
         sync_interval_s: keys.number("sync_interval", 10, 1..=3600, "seconds"),
         timezone: timezone(&mut keys),
         cron_dialect: cron_dialect(&mut keys),
+        control_groups: control_groups(&mut keys),
         stop_grace_s: keys.number("stop_grace", 10, 0..=3600, "seconds"),
     }
 }
@@ -141,6 +144,14 @@ fn timezone(keys: &mut Keys) -> String {
     };
     keys.error("timezone", format!("unknown time zone `{name}`: {hint}"));
     String::new()
+}
+
+fn control_groups(keys: &mut Keys) -> ControlGroups {
+    match keys.choice("control_groups", &["auto", "on", "off"], "auto") {
+        "on" => ControlGroups::On,
+        "off" => ControlGroups::Off,
+        _ => ControlGroups::Auto,
+    }
 }
 
 fn cron_dialect(keys: &mut Keys) -> String {

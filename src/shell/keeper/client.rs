@@ -4,7 +4,7 @@ use super::channel::Channel;
 use super::socket_path;
 use crate::core::event;
 use crate::core::ids::RunId;
-use crate::core::keeping::{self, Notice, Order};
+use crate::core::keeping::{self, ControlGroups, Notice, Order};
 use crate::core::launch::LaunchPlan;
 use crate::shell::process::inherited_environment;
 use crate::shell::sys::{self, Pid, Spawn};
@@ -169,6 +169,11 @@ impl Keeper {
     pub fn launch(&mut self, run: RunId, plan: Box<LaunchPlan>, not_after_ms: u64) {
         self.outstanding.insert(run);
         self.order(&Order::Launch { run, plan, not_after_ms });
+    }
+
+    /// Says which runs get control groups.
+    pub fn use_groups(&mut self, wanted: ControlGroups) {
+        self.order(&Order::ControlGroups(wanted));
     }
 
     /// Says that nothing of a run may be left; to be said before its process group is signalled.

@@ -186,6 +186,7 @@ impl Keeper {
                     self.send();
                 }
             }
+            Order::ControlGroups(wanted) => self.runs.use_groups(wanted),
             Order::Stop(run, signal) => self.runs.stop(clock::now(), run, signal),
             Order::Forget(run) => self.ends.forget(run),
         }

@@ -6,10 +6,10 @@
 
 use crate::core::event::{Signal, Started};
 use crate::core::ids::RunId;
-use crate::core::keeping::KeptEnd;
+use crate::core::keeping::{ControlGroups, KeptEnd};
 use crate::core::launch::{LaunchError, LaunchPlan};
 use crate::core::time::Now;
-use crate::shell::cgroup::{Group, Groups};
+use crate::shell::cgroup::{self, Group, Groups};
 use crate::shell::clock;
 use crate::shell::proc_fs;
 use crate::shell::process::Launcher;
@@ -17,7 +17,7 @@ use crate::shell::sys::{self, Ended, Pid};
 use rustix::process::{kill_process, kill_process_group, test_kill_process_group};
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::AsFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// How often held ends are looked at.
@@ -36,7 +36,10 @@ const MAX_NAMED: usize = 5;
 pub struct Runs {
     /// By the pid that leads them.
     kept: BTreeMap<u32, Kept>,
+    state_dir: PathBuf,
     groups: Option<Groups>,
+    /// Runs to come get one.
+    use_groups: bool,
     sweep_at_ms: u64,
     /// All processes are not looked through again before this (monotonic clock, ms).
     search_at_ms: u64,
@@ -59,8 +62,26 @@ enum Stop {
 impl Runs {
     /// None yet.
     pub fn new(state_dir: &Path) -> Runs {
-        let groups = Groups::new(state_dir).filter(Groups::take_processes);
-        Runs { kept: BTreeMap::new(), groups, sweep_at_ms: 0, search_at_ms: 0 }
+        Runs {
+            kept: BTreeMap::new(),
+            state_dir: state_dir.into(),
+            groups: None,
+            use_groups: false,
+            sweep_at_ms: 0,
+            search_at_ms: 0,
+        }
+    }
+
+    /// Which runs to come get control groups; none until this was said.
+    pub fn use_groups(&mut self, wanted: ControlGroups) {
+        self.use_groups = match wanted {
+            ControlGroups::Auto => cgroup::is_version_2_alone(),
+            ControlGroups::On => true,
+            ControlGroups::Off => false,
+        };
+        if self.use_groups && self.groups.is_none() {
+            self.groups = Groups::new(&self.state_dir).filter(Groups::take_processes);
+        }
     }
 
     /// Whether there are none.
@@ -88,7 +109,8 @@ impl Runs {
         run: RunId,
         plan: &LaunchPlan,
     ) -> Result<Started, LaunchError> {
-        let (group, dir) = match self.groups.as_mut().map(Groups::take) {
+        let (group, dir) = match self.groups.as_mut().filter(|_| self.use_groups).map(Groups::take)
+        {
             Some(Ok((group, dir))) => (Some(group), Some(dir)),
             // Better without one than not at all.
             Some(Err(_)) | None => (None, None),
