@@ -42,13 +42,20 @@ fn stop_and_wait(daemon: &Daemon) -> Value {
     daemon.wait_end(1)
 }
 
+/// The outcome says that this process lives on.
+#[track_caller]
+fn assert_left_behind(end: &Value, pid: Pid) {
+    let named = format!("signal 15, left behind: {} sh", pid.as_raw_nonzero());
+    assert!(end["outcome"].as_str().unwrap().starts_with(&named), "{end}");
+}
+
 /// Zombies are gone: whoever inherited them reaps them, or not.
 fn is_alive(pid: Pid) -> bool {
     let stat = fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero()));
     test_kill_process(pid).is_ok() && !stat.is_ok_and(|stat| stat.contains(") Z "))
 }
 
-/// Where the mark of version 2 is mounted, if groups can be made there.
+/// Where version 2 is mounted, if groups can be made there.
 fn groups() -> Option<PathBuf> {
     let probe = common::TempDir::new();
     Groups::new(&probe.0)?.remove_all();
@@ -68,8 +75,7 @@ fn a_stop_reaches_other_sessions_or_says_who_is_left() {
         assert!(!is_alive(stubborn), "{stubborn:?} lives on after {end}");
         assert_eq!(site.logged("still alive").len(), 1, "the rest was killed after the grace time");
     } else {
-        let named = format!("signal 15, left behind: {} sh", stubborn.as_raw_nonzero());
-        assert!(end["outcome"].as_str().unwrap().starts_with(&named), "{end}");
+        assert_left_behind(&end, stubborn);
     }
 }
 
@@ -79,8 +85,7 @@ fn without_control_groups_the_outcome_says_who_is_left() {
     let daemon = site.start();
     let stubborn = start_job(&site, &daemon);
     let end = stop_and_wait(&daemon);
-    let named = format!("signal 15, left behind: {} sh", stubborn.as_raw_nonzero());
-    assert!(end["outcome"].as_str().unwrap().starts_with(&named), "{end}");
+    assert_left_behind(&end, stubborn);
     assert_eq!((&end["exit_code"], &end["signal"]), (&Value::Null, &Value::from(15)), "{end}");
     assert!(is_alive(stubborn));
     kill_process(stubborn, Signal::KILL).unwrap();

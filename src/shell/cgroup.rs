@@ -59,7 +59,6 @@ impl Groups {
     pub fn take_processes(&self) -> bool {
         let trial = self.dir.join("trial");
         let _ = fs::create_dir(&trial);
-        let flags = OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::PATH;
         let (stdin, stdout, stderr) = (io::stdin(), io::stdout(), io::stderr());
         let wanted = Spawn {
             program: c"/nothing/to/execute",
@@ -70,9 +69,7 @@ impl Groups {
             stdout: stdout.as_fd(),
             stderr: stderr.as_fd(),
         };
-        let tried = rustix::fs::open(&trial, flags, Mode::empty())
-            .map_err(io::Error::from)
-            .and_then(|group| spawn_into(&wanted, group.as_fd()));
+        let tried = open(&trial).and_then(|group| spawn_into(&wanted, group.as_fd()));
         let _ = fs::remove_dir(&trial);
         let works = tried.is_err_and(|why| why.kind() == io::ErrorKind::NotFound);
         if !works {
@@ -87,14 +84,10 @@ impl Groups {
     /// The system refuses more groups (`cgroup.max.descendants`), or memory for one.
     pub fn take(&mut self) -> io::Result<(Group, OwnedFd)> {
         let group = self.free.pop().map_or_else(|| self.make(), Ok)?;
-        let flags = OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::PATH;
-        match rustix::fs::open(self.path(group), flags, Mode::empty()) {
-            Ok(dir) => Ok((group, dir)),
-            Err(errno) => {
-                remove_tree(&self.path(group));
-                Err(errno.into())
-            }
-        }
+        let dir = open(&self.path(group)).inspect_err(|_| {
+            remove_tree(&self.path(group));
+        })?;
+        Ok((group, dir))
     }
 
     fn make(&mut self) -> io::Result<Group> {
@@ -172,6 +165,12 @@ impl Groups {
     fn path(&self, group: Group) -> PathBuf {
         self.dir.join(group.0.to_string())
     }
+}
+
+/// The directory of a group, to start a process in it.
+fn open(group: &Path) -> io::Result<OwnedFd> {
+    let flags = OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::PATH;
+    Ok(rustix::fs::open(group, flags, Mode::empty())?)
 }
 
 /// Whoever may make groups can also be a run, so there may be groups in a group: deepest first.
