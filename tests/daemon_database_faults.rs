@@ -148,7 +148,7 @@ fn a_database_that_lies_hangs_up_or_refuses() {
     let user = format!("u_{}", unique());
     let mut world = World::new(&mysql_server(), Some(&user));
     let daemon = world.start();
-    let (first, bare) = (next_second(), Bare::start());
+    let (first, bare) = (next_second(), Bare::start(&world.site));
 
     let said = world.suffer(&daemon, Fault::proxied("garbage", |_| Mode::Garbage));
     assert!(said[0].contains("is that a MySQL or MariaDB server?"), "{said:?}");
@@ -181,7 +181,7 @@ fn an_answer_that_is_cut_off_changes_nothing() {
     let _alone = daemon::alone();
     let mut world = World::new(&mysql_server(), None);
     let daemon = world.start();
-    let (first, bare) = (next_second(), Bare::start());
+    let (first, bare) = (next_second(), Bare::start(&world.site));
     // In the handshake, after it, in the digest, and in the middle of the rows.
     for (round, bytes) in (0..).zip([3, 60, 130, 400, 3_000, 7_000, 11_000]) {
         // A new row, so that the whole table is asked for.
@@ -203,7 +203,7 @@ fn a_database_that_stands_still_or_is_killed() {
     let mut server = Mariadb::start();
     let mut world = World::new(&server.config(&mysql_server()), None);
     let daemon = world.start();
-    let (first, bare) = (next_second(), Bare::start());
+    let (first, bare) = (next_second(), Bare::start(&world.site));
     // Long enough for two tries that wait for an answer.
     server.signal(Signal::STOP);
     let before = world.site.log().len();

@@ -6,7 +6,7 @@ mod daemon;
 
 use daemon::rows::{Due, Row, insert};
 use daemon::{SOON, Site, wait_for};
-use rustix::process::test_kill_process;
+use rustix::process::{Pid, Signal, test_kill_process};
 use schedule::core::protocol::Driver;
 use std::fs;
 use std::process::{Command, Stdio};
@@ -57,6 +57,52 @@ fn one_thread_and_no_inherited_descriptors() {
     // It kept what it inherited, so the above was no accident.
     let own = descriptors(daemon.pid().as_raw_nonzero().get().try_into().unwrap());
     assert!(own.contains(&"8".to_owned()), "{own:?}");
+}
+
+/// Policy, real-time priority and nice value of a process (proc(5), `/proc/PID/stat`).
+fn scheduling(stat: &str) -> [i32; 3] {
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+    [41, 40, 19].map(|field: usize| fields[field - 3].parse().unwrap())
+}
+
+#[test]
+fn the_keeper_goes_before_its_runs_and_they_have_the_nice_value_of_the_daemon() {
+    let (site, mut database) = Site::on(Driver::Sqlite);
+    let rows = [
+        Row::new(1, Due::Step(1), "cat /proc/self/stat").output(&site.file("direct")),
+        Row::new(2, Due::Step(1), "cat /proc/$$/stat /proc/self/stat; true")
+            .output(&site.file("shell")),
+    ];
+    database.sql(&insert(&rows));
+    let mut command = Command::new("nice");
+    let given = site.command();
+    command.args(["-n", "5"]).arg(given.get_program()).args(given.get_args()).stdin(Stdio::null());
+    for (name, value) in given.get_envs() {
+        command.env(name, value.unwrap_or_default());
+    }
+    let daemon = site.start_by(command);
+    let looked = |times: usize| {
+        wait_for("jobs that look at themselves", SOON, || {
+            let lines = ["direct", "shell"].map(|name| site.read(name).lines().count());
+            (lines[0] >= times && lines[1] >= 2 * times).then_some(())
+        });
+    };
+    looked(2);
+    let own = |pid: Pid| {
+        scheduling(&fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).unwrap())
+    };
+    let (policy, priority, nice) = (libc::SCHED_RR, 2, 5);
+    if rustix::process::geteuid().is_root() {
+        assert_eq!(own(daemon.pid()), [libc::SCHED_OTHER, 0, -10]);
+        assert_eq!(own(site.keeper()), [policy, priority, nice]);
+    }
+    // The next program takes the same.
+    daemon.signal(Signal::USR2);
+    wait_for("the next program", SOON, || site.logged("begin: ").get(1).map(drop));
+    looked(site.read("direct").lines().count() + 2);
+    for line in [site.read("direct"), site.read("shell")].concat().lines() {
+        assert_eq!(scheduling(line), [libc::SCHED_OTHER, 0, nice], "{line}");
+    }
 }
 
 #[test]

@@ -221,7 +221,7 @@ fn sees_drivers_threads_and_unsafe() {
     expect(shell, "fn f() { std::thread::sleep(d) }", &[]);
     expect(shell, "fn f() { unsafe { g() } }", &[2]);
     expect("src/shell/sys.rs", "fn f() { unsafe { g() } }", &[]);
-    expect("src/shell/sys/clone.rs", "fn f() { unsafe { g() } }", &[]);
+    expect("src/shell/sys/spawn.rs", "fn f() { unsafe { g() } }", &[]);
     expect("src/shell/system.rs", "fn f() { unsafe { g() } }", &[2]);
     expect("tests/x.rs", "use mysql::Conn;\nfn f() { std::thread::spawn(g); }", &[]);
     expect(shell, "fn f() { dbg!(1); todo!() }", &[2, 2]);

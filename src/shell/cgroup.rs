@@ -5,7 +5,7 @@
 //! the inode of the state directory, and in it groups that are numbered. To make one takes longer
 //! than to make a process, so they serve one run after the other.
 
-use super::sys::{Pid, Spawn, spawn_into};
+use super::sys::{Pid, Spawn, spawn};
 use rustix::fs::{Mode, OFlags};
 use std::fs;
 use std::io;
@@ -60,16 +60,18 @@ impl Groups {
         let trial = self.dir.join("trial");
         let _ = fs::create_dir(&trial);
         let (stdin, stdout, stderr) = (io::stdin(), io::stdout(), io::stderr());
-        let wanted = Spawn {
-            program: c"/nothing/to/execute",
-            search_path: false,
-            argv: &[c"trial"],
-            envp: &[],
-            stdin: stdin.as_fd(),
-            stdout: stdout.as_fd(),
-            stderr: stderr.as_fd(),
-        };
-        let tried = open(&trial).and_then(|group| spawn_into(&wanted, group.as_fd()));
+        let tried = open(&trial).and_then(|group| {
+            spawn(&Spawn {
+                program: c"/nothing/to/execute",
+                search_path: false,
+                argv: &[c"trial"],
+                envp: &[],
+                stdin: stdin.as_fd(),
+                stdout: stdout.as_fd(),
+                stderr: stderr.as_fd(),
+                group: Some(group.as_fd()),
+            })
+        });
         let _ = fs::remove_dir(&trial);
         let works = tried.is_err_and(|why| why.kind() == io::ErrorKind::NotFound);
         if !works {

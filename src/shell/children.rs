@@ -11,7 +11,7 @@ use crate::shell::clock;
 use crate::shell::keeper::client::Keeper;
 use crate::shell::proc_fs;
 use crate::shell::process::signal_group;
-use crate::shell::sys::Pid;
+use crate::shell::sys::{self, Pid};
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
 use std::collections::{BTreeMap, BTreeSet};
@@ -298,12 +298,14 @@ fn lost(run: RunId, why: &str) -> News {
 }
 
 /// Looks for a process that was started just before who started it died: its environment names
-/// the run. Returns its pid and when it started by the kernel's reckoning.
+/// the run. Returns its pid and when it started by the kernel's reckoning. What such a keeper had
+/// no time to take back from it is taken back.
 pub fn find_unnoted(run: RunId) -> Option<(u32, u64)> {
     let pids = proc_fs::find_by_run_id(&run.to_string()).ok()?;
     let leads = |pid: &&Pid| rustix::process::getpgid(Some(**pid)) == Ok(**pid);
     let pid = *pids.iter().find(leads).or(pids.first())?;
     let kernel_start = proc_fs::kernel_start(pid)?;
+    sys::end_precedence_of(pid);
     Some((pid.as_raw_nonzero().get().unsigned_abs(), kernel_start))
 }
 

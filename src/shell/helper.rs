@@ -73,6 +73,7 @@ impl Helper {
             stdin: its_stdin.as_fd(),
             stdout: its_stdout.as_fd(),
             stderr: stderr.as_fd(),
+            group: None,
         })?;
         Ok(Helper { pid, stdin: Some(stdin), stdout: Some(stdout) })
     }

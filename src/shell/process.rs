@@ -187,12 +187,9 @@ impl Launcher {
         let stdin = self.null.as_fd();
         let (stdout, stderr) = (place.streams.stdout(), place.streams.stderr());
         let search_path = true;
-        let wanted = Spawn { program, search_path, argv, envp, stdin, stdout, stderr };
-        let made = match place.group {
-            Some(group) => sys::spawn_into(&wanted, group),
-            None => sys::spawn(&wanted),
-        };
-        made.map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))
+        let group = place.group;
+        let wanted = Spawn { program, search_path, argv, envp, stdin, stdout, stderr, group };
+        sys::spawn(&wanted).map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))
     }
 }
 

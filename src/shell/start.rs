@@ -101,7 +101,7 @@ pub fn prepare(config: &Config, server_id: u32) -> Result<Ready, StartError> {
     sys::give_large_blocks_back();
     let settle = process::settle_process();
     settle.map_err(|why| StartError::System("descriptors", why))?;
-    if let Err(why) = sys::run_before_children() {
+    if let Err(why) = sys::take_precedence(sys::Precedence::Share) {
         log::debug!("the daemon has no precedence over its jobs: {why}");
     }
     let lock_path = PathBuf::from(config.base.pidfile.path(server_id));

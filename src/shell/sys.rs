@@ -1,152 +1,21 @@
 //! The one module with `unsafe`: thin safe wrappers over what neither std nor rustix offers safely.
 #![allow(unsafe_code)]
 
-mod clone;
+mod priority;
+mod spawn;
 
 use std::ffi::{CStr, c_char};
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 use std::ptr;
 use std::sync::OnceLock;
 
-pub use clone::spawn_into;
+pub use priority::{Precedence, end_precedence_of, take_precedence};
 pub use rustix::process::{Pid, Signal};
+pub use spawn::{Spawn, spawn};
 
 use crate::core::outcome::{Exit, Usage};
-
-/// A process to be started.
-#[derive(Clone, Copy, Debug)]
-pub struct Spawn<'a> {
-    /// File to execute; searched for along the `PATH` of this process if `search_path` is set and
-    /// it has no slash.
-    pub program: &'a CStr,
-    /// See `program`.
-    pub search_path: bool,
-    /// Arguments, the first one being the name the process sees as its own.
-    pub argv: &'a [&'a CStr],
-    /// Environment, `NAME=value` each.
-    pub envp: &'a [&'a CStr],
-    /// Becomes descriptor 0.
-    pub stdin: BorrowedFd<'a>,
-    /// Becomes descriptor 1.
-    pub stdout: BorrowedFd<'a>,
-    /// Becomes descriptor 2.
-    pub stderr: BorrowedFd<'a>,
-}
-
-/// Starts a process in a process group of its own, with default signal dispositions, an empty
-/// signal mask, and the three descriptors given. Of the other descriptors it inherits those that
-/// are not close-on-exec: see [`set_cloexec_from`].
-///
-/// glibc's `posix_spawn` shares the memory until `execve` (`CLONE_VM | CLONE_VFORK`), so it costs
-/// the same however large this process is, and a failing `execve` is reported here.
-///
-/// # Errors
-/// Whatever `clone(2)` and `execve(2)` say; no process is left then. `EINVAL` if a descriptor to
-/// be mapped stands where a mapped one goes, because it would be overwritten.
-pub fn spawn(wanted: &Spawn<'_>) -> io::Result<Pid> {
-    let targets = [wanted.stdin, wanted.stdout, wanted.stderr].map(|fd| fd.as_raw_fd());
-    let attributes = Attributes::new()?;
-    let actions = FileActions::new(targets)?;
-    let argv = pointers(wanted.argv);
-    let envp = pointers(wanted.envp);
-    let start = if wanted.search_path { libc::posix_spawnp } else { libc::posix_spawn };
-    let mut pid: libc::pid_t = 0;
-    // SAFETY: every pointer is to a live value of the type asked for; argv and envp end with a
-    // null pointer, and their strings outlive the call; posix_spawn does not write to them.
-    let errno = unsafe {
-        start(
-            &mut pid,
-            wanted.program.as_ptr(),
-            &actions.0,
-            &attributes.0,
-            argv.as_ptr(),
-            envp.as_ptr(),
-        )
-    };
-    check(errno)?;
-    Pid::from_raw(pid).ok_or_else(|| io::Error::other("posix_spawn returned pid 0"))
-}
-
-/// The array of pointers `execve` wants, its closing null pointer included.
-fn pointers(strings: &[&CStr]) -> Vec<*mut c_char> {
-    strings.iter().map(|s| s.as_ptr().cast_mut()).chain([ptr::null_mut()]).collect()
-}
-
-/// The `posix_spawn` family returns its error instead of setting `errno`.
-fn check(errno: libc::c_int) -> io::Result<()> {
-    if errno == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(errno)) }
-}
-
-struct Attributes(libc::posix_spawnattr_t);
-
-impl Attributes {
-    /// Own process group; all signals at their defaults (an ignored one would stay ignored across
-    /// `execve`, and Rust ignores SIGPIPE); none blocked.
-    fn new() -> io::Result<Attributes> {
-        const FLAGS: libc::c_int = libc::POSIX_SPAWN_SETPGROUP
-            | libc::POSIX_SPAWN_SETSIGDEF
-            | libc::POSIX_SPAWN_SETSIGMASK;
-        let mut raw = MaybeUninit::uninit();
-        // SAFETY: init fills the value in, or fails and leaves nothing to be destroyed.
-        let mut made = unsafe {
-            check(libc::posix_spawnattr_init(raw.as_mut_ptr()))?;
-            Attributes(raw.assume_init())
-        };
-        let mut all = MaybeUninit::<libc::sigset_t>::uninit();
-        let mut none = MaybeUninit::uninit();
-        // SAFETY: the attributes are initialised; the sets are filled in before they are read. A
-        // sigset_t is an array of integers, any bytes are one. Not `sigfillset`, because it leaves
-        // out glibc's internal signals 32 and 33, and posix_spawn ignores those left out.
-        unsafe {
-            all.as_mut_ptr().write_bytes(0xff, 1);
-            libc::sigemptyset(none.as_mut_ptr());
-            check(libc::posix_spawnattr_setpgroup(&mut made.0, 0))?;
-            check(libc::posix_spawnattr_setsigdefault(&mut made.0, all.as_ptr()))?;
-            check(libc::posix_spawnattr_setsigmask(&mut made.0, none.as_ptr()))?;
-            check(libc::posix_spawnattr_setflags(&mut made.0, FLAGS as libc::c_short))?;
-        }
-        Ok(made)
-    }
-}
-
-impl Drop for Attributes {
-    fn drop(&mut self) {
-        // SAFETY: initialised in `new`, destroyed once.
-        unsafe { libc::posix_spawnattr_destroy(&mut self.0) };
-    }
-}
-
-struct FileActions(libc::posix_spawn_file_actions_t);
-
-impl FileActions {
-    /// `fds[n]` becomes descriptor `n`; that it may be `n` already is glibc's business (it then
-    /// clears close-on-exec).
-    fn new(fds: [RawFd; 3]) -> io::Result<FileActions> {
-        if fds.iter().enumerate().any(|(n, &fd)| fd < 3 && fd != n as RawFd) {
-            return Err(io::Error::from_raw_os_error(libc::EINVAL));
-        }
-        let mut raw = MaybeUninit::uninit();
-        // SAFETY: init fills the value in, or fails and leaves nothing to be destroyed.
-        let mut made = unsafe {
-            check(libc::posix_spawn_file_actions_init(raw.as_mut_ptr()))?;
-            FileActions(raw.assume_init())
-        };
-        for (n, fd) in (0..).zip(fds) {
-            // SAFETY: the actions are initialised; descriptors are only numbers here.
-            check(unsafe { libc::posix_spawn_file_actions_adddup2(&mut made.0, fd, n) })?;
-        }
-        Ok(made)
-    }
-}
-
-impl Drop for FileActions {
-    fn drop(&mut self) {
-        // SAFETY: initialised in `new`, destroyed once.
-        unsafe { libc::posix_spawn_file_actions_destroy(&mut self.0) };
-    }
-}
 
 /// Has the allocator take blocks of 128 kB and more from the system each by itself, and give them
 /// back when they are freed. By default glibc raises that bound as soon as one is freed, and what
@@ -201,27 +70,6 @@ fn usage_of(usage: &libc::rusage) -> Usage {
     }
 }
 
-/// Lets this process run before its children where both want a processor, so that the jobs that
-/// were just started don't delay those that are still to be started. The children don't inherit
-/// it: `SCHED_RESET_ON_FORK` takes a negative nice value back to 0 (sched(7)).
-///
-/// # Errors
-/// `EACCES` or `EPERM` without the right to a negative nice value (`CAP_SYS_NICE`).
-pub fn run_before_children() -> io::Result<()> {
-    const NICE: libc::c_int = -10;
-    let policy = libc::SCHED_OTHER | libc::SCHED_RESET_ON_FORK;
-    // SAFETY: a plain structure of numbers, for which all zeroes is a value (priority 0 is the
-    // only one that SCHED_OTHER takes).
-    let priority: libc::sched_param = unsafe { std::mem::zeroed() };
-    // SAFETY: 0 is the calling thread; the structure lives through the call.
-    let failed = unsafe { libc::sched_setscheduler(0, policy, &raw const priority) } != 0;
-    // SAFETY: takes numbers only.
-    if failed || unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, NICE) } != 0 {
-        return Err(io::Error::last_os_error());
-    }
-    Ok(())
-}
-
 /// Makes `path` the `PATH` along which [`spawn`] searches. Only for a process without threads.
 pub fn search_along(path: &std::ffi::OsStr) {
     // SAFETY: the environment is read and written by one thread only.
@@ -271,15 +119,24 @@ pub fn take_descriptor(number: RawFd) -> Option<OwnedFd> {
     Some(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
+/// The array of pointers `execve` wants, its closing null pointer included.
+fn pointers(strings: &[&CStr]) -> Vec<*const c_char> {
+    strings.iter().map(|s| s.as_ptr()).chain([ptr::null()]).collect()
+}
+
 /// Executes a program in place of this one, with all signals blocked until it asks for them with
 /// [`unblock_signals`]: one that came before would end it. Returns only if that fails.
 pub fn execute(program: &CStr, argv: &[&CStr], envp: &[&CStr]) -> io::Error {
     let argv = pointers(argv);
     let envp = pointers(envp);
     mask_signals(libc::SIG_BLOCK);
+    let had_precedence = priority::step_back();
     // SAFETY: both arrays end with a null pointer and their strings live as long as this call.
-    unsafe { libc::execve(program.as_ptr(), argv.as_ptr().cast(), envp.as_ptr().cast()) };
+    unsafe { libc::execve(program.as_ptr(), argv.as_ptr(), envp.as_ptr()) };
     let error = io::Error::last_os_error();
+    if had_precedence {
+        let _ = take_precedence(Precedence::Share);
+    }
     mask_signals(libc::SIG_UNBLOCK);
     error
 }

@@ -90,7 +90,7 @@ pub fn measure(driver: Driver, seconds: u64) -> Figures {
     daemon.wait_jobs(ROWS.into());
     // The first table came within a second: from the next one on nothing has an excuse.
     let first = now_ns() / 1_000_000_000 + 1;
-    let bare = Bare::start();
+    let bare = Bare::start(&site);
     sleep(Duration::from_secs(seconds));
     let bare = bare.end();
     let last = middle_of_a_second();

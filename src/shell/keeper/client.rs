@@ -90,6 +90,7 @@ impl Keeper {
             stdin: its.as_fd(),
             stdout: null.as_fd(),
             stderr: null.as_fd(),
+            group: None,
         })?;
         drop(its);
         Keeper::greet(UnixStream::from(ours), process)

@@ -81,7 +81,7 @@ impl Keeper {
         let null = rustix::fs::open(c"/dev/null", rustix::fs::OFlags::RDWR, 0o0.into())?;
         rustix::stdio::dup2_stdin(&null)?;
         settle_process()?;
-        let _ = sys::run_before_children();
+        let _ = sys::take_precedence(sys::Precedence::First);
         let name = state_dir.display();
         // Without it ps shows the command line.
         let _ = sys::set_title(&format!("schedule: keeper of {name}"), c"schedule");

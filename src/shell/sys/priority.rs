@@ -1,0 +1,119 @@
+//! Which process runs first where several want the same processor (sched(7)).
+//!
+//! Who starts many processes at one instant has to compete with those it has already started, and
+//! so has each process until it executes its program, for which its parent waits. On a machine
+//! with two processors that makes nine of ten milliseconds of such a burst. So the keeper goes
+//! before them all, and takes each process along until its program is executed. A nice value does
+//! not do: it is a share of the processor, and whoever has used up its share waits for a time
+//! slice of another (2 to 4 ms).
+
+use super::Pid;
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+
+/// How much precedence a process takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Precedence {
+    /// A larger share. For one that may have much to do.
+    Share,
+    /// Before every process that has no real-time priority; a larger share where that is refused.
+    /// For one that never has to do for long at a stretch.
+    First,
+}
+
+/// The nice value of a larger share.
+const NICE: libc::c_int = -10;
+
+/// The real-time priority, the lowest but one: its own children, below, are to give way to it.
+const FIRST: libc::c_int = 2;
+
+/// That of a child until it has executed its program.
+const SECOND: libc::c_int = 1;
+
+/// No nice value.
+const NONE: libc::c_int = libc::c_int::MAX;
+
+/// The nice value this process had before: that of its children.
+static BEFORE: AtomicI32 = AtomicI32::new(NONE);
+
+/// Whether this process has a real-time priority.
+static IS_FIRST: AtomicBool = AtomicBool::new(false);
+
+/// Lets this process run before its children. To be called once, before it has any.
+///
+/// # Errors
+/// `EACCES` or `EPERM` without the right to a negative nice value (`CAP_SYS_NICE`).
+pub fn take_precedence(wanted: Precedence) -> io::Result<()> {
+    // SAFETY: takes numbers only. -1 may be a value: there is no error where it is oneself.
+    let before = unsafe { libc::getpriority(libc::PRIO_PROCESS, 0) };
+    if wanted == Precedence::First && set_real_time(FIRST).is_ok() {
+        IS_FIRST.store(true, Ordering::Relaxed);
+    } else if before > NICE {
+        // SAFETY: takes numbers only.
+        if unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, NICE) } != 0 {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    BEFORE.store(before, Ordering::Relaxed);
+    Ok(())
+}
+
+/// In a child that shares our memory, before it executes its program: gives up a larger share. Of
+/// one that goes first it gives way to its parent only, until that calls [`has_executed`].
+pub fn is_about_to_execute() {
+    let nice = BEFORE.load(Ordering::Relaxed);
+    // If either failed, it would run before its parent for some microseconds.
+    if IS_FIRST.load(Ordering::Relaxed) {
+        let _ = set_real_time(SECOND);
+    } else if nice != NONE {
+        let _ = set_ordinary(0, nice);
+    }
+}
+
+/// A child has executed its program. Only of one that goes first is there anything left to take
+/// back: any other program may have taken precedence itself by now.
+pub fn has_executed(child: Pid) {
+    if IS_FIRST.load(Ordering::Relaxed) {
+        end_precedence_of(child);
+    }
+}
+
+/// Takes back what a process has of this one's precedence, or of a parent's that was started like
+/// this one and had no time to. Does nothing where there is no precedence, or no such process.
+pub fn end_precedence_of(pid: Pid) {
+    let nice = BEFORE.load(Ordering::Relaxed);
+    if nice != NONE {
+        let _ = set_ordinary(pid.as_raw_nonzero().get(), nice);
+    }
+}
+
+/// Gives up precedence, which a program that is executed would take for what it was given.
+/// Returns whether there was any.
+pub fn step_back() -> bool {
+    let nice = BEFORE.swap(NONE, Ordering::Relaxed);
+    nice != NONE && set_ordinary(0, nice).is_ok()
+}
+
+/// Of this process; makes a system call only.
+fn set_real_time(priority: libc::c_int) -> io::Result<()> {
+    // SAFETY: a plain structure of numbers.
+    let mut wanted: libc::sched_param = unsafe { std::mem::zeroed() };
+    wanted.sched_priority = priority;
+    // SAFETY: 0 is this thread; the structure lives through the call.
+    match unsafe { libc::sched_setscheduler(0, libc::SCHED_RR, &raw const wanted) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+fn set_ordinary(pid: libc::pid_t, nice: libc::c_int) -> io::Result<()> {
+    // SAFETY: a plain structure of numbers, 0 being `SCHED_OTHER`.
+    let mut wanted: libc::sched_attr = unsafe { std::mem::zeroed() };
+    wanted.size = size_of::<libc::sched_attr>() as u32;
+    wanted.sched_nice = nice;
+    // SAFETY: glibc has no function for it before 2.41; the structure lives through the call.
+    match unsafe { libc::syscall(libc::SYS_sched_setattr, pid, &raw const wanted, 0) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
