@@ -20,7 +20,6 @@ use ::core::net::IpAddr;
 pub use lines::MAX_FILE_BYTES;
 pub use problem::{Problem, Severity, did_you_mean};
 
-use crate::core::keeping::ControlGroups;
 use crate::core::protocol::Database;
 use problem::Problems;
 
@@ -57,7 +56,7 @@ pub struct Base {
     /// How cron expressions are read: `crontab` or `original`, nothing else.
     pub cron_dialect: String,
     /// Whether each run gets a control group of its own.
-    pub control_groups: ControlGroups,
+    pub control_groups: bool,
     /// Seconds between TERM and KILL when a run is stopped, 0..=3,600.
     pub stop_grace_s: u32,
 }

@@ -12,20 +12,6 @@ use crate::core::outcome::{Exit, Usage};
 use crate::core::time::Now;
 use serde::{Deserialize, Serialize};
 
-/// Which runs get a control group of their own.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ControlGroups {
-    /// All, where the system lets us make some and has no hierarchies of version 1 beside: there
-    /// each group also counts in all of those, which costs as much as the half of a launch.
-    #[default]
-    Auto,
-    /// All, where the system lets us make some.
-    On,
-    /// None.
-    Off,
-}
-
 /// What the daemon wants of the keeper.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -38,7 +24,7 @@ pub enum Order {
         directory: Vec<u8>,
     },
     /// Whether runs get control groups; before the first launch of each connection.
-    ControlGroups(ControlGroups),
+    ControlGroups(bool),
     /// Start this, unless the monotonic clock has passed `not_after_ms` by now.
     Launch {
         /// The run.

@@ -194,17 +194,6 @@ fn remove_tree(dir: &Path) -> bool {
     !dir.exists()
 }
 
-/// Whether there are no hierarchies of version 1.
-pub fn is_version_2_alone() -> bool {
-    fs::read_to_string("/proc/self/cgroup").is_ok_and(|groups| is_alone(&groups))
-}
-
-/// One line for each hierarchy (cgroups(7)). That of systemd alone, which has no controller, is
-/// there in its hybrid mode, and counts like the others.
-fn is_alone(groups: &str) -> bool {
-    groups.lines().all(|line| line.starts_with("0::"))
-}
-
 /// Directory of the group that this process is in.
 fn own_group() -> Option<PathBuf> {
     let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;
@@ -228,12 +217,6 @@ fn cgroup2_mount(line: &str) -> Option<(&str, &str)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn hierarchies_of_version_1_are_seen() {
-        assert!(is_alone("0::/system.slice/schedule.service\n"));
-        assert!(!is_alone("1:name=systemd:/\n0::/\n"));
-    }
 
     #[test]
     fn the_mount_of_version_2_is_found_among_others() {

@@ -3,7 +3,7 @@
 
 use crate::core::event::{Signal, Started};
 use crate::core::ids::RunId;
-use crate::core::keeping::{ControlGroups, KeptEnd, Notice};
+use crate::core::keeping::{KeptEnd, Notice};
 use crate::core::launch::{LaunchError, LaunchPlan};
 use crate::core::outcome::{Outcome, Usage};
 use crate::core::time::Now;
@@ -28,7 +28,7 @@ const MAX_HELD: usize = 4_096;
 /// The runs that have a process, and who has them.
 pub struct Children {
     state_dir: PathBuf,
-    groups: ControlGroups,
+    groups: bool,
     poll: Registry,
     keeper_token: Token,
     first_token: usize,
@@ -63,7 +63,7 @@ impl Children {
     /// No process, no descriptor, or the state directory can't be used.
     pub fn new(
         state_dir: &Path,
-        groups: ControlGroups,
+        groups: bool,
         poll: &Registry,
         keeper_token: Token,
         first_token: usize,

@@ -31,7 +31,7 @@ pub struct Stage {
     _turn: MutexGuard<'static, ()>,
 }
 
-/// Runs a test twice: with processes as `posix_spawn` makes them, and with those that begin in a
+/// Runs a test twice: with processes in our own control group, and with those that begin in a
 /// control group, where such groups can be made.
 pub fn each_way(test: impl Fn(&Stage)) {
     let mut stage = Stage::set();

@@ -5,7 +5,6 @@ mod database;
 mod keys;
 mod servers;
 
-use crate::core::keeping::ControlGroups;
 use ::core::net::IpAddr;
 
 use super::problem::{Problems, did_you_mean};
@@ -52,7 +51,7 @@ fn base(draft: &Draft, several: bool, problems: &mut Problems) -> Base {
         sync_interval_s: keys.number("sync_interval", 10, 1..=3600, "seconds"),
         timezone: timezone(&mut keys),
         cron_dialect: cron_dialect(&mut keys),
-        control_groups: control_groups(&mut keys),
+        control_groups: keys.choice("control_groups", &["on", "off"], "on") == "on",
         stop_grace_s: keys.number("stop_grace", 10, 0..=3600, "seconds"),
     }
 }
@@ -144,14 +143,6 @@ fn timezone(keys: &mut Keys) -> String {
     };
     keys.error("timezone", format!("unknown time zone `{name}`: {hint}"));
     String::new()
-}
-
-fn control_groups(keys: &mut Keys) -> ControlGroups {
-    match keys.choice("control_groups", &["auto", "on", "off"], "auto") {
-        "on" => ControlGroups::On,
-        "off" => ControlGroups::Off,
-        _ => ControlGroups::Auto,
-    }
 }
 
 fn cron_dialect(keys: &mut Keys) -> String {

@@ -4,7 +4,7 @@ use super::channel::Channel;
 use super::socket_path;
 use crate::core::event;
 use crate::core::ids::RunId;
-use crate::core::keeping::{self, ControlGroups, Notice, Order};
+use crate::core::keeping::{self, Notice, Order};
 use crate::core::launch::LaunchPlan;
 use crate::shell::process::inherited_environment;
 use crate::shell::sys::{self, Pid, Spawn};
@@ -173,7 +173,7 @@ impl Keeper {
     }
 
     /// Says which runs get control groups.
-    pub fn use_groups(&mut self, wanted: ControlGroups) {
+    pub fn use_groups(&mut self, wanted: bool) {
         self.order(&Order::ControlGroups(wanted));
     }
 

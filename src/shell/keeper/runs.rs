@@ -6,10 +6,10 @@
 
 use crate::core::event::{Signal, Started};
 use crate::core::ids::RunId;
-use crate::core::keeping::{ControlGroups, KeptEnd};
+use crate::core::keeping::KeptEnd;
 use crate::core::launch::{LaunchError, LaunchPlan};
 use crate::core::time::Now;
-use crate::shell::cgroup::{self, Group, Groups};
+use crate::shell::cgroup::{Group, Groups};
 use crate::shell::clock;
 use crate::shell::proc_fs;
 use crate::shell::process::Launcher;
@@ -73,12 +73,8 @@ impl Runs {
     }
 
     /// Which runs to come get control groups; none until this was said.
-    pub fn use_groups(&mut self, wanted: ControlGroups) {
-        self.use_groups = match wanted {
-            ControlGroups::Auto => cgroup::is_version_2_alone(),
-            ControlGroups::On => true,
-            ControlGroups::Off => false,
-        };
+    pub fn use_groups(&mut self, wanted: bool) {
+        self.use_groups = wanted;
         if self.use_groups && self.groups.is_none() {
             self.groups = Groups::new(&self.state_dir).filter(Groups::take_processes);
         }
