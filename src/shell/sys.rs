@@ -280,6 +280,7 @@ pub fn set_title(title: &str, name: &CStr) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::fd::AsRawFd;
 
     #[test]
     fn wait_status_is_decoded() {

@@ -94,25 +94,27 @@ pub fn step_back() -> bool {
     nice != NONE && set_ordinary(0, nice).is_ok()
 }
 
-/// Of this process; makes a system call only.
+/// Of this process.
 fn set_real_time(priority: libc::c_int) -> io::Result<()> {
-    // SAFETY: a plain structure of numbers.
-    let mut wanted: libc::sched_param = unsafe { std::mem::zeroed() };
-    wanted.sched_priority = priority;
-    // SAFETY: 0 is this thread; the structure lives through the call.
-    match unsafe { libc::sched_setscheduler(0, libc::SCHED_RR, &raw const wanted) } {
+    set_policy(0, libc::SCHED_RR, priority)
+}
+
+/// By the same two system calls that gave the precedence: if those were allowed, so are these.
+fn set_ordinary(pid: libc::pid_t, nice: libc::c_int) -> io::Result<()> {
+    set_policy(pid, libc::SCHED_OTHER, 0)?;
+    // SAFETY: takes numbers only.
+    match unsafe { libc::setpriority(libc::PRIO_PROCESS, pid.unsigned_abs(), nice) } {
         0 => Ok(()),
         _ => Err(io::Error::last_os_error()),
     }
 }
 
-fn set_ordinary(pid: libc::pid_t, nice: libc::c_int) -> io::Result<()> {
-    // SAFETY: a plain structure of numbers, 0 being `SCHED_OTHER`.
-    let mut wanted: libc::sched_attr = unsafe { std::mem::zeroed() };
-    wanted.size = size_of::<libc::sched_attr>() as u32;
-    wanted.sched_nice = nice;
-    // SAFETY: glibc has no function for it before 2.41; the structure lives through the call.
-    match unsafe { libc::syscall(libc::SYS_sched_setattr, pid, &raw const wanted, 0) } {
+fn set_policy(pid: libc::pid_t, policy: libc::c_int, priority: libc::c_int) -> io::Result<()> {
+    // SAFETY: a plain structure of numbers.
+    let mut wanted: libc::sched_param = unsafe { std::mem::zeroed() };
+    wanted.sched_priority = priority;
+    // SAFETY: the structure lives through the call.
+    match unsafe { libc::sched_setscheduler(pid, policy, &raw const wanted) } {
         0 => Ok(()),
         _ => Err(io::Error::last_os_error()),
     }
