@@ -113,7 +113,9 @@ pub fn stand_in(groups: &Groups, on_signal: &str) -> Child {
          trap 'echo USR1 >>signals' USR1; trap 'echo USR2 >>signals; {on_signal}' USR2\n\
          echo >>ready; while :; do sleep 0.02; done"
     );
-    let mut command = groups.command("/bin/sh");
+    // A shell can't trap a signal that it inherits ignored: HUP under nohup.
+    let mut command = groups.command("env");
+    command.args(["--default-signal=HUP,USR1,USR2", "/bin/sh"]);
     let child = command.args(["-c", &text]).stdin(Stdio::null()).spawn().unwrap();
     groups.wait_lines("ready", 1);
     child

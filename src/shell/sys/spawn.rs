@@ -4,8 +4,9 @@
 //! that: it costs the same however large this process is (a copy of the memory, as after fork(2),
 //! takes a fifth of what a whole short run does), and a failing `execve` is reported here. Not
 //! `posix_spawn` itself, for two things that it can't: a child has to give way to its parent (see
-//! `priority`), and to begin in a control group (glibc before 2.39). To move a process into a group later would let children it has made
-//! by then get away, and each move waits for all processors (milliseconds).
+//! `priority`), and to begin in a control group (glibc before 2.39). To move a process into a group
+//! later would let children it has made by then get away, and each move waits for all processors
+//! (milliseconds).
 
 use super::{Pid, pointers, priority};
 use std::ffi::{CStr, c_char, c_int, c_void};
