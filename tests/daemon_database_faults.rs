@@ -10,7 +10,6 @@ use common::unique;
 use daemon::account::{account, carry_over, end};
 use daemon::bare::Bare;
 use daemon::facts::STAMPS;
-use daemon::ledger::Figures;
 use daemon::mariadb::Mariadb;
 use daemon::proxy::{Mode, Proxy};
 use daemon::rows::{Due, Row, insert};
@@ -90,11 +89,11 @@ impl World {
 
     /// Judges the whole time since `first`.
     fn settle(&mut self, daemon: Daemon, first: i64, bare: Bare) {
-        let bare = bare.end();
+        let machine = bare.end();
         let last = end(daemon);
         carry_over(&self.site, &mut self.database);
         let account = account(&self.site, &mut self.database, &self.rows, (first, last));
-        let figures = Figures { bare, ..account.settle() };
+        let figures = account.settle_beside(&machine);
         println!("{figures}");
         assert!(figures.in_time(), "{figures}");
     }

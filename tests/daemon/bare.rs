@@ -1,8 +1,9 @@
 //! What the machine gives to a bare loop in the same seconds: without that, a lateness says as much
-//! about the machine as about the daemon.
+//! about the machine as about the daemon. And when it took its processors away.
 
 use super::ledger::Lateness;
 use super::{Site, now_ns};
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -17,10 +18,34 @@ const BURST: usize = 8;
 /// The bursts are this long after each full second, where the daemon has little to do.
 const PHASE_NS: i64 = 250_000_000;
 
+/// What becomes of the processors is watched from so long before each full second.
+const AHEAD_NS: i64 = 10_000_000;
+
+const SECOND_NS: i64 = 1_000_000_000;
+
 /// A thread that starts a burst of small commands each second.
 pub struct Bare {
     end: Arc<AtomicBool>,
-    thread: JoinHandle<Vec<f64>>,
+    thread: JoinHandle<Machine>,
+}
+
+/// What was seen of the machine.
+#[derive(Default)]
+pub struct Machine {
+    late: Vec<f64>,
+    /// The seconds (unix) in whose first quarter the hypervisor had others run on our processors.
+    stolen: BTreeSet<i64>,
+}
+
+impl Machine {
+    /// How late the loop's starts were.
+    pub fn late(&self) -> Lateness {
+        Lateness::of(self.late.clone())
+    }
+
+    pub fn was_whole(&self, second: i64) -> bool {
+        !self.stolen.contains(&second)
+    }
 }
 
 impl Bare {
@@ -31,28 +56,33 @@ impl Bare {
         let end = Arc::new(AtomicBool::new(false));
         let told = Arc::clone(&end);
         let thread = spawn(move || {
-            let mut late = Vec::new();
+            let mut machine = Machine::default();
             while !told.load(Ordering::Relaxed) {
-                burst(&dir, &mut late);
+                burst(&dir, &mut machine);
             }
-            late
+            machine
         });
         Self { end, thread }
     }
 
-    /// How late its starts were.
-    pub fn end(self) -> Lateness {
+    pub fn end(self) -> Machine {
         self.end.store(true, Ordering::Relaxed);
-        Lateness::of(self.thread.join().unwrap())
+        self.thread.join().unwrap()
     }
 }
 
 /// As for a run without files of its job's, two are made for each.
-fn burst(dir: &Path, late: &mut Vec<f64>) {
-    let second = 1_000_000_000;
-    let to_go = second - (now_ns() - PHASE_NS).rem_euclid(second);
-    let at = now_ns() + to_go;
-    sleep(Duration::from_nanos(to_go.unsigned_abs()));
+fn burst(dir: &Path, machine: &mut Machine) {
+    let second = (now_ns() + AHEAD_NS) / SECOND_NS + 1;
+    let at = second * SECOND_NS + PHASE_NS;
+    let until = |ns: i64| sleep(Duration::from_nanos((ns - now_ns()).max(0).unsigned_abs()));
+    until(second * SECOND_NS - AHEAD_NS);
+    let before = stolen_ticks();
+    until(at);
+    if stolen_ticks() != before {
+        machine.stolen.insert(second);
+    }
+    let late = &mut machine.late;
     let children: Vec<_> = (0..BURST)
         .map(|_| {
             let file = |ending| File::create(dir.join(format!("{}.{ending}", late.len()))).unwrap();
@@ -67,4 +97,10 @@ fn burst(dir: &Path, late: &mut Vec<f64>) {
     for mut child in children {
         child.wait().unwrap();
     }
+}
+
+/// How much was taken from all processors since the system began (proc(5), `/proc/stat`: `steal`).
+fn stolen_ticks() -> u64 {
+    let stat = fs::read_to_string("/proc/stat").unwrap();
+    stat.split_whitespace().nth(8).unwrap().parse().unwrap()
 }

@@ -1,6 +1,7 @@
 //! An independent account of what should have been started: every due slot was launched exactly
 //! once or has its reason, and everybody who speaks of a run says the same.
 
+use super::bare::Machine;
 use super::facts::{Logged, Skipped, Stamp};
 use super::log::{SkipLine, Start};
 use super::rows::Row;
@@ -49,6 +50,9 @@ pub struct Figures {
     pub daemon: Lateness,
     /// By the stamps: with the start of the shell and of `date`.
     pub stamps: Lateness,
+    /// The same in seconds in which the machine kept its processors, and how many starts those are.
+    pub undisturbed: Lateness,
+    pub undisturbed_starts: usize,
     /// A bare loop in the same seconds.
     pub bare: Lateness,
     /// Runs whose recorded start is in a later second than their slot.
@@ -96,11 +100,13 @@ impl fmt::Display for Figures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { due, launched, skipped, outcomes, daemon, stamps, bare, seconds_late, .. } =
             self;
+        let (undisturbed, starts) = (self.undisturbed, self.undisturbed_starts);
         let skips: u64 = skipped.values().sum();
         writeln!(f, "slots due            {due}")?;
         writeln!(f, "launched             {launched}  {outcomes:?}")?;
         writeln!(f, "skipped              {skips}  {skipped:?}")?;
         writeln!(f, "late by the log      {daemon}")?;
+        writeln!(f, "  with both processors {undisturbed} ({starts} starts)")?;
         writeln!(f, "late by the stamps   {stamps}")?;
         writeln!(f, "late, a bare loop    {bare}")?;
         write!(f, "start_time in a later second than the slot: {seconds_late}")
@@ -231,6 +237,24 @@ impl Account<'_> {
         }
     }
 
+    /// How late the runs of these slots were started by the daemon's log, in milliseconds.
+    fn late(&self, of: impl Fn(i64) -> bool) -> Vec<f64> {
+        let runs = self.logged.iter().filter(|run| run.slot.is_some_and(&of));
+        let wanted: BTreeSet<&str> = runs.map(|run| run.run.as_str()).collect();
+        let starts = self.starts.iter().filter(|start| wanted.contains(start.run.as_str()));
+        starts.map(|start| start.late_ms as f64).collect()
+    }
+
+    /// Puts what was seen of the machine in the same seconds beside the figures.
+    pub fn settle_beside(&self, machine: &Machine) -> Figures {
+        let (first, last) = self.window;
+        let whole = |slot: i64| (first..=last).contains(&slot) && machine.was_whole(slot);
+        let late = self.late(whole);
+        let undisturbed_starts = late.len();
+        let undisturbed = Lateness::of(late);
+        Figures { bare: machine.late(), undisturbed, undisturbed_starts, ..self.settle() }
+    }
+
     fn figures(&self) -> Figures {
         let (first, last) = self.window;
         let inside = |slot: i64| (first..=last).contains(&slot);
@@ -241,17 +265,14 @@ impl Account<'_> {
         for skip in &self.skipped {
             *figures.skipped.entry(skip.reason.clone()).or_default() += skip.count;
         }
-        let mut slots = BTreeMap::new();
         for run in self.logged.iter().filter(|run| run.slot.is_some_and(inside)) {
             let slot = run.slot.unwrap_or_default();
-            slots.insert(run.run.as_str(), slot);
             figures.launched += usize::from(run.pid != 0);
             figures.seconds_late += usize::from(run.start > slot);
             let outcome = run.outcome.split(':').next().unwrap_or_default();
             *figures.outcomes.entry(outcome.to_owned()).or_default() += 1;
         }
-        let starts = self.starts.iter().filter(|start| slots.contains_key(start.run.as_str()));
-        figures.daemon = Lateness::of(starts.map(|start| start.late_ms as f64).collect());
+        figures.daemon = Lateness::of(self.late(inside));
         let stamps = self.stamps.iter().filter(|stamp| inside(stamp.slot));
         let late = |stamp: &Stamp| (stamp.at_ns - stamp.slot * 1_000_000_000) as f64 / 1e6;
         figures.stamps = Lateness::of(stamps.map(late).collect());

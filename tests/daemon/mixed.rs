@@ -92,14 +92,14 @@ pub fn measure(driver: Driver, seconds: u64) -> Figures {
     let first = now_ns() / 1_000_000_000 + 1;
     let bare = Bare::start(&site);
     sleep(Duration::from_secs(seconds));
-    let bare = bare.end();
+    let machine = bare.end();
     let last = middle_of_a_second();
     let views: Vec<Value> = rows.iter().map(|row| daemon.job(row.id).unwrap()).collect();
     let last = last.max(end(daemon));
     carry_over(&site, &mut database);
 
     let account = account(&site, &mut database, &rows, (first, last));
-    let figures = Figures { bare, seconds, ..account.settle() };
+    let figures = Figures { seconds, ..account.settle_beside(&machine) };
     check_views(&account, &views);
     check_last_runs(&account, &mut database);
     figures
