@@ -111,13 +111,15 @@ pub fn stand_in(groups: &Groups, on_signal: &str) -> Child {
          \"$1\" \"$2\" >state.1/daemon.new; mv state.1/daemon.new state.1/daemon; }}\n\
          note 1 ''; trap 'echo HUP >>signals; {on_signal}' HUP\n\
          trap 'echo USR1 >>signals' USR1; trap 'echo USR2 >>signals; {on_signal}' USR2\n\
-         echo >>ready; while :; do sleep 0.02; done"
+         echo >>ready; while :; do sleep 0.02 9>&-; done"
     );
+    // There may have been another one before.
+    let ready = groups.site.read("ready").lines().count();
     // A shell can't trap a signal that it inherits ignored: HUP under nohup.
     let mut command = groups.command("env");
     command.args(["--default-signal=HUP,USR1,USR2", "/bin/sh"]);
     let child = command.args(["-c", &text]).stdin(Stdio::null()).spawn().unwrap();
-    groups.wait_lines("ready", 1);
+    groups.wait_lines("ready", ready + 1);
     child
 }
 
