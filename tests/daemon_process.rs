@@ -21,6 +21,17 @@ fn descriptors(pid: u64) -> Vec<String> {
     names
 }
 
+/// The command that starts a daemon, by way of another program.
+fn command_by(site: &Site, program: &str, args: &[&str]) -> Command {
+    let given = site.command();
+    let mut command = Command::new(program);
+    command.args(args).arg(given.get_program()).args(given.get_args()).stdin(Stdio::null());
+    for (name, value) in given.get_envs() {
+        command.env(name, value.unwrap_or_default());
+    }
+    command
+}
+
 #[test]
 fn one_thread_and_no_inherited_descriptors() {
     let (site, mut database) = Site::on(Driver::Sqlite);
@@ -33,14 +44,8 @@ fn one_thread_and_no_inherited_descriptors() {
     ];
     database.sql(&insert(&rows));
     // The daemon itself inherits descriptors that it did not ask for.
-    let mut command = Command::new("/bin/sh");
-    let given = site.command();
-    command.args(["-c", "exec \"$0\" \"$@\" 5</dev/null 9>/dev/null 8</etc/passwd"]);
-    command.arg(given.get_program()).args(given.get_args()).stdin(Stdio::null());
-    for (name, value) in given.get_envs() {
-        command.env(name, value.unwrap_or_default());
-    }
-    let daemon = site.start_by(command);
+    let opening = "exec \"$0\" \"$@\" 5</dev/null 9>/dev/null 8</etc/passwd";
+    let daemon = site.start_by(command_by(&site, "/bin/sh", &["-c", opening]));
     let sleeper = daemon.wait_job(2, "running", |job| job["state"] == "running");
     let pid = sleeper["live"][0]["pid"].as_u64().unwrap();
     // Its loader opens libraries at first; what is inherited would stay.
@@ -74,13 +79,7 @@ fn the_keeper_goes_before_its_runs_and_they_have_the_nice_value_of_the_daemon() 
             .output(&site.file("shell")),
     ];
     database.sql(&insert(&rows));
-    let mut command = Command::new("nice");
-    let given = site.command();
-    command.args(["-n", "5"]).arg(given.get_program()).args(given.get_args()).stdin(Stdio::null());
-    for (name, value) in given.get_envs() {
-        command.env(name, value.unwrap_or_default());
-    }
-    let daemon = site.start_by(command);
+    let daemon = site.start_by(command_by(&site, "nice", &["-n", "5"]));
     let looked = |times: usize| {
         wait_for("jobs that look at themselves", SOON, || {
             let lines = ["direct", "shell"].map(|name| site.read(name).lines().count());

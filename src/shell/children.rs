@@ -28,7 +28,7 @@ const MAX_HELD: usize = 4_096;
 /// The runs that have a process, and who has them.
 pub struct Children {
     state_dir: PathBuf,
-    groups: bool,
+    control_groups: bool,
     poll: Registry,
     keeper_token: Token,
     first_token: usize,
@@ -63,14 +63,14 @@ impl Children {
     /// No process, no descriptor, or the state directory can't be used.
     pub fn new(
         state_dir: &Path,
-        groups: bool,
+        control_groups: bool,
         poll: &Registry,
         keeper_token: Token,
         first_token: usize,
     ) -> io::Result<(Children, Vec<Notice>)> {
         let mut children = Children {
             state_dir: state_dir.into(),
-            groups,
+            control_groups,
             poll: poll.try_clone()?,
             keeper_token,
             first_token,
@@ -94,7 +94,7 @@ impl Children {
     fn keep_by(&mut self, mut keeper: Keeper) -> io::Result<()> {
         let interest = Interest::READABLE | Interest::WRITABLE;
         self.poll.register(keeper.source(), self.keeper_token, interest)?;
-        keeper.use_groups(self.groups);
+        keeper.use_groups(self.control_groups);
         self.keeper = Some(keeper);
         Ok(())
     }

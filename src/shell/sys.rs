@@ -146,12 +146,14 @@ pub fn unblock_signals() {
     mask_signals(libc::SIG_UNBLOCK);
 }
 
-fn mask_signals(how: libc::c_int) {
-    let mut all = MaybeUninit::<libc::sigset_t>::uninit();
-    // SAFETY: filled in before it is read; the old mask is not asked for.
+/// Blocks or unblocks all signals; returns what was blocked before.
+fn mask_signals(how: libc::c_int) -> libc::sigset_t {
+    let (mut all, mut before) = (MaybeUninit::uninit(), MaybeUninit::uninit());
+    // SAFETY: the sets are filled in before they are read; with a valid `how` it can't fail.
     unsafe {
         libc::sigfillset(all.as_mut_ptr());
-        libc::sigprocmask(how, all.as_ptr(), ptr::null_mut());
+        libc::pthread_sigmask(how, all.as_ptr(), before.as_mut_ptr());
+        before.assume_init()
     }
 }
 

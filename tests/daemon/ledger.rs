@@ -48,11 +48,11 @@ pub struct Figures {
     pub outcomes: BTreeMap<String, usize>,
     /// By the daemon's own clock reading after the launch.
     pub daemon: Lateness,
-    /// By the stamps: with the start of the shell and of `date`.
-    pub stamps: Lateness,
     /// The same in seconds in which the machine kept its processors, and how many starts those are.
     pub undisturbed: Lateness,
     pub undisturbed_starts: usize,
+    /// By the stamps: with the start of the shell and of `date`.
+    pub stamps: Lateness,
     /// A bare loop in the same seconds.
     pub bare: Lateness,
     /// Runs whose recorded start is in a later second than their slot.

@@ -172,7 +172,7 @@ impl Keeper {
         self.order(&Order::Launch { run, plan, not_after_ms });
     }
 
-    /// Says which runs get control groups.
+    /// Says whether runs to come get control groups.
     pub fn use_groups(&mut self, wanted: bool) {
         self.order(&Order::ControlGroups(wanted));
     }

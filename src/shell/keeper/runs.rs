@@ -72,7 +72,7 @@ impl Runs {
         }
     }
 
-    /// Which runs to come get control groups; none until this was said.
+    /// Whether runs to come get control groups; they do not until this was said.
     pub fn use_groups(&mut self, wanted: bool) {
         self.use_groups = wanted;
         if self.use_groups && self.groups.is_none() {

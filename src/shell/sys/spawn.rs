@@ -8,7 +8,7 @@
 //! later would let children it has made by then get away, and each move waits for all processors
 //! (milliseconds).
 
-use super::{Pid, pointers, priority};
+use super::{Pid, mask_signals, pointers, priority};
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::io;
 use std::mem::MaybeUninit;
@@ -75,13 +75,17 @@ pub fn spawn(wanted: &Spawn<'_>) -> io::Result<Pid> {
     }
     let argv = pointers(wanted.argv);
     let envp = pointers(wanted.envp);
-    let (program, search_path) = (wanted.program.as_ptr(), wanted.search_path);
-    let (argv_pointer, envp_pointer) = (argv.as_ptr(), envp.as_ptr());
-    let mut child =
-        Child { program, search_path, argv: argv_pointer, envp: envp_pointer, fds, errno: 0 };
+    let mut child = Child {
+        program: wanted.program.as_ptr(),
+        search_path: wanted.search_path,
+        argv: argv.as_ptr(),
+        envp: envp.as_ptr(),
+        fds,
+        errno: 0,
+    };
     // In words of 16 bytes, the alignment that functions expect (System V and ARM ABI).
     let mut stack = vec![0u128; (STACK_BYTES + 16 * argv.len()) / 16];
-    let mask = block_signals();
+    let mask = mask_signals(libc::SIG_BLOCK);
     let to = (&raw mut child).cast();
     // SAFETY: the stack is large enough and nobody else's; we do not go on until the child has
     // left our memory, so everything that `child` points to outlives its use. No handler of ours
@@ -104,17 +108,6 @@ pub fn spawn(wanted: &Spawn<'_>) -> io::Result<Pid> {
             let _ = rustix::process::waitpid(Some(pid), rustix::process::WaitOptions::empty());
             Err(io::Error::from_raw_os_error(errno))
         }
-    }
-}
-
-/// Blocks what can be blocked; returns what was blocked before.
-fn block_signals() -> libc::sigset_t {
-    let (mut all, mut before) = (MaybeUninit::uninit(), MaybeUninit::uninit());
-    // SAFETY: the sets are filled in before they are read; `SIG_SETMASK` can't fail.
-    unsafe {
-        libc::sigfillset(all.as_mut_ptr());
-        libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), before.as_mut_ptr());
-        before.assume_init()
     }
 }
 
