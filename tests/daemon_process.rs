@@ -90,10 +90,10 @@ fn the_keeper_goes_before_its_runs_and_they_have_the_nice_value_of_the_daemon() 
     let own = |pid: Pid| {
         scheduling(&fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).unwrap())
     };
-    let (policy, priority, nice) = (libc::SCHED_RR, 2, 5);
+    let nice = 5;
     if rustix::process::geteuid().is_root() {
         assert_eq!(own(daemon.pid()), [libc::SCHED_OTHER, 0, -10]);
-        assert_eq!(own(site.keeper()), [policy, priority, nice]);
+        assert_eq!(own(site.keeper()), [libc::SCHED_RR, 2, -10]);
     }
     // The next program takes the same.
     daemon.signal(Signal::USR2);
@@ -101,6 +101,29 @@ fn the_keeper_goes_before_its_runs_and_they_have_the_nice_value_of_the_daemon() 
     looked(site.read("direct").lines().count() + 2);
     for line in [site.read("direct"), site.read("shell")].concat().lines() {
         assert_eq!(scheduling(line), [libc::SCHED_OTHER, 0, nice], "{line}");
+    }
+}
+
+/// Whoever starts thousands must not keep all others from the processors meanwhile.
+#[test]
+fn the_keeper_goes_first_for_a_short_stretch_only() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let (site, mut database) = Site::on(Driver::Sqlite);
+    let row = |id| Row::new(id, Due::Step(5), "/bin/true").output("/dev/null");
+    let rows: Vec<Row> = (1..=1000).map(row).collect();
+    database.sql(&insert(&rows));
+    let _daemon = site.start();
+    let stat = format!("/proc/{}/stat", site.keeper().as_raw_nonzero());
+    let policy_becomes = |wanted: i32| {
+        wait_for("another policy of the keeper", SOON, || {
+            let policy = scheduling(&fs::read_to_string(&stat).unwrap())[0];
+            (policy == wanted).then_some(())
+        });
+    };
+    for policy in [libc::SCHED_RR, libc::SCHED_OTHER, libc::SCHED_RR, libc::SCHED_OTHER] {
+        policy_becomes(policy);
     }
 }
 

@@ -3,9 +3,11 @@
 use crate::core::cron::Cron;
 use crate::core::ids::JobId;
 use crate::core::protocol::JobRow;
+use crate::core::shared_text::SharedTexts;
 use md5::{Digest, Md5};
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::rc::Rc;
 
 /// Placeholder values by name (without braces).
 pub type Vars = BTreeMap<String, String>;
@@ -22,13 +24,13 @@ pub struct Definition {
     /// The command as it stands in the row, where that differs.
     pub raw_command: Option<Box<str>>,
     /// The schedule as it stands in the row.
-    pub cron: Box<str>,
+    pub cron: Rc<str>,
     /// File to which stdout is appended; empty = a file per run.
-    pub output: Box<str>,
+    pub output: Rc<str>,
     /// File to which stderr is appended; empty = a file per run.
-    pub stderr: Box<str>,
+    pub stderr: Rc<str>,
     /// IANA zone of the schedule; empty = the configured one.
-    pub timezone: Box<str>,
+    pub timezone: Rc<str>,
     /// Overlap limit.
     pub max_concurrence: u32,
     /// Row of the tags, 0 = none.
@@ -50,7 +52,12 @@ pub enum Schedule {
 
 impl Definition {
     /// Fills the placeholders of `row` from `vars`; `schedule` is what its cron column came to.
-    pub fn new(row: JobRow, vars: &Vars, schedule: Schedule) -> Definition {
+    pub fn new(
+        row: JobRow,
+        vars: &Vars,
+        schedule: Schedule,
+        texts: &mut SharedTexts,
+    ) -> Definition {
         let command = fill(&row.command, vars);
         let md5 = original_key(&row, &command);
         let raw_command = (command != row.command).then(|| row.command.into_boxed_str());
@@ -59,10 +66,10 @@ impl Definition {
             name: row.name.into_boxed_str(),
             command: command.into_boxed_str(),
             raw_command,
-            cron: row.cron.into_boxed_str(),
-            output: row.output.into_boxed_str(),
-            stderr: row.stderr.into_boxed_str(),
-            timezone: row.timezone.into_boxed_str(),
+            cron: texts.share(&row.cron),
+            output: texts.share(&row.output),
+            stderr: texts.share(&row.stderr),
+            timezone: texts.share(&row.timezone),
             max_concurrence: row.max_concurrence,
             tag_id: row.tag_id,
             md5,

@@ -19,6 +19,7 @@ pub mod launch;
 pub mod outcome;
 pub mod protocol;
 pub mod records;
+pub mod shared_text;
 pub mod table;
 pub mod time;
 pub mod web;

@@ -10,6 +10,7 @@ use crate::core::definition::{Definition, Schedule, Vars};
 use crate::core::history::History;
 use crate::core::ids::{JobId, RunId};
 use crate::core::protocol::JobRow;
+use crate::core::shared_text::SharedTexts;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
@@ -91,6 +92,7 @@ pub struct Table {
     jobs: BTreeMap<JobId, Box<Job>>,
     due: BTreeSet<(i64, JobId)>,
     crons: CronCache,
+    texts: SharedTexts,
     dialect: Dialect,
     /// Zones in use; the first is the configured one.
     zones: Vec<(Box<str>, Zone)>,
@@ -108,6 +110,7 @@ impl Table {
             jobs: BTreeMap::new(),
             due: BTreeSet::new(),
             crons: CronCache::default(),
+            texts: SharedTexts::default(),
             dialect,
             zones: vec![("".into(), zone)],
             generation: 0,
@@ -166,7 +169,12 @@ impl Table {
             Ok((cron, zone)) => Schedule::Due(cron, zone),
             Err(why) => Schedule::Refused(why.into_boxed_str()),
         };
-        Definition::new(row, vars, schedule)
+        Definition::new(row, vars, schedule, &mut self.texts)
+    }
+
+    /// A row of which the schedule is not known.
+    pub fn define_refused(&mut self, row: JobRow, why: &str) -> Definition {
+        Definition::new(row, &Vars::new(), Schedule::Refused(why.into()), &mut self.texts)
     }
 
     fn read_schedule(&mut self, text: &str, zone: &str) -> Result<(Cron, u16), String> {

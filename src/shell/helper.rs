@@ -65,7 +65,7 @@ impl Helper {
         let inherited = environment.iter().map(AsRef::as_ref);
         let envp: Vec<&CStr> = inherited.chain(more.iter().copied()).collect();
         let stderr = io::stderr();
-        let pid = sys::spawn(&Spawn {
+        let child = sys::spawn(&Spawn {
             program,
             search_path: false,
             argv,
@@ -75,7 +75,7 @@ impl Helper {
             stderr: stderr.as_fd(),
             group: None,
         })?;
-        Ok(Helper { pid, stdin: Some(stdin), stdout: Some(stdout) })
+        Ok(Helper { pid: child.pid(), stdin: Some(stdin), stdout: Some(stdout) })
     }
 
     /// Its pid, to be recognised when it is reaped.

@@ -13,7 +13,7 @@ use rustix::process::{Signal, kill_process_group};
 
 use super::output::{Outputs, Streams, launch_error};
 use super::proc_fs::{is_same_process, kernel_start};
-use super::sys::{self, Pid, Spawn};
+use super::sys::{self, Newborn, Pid, Spawn};
 use crate::core::command_line::{CommandLine, parse};
 use crate::core::launch::{LaunchError, LaunchPlan};
 
@@ -123,12 +123,13 @@ impl Launcher {
             LaunchError { errno: 0, retryable: false, text }
         })?;
         let streams = self.outputs.open(plan)?;
-        let pid =
-            self.start(plan, &command, Place { streams: &streams, group }).inspect_err(|_| {
-                self.outputs.forget(plan.job_id, &plan.run_id);
-            })?;
+        let place = Place { streams: &streams, group };
+        let child = self.start(plan, &command, place).inspect_err(|_| {
+            self.outputs.forget(plan.job_id, &plan.run_id);
+        })?;
         // Gives descriptors back first, so that reading /proc can't fail for want of one.
         drop(streams);
+        let pid = child.pid();
         Ok(Started { pid, kernel_start: kernel_start(pid).unwrap_or(0) })
     }
 
@@ -137,11 +138,11 @@ impl Launcher {
         plan: &LaunchPlan,
         command: &CStr,
         place: Place<'_>,
-    ) -> Result<Pid, LaunchError> {
+    ) -> Result<Newborn, LaunchError> {
         let own = run_environment(plan);
         let envp: Vec<&CStr> = own.iter().chain(&self.environment).map(AsRef::as_ref).collect();
-        if let Some(pid) = self.start_directly(plan, &envp, place)? {
-            return Ok(pid);
+        if let Some(child) = self.start_directly(plan, &envp, place)? {
+            return Ok(child);
         }
         // Without `--` a command that starts with a dash would be read as options (POSIX, sh).
         let dashed = plan.command.starts_with(['-', '+']);
@@ -157,7 +158,7 @@ impl Launcher {
         plan: &LaunchPlan,
         envp: &[&CStr],
         place: Place<'_>,
-    ) -> Result<Option<Pid>, LaunchError> {
+    ) -> Result<Option<Newborn>, LaunchError> {
         let CommandLine::Direct(words) = parse(&plan.command) else { return Ok(None) };
         // Without PATH, the shell has a default of its own.
         if !self.has_path && !words[0].contains('/') {
@@ -169,7 +170,7 @@ impl Launcher {
         };
         let argv: Vec<&CStr> = words.iter().map(AsRef::as_ref).collect();
         match self.spawn(argv[0], &argv, envp, place) {
-            Ok(pid) => Ok(Some(pid)),
+            Ok(child) => Ok(Some(child)),
             Err(errno) => {
                 let error = cannot_start(&plan.command, plan, errno);
                 if error.retryable { Err(error) } else { Ok(None) }
@@ -183,7 +184,7 @@ impl Launcher {
         argv: &[&CStr],
         envp: &[&CStr],
         place: Place<'_>,
-    ) -> Result<Pid, Errno> {
+    ) -> Result<Newborn, Errno> {
         let stdin = self.null.as_fd();
         let (stdout, stderr) = (place.streams.stdout(), place.streams.stderr());
         let search_path = true;

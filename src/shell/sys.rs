@@ -11,7 +11,7 @@ use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 use std::ptr;
 use std::sync::OnceLock;
 
-pub use priority::{Precedence, end_precedence_of, take_precedence};
+pub use priority::{Newborn, Precedence, end_precedence_of, go_first, take_precedence};
 pub use rustix::process::{Pid, Signal};
 pub use spawn::{Spawn, spawn};
 

@@ -4,7 +4,6 @@
 use super::runs::ROW_CHANGED;
 use super::{Core, Run, RunPhase};
 use crate::core::clock;
-use crate::core::definition::{Definition, Schedule, Vars};
 use crate::core::event::Started;
 use crate::core::history::PastRun;
 use crate::core::ids::{JobId, RunId};
@@ -119,8 +118,7 @@ impl Core {
             server_id: self.settings.server_id,
             ..JobRow::default()
         };
-        let refused = Schedule::Refused("its row is gone".into());
-        let mut def = Definition::new(row, &Vars::new(), refused);
+        let mut def = self.table.define_refused(row, "its row is gone");
         def.md5 = key_from_hex(&entry.md5).unwrap_or(def.md5);
         if let Some(job) = self.table.get_mut(entry.job) {
             // Two definitions are alive only if the end of the older could not be written.

@@ -25,7 +25,7 @@ const RETRY_MAX_MS: u64 = 2_000;
 
 /// Launches asked for and not answered yet: enough that the keeper never waits for the daemon,
 /// few enough that what is started by hand does not wait behind them.
-pub const MAX_LAUNCHING: usize = 64;
+pub const MAX_LAUNCHING: usize = 256;
 
 /// Why a run was not started after all.
 pub(super) const ROW_CHANGED: &str = "its row was changed or removed before it could be started";

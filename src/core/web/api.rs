@@ -125,9 +125,9 @@ impl Core {
                 counts.map(|(why, n)| (why.label().to_owned(), json!(n))).collect()
             });
         view["raw_command"] = json!(def.raw_command.as_deref().unwrap_or(&def.command));
-        view["output"] = json!(def.output);
-        view["stderr"] = json!(def.stderr);
-        view["timezone"] = json!(def.timezone);
+        view["output"] = json!(*def.output);
+        view["stderr"] = json!(*def.stderr);
+        view["timezone"] = json!(*def.timezone);
         view["tag_id"] = json!(def.tag_id);
         view["error"] = match &def.schedule {
             Schedule::Refused(why) => json!(why),

@@ -82,7 +82,7 @@ impl Keeper {
         let envp: Vec<&CStr> = environment.iter().map(AsRef::as_ref).collect();
         let state_dir = CString::new(state_dir.as_os_str().as_bytes())?;
         // In a process group of its own: a terminal's Ctrl-C is for the daemon.
-        let process = sys::spawn(&Spawn {
+        let child = sys::spawn(&Spawn {
             program: c"/proc/self/exe",
             search_path: false,
             argv: &[c"schedule", c"keeper", &state_dir],
@@ -93,7 +93,7 @@ impl Keeper {
             group: None,
         })?;
         drop(its);
-        Keeper::greet(UnixStream::from(ours), process)
+        Keeper::greet(UnixStream::from(ours), child.pid())
     }
 
     /// Hears what the keeper knows, and tells it what jobs are to find around them.

@@ -30,6 +30,31 @@ const SIGNALS: Token = Token(2);
 /// Starts are told so many at a time, or when there is nothing more to start.
 const NOTICES_AT_ONCE: usize = 16;
 
+/// For so long, ms, launches go before all else: some hundred. What many more take, the daemon's
+/// clients and the jobs themselves share with them.
+const STRETCH_MS: u64 = 50;
+
+/// A stretch is over when nothing was launched for so long, ms.
+const PAUSE_MS: u64 = 100;
+
+/// Launches close after one another.
+#[derive(Default)]
+struct Stretch {
+    began_ms: u64,
+    last_ms: u64,
+}
+
+impl Stretch {
+    /// There is one more at this reading of the monotonic clock, ms.
+    fn goes_on(&mut self, mono_ms: u64) {
+        if mono_ms - self.last_ms > PAUSE_MS {
+            self.began_ms = mono_ms;
+        }
+        self.last_ms = mono_ms;
+        sys::go_first(mono_ms - self.began_ms < STRETCH_MS);
+    }
+}
+
 /// The keeper and what it keeps.
 struct Keeper {
     poll: Poll,
@@ -44,6 +69,7 @@ struct Keeper {
     ends: Ends,
     /// Starts that were not told yet.
     unsaid: usize,
+    stretch: Stretch,
 }
 
 /// The file of the listening socket.
@@ -101,6 +127,7 @@ impl Keeper {
             daemon: None,
             runs: Runs::new(state_dir),
             unsaid: 0,
+            stretch: Stretch::default(),
             ends: Ends::inherit(state_dir),
         };
         let stream = std::os::unix::net::UnixStream::from(daemon);
@@ -198,10 +225,12 @@ impl Keeper {
         plan: &LaunchPlan,
         not_after_ms: u64,
     ) -> Result<Started, LaunchError> {
-        if clock::now().mono_ms > not_after_ms {
+        let mono_ms = clock::now().mono_ms;
+        if mono_ms > not_after_ms {
             let text = "the keeper of runs stood still for too long: it is too late now".into();
             return Err(LaunchError { errno: 0, retryable: false, text });
         }
+        self.stretch.goes_on(mono_ms);
         self.runs.launch(&self.launcher, run, plan)
     }
 

@@ -46,20 +46,36 @@ static IS_FIRST: AtomicBool = AtomicBool::new(false);
 pub fn take_precedence(wanted: Precedence) -> io::Result<()> {
     // SAFETY: takes numbers only. -1 may be a value: there is no error where it is oneself.
     let before = unsafe { libc::getpriority(libc::PRIO_PROCESS, 0) };
-    if wanted == Precedence::First && set_real_time(FIRST).is_ok() {
-        IS_FIRST.store(true, Ordering::Relaxed);
-    } else if before > NICE {
-        // SAFETY: takes numbers only.
-        if unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, NICE) } != 0 {
-            return Err(io::Error::last_os_error());
-        }
+    // SAFETY: takes numbers only.
+    let shared = before <= NICE || unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, NICE) } == 0;
+    let refused = io::Error::last_os_error();
+    let first = wanted == Precedence::First && set_real_time(FIRST).is_ok();
+    if !shared && !first {
+        return Err(refused);
     }
+    IS_FIRST.store(first, Ordering::Relaxed);
     BEFORE.store(before, Ordering::Relaxed);
     Ok(())
 }
 
+/// Of a process that took [`Precedence::First`]: whether it goes first from now on, or makes do
+/// with its share. Does nothing where it was given no real-time priority. Not while there is a
+/// [`Newborn`].
+pub fn go_first(wanted: bool) {
+    if BEFORE.load(Ordering::Relaxed) == NONE || IS_FIRST.load(Ordering::Relaxed) == wanted {
+        return;
+    }
+    let done = match wanted {
+        true => set_real_time(FIRST),
+        false => set_policy(0, libc::SCHED_OTHER, 0),
+    };
+    if done.is_ok() {
+        IS_FIRST.store(wanted, Ordering::Relaxed);
+    }
+}
+
 /// In a child that shares our memory, before it executes its program: gives up a larger share. Of
-/// one that goes first it gives way to its parent only, until that calls [`has_executed`].
+/// one that goes first it gives way to its parent only, until that drops its [`Newborn`].
 pub fn is_about_to_execute() {
     let nice = BEFORE.load(Ordering::Relaxed);
     // If either failed, it would run before its parent for some microseconds.
@@ -70,11 +86,31 @@ pub fn is_about_to_execute() {
     }
 }
 
-/// A child has executed its program. Only of one that goes first is there anything left to take
-/// back: any other program may have taken precedence itself by now.
-pub fn has_executed(child: Pid) {
-    if IS_FIRST.load(Ordering::Relaxed) {
-        end_precedence_of(child);
+/// A child that was just started, and has what [`is_about_to_execute`] left it until this is
+/// dropped. That should not be before all was asked of it that waits for the rest of its `execve`,
+/// as reading `/proc/PID/stat` does: without precedence it may stand behind many others then.
+#[derive(Debug)]
+pub struct Newborn(Pid);
+
+impl Newborn {
+    /// To be called when it has executed its program.
+    pub(super) fn new(child: Pid) -> Newborn {
+        Newborn(child)
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> Pid {
+        self.0
+    }
+}
+
+impl Drop for Newborn {
+    /// Only of a parent that goes first there is anything left to take back: any other program may
+    /// have taken precedence itself by now.
+    fn drop(&mut self) {
+        if IS_FIRST.load(Ordering::Relaxed) {
+            end_precedence_of(self.0);
+        }
     }
 }
 

@@ -8,7 +8,8 @@
 //! later would let children it has made by then get away, and each move waits for all processors
 //! (milliseconds).
 
-use super::{Pid, mask_signals, pointers, priority};
+use super::priority::{self, Newborn};
+use super::{Pid, mask_signals, pointers};
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::io;
 use std::mem::MaybeUninit;
@@ -68,7 +69,7 @@ struct Child {
 /// be mapped stands where a mapped one goes, because it would be overwritten. With a control group
 /// `ENOSYS` before Linux 5.7 and on other processors than x86-64, `EBUSY` and `EOPNOTSUPP` where
 /// the group takes no processes, `ENODEV` where it is gone.
-pub fn spawn(wanted: &Spawn<'_>) -> io::Result<Pid> {
+pub fn spawn(wanted: &Spawn<'_>) -> io::Result<Newborn> {
     let fds = [wanted.stdin, wanted.stdout, wanted.stderr].map(|fd| fd.as_raw_fd());
     if (0..).zip(fds).any(|(target, fd)| fd < 3 && fd != target) {
         return Err(io::Error::from_raw_os_error(libc::EINVAL));
@@ -99,10 +100,9 @@ pub fn spawn(wanted: &Spawn<'_>) -> io::Result<Pid> {
     set_mask(&mask);
     let pid = number.map(Pid::from_raw)?;
     let pid = pid.ok_or_else(|| io::Error::other("clone returned pid 0"))?;
-    priority::has_executed(pid);
     // SAFETY: `child` is alive; the child wrote to it through a pointer, so it is read as one.
     match unsafe { (&raw const child.errno).read_volatile() } {
-        0 => Ok(pid),
+        0 => Ok(Newborn::new(pid)),
         errno => {
             // It has ended already.
             let _ = rustix::process::waitpid(Some(pid), rustix::process::WaitOptions::empty());
