@@ -32,7 +32,7 @@ fn site(control_groups: &str, job: &str) -> (Site, TestDatabase) {
 
 /// Starts the job and waits for the pid that it writes.
 fn start_job(site: &Site, daemon: &Daemon) -> Pid {
-    daemon.wait_jobs(1);
+    daemon.wait_job(1, "there", |_| true);
     daemon.start_job(1);
     wait_for("the job's pid", SOON, || Pid::from_raw(site.read("pid").trim().parse().ok()?))
 }
@@ -112,6 +112,37 @@ fn what_a_job_leaves_in_the_background_by_itself_is_let_alone() {
     assert_eq!(daemon.wait_end(1)["outcome"], "exit 0");
     assert!(is_alive(left));
     kill_process(left, Signal::KILL).unwrap();
+}
+
+/// Linux 6.14 and later take a process that begins in a group in which others were killed before
+/// for one that was to be killed with them.
+#[test]
+fn a_run_does_not_suffer_from_one_that_was_killed() {
+    let (site, mut database) = site("on", "STUBBORN");
+    database.sql(&Row::new(2, NEVER, "exit 3").insert());
+    let daemon = site.start();
+    start_job(&site, &daemon);
+    stop_and_wait(&daemon);
+    assert_eq!(site.logged("still alive").len(), 1, "the rest was killed after the grace time");
+    daemon.start_job(2);
+    assert_eq!(daemon.wait_end(2)["outcome"], "exit 3");
+}
+
+/// The same where others did the killing, as systemd-oomd(8) does.
+#[test]
+fn a_run_does_not_suffer_from_one_that_others_killed() {
+    let Some(mount) = groups() else { return };
+    let (site, mut database) =
+        site("on", "grep ^0:: /proc/self/cgroup >FILE.group; echo $$ >FILE; exec sleep 600");
+    database.sql(&Row::new(2, NEVER, "exit 3").insert());
+    let daemon = site.start();
+    start_job(&site, &daemon);
+    let group = site.read("pid.group");
+    let group = Path::new(&mount).join(group.trim_end().strip_prefix("0::/").unwrap());
+    fs::write(group.join("cgroup.kill"), "1").unwrap();
+    assert_eq!(daemon.wait_end(1)["outcome"], "signal 9");
+    daemon.start_job(2);
+    assert_eq!(daemon.wait_end(2)["outcome"], "exit 3");
 }
 
 #[test]

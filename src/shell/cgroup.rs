@@ -120,7 +120,8 @@ impl Groups {
         members
     }
 
-    /// Kills every process in it, those included that are being made now.
+    /// Kills every process in it, those included that are being made now. It has to be
+    /// [discarded](Groups::discard) then.
     ///
     /// # Errors
     /// The group is gone, or another user's.
@@ -130,12 +131,19 @@ impl Groups {
 
     /// Its run is over. It serves another one, if nothing was left behind in it.
     pub fn give_back(&mut self, group: Group) {
-        if self.is_populated(group) {
-            self.left.push(group);
-        } else if self.free.len() < MAX_FREE {
+        if self.free.len() < MAX_FREE && !self.is_populated(group) {
             self.free.push(group);
         } else {
-            remove_tree(&self.path(group));
+            self.discard(group);
+        }
+    }
+
+    /// Its run is over, and no other can have it: since 6.14 the kernel counts how often a group
+    /// was killed, and kills each process that is made in one with another count than the group of
+    /// its parent has, as if it had been made meanwhile (`kill_seq` in kernel/cgroup/cgroup.c).
+    pub fn discard(&mut self, group: Group) {
+        if !remove_tree(&self.path(group)) {
+            self.left.push(group);
         }
     }
 

@@ -8,6 +8,7 @@ use crate::core::event::{Signal, Started};
 use crate::core::ids::RunId;
 use crate::core::keeping::KeptEnd;
 use crate::core::launch::{LaunchError, LaunchPlan};
+use crate::core::outcome::Exit;
 use crate::core::time::Now;
 use crate::shell::cgroup::{Group, Groups};
 use crate::shell::clock;
@@ -217,7 +218,13 @@ impl Runs {
     fn finish(&mut self, pid: u32, left: String) -> Option<KeptEnd> {
         let kept = self.kept.remove(&pid)?;
         if let (Some(groups), Some(group)) = (&mut self.groups, kept.group) {
-            groups.give_back(group);
+            // Somebody else may have killed the group, as systemd-oomd(8) does.
+            let killed = kept.end.as_ref().is_some_and(|(_, ended)| is_kill(ended.exit));
+            match kept.stop {
+                Some(Stop::Killed { .. }) => groups.discard(group),
+                _ if killed => groups.discard(group),
+                _ => groups.give_back(group),
+            }
         }
         let (at, Ended { exit, usage, .. }) = kept.end?;
         Some(KeptEnd { run: kept.run, started: kept.started, at, exit, usage, left })
@@ -231,6 +238,10 @@ impl Runs {
 
 fn to_pid(pid: u32) -> Option<Pid> {
     Pid::from_raw(i32::try_from(pid).ok()?)
+}
+
+fn is_kill(exit: Exit) -> bool {
+    matches!(exit, Exit::Signal { number, .. } if i32::from(number) == libc::SIGKILL)
 }
 
 fn is_group_alive(group: Pid) -> bool {
