@@ -16,9 +16,9 @@ pub struct Channel {
 }
 
 impl Channel {
-    /// One on a socket that does not block.
-    pub fn new(stream: UnixStream) -> Channel {
-        Channel { stream, input: Vec::new(), output: Vec::new() }
+    /// One on a socket that does not block, of which `input` was read already.
+    pub fn new(stream: UnixStream, input: Vec<u8>) -> Channel {
+        Channel { stream, input, output: Vec::new() }
     }
 
     /// What to register with the poll, readable and writable.
@@ -60,5 +60,23 @@ impl Channel {
             }
         };
         (keeping::decode(&mut self.input, bad), alive)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_of_which_the_first_half_was_read_already_is_whole() -> io::Result<()> {
+        let (ours, mut other) = UnixStream::pair()?;
+        let mut line = Vec::new();
+        keeping::encode(&mut line, &"an end");
+        let (first, second) = line.split_at(line.len() / 2);
+        let mut channel = Channel::new(ours, first.to_vec());
+        other.write_all(second)?;
+        let (heard, alive) = channel.hear::<String>(|line| panic!("{line:?}"));
+        assert_eq!((heard, alive), (vec!["an end".to_owned()], true));
+        Ok(())
     }
 }

@@ -15,7 +15,7 @@ use std::collections::BTreeSet;
 use std::ffi::{CStr, CString};
 use std::io::{self, Read};
 use std::os::fd::AsFd;
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -121,12 +121,14 @@ impl Keeper {
         };
         stream.set_read_timeout(None)?;
         stream.set_nonblocking(true)?;
-        let channel = Channel::new(mio::net::UnixStream::from_std(stream));
+        // Of a run that has ended since, the first half of that may have come by now.
+        let channel = Channel::new(mio::net::UnixStream::from_std(stream), input);
         let (process, silence, outstanding) = (Some(process), Silence::default(), BTreeSet::new());
         let mut keeper = Keeper { channel, id, after, version, process, silence, outstanding };
         keeper.order(&Order::Surroundings {
             environment: inherited_environment().into_iter().map(CString::into_bytes).collect(),
-            directory: std::env::current_dir()?.as_os_str().as_bytes().to_vec(),
+            // None: it was deleted, and the keeper stays where it is.
+            directory: std::env::current_dir().unwrap_or_default().into_os_string().into_vec(),
         });
         Ok((keeper, notices))
     }

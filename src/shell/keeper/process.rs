@@ -35,7 +35,7 @@ const NOTICES_AT_ONCE: usize = 16;
 const STRETCH_MS: u64 = 50;
 
 /// A stretch is over when nothing was launched for so long, ms.
-const PAUSE_MS: u64 = 100;
+const PAUSE_MS: u64 = 20;
 
 /// Launches close after one another.
 #[derive(Default)]
@@ -157,10 +157,11 @@ impl Keeper {
             }
             self.send();
         }
-        // The next daemon starts the next keeper as soon as the socket is gone.
         let left = self.ends.bequeath(self.id);
-        self.socket.remove();
+        // The next daemon starts the next keeper as soon as the socket is gone, and that one makes
+        // control groups where ours are.
         self.runs.leave();
+        self.socket.remove();
         left
     }
 
@@ -170,7 +171,7 @@ impl Keeper {
         self.poll.registry().register(&mut stream, DAEMON, interest)?;
         let version = env!("CARGO_PKG_VERSION").to_owned();
         let (id, after) = (self.id.clone(), self.ends.after().to_vec());
-        let mut daemon = Channel::new(stream);
+        let mut daemon = Channel::new(stream, Vec::new());
         daemon.say(&Notice::Keeper { id, after, version });
         for (run, started) in self.runs.iter() {
             daemon.say(&Notice::Started(run, started));

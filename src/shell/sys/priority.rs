@@ -80,7 +80,8 @@ pub fn is_about_to_execute() {
     let nice = BEFORE.load(Ordering::Relaxed);
     // If either failed, it would run before its parent for some microseconds.
     if IS_FIRST.load(Ordering::Relaxed) {
-        let _ = set_real_time(SECOND);
+        // Should the parent be late, nothing that the program makes meanwhile has it, too.
+        let _ = set_policy(0, libc::SCHED_RR | libc::SCHED_RESET_ON_FORK, SECOND);
     } else if nice != NONE {
         let _ = set_ordinary(0, nice);
     }
@@ -135,9 +136,12 @@ fn set_real_time(priority: libc::c_int) -> io::Result<()> {
     set_policy(0, libc::SCHED_RR, priority)
 }
 
-/// By the same two system calls that gave the precedence: if those were allowed, so are these.
+/// By the same system calls that gave the precedence: if those were allowed, so are these.
 fn set_ordinary(pid: libc::pid_t, nice: libc::c_int) -> io::Result<()> {
-    set_policy(pid, libc::SCHED_OTHER, 0)?;
+    // That nothing is passed on to children is not to be taken back without CAP_SYS_NICE. It does
+    // no harm: there is nothing left that could be.
+    set_policy(pid, libc::SCHED_OTHER, 0)
+        .or_else(|_| set_policy(pid, libc::SCHED_OTHER | libc::SCHED_RESET_ON_FORK, 0))?;
     // SAFETY: takes numbers only.
     match unsafe { libc::setpriority(libc::PRIO_PROCESS, pid.unsigned_abs(), nice) } {
         0 => Ok(()),
