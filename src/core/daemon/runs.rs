@@ -24,7 +24,7 @@ const RETRY_MIN_MS: u64 = 50;
 const RETRY_MAX_MS: u64 = 2_000;
 
 /// Launches asked for and not answered yet: enough that the keeper never waits for the daemon,
-/// few enough that what is started by hand does not wait behind them.
+/// few enough that what is started by hand does not wait behind them for long (0.1 s).
 pub const MAX_LAUNCHING: usize = 256;
 
 /// Why a run was not started after all.

@@ -219,11 +219,10 @@ impl Runs {
         let kept = self.kept.remove(&pid)?;
         if let (Some(groups), Some(group)) = (&mut self.groups, kept.group) {
             // Somebody else may have killed the group, as systemd-oomd(8) does.
-            let killed = kept.end.as_ref().is_some_and(|(_, ended)| is_kill(ended.exit));
-            match kept.stop {
-                Some(Stop::Killed { .. }) => groups.discard(group),
-                _ if killed => groups.discard(group),
-                _ => groups.give_back(group),
+            let by_others = kept.end.as_ref().is_some_and(|(_, ended)| is_kill(ended.exit));
+            match by_others || matches!(kept.stop, Some(Stop::Killed { .. })) {
+                true => groups.discard(group),
+                false => groups.give_back(group),
             }
         }
         let (at, Ended { exit, usage, .. }) = kept.end?;
