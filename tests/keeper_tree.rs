@@ -137,12 +137,98 @@ fn a_run_does_not_suffer_from_one_that_others_killed() {
     database.sql(&Row::new(2, NEVER, "exit 3").insert());
     let daemon = site.start();
     start_job(&site, &daemon);
-    let group = site.read("pid.group");
-    let group = Path::new(&mount).join(group.trim_end().strip_prefix("0::/").unwrap());
+    let group = group_in(&site, &mount, "pid.group");
     fs::write(group.join("cgroup.kill"), "1").unwrap();
     assert_eq!(daemon.wait_end(1)["outcome"], "signal 9");
     daemon.start_job(2);
     assert_eq!(daemon.wait_end(2)["outcome"], "exit 3");
+}
+
+/// An administrator may have done it to all groups at once.
+#[test]
+fn a_run_does_not_suffer_from_others_that_were_killed_with_its_group() {
+    let Some(mount) = groups() else { return };
+    let (site, mut database) =
+        site("on", "grep ^0:: /proc/self/cgroup >FILE.group; echo $$ >FILE; exec sleep 600");
+    database.sql(&Row::new(2, NEVER, "exit 3").limit(9).insert());
+    let daemon = site.start();
+    start_job(&site, &daemon);
+    // Its group waits for another run, beside that of the run that shows what happened.
+    daemon.start_job(2);
+    assert_eq!(daemon.wait_end(2)["outcome"], "exit 3");
+    let all = group_in(&site, &mount, "pid.group").parent().unwrap().to_owned();
+    fs::write(all.join("cgroup.kill"), "1").unwrap();
+    assert_eq!(daemon.wait_end(1)["outcome"], "signal 9");
+    daemon.start_job(2);
+    assert_eq!(daemon.wait_end(2)["outcome"], "exit 3");
+}
+
+/// The group that a job wrote into this file.
+fn group_in(site: &Site, mount: &Path, file: &str) -> PathBuf {
+    let line = site.read(file);
+    mount.join(line.trim_end().strip_prefix("0::/").expect(&line))
+}
+
+/// The keeper, busy with starting another run, hears of a stop after the run's leader has ended.
+#[test]
+fn a_stop_while_another_run_is_being_started_reaches_everything() {
+    let Some(mount) = groups() else { return };
+    let (site, mut database) = site("on", "setsid STUBBORN & exec sleep 600");
+    let second = "grep ^0:: /proc/self/cgroup >FILE.group".replace("FILE", &site.file("second"));
+    database.sql(&Row::new(2, NEVER, &second).limit(9).insert());
+    let daemon = site.start();
+    let stubborn = start_job(&site, &daemon);
+    daemon.start_job(2);
+    daemon.wait_end(2);
+    let group = group_in(&site, &mount, "second.group");
+    fs::write(group.join("cgroup.freeze"), "1").unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(|| daemon.start_job(2));
+        wait_for("a process that is being started", SOON, || {
+            let members = fs::read_to_string(group.join("cgroup.procs")).unwrap();
+            (!members.is_empty()).then_some(())
+        });
+        let leader = daemon.job(1).unwrap()["live"][0]["pid"].as_i64().unwrap();
+        let leader = Pid::from_raw(leader.try_into().unwrap()).unwrap();
+        assert_eq!(daemon.request("POST", "/api/v1/jobs/1/stop").status, 200);
+        wait_for("the leader's end", SOON, || (!is_alive(leader)).then_some(()));
+        fs::write(group.join("cgroup.freeze"), "0").unwrap();
+    });
+    assert_eq!(daemon.wait_end(1)["outcome"], "signal 15");
+    assert!(!is_alive(stubborn), "{stubborn:?} lives on");
+}
+
+#[test]
+fn a_stop_goes_on_under_the_next_daemon() {
+    let (site, _database) = site("on", "STUBBORN; exit 3");
+    let daemon = site.start();
+    let stubborn = start_job(&site, &daemon);
+    assert_eq!(daemon.request("POST", "/api/v1/jobs/1/stop").status, 200);
+    daemon.kill();
+    let daemon = site.start();
+    let end = daemon.wait_end(1);
+    assert!(end["outcome"].as_str().unwrap().starts_with("signal "), "{end}");
+    assert!(!is_alive(stubborn), "{stubborn:?} lives on after {end}");
+}
+
+/// Beside one that somebody has made `threaded` no other takes processes (cgroups(7)).
+#[test]
+fn a_group_that_takes_no_process_costs_no_run() {
+    let Some(mount) = groups() else { return };
+    let (site, _database) =
+        site("on", "grep ^0:: /proc/self/cgroup >FILE.group; echo $$ >FILE; exit 3");
+    let daemon = site.start();
+    start_job(&site, &daemon);
+    assert_eq!(daemon.wait_end(1)["outcome"], "exit 3");
+    let group = group_in(&site, &mount, "pid.group");
+    let threaded = group.parent().unwrap().join("threaded");
+    fs::create_dir(&threaded).unwrap();
+    fs::write(threaded.join("cgroup.type"), "threaded").unwrap();
+    let kind = fs::read_to_string(group.join("cgroup.type")).unwrap();
+    assert_eq!(kind, "domain invalid\n");
+    daemon.start_job(1);
+    assert_eq!(daemon.wait_end(1)["outcome"], "exit 3");
+    assert_ne!(group_in(&site, &mount, "pid.group"), group);
 }
 
 #[test]
@@ -153,10 +239,9 @@ fn groups_go_with_their_keeper() {
     let daemon = site.start();
     start_job(&site, &daemon);
     assert_eq!(daemon.wait_end(1)["outcome"], "exit 3");
-    let line = site.read("pid.group");
-    let group = line.trim_end().strip_prefix("0::/").expect(&line);
-    let all = Path::new(&mount).join(group).parent().unwrap().to_owned();
-    assert!(all.file_name().unwrap().to_str().unwrap().starts_with("schedule-"), "{group}");
+    let all = group_in(&site, &mount, "pid.group").parent().unwrap().to_owned();
+    let name = all.file_name().unwrap().to_str().unwrap();
+    assert!(name.starts_with("schedule-"), "{name}");
     assert_eq!(daemon.stop().code(), Some(0));
     site.wait_empty();
     assert!(!all.exists(), "{} is left", all.display());

@@ -144,6 +144,44 @@ fn hung_for_good_it_is_replaced_while_the_daemon_goes_on() {
 }
 
 #[test]
+fn hung_while_it_has_nothing_to_answer_it_is_replaced() {
+    let (site, mut database) = Site::on(Driver::Sqlite);
+    database.sql(&Row::new(1, NEVER, "sleep 600").limit(1).insert());
+    let daemon = site.start();
+    daemon.wait_jobs(1);
+    daemon.start_job(1);
+    let keeper = site.keeper();
+    signal(keeper, Signal::STOP);
+    wait_state(keeper, 'T');
+    let stopped = daemon.request("POST", "/api/v1/jobs/1/stop");
+    assert_eq!(stopped.status, 200, "{stopped:?}");
+    let end = wait_for("its end, told by nobody", Duration::from_secs(60), || {
+        daemon.runs(1).first().filter(|run| !run["ended_at"].is_null()).cloned()
+    });
+    assert!(end["outcome"].as_str().unwrap().starts_with("lost"), "{end}");
+    assert_eq!(site.logged("answers no more").len(), 1, "{:?}", site.log());
+}
+
+#[test]
+fn killed_while_descriptors_are_short_its_runs_are_looked_at() {
+    let (site, daemon) = busy_site(1, "sleep 4; exit 5");
+    wait_launch(&site);
+    let limit = |number| {
+        let limits = Rlimit { current: number, maximum: number };
+        prlimit(Some(daemon.pid()), Resource::Nofile, limits).unwrap()
+    };
+    // None of what it has open is lost by that; it only gets nothing more.
+    let before = limit(Some(0));
+    signal(site.keeper(), Signal::KILL);
+    wait_for("a word about it", SOON, || (!site.logged("is looked at").is_empty()).then_some(()));
+    prlimit(Some(daemon.pid()), Resource::Nofile, before).unwrap();
+    let lost = daemon.wait_end(2);
+    assert!(lost["outcome"].as_str().unwrap().starts_with("lost"), "{lost}");
+    assert!(lost["duration_ms"].as_u64().unwrap() > 3_500, "it was let alone: {lost}");
+    wait_launch(&site);
+}
+
+#[test]
 fn a_state_directory_may_be_deep() {
     let (mut site, mut database) = Site::on(Driver::Sqlite);
     let deep = format!("deep/{}", ["a-directory-with-a-long-name"; 8].join("/"));

@@ -39,6 +39,8 @@ pub enum Order {
     Stop(RunId, Signal),
     /// The end of this run is in the journal.
     Forget(RunId),
+    /// Say something: is anybody there?
+    Answer,
 }
 
 /// What the keeper tells the daemon.
@@ -57,12 +59,17 @@ pub enum Notice {
     },
     /// A run has a process.
     Started(RunId, Started),
+    /// A run was told to end at this reading of the monotonic clock, in ms; after its start, and
+    /// only to a daemon that has just connected.
+    Stopping(RunId, u64),
     /// A run could not be started.
     Failed(RunId, LaunchError),
     /// A run's process is gone, at that time.
     Ended(KeptEnd),
     /// All that was there when the daemon connected has been told.
     Complete,
+    /// What [`Order::Answer`] asks for.
+    Here,
 }
 
 /// The end of a run as its keeper has it.

@@ -1,9 +1,9 @@
 //! A control group for each run, where the system lets us make some (cgroups(7), version 2): then
 //! all processes of a run are known, also those that left its process group and its session.
 //!
-//! No controller is switched on. What is made is `schedule-N` in the group of the keeper, N being
-//! the inode of the state directory, and in it groups that are numbered. To make one takes longer
-//! than to make a process, so they serve one run after the other.
+//! No controller is switched on. What is made is `schedule-DEVICE-INODE-PID` in the group of the
+//! keeper, after the state directory and the keeper itself, and in it groups that are numbered. To
+//! make one takes longer than to make a process, so they serve one run after the other.
 
 use super::sys::{Pid, Spawn, spawn};
 use rustix::fs::{Mode, OFlags};
@@ -12,6 +12,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::process;
 
 /// Groups that are kept for runs to come.
 const MAX_FREE: usize = 256;
@@ -33,15 +34,15 @@ pub struct Groups {
 pub struct Group(u32);
 
 impl Groups {
-    /// Those of the daemon with this state directory; none where no groups can be made, or where
-    /// the kernel can't end a whole group (before Linux 5.14).
+    /// Those of this process, for the daemon with this state directory; none where no groups can be
+    /// made, or where the kernel can't end a whole group (before Linux 5.14).
     pub fn new(state_dir: &Path) -> Option<Groups> {
-        let inode = fs::metadata(state_dir).ok()?.ino();
-        Groups::below(&own_group()?, inode)
+        let found = fs::metadata(state_dir).ok()?;
+        Groups::below(&own_group()?, &format!("schedule-{:x}-{}-", found.dev(), found.ino()))
     }
 
-    fn below(parent: &Path, inode: u64) -> Option<Groups> {
-        let dir = parent.join(format!("schedule-{inode}"));
+    fn below(parent: &Path, prefix: &str) -> Option<Groups> {
+        let dir = parent.join(format!("{prefix}{}", process::id()));
         match fs::create_dir(&dir) {
             Err(why) if why.kind() != io::ErrorKind::AlreadyExists => return None,
             _ => {}
@@ -52,6 +53,7 @@ impl Groups {
             groups.remove_all();
             return None;
         }
+        remove_those_of_the_dead(parent, prefix);
         Some(groups)
     }
 
@@ -85,7 +87,13 @@ impl Groups {
     /// # Errors
     /// The system refuses more groups (`cgroup.max.descendants`), or memory for one.
     pub fn take(&mut self) -> io::Result<(Group, OwnedFd)> {
-        let group = self.free.pop().map_or_else(|| self.make(), Ok)?;
+        // One that others took away is no loss.
+        while let Some(group) = self.free.pop() {
+            if let Ok(dir) = open(&self.path(group)) {
+                return Ok((group, dir));
+            }
+        }
+        let group = self.make()?;
         let dir = open(&self.path(group)).inspect_err(|_| {
             remove_tree(&self.path(group));
         })?;
@@ -97,17 +105,21 @@ impl Groups {
             self.made += 1;
             let group = Group(self.made);
             match fs::create_dir(self.path(group)) {
-                // Of a keeper before, with something alive in it.
+                // Of a keeper before with the same pid, with something alive in it.
                 Err(why) if why.kind() == io::ErrorKind::AlreadyExists => {}
+                // Others took all of them away while none was in use.
+                Err(why) if why.kind() == io::ErrorKind::NotFound => fs::create_dir(&self.dir)?,
                 made => return made.map(|()| group),
             }
         }
     }
 
-    /// Whether a process in it is alive.
+    /// Whether a process in it is alive, or that can't be told.
     pub fn is_populated(&self, group: Group) -> bool {
-        let events = fs::read_to_string(self.path(group).join("cgroup.events"));
-        events.is_ok_and(|text| text.lines().any(|line| line == "populated 1"))
+        match fs::read_to_string(self.path(group).join("cgroup.events")) {
+            Ok(text) => text.lines().any(|line| line == "populated 1"),
+            Err(why) => why.kind() != io::ErrorKind::NotFound,
+        }
     }
 
     /// The processes in it.
@@ -147,6 +159,14 @@ impl Groups {
         }
     }
 
+    /// Others have killed a run's group, and may have done so from further up: then those that wait
+    /// for a run were killed along with it, without anybody in them to show it.
+    pub fn discard_free(&mut self) {
+        for group in std::mem::take(&mut self.free) {
+            self.discard(group);
+        }
+    }
+
     /// Whether something is alive that runs left behind.
     pub fn has_left(&self) -> bool {
         !self.left.is_empty()
@@ -174,6 +194,19 @@ impl Groups {
 
     fn path(&self, group: Group) -> PathBuf {
         self.dir.join(group.0.to_string())
+    }
+}
+
+/// Takes away what keepers before left and what has no processes any more. One that lives on beside
+/// this one, because it is hung or about to be replaced, keeps its groups.
+fn remove_those_of_the_dead(parent: &Path, prefix: &str) {
+    for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let keeper = name.to_str().and_then(|name| name.strip_prefix(prefix));
+        let keeper = keeper.and_then(|pid| Pid::from_raw(pid.parse().ok()?));
+        if keeper.is_some_and(|pid| rustix::process::test_kill_process(pid).is_err()) {
+            remove_tree(&entry.path());
+        }
     }
 }
 

@@ -36,6 +36,10 @@ pub struct Children {
     retry_at_ms: u64,
     /// Runs without a keeper, by the token of their pidfd.
     watched: BTreeMap<usize, (RunId, OwnedFd)>,
+    /// Runs without a keeper and, for want of a descriptor, without a pidfd: looked at now and then.
+    unwatched: BTreeMap<RunId, Started>,
+    /// When to do so next, by the monotonic clock.
+    look_at_ms: u64,
     /// Where to send a signal.
     processes: BTreeMap<RunId, Started>,
     next_token: usize,
@@ -77,6 +81,8 @@ impl Children {
             keeper: None,
             retry_at_ms: 0,
             watched: BTreeMap::new(),
+            unwatched: BTreeMap::new(),
+            look_at_ms: 0,
             processes: BTreeMap::new(),
             next_token: 0,
             told: Vec::new(),
@@ -145,7 +151,7 @@ impl Children {
             }
             Notice::Failed(run, error) => Some(News::Launched(run, Err(error))),
             Notice::Ended(end) => Some(self.ended(end)),
-            Notice::Keeper { .. } | Notice::Complete => None,
+            Notice::Keeper { .. } | Notice::Stopping(..) | Notice::Complete | Notice::Here => None,
         }
     }
 
@@ -188,7 +194,9 @@ impl Children {
                 }
             }
         }
-        let watched: BTreeSet<RunId> = self.watched.values().map(|(run, _)| *run).collect();
+        let unwatched = self.unwatched.keys().copied();
+        let watched: BTreeSet<RunId> =
+            self.watched.values().map(|(run, _)| *run).chain(unwatched).collect();
         let kept: Vec<(RunId, Started)> =
             self.processes.iter().map(|(run, started)| (*run, *started)).collect();
         for (run, started) in kept.into_iter().filter(|(run, _)| !watched.contains(run)) {
@@ -198,15 +206,42 @@ impl Children {
         }
     }
 
-    /// When a keeper that could not be started is to be tried again, by the monotonic clock.
+    /// When [`Children::look_after`] is to be called next, by the monotonic clock.
     pub fn next_deadline_ms(&self) -> Option<u64> {
-        self.keeper.is_none().then_some(self.retry_at_ms)
+        let keeper = match &self.keeper {
+            Some(keeper) => keeper.next_look_ms(!self.processes.is_empty()),
+            None => Some(self.retry_at_ms),
+        };
+        let unwatched = (!self.unwatched.is_empty()).then_some(self.look_at_ms);
+        keeper.into_iter().chain(unwatched).min()
     }
 
-    /// Finds another keeper for one that was lost, or that is of another version and `idle`.
-    pub fn renew_keeper(&mut self, now: Now, idle: bool) -> Option<News> {
+    /// Finds another keeper for one that was lost, or that is of another version and `idle`; and
+    /// sees to runs that could not be watched.
+    pub fn look_after(&mut self, now: Now, idle: bool) -> Vec<News> {
+        let mut news = self.look_at_unwatched(now);
+        news.extend(self.look_after_keeper(now, idle));
+        news
+    }
+
+    fn look_at_unwatched(&mut self, now: Now) -> Vec<News> {
+        if self.unwatched.is_empty() || now.mono_ms < self.look_at_ms {
+            return Vec::new();
+        }
+        self.look_at_ms = now.mono_ms + RETRY_MS;
+        let mut news = Vec::new();
+        for (run, started) in self.unwatched.clone() {
+            if !self.watch(run, started) {
+                news.push(lost(run, NOT_SEEN));
+            }
+        }
+        news
+    }
+
+    fn look_after_keeper(&mut self, now: Now, idle: bool) -> Option<News> {
+        let has_runs = !self.processes.is_empty();
         if let Some(keeper) = &mut self.keeper {
-            keeper.kill_if_silent(now.mono_ms);
+            keeper.look_after(now.mono_ms, has_runs);
         }
         if idle && self.keeper.as_ref().is_some_and(Keeper::is_stale) {
             return self.replace_keeper(now);
@@ -244,24 +279,33 @@ impl Children {
 
     /// Watches the process of a run that has no keeper. Returns whether it is still there.
     pub fn watch(&mut self, run: RunId, started: Started) -> bool {
-        match self.try_watch(run, started) {
+        let Some(pid) = pid_of(started.pid) else { return false };
+        let watched = self.try_watch(run, started, pid);
+        let alive = match watched {
             Ok(alive) => alive,
-            Err(why) => {
-                log::error!("run={run} can't be watched: {why}");
-                false
-            }
+            Err(_) => proc_fs::is_running(pid, started.kernel_start),
+        };
+        match alive {
+            true => drop(self.processes.insert(run, started)),
+            false => drop(self.processes.remove(&run)),
         }
+        match watched {
+            Err(why) if alive => {
+                if self.unwatched.insert(run, started).is_none() {
+                    log::warn!("run={run} can't be watched and is looked at each second: {why}");
+                }
+            }
+            _ => drop(self.unwatched.remove(&run)),
+        }
+        alive
     }
 
-    fn try_watch(&mut self, run: RunId, started: Started) -> io::Result<bool> {
-        self.processes.remove(&run);
-        let Some(pid) = pid_of(started.pid) else { return Ok(false) };
+    fn try_watch(&mut self, run: RunId, started: Started, pid: Pid) -> io::Result<bool> {
         let Some(fd) = proc_fs::watch(pid, started.kernel_start)? else { return Ok(false) };
         let token = self.first_token + self.next_token;
         self.next_token += 1;
         self.poll.register(&mut SourceFd(&fd.as_raw_fd()), Token(token), Interest::READABLE)?;
         self.watched.insert(token, (run, fd));
-        self.processes.insert(run, started);
         Ok(true)
     }
 

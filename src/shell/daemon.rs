@@ -274,7 +274,7 @@ impl Daemon {
             self.tell(now, news);
         }
         let idle = self.core.runs().is_empty();
-        if let Some(news) = self.children.renew_keeper(now, idle) {
+        for news in self.children.look_after(now, idle) {
             self.tell(now, news);
         }
         while let Some(ended) = sys::wait_any() {

@@ -241,7 +241,11 @@ fn write_now(out: BorrowedFd<'_>, bytes: &[u8]) -> Result<(), usize> {
     while written < bytes.len() {
         let mut fds = [PollFd::from_borrowed_fd(out, PollFlags::OUT)];
         let end = bytes.len().min(written + PIPE_BUF);
-        let ready = poll(&mut fds, Some(&AT_ONCE));
+        let ready = match poll(&mut fds, Some(&AT_ONCE)) {
+            // No descriptor may be polled where their limit was set to 0 meanwhile (poll(2)).
+            Err(rustix::io::Errno::INVAL) => Ok(1),
+            ready => ready,
+        };
         match ready
             .and_then(|n| if n == 0 { Ok(0) } else { rustix::io::write(out, &bytes[written..end]) })
         {

@@ -19,6 +19,20 @@ const MAX_ENVIRON_BYTES: u64 = 4 << 20;
 /// (proc_pid_stat(5)). A child that has ended but was not yet reaped still has it. `None` if there
 /// is no such process.
 pub fn kernel_start(pid: Pid) -> Option<u64> {
+    stat(pid).map(|(_, start)| start)
+}
+
+/// Whether `pid` is the process that was started then, and has not ended. Where there is no
+/// descriptor to read that with, any process with its pid is taken for it.
+pub fn is_running(pid: Pid, start: u64) -> bool {
+    match stat(pid) {
+        Some((state, since)) => since == start && !matches!(state, b'Z' | b'X'),
+        None => rustix::process::test_kill_process(pid) != Err(rustix::io::Errno::SRCH),
+    }
+}
+
+/// Fields 3 and 22 of `/proc/PID/stat`: state and start.
+fn stat(pid: Pid) -> Option<(u8, u64)> {
     // A launch pays for this: no allocation, one read. The file has some 350 bytes, 1024 at most
     // (52 numbers of up to 20 digits would be more, but most of them are small or zero by type).
     let mut path = [0; 32];
@@ -29,15 +43,17 @@ pub fn kernel_start(pid: Pid) -> Option<u64> {
     let file = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()?;
     let mut text = [0; 1024];
     let length = rustix::io::read(&file, &mut text).ok()?;
-    start_in_stat(&text[..length])
+    state_and_start(&text[..length])
 }
 
-/// Field 22. The second field, the program's name in parentheses, may hold spaces, parentheses
+/// The second field, the program's name in parentheses, may hold spaces, parentheses
 /// and newlines, so fields are counted from the last `)` on.
-fn start_in_stat(stat: &[u8]) -> Option<u64> {
+fn state_and_start(stat: &[u8]) -> Option<(u8, u64)> {
     let after_name = stat.iter().rposition(|&byte| byte == b')')? + 1;
     let fields = std::str::from_utf8(&stat[after_name..]).ok()?;
-    fields.split_ascii_whitespace().nth(22 - 3)?.parse().ok()
+    let mut fields = fields.split_ascii_whitespace();
+    let state = *fields.next()?.as_bytes().first()?;
+    Some((state, fields.nth(22 - 4)?.parse().ok()?))
 }
 
 /// Whether `pid` is still (or, not yet reaped, was until now) the process that was started then.
@@ -123,9 +139,9 @@ mod tests {
 
     #[test]
     fn a_name_with_parentheses_and_spaces_does_not_shift_the_fields() {
-        let fields: Vec<String> = (3..=52).map(|n| n.to_string()).collect();
-        let stat = format!("4711 (a) S 1 (b\n) {}\n", fields.join(" "));
-        assert_eq!(start_in_stat(stat.as_bytes()), Some(22));
-        assert_eq!(start_in_stat(b"4711 (a) S 1"), None);
+        let fields: Vec<String> = (4..=52).map(|n| n.to_string()).collect();
+        let stat = format!("4711 (a) S 1 (b\n) R {}\n", fields.join(" "));
+        assert_eq!(state_and_start(stat.as_bytes()), Some((b'R', 22)));
+        assert_eq!(state_and_start(b"4711 (a) S 1"), None);
     }
 }

@@ -327,10 +327,12 @@ fn settle(core: &mut Core, children: &mut Children, notices: Vec<Notice>, same_b
     let same_keeper = children.keeper_knows_as(&core.outbox().keepers);
     let mut alive = BTreeMap::new();
     let mut ends: BTreeMap<RunId, KeptEnd> = BTreeMap::new();
+    let mut stopping = Vec::new();
     for notice in notices {
         match notice {
             Notice::Started(run, started) => drop(alive.insert(run, started)),
             Notice::Ended(end) => drop(ends.insert(end.run, end)),
+            Notice::Stopping(run, asked_ms) => stopping.push((run, asked_ms)),
             _ => {}
         }
     }
@@ -346,6 +348,9 @@ fn settle(core: &mut Core, children: &mut Children, notices: Vec<Notice>, same_b
             None => Found::Gone,
         };
         core.settle(now, run, found);
+    }
+    for (run, asked_ms) in stopping {
+        core.resume_stop(run, asked_ms);
     }
     for end in ends.into_values() {
         // That of a run that the journal has is only acknowledged.

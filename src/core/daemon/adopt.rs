@@ -174,6 +174,18 @@ impl Core {
         }
     }
 
+    /// An adopted run was told to end by an earlier daemon, at this reading of the monotonic clock:
+    /// its grace time goes on.
+    pub fn resume_stop(&mut self, id: RunId, asked_ms: u64) {
+        let live = |run: &&mut Run| run.phase == RunPhase::Live;
+        let Some(run) = self.runs.get_mut(&id).filter(live) else { return };
+        let kill_at_mono_ms = asked_ms + self.settings.stop_grace_ms;
+        run.phase = RunPhase::Stopping { kill_at_mono_ms };
+        self.timers.insert((kill_at_mono_ms, id));
+        let job = run.job;
+        self.touch(job);
+    }
+
     /// A run that the earlier daemon came too early to its end to launch. It is launched now if
     /// its slot is still fresh; who asked for one by hand got no answer and will ask again.
     fn not_launched(&mut self, now: Now, id: RunId) {

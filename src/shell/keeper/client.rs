@@ -24,8 +24,15 @@ use std::time::{Duration, Instant};
 /// for how its runs end is lost with it.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// The same for one that has launches to answer, in milliseconds of the loop's own time.
+/// The same for one that owes an answer, in milliseconds of the loop's own time.
 const SILENCE_MS: u64 = 30_000;
+
+/// While it has runs, it is asked for an answer this long after the last one, in milliseconds;
+/// oftener in a build for tests.
+const ASK_MS: u64 = if cfg!(debug_assertions) { 2_000 } else { 30_000 };
+
+/// How often the loop looks while an answer is owed, in milliseconds.
+const LOOK_MS: u64 = 1_000;
 
 /// A keeper that a daemon talks to.
 pub struct Keeper {
@@ -39,11 +46,15 @@ pub struct Keeper {
     outstanding: BTreeSet<RunId>,
 }
 
-/// For how long a keeper owes an answer.
+/// For how long a keeper owes an answer, ms.
 #[derive(Default)]
 struct Silence {
     ms: u64,
+    /// When that was last counted, and when it last was asked; by the monotonic clock.
     looked_ms: u64,
+    asked_ms: u64,
+    /// It was asked, and has said nothing since.
+    is_asked: bool,
 }
 
 impl Keeper {
@@ -93,7 +104,10 @@ impl Keeper {
             group: None,
         })?;
         drop(its);
-        Keeper::greet(UnixStream::from(ours), child.pid())
+        // It has no run yet, and nobody would ever talk to it.
+        Keeper::greet(UnixStream::from(ours), child.pid()).inspect_err(|_| {
+            let _ = kill_process(child.pid(), Signal::KILL);
+        })
     }
 
     /// Hears what the keeper knows, and tells it what jobs are to find around them.
@@ -153,19 +167,38 @@ impl Keeper {
         self.channel.source()
     }
 
-    /// Kills the keeper if it owes answers for too long: what it was asked for is lost, but what
-    /// comes after is not. Only time in which the loop looks is counted, so that one who was put
-    /// to sleep together with the daemon is not to blame.
-    pub fn kill_if_silent(&mut self, mono_ms: u64) {
-        let passed_ms = mono_ms.saturating_sub(self.silence.looked_ms).min(1_000);
+    /// Asks a keeper that has runs for a sign of life now and then: of one that hangs nobody hears
+    /// how they end. Kills it if it owes answers for too long: what it was asked for is lost, but
+    /// what comes after is not. Only time in which the loop looks is counted, so that one who was
+    /// put to sleep together with the daemon is not to blame.
+    pub fn look_after(&mut self, mono_ms: u64, has_runs: bool) {
+        // One of another version may not know the question.
+        let may_ask = has_runs && !self.is_stale() && !self.silence.is_asked;
+        if may_ask && mono_ms >= self.silence.asked_ms + ASK_MS {
+            (self.silence.is_asked, self.silence.asked_ms) = (true, mono_ms);
+            self.order(&Order::Answer);
+        }
+        let passed_ms = mono_ms.saturating_sub(self.silence.looked_ms).min(LOOK_MS);
         self.silence.looked_ms = mono_ms;
-        self.silence.ms = if self.outstanding.is_empty() { 0 } else { self.silence.ms + passed_ms };
+        self.silence.ms = if self.owes_answer() { self.silence.ms + passed_ms } else { 0 };
         if self.silence.ms > SILENCE_MS
             && let Some(process) = self.process.take()
         {
             log::error!("keeper {} answers no more and is killed", self.id);
             let _ = kill_process(process, Signal::KILL);
         }
+    }
+
+    /// When [`Keeper::look_after`] is to be called next, by the monotonic clock.
+    pub fn next_look_ms(&self, has_runs: bool) -> Option<u64> {
+        match self.owes_answer() {
+            true => Some(self.silence.looked_ms + LOOK_MS),
+            false => (has_runs && !self.is_stale()).then_some(self.silence.asked_ms + ASK_MS),
+        }
+    }
+
+    fn owes_answer(&self) -> bool {
+        self.silence.is_asked || !self.outstanding.is_empty()
     }
 
     /// Asks for a launch that is no use after this reading of the monotonic clock.
@@ -203,7 +236,7 @@ impl Keeper {
     pub fn listen(&mut self) -> (Vec<Notice>, bool) {
         let (notices, alive) = self.channel.hear(warn);
         if !notices.is_empty() {
-            self.silence.ms = 0;
+            (self.silence.ms, self.silence.is_asked) = (0, false);
         }
         for notice in &notices {
             if let Notice::Started(run, _) | Notice::Failed(run, _) = notice {

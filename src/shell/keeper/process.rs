@@ -2,9 +2,8 @@
 
 use super::channel::Channel;
 use super::ends::Ends;
-use super::runs::{LOOK, Runs};
+use super::runs::{Begun, LOOK, Runs};
 use super::socket_path;
-use crate::core::event::Started;
 use crate::core::ids::RunId;
 use crate::core::keeping::{Notice, Order};
 use crate::core::launch::{LaunchError, LaunchPlan};
@@ -66,6 +65,8 @@ struct Keeper {
     /// The daemon that is served.
     daemon: Option<Channel>,
     runs: Runs,
+    /// The last process that was made: the next one is while this executes its program.
+    begun: Option<Begun>,
     ends: Ends,
     /// Starts that were not told yet.
     unsaid: usize,
@@ -126,6 +127,7 @@ impl Keeper {
             launcher: Launcher::new(state_dir)?,
             daemon: None,
             runs: Runs::new(state_dir),
+            begun: None,
             unsaid: 0,
             stretch: Stretch::default(),
             ends: Ends::inherit(state_dir),
@@ -173,8 +175,9 @@ impl Keeper {
         let (id, after) = (self.id.clone(), self.ends.after().to_vec());
         let mut daemon = Channel::new(stream, Vec::new());
         daemon.say(&Notice::Keeper { id, after, version });
-        for (run, started) in self.runs.iter() {
+        for (run, started, asked_ms) in self.runs.iter() {
             daemon.say(&Notice::Started(run, started));
+            asked_ms.into_iter().for_each(|ms| daemon.say(&Notice::Stopping(run, ms)));
         }
         for end in self.ends.iter() {
             daemon.say(&Notice::Ended(end.clone()));
@@ -191,6 +194,7 @@ impl Keeper {
         // A line that makes no sense is of another version: it can only be passed over.
         let (orders, alive) = daemon.hear(|_| ());
         orders.into_iter().for_each(|order| self.perform(order));
+        self.take_up();
         if !alive {
             self.daemon = None;
         }
@@ -202,21 +206,17 @@ impl Keeper {
                 self.launcher.surround(environment, &directory);
             }
             Order::Launch { run, plan, not_after_ms } => {
-                let notice = match self.launch(run, &plan, not_after_ms) {
-                    Ok(started) => Notice::Started(run, started),
-                    Err(error) => Notice::Failed(run, error),
-                };
-                self.say(&notice);
-                // Not each by itself: the daemon would wake for it, and take the processor from
-                // the processes that are being made. Nor all at the end: it has more to order.
-                self.unsaid += 1;
-                if self.unsaid >= NOTICES_AT_ONCE {
-                    self.send();
+                let made = self.launch(run, &plan, not_after_ms);
+                self.take_up();
+                match made {
+                    Ok(begun) => self.begun = Some(begun),
+                    Err(error) => self.say_soon(&Notice::Failed(run, error)),
                 }
             }
             Order::ControlGroups(wanted) => self.runs.use_groups(wanted),
             Order::Stop(run, signal) => self.runs.stop(clock::now(), run, signal),
             Order::Forget(run) => self.ends.forget(run),
+            Order::Answer => self.say(&Notice::Here),
         }
     }
 
@@ -225,7 +225,7 @@ impl Keeper {
         run: RunId,
         plan: &LaunchPlan,
         not_after_ms: u64,
-    ) -> Result<Started, LaunchError> {
+    ) -> Result<Begun, LaunchError> {
         let mono_ms = clock::now().mono_ms;
         if mono_ms > not_after_ms {
             let text = "the keeper of runs stood still for too long: it is too late now".into();
@@ -235,9 +235,32 @@ impl Keeper {
         self.runs.launch(&self.launcher, run, plan)
     }
 
+    /// Goes on with the process that was made last.
+    fn take_up(&mut self) {
+        if let Some(begun) = self.begun.take() {
+            let (run, started) = self.runs.take_up(begun);
+            self.say_soon(&Notice::Started(run, started));
+        }
+    }
+
+    /// What became of a launch. Not each by itself: the daemon would wake for it, and take the
+    /// processor from the processes that are being made. Nor all at the end: it has more to order.
+    fn say_soon(&mut self, notice: &Notice) {
+        self.say(notice);
+        self.unsaid += 1;
+        if self.unsaid >= NOTICES_AT_ONCE {
+            self.send();
+        }
+    }
+
     /// Takes in every run that has ended.
     fn reap(&mut self) {
-        for end in self.runs.reap(clock::now()) {
+        if self.runs.take_in(clock::now()) {
+            // A run may have been told to end while others were being started here: the daemon said
+            // so before it signalled, so before the run ended.
+            self.obey();
+        }
+        for end in self.runs.ends(clock::now()) {
             self.say(&Notice::Ended(end.clone()));
             self.ends.add(end);
         }

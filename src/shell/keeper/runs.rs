@@ -13,8 +13,8 @@ use crate::core::time::Now;
 use crate::shell::cgroup::{Group, Groups};
 use crate::shell::clock;
 use crate::shell::proc_fs;
-use crate::shell::process::Launcher;
-use crate::shell::sys::{self, Ended, Pid};
+use crate::shell::process::{self, Launcher};
+use crate::shell::sys::{self, Ended, Newborn, Pid};
 use rustix::process::{kill_process, kill_process_group, test_kill_process_group};
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::AsFd;
@@ -33,10 +33,16 @@ const SWEEP_MS: u64 = 10_000;
 /// Processes that are named in an outcome.
 const MAX_NAMED: usize = 5;
 
+/// What clone(2) says where a control group takes no process.
+const GROUP_REFUSES: [i32; 3] = [libc::ENODEV, libc::EBUSY, libc::EOPNOTSUPP];
+
 /// See the module's text.
 pub struct Runs {
-    /// By the pid that leads them.
-    kept: BTreeMap<u32, Kept>,
+    kept: BTreeMap<RunId, Kept>,
+    /// Those whose process was not taken in yet, by its pid: afterwards others may have that.
+    leaders: BTreeMap<u32, RunId>,
+    /// Those whose process was taken in and whose end was not told.
+    ended: BTreeSet<RunId>,
     state_dir: PathBuf,
     groups: Option<Groups>,
     /// Runs to come get one.
@@ -47,17 +53,25 @@ pub struct Runs {
 }
 
 struct Kept {
-    run: RunId,
     started: Started,
     group: Option<Group>,
     stop: Option<Stop>,
     end: Option<(Now, Ended)>,
 }
 
+/// The process of a run was made.
+pub struct Begun {
+    run: RunId,
+    process: Newborn,
+    group: Option<Group>,
+    at: Now,
+}
+
+/// A run was told to end, and killed when that did not help; monotonic ms.
 #[derive(Clone, Copy)]
-enum Stop {
-    Asked,
-    Killed { at_ms: u64 },
+struct Stop {
+    asked_ms: u64,
+    killed_ms: Option<u64>,
 }
 
 impl Runs {
@@ -65,6 +79,8 @@ impl Runs {
     pub fn new(state_dir: &Path) -> Runs {
         Runs {
             kept: BTreeMap::new(),
+            leaders: BTreeMap::new(),
+            ended: BTreeSet::new(),
             state_dir: state_dir.into(),
             groups: None,
             use_groups: false,
@@ -88,15 +104,17 @@ impl Runs {
 
     /// Whether ends are held back.
     pub fn holds_ends(&self) -> bool {
-        self.kept.values().any(|kept| kept.end.is_some())
+        !self.ended.is_empty()
     }
 
-    /// Those whose end was not told.
-    pub fn iter(&self) -> impl Iterator<Item = (RunId, Started)> {
-        self.kept.values().map(|kept| (kept.run, kept.started))
+    /// Those whose end was not told; with when they were told to end, monotonic ms.
+    pub fn iter(&self) -> impl Iterator<Item = (RunId, Started, Option<u64>)> {
+        let asked_ms = |kept: &Kept| kept.stop.map(|stop| stop.asked_ms);
+        self.kept.iter().map(move |(run, kept)| (*run, kept.started, asked_ms(kept)))
     }
 
-    /// Makes the process of a run.
+    /// Makes the process of a run. It is to be [taken up](Runs::take_up) soon: until then it has
+    /// something of our precedence, and does not count as a run.
     ///
     /// # Errors
     /// As [`Launcher::launch`].
@@ -105,35 +123,45 @@ impl Runs {
         launcher: &Launcher,
         run: RunId,
         plan: &LaunchPlan,
-    ) -> Result<Started, LaunchError> {
-        let (group, dir) = match self.groups.as_mut().filter(|_| self.use_groups).map(Groups::take)
-        {
-            Some(Ok((group, dir))) => (Some(group), Some(dir)),
-            // Better without one than not at all.
-            Some(Err(_)) | None => (None, None),
-        };
-        let made = launcher.launch(plan, dir.as_ref().map(AsFd::as_fd)).inspect_err(|_| {
-            if let (Some(groups), Some(group)) = (&mut self.groups, group) {
-                groups.give_back(group);
+    ) -> Result<Begun, LaunchError> {
+        let (mut group, dir) =
+            match self.groups.as_mut().filter(|_| self.use_groups).map(Groups::take) {
+                Some(Ok((group, dir))) => (Some(group), Some(dir)),
+                // Better without one than not at all.
+                Some(Err(_)) | None => (None, None),
+            };
+        let mut made = launcher.launch(plan, dir.as_ref().map(AsFd::as_fd));
+        if let (Some(groups), Some(own), Err(error)) = (&mut self.groups, group, &made) {
+            if GROUP_REFUSES.contains(&error.errno) {
+                group = None;
+                groups.discard(own);
+                made = launcher.launch(plan, None);
+            } else {
+                groups.give_back(own);
             }
-        })?;
-        let pid = made.pid.as_raw_nonzero().get().unsigned_abs();
-        let started = Started { pid, kernel_start: made.kernel_start, at: clock::now() };
-        let kept = Kept { run, started, group, stop: None, end: None };
-        self.kept.insert(pid, kept);
-        Ok(started)
+        }
+        Ok(Begun { run, process: made?, group, at: clock::now() })
+    }
+
+    /// Waits until a process that was made executes its program, and keeps it as a run.
+    pub fn take_up(&mut self, begun: Begun) -> (RunId, Started) {
+        let Begun { run, process, group, at } = begun;
+        let process = process::Started::from(process);
+        let pid = process.pid.as_raw_nonzero().get().unsigned_abs();
+        let started = Started { pid, kernel_start: process.kernel_start, at };
+        self.kept.insert(run, Kept { started, group, stop: None, end: None });
+        self.leaders.insert(pid, run);
+        (run, started)
     }
 
     /// The daemon tells a run to end. It signals the process group itself; the rest is for us.
     pub fn stop(&mut self, now: Now, run: RunId, signal: Signal) {
-        let Some((&pid, kept)) = self.kept.iter_mut().find(|(_, kept)| kept.run == run) else {
-            return;
-        };
+        let Some(kept) = self.kept.get_mut(&run) else { return };
         let group = self.groups.as_ref().zip(kept.group);
-        let Some(leader) = to_pid(pid) else { return };
+        let Some(leader) = to_pid(kept.started.pid) else { return };
+        let stop = kept.stop.get_or_insert(Stop { asked_ms: now.mono_ms, killed_ms: None });
         match signal {
             Signal::Term => {
-                kept.stop.get_or_insert(Stop::Asked);
                 let members =
                     group.map(|(groups, group)| groups.members(group)).unwrap_or_default();
                 let elsewhere = |pid: &Pid| rustix::process::getpgid(Some(*pid)) != Ok(leader);
@@ -142,30 +170,41 @@ impl Runs {
                 }
             }
             Signal::Kill => {
-                kept.stop = Some(Stop::Killed { at_ms: now.mono_ms });
-                // Nobody else gets the number of a group that has a process; and the daemon takes
-                // a run whose leader is gone for one that is gone.
-                if kept.end.is_some() && is_group_alive(leader) {
-                    let _ = kill_process_group(leader, rustix::process::Signal::KILL);
-                }
-                if let Some((groups, group)) = group {
-                    let _ = groups.kill(group);
+                stop.killed_ms = Some(now.mono_ms);
+                match group {
+                    Some((groups, group)) => drop(groups.kill(group)),
+                    // The daemon takes a run whose leader is gone for one that is gone. Nobody else
+                    // gets the number of a process group that was not empty 50 ms ago.
+                    None if kept.end.is_some() && is_group_alive(leader) => {
+                        let _ = kill_process_group(leader, rustix::process::Signal::KILL);
+                    }
+                    None => {}
                 }
             }
         }
     }
 
-    /// Takes in every process that has ended. Returns the ends that are to be told.
-    pub fn reap(&mut self, now: Now) -> Vec<KeptEnd> {
-        let mut ends = Vec::new();
+    /// Takes in every process that has ended. Returns whether a run was among them.
+    pub fn take_in(&mut self, now: Now) -> bool {
+        let mut any = false;
         while let Some(ended) = sys::wait_any() {
             let pid = ended.pid.as_raw_nonzero().get().unsigned_abs();
-            let Some(kept) = self.kept.get_mut(&pid) else { continue };
-            kept.end = Some((now, ended));
-            if kept.stop.is_none() {
-                ends.extend(self.finish(pid, String::new()));
+            let Some(run) = self.leaders.remove(&pid) else { continue };
+            if let Some(kept) = self.kept.get_mut(&run) {
+                kept.end = Some((now, ended));
+                self.ended.insert(run);
+                any = true;
             }
         }
+        any
+    }
+
+    /// The ends that are to be told.
+    pub fn ends(&mut self, now: Now) -> Vec<KeptEnd> {
+        let by_itself = |run: &RunId| self.kept.get(run).is_some_and(|kept| kept.stop.is_none());
+        let by_itself: Vec<RunId> = self.ended.iter().copied().filter(by_itself).collect();
+        let mut ends: Vec<KeptEnd> =
+            by_itself.into_iter().filter_map(|run| self.finish(run, String::new())).collect();
         if let Some(groups) = self.groups.as_mut().filter(|groups| groups.has_left())
             && now.mono_ms >= self.sweep_at_ms
         {
@@ -179,59 +218,65 @@ impl Runs {
     /// Held ends of runs of which nothing is left, or nothing that could be killed.
     fn release(&mut self, now: Now) -> Vec<KeptEnd> {
         let may_search = now.mono_ms >= self.search_at_ms;
-        let over = |(&pid, kept): (&u32, &Kept)| {
-            let done = kept.end.is_some() && !self.is_alive(now, pid, kept);
-            (done && (kept.group.is_some() || may_search)).then_some((pid, kept.run, kept.group))
+        let over = |run: &RunId| {
+            let kept = self.kept.get(run)?;
+            let done = !is_alive(self.groups.as_ref(), now, kept);
+            (done && (kept.group.is_some() || may_search)).then_some((*run, kept.group))
         };
-        let over: Vec<(u32, RunId, Option<Group>)> = self.kept.iter().filter_map(over).collect();
+        let over: Vec<(RunId, Option<Group>)> = self.ended.iter().filter_map(over).collect();
         let searched: BTreeSet<String> =
-            over.iter().filter(|it| it.2.is_none()).map(|it| it.1.to_string()).collect();
+            over.iter().filter(|it| it.1.is_none()).map(|it| it.0.to_string()).collect();
         let mut found = BTreeMap::new();
         if !searched.is_empty() {
             self.search_at_ms = now.mono_ms + LOOK.as_millis() as u64;
             found = proc_fs::find_by_run_ids(&searched).unwrap_or_default();
         }
-        let end = |(pid, run, group): (u32, RunId, Option<Group>)| {
+        let end = |(run, group): (RunId, Option<Group>)| {
             let left = match (&self.groups, group) {
                 (Some(groups), Some(group)) => groups.members(group),
                 _ => found.remove(&run.to_string()).unwrap_or_default(),
             };
             let left = names(&left);
-            self.finish(pid, left)
+            self.finish(run, left)
         };
         over.into_iter().filter_map(end).collect()
     }
 
-    /// Whether something of a run that was told to end is to be waited for.
-    fn is_alive(&self, now: Now, pid: u32, kept: &Kept) -> bool {
-        if let Some(Stop::Killed { at_ms }) = kept.stop
-            && now.mono_ms > at_ms + KILLED_MS
-        {
-            return false;
-        }
-        match (&self.groups, kept.group) {
-            (Some(groups), Some(group)) => groups.is_populated(group),
-            _ => to_pid(pid).is_some_and(is_group_alive),
-        }
-    }
-
-    fn finish(&mut self, pid: u32, left: String) -> Option<KeptEnd> {
-        let kept = self.kept.remove(&pid)?;
+    fn finish(&mut self, run: RunId, left: String) -> Option<KeptEnd> {
+        self.ended.remove(&run);
+        let kept = self.kept.remove(&run)?;
         if let (Some(groups), Some(group)) = (&mut self.groups, kept.group) {
-            // Somebody else may have killed the group, as systemd-oomd(8) does.
+            let by_us = kept.stop.is_some_and(|stop| stop.killed_ms.is_some());
+            // As systemd-oomd(8) does, and the administrator.
             let by_others = kept.end.as_ref().is_some_and(|(_, ended)| is_kill(ended.exit));
-            match by_others || matches!(kept.stop, Some(Stop::Killed { .. })) {
+            match by_us || by_others {
                 true => groups.discard(group),
                 false => groups.give_back(group),
             }
+            if by_others && !by_us {
+                groups.discard_free();
+            }
         }
         let (at, Ended { exit, usage, .. }) = kept.end?;
-        Some(KeptEnd { run: kept.run, started: kept.started, at, exit, usage, left })
+        Some(KeptEnd { run, started: kept.started, at, exit, usage, left })
     }
 
     /// Takes away what is not needed any more.
     pub fn leave(self) {
         self.groups.iter().for_each(Groups::remove_all);
+    }
+}
+
+/// Whether something of a run that was told to end is to be waited for.
+fn is_alive(groups: Option<&Groups>, now: Now, kept: &Kept) -> bool {
+    if let Some(Stop { killed_ms: Some(at_ms), .. }) = kept.stop
+        && now.mono_ms > at_ms + KILLED_MS
+    {
+        return false;
+    }
+    match (groups, kept.group) {
+        (Some(groups), Some(group)) => groups.is_populated(group),
+        _ => to_pid(kept.started.pid).is_some_and(is_group_alive),
     }
 }
 

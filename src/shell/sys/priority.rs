@@ -59,8 +59,7 @@ pub fn take_precedence(wanted: Precedence) -> io::Result<()> {
 }
 
 /// Of a process that took [`Precedence::First`]: whether it goes first from now on, or makes do
-/// with its share. Does nothing where it was given no real-time priority. Not while there is a
-/// [`Newborn`].
+/// with its share. Does nothing where it was given no real-time priority.
 pub fn go_first(wanted: bool) {
     if BEFORE.load(Ordering::Relaxed) == NONE || IS_FIRST.load(Ordering::Relaxed) == wanted {
         return;
@@ -91,37 +90,43 @@ pub fn is_about_to_execute() {
 /// dropped. That should not be before all was asked of it that waits for the rest of its `execve`,
 /// as reading `/proc/PID/stat` does: without precedence it may stand behind many others then.
 #[derive(Debug)]
-pub struct Newborn(Pid);
+pub struct Newborn {
+    pid: Pid,
+    of_first: bool,
+}
 
 impl Newborn {
     /// To be called when it has executed its program.
     pub(super) fn new(child: Pid) -> Newborn {
-        Newborn(child)
+        Newborn { pid: child, of_first: IS_FIRST.load(Ordering::Relaxed) }
     }
 
     /// Its process id.
     pub fn pid(&self) -> Pid {
-        self.0
+        self.pid
     }
 }
 
 impl Drop for Newborn {
-    /// Only of a parent that goes first there is anything left to take back: any other program may
+    /// Only of a parent that went first there is anything left to take back: any other program may
     /// have taken precedence itself by now.
     fn drop(&mut self) {
-        if IS_FIRST.load(Ordering::Relaxed) {
-            end_precedence_of(self.0);
+        if self.of_first {
+            end_precedence_of(self.pid);
         }
     }
 }
 
 /// Takes back what a process has of this one's precedence, or of a parent's that was started like
-/// this one and had no time to. Does nothing where there is no precedence, or no such process.
+/// this one and had no time to. Does nothing where there is no such process.
 pub fn end_precedence_of(pid: Pid) {
-    let nice = BEFORE.load(Ordering::Relaxed);
-    if nice != NONE {
-        let _ = set_ordinary(pid.as_raw_nonzero().get(), nice);
-    }
+    let nice = match BEFORE.load(Ordering::Relaxed) {
+        // What is refused to this process may have been granted to that parent.
+        // SAFETY: takes numbers only.
+        NONE => unsafe { libc::getpriority(libc::PRIO_PROCESS, 0) },
+        nice => nice,
+    };
+    let _ = set_ordinary(pid.as_raw_nonzero().get(), nice);
 }
 
 /// Gives up precedence, which a program that is executed would take for what it was given.
