@@ -9,7 +9,7 @@ use daemon::facts::{STAMPS, stamps};
 use daemon::keeper::{signal, wait_state};
 use daemon::rows::{Due, Row, insert};
 use daemon::{Daemon, SOON, Site, middle_of_a_second, now_ns, wait_for};
-use rustix::process::{Pid, Resource, Rlimit, Signal, prlimit, test_kill_process};
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, prlimit, test_kill_process};
 use schedule::core::protocol::Driver;
 use std::collections::BTreeSet;
 use std::fs;
@@ -166,12 +166,9 @@ fn hung_while_it_has_nothing_to_answer_it_is_replaced() {
 fn killed_while_descriptors_are_short_its_runs_are_looked_at() {
     let (site, daemon) = busy_site(1, "sleep 4; exit 5");
     wait_launch(&site);
-    let limit = |number| {
-        let limits = Rlimit { current: number, maximum: number };
-        prlimit(Some(daemon.pid()), Resource::Nofile, limits).unwrap()
-    };
     // None of what it has open is lost by that; it only gets nothing more.
-    let before = limit(Some(0));
+    let none = Rlimit { current: Some(0), ..getrlimit(Resource::Nofile) };
+    let before = prlimit(Some(daemon.pid()), Resource::Nofile, none).unwrap();
     signal(site.keeper(), Signal::KILL);
     wait_for("a word about it", SOON, || (!site.logged("is looked at").is_empty()).then_some(()));
     prlimit(Some(daemon.pid()), Resource::Nofile, before).unwrap();
