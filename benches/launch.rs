@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{WaitId, WaitIdOptions, waitid};
 use schedule::core::launch::LaunchPlan;
 use schedule::shell::cgroup::Groups;
-use schedule::shell::process::{Launcher, Started, settle_process};
+use schedule::shell::process::{Launcher, settle_process};
 use schedule::shell::sys::wait_any;
 
 const COUNT: usize = 300;
@@ -131,8 +131,7 @@ fn run_ours(state: &Path, case: &Case, mode: &str, round: usize) -> io::Result<T
         };
         let group = groups.as_mut().map(Groups::take).transpose()?;
         let dir = group.as_ref().map(|(_, dir)| dir.as_fd());
-        let child = launcher.launch(&plan, dir).map_err(|error| io::Error::other(error.text))?;
-        let _ = Started::from(child);
+        launcher.launch(&plan, dir).map_err(|error| io::Error::other(error.text))?;
         while mode == "serial" && reaped <= n {
             reaped += wait_for_one()?;
         }

@@ -118,11 +118,17 @@ impl Children {
     }
 
     /// Has the keeper start a run, unless the monotonic clock has passed `not_after_ms` by then.
-    /// The core asks for none while there is no keeper.
+    /// The core asks for none while there is no keeper. After the last one of several,
+    /// [`Children::send`].
     pub fn launch(&mut self, run: RunId, plan: Box<LaunchPlan>, not_after_ms: u64) {
         if let Some(keeper) = &mut self.keeper {
             keeper.launch(run, plan, not_after_ms);
         }
+    }
+
+    /// Hands over to the keeper what was said to it.
+    pub fn send(&mut self) {
+        self.keeper.iter_mut().for_each(Keeper::send);
     }
 
     /// Takes note of the process of a run that the keeper has.

@@ -45,8 +45,10 @@ pub const FIRST_SERVER_TOKEN: usize = 1 << 30;
 /// Requests are taken in for this long, in microseconds; then what is due is looked at again.
 const LISTEN_US: u64 = 3_000;
 
-/// Actions are performed for this long, in milliseconds; then the sockets are looked at again.
-const ACT_MS: u64 = 3;
+/// Actions are performed for this long, in microseconds of the loop's own time on the processor; then
+/// the sockets are looked at again. What others take of it, as the keeper does, would be taken from
+/// the launches that are still to be asked for.
+const ACT_US: u64 = 3_000;
 
 /// The core is told how the process is once in so many milliseconds.
 const VITALS_MS: u64 = 1_000;
@@ -304,17 +306,24 @@ impl Daemon {
     }
 
     fn act(&mut self) {
-        let began = clock::now().mono_ms;
+        let began_us = clock::own_us();
         self.pressed = false;
         while let Some(action) = self.core.next_action() {
+            if !matches!(action, Action::Launch { .. }) {
+                self.children.send();
+            }
             self.perform(action);
             if self.exiting {
-                return;
+                break;
             }
-            if clock::now().mono_ms - began >= ACT_MS {
+            if clock::own_us() - began_us >= ACT_US {
                 self.pressed = true;
                 break;
             }
+        }
+        self.children.send();
+        if self.exiting {
+            return;
         }
         if !self.pressed {
             // Nothing is left to be written.

@@ -72,14 +72,6 @@ pub struct Started {
     pub kernel_start: u64,
 }
 
-impl From<Newborn> for Started {
-    /// Waits for the rest of the child's `execve`, some 50 µs.
-    fn from(child: Newborn) -> Started {
-        let pid = child.pid();
-        Started { pid, kernel_start: kernel_start(pid).unwrap_or(0) }
-    }
-}
-
 impl Launcher {
     /// Reads the environment once: later changes of it reach no job. `state_dir` is where files
     /// per run go.
@@ -116,7 +108,7 @@ impl Launcher {
     }
 
     /// Starts a run: `/bin/sh -c COMMAND`, or the command itself where that is the same; in this
-    /// control group, if one is given. The process may still be busy with the rest of its `execve`.
+    /// control group, if one is given.
     ///
     /// # Errors
     /// An output that can't be opened, a command that can't be started. That the command is not
@@ -125,16 +117,20 @@ impl Launcher {
         &self,
         plan: &LaunchPlan,
         group: Option<BorrowedFd<'_>>,
-    ) -> Result<Newborn, LaunchError> {
+    ) -> Result<Started, LaunchError> {
         let command = CString::new(plan.command.as_str()).map_err(|_| {
             let text = "command: holds a NUL byte, which none can: take it out".to_owned();
             LaunchError { errno: 0, retryable: false, text }
         })?;
         let streams = self.outputs.open(plan)?;
         let place = Place { streams: &streams, group };
-        self.start(plan, &command, place).inspect_err(|_| {
+        let child = self.start(plan, &command, place).inspect_err(|_| {
             self.outputs.forget(plan.job_id, &plan.run_id);
-        })
+        })?;
+        // Gives descriptors back first, so that reading /proc can't fail for want of one.
+        drop(streams);
+        let pid = child.pid();
+        Ok(Started { pid, kernel_start: kernel_start(pid).unwrap_or(0) })
     }
 
     fn start(

@@ -79,7 +79,7 @@ impl Stage {
         let group = self.groups.as_ref().map(|groups| groups.borrow_mut().take());
         // As the keeper does it: better without one than not at all.
         let group = group.and_then(Result::ok);
-        self.launcher.launch(plan, group.as_ref().map(|(_, dir)| dir.as_fd())).map(Started::from)
+        self.launcher.launch(plan, group.as_ref().map(|(_, dir)| dir.as_fd()))
     }
 
     pub fn run(&self, command: &str) -> Ran {

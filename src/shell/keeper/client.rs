@@ -31,6 +31,10 @@ const SILENCE_MS: u64 = 30_000;
 /// oftener in a build for tests.
 const ASK_MS: u64 = if cfg!(debug_assertions) { 2_000 } else { 30_000 };
 
+/// Launches are handed over so many at a time, or when there are no more: the keeper goes before the
+/// daemon, which comes to the next one only when those before are done.
+const LAUNCHES_AT_ONCE: usize = 16;
+
 /// How often the loop looks while an answer is owed, in milliseconds.
 const LOOK_MS: u64 = 1_000;
 
@@ -44,6 +48,8 @@ pub struct Keeper {
     silence: Silence,
     /// Runs it was asked to launch and has said nothing of.
     outstanding: BTreeSet<RunId>,
+    /// Launches that were not handed over yet.
+    unsent: usize,
 }
 
 /// For how long a keeper owes an answer, ms.
@@ -138,7 +144,8 @@ impl Keeper {
         // Of a run that has ended since, the first half of that may have come by now.
         let channel = Channel::new(mio::net::UnixStream::from_std(stream), input);
         let (process, silence, outstanding) = (Some(process), Silence::default(), BTreeSet::new());
-        let mut keeper = Keeper { channel, id, after, version, process, silence, outstanding };
+        let mut keeper =
+            Keeper { channel, id, after, version, process, silence, outstanding, unsent: 0 };
         keeper.order(&Order::Surroundings {
             environment: inherited_environment().into_iter().map(CString::into_bytes).collect(),
             // None: it was deleted, and the keeper stays where it is.
@@ -201,10 +208,15 @@ impl Keeper {
         self.silence.is_asked || !self.outstanding.is_empty()
     }
 
-    /// Asks for a launch that is no use after this reading of the monotonic clock.
+    /// Asks for a launch that is no use after this reading of the monotonic clock; after the last
+    /// of several, [`Keeper::send`].
     pub fn launch(&mut self, run: RunId, plan: Box<LaunchPlan>, not_after_ms: u64) {
         self.outstanding.insert(run);
-        self.order(&Order::Launch { run, plan, not_after_ms });
+        self.channel.say(&Order::Launch { run, plan, not_after_ms });
+        self.unsent += 1;
+        if self.unsent >= LAUNCHES_AT_ONCE {
+            self.send();
+        }
     }
 
     /// Says whether runs to come get control groups.
@@ -224,11 +236,12 @@ impl Keeper {
 
     fn order(&mut self, order: &Order) {
         self.channel.say(order);
-        self.channel.send();
+        self.send();
     }
 
     /// Hands over what the keeper takes now.
     pub fn send(&mut self) {
+        self.unsent = 0;
         self.channel.send();
     }
 

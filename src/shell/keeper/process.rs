@@ -2,8 +2,9 @@
 
 use super::channel::Channel;
 use super::ends::Ends;
-use super::runs::{Begun, LOOK, Runs};
+use super::runs::{LOOK, Runs};
 use super::socket_path;
+use crate::core::event::Started;
 use crate::core::ids::RunId;
 use crate::core::keeping::{Notice, Order};
 use crate::core::launch::{LaunchError, LaunchPlan};
@@ -65,8 +66,6 @@ struct Keeper {
     /// The daemon that is served.
     daemon: Option<Channel>,
     runs: Runs,
-    /// The last process that was made: the next one is while this executes its program.
-    begun: Option<Begun>,
     ends: Ends,
     /// Starts that were not told yet.
     unsaid: usize,
@@ -127,7 +126,6 @@ impl Keeper {
             launcher: Launcher::new(state_dir)?,
             daemon: None,
             runs: Runs::new(state_dir),
-            begun: None,
             unsaid: 0,
             stretch: Stretch::default(),
             ends: Ends::inherit(state_dir),
@@ -194,7 +192,6 @@ impl Keeper {
         // A line that makes no sense is of another version: it can only be passed over.
         let (orders, alive) = daemon.hear(|_| ());
         orders.into_iter().for_each(|order| self.perform(order));
-        self.take_up();
         if !alive {
             self.daemon = None;
         }
@@ -206,11 +203,16 @@ impl Keeper {
                 self.launcher.surround(environment, &directory);
             }
             Order::Launch { run, plan, not_after_ms } => {
-                let made = self.launch(run, &plan, not_after_ms);
-                self.take_up();
-                match made {
-                    Ok(begun) => self.begun = Some(begun),
-                    Err(error) => self.say_soon(&Notice::Failed(run, error)),
+                let notice = match self.launch(run, &plan, not_after_ms) {
+                    Ok(started) => Notice::Started(run, started),
+                    Err(error) => Notice::Failed(run, error),
+                };
+                self.say(&notice);
+                // Not each by itself: the daemon would wake for it, and take the processor from
+                // the processes that are being made. Nor all at the end: it has more to order.
+                self.unsaid += 1;
+                if self.unsaid >= NOTICES_AT_ONCE {
+                    self.send();
                 }
             }
             Order::ControlGroups(wanted) => self.runs.use_groups(wanted),
@@ -225,7 +227,7 @@ impl Keeper {
         run: RunId,
         plan: &LaunchPlan,
         not_after_ms: u64,
-    ) -> Result<Begun, LaunchError> {
+    ) -> Result<Started, LaunchError> {
         let mono_ms = clock::now().mono_ms;
         if mono_ms > not_after_ms {
             let text = "the keeper of runs stood still for too long: it is too late now".into();
@@ -233,24 +235,6 @@ impl Keeper {
         }
         self.stretch.goes_on(mono_ms);
         self.runs.launch(&self.launcher, run, plan)
-    }
-
-    /// Goes on with the process that was made last.
-    fn take_up(&mut self) {
-        if let Some(begun) = self.begun.take() {
-            let (run, started) = self.runs.take_up(begun);
-            self.say_soon(&Notice::Started(run, started));
-        }
-    }
-
-    /// What became of a launch. Not each by itself: the daemon would wake for it, and take the
-    /// processor from the processes that are being made. Nor all at the end: it has more to order.
-    fn say_soon(&mut self, notice: &Notice) {
-        self.say(notice);
-        self.unsaid += 1;
-        if self.unsaid >= NOTICES_AT_ONCE {
-            self.send();
-        }
     }
 
     /// Takes in every run that has ended.

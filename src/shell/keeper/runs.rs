@@ -13,8 +13,8 @@ use crate::core::time::Now;
 use crate::shell::cgroup::{Group, Groups};
 use crate::shell::clock;
 use crate::shell::proc_fs;
-use crate::shell::process::{self, Launcher};
-use crate::shell::sys::{self, Ended, Newborn, Pid};
+use crate::shell::process::Launcher;
+use crate::shell::sys::{self, Ended, Pid};
 use rustix::process::{kill_process, kill_process_group, test_kill_process_group};
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::AsFd;
@@ -57,14 +57,6 @@ struct Kept {
     group: Option<Group>,
     stop: Option<Stop>,
     end: Option<(Now, Ended)>,
-}
-
-/// The process of a run was made.
-pub struct Begun {
-    run: RunId,
-    process: Newborn,
-    group: Option<Group>,
-    at: Now,
 }
 
 /// A run was told to end, and killed when that did not help; monotonic ms.
@@ -113,8 +105,7 @@ impl Runs {
         self.kept.iter().map(move |(run, kept)| (*run, kept.started, asked_ms(kept)))
     }
 
-    /// Makes the process of a run. It is to be [taken up](Runs::take_up) soon: until then it has
-    /// something of our precedence, and does not count as a run.
+    /// Makes the process of a run.
     ///
     /// # Errors
     /// As [`Launcher::launch`].
@@ -123,7 +114,7 @@ impl Runs {
         launcher: &Launcher,
         run: RunId,
         plan: &LaunchPlan,
-    ) -> Result<Begun, LaunchError> {
+    ) -> Result<Started, LaunchError> {
         let (mut group, dir) =
             match self.groups.as_mut().filter(|_| self.use_groups).map(Groups::take) {
                 Some(Ok((group, dir))) => (Some(group), Some(dir)),
@@ -140,18 +131,12 @@ impl Runs {
                 groups.give_back(own);
             }
         }
-        Ok(Begun { run, process: made?, group, at: clock::now() })
-    }
-
-    /// Waits until a process that was made executes its program, and keeps it as a run.
-    pub fn take_up(&mut self, begun: Begun) -> (RunId, Started) {
-        let Begun { run, process, group, at } = begun;
-        let process = process::Started::from(process);
-        let pid = process.pid.as_raw_nonzero().get().unsigned_abs();
-        let started = Started { pid, kernel_start: process.kernel_start, at };
+        let made = made?;
+        let pid = made.pid.as_raw_nonzero().get().unsigned_abs();
+        let started = Started { pid, kernel_start: made.kernel_start, at: clock::now() };
         self.kept.insert(run, Kept { started, group, stop: None, end: None });
         self.leaders.insert(pid, run);
-        (run, started)
+        Ok(started)
     }
 
     /// The daemon tells a run to end. It signals the process group itself; the rest is for us.

@@ -59,7 +59,8 @@ pub fn take_precedence(wanted: Precedence) -> io::Result<()> {
 }
 
 /// Of a process that took [`Precedence::First`]: whether it goes first from now on, or makes do
-/// with its share. Does nothing where it was given no real-time priority.
+/// with its share. Does nothing where it was given no real-time priority. Not while there is a
+/// [`Newborn`].
 pub fn go_first(wanted: bool) {
     if BEFORE.load(Ordering::Relaxed) == NONE || IS_FIRST.load(Ordering::Relaxed) == wanted {
         return;
@@ -90,29 +91,26 @@ pub fn is_about_to_execute() {
 /// dropped. That should not be before all was asked of it that waits for the rest of its `execve`,
 /// as reading `/proc/PID/stat` does: without precedence it may stand behind many others then.
 #[derive(Debug)]
-pub struct Newborn {
-    pid: Pid,
-    of_first: bool,
-}
+pub struct Newborn(Pid);
 
 impl Newborn {
     /// To be called when it has executed its program.
     pub(super) fn new(child: Pid) -> Newborn {
-        Newborn { pid: child, of_first: IS_FIRST.load(Ordering::Relaxed) }
+        Newborn(child)
     }
 
     /// Its process id.
     pub fn pid(&self) -> Pid {
-        self.pid
+        self.0
     }
 }
 
 impl Drop for Newborn {
-    /// Only of a parent that went first there is anything left to take back: any other program may
+    /// Only of a parent that goes first there is anything left to take back: any other program may
     /// have taken precedence itself by now.
     fn drop(&mut self) {
-        if self.of_first {
-            end_precedence_of(self.pid);
+        if IS_FIRST.load(Ordering::Relaxed) {
+            end_precedence_of(self.0);
         }
     }
 }
