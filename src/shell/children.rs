@@ -36,7 +36,7 @@ pub struct Children {
     retry_at_ms: u64,
     /// Runs without a keeper, by the token of their pidfd.
     watched: BTreeMap<usize, (RunId, OwnedFd)>,
-    /// Runs without a keeper and, for want of a descriptor, without a pidfd: looked at now and then.
+    /// Runs without a keeper and, for want of a descriptor, without a pidfd: looked at each second.
     unwatched: BTreeMap<RunId, Started>,
     /// When to do so next, by the monotonic clock.
     look_at_ms: u64,

@@ -45,9 +45,9 @@ pub const FIRST_SERVER_TOKEN: usize = 1 << 30;
 /// Requests are taken in for this long, in microseconds; then what is due is looked at again.
 const LISTEN_US: u64 = 3_000;
 
-/// Actions are performed for this long, in microseconds of the loop's own time on the processor; then
-/// the sockets are looked at again. What others take of it, as the keeper does, would be taken from
-/// the launches that are still to be asked for.
+/// Actions are performed for this long, in microseconds of the loop's own time on the processor;
+/// then the sockets are looked at again. What others take of it, as the keeper does, would be taken
+/// from the launches that are still to be asked for.
 const ACT_US: u64 = 3_000;
 
 /// The core is told how the process is once in so many milliseconds.

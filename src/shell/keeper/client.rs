@@ -31,8 +31,8 @@ const SILENCE_MS: u64 = 30_000;
 /// oftener in a build for tests.
 const ASK_MS: u64 = if cfg!(debug_assertions) { 2_000 } else { 30_000 };
 
-/// Launches are handed over so many at a time, or when there are no more: the keeper goes before the
-/// daemon, which comes to the next one only when those before are done.
+/// Launches are handed over so many at a time, or when there are no more: the keeper goes before
+/// the daemon, which comes to the next one only when those before are done.
 const LAUNCHES_AT_ONCE: usize = 16;
 
 /// How often the loop looks while an answer is owed, in milliseconds.
