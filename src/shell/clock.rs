@@ -24,12 +24,6 @@ pub fn mono_us() -> u64 {
     (mono.tv_sec * 1_000_000 + mono.tv_nsec / 1000).unsigned_abs()
 }
 
-/// The time that this thread had a processor for, in microseconds.
-pub fn own_us() -> u64 {
-    let own = clock_gettime(ClockId::ThreadCPUTime);
-    (own.tv_sec * 1_000_000 + own.tv_nsec / 1000).unsigned_abs()
-}
-
 /// Wakes the loop when the wall clock shows a given instant, or when somebody set the clock: a
 /// poll's time-out is neither exact to the millisecond nor does it see the clock jump.
 pub struct WallTimer {
