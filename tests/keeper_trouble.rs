@@ -5,6 +5,7 @@
 mod common;
 mod daemon;
 
+use daemon::clients::Kept;
 use daemon::facts::{STAMPS, stamps};
 use daemon::keeper::{signal, wait_state};
 use daemon::rows::{Due, Row, insert};
@@ -13,6 +14,8 @@ use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, prlimit, test_ki
 use schedule::core::protocol::Driver;
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::Write;
+use std::net::TcpStream;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
@@ -162,13 +165,17 @@ fn hung_while_it_has_nothing_to_answer_it_is_replaced() {
     assert_eq!(site.logged("answers no more").len(), 1, "{:?}", site.log());
 }
 
+/// So many descriptors may be open from now on; what is open stays so.
+fn limit_descriptors(pid: Pid, number: Option<u64>) -> Rlimit {
+    let limit = Rlimit { current: number, ..getrlimit(Resource::Nofile) };
+    prlimit(Some(pid), Resource::Nofile, limit).unwrap()
+}
+
 #[test]
-fn killed_while_descriptors_are_short_its_runs_are_looked_at() {
+fn killed_while_there_is_no_descriptor_its_runs_are_looked_at() {
     let (site, daemon) = busy_site(1, "sleep 4; exit 5");
     wait_launch(&site);
-    // None of what it has open is lost by that; it only gets nothing more.
-    let none = Rlimit { current: Some(0), ..getrlimit(Resource::Nofile) };
-    let before = prlimit(Some(daemon.pid()), Resource::Nofile, none).unwrap();
+    let before = limit_descriptors(daemon.pid(), Some(0));
     signal(site.keeper(), Signal::KILL);
     wait_for("a word about it", SOON, || (!site.logged("is looked at").is_empty()).then_some(()));
     prlimit(Some(daemon.pid()), Resource::Nofile, before).unwrap();
@@ -176,6 +183,50 @@ fn killed_while_descriptors_are_short_its_runs_are_looked_at() {
     assert!(lost["outcome"].as_str().unwrap().starts_with("lost"), "{lost}");
     assert!(lost["duration_ms"].as_u64().unwrap() > 3_500, "it was let alone: {lost}");
     wait_launch(&site);
+}
+
+#[test]
+fn a_stop_without_descriptors_is_made_up_for() {
+    let (mut site, mut database) = Site::on(Driver::Sqlite);
+    site.base.push_str("stop_grace = 1\ncontrol_groups = off\n");
+    database.sql(&Row::new(1, NEVER, "trap '' TERM; while :; do sleep 0.1; done").insert());
+    let daemon = site.start();
+    daemon.wait_jobs(1);
+    daemon.start_job(1);
+    // A request needs a connection.
+    let mut client = Kept::connect(daemon.address).unwrap();
+    client.ask("GET", "/healthz").unwrap();
+    let before = limit_descriptors(daemon.pid(), Some(0));
+    let (status, _) = client.ask("POST", "/api/v1/jobs/1/stop").unwrap();
+    assert_eq!(status, 200);
+    wait_for("the grace time to end", SOON, || {
+        (!site.logged("still alive").is_empty()).then_some(())
+    });
+    prlimit(Some(daemon.pid()), Resource::Nofile, before).unwrap();
+    assert_eq!(daemon.wait_end(1)["outcome"], "signal 9");
+}
+
+/// The daemon that was asked is gone before the keeper comes to start it.
+#[test]
+fn a_stop_of_what_is_being_started_goes_on_under_the_next_daemon() {
+    let (mut site, mut database) = Site::on(Driver::Sqlite);
+    site.base.push_str("stop_grace = 1\n");
+    database.sql(&Row::new(1, NEVER, "sleep 600").insert());
+    let daemon = site.start();
+    daemon.wait_jobs(1);
+    let keeper = site.keeper();
+    signal(keeper, Signal::STOP);
+    wait_state(keeper, 'T');
+    let mut client = TcpStream::connect(daemon.address).unwrap();
+    let start =
+        "POST /api/v1/jobs/1/start HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n";
+    client.write_all(start.as_bytes()).unwrap();
+    daemon.wait_job(1, "starting", |job| job["state"] == "starting");
+    assert_eq!(daemon.request("POST", "/api/v1/jobs/1/stop").status, 200);
+    daemon.kill();
+    signal(keeper, Signal::CONT);
+    let daemon = site.start();
+    assert_eq!(daemon.wait_end(1)["outcome"], "signal 15");
 }
 
 #[test]

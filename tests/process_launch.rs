@@ -4,6 +4,7 @@
 mod process_support;
 
 use std::fs;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 use std::time::Instant;
@@ -12,7 +13,9 @@ use process_support::{Stage, code, each_way, until, wait_for};
 use rustix::process::{Resource, Rlimit, Signal, getpgid, getrlimit, setrlimit};
 use schedule::core::launch::Stream;
 use schedule::core::outcome::Exit;
-use schedule::shell::proc_fs::{boot_id, find_by_run_id, is_same_process, kernel_start, watch};
+use schedule::shell::proc_fs::{
+    boot_id, find_by_run_id, is_running, is_same_process, kernel_start, watch,
+};
 use schedule::shell::process::signal_group;
 
 #[test]
@@ -100,6 +103,27 @@ fn a_signal_reaches_the_whole_group_and_nobody_else() {
 }
 
 #[test]
+fn with_one_descriptor_nobody_is_taken_for_gone() {
+    let stage = Stage::set();
+    let started = stage.launch(&stage.plan("sleep 60")).unwrap();
+    let (pid, start) = (started.pid, started.kernel_start);
+    let before = getrlimit(Resource::Nofile);
+    // The lowest free number is the only free one below the limit that follows it.
+    let lowest = u64::try_from(fs::File::open("/dev/null").unwrap().as_raw_fd()).unwrap();
+    let one = Rlimit { current: Some(lowest + 1), ..before };
+    setrlimit(Resource::Nofile, one).unwrap();
+    let watched = watch(pid, start);
+    setrlimit(Resource::Nofile, Rlimit { current: Some(lowest), ..before }).unwrap();
+    let (signalled, running) = (signal_group(pid, start, Signal::TERM), is_running(pid, start));
+    setrlimit(Resource::Nofile, before).unwrap();
+    assert!(watched.is_err() && signalled.is_err(), "{watched:?} {signalled:?}");
+    assert!(running);
+    assert!(signal_group(pid, start, Signal::KILL).unwrap());
+    wait_for(pid);
+    assert!(!is_running(pid, start));
+}
+
+#[test]
 fn an_end_shows_on_the_pidfd_and_the_start_time_names_the_process() {
     let stage = Stage::set();
     let started = stage.launch(&stage.plan("sleep 60")).unwrap();
@@ -111,9 +135,9 @@ fn an_end_shows_on_the_pidfd_and_the_start_time_names_the_process() {
     assert!(!is_readable(&pidfd));
     assert!(signal_group(pid, start, Signal::TERM).unwrap());
     until("the pidfd is readable", || is_readable(&pidfd));
-    assert!(is_same_process(pid, start), "until it is reaped");
+    assert!(is_same_process(pid, start).unwrap(), "until it is reaped");
     wait_for(pid);
-    assert!(!is_same_process(pid, start));
+    assert!(!is_same_process(pid, start).unwrap());
     assert!(watch(pid, start).unwrap().is_none());
     assert_eq!(boot_id().unwrap().len(), 36);
 }

@@ -104,6 +104,9 @@ pub struct Parsed {
     pub file: String,
     /// The configuration; `None` if and only if a problem is an error.
     pub config: Option<Config>,
+    /// What could be read of one with errors, the rest being defaults: enough to find a daemon that
+    /// was started with an earlier one.
+    pub rest: Option<Config>,
     /// What is wrong, in the order of the lines.
     pub problems: Vec<Problem>,
 }
@@ -118,6 +121,6 @@ pub fn parse(file: &str, text: &[u8], local: &[IpAddr]) -> Parsed {
         let drafts = sections::sort(sections, &mut problems);
         fill::config(&drafts, local, &mut problems)
     });
-    let config = config.filter(|_| !problems.any_error());
-    Parsed { file: file.to_string(), config, problems: problems.sorted() }
+    let (config, rest) = if problems.any_error() { (None, config) } else { (config, None) };
+    Parsed { file: file.to_string(), config, rest, problems: problems.sorted() }
 }

@@ -110,7 +110,8 @@ pub enum Action {
         /// After this reading of the monotonic clock, in ms, it is no longer to be started.
         not_after_ms: u64,
     },
-    /// Send a signal to the process group of a run.
+    /// Send a signal to the process group of a run; of one that is being started, have the keeper
+    /// take note that it is to end.
     Signal(RunId, Signal),
     /// Delete the output files of a run.
     ForgetOutput(JobId, RunId),

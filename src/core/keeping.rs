@@ -56,6 +56,9 @@ pub enum Notice {
         after: Vec<String>,
         /// Version of its program.
         version: String,
+        /// Whether it knows [`Order::Answer`].
+        #[serde(default)]
+        answers: bool,
     },
     /// A run has a process.
     Started(RunId, Started),

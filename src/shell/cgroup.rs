@@ -5,6 +5,7 @@
 //! keeper, after the state directory and the keeper itself, and in it groups that are numbered. To
 //! make one takes longer than to make a process, so they serve one run after the other.
 
+use super::proc_fs;
 use super::sys::{Pid, Spawn, spawn};
 use rustix::fs::{Mode, OFlags};
 use std::fs;
@@ -204,7 +205,7 @@ fn remove_those_of_the_dead(parent: &Path, prefix: &str) {
         let name = entry.file_name();
         let keeper = name.to_str().and_then(|name| name.strip_prefix(prefix));
         let keeper = keeper.and_then(|pid| Pid::from_raw(pid.parse().ok()?));
-        if keeper.is_some_and(|pid| rustix::process::test_kill_process(pid).is_err()) {
+        if keeper.is_some_and(proc_fs::has_ended) {
             remove_tree(&entry.path());
         }
     }

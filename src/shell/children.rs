@@ -38,7 +38,9 @@ pub struct Children {
     watched: BTreeMap<usize, (RunId, OwnedFd)>,
     /// Runs without a keeper and, for want of a descriptor, without a pidfd: looked at each second.
     unwatched: BTreeMap<RunId, Started>,
-    /// When to do so next, by the monotonic clock.
+    /// Signals that could not be sent for want of a descriptor.
+    unsent: BTreeMap<RunId, Signal>,
+    /// When to see to both next, by the monotonic clock.
     look_at_ms: u64,
     /// Where to send a signal.
     processes: BTreeMap<RunId, Started>,
@@ -82,6 +84,7 @@ impl Children {
             retry_at_ms: 0,
             watched: BTreeMap::new(),
             unwatched: BTreeMap::new(),
+            unsent: BTreeMap::new(),
             look_at_ms: 0,
             processes: BTreeMap::new(),
             next_token: 0,
@@ -218,23 +221,30 @@ impl Children {
             Some(keeper) => keeper.next_look_ms(!self.processes.is_empty()),
             None => Some(self.retry_at_ms),
         };
-        let unwatched = (!self.unwatched.is_empty()).then_some(self.look_at_ms);
-        keeper.into_iter().chain(unwatched).min()
+        keeper.into_iter().chain(self.is_short().then_some(self.look_at_ms)).min()
     }
 
     /// Finds another keeper for one that was lost, or that is of another version and `idle`; and
-    /// sees to runs that could not be watched.
+    /// sees to runs that could not be watched or signalled.
     pub fn look_after(&mut self, now: Now, idle: bool) -> Vec<News> {
-        let mut news = self.look_at_unwatched(now);
+        let mut news = Vec::new();
+        if self.is_short() && now.mono_ms >= self.look_at_ms {
+            self.look_at_ms = now.mono_ms + RETRY_MS;
+            news = self.try_again();
+        }
         news.extend(self.look_after_keeper(now, idle));
         news
     }
 
-    fn look_at_unwatched(&mut self, now: Now) -> Vec<News> {
-        if self.unwatched.is_empty() || now.mono_ms < self.look_at_ms {
-            return Vec::new();
+    /// Whether something could not be done for want of descriptors.
+    fn is_short(&self) -> bool {
+        !self.unwatched.is_empty() || !self.unsent.is_empty()
+    }
+
+    fn try_again(&mut self) -> Vec<News> {
+        for (run, signal) in std::mem::take(&mut self.unsent) {
+            self.signal(run, signal);
         }
-        self.look_at_ms = now.mono_ms + RETRY_MS;
         let mut news = Vec::new();
         for (run, started) in self.unwatched.clone() {
             if !self.watch(run, started) {
@@ -322,22 +332,25 @@ impl Children {
         Some(lost(run, NOT_SEEN))
     }
 
-    /// Sends a signal to the process group of a run, and has the keeper see to the rest of it. A
-    /// run that is gone gets none.
-    ///
-    /// # Errors
-    /// The run has become another user's.
-    pub fn signal(&mut self, run: RunId, signal: Signal) -> io::Result<bool> {
-        let Some(started) = self.processes.get(&run) else { return Ok(false) };
-        let Some(pid) = pid_of(started.pid) else { return Ok(false) };
+    /// Sends a signal to the process group of a run, and has the keeper see to the rest of it; of
+    /// one that is being started, the keeper alone takes note. A run that is gone gets none. What
+    /// can't be sent now is tried again.
+    pub fn signal(&mut self, run: RunId, signal: Signal) {
         if let Some(keeper) = &mut self.keeper {
             keeper.stop(run, signal);
         }
-        let signal = match signal {
+        let Some(started) = self.processes.get(&run) else { return };
+        let Some(pid) = pid_of(started.pid) else { return };
+        let number = match signal {
             Signal::Term => rustix::process::Signal::TERM,
             Signal::Kill => rustix::process::Signal::KILL,
         };
-        signal_group(pid, started.kernel_start, signal)
+        if let Err(why) = signal_group(pid, started.kernel_start, number) {
+            log::error!("run={run} can't be signalled: {why}");
+            if why.kind() != io::ErrorKind::PermissionDenied {
+                self.unsent.insert(run, signal);
+            }
+        }
     }
 }
 

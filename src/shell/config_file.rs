@@ -53,7 +53,7 @@ pub fn load(path: Option<&Path>) -> Result<Parsed, LoadError> {
 fn load_file(name: &str, path: &Path) -> Result<Parsed, LoadError> {
     let text = read(path).map_err(|source| LoadError::Read { file: name.to_string(), source })?;
     let mut parsed = config::parse(name, &text, &local_addresses());
-    if let Some(config) = &mut parsed.config {
+    for config in [&mut parsed.config, &mut parsed.rest].into_iter().flatten() {
         make_absolute(config);
     }
     Ok(parsed)

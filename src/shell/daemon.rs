@@ -176,7 +176,6 @@ impl Daemon {
         }
         self.notify.ending();
         self.server.close_idle(clock::now());
-        self.lock.release();
         Ok(())
     }
 
@@ -354,11 +353,7 @@ impl Daemon {
             Action::Launch { run, plan, not_after_ms } => {
                 self.children.launch(run, plan, not_after_ms);
             }
-            Action::Signal(run, signal) => {
-                if let Err(why) = self.children.signal(run, signal) {
-                    log::error!("run={run} can't be signalled: {why}");
-                }
-            }
+            Action::Signal(run, signal) => self.children.signal(run, signal),
             Action::ForgetOutput(job, run) => {
                 self.outputs.forget(job.0, &run.to_string());
             }

@@ -97,13 +97,14 @@ impl Lock {
     pub fn adopt(file: OwnedFd) -> Lock {
         Lock { file: file.into() }
     }
+}
 
-    /// Gives the lock back at an orderly end. The file is left empty, which tells that from a
-    /// crash; it is not deleted, because somebody may have it open and be about to lock it.
-    pub fn release(self) {
-        if let Err(why) = self.file.set_len(0) {
-            log::debug!("pid file: {why}");
-        }
+impl Drop for Lock {
+    /// Gives the lock back, at an orderly end or where the start failed. The file is left empty,
+    /// which tells that from a crash; it is not deleted, because somebody may have it open and be
+    /// about to lock it. Of a directory there is nothing to be emptied.
+    fn drop(&mut self) {
+        let _ = self.file.set_len(0);
     }
 }
 

@@ -8,6 +8,7 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
 use rustix::process::{PidfdFlags, pidfd_open};
 
 use super::sys::Pid;
@@ -19,31 +20,50 @@ const MAX_ENVIRON_BYTES: u64 = 4 << 20;
 /// (proc_pid_stat(5)). A child that has ended but was not yet reaped still has it. `None` if there
 /// is no such process.
 pub fn kernel_start(pid: Pid) -> Option<u64> {
-    stat(pid).map(|(_, start)| start)
+    stat(pid).ok().flatten().map(|(_, start)| start)
 }
 
 /// Whether `pid` is the process that was started then, and has not ended. Where there is no
 /// descriptor to read that with, any process with its pid is taken for it.
 pub fn is_running(pid: Pid, start: u64) -> bool {
     match stat(pid) {
-        Some((state, since)) => since == start && !matches!(state, b'Z' | b'X'),
-        None => rustix::process::test_kill_process(pid) != Err(rustix::io::Errno::SRCH),
+        Ok(found) => found.is_some_and(|(state, since)| since == start && !is_over(state)),
+        Err(_) => rustix::process::test_kill_process(pid) != Err(Errno::SRCH),
     }
 }
 
-/// Fields 3 and 22 of `/proc/PID/stat`: state and start.
-fn stat(pid: Pid) -> Option<(u8, u64)> {
+/// Whether there is no such process, or it has ended and nobody has reaped it yet.
+pub fn has_ended(pid: Pid) -> bool {
+    stat(pid).is_ok_and(|found| found.is_none_or(|(state, _)| is_over(state)))
+}
+
+/// Whether it was stopped by a signal, as SIGSTOP is.
+pub fn is_stopped(pid: Pid) -> bool {
+    stat(pid).is_ok_and(|found| found.is_some_and(|(state, _)| state == b'T'))
+}
+
+/// proc_pid_stat(5): zombie, dead.
+fn is_over(state: u8) -> bool {
+    matches!(state, b'Z' | b'X')
+}
+
+/// Fields 3 and 22 of `/proc/PID/stat`: state and start; `None` if there is no such process.
+fn stat(pid: Pid) -> io::Result<Option<(u8, u64)>> {
     // A launch pays for this: no allocation, one read. The file has some 350 bytes, 1024 at most
     // (52 numbers of up to 20 digits would be more, but most of them are small or zero by type).
     let mut path = [0; 32];
     let mut rest = &mut path[..];
-    write!(rest, "/proc/{}/stat", pid.as_raw_nonzero()).ok()?;
+    write!(rest, "/proc/{}/stat", pid.as_raw_nonzero())?;
     let unused = rest.len();
     let path = &path[..path.len() - unused];
-    let file = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()?;
     let mut text = [0; 1024];
-    let length = rustix::io::read(&file, &mut text).ok()?;
-    state_and_start(&text[..length])
+    let read = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+        .and_then(|file| rustix::io::read(&file, &mut text));
+    match read {
+        Ok(length) => Ok(state_and_start(&text[..length])),
+        Err(Errno::NOENT | Errno::SRCH) => Ok(None),
+        Err(errno) => Err(errno.into()),
+    }
 }
 
 /// The second field, the program's name in parentheses, may hold spaces, parentheses
@@ -57,8 +77,11 @@ fn state_and_start(stat: &[u8]) -> Option<(u8, u64)> {
 }
 
 /// Whether `pid` is still (or, not yet reaped, was until now) the process that was started then.
-pub fn is_same_process(pid: Pid, start: u64) -> bool {
-    kernel_start(pid) == Some(start)
+///
+/// # Errors
+/// That can't be told now: `EMFILE`, `ENFILE`, `ENOMEM`.
+pub fn is_same_process(pid: Pid, start: u64) -> io::Result<bool> {
+    Ok(stat(pid)?.is_some_and(|(_, since)| since == start))
 }
 
 /// Names the current boot: start times of another one mean nothing.
@@ -89,8 +112,8 @@ pub fn resident_bytes() -> u64 {
 /// `EMFILE`, `ENFILE`, `ENOMEM`; `ENOSYS` before Linux 5.3.
 pub fn watch(pid: Pid, start: u64) -> io::Result<Option<OwnedFd>> {
     match pidfd_open(pid, PidfdFlags::NONBLOCK) {
-        Ok(fd) => Ok(is_same_process(pid, start).then_some(fd)),
-        Err(rustix::io::Errno::SRCH) => Ok(None),
+        Ok(fd) => Ok(is_same_process(pid, start)?.then_some(fd)),
+        Err(Errno::SRCH) => Ok(None),
         Err(error) => Err(error.into()),
     }
 }

@@ -242,9 +242,9 @@ fn cannot_start(program: &str, plan: &LaunchPlan, errno: Errno) -> LaunchError {
 /// between the look and the signal, some microseconds.
 ///
 /// # Errors
-/// `EPERM`, if the run has become another user's.
+/// `EPERM`, if the run has become another user's; `EMFILE`, `ENFILE`, `ENOMEM`: not now.
 pub fn signal_group(pid: Pid, start: u64, signal: Signal) -> io::Result<bool> {
-    if start == 0 || !is_same_process(pid, start) {
+    if start == 0 || !is_same_process(pid, start)? {
         return Ok(false);
     }
     match kill_process_group(pid, signal) {

@@ -362,8 +362,10 @@ impl Core {
             RunPhase::Queued | RunPhase::Retry { .. } => {
                 self.end_unstarted(now, id, "stopped before it was started");
             }
-            RunPhase::Launching { pause_ms, .. } => {
+            RunPhase::Launching { pause_ms, stop: false } => {
                 run.phase = RunPhase::Launching { pause_ms, stop: true };
+                // The keeper takes note, should we be gone before it has started it.
+                self.actions.push_back(Action::Signal(id, Signal::Term));
             }
             RunPhase::Live => {
                 let kill_at_mono_ms = now.mono_ms + self.settings.stop_grace_ms;
@@ -374,7 +376,9 @@ impl Core {
                 self.actions.push_back(Action::Signal(id, Signal::Term));
                 self.touch(job);
             }
-            RunPhase::Stopping { .. } | RunPhase::Killed => {}
+            RunPhase::Launching { stop: true, .. }
+            | RunPhase::Stopping { .. }
+            | RunPhase::Killed => {}
         }
         true
     }

@@ -1,6 +1,6 @@
 //! Which jobs a list shows, in which order, and how many there are of each kind.
 
-use super::filter::{Filter, Page};
+use super::filter::{Filter, NEVER, Page};
 use crate::core::daemon::Core;
 use crate::core::definition::Definition;
 use crate::core::http::{Request, Response};
@@ -16,6 +16,22 @@ pub(super) const STATES: [&str; 11] = [
     "fatal", "exited", "unknown", "backoff", "stopping", "starting", "waiting", "deleting",
     "running", "", "stopped",
 ];
+
+/// A state that never is would look to a program like a list without jobs.
+fn known_state(request: &Request) -> Result<(), Response> {
+    let Some(state) = request.query("state").filter(|state| !state.is_empty()) else {
+        return Ok(());
+    };
+    let states: Vec<&str> =
+        STATES.iter().map(|state| if state.is_empty() { NEVER } else { *state }).collect();
+    match states.contains(&&*state) {
+        true => Ok(()),
+        false => {
+            let why = format!("state: `{state}` is none of {}", states.join(", "));
+            Err(Response::problem(400, &why))
+        }
+    }
+}
 
 /// What a list is ordered by.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -71,6 +87,7 @@ impl Core {
     /// The answer to a query that makes no sense.
     pub(super) fn listed(&self, request: &Request) -> Result<(Vec<Line<'_>>, usize), Response> {
         let page = Page::new(request)?;
+        known_state(request)?;
         let lines = self.select(request).lines;
         let total = lines.len();
         let first = (page.number - 1).saturating_mul(page.per_page);

@@ -93,18 +93,32 @@ struct Groups {
     /// Its file, absolute: a daemon reads it again later.
     file: PathBuf,
     ids: Vec<u32>,
+    /// It has errors, so daemons may be elsewhere than it says.
+    flawed: bool,
 }
 
 impl Groups {
     /// Reads the configuration; what is wrong with it is told.
     fn read(verb: &str, args: &GroupArgs) -> Result<Groups, ()> {
+        let groups = Groups::read_most(verb, args)?;
+        if groups.flawed {
+            eprintln!("schedule {verb}: the configuration has errors");
+            return Err(());
+        }
+        Ok(groups)
+    }
+
+    /// The same for verbs that have to do with running daemons only: what can be read will do.
+    fn read_most(verb: &str, args: &GroupArgs) -> Result<Groups, ()> {
         let refuse = |why: &dyn Display| eprintln!("schedule {verb}: {why}");
         let parsed = config_file::load(args.config.as_deref()).map_err(|why| refuse(&why))?;
         // Warnings are for start, which shows those of the daemon itself, and for check.
         if parsed.config.is_none() {
             parsed.problems.iter().for_each(|problem| eprintln!("{problem}"));
         }
-        let config = parsed.config.ok_or_else(|| refuse(&"the configuration has errors"))?;
+        let flawed = parsed.config.is_none();
+        let config = parsed.config.or(parsed.rest);
+        let config = config.ok_or_else(|| refuse(&"the configuration has errors"))?;
         let ids = match args.which {
             Which::All => config.servers.keys().copied().collect(),
             Which::One(id) => {
@@ -113,7 +127,7 @@ impl Groups {
             }
         };
         let file = std::path::absolute(&parsed.file).map_err(|why| refuse(&why))?;
-        Ok(Groups { config, file, ids })
+        Ok(Groups { config, file, ids, flawed })
     }
 
     fn find(&self, id: u32) -> Found {
@@ -146,7 +160,7 @@ pub fn stop(args: &StopArgs) -> ExitCode {
         _ => stop::How::Leave,
     };
     let timeout = args.timeout.map(|seconds| Duration::from_secs(seconds.into()));
-    match Groups::read("stop", &args.group) {
+    match Groups::read_most("stop", &args.group) {
         Ok(groups) => groups.each(|id| stop::stop(&groups, id, how, timeout)),
         Err(()) => BAD_CONFIGURATION.into(),
     }
@@ -170,7 +184,7 @@ pub fn reload(args: &GroupArgs) -> ExitCode {
 
 /// Tells how daemons are.
 pub fn status(args: &GroupArgs) -> ExitCode {
-    match Groups::read("status", args) {
+    match Groups::read_most("status", args) {
         Ok(groups) if args.which == Which::All => status::table(&groups).into(),
         Ok(groups) => groups.each(|id| status::line(&groups, id)),
         Err(()) => status::UNKNOWN.into(),

@@ -44,6 +44,7 @@ pub struct Keeper {
     id: String,
     after: Vec<String>,
     version: String,
+    answers: bool,
     process: Option<Pid>,
     silence: Silence,
     /// Runs it was asked to launch and has said nothing of.
@@ -136,7 +137,7 @@ impl Keeper {
             complete = batch.contains(&Notice::Complete);
             notices.extend(batch);
         }
-        let Some(Notice::Keeper { id, after, version }) = notices.first().cloned() else {
+        let Some(Notice::Keeper { id, after, version, answers }) = notices.first().cloned() else {
             return Err(io::Error::other("the keeper does not say who it is"));
         };
         stream.set_read_timeout(None)?;
@@ -144,8 +145,17 @@ impl Keeper {
         // Of a run that has ended since, the first half of that may have come by now.
         let channel = Channel::new(mio::net::UnixStream::from_std(stream), input);
         let (process, silence, outstanding) = (Some(process), Silence::default(), BTreeSet::new());
-        let mut keeper =
-            Keeper { channel, id, after, version, process, silence, outstanding, unsent: 0 };
+        let mut keeper = Keeper {
+            channel,
+            id,
+            after,
+            version,
+            answers,
+            process,
+            silence,
+            outstanding,
+            unsent: 0,
+        };
         keeper.order(&Order::Surroundings {
             environment: inherited_environment().into_iter().map(CString::into_bytes).collect(),
             // None: it was deleted, and the keeper stays where it is.
@@ -179,8 +189,7 @@ impl Keeper {
     /// what comes after is not. Only time in which the loop looks is counted, so that one who was
     /// put to sleep together with the daemon is not to blame.
     pub fn look_after(&mut self, mono_ms: u64, has_runs: bool) {
-        // One of another version may not know the question.
-        let may_ask = has_runs && !self.is_stale() && !self.silence.is_asked;
+        let may_ask = has_runs && self.answers && !self.silence.is_asked;
         if may_ask && mono_ms >= self.silence.asked_ms + ASK_MS {
             (self.silence.is_asked, self.silence.asked_ms) = (true, mono_ms);
             self.order(&Order::Answer);
@@ -200,7 +209,7 @@ impl Keeper {
     pub fn next_look_ms(&self, has_runs: bool) -> Option<u64> {
         match self.owes_answer() {
             true => Some(self.silence.looked_ms + LOOK_MS),
-            false => (has_runs && !self.is_stale()).then_some(self.silence.asked_ms + ASK_MS),
+            false => (has_runs && self.answers).then_some(self.silence.asked_ms + ASK_MS),
         }
     }
 

@@ -145,22 +145,27 @@ impl Runs {
         let group = self.groups.as_ref().zip(kept.group);
         let Some(leader) = to_pid(kept.started.pid) else { return };
         let stop = kept.stop.get_or_insert(Stop { asked_ms: now.mono_ms, killed_ms: None });
+        // The daemon takes a run whose leader is gone for one that is gone.
+        let all_ours = kept.end.is_some();
         match signal {
             Signal::Term => {
                 let members =
                     group.map(|(groups, group)| groups.members(group)).unwrap_or_default();
-                let elsewhere = |pid: &Pid| rustix::process::getpgid(Some(*pid)) != Ok(leader);
-                for member in members.into_iter().filter(elsewhere) {
+                let ours =
+                    |pid: &Pid| all_ours || rustix::process::getpgid(Some(*pid)) != Ok(leader);
+                for member in members.into_iter().filter(ours) {
                     let _ = kill_process(member, rustix::process::Signal::TERM);
+                }
+                if all_ours && group.is_none() && is_group_alive(leader) {
+                    let _ = kill_process_group(leader, rustix::process::Signal::TERM);
                 }
             }
             Signal::Kill => {
                 stop.killed_ms = Some(now.mono_ms);
                 match group {
                     Some((groups, group)) => drop(groups.kill(group)),
-                    // The daemon takes a run whose leader is gone for one that is gone. Nobody else
-                    // gets the number of a process group that was not empty 50 ms ago.
-                    None if kept.end.is_some() && is_group_alive(leader) => {
+                    // Nobody else gets the number of a process group that was not empty 50 ms ago.
+                    None if all_ours && is_group_alive(leader) => {
                         let _ = kill_process_group(leader, rustix::process::Signal::KILL);
                     }
                     None => {}

@@ -292,6 +292,8 @@ impl Ledger {
             (State::Stopping { kill_ms, told: true }, Signal::Kill) if now.mono_ms >= kill_ms => {
                 State::Killed
             }
+            // For the keeper, should the daemon be gone before the process is there.
+            (State::Asked { stop: true }, Signal::Term) => State::Asked { stop: true },
             // Its end and the order to kill it crossed.
             (State::Gone, _) => State::Gone,
             (state, signal) => panic!("run {id} gets {signal:?} while it is {state:?}"),

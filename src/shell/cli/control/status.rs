@@ -20,6 +20,13 @@ const HEADINGS: [&str; 8] =
 pub(super) fn line(groups: &Groups, id: u32) -> u8 {
     let path = groups.config.base.pidfile.path(id);
     match groups.find(id) {
+        Found::Nobody | Found::Stale if groups.flawed => {
+            println!(
+                "server {id}: unknown: pid file {path} tells of no daemon, but the configuration \
+                 has errors"
+            );
+            UNKNOWN
+        }
         Found::Nobody => {
             println!("server {id}: not running");
             NOT_RUNNING
@@ -38,9 +45,10 @@ pub(super) fn line(groups: &Groups, id: u32) -> u8 {
                 Ok(view) => {
                     let [since, runs, database, synced] = told(&view);
                     let address = groups.address(id).map(|it| it.to_string()).unwrap_or_default();
+                    let ends = if view["draining"] == true { "; it ends with them" } else { "" };
                     println!(
                         "server {id}: running, pid {pid}, since {since}, http://{address}/, \
-                         {runs} runs, database {database}, synced {synced}"
+                         {runs} runs{ends}, database {database}, synced {synced}"
                     );
                 }
                 Err(why) => println!("server {id}: running, pid {pid}, but silent: {why}"),

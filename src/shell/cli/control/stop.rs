@@ -1,7 +1,8 @@
 //! `schedule stop`: daemons end.
 
-use super::{DONE, FAILED, Groups, cannot_signal};
+use super::{BAD_CONFIGURATION, DONE, FAILED, Groups, cannot_signal};
 use crate::shell::holder::{Found, Holder};
+use crate::shell::proc_fs;
 use crate::shell::signals::{drain_signal, stop_runs_signal};
 use crate::shell::sys::Signal;
 use std::thread::sleep;
@@ -38,6 +39,14 @@ impl How {
 pub(super) fn stop(groups: &Groups, id: u32, how: How, timeout: Option<Duration>) -> u8 {
     let holder = match groups.find(id) {
         Found::Running(holder) => holder,
+        Found::Nobody | Found::Stale if groups.flawed => {
+            let path = groups.config.base.pidfile.path(id);
+            eprintln!(
+                "server {id}: pid file {path} tells of no daemon, but the configuration has \
+                 errors: correct it, or send TERM to the daemon's pid"
+            );
+            return BAD_CONFIGURATION;
+        }
         Found::Nobody | Found::Stale => {
             println!("server {id}: not running");
             return DONE;
@@ -59,7 +68,15 @@ pub(super) fn stop(groups: &Groups, id: u32, how: How, timeout: Option<Duration>
     let pid = holder.pid.as_raw_nonzero();
     if !gone(groups, id, &holder, patience) {
         let seconds = patience.unwrap_or_default().as_secs();
-        eprintln!("server {id}: pid {pid} has not ended in {seconds} s; its log tells why");
+        let why = match how {
+            _ if proc_fs::is_stopped(holder.pid) => format!("it is stopped: kill -CONT {pid}"),
+            How::Leave => "its log may tell why".to_owned(),
+            How::Drain | How::StopRuns => {
+                let runs = live_runs(groups, id).unwrap_or(0);
+                format!("{runs} runs are left, and it ends with the last one")
+            }
+        };
+        eprintln!("server {id}: pid {pid} has not ended in {seconds} s; {why}");
         return FAILED;
     }
     match runs {
