@@ -1,6 +1,7 @@
 //! The API: JSON for programs; `docs/api.md` is the description for users.
 
 use super::cache::Stamp;
+use super::listed::known_state;
 use super::text::wants_text;
 use crate::core::daemon::{Core, DatabaseState};
 use crate::core::definition::Schedule;
@@ -61,6 +62,7 @@ impl Core {
         let target = format!("{}?{}", request.path(), request.raw_query());
         let stamp = Stamp { revision: self.revision(), mono_ms: 0 };
         self.cached(&target, stamp, |core| {
+            known_state(request)?;
             let (lines, total) = core.listed(request)?;
             let line = |(job, def, state)| core.job_line(job, def, state);
             let lines: Vec<_> = lines.into_iter().map(line).collect();

@@ -17,8 +17,9 @@ pub(super) const STATES: [&str; 11] = [
     "running", "", "stopped",
 ];
 
-/// A state that never is would look to a program like a list without jobs.
-fn known_state(request: &Request) -> Result<(), Response> {
+/// A state that never is would look to a program like a list without jobs. (Pages that show no
+/// list listen to events of such a state.)
+pub(super) fn known_state(request: &Request) -> Result<(), Response> {
     let Some(state) = request.query("state").filter(|state| !state.is_empty()) else {
         return Ok(());
     };
@@ -87,7 +88,6 @@ impl Core {
     /// The answer to a query that makes no sense.
     pub(super) fn listed(&self, request: &Request) -> Result<(Vec<Line<'_>>, usize), Response> {
         let page = Page::new(request)?;
-        known_state(request)?;
         let lines = self.select(request).lines;
         let total = lines.len();
         let first = (page.number - 1).saturating_mul(page.per_page);

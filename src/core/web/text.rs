@@ -1,6 +1,6 @@
 //! The list of jobs as a table of plain text, for curl and for terminals.
 
-use super::listed::Line;
+use super::listed::{Line, known_state};
 use crate::core::daemon::Core;
 use crate::core::http::{Request, Response};
 use crate::core::time::Now;
@@ -38,7 +38,7 @@ pub(super) fn wants_text(request: &Request, otherwise: &str) -> bool {
 impl Core {
     /// The jobs that a query asks for, a line each.
     pub(super) fn text_list(&self, now: Now, request: &Request) -> Response {
-        let (lines, total) = match self.listed(request) {
+        let (lines, total) = match known_state(request).and_then(|()| self.listed(request)) {
             Ok(listed) => listed,
             Err(response) => return response,
         };

@@ -51,9 +51,8 @@ impl Core {
         let Some(first) = phases().next() else {
             let last = job.history.as_ref().and_then(|history| history.runs.back());
             return match (last, &job.def.schedule) {
-                // However its last run ended: there is no next one by itself.
-                (_, Schedule::Refused(_)) => "fatal",
                 (Some(run), _) => run.outcome.state_label(),
+                (None, Schedule::Refused(_)) => "fatal",
                 (None, Schedule::Due(..)) => "",
             };
         };
