@@ -37,6 +37,16 @@ fn busy_site(limit: u32, long: &str) -> (Site, Daemon) {
     (site, daemon)
 }
 
+/// A site with these settings and one job, which is started by hand only.
+fn site_of_one(settings: &str, command: &str) -> (Site, Daemon) {
+    let (mut site, mut database) = Site::on(Driver::Sqlite);
+    site.base.push_str(settings);
+    database.sql(&Row::new(1, NEVER, command).insert());
+    let daemon = site.start();
+    daemon.wait_jobs(1);
+    (site, daemon)
+}
+
 /// The slots from which job 1 was launched; none twice.
 fn slots(site: &Site) -> BTreeSet<i64> {
     let stamps = stamps(site);
@@ -148,10 +158,7 @@ fn hung_for_good_it_is_replaced_while_the_daemon_goes_on() {
 
 #[test]
 fn hung_while_it_has_nothing_to_answer_it_is_replaced() {
-    let (site, mut database) = Site::on(Driver::Sqlite);
-    database.sql(&Row::new(1, NEVER, "sleep 600").limit(1).insert());
-    let daemon = site.start();
-    daemon.wait_jobs(1);
+    let (site, daemon) = site_of_one("", "sleep 600");
     daemon.start_job(1);
     let keeper = site.keeper();
     signal(keeper, Signal::STOP);
@@ -187,11 +194,8 @@ fn killed_while_there_is_no_descriptor_its_runs_are_looked_at() {
 
 #[test]
 fn a_stop_without_descriptors_is_made_up_for() {
-    let (mut site, mut database) = Site::on(Driver::Sqlite);
-    site.base.push_str("stop_grace = 1\ncontrol_groups = off\n");
-    database.sql(&Row::new(1, NEVER, "trap '' TERM; while :; do sleep 0.1; done").insert());
-    let daemon = site.start();
-    daemon.wait_jobs(1);
+    let settings = "stop_grace = 1\ncontrol_groups = off\n";
+    let (site, daemon) = site_of_one(settings, "trap '' TERM; while :; do sleep 0.1; done");
     daemon.start_job(1);
     // A request needs a connection.
     let mut client = Kept::connect(daemon.address).unwrap();
@@ -209,11 +213,7 @@ fn a_stop_without_descriptors_is_made_up_for() {
 /// The daemon that was asked is gone before the keeper comes to start it.
 #[test]
 fn a_stop_of_what_is_being_started_goes_on_under_the_next_daemon() {
-    let (mut site, mut database) = Site::on(Driver::Sqlite);
-    site.base.push_str("stop_grace = 1\n");
-    database.sql(&Row::new(1, NEVER, "sleep 600").insert());
-    let daemon = site.start();
-    daemon.wait_jobs(1);
+    let (site, daemon) = site_of_one("stop_grace = 1\n", "sleep 600");
     let keeper = site.keeper();
     signal(keeper, Signal::STOP);
     wait_state(keeper, 'T');

@@ -18,7 +18,7 @@ const MAX_ENVIRON_BYTES: u64 = 4 << 20;
 
 /// When the process was started, in clock ticks since boot: field 22 of `/proc/PID/stat`
 /// (proc_pid_stat(5)). A child that has ended but was not yet reaped still has it. `None` if there
-/// is no such process.
+/// is no such process, or it can't be read now.
 pub fn kernel_start(pid: Pid) -> Option<u64> {
     stat(pid).ok().flatten().map(|(_, start)| start)
 }
@@ -66,8 +66,8 @@ fn stat(pid: Pid) -> io::Result<Option<(u8, u64)>> {
     }
 }
 
-/// The second field, the program's name in parentheses, may hold spaces, parentheses
-/// and newlines, so fields are counted from the last `)` on.
+/// The second field, the program's name in parentheses, may hold spaces, parentheses and newlines,
+/// so fields are counted from the last `)` on.
 fn state_and_start(stat: &[u8]) -> Option<(u8, u64)> {
     let after_name = stat.iter().rposition(|&byte| byte == b')')? + 1;
     let fields = std::str::from_utf8(&stat[after_name..]).ok()?;

@@ -4,7 +4,7 @@
 use super::runs::ROW_CHANGED;
 use super::{Core, Run, RunPhase};
 use crate::core::clock;
-use crate::core::event::{Action, Signal, Started};
+use crate::core::event::Started;
 use crate::core::history::PastRun;
 use crate::core::ids::{JobId, RunId};
 use crate::core::journal::{Replay, RunEntry, SkipEntry};
@@ -177,14 +177,9 @@ impl Core {
     /// An adopted run was told to end by an earlier daemon, at this reading of the monotonic clock:
     /// its grace time goes on. Whether TERM was sent is not known, so it is sent again.
     pub fn resume_stop(&mut self, id: RunId, asked_ms: u64) {
-        let live = |run: &&mut Run| run.phase == RunPhase::Live;
-        let Some(run) = self.runs.get_mut(&id).filter(live) else { return };
-        let kill_at_mono_ms = asked_ms + self.settings.stop_grace_ms;
-        run.phase = RunPhase::Stopping { kill_at_mono_ms };
-        self.timers.insert((kill_at_mono_ms, id));
-        self.actions.push_back(Action::Signal(id, Signal::Term));
-        let job = run.job;
-        self.touch(job);
+        if self.runs.get(&id).is_some_and(|run| run.phase == RunPhase::Live) {
+            self.begin_stop(id, asked_ms);
+        }
     }
 
     /// A run that the earlier daemon came too early to its end to launch. It is launched now if

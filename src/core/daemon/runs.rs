@@ -368,19 +368,25 @@ impl Core {
                 self.actions.push_back(Action::Signal(id, Signal::Term));
             }
             RunPhase::Live => {
-                let kill_at_mono_ms = now.mono_ms + self.settings.stop_grace_ms;
-                run.phase = RunPhase::Stopping { kill_at_mono_ms };
-                self.timers.insert((kill_at_mono_ms, id));
                 log::info!("stop job={} run={id} pid={}", run.job, run.pid);
-                let job = run.job;
-                self.actions.push_back(Action::Signal(id, Signal::Term));
-                self.touch(job);
+                self.begin_stop(id, now.mono_ms);
             }
             RunPhase::Launching { stop: true, .. }
             | RunPhase::Stopping { .. }
             | RunPhase::Killed => {}
         }
         true
+    }
+
+    /// TERM for a live run; its grace time counts from this reading of the monotonic clock.
+    pub(super) fn begin_stop(&mut self, id: RunId, asked_ms: u64) {
+        let Some(run) = self.runs.get_mut(&id) else { return };
+        let kill_at_mono_ms = asked_ms + self.settings.stop_grace_ms;
+        run.phase = RunPhase::Stopping { kill_at_mono_ms };
+        self.timers.insert((kill_at_mono_ms, id));
+        let job = run.job;
+        self.actions.push_back(Action::Signal(id, Signal::Term));
+        self.touch(job);
     }
 
     /// Retries and kills whose time has come.

@@ -158,8 +158,8 @@ impl Keeper {
             self.send();
         }
         let left = self.ends.bequeath(self.id);
-        // The next daemon starts the next keeper as soon as the socket is gone, and that one makes
-        // control groups where ours are.
+        // The next daemon starts the next keeper as soon as the socket is gone: by then nothing of
+        // ours is to be left for that one to take away.
         self.runs.leave();
         self.socket.remove();
         left
