@@ -106,6 +106,7 @@ fn mistakes_in_the_configuration() {
     groups.run(&["stop", "1"]).expect(0, "stopped").expect(0, "schedule.ini:6");
     // Whether there is none, or it is elsewhere, such a configuration does not tell.
     groups.run(&["status", "1"]).expect(4, "has errors");
+    groups.run(&["status", "all"]).expect(4, "unknown");
     groups.run(&["stop", "1"]).expect(2, "has errors");
 }
 

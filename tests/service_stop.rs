@@ -86,6 +86,8 @@ fn killing_stops_runs_that_ignore_it() {
     for run in runs {
         assert!(!is_alive(run));
     }
+    let ended = "SELECT COUNT(*) FROM scheduler_logs WHERE end_time > '2000'";
+    assert_eq!(groups.database.value(ended), "2", "there may be no next daemon to tell it");
     assert_eq!(groups.site.logged("kill job=2").len(), 1);
     assert!(groups.site.logged("kill job=1").is_empty());
 }
@@ -118,6 +120,16 @@ fn reload_and_restart_tell_what_came_of_it() {
             child.wait().unwrap();
         }
     }
+}
+
+#[test]
+fn a_state_directory_that_is_no_longer_configured() {
+    let groups = Groups::new();
+    groups.run(&["start", "1"]).expect(0, "started");
+    groups.edit("state.{%d}", "elsewhere.{%d}");
+    groups.run(&["reload", "1"]).expect(1, "it goes on as it was: ").expect(1, "statedir can't");
+    groups.run(&["status", "1"]).expect(0, "database up");
+    groups.run(&["stop", "1"]).expect(0, "stopped");
 }
 
 #[test]

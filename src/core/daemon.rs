@@ -229,7 +229,7 @@ impl Core {
         self.decide(now);
         self.exchange_if_due(now);
         self.rotate_if_due(now);
-        if self.draining && self.runs.is_empty() {
+        if self.draining && self.runs.is_empty() && self.last_records_told(now) {
             self.terminate(now);
         }
         self.web_tick(now);
@@ -262,7 +262,8 @@ impl Core {
     /// When to tick next, at the latest, if nothing happens before.
     pub fn next_wake(&self) -> Wake {
         let timer = self.timers.first().map(|(at, _)| *at);
-        let mono = [timer, self.exchange_wake(), self.due.hold_until(), self.web_wake()];
+        let last = self.outbox.last_by_ms.filter(|_| !self.exiting);
+        let mono = [timer, self.exchange_wake(), self.due.hold_until(), self.web_wake(), last];
         let due = self.table.first_due().map(|(slot, _)| slot);
         // While decisions are held the past-due slots must not keep the loop awake.
         let wall = due.filter(|_| self.due.hold_until().is_none());

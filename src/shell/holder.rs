@@ -8,11 +8,11 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{FlockOperation, Stat, flock, fstat, stat};
 use rustix::io::Errno;
 use rustix::process::{PidfdFlags, pidfd_open, pidfd_send_signal};
-use std::fs::{self, File};
+use std::fs::{self, File, ReadDir};
 use std::io::{self, ErrorKind, Read, Seek};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -54,6 +54,14 @@ impl Holder {
     pub fn user(&self) -> Option<u32> {
         let proc = fs::metadata(format!("/proc/{}", self.pid.as_raw_nonzero())).ok()?;
         Some(proc.uid())
+    }
+
+    /// The directories that it has open, its state directory among them; none if that can't be
+    /// seen.
+    pub fn open_directories(&self) -> Vec<PathBuf> {
+        let entries = open_files(self.pid).into_iter().flatten().flatten();
+        let paths = entries.filter_map(|entry| fs::read_link(entry.path()).ok());
+        paths.filter(|path| path.is_dir()).collect()
     }
 
     /// Whether the daemon has ended; waits for that up to `patience`.
@@ -117,11 +125,14 @@ fn pinned(text: &str, file: &File) -> Option<Holder> {
     (open && !holder.has_ended(Duration::ZERO)).then_some(holder)
 }
 
+fn open_files(pid: Pid) -> io::Result<ReadDir> {
+    fs::read_dir(format!("/proc/{}/fd", pid.as_raw_nonzero()))
+}
+
 /// Whether a process has a file open. Of another user's process that can't be seen; then the text
 /// is believed, because the kernel refuses any signal.
 fn has_open(pid: Pid, wanted: &Stat) -> bool {
-    let dir = format!("/proc/{}/fd", pid.as_raw_nonzero());
-    let entries = match fs::read_dir(dir) {
+    let entries = match open_files(pid) {
         Ok(entries) => entries,
         Err(why) => return why.kind() == ErrorKind::PermissionDenied,
     };

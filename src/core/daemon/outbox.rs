@@ -50,6 +50,9 @@ pub struct Outbox {
     /// When what the database does not know is to be carried there (monotonic clock, ms); none if
     /// there is nothing.
     pub record_at: Option<u64>,
+    /// The daemon ends with its runs, and these have ended: so long the last records may take to
+    /// reach the database (monotonic clock, ms).
+    pub last_by_ms: Option<u64>,
     /// The boot of the machine whose `@reboot` jobs were started.
     pub boot_id: String,
     /// The keeper that launches, behind those that may have been asked for what the journal has
@@ -81,6 +84,7 @@ impl Outbox {
             recorded: recorded.max(first),
             recorded_target: 0,
             record_at,
+            last_by_ms: None,
             boot_id,
             keepers: Vec::new(),
             must_checkpoint: false,

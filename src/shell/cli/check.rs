@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use rustix::fs::{Access, access};
 use rustix::io::Errno;
 
+use super::BAD_CONFIGURATION;
 use crate::core::check::{Finding, OutputFile, check_crons, check_rows, output_files};
 use crate::core::config::{Config, Parsed, Severity};
 use crate::core::protocol::{Answer, Ask, Request};
@@ -25,38 +26,39 @@ pub struct CheckArgs {
     pub config: Option<PathBuf>,
 }
 
-/// Prints what is wrong; exit code 0 if nothing is (warnings allowed), else 1.
+/// Prints what is wrong. Exit status 0: nothing is, warnings allowed; 1: the database or rows; 2:
+/// the configuration.
 pub fn run(args: &CheckArgs) -> ExitCode {
     match checked(args) {
-        Ok((lines, right)) => {
+        Ok((lines, status)) => {
             // Nobody left to read it: then it needn't be written.
             let _ = io::stdout().write_all(lines.as_bytes());
-            if right { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+            status
         }
         Err(why) => {
             let _ = writeln!(io::stderr(), "schedule check: {why}");
-            ExitCode::FAILURE
+            BAD_CONFIGURATION.into()
         }
     }
 }
 
-/// The report, and whether all is right.
-fn checked(args: &CheckArgs) -> Result<(String, bool), config_file::LoadError> {
+/// The report and the exit status.
+fn checked(args: &CheckArgs) -> Result<(String, ExitCode), config_file::LoadError> {
     let parsed = config_file::load(args.config.as_deref())?;
     let mut lines: String = parsed.problems.iter().map(|p| format!("{p}\n")).collect();
     let Some(config) = &parsed.config else {
-        return Ok((lines, false));
+        return Ok((lines, BAD_CONFIGURATION.into()));
     };
     if let Some(id) = args.server_id.filter(|id| !config.servers.contains_key(id)) {
         lines.push_str(&no_such_server(&parsed, config, id));
-        return Ok((lines, false));
+        return Ok((lines, BAD_CONFIGURATION.into()));
     }
     lines.push_str(&format!("{}: configuration is right\n", parsed.file));
     let mut right = true;
     for id in config.servers.keys().filter(|id| args.server_id.is_none_or(|only| only == **id)) {
         right &= check_group(config, *id, &mut lines);
     }
-    Ok((lines, right))
+    Ok((lines, if right { ExitCode::SUCCESS } else { ExitCode::FAILURE }))
 }
 
 /// Reads the rows of a group, as the daemon would, and appends what is wrong with them to `lines`.

@@ -8,9 +8,11 @@ mod start;
 mod status;
 mod stop;
 
+use super::BAD_CONFIGURATION;
 use crate::core::config::Config;
 use crate::shell::config_file;
-use crate::shell::holder::{self, Found};
+use crate::shell::holder::{self, Found, Holder};
+use crate::shell::notify::Note;
 use crate::shell::start::server_of;
 use std::fmt::Display;
 use std::io;
@@ -23,8 +25,6 @@ use std::time::Duration;
 const DONE: u8 = 0;
 /// It was not done.
 const FAILED: u8 = 1;
-/// Wrong arguments or configuration.
-const BAD_CONFIGURATION: u8 = 2;
 /// Not permitted (LSB 3.1 §22.2: insufficient privilege).
 const NOT_PERMITTED: u8 = 4;
 /// It does not run, and what was asked for needs that it does (LSB 3.1 §22.2).
@@ -134,8 +134,14 @@ impl Groups {
         holder::find(Path::new(&self.config.base.pidfile.path(id)))
     }
 
-    fn state_dir(&self, id: u32) -> PathBuf {
-        self.config.base.statedir.path(id).into()
+    /// The state directory that a daemon works in. The configuration may name another one by now.
+    fn state_dir(&self, id: u32, holder: &Holder) -> PathBuf {
+        let configured = PathBuf::from(self.config.base.statedir.path(id));
+        let pid = holder.pid.as_raw_nonzero().get();
+        let is_its =
+            |dir: &PathBuf| Note::read(dir).is_some_and(|note| pid == note.pid.cast_signed());
+        let others = || holder.open_directories().into_iter().find(is_its);
+        if is_its(&configured) { configured } else { others().unwrap_or(configured) }
     }
 
     /// Does something with each group, whatever becomes of the others; the highest exit status.

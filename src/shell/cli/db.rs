@@ -1,5 +1,6 @@
 //! `schedule db init|migrate|status`.
 
+use super::BAD_CONFIGURATION;
 use crate::core::config::Parsed;
 use crate::core::protocol::{Database, ErrorKind};
 use crate::shell::config_file;
@@ -31,7 +32,8 @@ pub enum DbCommand {
     Status,
 }
 
-/// Does it and says so. Exit status 0: done, or nothing essential is missing; 1: not so.
+/// Does it and says so. Exit status 0: done, or nothing essential is missing; 1: not so;
+/// 2: the configuration has errors.
 pub fn run(args: &DbArgs) -> ExitCode {
     let database = match config_file::load(args.config.as_deref()) {
         Err(why) => return refuse(&why.to_string()),
@@ -55,7 +57,7 @@ pub fn run(args: &DbArgs) -> ExitCode {
 
 fn refuse(why: &str) -> ExitCode {
     eprintln!("schedule db: {why}");
-    ExitCode::FAILURE
+    BAD_CONFIGURATION.into()
 }
 
 /// Does it; the text to show, and whether nothing essential is missing afterwards.

@@ -7,3 +7,7 @@ pub mod demo;
 pub mod generate;
 pub mod next;
 pub mod run;
+
+/// Exit status for wrong arguments, for a mistake in the configuration, or for what it names and
+/// can't be had.
+const BAD_CONFIGURATION: u8 = 2;

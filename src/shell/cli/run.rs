@@ -1,5 +1,6 @@
 //! `schedule run`: the daemon in the foreground.
 
+use super::BAD_CONFIGURATION;
 use crate::core::config::{Config, Severity};
 use crate::shell::config_file;
 use crate::shell::detach;
@@ -10,9 +11,6 @@ use crate::shell::start::{self, Ready, StartError};
 use crate::shell::sys;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-
-/// Exit status for a mistake in the configuration, or for what it names and can't be had.
-const BAD_CONFIGURATION: u8 = 2;
 
 /// Arguments of `schedule run`.
 #[derive(Clone, Debug, clap::Args)]

@@ -1,6 +1,7 @@
 //! Asking a daemon over HTTP: one request, one answer, by a socket that blocks, with a deadline.
 
 use super::Groups;
+use crate::shell::holder::Holder;
 use crate::shell::notify::Note;
 use serde_json::Value;
 use std::io::{self, Read, Write};
@@ -16,8 +17,8 @@ const MAX_ANSWER_BYTES: u64 = 1 << 20;
 impl Groups {
     /// Where the daemon of a group listens, as it says itself; without its note, as the
     /// configuration says.
-    pub(super) fn address(&self, id: u32) -> Option<SocketAddr> {
-        if let Some(note) = Note::read(&self.state_dir(id)) {
+    pub(super) fn address(&self, id: u32, holder: &Holder) -> Option<SocketAddr> {
+        if let Some(note) = Note::read(&self.state_dir(id, holder)) {
             return Some(reachable(note.address));
         }
         let server = self.config.servers.get(&id)?;
@@ -26,8 +27,8 @@ impl Groups {
     }
 
     /// What `/api/v1/status` says.
-    pub(super) fn ask(&self, id: u32) -> Result<Value, String> {
-        let address = self.address(id).ok_or("where it listens is not known")?;
+    pub(super) fn ask(&self, id: u32, holder: &Holder) -> Result<Value, String> {
+        let address = self.address(id, holder).ok_or("where it listens is not known")?;
         let body = get(address, "/api/v1/status").map_err(|why| format!("{address}: {why}"))?;
         serde_json::from_slice(&body).map_err(|why| format!("{address}: {why}"))
     }

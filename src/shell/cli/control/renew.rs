@@ -69,7 +69,7 @@ enum Renewed {
 
 /// Sends the signal, and waits for the note that tells what came of it.
 fn renewed(groups: &Groups, id: u32, holder: &Holder, signal: Signal) -> Renewed {
-    let dir = groups.state_dir(id);
+    let dir = groups.state_dir(id, holder);
     let before = Note::read(&dir).map(|note| note.told_ms);
     if let Err(why) = holder.signal(signal) {
         return Renewed::Refused(cannot_signal(id, &why));

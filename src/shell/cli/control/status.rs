@@ -41,10 +41,11 @@ pub(super) fn line(groups: &Groups, id: u32) -> u8 {
         }
         Found::Running(holder) => {
             let pid = holder.pid.as_raw_nonzero();
-            match groups.ask(id) {
+            match groups.ask(id, &holder) {
                 Ok(view) => {
                     let [since, runs, database, synced] = told(&view);
-                    let address = groups.address(id).map(|it| it.to_string()).unwrap_or_default();
+                    let address =
+                        groups.address(id, &holder).map(|it| it.to_string()).unwrap_or_default();
                     let ends = if view["draining"] == true { "; it ends with them" } else { "" };
                     println!(
                         "server {id}: running, pid {pid}, since {since}, http://{address}/, \
@@ -76,6 +77,7 @@ pub(super) fn table(groups: &Groups) -> u8 {
 fn row(groups: &Groups, id: u32, notes: &mut Vec<String>) -> (u8, Vec<String>) {
     let plain = |state: &str| vec![id.to_string(), state.to_owned()];
     match groups.find(id) {
+        Found::Nobody | Found::Stale if groups.flawed => (UNKNOWN, plain("unknown")),
         Found::Nobody => (NOT_RUNNING, plain("stopped")),
         Found::Stale => (DEAD, plain("dead")),
         Found::Unclear(why) => {
@@ -85,10 +87,11 @@ fn row(groups: &Groups, id: u32, notes: &mut Vec<String>) -> (u8, Vec<String>) {
         Found::Running(holder) => {
             let mut row = plain("running");
             row.push(holder.pid.as_raw_nonzero().to_string());
-            match groups.ask(id) {
+            match groups.ask(id, &holder) {
                 Ok(view) => {
                     let [since, runs, database, synced] = told(&view);
-                    let address = groups.address(id).map(|it| it.to_string()).unwrap_or_default();
+                    let address =
+                        groups.address(id, &holder).map(|it| it.to_string()).unwrap_or_default();
                     row.extend([since, address, runs, database, synced]);
                 }
                 Err(why) => notes.push(format!("server {id}: silent: {why}")),

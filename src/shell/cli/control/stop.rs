@@ -1,6 +1,7 @@
 //! `schedule stop`: daemons end.
 
-use super::{BAD_CONFIGURATION, DONE, FAILED, Groups, cannot_signal};
+use super::{DONE, FAILED, Groups, cannot_signal};
+use crate::shell::cli::BAD_CONFIGURATION;
 use crate::shell::holder::{Found, Holder};
 use crate::shell::proc_fs;
 use crate::shell::signals::{drain_signal, stop_runs_signal};
@@ -57,7 +58,7 @@ pub(super) fn stop(groups: &Groups, id: u32, how: How, timeout: Option<Duration>
         }
     };
     // What it leaves behind is known only now.
-    let runs = live_runs(groups, id).filter(|_| how == How::Leave);
+    let runs = live_runs(groups, id, &holder).filter(|_| how == How::Leave);
     match holder.signal(how.signal()) {
         // It has ended by itself meanwhile.
         Err(why) if why.raw_os_error() == Some(libc::ESRCH) => {}
@@ -72,7 +73,7 @@ pub(super) fn stop(groups: &Groups, id: u32, how: How, timeout: Option<Duration>
             _ if proc_fs::is_stopped(holder.pid) => format!("it is stopped: kill -CONT {pid}"),
             How::Leave => "its log may tell why".to_owned(),
             How::Drain | How::StopRuns => {
-                let runs = live_runs(groups, id).unwrap_or(0);
+                let runs = live_runs(groups, id, &holder).unwrap_or(0);
                 format!("{runs} runs are left, and it ends with the last one")
             }
         };
@@ -96,7 +97,8 @@ fn gone(groups: &Groups, id: u32, holder: &Holder, patience: Option<Duration>) -
         if left().is_some_and(|left| left.is_zero()) {
             return false;
         }
-        let runs = live_runs(groups, id).map_or(String::new(), |runs| format!(", {runs} runs"));
+        let runs =
+            live_runs(groups, id, holder).map_or(String::new(), |runs| format!(", {runs} runs"));
         eprintln!("server {id}: waiting for pid {}{runs}", holder.pid.as_raw_nonzero());
     }
     // A child that it was just starting lets go of the lock a moment later.
@@ -109,6 +111,6 @@ fn gone(groups: &Groups, id: u32, holder: &Holder, patience: Option<Duration>) -
     true
 }
 
-fn live_runs(groups: &Groups, id: u32) -> Option<u64> {
-    groups.ask(id).ok()?["running"].as_u64()
+fn live_runs(groups: &Groups, id: u32, holder: &Holder) -> Option<u64> {
+    groups.ask(id, holder).ok()?["running"].as_u64()
 }
