@@ -41,7 +41,7 @@ enum Command {
 const EXIT_CODES: &str = "\
 Exit status: 0 done (a start of what runs, or a stop of what does not, is done); 1 not done; \
 2 wrong arguments or configuration; 4 not permitted; 7 reload: it does not run. \
-status: 0 running, 1 dead but its pid file names a process, 3 not running, 4 unknown. \
+status: 0 running, 1 dead: its pid file is not empty, 3 not running, 4 unknown. \
 With `all`, the highest of the groups.";
 
 fn main() -> ExitCode {

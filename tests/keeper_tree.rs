@@ -8,12 +8,16 @@ mod daemon;
 use common::database::TestDatabase;
 use daemon::rows::{Due, Row, insert};
 use daemon::{Daemon, SOON, Site, wait_for};
-use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+use rustix::process::{
+    Pid, Resource, Rlimit, Signal, getrlimit, kill_process, prlimit, test_kill_process,
+};
 use schedule::core::protocol::Driver;
 use schedule::shell::cgroup::Groups;
 use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 const NEVER: Due = Due::Never("0 0 1 1 *");
 
@@ -209,6 +213,29 @@ fn a_stop_goes_on_under_the_next_daemon() {
     let end = daemon.wait_end(1);
     assert!(end["outcome"].as_str().unwrap().starts_with("signal "), "{end}");
     assert!(!is_alive(stubborn), "{stubborn:?} lives on after {end}");
+}
+
+#[test]
+fn a_keeper_without_descriptors_holds_the_end_until_it_can_kill() {
+    if groups().is_none() {
+        return;
+    }
+    let (site, _database) = site("on", "setsid STUBBORN & exec sleep 600");
+    let daemon = site.start();
+    let stubborn = start_job(&site, &daemon);
+    let limit = |current| Rlimit { current, ..getrlimit(Resource::Nofile) };
+    let before = prlimit(Some(site.keeper()), Resource::Nofile, limit(Some(0))).unwrap();
+    assert_eq!(daemon.request("POST", "/api/v1/jobs/1/stop").status, 200);
+    wait_for("KILL", SOON, || site.logged("still alive").pop());
+    // Two seconds after that the end would be told, whatever is left.
+    let killed = Instant::now();
+    while killed.elapsed() < Duration::from_millis(2_500) {
+        assert!(site.logged("end job=1").is_empty(), "{stubborn:?} lives: {:?}", site.log());
+        sleep(Duration::from_millis(50));
+    }
+    prlimit(Some(site.keeper()), Resource::Nofile, before).unwrap();
+    assert_eq!(daemon.wait_end(1)["outcome"], "signal 15");
+    assert!(!is_alive(stubborn), "{stubborn:?} lives on");
 }
 
 /// Beside one that somebody has made `threaded` no other takes processes (cgroups(7)).

@@ -193,6 +193,19 @@ fn killed_while_there_is_no_descriptor_its_runs_are_looked_at() {
 }
 
 #[test]
+fn killed_with_many_runs_it_leaves_descriptors_to_others() {
+    let (site, daemon) = busy_site(1, "sleep 4");
+    (1..9).for_each(|_| daemon.start_job(2));
+    daemon.wait_job(2, "nine runs", |job| job["running"] == 9);
+    limit_descriptors(daemon.pid(), Some(40));
+    signal(site.keeper(), Signal::KILL);
+    wait_launch(&site);
+    let looked_at = site.logged("is looked at").len();
+    assert!((4..=5).contains(&looked_at), "an eighth of 40 is watched: {:?}", site.log());
+    daemon.wait_job(2, "their ends", |job| job["running"] == 0);
+}
+
+#[test]
 fn a_stop_without_descriptors_is_made_up_for() {
     let settings = "stop_grace = 1\ncontrol_groups = off\n";
     let (site, daemon) = site_of_one(settings, "trap '' TERM; while :; do sleep 0.1; done");

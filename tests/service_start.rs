@@ -103,6 +103,8 @@ fn mistakes_in_the_configuration() {
     assert!(is_alive(pid), "nothing was done to it");
     // What has to do with a running daemon only needs no more than to find it.
     groups.run(&["status", "1"]).expect(0, "running").expect(0, "schedule.ini:6");
+    // There may be groups among all that could not be read.
+    groups.run(&["status", "all"]).expect(4, "running");
     groups.run(&["stop", "1"]).expect(0, "stopped").expect(0, "schedule.ini:6");
     // Whether there is none, or it is elsewhere, such a configuration does not tell.
     groups.run(&["status", "1"]).expect(4, "has errors");
@@ -137,6 +139,7 @@ fn a_daemon_that_was_killed_is_no_obstacle() {
     groups.run(&["status", "1"]).expect(1, "server 1: dead").expect(1, "1.pid");
     groups.run(&["status", "all"]).expect(3, "dead");
     groups.run(&["stop", "1"]).expect(0, "not running");
+    groups.run(&["status", "1"]).expect(3, "not running");
     groups.run(&["start", "1"]).expect(0, "started");
     assert_ne!(groups.pid(1), pid);
 }
@@ -169,6 +172,7 @@ fn a_pid_that_was_given_anew_is_never_signalled() {
     fs::write(&file, format!("{}\n", other.0.id())).unwrap();
     groups.run(&["stop", "1", "--kill"]).expect(0, "not running");
     groups.run(&["reload", "1"]).expect(7, "not running");
+    fs::write(&file, format!("{}\n", other.0.id())).unwrap();
     // Somebody holds the lock, but it is not the process that the file names.
     let held = File::open(&file).unwrap();
     flock(&held, FlockOperation::LockExclusive).unwrap();

@@ -29,6 +29,10 @@ fn runs_go_on() {
     groups.run(&["status", "1"]).expect(0, " 1 runs,");
     groups.run(&["stop", "1"]).expect(0, "1 runs go on");
     assert!(is_alive(run));
+    groups.run(&["status", "1"]).expect(3, "not running; runs of it go on, with keeper pid ");
+    groups.run(&["stop", "1"]).expect(0, "not running; runs of it go on");
+    groups.run(&["stop", "1", "--kill"]).expect(1, "start it, then it can stop them");
+    assert!(is_alive(run));
     // The next daemon has it, and stops it.
     groups.run(&["start", "1"]).expect(0, "started");
     groups.run(&["stop", "1", "--kill"]).expect(0, "stopped");
@@ -62,6 +66,62 @@ fn draining_waits_for_runs_and_starts_no_more() {
     assert!(!is_alive(pid));
     assert_eq!(groups.site.read("ended"), drained);
     assert_eq!(groups.site.read("begun"), drained, "nothing was started any more");
+    groups.run(&["status", "1"]).expect(3, "not running");
+}
+
+#[test]
+fn who_drains_does_so_over_a_reload() {
+    let mut groups = Groups::new();
+    let (begun, gate) = (groups.site.file("begun"), groups.site.file("gate"));
+    let job = format!("echo x >>'{begun}'; while [ ! -e '{gate}' ]; do sleep 0.05; done");
+    groups.database.sql(&Row::new(1, Due::Step(1), &job).limit(9).insert());
+    groups.run(&["start", "1"]).expect(0, "started");
+    let pid = groups.pid(1);
+    groups.wait_lines("begun", 1);
+    groups.run(&["stop", "1", "--drain", "--timeout", "0"]).expect(1, "has not ended");
+    wait_for("draining", SOON, || groups.site.logged("starting no more").pop());
+    groups.run(&["start", "1"]).expect(1, "is ending with its last run");
+    groups.run(&["status", "all"]).expect(3, "ending");
+    let drained = groups.site.read("begun");
+    for verb in ["reload", "restart"] {
+        groups.run(&[verb, "1"]).expect(0, "pid ");
+        groups.run(&["status", "1"]).expect(0, "it ends with them");
+    }
+    let skips = || groups.site.logged("reason=draining").pop();
+    wait_for("a slot that is not launched", SOON, skips);
+    fs::write(&gate, "").unwrap();
+    groups.run(&["stop", "1", "--drain"]).expect(0, "stopped");
+    assert!(!is_alive(pid));
+    assert_eq!(groups.site.read("begun"), drained);
+}
+
+#[test]
+fn a_stop_goes_on_over_a_reload_without_another_term() {
+    let mut groups = Groups::new();
+    let (terms, begun) = (groups.site.file("terms"), groups.site.file("begun"));
+    let job =
+        format!("trap 'echo x >>\"{terms}\"' TERM; echo x >'{begun}'; while :; do sleep 0.1; done");
+    groups.database.sql(&Row::new(1, Due::Step(1), &job).insert());
+    groups.run(&["start", "1"]).expect(0, "started");
+    groups.wait_lines("begun", 1);
+    groups.run(&["stop", "1", "--kill", "--timeout", "0"]).expect(1, "1 runs are left");
+    groups.wait_lines("terms", 1);
+    groups.run(&["reload", "1"]).expect(0, "has read its configuration");
+    groups.run(&["stop", "1", "--drain"]).expect(0, "");
+    assert_eq!(groups.site.read("terms"), "x\n");
+    assert_eq!(groups.site.logged("signal 9").len(), 1, "{:?}", groups.site.log());
+}
+
+#[test]
+fn a_daemon_is_found_without_its_pid_file() {
+    let groups = Groups::new();
+    groups.run(&["start", "1"]).expect(0, "started");
+    let pid = groups.pid(1);
+    fs::remove_file(groups.site.file("1.pid")).unwrap();
+    groups.run(&["status", "1"]).expect(0, "running");
+    groups.run(&["start", "1"]).expect(0, "running already");
+    groups.run(&["stop", "1"]).expect(0, "stopped");
+    assert!(!is_alive(pid));
     groups.run(&["status", "1"]).expect(3, "not running");
 }
 

@@ -109,6 +109,7 @@ pub struct Counters {
 
 /// What goes over to the program that takes the place of this one, besides the journal.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Carried {
     /// When the daemon started.
     pub started: Now,
@@ -116,6 +117,11 @@ pub struct Carried {
     pub counters: Counters,
     /// Its figures.
     pub figures: Vec<u64>,
+    /// It waits for its last runs.
+    pub draining: bool,
+    /// Runs that were told to end, and when they are killed by the monotonic clock; no time = they
+    /// were.
+    pub stopping: Vec<(RunId, Option<u64>)>,
 }
 
 /// Everything the daemon knows. See the module's text.
@@ -307,15 +313,23 @@ impl Core {
 
     /// What another program is to go on with.
     pub fn carry(&self) -> Carried {
-        let (started, counters) = (self.started, self.counters);
-        Carried { started, counters, figures: self.metrics.figures() }
+        Carried {
+            started: self.started,
+            counters: self.counters,
+            figures: self.metrics.figures(),
+            draining: self.draining,
+            stopping: self.stopping(),
+        }
     }
 
     /// Goes on with what the program before this one carried.
-    pub fn resume_counts(&mut self, carried: &Carried) {
+    pub fn go_on(&mut self, carried: &Carried) {
         self.started = carried.started;
         self.counters = carried.counters;
         self.metrics.resume(&carried.figures);
+        if carried.draining {
+            self.drain();
+        }
     }
 
     /// Where the journal stands.

@@ -317,6 +317,10 @@ impl Children {
     }
 
     fn try_watch(&mut self, run: RunId, started: Started, pid: Pid) -> io::Result<bool> {
+        // The rest is for clients, helpers and the keeper to come.
+        if self.watched.len() as u64 >= sys::descriptor_limit() / 8 {
+            return Err(rustix::io::Errno::MFILE.into());
+        }
         let Some(fd) = proc_fs::watch(pid, started.kernel_start)? else { return Ok(false) };
         let token = self.first_token + self.next_token;
         self.next_token += 1;

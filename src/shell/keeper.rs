@@ -25,6 +25,9 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags};
 
+/// What a keeper is called in ps(1); its state directory follows.
+pub const KEEPER_TITLE: &str = "schedule: keeper of ";
+
 /// The socket in the state directory.
 const SOCKET: &str = "keeper.sock";
 

@@ -3,7 +3,7 @@
 
 use crate::core::config::{Base, Config, Server as ServerConfig};
 use crate::core::cron;
-use crate::core::daemon::{Core, Found, Settings};
+use crate::core::daemon::{Carried, Core, Found, Settings};
 use crate::core::event::{Event, Started};
 use crate::core::http::Limits;
 use crate::core::ids::RunId;
@@ -311,18 +311,25 @@ fn recall(
     let same_boot = opened.replay.boot_id == settings.boot_id;
     let mut core = Core::new(now, settings, opened.replay, opened.end, opened.segments);
     // Before anything is counted here.
-    handed.iter().for_each(|handed| core.resume_counts(&handed.carried));
+    handed.iter().for_each(|handed| core.go_on(&handed.carried));
     load_snapshot(&mut core, &state_dir.join("snapshot"));
     let groups = config.base.control_groups;
     let (mut children, notices) =
         Children::new(state_dir, groups, poll, KEEPER, FIRST_WATCHED_TOKEN)
             .map_err(|why| StartError::System("the keeper of runs", why))?;
-    settle(&mut core, &mut children, notices, same_boot);
+    let carried = handed.map(|handed| &handed.carried);
+    settle(&mut core, &mut children, notices, same_boot, carried);
     Ok((core, opened.journal, children))
 }
 
 /// Settles the runs of earlier daemons with what their keeper knows of them.
-fn settle(core: &mut Core, children: &mut Children, notices: Vec<Notice>, same_boot: bool) {
+fn settle(
+    core: &mut Core,
+    children: &mut Children,
+    notices: Vec<Notice>,
+    same_boot: bool,
+    carried: Option<&Carried>,
+) {
     let now = clock::now();
     let same_keeper = children.keeper_knows_as(&core.outbox().keepers);
     let mut alive = BTreeMap::new();
@@ -349,6 +356,7 @@ fn settle(core: &mut Core, children: &mut Children, notices: Vec<Notice>, same_b
         };
         core.settle(now, run, found);
     }
+    carried.into_iter().for_each(|carried| core.go_on_stopping(carried));
     for (run, asked_ms) in stopping {
         core.resume_stop(run, asked_ms);
     }

@@ -16,6 +16,7 @@ pub use rustix::process::{Pid, Signal};
 pub use spawn::{Spawn, spawn};
 
 use crate::core::outcome::{Exit, Usage};
+use rustix::process::{Resource, getrlimit};
 
 /// Has the allocator take blocks of 128 kB and more from the system each by itself, and give them
 /// back when they are freed. By default glibc raises that bound as soon as one is freed, and what
@@ -255,6 +256,11 @@ impl Strings {
             }
         }
     }
+}
+
+/// Descriptors that this process may have (getrlimit(2): the soft `RLIMIT_NOFILE`).
+pub fn descriptor_limit() -> u64 {
+    getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
 }
 
 /// Sets what ps(1) shows of this process: `title` as its command line and `name` (15 bytes at the

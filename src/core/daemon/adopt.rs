@@ -2,7 +2,7 @@
 //! own. Only the way to see them end differs, and that is the shell's business.
 
 use super::runs::ROW_CHANGED;
-use super::{Core, Run, RunPhase};
+use super::{Carried, Core, Run, RunPhase};
 use crate::core::clock;
 use crate::core::event::Started;
 use crate::core::history::PastRun;
@@ -171,6 +171,34 @@ impl Core {
                 let why = "the daemon ended while it was starting it, so it may not have run";
                 self.run_ended(now, id, Outcome::Lost(why.into()), Usage::default());
             }
+        }
+    }
+
+    /// Runs that were told to end, for another program in the same process.
+    pub(super) fn stopping(&self) -> Vec<(RunId, Option<u64>)> {
+        let stopping = |run: &Run| match run.phase {
+            RunPhase::Stopping { kill_at_mono_ms } => Some((run.id, Some(kill_at_mono_ms))),
+            RunPhase::Killed => Some((run.id, None)),
+            _ => None,
+        };
+        self.runs.values().filter_map(stopping).collect()
+    }
+
+    /// Stops of the program before in the same process go on: TERM was sent. Call it when the runs
+    /// are settled.
+    pub fn go_on_stopping(&mut self, carried: &Carried) {
+        for &(id, kill_at_ms) in &carried.stopping {
+            let run = self.runs.get_mut(&id).filter(|run| run.phase == RunPhase::Live);
+            let Some(run) = run else { continue };
+            match kill_at_ms {
+                Some(kill_at_mono_ms) => {
+                    run.phase = RunPhase::Stopping { kill_at_mono_ms };
+                    self.timers.insert((kill_at_mono_ms, id));
+                }
+                None => run.phase = RunPhase::Killed,
+            }
+            let job = run.job;
+            self.touch(job);
         }
     }
 

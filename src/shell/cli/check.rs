@@ -12,7 +12,7 @@ use rustix::io::Errno;
 use super::BAD_CONFIGURATION;
 use crate::core::check::{Finding, OutputFile, check_crons, check_rows, output_files};
 use crate::core::config::{Config, Parsed, Severity};
-use crate::core::protocol::{Answer, Ask, Request};
+use crate::core::protocol::{Answer, Ask, Driver, Request};
 use crate::shell::config_file;
 use crate::shell::database;
 
@@ -66,7 +66,7 @@ fn checked(args: &CheckArgs) -> Result<(String, ExitCode), config_file::LoadErro
 fn check_group(config: &Config, id: u32, lines: &mut String) -> bool {
     let own = own_paths(config, id);
     for (name, path, what) in &own {
-        lines.push_str(&format!("server {id}: error: [base] {name}: {path}: {what}\n"));
+        lines.push_str(&format!("server {id}: error: {name}: {path}: {what}\n"));
     }
     let answers = match ask(config, id) {
         Ok(answers) => answers,
@@ -93,7 +93,14 @@ fn check_group(config: &Config, id: u32, lines: &mut String) -> bool {
 /// What is wrong with the daemon's own files: key, path, and why.
 fn own_paths(config: &Config, id: u32) -> Vec<(&'static str, String, &'static str)> {
     let base = &config.base;
-    let files = [("pidfile", base.pidfile.path(id)), ("logfile", base.logfile.path(id))];
+    let mut files =
+        vec![("[base] pidfile", base.pidfile.path(id)), ("[base] logfile", base.logfile.path(id))];
+    if config.database.driver == Driver::Sqlite {
+        let path = config.database.path.clone();
+        // Journals of the database are made beside it.
+        let beside = Path::new(&path).with_extension("db-journal").to_string_lossy().into_owned();
+        files.extend([("[db1] path", path), ("[db1] path", beside)]);
+    }
     let mut wrong = Vec::new();
     for (name, path) in files {
         match look_at(Path::new(&path)) {
@@ -107,7 +114,7 @@ fn own_paths(config: &Config, id: u32) -> Vec<(&'static str, String, &'static st
     let dir = base.statedir.path(id);
     let there = Path::new(&dir).ancestors().find(|part| part.exists());
     if !there.is_some_and(|part| part.is_dir() && access(part, Access::WRITE_OK).is_ok()) {
-        wrong.push(("statedir", dir, "this user can't make or write it"));
+        wrong.push(("[base] statedir", dir, "this user can't make or write it"));
     }
     wrong
 }

@@ -95,6 +95,10 @@ struct Groups {
     ids: Vec<u32>,
     /// It has errors, so daemons may be elsewhere than it says.
     flawed: bool,
+    /// All groups are meant, and it may have more.
+    incomplete: bool,
+    /// What is wrong with it.
+    problems: Vec<String>,
 }
 
 impl Groups {
@@ -112,11 +116,11 @@ impl Groups {
     fn read_most(verb: &str, args: &GroupArgs) -> Result<Groups, ()> {
         let refuse = |why: &dyn Display| eprintln!("schedule {verb}: {why}");
         let parsed = config_file::load(args.config.as_deref()).map_err(|why| refuse(&why))?;
-        // Warnings are for start, which shows those of the daemon itself, and for check.
-        if parsed.config.is_none() {
-            parsed.problems.iter().for_each(|problem| eprintln!("{problem}"));
-        }
         let flawed = parsed.config.is_none();
+        let problems: Vec<String> = parsed.problems.iter().map(ToString::to_string).collect();
+        if flawed {
+            problems.iter().for_each(|problem| eprintln!("{problem}"));
+        }
         let config = parsed.config.or(parsed.rest);
         let config = config.ok_or_else(|| refuse(&"the configuration has errors"))?;
         let ids = match args.which {
@@ -127,11 +131,39 @@ impl Groups {
             }
         };
         let file = std::path::absolute(&parsed.file).map_err(|why| refuse(&why))?;
-        Ok(Groups { config, file, ids, flawed })
+        let incomplete = flawed && args.which == Which::All;
+        Ok(Groups { config, file, ids, flawed, incomplete, problems })
+    }
+
+    /// Shows the warnings to who puts the configuration in force. A daemon that starts shows them
+    /// itself.
+    fn warn(&self) {
+        let mut found = self.ids.iter().map(|id| self.find(*id));
+        if found.any(|found| matches!(found, Found::Running(_))) {
+            self.problems.iter().for_each(|problem| eprintln!("{problem}"));
+        }
     }
 
     fn find(&self, id: u32) -> Found {
-        holder::find(Path::new(&self.config.base.pidfile.path(id)))
+        let found = holder::find(Path::new(&self.config.base.pidfile.path(id)));
+        match (&found, self.find_in_state_dir(id)) {
+            (Found::Nobody | Found::Stale, Some(holder)) => Found::Running(holder),
+            _ => found,
+        }
+    }
+
+    fn find_in_state_dir(&self, id: u32) -> Option<Holder> {
+        let dir = self.config.base.statedir.path(id);
+        let dir = Path::new(&dir);
+        holder::find_in(dir, Note::read(dir)?.pid)
+    }
+
+    /// What to say of runs that go on without a daemon.
+    fn without_daemon(&self, id: u32) -> String {
+        match holder::keeper_of(Path::new(&self.config.base.statedir.path(id))) {
+            Some(pid) => format!("; runs of it go on, with keeper pid {}", pid.as_raw_nonzero()),
+            None => String::new(),
+        }
     }
 
     /// The state directory that a daemon works in. The configuration may name another one by now.
@@ -146,7 +178,9 @@ impl Groups {
 
     /// Does something with each group, whatever becomes of the others; the highest exit status.
     fn each(&self, mut act: impl FnMut(u32) -> u8) -> ExitCode {
-        self.ids.iter().map(|id| act(*id)).max().unwrap_or(DONE).into()
+        // A section that could not be read may be one of all.
+        let least = if self.incomplete { BAD_CONFIGURATION } else { DONE };
+        self.ids.iter().map(|id| act(*id)).max().unwrap_or(DONE).max(least).into()
     }
 }
 
@@ -175,7 +209,10 @@ pub fn stop(args: &StopArgs) -> ExitCode {
 /// Renews running daemons in place, starts the others.
 pub fn restart(args: &GroupArgs) -> ExitCode {
     match Groups::read("restart", args) {
-        Ok(groups) => groups.each(|id| renew::restart(&groups, id)),
+        Ok(groups) => {
+            groups.warn();
+            groups.each(|id| renew::restart(&groups, id))
+        }
         Err(()) => BAD_CONFIGURATION.into(),
     }
 }
@@ -183,7 +220,10 @@ pub fn restart(args: &GroupArgs) -> ExitCode {
 /// Makes running daemons read their configuration anew.
 pub fn reload(args: &GroupArgs) -> ExitCode {
     match Groups::read("reload", args) {
-        Ok(groups) => groups.each(|id| renew::reload(&groups, id)),
+        Ok(groups) => {
+            groups.warn();
+            groups.each(|id| renew::reload(&groups, id))
+        }
         Err(()) => BAD_CONFIGURATION.into(),
     }
 }

@@ -4,6 +4,7 @@ use super::BAD_CONFIGURATION;
 use crate::core::config::{Config, Severity};
 use crate::shell::config_file;
 use crate::shell::detach;
+use crate::shell::lock::LockError;
 use crate::shell::logging;
 use crate::shell::notify::Notify;
 use crate::shell::renewal;
@@ -95,6 +96,7 @@ pub fn serve(config: &Config, server_id: u32, mode: Mode, ready: impl FnOnce(&Re
             log::error!("start failed: {why}");
             eprintln!("schedule run: {why}");
             return match why {
+                StartError::Lock(LockError::File { .. }) => BAD_CONFIGURATION.into(),
                 StartError::Lock(_) | StartError::System(..) => ExitCode::FAILURE,
                 _ => ExitCode::from(BAD_CONFIGURATION),
             };

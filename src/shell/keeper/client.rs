@@ -236,6 +236,8 @@ impl Keeper {
     /// Says that nothing of a run may be left; to be said before its process group is signalled.
     pub fn stop(&mut self, run: RunId, signal: event::Signal) {
         self.order(&Order::Stop(run, signal));
+        // Whether it hears that is to be known soon.
+        self.silence.asked_ms = 0;
     }
 
     /// Says that the end of a run is in the journal.

@@ -3,7 +3,7 @@
 use super::channel::Channel;
 use super::ends::Ends;
 use super::runs::{LOOK, Runs};
-use super::socket_path;
+use super::{KEEPER_TITLE, socket_path};
 use crate::core::event::Started;
 use crate::core::ids::RunId;
 use crate::core::keeping::{Notice, Order};
@@ -110,7 +110,7 @@ impl Keeper {
         let _ = sys::take_precedence(sys::Precedence::First);
         let name = state_dir.display();
         // Without it ps shows the command line.
-        let _ = sys::set_title(&format!("schedule: keeper of {name}"), c"schedule");
+        let _ = sys::set_title(&format!("{KEEPER_TITLE}{name}"), c"schedule");
         let poll = Poll::new()?;
         let mut listener = Socket::bind(state_dir)?;
         poll.registry().register(&mut listener.0, LISTENER, Interest::READABLE)?;

@@ -17,6 +17,7 @@ use crate::shell::process::Launcher;
 use crate::shell::sys::{self, Ended, Pid};
 use rustix::process::{kill_process, kill_process_group, test_kill_process_group};
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -64,6 +65,8 @@ struct Kept {
 struct Stop {
     asked_ms: u64,
     killed_ms: Option<u64>,
+    /// It could not be killed for want of descriptors or memory.
+    must_kill: bool,
 }
 
 impl Runs {
@@ -144,7 +147,11 @@ impl Runs {
         let Some(kept) = self.kept.get_mut(&run) else { return };
         let group = self.groups.as_ref().zip(kept.group);
         let Some(leader) = to_pid(kept.started.pid) else { return };
-        let stop = kept.stop.get_or_insert(Stop { asked_ms: now.mono_ms, killed_ms: None });
+        let stop = kept.stop.get_or_insert(Stop {
+            asked_ms: now.mono_ms,
+            killed_ms: None,
+            must_kill: false,
+        });
         // The daemon takes a run whose leader is gone for one that is gone.
         let all_ours = kept.end.is_some();
         match signal {
@@ -161,15 +168,17 @@ impl Runs {
                 }
             }
             Signal::Kill => {
-                stop.killed_ms = Some(now.mono_ms);
-                match group {
-                    Some((groups, group)) => drop(groups.kill(group)),
+                let killed = match group {
+                    Some((groups, group)) => groups.kill(group),
                     // Nobody else gets the number of a process group that was not empty 50 ms ago.
                     None if all_ours && is_group_alive(leader) => {
-                        let _ = kill_process_group(leader, rustix::process::Signal::KILL);
+                        kill_process_group(leader, rustix::process::Signal::KILL)
+                            .map_err(Into::into)
                     }
-                    None => {}
-                }
+                    None => Ok(()),
+                };
+                stop.must_kill = killed.is_err_and(|why| is_shortage(&why));
+                stop.killed_ms = (!stop.must_kill).then_some(now.mono_ms);
             }
         }
     }
@@ -201,8 +210,18 @@ impl Runs {
             self.sweep_at_ms = now.mono_ms + SWEEP_MS;
             groups.sweep();
         }
+        self.kill_again(now);
         ends.extend(self.release(now));
         ends
+    }
+
+    /// Kills what could not be killed before: as long as it can't be, the end is held back.
+    fn kill_again(&mut self, now: Now) {
+        let must = |run: &&RunId| {
+            self.kept.get(run).and_then(|kept| kept.stop).is_some_and(|stop| stop.must_kill)
+        };
+        let runs: Vec<RunId> = self.ended.iter().filter(must).copied().collect();
+        runs.into_iter().for_each(|run| self.stop(now, run, Signal::Kill));
     }
 
     /// Held ends of runs of which nothing is left, or nothing that could be killed.
@@ -268,6 +287,10 @@ fn is_alive(groups: Option<&Groups>, now: Now, kept: &Kept) -> bool {
         (Some(groups), Some(group)) => groups.is_populated(group),
         _ => to_pid(kept.started.pid).is_some_and(is_group_alive),
     }
+}
+
+fn is_shortage(why: &io::Error) -> bool {
+    matches!(why.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM))
 }
 
 fn to_pid(pid: u32) -> Option<Pid> {

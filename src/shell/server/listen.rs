@@ -8,10 +8,10 @@ use std::rc::Rc;
 
 use mio::net::{TcpListener, TcpStream};
 use rustix::net::{self, AddressFamily, SocketFlags, SocketType, sockopt};
-use rustix::process::{Resource, getrlimit};
 
 use crate::core::http::{Connection, Limits};
 use crate::core::time::Now;
+use crate::shell::sys;
 
 /// Clients that may wait in the kernel to be accepted; the kernel caps it (`net.core.somaxconn`).
 const BACKLOG: i32 = 4_096;
@@ -123,7 +123,7 @@ fn hint(error: &io::Error) -> &'static str {
 /// How many connections there may be: jobs need descriptors too and come first, so that a quarter
 /// of the process's limit (1,024 at most) is left to them.
 pub(super) fn affordable(connections: usize) -> usize {
-    let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    let limit = sys::descriptor_limit();
     let kept = (limit / 4).min(1_024);
     let affordable = usize::try_from(limit - kept).unwrap_or(usize::MAX);
     if affordable < connections {

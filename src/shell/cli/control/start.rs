@@ -55,7 +55,15 @@ fn begin(groups: &Groups, id: u32) -> Result<Starting, u8> {
     match groups.find(id) {
         Found::Nobody | Found::Stale => {}
         Found::Running(holder) => {
-            println!("server {id}: running already, pid {}", holder.pid.as_raw_nonzero());
+            let pid = holder.pid.as_raw_nonzero();
+            if groups.ask(id, &holder).is_ok_and(|view| view["draining"] == true) {
+                eprintln!(
+                    "server {id}: pid {pid} is ending with its last run: start it after that, or \
+                     `schedule stop {id}` first"
+                );
+                return Err(FAILED);
+            }
+            println!("server {id}: running already, pid {pid}");
             return Err(DONE);
         }
         Found::Unclear(why) => {

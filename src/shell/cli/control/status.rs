@@ -7,7 +7,7 @@ use serde_json::Value;
 use unicode_width::UnicodeWidthStr;
 
 const RUNNING: u8 = 0;
-/// It is dead, and its pid file names a process.
+/// It is dead: its pid file is not empty.
 const DEAD: u8 = 1;
 const NOT_RUNNING: u8 = 3;
 /// How it is can't be told.
@@ -28,11 +28,14 @@ pub(super) fn line(groups: &Groups, id: u32) -> u8 {
             UNKNOWN
         }
         Found::Nobody => {
-            println!("server {id}: not running");
+            println!("server {id}: not running{}", groups.without_daemon(id));
             NOT_RUNNING
         }
         Found::Stale => {
-            println!("server {id}: dead, but its pid file {path} names a process: it was killed");
+            println!(
+                "server {id}: dead, but its pid file {path} is not empty: it was killed{}",
+                groups.without_daemon(id)
+            );
             DEAD
         }
         Found::Unclear(why) => {
@@ -63,7 +66,7 @@ pub(super) fn line(groups: &Groups, id: u32) -> u8 {
 pub(super) fn table(groups: &Groups) -> u8 {
     let mut rows = vec![HEADINGS.map(str::to_owned).to_vec()];
     let mut notes = Vec::new();
-    let mut worst = RUNNING;
+    let mut worst = if groups.incomplete { UNKNOWN } else { RUNNING };
     for &id in &groups.ids {
         let (code, row) = row(groups, id, &mut notes);
         worst = worst.max(code);
@@ -92,6 +95,9 @@ fn row(groups: &Groups, id: u32, notes: &mut Vec<String>) -> (u8, Vec<String>) {
                     let [since, runs, database, synced] = told(&view);
                     let address =
                         groups.address(id, &holder).map(|it| it.to_string()).unwrap_or_default();
+                    if view["draining"] == true {
+                        row[1] = "ending".to_owned();
+                    }
                     row.extend([since, address, runs, database, synced]);
                 }
                 Err(why) => notes.push(format!("server {id}: silent: {why}")),

@@ -3,9 +3,11 @@
 use super::{DONE, FAILED, Groups, cannot_signal};
 use crate::shell::cli::BAD_CONFIGURATION;
 use crate::shell::holder::{Found, Holder};
+use crate::shell::lock::Lock;
 use crate::shell::proc_fs;
 use crate::shell::signals::{drain_signal, stop_runs_signal};
 use crate::shell::sys::Signal;
+use std::path::Path;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -49,7 +51,14 @@ pub(super) fn stop(groups: &Groups, id: u32, how: How, timeout: Option<Duration>
             return BAD_CONFIGURATION;
         }
         Found::Nobody | Found::Stale => {
-            println!("server {id}: not running");
+            let left = groups.without_daemon(id);
+            if how == How::StopRuns && !left.is_empty() {
+                eprintln!("server {id}: not running{left}: start it, then it can stop them");
+                return FAILED;
+            }
+            // What a crash has left behind would be `dead` for ever.
+            drop(Lock::take(Path::new(&groups.config.base.pidfile.path(id)), id));
+            println!("server {id}: not running{left}");
             return DONE;
         }
         Found::Unclear(why) => {
