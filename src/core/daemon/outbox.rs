@@ -1,7 +1,7 @@
 //! The journal as an outbox: what is written, when a new segment begins, which ones may go, and
 //! how far the database has got. See [`crate::core::journal`] for the format.
 
-use super::Core;
+use super::{Core, DatabaseState};
 use crate::core::clock;
 use crate::core::event::Action;
 use crate::core::journal::{Entry, encode, past_segments};
@@ -19,6 +19,9 @@ const FLUSH_BYTES: usize = 64 << 10;
 
 /// Records wait about this long for others to come along, in milliseconds.
 const RECORD_PAUSE_MS: u64 = 1_000;
+
+/// The last records of a daemon that ends may take this long, in milliseconds.
+const LAST_RECORDS_MS: u64 = 5_000;
 
 /// A file of the journal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -268,6 +271,23 @@ impl Outbox {
 }
 
 impl Core {
+    /// Whether a daemon that has waited for its last run may end. The database is to know how that
+    /// ended, for there may be no next daemon that could tell; one that does not answer is not
+    /// waited for.
+    pub(super) fn last_records_told(&mut self, now: Now) -> bool {
+        let outbox = &mut self.outbox;
+        if self.exiting || outbox.waiting_bytes() == 0 {
+            return true;
+        }
+        let by_ms = *outbox.last_by_ms.get_or_insert(now.mono_ms + LAST_RECORDS_MS);
+        if now.mono_ms >= by_ms || matches!(self.sync.state.database, DatabaseState::Down { .. }) {
+            log::warn!("end: the last records wait in the journal for the next daemon");
+            return true;
+        }
+        outbox.record_at = outbox.record_at.map(|_| 0);
+        false
+    }
+
     /// Begins a new segment when the last one is full, and lets the oldest ones go.
     pub(super) fn rotate_if_due(&mut self, now: Now) {
         let full = self.outbox.segments.back().is_none_or(|last| last.bytes >= SEGMENT_BYTES);

@@ -24,9 +24,6 @@ const SWEEPS_A_TURN: usize = 1_000;
 /// A helper has this long, in milliseconds; then it is killed.
 const EXCHANGE_DEADLINE_MS: u64 = 30_000;
 
-/// The last records of a daemon that ends may take this long, in milliseconds.
-const LAST_RECORDS_MS: u64 = 5_000;
-
 /// Bad rows that are remembered for the page.
 const MAX_BAD_ROWS: usize = 100;
 
@@ -219,23 +216,6 @@ impl Core {
         } else if self.record_at() <= now.mono_ms {
             self.begin_exchange(now, Kind::Record);
         }
-    }
-
-    /// Whether a daemon that has waited for its last run may end. The database is to know how that
-    /// ended, for there may be no next daemon that could tell; one that does not answer is not
-    /// waited for.
-    pub(super) fn last_records_told(&mut self, now: Now) -> bool {
-        let outbox = &mut self.outbox;
-        if self.exiting || outbox.waiting_bytes() == 0 {
-            return true;
-        }
-        let by_ms = *outbox.last_by_ms.get_or_insert(now.mono_ms + LAST_RECORDS_MS);
-        if now.mono_ms >= by_ms || matches!(self.sync.state.database, DatabaseState::Down { .. }) {
-            log::warn!("end: the last records wait in the journal for the next daemon");
-            return true;
-        }
-        outbox.record_at = outbox.record_at.map(|_| 0);
-        false
     }
 
     fn sync_at(&self) -> u64 {

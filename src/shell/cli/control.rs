@@ -145,10 +145,11 @@ impl Groups {
     }
 
     fn find(&self, id: u32) -> Found {
-        let found = holder::find(Path::new(&self.config.base.pidfile.path(id)));
-        match (&found, self.find_in_state_dir(id)) {
-            (Found::Nobody | Found::Stale, Some(holder)) => Found::Running(holder),
-            _ => found,
+        match holder::find(Path::new(&self.config.base.pidfile.path(id))) {
+            none @ (Found::Nobody | Found::Stale) => {
+                self.find_in_state_dir(id).map_or(none, Found::Running)
+            }
+            found => found,
         }
     }
 

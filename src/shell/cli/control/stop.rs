@@ -50,14 +50,16 @@ pub(super) fn stop(groups: &Groups, id: u32, how: How, timeout: Option<Duration>
             );
             return BAD_CONFIGURATION;
         }
-        Found::Nobody | Found::Stale => {
+        found @ (Found::Nobody | Found::Stale) => {
             let left = groups.without_daemon(id);
             if how == How::StopRuns && !left.is_empty() {
                 eprintln!("server {id}: not running{left}: start it, then it can stop them");
                 return FAILED;
             }
             // What a crash has left behind would be `dead` for ever.
-            drop(Lock::take(Path::new(&groups.config.base.pidfile.path(id)), id));
+            if matches!(found, Found::Stale) {
+                drop(Lock::take(Path::new(&groups.config.base.pidfile.path(id)), id));
+            }
             println!("server {id}: not running{left}");
             return DONE;
         }
