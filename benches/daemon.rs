@@ -49,7 +49,7 @@ fn due() -> io::Result<()> {
             for round in 0..ROUNDS {
                 // In the quiet half of the quarter minute.
                 wait_for_second_of(15, 6);
-                let bare_ms = bare_loop(1000, argv)?;
+                let bare_ms = bare_loop("serial", 1000, argv)?;
                 let ours_ms = daemon.last_start_after_slot()?;
                 let ratio = ours_ms / bare_ms;
                 let note = if round == 0 && output.is_empty() { " makes directories" } else { "" };

@@ -276,14 +276,15 @@ impl Drop for BenchDaemon {
     }
 }
 
-/// Milliseconds in which the bare loop starts and reaps `count` processes, one after the other.
-pub fn bare_loop(count: u32, argv: &[&str]) -> io::Result<f64> {
+/// Milliseconds until the bare loop has started the last of `count` processes: `serial`, each after
+/// the one before was reaped, or `burst`, one right after the other.
+pub fn bare_loop(mode: &str, count: u32, argv: &[&str]) -> io::Result<f64> {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/bare_loop.c");
     let binary = Path::new(env!("CARGO_TARGET_TMPDIR")).join("bare_loop_for_daemon");
     if !binary.exists() {
         Command::new("cc").arg("-O2").arg("-o").arg(&binary).arg(source).status()?;
     }
-    let output = Command::new(binary).args(["serial", &count.to_string()]).args(argv).output()?;
+    let output = Command::new(binary).args([mode, &count.to_string()]).args(argv).output()?;
     let text = String::from_utf8_lossy(&output.stdout);
     let us = text.split_whitespace().next().and_then(|n| n.parse::<f64>().ok());
     Ok(us.ok_or_else(|| io::Error::other("the bare loop failed"))? / 1000.0)
