@@ -30,8 +30,9 @@ const SIGNALS: Token = Token(2);
 /// Starts are told so many at a time, or when there is nothing more to start.
 const NOTICES_AT_ONCE: usize = 16;
 
-/// For so long, ms, launches go before all else: some hundred. What many more take, the daemon's
-/// clients and the jobs themselves share with them.
+/// So many launches go before all else, and for so long at the most, ms. With what more take, the
+/// daemon's clients and the jobs themselves share the processors.
+const STRETCH_LAUNCHES: u32 = 112;
 const STRETCH_MS: u64 = 50;
 
 /// A stretch is over when nothing was launched for so long, ms.
@@ -42,16 +43,19 @@ const PAUSE_MS: u64 = 20;
 struct Stretch {
     began_ms: u64,
     last_ms: u64,
+    launches: u32,
 }
 
 impl Stretch {
     /// There is one more at this reading of the monotonic clock, ms.
     fn goes_on(&mut self, mono_ms: u64) {
         if mono_ms - self.last_ms > PAUSE_MS {
-            self.began_ms = mono_ms;
+            (self.began_ms, self.launches) = (mono_ms, 0);
         }
         self.last_ms = mono_ms;
-        sys::go_first(mono_ms - self.began_ms < STRETCH_MS);
+        self.launches += 1;
+        let is_short = mono_ms - self.began_ms < STRETCH_MS;
+        sys::go_first(is_short && self.launches <= STRETCH_LAUNCHES);
     }
 }
 
