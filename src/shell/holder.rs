@@ -76,26 +76,27 @@ impl Holder {
 
 /// Who holds the lock on this pid file.
 pub fn find(path: &Path) -> Found {
-    let named = |why: io::Error| format!("pid file {}: {why}", path.display());
+    let failed = |why: io::Error| format!("pid file {}: {why}", path.display());
     let mut file = match File::open(path) {
         Ok(file) => file,
         Err(why) if why.kind() == ErrorKind::NotFound => return Found::Nobody,
-        Err(why) => return Found::Unclear(named(why)),
+        Err(why) => return Found::Unclear(failed(why)),
     };
     let deadline = Instant::now() + PATIENCE;
     loop {
         let text = match text_of(&mut file) {
             Ok(text) => text,
-            Err(why) => return Found::Unclear(named(why)),
+            Err(why) => return Found::Unclear(failed(why)),
         };
         // Shared, so that two who look don't take each other for a daemon.
         match flock(&file, FlockOperation::NonBlockingLockShared) {
             Ok(()) if text.is_empty() => return Found::Nobody,
             Ok(()) => return Found::Stale,
             Err(Errno::WOULDBLOCK) => {}
-            Err(errno) => return Found::Unclear(named(errno.into())),
+            Err(errno) => return Found::Unclear(failed(errno.into())),
         }
-        if let Some(holder) = pinned(&text, &file) {
+        let named = text.parse().ok().and_then(Pid::from_raw);
+        if let Some(holder) = named.and_then(|pid| pinned(pid, &file)) {
             return Found::Running(holder);
         }
         if Instant::now() >= deadline {
@@ -115,7 +116,7 @@ pub fn find(path: &Path) -> Found {
 pub fn find_in(state_dir: &Path, pid: u32) -> Option<Holder> {
     let dir = File::open(state_dir).ok()?;
     let locked = flock(&dir, FlockOperation::NonBlockingLockShared) == Err(Errno::WOULDBLOCK);
-    locked.then(|| pinned(&pid.to_string(), &dir)).flatten()
+    locked.then(|| pinned(Pid::from_raw(pid.cast_signed())?, &dir)).flatten()
 }
 
 /// The keeper of a state directory: it lives without a daemon only as long as there are runs.
@@ -138,9 +139,8 @@ fn text_of(file: &mut File) -> io::Result<String> {
     Ok(text.trim().to_owned())
 }
 
-/// The process that the text names, if it has the file open.
-fn pinned(text: &str, file: &File) -> Option<Holder> {
-    let pid = text.parse().ok().and_then(Pid::from_raw)?;
+/// This process, if it has the file open.
+fn pinned(pid: Pid, file: &File) -> Option<Holder> {
     let fd = pidfd_open(pid, PidfdFlags::empty()).ok()?;
     let holder = Holder { pid, fd };
     // In this order: that it is alive after the look says that it was it that was looked at.

@@ -189,16 +189,11 @@ impl Core {
     pub fn go_on_stopping(&mut self, carried: &Carried) {
         for &(id, kill_at_ms) in &carried.stopping {
             let run = self.runs.get_mut(&id).filter(|run| run.phase == RunPhase::Live);
-            let Some(run) = run else { continue };
-            match kill_at_ms {
-                Some(kill_at_mono_ms) => {
-                    run.phase = RunPhase::Stopping { kill_at_mono_ms };
-                    self.timers.insert((kill_at_mono_ms, id));
-                }
-                None => run.phase = RunPhase::Killed,
+            match (run, kill_at_ms) {
+                (Some(_), Some(at_ms)) => self.kill_at(id, at_ms),
+                (Some(run), None) => run.phase = RunPhase::Killed,
+                (None, _) => {}
             }
-            let job = run.job;
-            self.touch(job);
         }
     }
 

@@ -380,12 +380,16 @@ impl Core {
 
     /// TERM for a live run; its grace time counts from this reading of the monotonic clock.
     pub(super) fn begin_stop(&mut self, id: RunId, asked_ms: u64) {
+        self.kill_at(id, asked_ms + self.settings.stop_grace_ms);
+        self.actions.push_back(Action::Signal(id, Signal::Term));
+    }
+
+    /// A live run was told to end, and is killed when the monotonic clock shows this.
+    pub(super) fn kill_at(&mut self, id: RunId, kill_at_mono_ms: u64) {
         let Some(run) = self.runs.get_mut(&id) else { return };
-        let kill_at_mono_ms = asked_ms + self.settings.stop_grace_ms;
         run.phase = RunPhase::Stopping { kill_at_mono_ms };
         self.timers.insert((kill_at_mono_ms, id));
         let job = run.job;
-        self.actions.push_back(Action::Signal(id, Signal::Term));
         self.touch(job);
     }
 

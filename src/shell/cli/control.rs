@@ -153,15 +153,18 @@ impl Groups {
         }
     }
 
+    fn configured_state_dir(&self, id: u32) -> PathBuf {
+        self.config.base.statedir.path(id).into()
+    }
+
     fn find_in_state_dir(&self, id: u32) -> Option<Holder> {
-        let dir = self.config.base.statedir.path(id);
-        let dir = Path::new(&dir);
-        holder::find_in(dir, Note::read(dir)?.pid)
+        let dir = self.configured_state_dir(id);
+        holder::find_in(&dir, Note::read(&dir)?.pid)
     }
 
     /// What to say of runs that go on without a daemon.
     fn without_daemon(&self, id: u32) -> String {
-        match holder::keeper_of(Path::new(&self.config.base.statedir.path(id))) {
+        match holder::keeper_of(&self.configured_state_dir(id)) {
             Some(pid) => format!("; runs of it go on, with keeper pid {}", pid.as_raw_nonzero()),
             None => String::new(),
         }
@@ -169,7 +172,7 @@ impl Groups {
 
     /// The state directory that a daemon works in. The configuration may name another one by now.
     fn state_dir(&self, id: u32, holder: &Holder) -> PathBuf {
-        let configured = PathBuf::from(self.config.base.statedir.path(id));
+        let configured = self.configured_state_dir(id);
         let pid = holder.pid.as_raw_nonzero().get();
         let is_its =
             |dir: &PathBuf| Note::read(dir).is_some_and(|note| pid == note.pid.cast_signed());

@@ -30,9 +30,11 @@ const SIGNALS: Token = Token(2);
 /// Starts are told so many at a time, or when there is nothing more to start.
 const NOTICES_AT_ONCE: usize = 16;
 
-/// So many launches go before all else, and for so long at the most, ms. With what more take, the
-/// daemon's clients and the jobs themselves share the processors.
+/// So many launches of a stretch go before all else. With those beyond, the daemon's clients and
+/// the jobs themselves share the processors.
 const STRETCH_LAUNCHES: u32 = 112;
+
+/// And for so long at the most, ms.
 const STRETCH_MS: u64 = 50;
 
 /// A stretch is over when nothing was launched for so long, ms.
