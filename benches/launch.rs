@@ -110,7 +110,7 @@ fn run_bare(bare: &Path, mode: &str, argv: &[&str]) -> io::Result<Took> {
 }
 
 fn run_ours(state: &Path, case: &Case, mode: &str, round: usize) -> io::Result<Took> {
-    let launcher = Launcher::new(state)?;
+    let mut launcher = Launcher::new(state)?;
     let mut groups = if case.grouped { Groups::new(state) } else { None };
     if case.grouped && groups.is_none() {
         return Err(io::Error::other("no control groups of version 2 can be made here"));

@@ -40,6 +40,31 @@ fn named_files_are_appended_to() {
 }
 
 #[test]
+fn files_are_made_before_runs_need_them() {
+    let (site, mut database) = Site::on(Driver::Sqlite);
+    let says = "echo out $SCHEDULE_RUN_ID; echo err $SCHEDULE_RUN_ID >&2";
+    database.sql(&Row::new(1, Due::Step(1), says).limit(3).insert());
+    let spare = site.dir.0.join("state.1/runs/spare");
+    let spares = || fs::read_dir(&spare).map_or(0, Iterator::count);
+    // As a keeper that was killed leaves them.
+    fs::create_dir_all(&spare).unwrap();
+    (1..40).for_each(|number| fs::write(spare.join(number.to_string()), "of before").unwrap());
+    let daemon = site.start();
+    wait_for("the files of the next run, and no others", SOON, || (spares() == 2).then_some(()));
+    wait_for("runs that found theirs", SOON, || {
+        (site.logged(" end job=1 ").len() >= 3).then_some(())
+    });
+    daemon.stop();
+    wait_for("an end of the keeper", SOON, || (!spare.exists()).then_some(()));
+    for end in site.logged(" end job=1 ") {
+        let run = end.split("run=").nth(1).unwrap().split(' ').next().unwrap();
+        let read = |ending| site.read(&format!("state.1/runs/1/{run}.{ending}"));
+        assert_eq!(read("out"), format!("out {run}\n"));
+        assert_eq!(read("err"), format!("err {run}\n"));
+    }
+}
+
+#[test]
 fn the_last_twenty_runs_keep_their_own_files() {
     let (site, mut database) = Site::on(Driver::Sqlite);
     let says = "echo out $SCHEDULE_RUN_ID; echo err $SCHEDULE_RUN_ID >&2";

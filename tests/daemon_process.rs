@@ -64,6 +64,28 @@ fn one_thread_and_no_inherited_descriptors() {
     assert!(own.contains(&"8".to_owned()), "{own:?}");
 }
 
+#[test]
+fn runs_may_use_the_processors_that_their_daemon_may() {
+    for processors in [None, Some("0")] {
+        let (site, mut database) = Site::on(Driver::Sqlite);
+        let look = "grep -h Cpus_allowed_list: /proc/$$/status /proc/self/status";
+        let rows = (1..=5).map(|id| Row::new(id, Due::Step(1), look).output(&site.file("looked")));
+        database.sql(&insert(&rows.collect::<Vec<_>>()));
+        let daemon = match processors {
+            None => site.start(),
+            Some(list) => site.start_by(command_by(&site, "taskset", &["-c", list])),
+        };
+        wait_for("jobs that look at themselves", SOON, || {
+            (site.read("looked").lines().count() >= 20).then_some(())
+        });
+        let own = daemon.proc_status("Cpus_allowed_list");
+        assert!(processors.is_none_or(|list| list == own), "{own}");
+        for line in site.read("looked").lines() {
+            assert_eq!(line.split_whitespace().nth(1), Some(own.as_str()));
+        }
+    }
+}
+
 /// Policy, real-time priority and nice value of a process (proc(5), `/proc/PID/stat`).
 fn scheduling(stat: &str) -> [i32; 3] {
     let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();

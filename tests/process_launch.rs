@@ -13,6 +13,7 @@ use process_support::{Stage, code, each_way, until, wait_for};
 use rustix::process::{Resource, Rlimit, Signal, getpgid, getrlimit, setrlimit};
 use schedule::core::launch::Stream;
 use schedule::core::outcome::Exit;
+use schedule::shell::output::Outputs;
 use schedule::shell::proc_fs::{
     boot_id, find_by_run_id, is_running, is_same_process, kernel_start, watch,
 };
@@ -172,7 +173,7 @@ fn a_command_no_process_can_have_is_refused() {
         let error = stage.refused(&plan);
         assert_eq!((error.errno, error.retryable), (7, false));
         assert!(error.text.contains("Argument list too long"), "{error:?}");
-        let left = stage.launcher.outputs().path(7, &plan.run_id, Stream::Stdout);
+        let left = Outputs::new(&stage.dir).path(7, &plan.run_id, Stream::Stdout);
         assert!(!left.exists(), "an output of a run that never was");
     });
 }

@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use process_support::{Stage, code, until};
 use schedule::core::launch::{LaunchPlan, Stream};
+use schedule::shell::output::Outputs;
 
 fn to(stage: &Stage, command: &str, output: &str, stderr: &str) -> LaunchPlan {
     let path = |name: &str| match name {
@@ -49,7 +50,7 @@ fn without_a_name_each_run_has_files_of_its_own() {
     let ran = stage.run_plan(&plan);
     assert_eq!((ran.stdout.as_str(), ran.stderr.as_str()), ("out\n", "err\n"));
     assert_eq!(stage.run("echo other").stdout, "other\n");
-    let outputs = stage.launcher.outputs();
+    let outputs = Outputs::new(&stage.dir);
     outputs.forget(7, &plan.run_id);
     assert!(!outputs.path(7, &plan.run_id, Stream::Stdout).exists());
     assert!(!outputs.path(7, &plan.run_id, Stream::Stderr).exists());
@@ -67,7 +68,7 @@ fn a_run_id_leads_nowhere_else() {
         let plan = LaunchPlan { run_id: run_id.to_owned(), ..stage.plan("true") };
         assert!(stage.refused(&plan).text.contains("run id"), "{run_id:?}");
         fs::create_dir_all(stage.dir.join("runs/7")).unwrap();
-        stage.launcher.outputs().forget(7, "../../victim");
+        Outputs::new(&stage.dir).forget(7, "../../victim");
     }
     assert!(victim.exists());
 }
@@ -137,7 +138,7 @@ fn devices_are_files_like_others() {
 #[test]
 fn a_sweep_keeps_the_newest_and_the_living() {
     let stage = Stage::set();
-    let outputs = stage.launcher.outputs();
+    let outputs = Outputs::new(&stage.dir);
     for n in 0..10_u64 {
         for stream in [Stream::Stdout, Stream::Stderr] {
             let path = outputs.path(1, &format!("run{n}"), stream);
@@ -147,6 +148,10 @@ fn a_sweep_keeps_the_newest_and_the_living() {
             file.set_modified(SystemTime::now() - Duration::from_secs(n * 60)).unwrap();
         }
     }
+    // Those of runs to come belong to the keeper.
+    let spare = stage.dir.join("runs/spare");
+    fs::create_dir(&spare).unwrap();
+    (0..30).for_each(|n| fs::write(spare.join(n.to_string()), "").unwrap());
     let left = || {
         let entries = fs::read_dir(stage.dir.join("runs/1")).unwrap();
         let mut names: Vec<String> =
@@ -160,4 +165,5 @@ fn a_sweep_keeps_the_newest_and_the_living() {
     let swept = outputs.sweep(3, &["run7".to_owned()], 1000);
     assert_eq!((swept.seen, swept.removed, swept.cut_short), (20, 12, false));
     assert_eq!(left(), "run0.out run1.out run2.out run7.out");
+    assert_eq!(fs::read_dir(spare).unwrap().count(), 30);
 }

@@ -1,6 +1,8 @@
 //! Where a run's output goes: the job's own files, or two files per run below the state directory,
 //! `runs/JOB/RUN.out` and `.err`.
 
+mod spares;
+
 use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::fs;
@@ -13,11 +15,22 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::core::launch::{LaunchError, LaunchPlan, Stream};
+use spares::Spares;
+
+/// Files to come are in this directory beside those of the jobs.
+const SPARES: &str = "spare";
 
 /// The files runs write to.
 #[derive(Debug)]
 pub struct Outputs {
     root: PathBuf,
+}
+
+/// Opens them. Only one process at a time may, for a state directory.
+#[derive(Debug)]
+pub struct Opener {
+    outputs: Outputs,
+    spares: Spares,
 }
 
 /// A run's descriptors 1 and 2, open.
@@ -66,46 +79,6 @@ impl Outputs {
         self.root.join(format!("{job_id}/{run_id}.{ending}"))
     }
 
-    /// Opens both streams of a run for append.
-    ///
-    /// # Errors
-    /// Names the file. Nothing is left open; a file of this run that was created is removed.
-    pub fn open(&self, plan: &LaunchPlan) -> Result<Streams, LaunchError> {
-        if !is_file_name(&plan.run_id) {
-            let text = format!("run id {:?}: can't be a file name", plan.run_id);
-            return Err(LaunchError { errno: 0, retryable: false, text });
-        }
-        self.open_both(plan).inspect_err(|_| self.forget(plan.job_id, &plan.run_id))
-    }
-
-    fn open_both(&self, plan: &LaunchPlan) -> Result<Streams, LaunchError> {
-        let stdout = self.open_one(plan, Stream::Stdout, &plan.output)?;
-        if !plan.stderr.is_empty() && plan.stderr == plan.output {
-            return Ok(Streams { stdout, stderr: None });
-        }
-        let stderr = self.open_one(plan, Stream::Stderr, &plan.stderr)?;
-        Ok(Streams { stdout, stderr: Some(stderr) })
-    }
-
-    fn open_one(
-        &self,
-        plan: &LaunchPlan,
-        stream: Stream,
-        named: &str,
-    ) -> Result<OwnedFd, LaunchError> {
-        if named.is_empty() {
-            let path = self.path(plan.job_id, &plan.run_id, stream);
-            return open_creating_directory(&path)
-                .map_err(|errno| explain("state directory's", &path, errno));
-        }
-        let path = Path::new(named);
-        let column = match stream {
-            Stream::Stdout => "output",
-            Stream::Stderr => "stderr",
-        };
-        open_append(path).map_err(|errno| explain(column, path, errno))
-    }
-
     /// Removes a run's own files, if it has any. Two system calls: the core says of each run that
     /// starts which older one it displaces.
     pub fn forget(&self, job_id: u32, run_id: &str) {
@@ -125,7 +98,7 @@ impl Outputs {
     pub fn sweep(&self, keep: usize, live: &[String], max_entries: usize) -> Swept {
         let mut swept = Swept::default();
         let Ok(jobs) = fs::read_dir(&self.root) else { return swept };
-        for job in jobs.flatten() {
+        for job in jobs.flatten().filter(|entry| entry.file_name() != SPARES) {
             if swept.seen >= max_entries {
                 swept.cut_short = true;
                 break;
@@ -133,6 +106,75 @@ impl Outputs {
             sweep_job(&job.path(), keep, live, max_entries, &mut swept);
         }
         swept
+    }
+}
+
+impl Opener {
+    /// For files below `state_dir`.
+    pub fn new(state_dir: &Path) -> Opener {
+        let outputs = Outputs::new(state_dir);
+        let spares = Spares::new(outputs.root.join(SPARES));
+        Opener { outputs, spares }
+    }
+
+    /// The files themselves.
+    pub fn outputs(&self) -> &Outputs {
+        &self.outputs
+    }
+
+    /// Whether [`Opener::prepare`] is of use.
+    pub fn is_unprepared(&self) -> bool {
+        self.spares.are_short()
+    }
+
+    /// Makes the files of one run to come. To be called after a burst, in which that would cost
+    /// time.
+    pub fn prepare(&mut self) {
+        self.spares.make();
+        if self.spares.are_short() {
+            self.spares.make();
+        }
+    }
+
+    /// Opens both streams of a run for append.
+    ///
+    /// # Errors
+    /// Names the file. Nothing is left open; a file of this run that was created is removed.
+    pub fn open(&mut self, plan: &LaunchPlan) -> Result<Streams, LaunchError> {
+        if !is_file_name(&plan.run_id) {
+            let text = format!("run id {:?}: can't be a file name", plan.run_id);
+            return Err(LaunchError { errno: 0, retryable: false, text });
+        }
+        self.open_both(plan).inspect_err(|_| self.outputs.forget(plan.job_id, &plan.run_id))
+    }
+
+    fn open_both(&mut self, plan: &LaunchPlan) -> Result<Streams, LaunchError> {
+        let stdout = self.open_one(plan, Stream::Stdout, &plan.output)?;
+        if !plan.stderr.is_empty() && plan.stderr == plan.output {
+            return Ok(Streams { stdout, stderr: None });
+        }
+        let stderr = self.open_one(plan, Stream::Stderr, &plan.stderr)?;
+        Ok(Streams { stdout, stderr: Some(stderr) })
+    }
+
+    fn open_one(
+        &mut self,
+        plan: &LaunchPlan,
+        stream: Stream,
+        named: &str,
+    ) -> Result<OwnedFd, LaunchError> {
+        if named.is_empty() {
+            let path = self.outputs.path(plan.job_id, &plan.run_id, stream);
+            self.spares.put(&path);
+            return open_creating_directory(&path)
+                .map_err(|errno| explain("state directory's", &path, errno));
+        }
+        let path = Path::new(named);
+        let column = match stream {
+            Stream::Stdout => "output",
+            Stream::Stderr => "stderr",
+        };
+        open_append(path).map_err(|errno| explain(column, path, errno))
     }
 }
 

@@ -11,7 +11,7 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::process::{Signal, kill_process_group};
 
-use super::output::{Outputs, Streams, launch_error};
+use super::output::{Opener, Streams, launch_error};
 use super::proc_fs::{is_same_process, kernel_start};
 use super::sys::{self, Newborn, Pid, Spawn};
 use crate::core::command_line::{CommandLine, parse};
@@ -52,7 +52,7 @@ pub struct Launcher {
     environment: Vec<CString>,
     has_path: bool,
     null: OwnedFd,
-    outputs: Outputs,
+    opener: Opener,
 }
 
 /// Where a run writes to, and the control group it is in.
@@ -86,7 +86,7 @@ impl Launcher {
             environment: inherited_environment(),
             has_path: env::var_os("PATH").is_some(),
             null,
-            outputs: Outputs::new(state_dir),
+            opener: Opener::new(state_dir),
         })
     }
 
@@ -102,9 +102,14 @@ impl Launcher {
         let _ = env::set_current_dir(OsStr::from_bytes(directory));
     }
 
-    /// The files runs write to.
-    pub fn outputs(&self) -> &Outputs {
-        &self.outputs
+    /// Whether [`Launcher::prepare`] is of use.
+    pub fn is_unprepared(&self) -> bool {
+        self.opener.is_unprepared()
+    }
+
+    /// Does what would cost the next launches time: see [`Opener::prepare`].
+    pub fn prepare(&mut self) {
+        self.opener.prepare();
     }
 
     /// Starts a run: `/bin/sh -c COMMAND`, or the command itself where that is the same; in this
@@ -114,7 +119,7 @@ impl Launcher {
     /// An output that can't be opened, a command that can't be started. That the command is not
     /// found or not executable is none: the shell says so and exits 127 or 126.
     pub fn launch(
-        &self,
+        &mut self,
         plan: &LaunchPlan,
         group: Option<BorrowedFd<'_>>,
     ) -> Result<Started, LaunchError> {
@@ -122,10 +127,10 @@ impl Launcher {
             let text = "command: holds a NUL byte, which none can: take it out".to_owned();
             LaunchError { errno: 0, retryable: false, text }
         })?;
-        let streams = self.outputs.open(plan)?;
+        let streams = self.opener.open(plan)?;
         let place = Place { streams: &streams, group };
         let child = self.start(plan, &command, place).inspect_err(|_| {
-            self.outputs.forget(plan.job_id, &plan.run_id);
+            self.opener.outputs().forget(plan.job_id, &plan.run_id);
         })?;
         // Gives descriptors back first, so that reading /proc can't fail for want of one.
         drop(streams);

@@ -2,6 +2,7 @@
 #![allow(unsafe_code)]
 
 mod priority;
+mod processor;
 mod spawn;
 
 use std::ffi::{CStr, c_char};

@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use schedule::core::launch::{LaunchError, LaunchPlan, Stream};
 use schedule::core::outcome::Exit;
 use schedule::shell::cgroup::Groups;
+use schedule::shell::output::Outputs;
 use schedule::shell::process::{Launcher, Started, settle_process};
 use schedule::shell::sys::{Ended, Pid, wait_any};
 
@@ -25,7 +26,7 @@ static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 static NUMBER: AtomicU32 = AtomicU32::new(0);
 
 pub struct Stage {
-    pub launcher: Launcher,
+    pub launcher: RefCell<Launcher>,
     pub dir: PathBuf,
     groups: Option<RefCell<Groups>>,
     _turn: MutexGuard<'static, ()>,
@@ -60,7 +61,12 @@ impl Stage {
         let dir = Path::new(env!("CARGO_TARGET_TMPDIR"))
             .join(format!("process-{}-{number}", process::id()));
         fs::create_dir_all(&dir).unwrap();
-        Stage { launcher: Launcher::new(&dir).unwrap(), dir, groups: None, _turn: turn }
+        Stage {
+            launcher: RefCell::new(Launcher::new(&dir).unwrap()),
+            dir,
+            groups: None,
+            _turn: turn,
+        }
     }
 
     pub fn plan(&self, command: &str) -> LaunchPlan {
@@ -79,7 +85,7 @@ impl Stage {
         let group = self.groups.as_ref().map(|groups| groups.borrow_mut().take());
         // As the keeper does it: better without one than not at all.
         let group = group.and_then(Result::ok);
-        self.launcher.launch(plan, group.as_ref().map(|(_, dir)| dir.as_fd()))
+        self.launcher.borrow_mut().launch(plan, group.as_ref().map(|(_, dir)| dir.as_fd()))
     }
 
     pub fn run(&self, command: &str) -> Ran {
@@ -90,7 +96,7 @@ impl Stage {
         let started = self.launch(plan).unwrap();
         let ended = wait_for(started.pid);
         let read = |stream| {
-            let path = self.launcher.outputs().path(plan.job_id, &plan.run_id, stream);
+            let path = Outputs::new(&self.dir).path(plan.job_id, &plan.run_id, stream);
             String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).into_owned()
         };
         Ran { started, ended, stdout: read(Stream::Stdout), stderr: read(Stream::Stderr) }

@@ -22,6 +22,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 const LISTENER: Token = Token(0);
 const DAEMON: Token = Token(1);
@@ -40,6 +41,9 @@ const STRETCH_MS: u64 = 50;
 /// A stretch is over when nothing was launched for so long, ms.
 const PAUSE_MS: u64 = 20;
 
+/// What is done ahead for later launches is done in pieces, so long apart, ms: jobs run as well.
+const PREPARE_MS: u64 = 1;
+
 /// Launches close after one another.
 #[derive(Default)]
 struct Stretch {
@@ -51,13 +55,17 @@ struct Stretch {
 impl Stretch {
     /// There is one more at this reading of the monotonic clock, ms.
     fn goes_on(&mut self, mono_ms: u64) {
-        if mono_ms - self.last_ms > PAUSE_MS {
+        if self.is_over(mono_ms) {
             (self.began_ms, self.launches) = (mono_ms, 0);
         }
         self.last_ms = mono_ms;
         self.launches += 1;
         let is_short = mono_ms - self.began_ms < STRETCH_MS;
         sys::go_first(is_short && self.launches <= STRETCH_LAUNCHES);
+    }
+
+    fn is_over(&self, mono_ms: u64) -> bool {
+        mono_ms - self.last_ms > PAUSE_MS
     }
 }
 
@@ -146,7 +154,8 @@ impl Keeper {
         let mut events = Events::with_capacity(16);
         while self.daemon.is_some() || !self.runs.is_empty() {
             let look = self.runs.holds_ends().then_some(LOOK);
-            match self.poll.poll(&mut events, look) {
+            let wait = self.prepare().into_iter().chain(look).min();
+            match self.poll.poll(&mut events, wait) {
                 Err(why) if why.kind() == io::ErrorKind::Interrupted => continue,
                 result => result?,
             }
@@ -169,6 +178,19 @@ impl Keeper {
         self.runs.leave();
         self.socket.remove();
         left
+    }
+
+    /// Between stretches, does a piece of what would cost the next one time. Returns when there is
+    /// more of it to do.
+    fn prepare(&mut self) -> Option<Duration> {
+        if !self.launcher.is_unprepared() {
+            return None;
+        }
+        if !self.stretch.is_over(clock::now().mono_ms) {
+            return Some(Duration::from_millis(PAUSE_MS));
+        }
+        self.launcher.prepare();
+        Some(Duration::from_millis(PREPARE_MS))
     }
 
     /// Tells a daemon everything.
@@ -240,7 +262,7 @@ impl Keeper {
             return Err(LaunchError { errno: 0, retryable: false, text });
         }
         self.stretch.goes_on(mono_ms);
-        self.runs.launch(&self.launcher, run, plan)
+        self.runs.launch(&mut self.launcher, run, plan)
     }
 
     /// Takes in every run that has ended.

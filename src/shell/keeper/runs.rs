@@ -114,7 +114,7 @@ impl Runs {
     /// As [`Launcher::launch`].
     pub fn launch(
         &mut self,
-        launcher: &Launcher,
+        launcher: &mut Launcher,
         run: RunId,
         plan: &LaunchPlan,
     ) -> Result<Started, LaunchError> {

@@ -39,6 +39,9 @@ static BEFORE: AtomicI32 = AtomicI32::new(NONE);
 /// Whether this process has a real-time priority.
 static IS_FIRST: AtomicBool = AtomicBool::new(false);
 
+/// Whether it would go first now if it could: [`go_first`].
+static IS_IN_HASTE: AtomicBool = AtomicBool::new(false);
+
 /// Lets this process run before its children. To be called once, before it has any.
 ///
 /// # Errors
@@ -59,9 +62,10 @@ pub fn take_precedence(wanted: Precedence) -> io::Result<()> {
 }
 
 /// Of a process that took [`Precedence::First`]: whether it goes first from now on, or makes do
-/// with its share. Does nothing where it was given no real-time priority. Not while there is a
-/// [`Newborn`].
+/// with its share. Where it was given no real-time priority it is the way children are made that
+/// differs. Not while there is a [`Newborn`].
 pub fn go_first(wanted: bool) {
+    IS_IN_HASTE.store(wanted, Ordering::Relaxed);
     if BEFORE.load(Ordering::Relaxed) == NONE || IS_FIRST.load(Ordering::Relaxed) == wanted {
         return;
     }
@@ -72,6 +76,11 @@ pub fn go_first(wanted: bool) {
     if done.is_ok() {
         IS_FIRST.store(wanted, Ordering::Relaxed);
     }
+}
+
+/// Whether each child is to be there as soon as can be, whatever becomes of the next.
+pub(super) fn is_in_haste() -> bool {
+    IS_IN_HASTE.load(Ordering::Relaxed)
 }
 
 /// In a child that shares our memory, before it executes its program: gives up a larger share. Of

@@ -9,6 +9,7 @@
 //! (milliseconds).
 
 use super::priority::{self, Newborn};
+use super::processor::{self, Here};
 use super::{Pid, mask_signals, pointers};
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::io;
@@ -56,6 +57,8 @@ struct Child {
     argv: *const *const c_char,
     envp: *const *const c_char,
     fds: [RawFd; 3],
+    /// It was made to begin on the parent's processor.
+    is_held: bool,
     errno: c_int,
 }
 
@@ -76,12 +79,14 @@ pub fn spawn(wanted: &Spawn<'_>) -> io::Result<Newborn> {
     }
     let argv = pointers(wanted.argv);
     let envp = pointers(wanted.envp);
+    let here = priority::is_in_haste().then(Here::stay).flatten();
     let mut child = Child {
         program: wanted.program.as_ptr(),
         search_path: wanted.search_path,
         argv: argv.as_ptr(),
         envp: envp.as_ptr(),
         fds,
+        is_held: here.is_some(),
         errno: 0,
     };
     // In words of 16 bytes, the alignment that functions expect (System V and ARM ABI).
@@ -98,6 +103,7 @@ pub fn spawn(wanted: &Spawn<'_>) -> io::Result<Newborn> {
         }
     };
     set_mask(&mask);
+    drop(here);
     let pid = number.map(Pid::from_raw)?;
     let pid = pid.ok_or_else(|| io::Error::other("clone returned pid 0"))?;
     // SAFETY: `child` is alive; the child wrote to it through a pointer, so it is read as one.
@@ -191,6 +197,9 @@ extern "C" fn become_program(child: *mut c_void) -> c_int {
         child.errno = match prepare(child.fds) {
             Err(errno) => errno,
             Ok(()) => {
+                if child.is_held {
+                    processor::go_anywhere();
+                }
                 priority::is_about_to_execute();
                 match child.search_path {
                     true => libc::execvpe(child.program, child.argv, child.envp),

@@ -1,0 +1,180 @@
+//! Files that wait for a run to write to them.
+//!
+//! To create a file is to wait for the file system: for a free inode, for its journal. Two of them
+//! can take longer than all the rest of a start: ext4 without a journal passes over each inode
+//! that was freed within five minutes, 0.2 to 0.9 ms a file with some thousand runs an hour. A new
+//! name costs a tenth of that. So between bursts as many files are made as one has asked for.
+
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, RenameFlags, Timespec, Timestamps, UTIME_NOW};
+use rustix::io::Errno;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// So many at the most.
+const MAX_SPARES: usize = 256;
+
+/// See the module's text.
+#[derive(Debug)]
+pub(super) struct Spares {
+    dir: PathBuf,
+    /// Numbers of files that are there.
+    free: Vec<u64>,
+    next: u64,
+    /// How many the largest burst asked for.
+    wanted: usize,
+    /// How many were asked for since the last one was made.
+    asked: usize,
+    /// They can't be given names here.
+    useless: bool,
+}
+
+impl Spares {
+    /// None yet, in this directory, which is made when it is needed. What an earlier process left
+    /// there is taken away: only one at a time may have it.
+    pub(super) fn new(dir: PathBuf) -> Spares {
+        // Mostly there is none.
+        let _ = fs::remove_dir_all(&dir);
+        Spares { dir, free: Vec::new(), next: 0, wanted: 0, asked: 0, useless: false }
+    }
+
+    /// Puts an empty file at `path`, if there is one to spare and none at `path`.
+    pub(super) fn put(&mut self, path: &Path) {
+        self.asked += 1;
+        let Some(number) = self.free.pop() else { return };
+        let spare = self.path(number);
+        match rustix::fs::renameat_with(CWD, &spare, CWD, path, RenameFlags::NOREPLACE) {
+            Ok(()) => {
+                // Nobody has to know that it is older than its run.
+                let now = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
+                let times = Timestamps { last_access: now, last_modification: now };
+                let _ = rustix::fs::utimensat(CWD, path, &times, AtFlags::empty());
+                return;
+            }
+            // The directory is missing, or the spare itself; or there is a file.
+            Err(Errno::NOENT | Errno::EXIST) => {}
+            // INVAL: this file system can't tell whether there is one.
+            Err(_) => self.useless = true,
+        }
+        let _ = rustix::fs::unlink(spare);
+    }
+
+    /// Whether there are fewer than a burst has asked for.
+    pub(super) fn are_short(&self) -> bool {
+        !self.useless && self.free.len() < self.wanted.max(self.asked.min(MAX_SPARES))
+    }
+
+    /// Makes one more. To be called after a burst.
+    pub(super) fn make(&mut self) {
+        self.wanted = self.wanted.max(self.asked.min(MAX_SPARES));
+        self.asked = 0;
+        self.next += 1;
+        match self.create(self.next) {
+            Ok(()) => self.free.push(self.next),
+            // What is wrong is told when a run wants a file. The next burst asks again.
+            Err(_) => self.wanted = self.free.len(),
+        }
+    }
+
+    fn create(&self, number: u64) -> Result<(), Errno> {
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+        let path = self.path(number);
+        let create = || rustix::fs::open(&path, flags, Mode::from_raw_mode(0o644)).map(drop);
+        match create() {
+            Err(Errno::NOENT) => {
+                let made = fs::create_dir_all(&self.dir);
+                made.map_err(|why| Errno::from_io_error(&why).unwrap_or(Errno::IO))?;
+                create()
+            }
+            result => result,
+        }
+    }
+
+    fn path(&self, number: u64) -> PathBuf {
+        self.dir.join(number.to_string())
+    }
+}
+
+impl Drop for Spares {
+    fn drop(&mut self) {
+        for number in &self.free {
+            let _ = rustix::fs::unlink(self.path(*number));
+        }
+        let _ = rustix::fs::rmdir(&self.dir);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::{Duration, SystemTime};
+
+    fn site(name: &str) -> PathBuf {
+        let dir = std::env::temp_dir().join(format!("spares-{name}-{}", std::process::id()));
+        fs::create_dir_all(&dir).unwrap();
+        dir
+    }
+
+    fn count(dir: &Path) -> usize {
+        fs::read_dir(dir).map_or(0, Iterator::count)
+    }
+
+    #[test]
+    fn as_many_as_the_largest_burst_asked_for_and_each_is_put_once() {
+        let site = site("burst");
+        let mut spares = Spares::new(site.join("spare"));
+        assert!(!spares.are_short(), "nobody has asked");
+        for burst in 0..2 {
+            (0..5).for_each(|n| spares.put(&site.join(format!("{burst}-{n}"))));
+            while spares.are_short() {
+                spares.make();
+            }
+            assert_eq!(count(&site.join("spare")), 5);
+        }
+        // The first burst found none, the second five; the directory is not among them.
+        assert_eq!(count(&site) - 1, 5);
+        let long_ago = SystemTime::now() - Duration::from_secs(3600);
+        for spare in fs::read_dir(site.join("spare")).unwrap() {
+            fs::File::open(spare.unwrap().path()).unwrap().set_modified(long_ago).unwrap();
+        }
+        let path = site.join("later");
+        spares.put(&path);
+        let age = fs::metadata(&path).unwrap().modified().unwrap().elapsed().unwrap();
+        assert!(age < Duration::from_secs(60), "a file is as old as its run");
+        assert!(spares.are_short(), "the next burst may be as large as the last");
+        drop(spares);
+        assert_eq!(count(&site), 6, "what was not needed is gone");
+        fs::remove_dir_all(site).unwrap();
+    }
+
+    #[test]
+    fn a_file_that_is_there_is_left_alone() {
+        let site = site("there");
+        let mut spares = Spares::new(site.join("spare"));
+        spares.put(&site.join("none"));
+        spares.make();
+        let path = site.join("written");
+        fs::write(&path, "before").unwrap();
+        spares.put(&path);
+        assert_eq!(fs::read_to_string(path).unwrap(), "before");
+        assert!(spares.are_short(), "that is no reason to do without");
+        fs::remove_dir_all(site).unwrap();
+    }
+
+    #[test]
+    fn there_are_never_more_than_so_many_and_a_directory_that_is_full_is_not_tried_for_ever() {
+        let site = site("many");
+        let mut spares = Spares::new(site.join("spare"));
+        (0..10_000).for_each(|n| spares.put(&site.join(n.to_string())));
+        while spares.are_short() {
+            spares.make();
+        }
+        assert_eq!(count(&site.join("spare")), MAX_SPARES);
+
+        fs::remove_dir_all(&site).unwrap();
+        fs::write(&site, "no directory").unwrap();
+        spares.put(&site.join("one"));
+        spares.make();
+        assert!(!spares.are_short());
+        fs::remove_file(site).unwrap();
+    }
+}
