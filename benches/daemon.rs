@@ -108,11 +108,12 @@ fn idle() -> io::Result<()> {
         let spent = (daemon.cpu_ms()? - before) / minutes;
         println!(
             "{:<8} {:.1} MB resident (12), {spent:.1} ms CPU a minute (20), Threads: {}; \
-             keeper {:.1} MB",
+             keeper {:.1} MB, both together {:.1} MB of their own and their share",
             daemon.database_name(),
             daemon.resident_mb()?,
             daemon.proc_status("Threads")?,
-            daemon.keeper_mb()?
+            daemon.keeper_mb()?,
+            daemon.together_mb()?
         );
         daemon.stop()?;
     }

@@ -76,13 +76,20 @@ impl BenchDaemon {
 
     /// Resident memory of its keeper, in MB.
     pub fn keeper_mb(&self) -> io::Result<f64> {
+        megabytes(&format!("/proc/{}/status", self.keeper()?), "VmRSS:")
+    }
+
+    /// What daemon and keeper take together, in MB: what several processes have in common, as
+    /// those two their program, is a part of each only (proc(5), `Pss`).
+    pub fn together_mb(&self) -> io::Result<f64> {
+        let pss = |pid: &str| megabytes(&format!("/proc/{pid}/smaps_rollup"), "Pss:");
+        Ok(pss(&self.pid().to_string())? + pss(&self.keeper()?)?)
+    }
+
+    fn keeper(&self) -> io::Result<String> {
         let children = format!("/proc/{0}/task/{0}/children", self.pid());
         let children = fs::read_to_string(children)?;
-        let keeper = children.split_whitespace().next().unwrap_or("self");
-        let text = fs::read_to_string(format!("/proc/{keeper}/status"))?;
-        let rss = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let kb = rss.and_then(|rss| rss.split_whitespace().next()?.parse::<f64>().ok());
-        Ok(kb.unwrap_or(0.0) / 1024.0)
+        Ok(children.split_whitespace().next().unwrap_or("self").to_owned())
     }
 
     /// What its database is.
@@ -234,9 +241,7 @@ impl BenchDaemon {
 
     /// Resident memory in MB (2^20 bytes).
     pub fn resident_mb(&self) -> io::Result<f64> {
-        let text = self.proc_status("VmRSS")?;
-        let kb: f64 = text.trim_end_matches(" kB").parse().map_err(io::Error::other)?;
-        Ok(kb / 1024.0)
+        megabytes(&format!("/proc/{}/status", self.pid()), "VmRSS:")
     }
 
     /// CPU time so far, that of reaped helpers included: proc_pid_stat(5), fields 14 to 17.
@@ -299,4 +304,12 @@ fn mysql(database: Option<&str>, sql: &str) -> io::Result<()> {
     let mut child = command.spawn()?;
     child.stdin.take().into_iter().try_for_each(|mut stdin| stdin.write_all(sql.as_bytes()))?;
     child.wait()?.success().then_some(()).ok_or_else(|| io::Error::other("mariadb refused"))
+}
+
+/// The value of a line of a file of proc(5), which has it in kB.
+fn megabytes(path: &str, key: &str) -> io::Result<f64> {
+    let text = fs::read_to_string(path)?;
+    let value = text.lines().find_map(|line| line.strip_prefix(key));
+    let kb = value.and_then(|value| value.split_whitespace().next()?.parse::<f64>().ok());
+    kb.map(|kb| kb / 1024.0).ok_or_else(|| io::Error::other(format!("{path} has no {key}")))
 }
