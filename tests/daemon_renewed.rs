@@ -57,8 +57,13 @@ fn a_bad_configuration_or_program_changes_nothing() {
     let line = site.logged("reload not done").pop().unwrap();
     assert!(line.contains("stop_grace") && line.contains("schedule.ini:"), "{line}");
     assert_eq!(daemon.get("/healthz").status, 200);
-    let note = site.read("state.1/daemon");
-    assert!(note.contains("trouble") && note.contains("stop_grace"), "{note}");
+    // Written after the line in the log.
+    wait_for("the reason in the daemon's note", SOON, || {
+        let note = site.read("state.1/daemon");
+        note.lines()
+            .find(|line| line.starts_with("trouble ") && line.contains("stop_grace"))
+            .map(drop)
+    });
     site.base = String::new();
     assert_eq!(site.write_config(), config);
     // A program that is none, and one that does not want to run.
