@@ -422,13 +422,19 @@ impl Daemon {
         }
     }
 
-    fn keep_snapshot(&self) {
+    fn keep_snapshot(&mut self) {
         let path = self.state_dir.join("snapshot");
-        // The one before is put aside, not overwritten: giving back the blocks of a large file
-        // takes its time, so that is left to the next helper.
-        let _ = fs::rename(&path, path.with_extension("old"));
-        if let Err(why) = fs::rename(path.with_extension("new"), &path) {
-            log::warn!("snapshot {}: {why}", path.display());
+        let (old, new) = (path.with_extension("old"), path.with_extension("new"));
+        // There is none where the helper had no room for it; then the last one stays.
+        if new.is_file() {
+            // Put aside, not overwritten: giving back the blocks of a large file takes its time,
+            // so that is left to the next helper.
+            let _ = fs::rename(&path, &old);
+        }
+        if let Err(why) = fs::rename(&new, &path) {
+            let path = path.display();
+            log::warn!("snapshot {path}: that of before stays, the new one is missing: {why}");
+            self.core.ask_for_everything();
         }
     }
 

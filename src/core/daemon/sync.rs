@@ -193,6 +193,12 @@ impl Core {
         true
     }
 
+    /// The last good snapshot is not that of the table in force: the next answer is to have all of
+    /// the table, so that there is another chance to write it down.
+    pub fn ask_for_everything(&mut self) {
+        self.sync.digest.clear();
+    }
+
     /// Starts the next exchange if it is time, or ends one that took too long.
     pub(super) fn exchange_if_due(&mut self, now: Now) {
         if let Some(running) = &mut self.sync.running {

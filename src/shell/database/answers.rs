@@ -65,8 +65,12 @@ impl<'a> Answers<'a> {
 
     fn copy(&mut self) -> io::Result<()> {
         if self.snapshot.is_none() {
-            // What the daemon put aside. Most often there is none.
-            let _ = fs::remove_file(Path::new(&self.path).with_extension("old"));
+            let path = Path::new(&self.path);
+            // What the daemon put aside, unless it is the only one: it died before it put another
+            // in its place.
+            if path.with_extension("").exists() {
+                let _ = fs::remove_file(path.with_extension("old"));
+            }
             // Commands may hold secrets: the owner's eyes only.
             let mut options = OpenOptions::new();
             let file = options.write(true).create(true).truncate(true).mode(0o600);

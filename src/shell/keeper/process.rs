@@ -176,6 +176,7 @@ impl Keeper {
         // The next daemon starts the next keeper as soon as the socket is gone: by then nothing of
         // ours is to be left for that one to take away.
         self.runs.leave();
+        drop(self.launcher);
         self.socket.remove();
         left
     }

@@ -40,6 +40,10 @@ impl Spares {
     /// Puts an empty file at `path`, if there is one to spare and none at `path`.
     pub(super) fn put(&mut self, path: &Path) {
         self.asked += 1;
+        // Files that are made in such a directory get its group; those that come there keep theirs.
+        if self.free.is_empty() || is_set_group_id(path) {
+            return;
+        }
         let Some(number) = self.free.pop() else { return };
         let spare = self.path(number);
         match rustix::fs::renameat_with(CWD, &spare, CWD, path, RenameFlags::NOREPLACE) {
@@ -50,10 +54,10 @@ impl Spares {
                 let _ = rustix::fs::utimensat(CWD, path, &times, AtFlags::empty());
                 return;
             }
-            // The directory is missing, or the spare itself; or there is a file.
-            Err(Errno::NOENT | Errno::EXIST) => {}
-            // INVAL: this file system can't tell whether there is one.
-            Err(_) => self.useless = true,
+            // This file system or kernel can't make sure that there is no file.
+            Err(Errno::INVAL | Errno::NOSYS) => self.useless = true,
+            // There is one, or this directory is missing, full, elsewhere: no word on the others.
+            Err(_) => {}
         }
         let _ = rustix::fs::unlink(spare);
     }
@@ -94,6 +98,12 @@ impl Spares {
     }
 }
 
+/// Whether the directory of this file has the set-group-ID bit (inode(7)).
+fn is_set_group_id(path: &Path) -> bool {
+    let dir = path.parent().and_then(|dir| rustix::fs::stat(dir).ok());
+    dir.is_some_and(|dir| Mode::from_raw_mode(dir.st_mode).contains(Mode::SGID))
+}
+
 impl Drop for Spares {
     fn drop(&mut self) {
         for number in &self.free {
@@ -106,6 +116,7 @@ impl Drop for Spares {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::PermissionsExt;
     use std::time::{Duration, SystemTime};
 
     fn site(name: &str) -> PathBuf {
@@ -157,6 +168,24 @@ mod tests {
         spares.put(&path);
         assert_eq!(fs::read_to_string(path).unwrap(), "before");
         assert!(spares.are_short(), "that is no reason to do without");
+        fs::remove_dir_all(site).unwrap();
+    }
+
+    #[test]
+    fn one_directory_that_takes_none_is_no_reason_to_do_without() {
+        let site = site("one");
+        let mut spares = Spares::new(site.join("spare"));
+        spares.put(&site.join("first"));
+        spares.make();
+        fs::write(site.join("file"), "").unwrap();
+        spares.put(&site.join("file/below"));
+        assert!(spares.are_short(), "that was not its fault");
+        spares.make();
+        let shared = site.join("shared");
+        fs::create_dir(&shared).unwrap();
+        fs::set_permissions(&shared, fs::Permissions::from_mode(0o2755)).unwrap();
+        spares.put(&shared.join("of its group"));
+        assert_eq!((count(&shared), count(&site.join("spare"))), (0, 1));
         fs::remove_dir_all(site).unwrap();
     }
 

@@ -9,6 +9,14 @@
 use libc::cpu_set_t;
 use std::mem::size_of;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// The processors that work, as a list like `0-3,8` (sysfs(5)). Not sysconf(3), which in some C
+/// libraries counts those that this process may use.
+const ONLINE: &str = "/sys/devices/system/cpu/online";
+
+/// This process could not be given its processors back.
+static IS_STUCK: AtomicBool = AtomicBool::new(false);
 
 /// The parent is kept on its processor as long as this lives.
 pub(super) struct Here(());
@@ -21,6 +29,9 @@ impl Here {
     pub(super) fn stay() -> Option<Here> {
         static ALL: OnceLock<Option<cpu_set_t>> = OnceLock::new();
         let all = ALL.get_or_init(all_processors).as_ref()?;
+        if IS_STUCK.load(Ordering::Relaxed) {
+            go_anywhere();
+        }
         let allowed = allowed()?;
         // SAFETY: plain structures.
         if !unsafe { libc::CPU_EQUAL(&allowed, all) } {
@@ -41,23 +52,34 @@ impl Drop for Here {
     }
 }
 
-/// Lets this process run on all processors that its cpuset has, now or later.
+/// Lets this process run on all processors that its cpuset has, now or later. Of a child that shares
+/// our memory: it alone.
 pub(super) fn go_anywhere() {
     let mut all = none();
     for number in 0..8 * size_of::<cpu_set_t>() {
         // SAFETY: the number is within the structure.
         unsafe { libc::CPU_SET(number, &mut all) };
     }
-    set_allowed(&all);
+    IS_STUCK.store(!set_allowed(&all), Ordering::Relaxed);
 }
 
 /// Those of this process, if they are all that the machine has, and several.
 fn all_processors() -> Option<cpu_set_t> {
     let allowed = allowed()?;
-    // SAFETY: a plain structure; a number.
-    let (count, online) =
-        unsafe { (libc::CPU_COUNT(&allowed), libc::sysconf(libc::_SC_NPROCESSORS_ONLN)) };
-    (count > 1 && i64::from(count) == online).then_some(allowed)
+    let online = count_of(&std::fs::read_to_string(ONLINE).ok()?)?;
+    // SAFETY: a plain structure.
+    let count = usize::try_from(unsafe { libc::CPU_COUNT(&allowed) }).ok()?;
+    (count > 1 && count == online).then_some(allowed)
+}
+
+/// How many numbers a list has.
+fn count_of(list: &str) -> Option<usize> {
+    let ranges = list.trim().split(',').map(|range| {
+        let (first, last) = range.split_once('-').unwrap_or((range, range));
+        let (first, last) = (first.parse::<usize>().ok()?, last.parse::<usize>().ok()?);
+        Some(1 + last.checked_sub(first)?)
+    });
+    ranges.sum()
 }
 
 fn none() -> cpu_set_t {
@@ -75,4 +97,15 @@ fn allowed() -> Option<cpu_set_t> {
 fn set_allowed(set: &cpu_set_t) -> bool {
     // SAFETY: the structure has the size that is told.
     unsafe { libc::sched_setaffinity(0, size_of::<cpu_set_t>(), set) == 0 }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn counts_lists_of_processors() {
+        let count = super::count_of;
+        assert_eq!((count("0\n"), count("0-1\n")), (Some(1), Some(2)));
+        assert_eq!(count("0-3,8,10-11\n"), Some(7));
+        assert_eq!((count(""), count("3-1"), count("x")), (None, None, None));
+    }
 }
