@@ -52,8 +52,8 @@ impl Drop for Here {
     }
 }
 
-/// Lets this process run on all processors that its cpuset has, now or later. Of a child that shares
-/// our memory: it alone.
+/// Lets this process run on all processors that its cpuset has, now or later. In a child that
+/// shares our memory: the child alone.
 pub(super) fn go_anywhere() {
     let mut all = none();
     for number in 0..8 * size_of::<cpu_set_t>() {
