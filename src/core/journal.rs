@@ -315,7 +315,7 @@ impl Replay {
                 if self.decided_ms.is_some_and(|before| at < before) {
                     // Runs that were decided before it may be intended after it: the line that
                     // tells of it knows them, too.
-                    self.anew(self.last_sequence.max(self.anew_sequence));
+                    self.anew(self.last_sequence);
                 }
                 self.decided_ms = Some(at);
             }
