@@ -139,9 +139,11 @@ fn names(path: &str, source: &Source) -> Vec<(usize, String)> {
         if CONCURRENT.iter().find(is).is_some() {
             add("the daemon is single-threaded");
         }
-        for (krate, home) in [("mysql::", "mysql.rs"), ("rusqlite::", "sqlite.rs")] {
-            if !core && name.starts_with(krate) && path != format!("src/shell/database/{home}") {
-                add(&format!("named in src/shell/database/{home} only"));
+        for (krate, home) in [("mysql::", "mysql"), ("rusqlite::", "sqlite")] {
+            let home = format!("src/shell/database/{home}");
+            let inside = path == format!("{home}.rs") || path.starts_with(&format!("{home}/"));
+            if !core && name.starts_with(krate) && !inside {
+                add(&format!("named in {home}.rs and {home}/ only"));
             }
         }
     }
@@ -214,6 +216,7 @@ fn sees_what_the_core_must_not_name() {
 fn sees_drivers_threads_and_unsafe() {
     let shell = "src/shell/x.rs";
     expect(shell, "use mysql::Conn;\nuse rusqlite::Connection;", &[2, 3]);
+    expect("src/shell/database/mysql/session.rs", "use mysql::Conn;", &[]);
     expect("src/shell/database/mysql.rs", "use mysql::Conn;\nuse rusqlite::Row;", &[3]);
     expect("src/shell/database/sqlite.rs", "use rusqlite::Connection;", &[]);
     expect(shell, "use std::thread;\nfn f() { thread::spawn(g); }", &[3]);

@@ -1,0 +1,135 @@
+//! A session of MySQL or MariaDB: how it is opened, what makes it the same on every server, and
+//! what can be asked in it.
+
+use super::super::Failure;
+use super::super::schema::Ran;
+use super::explain::{DUPLICATE_COLUMN, explain};
+use crate::core::protocol::Database;
+use mysql::prelude::Queryable;
+use mysql::{Conn, DriverError, Error, LocalInfileHandler, OptsBuilder, Row};
+use std::collections::HashMap;
+use std::io;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::time::Duration;
+
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+/// A single read or write, not the whole exchange.
+pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+/// The longest row that is understood. Fixed, because the driver else asks the server for it.
+const MAX_PACKET_BYTES: usize = 64 * 1024 * 1024;
+
+/// The connection and what is said about it when it fails.
+pub struct Session<'a> {
+    pub conn: Conn,
+    pub database: &'a Database,
+}
+
+impl<'a> Session<'a> {
+    /// Connects. Nothing but the handshake is said: see [`options`].
+    pub fn open(database: &'a Database) -> Result<Self, Failure> {
+        let conn = connect(database).map_err(|err| explain(database, &err, "connect to"))?;
+        Ok(Self { conn, database })
+    }
+
+    pub fn explain(&self, err: &Error) -> Failure {
+        explain(self.database, err, "go on with")
+    }
+
+    /// What makes the session the same on every server: text as UTF-8; no mode, so that zero dates
+    /// can be read and written and a character that a column can't hold costs itself and not the
+    /// batch; no wait that is longer than the daemon's patience.
+    pub fn settings(&self) -> String {
+        // With a `charset` of latin1 or binary the original stored its UTF-8 as it was; only the
+        // same setting gets it back. Every other charset is converted by the server.
+        let names = match self.database.charset.to_ascii_lowercase().as_str() {
+            "latin1" => "latin1",
+            "binary" => "binary",
+            _ => "utf8mb4",
+        };
+        format!(
+            "SET NAMES {names}, SESSION sql_mode = '', SESSION lock_wait_timeout = 8, \
+             SESSION innodb_lock_wait_timeout = 8"
+        )
+    }
+
+    /// The one value of the last statement of several.
+    pub fn last_text(&mut self, query: &str) -> mysql::Result<Option<String>> {
+        let mut text = None;
+        let mut result = self.conn.query_iter(query)?;
+        while let Some(set) = result.iter() {
+            for row in set {
+                text = row?.take::<String, _>(0);
+            }
+        }
+        Ok(text)
+    }
+
+    pub fn run_all(&mut self, sql: &str) -> Result<(), Failure> {
+        self.last_text(sql).map(drop).map_err(|err| self.explain(&err))
+    }
+
+    /// Names of the columns of a table.
+    pub fn columns(&mut self, table: &str) -> Result<Vec<String>, Failure> {
+        self.first_column(&format!("SHOW COLUMNS FROM {table}"))
+    }
+
+    /// Names of the tables that are ours.
+    pub fn tables(&mut self) -> Result<Vec<String>, Failure> {
+        self.first_column("SHOW TABLES LIKE 'scheduler\\_%'")
+    }
+
+    /// The first column of a result, as text.
+    pub fn first_column(&mut self, sql: &str) -> Result<Vec<String>, Failure> {
+        let texts = self.conn.query_map(sql, |mut row: Row| row.take::<String, _>(0));
+        let texts = texts.map_err(|err| self.explain(&err))?;
+        Ok(texts.into_iter().flatten().collect())
+    }
+
+    /// Runs a statement of the schema.
+    pub fn run(&mut self, sql: &str) -> Result<Ran, Failure> {
+        match self.conn.query_drop(sql) {
+            Ok(()) => Ok(Ran::Done),
+            Err(Error::MySqlError(err)) if err.code == DUPLICATE_COLUMN => Ok(Ran::AlreadyThere),
+            Err(err) => Err(self.explain(&err)),
+        }
+    }
+}
+
+fn connect(database: &Database) -> mysql::Result<Conn> {
+    if !database.unix_socket.is_empty() {
+        let socket = Some(database.unix_socket.clone());
+        return Conn::new(options(database).socket(socket));
+    }
+    let mut failed = Error::DriverError(DriverError::CouldNotConnect(None));
+    // The driver tries the first address of a name only; `localhost` often is `::1` first.
+    for address in (database.host.as_str(), database.port).to_socket_addrs()? {
+        match Conn::new(at(options(database), address)) {
+            Err(err @ Error::DriverError(_)) => failed = err,
+            answer => return answer,
+        }
+    }
+    Err(failed)
+}
+
+fn at(options: OptsBuilder, address: SocketAddr) -> OptsBuilder {
+    options.ip_or_hostname(Some(address.ip().to_string())).tcp_port(address.port())
+}
+
+/// Nothing is switched on that costs a round trip: no question for the socket or the packet size,
+/// no attributes. A server may not ask for a local file.
+fn options(database: &Database) -> OptsBuilder {
+    let refuse = |_: &[u8], _: &mut mysql::LocalInfile<'_>| {
+        Err(io::Error::new(io::ErrorKind::PermissionDenied, "no local files for the server"))
+    };
+    OptsBuilder::new()
+        .user(Some(&database.user))
+        .pass(Some(&database.password))
+        .db_name(Some(&database.dbname))
+        .prefer_socket(false)
+        .max_allowed_packet(Some(MAX_PACKET_BYTES))
+        .connect_attrs(None::<HashMap<String, String>>)
+        .local_infile_handler(Some(LocalInfileHandler::new(refuse)))
+        .tcp_connect_timeout(Some(CONNECT_TIMEOUT))
+        .read_timeout(Some(ANSWER_TIMEOUT))
+        .write_timeout(Some(ANSWER_TIMEOUT))
+}
