@@ -4,6 +4,7 @@
 //! no signal ever reaches somebody to whom the pid was given anew.
 
 use super::keeper::KEEPER_TITLE;
+use super::predecessor;
 use super::proc_fs;
 use super::sys::{Pid, Signal};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -31,6 +32,8 @@ pub enum Found {
     Stale,
     /// A daemon runs.
     Running(Holder),
+    /// The PHP program does: the daemon of its that the pid file names is alive.
+    Predecessor(Pid),
     /// Somebody holds the lock, and who that is can't be told; the reason.
     Unclear(String),
 }
@@ -88,6 +91,10 @@ pub fn find(path: &Path) -> Found {
             Ok(text) => text,
             Err(why) => return Found::Unclear(failed(why)),
         };
+        // Before anything is signalled: it may hold a lock of its own.
+        if let Some(pid) = predecessor::named(&text) {
+            return Found::Predecessor(pid);
+        }
         // Shared, so that two who look don't take each other for a daemon.
         match flock(&file, FlockOperation::NonBlockingLockShared) {
             Ok(()) if text.is_empty() => return Found::Nobody,

@@ -1,9 +1,11 @@
 //! One daemon per group: a lock on the pid file. Its text only tells people who holds it; a file
 //! that a crash left behind is no obstacle.
 
+use super::predecessor;
+use super::sys::Pid;
 use rustix::fs::{FlockOperation, flock};
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -12,6 +14,9 @@ use std::time::{Duration, Instant};
 
 /// How long a lock is waited for before somebody has it. The loop does not run yet.
 const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Bytes of a pid file that are looked at for a pid.
+const MAX_TEXT_BYTES: u64 = 64;
 
 /// The lock, held until it is dropped or the process ends.
 pub struct Lock {
@@ -31,6 +36,14 @@ pub enum LockError {
         holder: String,
         /// The group.
         server_id: u32,
+        /// The pid file.
+        path: PathBuf,
+    },
+    /// The PHP program runs the group.
+    #[error("{} (pid file {})", predecessor::in_the_way(*pid), path.display())]
+    Predecessor {
+        /// Its pid.
+        pid: Pid,
         /// The pid file.
         path: PathBuf,
     },
@@ -68,13 +81,18 @@ impl Lock {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false).mode(0o644);
         let mut file = options.open(path).map_err(failed)?;
+        let mut holder = String::new();
+        let _ = (&mut file).take(MAX_TEXT_BYTES).read_to_string(&mut holder);
+        if let Some(pid) = predecessor::named(&holder) {
+            return Err(LockError::Predecessor { pid, path: path.into() });
+        }
         if !locked(&file) {
-            let mut holder = String::new();
-            let _ = file.read_to_string(&mut holder);
+            holder.clear();
+            let _ = file.rewind().and_then(|()| file.read_to_string(&mut holder));
             let holder = holder.trim().to_owned();
             return Err(LockError::Held { holder, server_id, path: path.into() });
         }
-        file.set_len(0).map_err(failed)?;
+        file.rewind().and_then(|()| file.set_len(0)).map_err(failed)?;
         writeln!(file, "{}", std::process::id()).map_err(failed)?;
         Ok(Lock { file })
     }

@@ -19,6 +19,7 @@ pub mod lock;
 pub mod logging;
 pub mod notify;
 pub mod output;
+pub mod predecessor;
 pub mod proc_fs;
 pub mod process;
 pub mod renewal;

@@ -13,7 +13,9 @@ use crate::core::config::Config;
 use crate::shell::config_file;
 use crate::shell::holder::{self, Found, Holder};
 use crate::shell::notify::Note;
+use crate::shell::predecessor;
 use crate::shell::start::server_of;
+use crate::shell::sys::Pid;
 use std::fmt::Display;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -151,6 +153,13 @@ impl Groups {
             }
             found => found,
         }
+    }
+
+    /// Tells that the PHP program runs a group; the exit status.
+    fn predecessor(&self, id: u32, pid: Pid) -> u8 {
+        let path = self.config.base.pidfile.path(id);
+        eprintln!("server {id}: {} (pid file {path})", predecessor::in_the_way(pid));
+        FAILED
     }
 
     fn configured_state_dir(&self, id: u32) -> PathBuf {

@@ -24,6 +24,7 @@ pub(super) fn reload(groups: &Groups, id: u32) -> u8 {
             eprintln!("server {id}: not running, so there is nothing to reload");
             NOT_RUNNING
         }
+        Found::Predecessor(pid) => groups.predecessor(id, pid),
         Found::Unclear(why) => failed(id, &why),
     }
 }
@@ -42,6 +43,7 @@ pub(super) fn restart(groups: &Groups, id: u32) -> u8 {
             }
         }
         Found::Nobody | Found::Stale => start::start(groups, &[id]),
+        Found::Predecessor(pid) => groups.predecessor(id, pid),
         Found::Unclear(why) => failed(id, &why),
     }
 }

@@ -66,6 +66,7 @@ fn begin(groups: &Groups, id: u32) -> Result<Starting, u8> {
             println!("server {id}: running already, pid {pid}");
             return Err(DONE);
         }
+        Found::Predecessor(pid) => return Err(groups.predecessor(id, pid)),
         Found::Unclear(why) => {
             eprintln!("server {id}: {why}");
             return Err(FAILED);

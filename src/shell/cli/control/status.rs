@@ -3,6 +3,7 @@
 
 use super::Groups;
 use crate::shell::holder::Found;
+use crate::shell::predecessor;
 use serde_json::Value;
 use unicode_width::UnicodeWidthStr;
 
@@ -37,6 +38,10 @@ pub(super) fn line(groups: &Groups, id: u32) -> u8 {
                 groups.without_daemon(id)
             );
             DEAD
+        }
+        Found::Predecessor(pid) => {
+            println!("server {id}: not running: {}", predecessor::in_the_way(pid));
+            UNKNOWN
         }
         Found::Unclear(why) => {
             println!("server {id}: unknown: {why}");
@@ -83,6 +88,11 @@ fn row(groups: &Groups, id: u32, notes: &mut Vec<String>) -> (u8, Vec<String>) {
         Found::Nobody | Found::Stale if groups.flawed => (UNKNOWN, plain("unknown")),
         Found::Nobody => (NOT_RUNNING, plain("stopped")),
         Found::Stale => (DEAD, plain("dead")),
+        Found::Predecessor(pid) => {
+            notes.push(format!("server {id}: {}", predecessor::in_the_way(pid)));
+            let pid = pid.as_raw_nonzero().to_string();
+            (UNKNOWN, vec![id.to_string(), "php".to_owned(), pid])
+        }
         Found::Unclear(why) => {
             notes.push(format!("server {id}: {why}"));
             (UNKNOWN, plain("unknown"))

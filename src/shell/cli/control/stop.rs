@@ -63,6 +63,7 @@ pub(super) fn stop(groups: &Groups, id: u32, how: How, timeout: Option<Duration>
             println!("server {id}: not running{left}");
             return DONE;
         }
+        Found::Predecessor(pid) => return groups.predecessor(id, pid),
         Found::Unclear(why) => {
             eprintln!("server {id}: {why}");
             return FAILED;
