@@ -48,7 +48,7 @@ fn a_line_tells_all_about_its_job() {
     let text = line(&shown, 7);
     for part in [
         "never run",
-        "<a href=\"/jobs/7\">Backup</a><em>备份</em>",
+        "<a href=\"./jobs/7\">Backup</a><em>备份</em>",
         "<code>0 3 * * MON-FRI</code>",
         "at 03:00, Monday to Friday",
         "datetime=\"2026-11-23T03:00:00+08:00\"",
@@ -124,7 +124,7 @@ fn a_list_is_narrowed_and_counts_what_is_elsewhere() {
     let shown = page(&mut bench, "/?state=running&tag=2");
     assert_eq!(ids(&shown), [4]);
     // The other states of this tag are counted, and lead there with the tag kept.
-    let chip = "href=\"/?tag=2&#38;state=never\">never run<b>3</b>";
+    let chip = "href=\"./?tag=2&#38;state=never\">never run<b>3</b>";
     assert!(shown.body.contains(chip), "{}", shown.body);
     assert!(shown.body.contains("<option value=\"2\" selected>备份 (1)"), "{}", shown.body);
 }
@@ -140,7 +140,7 @@ fn a_list_is_ordered() {
     assert_eq!(ids(&page(&mut bench, "/?sort=nonsense")), [1, 2, 3, 4]);
     let shown = page(&mut bench, "/?sort=name&q=job");
     assert!(shown.body.contains("aria-sort=\"ascending\""));
-    assert!(shown.body.contains("href=\"/?q=job&#38;sort=name&#38;dir=desc\""), "{}", shown.body);
+    assert!(shown.body.contains("href=\"./?q=job&#38;sort=name&#38;dir=desc\""), "{}", shown.body);
     // The API and the events have the same order.
     let api = bench.get("/api/v1/jobs?sort=name").json();
     assert_eq!(api["jobs"][0]["id"], 4);
@@ -152,7 +152,7 @@ fn a_list_comes_in_pages() {
     let first = page(&mut bench, "/?q=job&per_page=100");
     assert_eq!(ids(&first).len(), 100);
     assert!(first.body.contains("1–100 of 250"));
-    let next = "rel=\"next\" href=\"/?q=job&#38;per_page=100&#38;page=2\"";
+    let next = "rel=\"next\" href=\"./?q=job&#38;per_page=100&#38;page=2\"";
     assert!(first.body.contains(next) && !first.body.contains("rel=\"prev\""), "{}", first.body);
     let last = page(&mut bench, "/?q=job&per_page=100&page=3");
     assert_eq!(ids(&last), (201..=250).collect::<Vec<_>>());
@@ -168,17 +168,17 @@ fn forms_work_alone() {
     let mut bench = Bench::with(&many(3));
     let shown = page(&mut bench, "/?q=job");
     let form = line(&shown, 2).split_once("<form").unwrap().1;
-    assert!(form.contains("method=post action=\"/actions\""), "{form}");
+    assert!(form.contains("method=post action=\"./actions\""), "{form}");
     assert!(form.contains("name=job value=2"), "{form}");
     assert!(form.contains("name=back value=\"/?q=job\""), "{form}");
     let done = bench.form("job=2&back=%2F%3Fq%3Djob&action=start");
-    assert_eq!(done.is(303).header("Location"), Some("/?q=job"));
+    assert_eq!(done.is(303).header("Location"), Some("./?q=job"));
     let shown = page(&mut bench, "/?q=job");
     assert!(shown.body.contains("start 2 at 2026-11-22 13:42:07"), "{}", shown.body);
     assert!(line(&shown, 2).contains("st running"));
     // A selection belongs to the form above the table.
     assert!(line(&shown, 3).contains("name=job value=3 form=sel"), "{}", line(&shown, 3));
-    assert!(shown.body.contains("id=\"sel\" method=\"post\" action=\"/actions\""));
+    assert!(shown.body.contains("id=\"sel\" method=\"post\" action=\"./actions\""));
 }
 
 #[test]
@@ -226,4 +226,85 @@ fn few_pages_are_kept() {
     assert_eq!(bench.core.pages_rendered(), before, "the last one is kept");
     page(&mut bench, "/?per_page=1000&x=0");
     assert_eq!(bench.core.pages_rendered(), before + 1, "the first one is not");
+}
+
+/// A proxy may show the console below a path of its own, which the daemon does not know.
+#[test]
+fn no_page_has_an_address_that_begins_at_the_root() {
+    let mut bench = Bench::with(&[row(1, "0 0 1 1 *", "sleep 9")]);
+    bench.post("/api/v1/jobs/1/start").is(200);
+    bench.pass(1_000);
+    bench.end_all(0);
+    bench.post("/api/v1/jobs/1/start").is(200);
+    let texts = ["/?q=job&state=running", "/index.php?per_page=1", "/stderr.php?id=1", "/tail.php"];
+    let deep = ["/jobs/1", "/jobs/", "/log", "/none", "/a/b/c/", "/jobs/99", "//x"];
+    for target in ["/"].into_iter().chain(texts).chain(deep) {
+        let shown = page(&mut bench, target).body;
+        let path = target.split('?').next().unwrap();
+        let mut seen = 0;
+        for address in addresses(&shown) {
+            assert!(!address.starts_with('/'), "{target}: {address}");
+            let to = resolved(path, &address);
+            let known = ["/?", "/jobs/1", "/log", "/actions", "/assets/", "/api/v1/"];
+            let known = to == "/" || known.iter().any(|known| to.starts_with(known));
+            assert!(known && to != "/log/", "{target}: {address} → {to}");
+            // Files are not there, a stream does not end, a form is posted.
+            let page_of_its_own = !["/output", "/events", "/actions", "api/v1/log"]
+                .iter()
+                .any(|other| to.contains(other));
+            let status = if page_of_its_own { page(&mut bench, &to).status } else { 200 };
+            assert_eq!(status, 200, "{target}: {address} → {to}");
+            seen += 1;
+        }
+        assert!(seen >= 2, "{target}: {shown}");
+    }
+    for (target, to) in [
+        ("/index.html?action=flush&tagid=2", "./?tagid=2"),
+        ("/a/b?action=flush", "../"),
+        ("/stderr.html?id=1", "./stderr.php?id=1"),
+    ] {
+        assert_eq!(bench.get(target).is(301).header("Location"), Some(to), "{target}");
+    }
+    // Whatever a form says: it leads to a path, never to another host.
+    for back in ["//evil.example", "/%5Cevil.example", "https://evil.example", "/.//evil.example"] {
+        let done = bench.form(&format!("job=1&back={back}&action=stop"));
+        assert!(done.is(303).header("Location").unwrap().starts_with("./"), "{back}");
+    }
+}
+
+/// What the attributes of a page name, fragments and what is outside left out.
+fn addresses(page: &str) -> Vec<String> {
+    let data = ["data-events", "data-root", "data-source"];
+    let names = ["href", "src", "action", "option value"].into_iter().chain(data);
+    let mut found = Vec::new();
+    for name in names {
+        for part in page.split(&format!("{name}=\"")).skip(1) {
+            let value = part.split('"').next().unwrap().replace("&#38;", "&").replace("&amp;", "&");
+            let address = !value.starts_with('#') && value.contains('/');
+            found.extend(address.then_some(value));
+        }
+    }
+    found
+}
+
+/// A relative reference as a browser resolves it (RFC 3986 §5.2).
+fn resolved(base: &str, address: &str) -> String {
+    let mut path: Vec<&str> = base.split('/').collect();
+    path.pop();
+    for segment in address.split_inclusive('/') {
+        match segment {
+            "./" => {}
+            "../" => _ = (path.len() > 1).then(|| path.pop()),
+            "" => {}
+            rest => path.push(rest.trim_end_matches('/')),
+        }
+    }
+    let text = path.join("/");
+    if address.ends_with('/') {
+        text + "/"
+    } else if text.is_empty() {
+        "/".into()
+    } else {
+        text
+    }
 }

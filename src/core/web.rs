@@ -9,6 +9,7 @@
 //! - `output`: what runs have written and the log, followed if wanted
 //! - `stream`: what changes, as server-sent events
 //! - `original`: the URLs of the program this one replaces
+//! - `root`: addresses that hold below a path of a proxy
 //! - `origin`, `secure`: what keeps other sites out
 
 mod actions;
@@ -21,6 +22,7 @@ mod origin;
 mod original;
 mod output;
 mod pages;
+mod root;
 mod routes;
 mod secure;
 mod stream;

@@ -1,4 +1,5 @@
 //! nginx in front of a daemon, with the configuration that the project recommends.
+#![allow(dead_code)]
 
 use crate::common::TempDir;
 use crate::daemon::{SOON, wait_for};
@@ -19,19 +20,33 @@ pub struct Nginx {
 impl Nginx {
     /// Starts it in front of a daemon.
     pub fn before(daemon: SocketAddr) -> Self {
+        Self::with(daemon, &fs::read_to_string("conf/nginx.conf").unwrap())
+    }
+
+    /// The same below `/schedule/`, as docs/http.md says.
+    pub fn below_a_path(daemon: SocketAddr) -> Self {
+        let docs = fs::read_to_string("docs/http.md").unwrap();
+        let lines = docs.split("```nginx\n").nth(1).unwrap().split("```").next().unwrap();
+        let at_root = "    location / {\n        proxy_pass http://schedule;\n";
+        let whole = fs::read_to_string("conf/nginx.conf").unwrap();
+        assert!(whole.contains(at_root) && lines.contains("location /schedule/ {"));
+        Self::with(daemon, &whole.replace(at_root, lines))
+    }
+
+    fn with(daemon: SocketAddr, recommended: &str) -> Self {
         let dir = TempDir::new();
         // The port is free now, and the system gives it to nobody else for a while; if somebody
         // takes it all the same, the next one is tried.
-        let mut attempts = (0..5).filter_map(|_| Self::start(daemon, &dir));
+        let mut attempts = (0..5).filter_map(|_| Self::start(daemon, recommended, &dir));
         let (child, address) = attempts.next().expect("an nginx that starts");
         Self { child, address, dir }
     }
 
     /// None if it ends before it listens.
-    fn start(daemon: SocketAddr, dir: &TempDir) -> Option<(Child, SocketAddr)> {
+    fn start(daemon: SocketAddr, recommended: &str, dir: &TempDir) -> Option<(Child, SocketAddr)> {
         let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap();
         let config = dir.file("nginx.conf");
-        fs::write(&config, configuration(daemon, free, dir)).unwrap();
+        fs::write(&config, configuration(recommended, daemon, free, dir)).unwrap();
         let stderr = File::options().create(true).append(true).open(dir.file("stderr")).unwrap();
         let mut command = Command::new("nginx");
         let path = std::env::var("PATH").unwrap_or_default();
@@ -68,9 +83,13 @@ impl Drop for Nginx {
     }
 }
 
-/// The recommended configuration with the addresses of this test, in one process.
-fn configuration(daemon: SocketAddr, listen: SocketAddr, dir: &TempDir) -> String {
-    let recommended = fs::read_to_string("conf/nginx.conf").unwrap();
+/// A configuration with the addresses of this test, in one process.
+fn configuration(
+    recommended: &str,
+    daemon: SocketAddr,
+    listen: SocketAddr,
+    dir: &TempDir,
+) -> String {
     let ours = recommended
         .replace("127.0.0.1:3401", &daemon.to_string())
         .replace("listen 80", &format!("listen {listen}"));

@@ -7,6 +7,7 @@
 
 use super::actions::{Command, Form};
 use super::output::{Source, Tail, TailForm, number};
+use super::root::Root;
 use super::routes::Routed;
 use crate::core::daemon::Core;
 use crate::core::files::FileTrouble;
@@ -221,9 +222,10 @@ impl Core {
             format!(
                 "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n\
                  <meta name=\"viewport\" content=\"width=device-width\">\n\
-                 <title>{title}</title></head>\n<body>\n<p><a href=\"/\">All jobs</a></p>\n\
+                 <link rel=\"icon\" href=\"./favicon.ico\">\n\
+                 <title>{title}</title></head>\n<body>\n<p><a href=\"./\">All jobs</a></p>\n\
                  <h1>{title}</h1>\n<p>{message}</p>\n<pre>{text}</pre>\n\
-                 <form method=\"post\" action=\"/actions\">{job}\
+                 <form method=\"post\" action=\"./actions\">{job}\
                  <input type=\"hidden\" name=\"back\" value=\"{back}\">\
                  <button name=\"action\" value=\"{action}\">Clear</button></form>\n\
                  </body></html>\n"
@@ -240,7 +242,7 @@ fn stream_of(request: &Request) -> Stream {
     }
 }
 
-/// Where the original sent its client after an action: the page, with the filters kept.
+/// Where the original sent its client after an action: to the page, with the filters kept.
 fn back_of(request: &Request) -> String {
     let output = matches!(request.segments()[..], ["stderr.html" | "stderr.php"]);
     let (path, kept): (&str, &[&str]) = match output {
@@ -257,7 +259,7 @@ fn back_of(request: &Request) -> String {
         back.push('=');
         back.push_str(&encode(&value));
     }
-    back
+    Root::of(request).to(&back)
 }
 
 /// A value for a query string (RFC 3986 §2.3: everything but unreserved characters is encoded).

@@ -2,6 +2,7 @@
 
 use super::actions::{Command, Form, stream_named};
 use super::output::Source;
+use super::root::Root;
 use crate::core::daemon::Core;
 use crate::core::http::{Method, Request, Response, query_pairs};
 use crate::core::ids::{ConnId, JobId, RunId};
@@ -67,6 +68,7 @@ impl Core {
             return response.into();
         }
         let back = same_site(request.form("back").as_deref().unwrap_or("/"));
+        let back = Root::of(request).to(&back);
         match form_command(request) {
             Ok(command) => self.command(now, conn, Form::Back(303, back), command),
             Err(response) => return response.into(),

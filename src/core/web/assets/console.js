@@ -5,6 +5,8 @@
 
 const root = document.documentElement;
 const body = document.body;
+// Where the top of the console is: a proxy may show it below a path of its own.
+const up = body.dataset.root;
 const T = JSON.parse(body.dataset.texts);
 const by = (id) => document.getElementById(id);
 const all = (query, from = document) => [...from.querySelectorAll(query)];

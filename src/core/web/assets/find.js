@@ -28,7 +28,7 @@ async function go(url, push) {
 function search() {
   const query = new URLSearchParams();
   for (const [name, value] of new FormData(find)) if (value) query.append(name, value);
-  go(`/?${query}`, false);
+  go(`${up}?${query}`, false);
 }
 
 function begin() {
@@ -87,7 +87,7 @@ let begun = "";
 const nameOf = (id) => text(document, `#j${id} .name a`) || id;
 
 async function one(action, id) {
-  const result = await post(`/api/v1/jobs/${id}/${action}`);
+  const result = await post(`${up}api/v1/jobs/${id}/${action}`);
   if (!result.ok) return { bad: true, text: fill(T.refused, nameOf(id), result.why) };
   if (action === "start") {
     begun = result.run_id;
@@ -105,21 +105,21 @@ async function act(form, button) {
     return result.ok ? { text: done } : { bad: true, text: fill(T.refused, "", result.why) };
   };
   const results = [];
-  if (run) results.push(await plain(`/api/v1/runs/${run}/stop`, fill(T.stopped, run, 1)));
-  else if (action === "sync") results.push(await plain("/api/v1/sync", T.synced));
-  else if (action === "clear_log") results.push(await plain("/api/v1/log/clear", T.cleared));
+  if (run) results.push(await plain(`${up}api/v1/runs/${run}/stop`, fill(T.stopped, run, 1)));
+  else if (action === "sync") results.push(await plain(`${up}api/v1/sync`, T.synced));
+  else if (action === "clear_log") results.push(await plain(`${up}api/v1/log/clear`, T.cleared));
   else if (action === "start" || action === "stop") {
     for (const id of jobs) results.push(await one(action, id));
   } else {
     const stream = action === "clear_output" ? "stdout" : "stderr";
-    results.push(await plain(`/api/v1/jobs/${jobs[0]}/output/clear?stream=${stream}`, T.cleared));
+    results.push(await plain(`${up}api/v1/jobs/${jobs[0]}/output/clear?stream=${stream}`, T.cleared));
   }
   return results;
 }
 
 document.addEventListener("submit", async (event) => {
   const [form, button] = [event.target, event.submitter];
-  if (form.getAttribute("action") !== "/actions" || form.method !== "post") return;
+  if (form.getAttribute("action") !== `${up}actions` || form.method !== "post") return;
   event.preventDefault();
   if (button?.ariaDisabled === "true") {
     actedAt = Date.now();

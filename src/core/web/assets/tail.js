@@ -10,7 +10,7 @@ let whole = true;
 function source() {
   const which = by("which");
   if (which) return which.value;
-  return `/api/v1/log?level=${by("level").value}`;
+  return `${up}api/v1/log?level=${by("level").value}`;
 }
 
 function open() {
@@ -80,10 +80,10 @@ function sources(page) {
   const fresh = page.getElementById("which");
   const there = (value) => [...fresh.options].some((option) => option.value === value);
   const old = which.value;
-  const ofBegun = `/api/v1/runs/${begun}/output?stream=stdout`;
+  const ofBegun = `${up}api/v1/runs/${begun}/output?stream=stdout`;
   let to = there(old) ? old : fresh.value;
   if (begun && there(ofBegun)) {
-    if (!old.startsWith("/api/v1/jobs/")) to = ofBegun;
+    if (!old.startsWith(`${up}api/v1/jobs/`)) to = ofBegun;
     begun = "";
   }
   refill(which, fresh);
@@ -103,7 +103,7 @@ function reader() {
     const link = event.target.closest("a[data-run]");
     if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
     event.preventDefault();
-    by("which").value = `/api/v1/runs/${link.dataset.run}/output?stream=${link.dataset.stream}`;
+    by("which").value = `${up}api/v1/runs/${link.dataset.run}/output?stream=${link.dataset.stream}`;
     open();
     by("tail").scrollIntoView({ behavior: "smooth", block: "nearest" });
     out.focus({ preventScroll: true });
@@ -117,7 +117,8 @@ document.addEventListener("click", (event) => {
   if (!link) return;
   event.preventDefault();
   root.dataset.theme = link.dataset.choose;
-  document.cookie = `theme=${link.dataset.choose}; path=/; max-age=31536000; samesite=lax`;
+  const path = new URL(up, location.href).pathname;
+  document.cookie = `theme=${link.dataset.choose}; path=${path}; max-age=31536000; samesite=lax`;
   for (const other of all("[data-choose]")) other.removeAttribute("aria-current");
   link.setAttribute("aria-current", "true");
 });

@@ -1,5 +1,6 @@
 //! Answers that are no success, for people.
 
+use super::super::root::Root;
 use super::frame::{Frame, Part};
 use super::look::Look;
 use super::{answer, render};
@@ -36,7 +37,8 @@ impl Core {
             500.. => t.broken,
             _ => t.refused,
         };
-        let frame = self.frame(now, look, Part::None, title, "/".to_owned());
+        let place = (look, Root::of(request));
+        let frame = self.frame(now, place, Part::None, title, "/".to_owned());
         let page = ErrorPage { frame, status, title, detail: detail(problem) };
         let page = answer(request, look, render(status, &page));
         match problem.header_value("Allow") {

@@ -1,5 +1,6 @@
 //! What is around every page: header, daemon line, alerts, the message line.
 
+use super::super::root::Root;
 use super::super::texts::{Texts, fill, script_texts};
 use super::links;
 use super::look::{Look, Theme};
@@ -37,13 +38,15 @@ pub(super) struct Frame {
     pub theme: &'static str,
     pub title: String,
     pub part: Part,
+    /// Stands before every address of the page.
+    pub root: Root,
     pub css: String,
     pub js: String,
     pub icon: String,
     pub script_texts: String,
     pub events: String,
     pub server: String,
-    /// The address of this page, to come back to.
+    /// The address of this page on the server, to come back to.
     pub here: String,
     pub langs: Vec<Choice>,
     pub themes: Vec<Choice>,
@@ -71,12 +74,13 @@ impl Core {
     pub(super) fn frame(
         &self,
         now: Now,
-        look: Look,
+        (look, root): (Look, Root),
         part: Part,
         title: &str,
         here: String,
     ) -> Frame {
-        let [css, js, icon] = self.web.pages.assets.addresses().map(str::to_owned);
+        let [css, js, icon] = self.web.pages.assets.addresses().map(|address| root.to(address));
+        let link = root.to(&here);
         let t = look.texts();
         let server = fill(t.server, &[&self.settings().server_id.to_string()]);
         Frame {
@@ -90,8 +94,9 @@ impl Core {
             script_texts: script_texts(look.lang),
             events: String::new(),
             server,
-            langs: langs(look, &here),
-            themes: themes(look, &here),
+            langs: langs(look, &link),
+            themes: themes(look, &link),
+            root,
             here,
             daemon: self.daemon_line(now, t),
             alerts: self.alerts(t),

@@ -1,5 +1,6 @@
 //! `/jobs/ID`: a job, its runs, its output.
 
+use super::super::root::Root;
 use super::super::texts::{Texts, fill};
 use super::cache::Page;
 use super::frame::{Frame, Part};
@@ -81,8 +82,9 @@ impl Core {
         let row = self.row(now, look, (job, &job.def, self.state_of(job)));
         let def = &job.def;
         let runs = self.run_rows(now, t, job);
-        let mut frame = self.frame(now, look, Part::Jobs, row.name, format!("/jobs/{id}"));
-        frame.events = format!("/api/v1/events?id={id}");
+        let place = (look, Root::of(request));
+        let mut frame = self.frame(now, place, Part::Jobs, row.name, format!("/jobs/{id}"));
+        frame.events = frame.root.to(&format!("/api/v1/events?id={id}"));
         let error = match &def.schedule {
             Schedule::Refused(why) => why,
             Schedule::Due(..) => "",
@@ -196,6 +198,12 @@ fn sources(t: &Texts, def: &Definition, runs: &[RunRow], request: &Request) -> V
     let stream = request.query("stream").unwrap_or_default();
     let failed = |run: &RunRow| !matches!(run.state, "stopped" | "running" | "starting");
     let ill = asked.is_empty() && stream.is_empty() && runs.first().is_some_and(failed);
+    let root = Root::of(request);
+    let source_href = |path: &str, stream| {
+        let mut href = root.to(path);
+        links::add(&mut href, "stream", stream);
+        href
+    };
     let mut sources = Vec::new();
     for (file, name, label) in
         [(&def.output, "stdout", t.job_output), (&def.stderr, "stderr", t.job_errors)]
@@ -216,10 +224,4 @@ fn sources(t: &Texts, def: &Definition, runs: &[RunRow], request: &Request) -> V
         }
     }
     sources
-}
-
-fn source_href(path: &str, stream: &str) -> String {
-    let mut href = path.to_owned();
-    links::add(&mut href, "stream", stream);
-    href
 }

@@ -1,5 +1,6 @@
 //! Addresses within the console.
 
+use super::super::root::Root;
 use crate::core::http::Request;
 use std::fmt::Write;
 
@@ -7,8 +8,9 @@ use std::fmt::Write;
 const NAMES: [&str; 7] = ["q", "tag", "state", "id", "sort", "dir", "per_page"];
 
 /// The parameters of the list of jobs that are worth keeping from page to page.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct Query {
+    root: Root,
     pairs: Vec<(&'static str, String)>,
 }
 
@@ -21,7 +23,7 @@ impl Query {
             let found = if name == "tag" { found.or_else(|| value("tagid")) } else { found };
             found.map(|text| (name, text.into_owned()))
         };
-        Query { pairs: NAMES.into_iter().filter_map(pair).collect() }
+        Query { root: Root::of(request), pairs: NAMES.into_iter().filter_map(pair).collect() }
     }
 
     /// The value of a parameter; empty if it is not set.
@@ -39,14 +41,19 @@ impl Query {
         self.pairs.iter().filter(|(name, _)| !own.contains(name)).cloned().collect()
     }
 
-    /// The address of the list with these parameters set otherwise (empty: not at all), and of its
-    /// first page.
+    /// A link to the list with these parameters set otherwise (empty: not at all), and to its first
+    /// page.
     pub(super) fn with(&self, changes: &[(&'static str, &str)]) -> String {
-        self.address(changes, 1)
+        self.root.to(&self.address(changes, 1))
+    }
+
+    /// A link to a page of the list.
+    pub(super) fn page(&self, number: usize) -> String {
+        self.root.to(&self.here(number))
     }
 
     /// The address of a page of the list.
-    pub(super) fn page(&self, number: usize) -> String {
+    pub(super) fn here(&self, number: usize) -> String {
         self.address(&[], number)
     }
 

@@ -2,6 +2,7 @@
 
 use super::super::filter::Page as Asked;
 use super::super::listed::{STATES, Selection, Sort};
+use super::super::root::Root;
 use super::super::texts::{Texts, fill};
 use super::cache::Page;
 use super::frame::{Frame, Part};
@@ -88,8 +89,9 @@ impl Core {
         let first = (number - 1) * part.per_page;
         let lines = found.lines.iter().skip(first).take(part.per_page);
         let rows: Vec<Row<'_>> = lines.map(|line| self.row(now, look, *line)).collect();
-        let mut frame = self.frame(now, look, Part::Jobs, t.jobs, query.page(number));
-        frame.events = format!("/api/v1/events{}", query.text(number));
+        let place = (look, Root::of(request));
+        let mut frame = self.frame(now, place, Part::Jobs, t.jobs, query.here(number));
+        frame.events = frame.root.to(&format!("/api/v1/events{}", query.text(number)));
         let all = self.table().len();
         let page = ListPage {
             carried: query.others(&["q", "tag", "per_page"]),

@@ -1,5 +1,6 @@
 //! `/log`: the daemon's own log.
 
+use super::super::root::Root;
 use super::cache::Page;
 use super::frame::{Frame, Part};
 use super::look::Look;
@@ -23,12 +24,13 @@ impl Core {
     pub(super) fn log_page(
         &self,
         now: Now,
-        _request: &Request,
+        request: &Request,
         look: Look,
     ) -> Result<Page, Response> {
         let t = look.texts();
-        let mut frame = self.frame(now, look, Part::Log, t.log, "/log".to_owned());
-        frame.events = "/api/v1/events?per_page=1&state=-".to_owned();
+        let place = (look, Root::of(request));
+        let mut frame = self.frame(now, place, Part::Log, t.log, "/log".to_owned());
+        frame.events = frame.root.to("/api/v1/events?per_page=1&state=-");
         Ok(render(200, &LogPage { frame }))
     }
 }
