@@ -2,7 +2,7 @@
 //! the same run; many jobs that are not due; large tables that change.
 //!
 //! `cargo bench --bench daemon [-- due|idle|large]`. The database is SQLite; with
-//! SCHEDULE_TEST_MYSQL_SOCKET and the others of `scripts/test` set, `idle` also runs on MariaDB.
+//! SCHEDULE_TEST_MARIADB_SOCKET and the others of `scripts/test` set, `idle` also runs on MariaDB.
 
 #[path = "daemon/bench_daemon.rs"]
 #[allow(dead_code)] // Each benchmark uses a part of it.

@@ -5,14 +5,14 @@
 mod common;
 mod daemon;
 
-use common::database::{TestDatabase, mysql_server, over_tcp};
+use common::database::{Kind, TestDatabase, over_tcp, server};
 use common::unique;
 use daemon::account::{account, carry_over, end};
 use daemon::bare::Bare;
 use daemon::facts::STAMPS;
-use daemon::mariadb::Mariadb;
 use daemon::proxy::{Mode, Proxy};
 use daemon::rows::{Due, Row, insert};
+use daemon::server::Server;
 use daemon::{Daemon, Site, now_ns, wait_for};
 use rustix::process::Signal;
 use schedule::core::protocol::Database;
@@ -34,8 +34,8 @@ struct World {
 }
 
 impl World {
-    fn new(server: &Database, user: Option<&str>) -> Self {
-        let mut database = TestDatabase::empty_on(server, "CHARACTER SET utf8mb4");
+    fn new(kind: Kind, server: &Database, user: Option<&str>) -> Self {
+        let mut database = TestDatabase::empty_on(kind, server, "CHARACTER SET utf8mb4");
         schema::init(&database.config).unwrap();
         let proxy = Proxy::start(Mode::Pass(server.port));
         let mut config = over_tcp(Database { port: proxy.port, ..database.config.clone() });
@@ -143,9 +143,13 @@ fn next_second() -> i64 {
 
 #[test]
 fn a_database_that_lies_hangs_up_or_refuses() {
+    Kind::servers().into_iter().for_each(lies_hangs_up_or_refuses);
+}
+
+fn lies_hangs_up_or_refuses(kind: Kind) {
     let _alone = daemon::alone();
     let user = format!("u_{}", unique());
-    let mut world = World::new(&mysql_server(), Some(&user));
+    let mut world = World::new(kind, &server(kind), Some(&user));
     let daemon = world.start();
     let (first, bare) = (next_second(), Bare::start(&world.site));
 
@@ -177,8 +181,12 @@ fn a_database_that_lies_hangs_up_or_refuses() {
 
 #[test]
 fn an_answer_that_is_cut_off_changes_nothing() {
+    Kind::servers().into_iter().for_each(cut_off);
+}
+
+fn cut_off(kind: Kind) {
     let _alone = daemon::alone();
-    let mut world = World::new(&mysql_server(), None);
+    let mut world = World::new(kind, &server(kind), None);
     let daemon = world.start();
     let (first, bare) = (next_second(), Bare::start(&world.site));
     // In the handshake, after it, in the digest, and in the middle of the rows.
@@ -198,9 +206,13 @@ fn an_answer_that_is_cut_off_changes_nothing() {
 
 #[test]
 fn a_database_that_stands_still_or_is_killed() {
+    Kind::servers().into_iter().for_each(stands_still_or_is_killed);
+}
+
+fn stands_still_or_is_killed(kind: Kind) {
     let _alone = daemon::alone();
-    let mut server = Mariadb::start();
-    let mut world = World::new(&server.config(&mysql_server()), None);
+    let mut server = Server::start(kind);
+    let mut world = World::new(kind, &server.config(), None);
     let daemon = world.start();
     let (first, bare) = (next_second(), Bare::start(&world.site));
     // Long enough for two tries that wait for an answer.
@@ -224,9 +236,10 @@ fn a_database_that_stands_still_or_is_killed() {
         (daemon.status()["database"] == "down").then_some(())
     });
     server.start_again();
-    world.server = server.port();
-    world.proxy.set(Mode::Pass(server.port()));
-    world.database.reconnect(&server.config(&mysql_server()));
+    let config = server.config();
+    world.server = config.port;
+    world.proxy.set(Mode::Pass(config.port));
+    world.database.reconnect(&config);
     wait_for("the database to be back", RECOVERY, || {
         (daemon.status()["database"] == "up").then_some(())
     });
@@ -236,7 +249,7 @@ fn a_database_that_stands_still_or_is_killed() {
 #[test]
 fn a_start_without_the_database() {
     let _alone = daemon::alone();
-    let world = World::new(&mysql_server(), None);
+    let world = World::new(Kind::Mariadb, &server(Kind::Mariadb), None);
     world.proxy.set(Mode::HangUp);
     let jobs = |daemon: &Daemon| daemon.status()["jobs"].as_u64().unwrap();
     // No snapshot yet: no jobs, but the daemon is there and says why.

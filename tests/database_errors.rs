@@ -4,11 +4,11 @@
 mod common;
 
 use common::TempDir;
-use common::database::{TestDatabase, mysql_conn, mysql_free, mysql_server, over_tcp};
+use common::database::{Kind, TestDatabase, mysql_conn, mysql_free, numbers, over_tcp, server};
 use common::helper::{self, ask_sync, run, started, sync};
 use common::unique;
 use mysql::prelude::Queryable;
-use schedule::core::protocol::{Database, Driver, ErrorKind};
+use schedule::core::protocol::{Database, ErrorKind};
 use schedule::shell::database::write_records;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -29,18 +29,15 @@ fn fails(database: &Database, kind: ErrorKind, said: &[&str]) {
     }
 }
 
-fn filled() -> TestDatabase {
-    TestDatabase::new(Driver::Mysql)
-}
-
 #[test]
 fn refused_connections_name_the_place_and_the_keys() {
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let tcp = Database { port, ..over_tcp(mysql_server()) };
+    let tcp = Database { port, ..over_tcp(server(Kind::Mariadb)) };
     let place = format!("can't reach MySQL at 127.0.0.1:{port}: Connection refused");
     fails(&tcp, ErrorKind::Connect, &[&place, "are host and port of [db1] right"]);
 
-    let socket = Database { unix_socket: "/nonexistent/socket".to_owned(), ..mysql_server() };
+    let socket =
+        Database { unix_socket: "/nonexistent/socket".to_owned(), ..server(Kind::Mariadb) };
     let place = "can't reach MySQL at socket /nonexistent/socket: No such file or directory";
     fails(&socket, ErrorKind::Connect, &[place, "is unix_socket of [db1] right"]);
 
@@ -50,43 +47,46 @@ fn refused_connections_name_the_place_and_the_keys() {
 
 #[test]
 fn a_wrong_password_is_told_from_a_wrong_database() {
-    let database = filled();
-    for config in [database.config.clone(), over_tcp(database.config.clone())] {
-        let wrong = Database { password: "wrong".to_owned(), ..config.clone() };
-        let said = ["refuses user 'schedule'", "correct user and password of [db1]"];
-        fails(&wrong, ErrorKind::Auth, &said);
-        let wrong = Database { user: "nobody".to_owned(), ..config.clone() };
-        fails(&wrong, ErrorKind::Auth, &["refuses user 'nobody'"]);
-        let wrong = Database { dbname: "no_such_db".to_owned(), ..config };
-        let said = ["database `no_such_db` does not exist", "CREATE DATABASE `no_such_db`"];
-        fails(&wrong, ErrorKind::NoDatabase, &said);
+    for database in TestDatabase::each_server() {
+        for config in [database.config.clone(), over_tcp(database.config.clone())] {
+            let wrong = Database { password: "wrong".to_owned(), ..config.clone() };
+            let said = ["refuses user 'schedule'", "correct user and password of [db1]"];
+            fails(&wrong, ErrorKind::Auth, &said);
+            let wrong = Database { user: "nobody".to_owned(), ..config.clone() };
+            fails(&wrong, ErrorKind::Auth, &["refuses user 'nobody'"]);
+            let wrong = Database { dbname: "no_such_db".to_owned(), ..config };
+            let said = ["database `no_such_db` does not exist", "CREATE DATABASE `no_such_db`"];
+            fails(&wrong, ErrorKind::NoDatabase, &said);
+        }
     }
 }
 
 #[test]
 fn missing_rights_ask_for_a_grant() {
-    let database = filled();
-    let user = format!("u{}", unique());
-    let mut conn = mysql_conn(&database.config);
-    let name = &database.config.dbname;
-    conn.query_drop(format!("CREATE USER {user}@localhost")).unwrap();
-    let config =
-        Database { user: user.clone(), password: String::new(), ..database.config.clone() };
-    let said = [format!("user '{user}' may not use database `{name}`")];
-    fails(&config, ErrorKind::Auth, &[&said[0], "GRANT it"]);
-    conn.query_drop(format!("GRANT SELECT ON {name}.scheduler_vars TO {user}@localhost")).unwrap();
-    fails(&config, ErrorKind::Auth, &["lacks a right", "GRANT it"]);
-    conn.query_drop(format!("DROP USER {user}@localhost")).unwrap();
+    for database in TestDatabase::each_server() {
+        let user = format!("u{}", unique());
+        let mut conn = mysql_conn(&database.config);
+        let name = &database.config.dbname;
+        conn.query_drop(format!("CREATE USER {user}@localhost")).unwrap();
+        let config =
+            Database { user: user.clone(), password: String::new(), ..database.config.clone() };
+        let said = [format!("user '{user}' may not use database `{name}`")];
+        fails(&config, ErrorKind::Auth, &[&said[0], "GRANT it"]);
+        conn.query_drop(format!("GRANT SELECT ON {name}.scheduler_vars TO {user}@localhost"))
+            .unwrap();
+        fails(&config, ErrorKind::Auth, &["lacks a right", "GRANT it"]);
+        conn.query_drop(format!("DROP USER {user}@localhost")).unwrap();
+    }
 }
 
 #[test]
 fn missing_tables_and_columns_are_named() {
-    for driver in [Driver::Mysql, Driver::Sqlite] {
-        let empty = TestDatabase::empty(driver);
+    for kind in Kind::all() {
+        let empty = TestDatabase::empty(kind);
         let said = ["is missing in database", "run `schedule db init`"];
         fails(&empty.config, ErrorKind::NoTable, &said);
 
-        let mut database = TestDatabase::new(driver);
+        let mut database = TestDatabase::new(kind);
         database.sql(
             "ALTER TABLE scheduler_jobs RENAME COLUMN stderr TO x;
              ALTER TABLE scheduler_logs RENAME COLUMN concurrent TO x",
@@ -119,23 +119,24 @@ fn sqlite_files_that_are_none() {
 
 #[test]
 fn any_password_works() {
-    let database = filled();
-    let mut conn = mysql_conn(&database.config);
-    for password in ["", "; # ' \" \\ %", "密码 😀", "{a}$b`c`", " leading and trailing "] {
-        let user = format!("u{}", unique());
-        let quoted = password.replace('\\', "\\\\").replace('\'', "''");
-        let host = ["localhost", "127.0.0.1"];
-        for host in host {
-            let at = format!("{user}@'{host}'");
-            conn.query_drop(format!("CREATE USER {at} IDENTIFIED BY '{quoted}'")).unwrap();
-            conn.query_drop(format!("GRANT ALL ON *.* TO {at}")).unwrap();
+    for database in TestDatabase::each_server() {
+        let mut conn = mysql_conn(&database.config);
+        for password in ["", "; # ' \" \\ %", "密码 😀", "{a}$b`c`", " leading and trailing "] {
+            let user = format!("u{}", unique());
+            let quoted = password.replace('\\', "\\\\").replace('\'', "''");
+            let host = ["localhost", "127.0.0.1"];
+            for host in host {
+                let at = format!("{user}@'{host}'");
+                conn.query_drop(format!("CREATE USER {at} IDENTIFIED BY '{quoted}'")).unwrap();
+                conn.query_drop(format!("GRANT ALL ON *.* TO {at}")).unwrap();
+            }
+            let password = password.to_owned();
+            let config = Database { user: user.clone(), password, ..database.config.clone() };
+            sync(&config, "").digest();
+            sync(&over_tcp(config.clone()), "").digest();
+            sync(&Database { host: "localhost".to_owned(), ..over_tcp(config) }, "").digest();
+            conn.query_drop(format!("DROP USER {user}@localhost, {user}@'127.0.0.1'")).unwrap();
         }
-        let password = password.to_owned();
-        let config = Database { user: user.clone(), password, ..database.config.clone() };
-        sync(&config, "").digest();
-        sync(&over_tcp(config.clone()), "").digest();
-        sync(&Database { host: "localhost".to_owned(), ..over_tcp(config) }, "").digest();
-        conn.query_drop(format!("DROP USER {user}@localhost, {user}@'127.0.0.1'")).unwrap();
     }
 }
 
@@ -150,7 +151,7 @@ fn impostor(hello: &'static [u8]) -> (Database, TempDir) {
             let _ = stream.read(&mut [0; 1000]);
         }
     });
-    (Database { unix_socket: dir.file("socket"), ..mysql_server() }, dir)
+    (Database { unix_socket: dir.file("socket"), ..server(Kind::Mariadb) }, dir)
 }
 
 #[test]
@@ -166,7 +167,7 @@ fn a_server_that_hangs_up_or_talks_nonsense_is_a_failure() {
 fn a_server_that_says_nothing_is_given_up() {
     let dir = TempDir::new();
     let _listener = UnixListener::bind(dir.file("socket")).unwrap();
-    let database = Database { unix_socket: dir.file("socket"), ..mysql_server() };
+    let database = Database { unix_socket: dir.file("socket"), ..server(Kind::Mariadb) };
     let reply = sync(&database, "");
     let (kind, message) = reply.error();
     assert_eq!(kind, ErrorKind::Connect);
@@ -175,28 +176,30 @@ fn a_server_that_says_nothing_is_given_up() {
 
 #[test]
 fn a_connection_that_is_killed_in_the_middle_is_a_failure() {
-    let mut database = filled();
-    database.sql(
-        "INSERT INTO scheduler_jobs (command, server_id, status)
-         SELECT REPEAT('x', 900), 1, 1 FROM seq_1_to_50000",
-    );
-    let mut child = helper::start(&helper::request(&database.config, ask_sync("")));
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    // With a line here and most of 45 MB still to come, server and helper wait for us.
-    lines.next().unwrap().unwrap();
-    let name = database.config.dbname.clone();
-    let mut conn = mysql_conn(&database.config);
-    let ids: Vec<u64> = conn
-        .query(format!(
-            "SELECT id FROM information_schema.processlist
-             WHERE db = '{name}' AND info LIKE 'SELECT id%'"
-        ))
-        .unwrap();
-    assert_eq!(ids.len(), 1);
-    conn.query_drop(format!("KILL {}", ids[0])).unwrap();
-    let last = lines.map(Result::unwrap).last().unwrap();
-    assert_eq!(child.wait().unwrap().code(), Some(1));
-    assert!(last.starts_with("{\"error\":"), "{last}");
+    for mut database in TestDatabase::each_server() {
+        database.sql(&format!(
+            "INSERT INTO scheduler_jobs (command, server_id, status)
+             SELECT REPEAT('x', 900), 1, 1 FROM {}",
+            numbers(50_000)
+        ));
+        let mut child = helper::start(&helper::request(&database.config, ask_sync("")));
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        // With a line here and most of 45 MB still to come, server and helper wait for us.
+        lines.next().unwrap().unwrap();
+        let name = database.config.dbname.clone();
+        let mut conn = mysql_conn(&database.config);
+        let ids: Vec<u64> = conn
+            .query(format!(
+                "SELECT id FROM information_schema.processlist
+                 WHERE db = '{name}' AND info LIKE 'SELECT id%'"
+            ))
+            .unwrap();
+        assert_eq!(ids.len(), 1);
+        conn.query_drop(format!("KILL {}", ids[0])).unwrap();
+        let last = lines.map(Result::unwrap).last().unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(1));
+        assert!(last.starts_with("{\"error\":"), "{last}");
+    }
 }
 
 #[test]

@@ -78,9 +78,9 @@ const ROWS: &str = "SELECT uniq_id, start_time, end_time, running_time, outcome,
     FROM scheduler_logs ORDER BY uniq_id";
 
 #[test]
-fn runs_and_skips_reach_both_databases_in_local_time() {
-    for mut database in TestDatabase::both() {
-        let mut log = Log::new(&format!("whole_{:?}", database.config.driver));
+fn runs_and_skips_reach_each_database_in_local_time() {
+    for mut database in TestDatabase::each() {
+        let mut log = Log::new(&format!("whole_{:?}", database.kind));
         log.write(&Entry::Checkpoint);
         log.write(&entry(1, 0, None));
         log.write(&entry(1, 71, None));
@@ -122,8 +122,8 @@ fn runs_and_skips_reach_both_databases_in_local_time() {
 
 #[test]
 fn what_is_gone_torn_or_a_hole_costs_only_itself() {
-    for mut database in TestDatabase::both() {
-        let mut log = Log::new(&format!("holes_{:?}", database.config.driver));
+    for mut database in TestDatabase::each() {
+        let mut log = Log::new(&format!("holes_{:?}", database.kind));
         log.write(&entry(1, 71, ended(0)));
         let first = log.bytes.len();
         log.write(&entry(2, 72, ended(0)));

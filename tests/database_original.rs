@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::database::TestDatabase;
+use common::database::{Kind, TestDatabase};
 use common::helper::{ended, recorded, run, started, sync};
 use schedule::shell::database::schema;
 
@@ -51,16 +51,21 @@ const ORIGINAL: &str = "
     INSERT INTO scheduler_tags (name) VALUES ('报表');
     INSERT INTO scheduler_logs (command_id, uniq_id) VALUES (1, 'old');";
 
-fn original() -> TestDatabase {
-    // Its files said utf8, which was three bytes a character until servers were told otherwise.
-    let mut database = TestDatabase::empty_mysql("CHARACTER SET utf8mb3");
-    database.sql(ORIGINAL);
-    database
+/// One on each server.
+fn originals() -> Vec<TestDatabase> {
+    let original = |kind| {
+        // Its files said utf8, which was three bytes a character until servers were told otherwise.
+        let mut database = TestDatabase::empty_with(kind, "CHARACTER SET utf8mb3");
+        database.sql(ORIGINAL);
+        database
+    };
+    Kind::servers().into_iter().map(original).collect()
 }
 
 const SCHEMA: &str = "SELECT table_name, column_name, column_type, column_default
     FROM information_schema.columns WHERE table_schema = DATABASE() AND table_name IN
-    ('scheduler_jobs', 'scheduler_vars', 'scheduler_tags', 'scheduler_logs')";
+    ('scheduler_jobs', 'scheduler_vars', 'scheduler_tags', 'scheduler_logs')
+    ORDER BY table_name, ordinal_position";
 
 fn serves(database: &TestDatabase) {
     let reply = sync(&database.config, "");
@@ -76,62 +81,67 @@ fn serves(database: &TestDatabase) {
 
 #[test]
 fn it_is_read_and_written_as_it_is() {
-    let mut database = original();
-    let schema = database.query(SCHEMA);
-    serves(&database);
-    recorded(&database.config, &[run(started("a")), run(ended("b"))]);
-    let times = "SELECT uniq_id, start_time, end_time FROM scheduler_logs ORDER BY uniq_id";
-    let (zero, start) = ("0000-00-00 00:00:00", "2026-11-22 13:42:00");
-    assert_eq!(
-        database.query(times),
-        [["a", start, zero], ["b", start, "2026-11-22 13:42:07"], ["old", zero, zero]]
-    );
-    let last = "SELECT last_run_time FROM scheduler_jobs ORDER BY id";
-    assert_eq!(database.query(last), [[start], [zero]]);
-    assert_eq!(database.query(SCHEMA), schema);
+    for mut database in originals() {
+        let schema = database.query(SCHEMA);
+        serves(&database);
+        recorded(&database.config, &[run(started("a")), run(ended("b"))]);
+        let times = "SELECT uniq_id, start_time, end_time FROM scheduler_logs ORDER BY uniq_id";
+        let (zero, start) = ("0000-00-00 00:00:00", "2026-11-22 13:42:00");
+        assert_eq!(
+            database.query(times),
+            [["a", start, zero], ["b", start, "2026-11-22 13:42:07"], ["old", zero, zero]]
+        );
+        let last = "SELECT last_run_time FROM scheduler_jobs ORDER BY id";
+        assert_eq!(database.query(last), [[start], [zero]]);
+        assert_eq!(database.query(SCHEMA), schema);
+    }
 }
 
 #[test]
 fn status_asks_for_nothing_but_the_optional_columns_and_init_touches_nothing() {
-    let mut database = original();
-    let columns = database.query(SCHEMA);
-    let status = schema::status(&database.config).unwrap();
-    assert_eq!(status.missing, [""; 0]);
-    assert_eq!(status.applied, [""; 0]);
-    assert_eq!(status.optional.len(), 9, "{:?}", status.optional);
-    assert_eq!(status.rows[0], ("scheduler_jobs".to_owned(), 2));
-    assert_eq!(schema::init(&database.config).unwrap(), ["table scheduler_schema"]);
-    assert_eq!(database.query(SCHEMA), columns);
-    serves(&database);
+    for mut database in originals() {
+        let columns = database.query(SCHEMA);
+        let status = schema::status(&database.config).unwrap();
+        assert_eq!(status.missing, [""; 0]);
+        assert_eq!(status.applied, [""; 0]);
+        assert_eq!(status.optional.len(), 9, "{:?}", status.optional);
+        assert_eq!(status.rows[0], ("scheduler_jobs".to_owned(), 2));
+        assert_eq!(schema::init(&database.config).unwrap(), ["table scheduler_schema"]);
+        assert_eq!(database.query(SCHEMA), columns);
+        serves(&database);
+    }
 }
 
 #[test]
 fn migrate_keeps_the_rows_and_fills_the_new_columns() {
-    let mut database = original();
-    assert_eq!(schema::migrate(&database.config).unwrap().len(), 9);
-    serves(&database);
-    let kept =
-        database.query("SELECT name, timezone, last_run_time FROM scheduler_jobs WHERE id=1");
-    assert_eq!(kept, [["清理日志", "", "0000-00-00 00:00:00"]]);
-    recorded(&database.config, &[run(ended("b"))]);
-    let new = "SELECT slot, cause, outcome, duration_ms FROM scheduler_logs WHERE uniq_id = 'b'";
-    assert_eq!(database.query(new), [["2026-11-22T13:42:00+08:00", "due", "exit 0", "7012"]]);
-    assert_eq!(schema::migrate(&database.config).unwrap(), [""; 0]);
-    assert_eq!(schema::status(&database.config).unwrap().optional, [""; 0]);
+    for mut database in originals() {
+        assert_eq!(schema::migrate(&database.config).unwrap().len(), 9);
+        serves(&database);
+        let kept =
+            database.query("SELECT name, timezone, last_run_time FROM scheduler_jobs WHERE id=1");
+        assert_eq!(kept, [["清理日志", "", "0000-00-00 00:00:00"]]);
+        recorded(&database.config, &[run(ended("b"))]);
+        let new =
+            "SELECT slot, cause, outcome, duration_ms FROM scheduler_logs WHERE uniq_id = 'b'";
+        assert_eq!(database.query(new), [["2026-11-22T13:42:00+08:00", "due", "exit 0", "7012"]]);
+        assert_eq!(schema::migrate(&database.config).unwrap(), [""; 0]);
+        assert_eq!(schema::status(&database.config).unwrap().optional, [""; 0]);
+    }
 }
 
 #[test]
 fn a_migration_that_was_cut_goes_on() {
-    let mut database = original();
-    // Where the third of nine statements stopped: nothing says that anything was applied.
-    database.sql(
-        "ALTER TABLE scheduler_jobs ADD COLUMN timezone VARCHAR(64) NOT NULL DEFAULT '';
-         ALTER TABLE scheduler_logs ADD COLUMN slot VARCHAR(40) NOT NULL DEFAULT ''",
-    );
-    recorded(&database.config, &[run(started("half"))]);
-    assert_eq!(schema::migrate(&database.config).unwrap().len(), 7);
-    let status = schema::status(&database.config).unwrap();
-    assert_eq!((status.applied.len(), status.optional.len()), (2, 0));
-    let slot = database.value("SELECT slot FROM scheduler_logs WHERE uniq_id = 'half'");
-    assert_eq!(slot, "2026-11-22T13:42:00+08:00");
+    for mut database in originals() {
+        // Where the third of nine statements stopped: nothing says that anything was applied.
+        database.sql(
+            "ALTER TABLE scheduler_jobs ADD COLUMN timezone VARCHAR(64) NOT NULL DEFAULT '';
+             ALTER TABLE scheduler_logs ADD COLUMN slot VARCHAR(40) NOT NULL DEFAULT ''",
+        );
+        recorded(&database.config, &[run(started("half"))]);
+        assert_eq!(schema::migrate(&database.config).unwrap().len(), 7);
+        let status = schema::status(&database.config).unwrap();
+        assert_eq!((status.applied.len(), status.optional.len()), (2, 0));
+        let slot = database.value("SELECT slot FROM scheduler_logs WHERE uniq_id = 'half'");
+        assert_eq!(slot, "2026-11-22T13:42:00+08:00");
+    }
 }

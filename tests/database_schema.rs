@@ -3,16 +3,18 @@
 
 mod common;
 
-use common::database::TestDatabase;
+use common::database::{Kind, TestDatabase};
 use common::helper::{ended, recorded, run, sync};
-use schedule::core::protocol::{Driver, ErrorKind};
+use schedule::core::protocol::ErrorKind;
 use schedule::shell::cli::db::{DbCommand, perform};
 use schedule::shell::database::schema;
 use std::fs;
 
-const DRIVERS: [(Driver, &str); 2] = [(Driver::Mysql, "mysql"), (Driver::Sqlite, "sqlite")];
-
-fn file(folder: &str, name: &str) -> String {
+fn file(kind: Kind, name: &str) -> String {
+    let folder = match kind {
+        Kind::Sqlite => "sqlite",
+        Kind::Mariadb | Kind::Mysql => "mysql",
+    };
     let root = env!("CARGO_MANIFEST_DIR");
     fs::read_to_string(format!("{root}/sql/{folder}/{name}")).unwrap()
 }
@@ -24,27 +26,27 @@ const TWO_ROWS: &str = "INSERT INTO scheduler_jobs (command, server_id) VALUES (
 
 #[test]
 fn the_files_load_under_every_mode_and_again() {
-    for mode in ["", STRICT, "TRADITIONAL", "ANSI"] {
-        let mut database = TestDatabase::empty_mysql("CHARACTER SET utf8mb4");
-        database.sql(&format!("SET SESSION sql_mode = '{mode}'"));
+    let loads = |mut database: TestDatabase| {
         for name in ["001_original.sql", "002_optional.sql", "001_original.sql"] {
-            database.sql(&file("mysql", name));
+            database.sql(&file(database.kind, name));
         }
         database.sql(TWO_ROWS);
         assert_eq!(schema::status(&database.config).unwrap().optional, [""; 0]);
+    };
+    for kind in Kind::servers() {
+        for mode in ["", STRICT, "TRADITIONAL", "ANSI"] {
+            let mut database = TestDatabase::empty(kind);
+            database.sql(&format!("SET SESSION sql_mode = '{mode}'"));
+            loads(database);
+        }
     }
-    let mut database = TestDatabase::empty_sqlite();
-    for name in ["001_original.sql", "002_optional.sql", "001_original.sql"] {
-        database.sql(&file("sqlite", name));
-    }
-    database.sql(TWO_ROWS);
-    assert_eq!(schema::status(&database.config).unwrap().optional, [""; 0]);
+    loads(TestDatabase::empty_sqlite());
 }
 
 #[test]
 fn a_fresh_database_gets_everything_at_once() {
-    for (driver, _) in DRIVERS {
-        let database = TestDatabase::empty(driver);
+    for kind in Kind::all() {
+        let database = TestDatabase::empty(kind);
         let (text, complete) = perform(DbCommand::Init, &database.config).unwrap();
         assert!(complete);
         let made: Vec<_> = text.lines().collect();
@@ -68,9 +70,9 @@ fn a_fresh_database_gets_everything_at_once() {
 
 #[test]
 fn what_is_missing_is_named_and_init_makes_only_that() {
-    for (driver, folder) in DRIVERS {
-        let mut database = TestDatabase::empty(driver);
-        database.sql(&file(folder, "001_original.sql"));
+    for kind in Kind::all() {
+        let mut database = TestDatabase::empty(kind);
+        database.sql(&file(kind, "001_original.sql"));
         database
             .sql("DROP TABLE scheduler_vars; ALTER TABLE scheduler_tags RENAME COLUMN name TO x");
         let (text, complete) = perform(DbCommand::Status, &database.config).unwrap();
@@ -91,8 +93,8 @@ fn what_is_missing_is_named_and_init_makes_only_that() {
 
 #[test]
 fn migrate_wants_the_tables_first() {
-    for (driver, _) in DRIVERS {
-        let database = TestDatabase::empty(driver);
+    for kind in Kind::all() {
+        let database = TestDatabase::empty(kind);
         let failure = perform(DbCommand::Migrate, &database.config).unwrap_err();
         assert_eq!(failure.kind, ErrorKind::NoTable);
         assert!(failure.message.ends_with("is missing: run `schedule db init` first"));
@@ -100,15 +102,16 @@ fn migrate_wants_the_tables_first() {
 }
 
 #[test]
-fn both_drivers_have_the_same_columns() {
-    let mut mysql = TestDatabase::new(Driver::Mysql);
-    let mut sqlite = TestDatabase::new(Driver::Sqlite);
-    for table in ["jobs", "vars", "tags", "logs", "skips", "schema"] {
-        let columns = mysql.query(&format!(
-            "SELECT column_name FROM information_schema.columns WHERE table_schema = DATABASE()
-             AND table_name = 'scheduler_{table}' ORDER BY ordinal_position"
-        ));
-        let names = format!("SELECT name FROM pragma_table_info('scheduler_{table}')");
-        assert_eq!(columns, sqlite.query(&names), "{table}");
+fn all_kinds_have_the_same_columns() {
+    let mut sqlite = TestDatabase::new(Kind::Sqlite);
+    for mut server in TestDatabase::each_server() {
+        for table in ["jobs", "vars", "tags", "logs", "skips", "schema"] {
+            let columns = server.query(&format!(
+                "SELECT column_name FROM information_schema.columns WHERE table_schema = DATABASE()
+                 AND table_name = 'scheduler_{table}' ORDER BY ordinal_position"
+            ));
+            let names = format!("SELECT name FROM pragma_table_info('scheduler_{table}')");
+            assert_eq!(columns, sqlite.query(&names), "{table} of {:?}", server.kind);
+        }
     }
 }

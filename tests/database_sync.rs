@@ -3,9 +3,9 @@
 mod common;
 
 use common::TempDir;
-use common::database::TestDatabase;
+use common::database::{Kind, TestDatabase};
 use common::helper::{self, recorded, run, started, sync};
-use schedule::core::protocol::{Answer, Ask, Driver};
+use schedule::core::protocol::{Answer, Ask};
 use std::collections::HashMap;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -24,10 +24,13 @@ const ROWS: &str = "
     VALUES (1, 'DIR', '/数据', 7), (2, 'DIR', '/elsewhere', 8);
     INSERT INTO scheduler_tags (id, name) VALUES (2, '夜间');";
 
-fn filled() -> [TestDatabase; 2] {
-    let mut both = TestDatabase::both();
-    both.iter_mut().for_each(|database| database.sql(ROWS));
-    both
+fn filled() -> Vec<TestDatabase> {
+    with_rows(TestDatabase::each())
+}
+
+fn with_rows(mut databases: Vec<TestDatabase>) -> Vec<TestDatabase> {
+    databases.iter_mut().for_each(|database| database.sql(ROWS));
+    databases
 }
 
 #[test]
@@ -181,18 +184,19 @@ fn digest_and_rows_are_of_one_state_while_others_write() {
 
 #[test]
 fn a_bad_row_costs_itself_only() {
-    let mut mysql = TestDatabase::new(Driver::Mysql);
-    mysql.sql(ROWS);
-    mysql.sql(
-        "ALTER TABLE scheduler_jobs MODIFY command VARCHAR(1000) NULL,
-             MODIFY output VARCHAR(1000) NULL, MODIFY max_concurrence BIGINT NULL;
-         INSERT INTO scheduler_jobs
-             (id, command, output, server_id, status, max_concurrence, tag_id)
-         VALUES (20, NULL, '', 1, 1, 1, 0), (21, 'a', '', 1, 1, -1, 0),
-                (22, 'a', '', 1, 1, 4294967296, 0), (23, 'a', '', 1, 1, 1, -2),
-                (24, 'a', NULL, 1, 1, 1, 0), (25, 'a', '', 1, 1, NULL, 0);",
-    );
-    let mut sqlite = TestDatabase::empty(Driver::Sqlite);
+    let mut databases = with_rows(TestDatabase::each_server());
+    databases.iter_mut().for_each(|server| {
+        server.sql(
+            "ALTER TABLE scheduler_jobs MODIFY command VARCHAR(1000) NULL,
+                 MODIFY output VARCHAR(1000) NULL, MODIFY max_concurrence BIGINT NULL;
+             INSERT INTO scheduler_jobs
+                 (id, command, output, server_id, status, max_concurrence, tag_id)
+             VALUES (20, NULL, '', 1, 1, 1, 0), (21, 'a', '', 1, 1, -1, 0),
+                    (22, 'a', '', 1, 1, 4294967296, 0), (23, 'a', '', 1, 1, 1, -2),
+                    (24, 'a', NULL, 1, 1, 1, 0), (25, 'a', '', 1, 1, NULL, 0);",
+        );
+    });
+    let mut sqlite = TestDatabase::empty(Kind::Sqlite);
     sqlite.sql(
         "CREATE TABLE scheduler_jobs (id, name DEFAULT '', command, server_id, cron DEFAULT '',
              output, stderr DEFAULT '', max_concurrence, status, tag_id);
@@ -205,7 +209,8 @@ fn a_bad_row_costs_itself_only() {
                 (22, 'a', '', 1, 1, 4294967296, 0), (23, 'a', '', 1, 1, 1, -2),
                 (24, 'a', NULL, 1, 1, 1, 0), (25, 'a', '', 1, 1, NULL, 0);",
     );
-    for database in [mysql, sqlite] {
+    databases.push(sqlite);
+    for database in databases {
         let reply = sync(&database.config, "");
         reply.digest();
         let good: Vec<_> = reply.jobs().iter().map(|job| job.id).collect();
@@ -225,19 +230,17 @@ fn a_bad_row_costs_itself_only() {
 
 #[test]
 fn a_value_that_becomes_null_is_noticed() {
-    for mut database in filled() {
-        if database.config.driver == Driver::Mysql {
-            database.sql("ALTER TABLE scheduler_jobs MODIFY output VARCHAR(1000) NULL");
-            let digest = sync(&database.config, "").digest().to_owned();
-            database.sql("UPDATE scheduler_jobs SET output = NULL WHERE id = 4");
-            sync(&database.config, &digest).digest();
-        }
+    for mut database in with_rows(TestDatabase::each_server()) {
+        database.sql("ALTER TABLE scheduler_jobs MODIFY output VARCHAR(1000) NULL");
+        let digest = sync(&database.config, "").digest().to_owned();
+        database.sql("UPDATE scheduler_jobs SET output = NULL WHERE id = 4");
+        sync(&database.config, &digest).digest();
     }
 }
 
 #[test]
 fn text_that_is_not_utf8_is_a_bad_row() {
-    let mut sqlite = TestDatabase::new(Driver::Sqlite);
+    let mut sqlite = TestDatabase::new(Kind::Sqlite);
     sqlite.sql(ROWS);
     sqlite.sql("UPDATE scheduler_jobs SET name = x'ff41' WHERE id = 4");
     assert_eq!(sync(&sqlite.config, "").bad_rows(), [(4, "name is not UTF-8 text: write it anew")]);
@@ -245,15 +248,16 @@ fn text_that_is_not_utf8_is_a_bad_row() {
 
 #[test]
 fn utf8_that_was_stored_as_latin1_is_read_with_that_charset() {
-    let mut database = TestDatabase::new(Driver::Mysql);
-    // What a client gets into the table that says latin1 and sends UTF-8.
-    database.sql(
-        "SET NAMES latin1; ALTER TABLE scheduler_jobs CONVERT TO CHARACTER SET latin1;
-         INSERT INTO scheduler_jobs (command, server_id, status) VALUES ('echo 你好', 1, 1)",
-    );
-    assert_ne!(sync(&database.config, "").jobs()[0].command, "echo 你好");
-    database.config.charset = "latin1".to_owned();
-    assert_eq!(sync(&database.config, "").jobs()[0].command, "echo 你好");
+    for mut database in TestDatabase::each_server() {
+        // What a client gets into the table that says latin1 and sends UTF-8.
+        database.sql(
+            "SET NAMES latin1; ALTER TABLE scheduler_jobs CONVERT TO CHARACTER SET latin1;
+             INSERT INTO scheduler_jobs (command, server_id, status) VALUES ('echo 你好', 1, 1)",
+        );
+        assert_ne!(sync(&database.config, "").jobs()[0].command, "echo 你好");
+        database.config.charset = "latin1".to_owned();
+        assert_eq!(sync(&database.config, "").jobs()[0].command, "echo 你好");
+    }
 }
 
 #[test]

@@ -4,7 +4,8 @@
 //! every slot launched or accounted for, every outcome what the job did.
 //!
 //! `SCHEDULE_TORTURE_KILLS` says how often (25), `SCHEDULE_TORTURE_SEED` which instants (1),
-//! `SCHEDULE_TORTURE_MARIADB=1` takes a MariaDB of its own. `scripts/torture` is the long form.
+//! `SCHEDULE_TORTURE_ON` what database (`sqlite`; `mariadb` and `mysql` are servers of its own).
+//! `scripts/torture` is the long form.
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -19,28 +20,28 @@ mod kills;
 #[path = "simulation/random.rs"]
 mod random;
 
-use common::database::TestDatabase;
+use common::database::{Kind, TestDatabase};
 use daemon::account::{account, carry_over, catch_up, end};
 use daemon::ledger::Account;
-use daemon::mariadb::Mariadb;
 use daemon::rows::insert;
+use daemon::server::Server;
 use daemon::{Site, middle_of_a_second, now_ns, setting};
 use kills::{Victim, kill_some_time};
 use random::Random;
-use schedule::core::protocol::{Database, Driver};
 use schedule::shell::database::schema;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 fn victim() -> (Site, Victim) {
-    if setting("SCHEDULE_TORTURE_MARIADB", 0) == 0 {
-        let (site, database) = Site::on(Driver::Sqlite);
+    let wanted = std::env::var("SCHEDULE_TORTURE_ON").unwrap_or("sqlite".to_owned());
+    let kinds = [Kind::Sqlite, Kind::Mariadb, Kind::Mysql];
+    let kind = kinds.into_iter().find(|kind| kind.name() == wanted).unwrap();
+    if kind == Kind::Sqlite {
+        let (site, database) = Site::on(kind);
         return (site, Victim::new(database, None));
     }
-    let server = Mariadb::start();
-    let free = common::database::mysql_free();
-    let like = Database { driver: Driver::Mysql, charset: "utf8".into(), ..free };
-    let database = TestDatabase::empty_on(&server.config(&like), "CHARACTER SET utf8mb4");
+    let server = Server::start(kind);
+    let database = TestDatabase::empty_on(kind, &server.config(), "CHARACTER SET utf8mb4");
     schema::init(&database.config).unwrap();
     (Site::new(&database.config), Victim::new(database, Some(server)))
 }

@@ -42,7 +42,7 @@ impl BenchDaemon {
     /// One on each database that can be had.
     pub fn each_database(name: &str) -> io::Result<Vec<BenchDaemon>> {
         let mut all = vec![BenchDaemon::new(name)?];
-        if std::env::var_os("SCHEDULE_TEST_MYSQL_SOCKET").is_some() {
+        if std::env::var_os("SCHEDULE_TEST_MARIADB_SOCKET").is_some() {
             let database = Database::Mysql { name: format!("bench_{}", std::process::id()) };
             all.push(BenchDaemon::on(&format!("{name}-mysql"), database)?);
         }
@@ -105,7 +105,7 @@ impl BenchDaemon {
         let database = match &self.database {
             Database::Sqlite => format!("driver = sqlite\npath = {dir}/jobs.db\n"),
             Database::Mysql { name } => {
-                let get = |key: &str| std::env::var(format!("SCHEDULE_TEST_MYSQL_{key}"));
+                let get = |key: &str| std::env::var(format!("SCHEDULE_TEST_MARIADB_{key}"));
                 let (user, password) = (get("USER"), get("PASSWORD"));
                 let socket = get("SOCKET").unwrap_or_default();
                 format!(
@@ -296,7 +296,7 @@ pub fn bare_loop(mode: &str, count: u32, argv: &[&str]) -> io::Result<f64> {
 }
 
 fn mysql(database: Option<&str>, sql: &str) -> io::Result<()> {
-    let get = |key: &str| std::env::var(format!("SCHEDULE_TEST_MYSQL_{key}")).unwrap_or_default();
+    let get = |key: &str| std::env::var(format!("SCHEDULE_TEST_MARIADB_{key}")).unwrap_or_default();
     let mut command = Command::new("mariadb");
     command.arg("--no-defaults").arg(format!("--socket={}", get("SOCKET")));
     command.arg(format!("--user={}", get("USER"))).arg(format!("--password={}", get("PASSWORD")));

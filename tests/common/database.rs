@@ -1,13 +1,76 @@
-//! A fresh, empty database for a test, of either driver, with a way to say SQL to it.
+//! A fresh, empty database for a test, of each kind, with a way to say SQL to it.
 
 use super::{TempDir, unique};
 use mysql::prelude::Queryable;
 use mysql::{Conn, OptsBuilder, Row, Value};
 use schedule::core::protocol::{Database, Driver};
 use schedule::shell::database::schema;
+use std::io::Write;
+
+/// What everything has to act the same on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Sqlite,
+    Mariadb,
+    Mysql,
+}
+
+/// A test that does not care gets the server that is always there.
+impl From<Driver> for Kind {
+    fn from(driver: Driver) -> Self {
+        match driver {
+            Driver::Sqlite => Kind::Sqlite,
+            Driver::Mysql => Kind::Mariadb,
+        }
+    }
+}
+
+impl Kind {
+    /// All that can be had: the file, and the [servers](Self::servers).
+    pub fn all() -> Vec<Kind> {
+        let mut all = vec![Kind::Sqlite];
+        all.extend(Self::servers());
+        all
+    }
+
+    /// The servers that can be had. MariaDB always; a missing MySQL is told by `scripts/test`.
+    pub fn servers() -> Vec<Kind> {
+        if std::env::var_os("SCHEDULE_TEST_MYSQL_PORT").is_some() {
+            return vec![Kind::Mariadb, Kind::Mysql];
+        }
+        let required = std::env::var("SCHEDULE_TEST_MYSQL").is_ok_and(|value| value == "require");
+        assert!(!required, "this test needs a MySQL, run it with `scripts/test`");
+        note_untested();
+        vec![Kind::Mariadb]
+    }
+
+    /// What the script that starts it, its files and its variables are called.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Sqlite => "sqlite",
+            Kind::Mariadb => "mariadb",
+            Kind::Mysql => "mysql",
+        }
+    }
+
+    /// A variable of its environment, as its script prints it.
+    pub fn variable(self, name: &str) -> String {
+        format!("SCHEDULE_TEST_{}_{name}", self.name().to_uppercase())
+    }
+}
+
+/// Writes down that this test did without MySQL: `scripts/test` counts them.
+fn note_untested() {
+    let Some(path) = std::env::var_os("SCHEDULE_TEST_MYSQL_UNTESTED") else { return };
+    let file = std::fs::OpenOptions::new().append(true).create(true).open(path);
+    let test = std::thread::current().name().unwrap_or_default().to_owned();
+    writeln!(file.unwrap(), "{test}").unwrap();
+}
 
 /// A database of one test, dropped with it.
 pub struct TestDatabase {
+    /// What it is.
+    pub kind: Kind,
     /// How the program reaches it.
     pub config: Database,
     admin: Admin,
@@ -21,20 +84,26 @@ enum Admin {
 /// An environment variable of `scripts/test`.
 pub fn test_env(name: &str) -> String {
     std::env::var(name).unwrap_or_else(|_| {
-        panic!("{name} is not set: this test needs a MariaDB, run it with `scripts/test`")
+        panic!("{name} is not set: this test needs a server, run it with `scripts/test`")
     })
 }
 
-/// The MariaDB of the tests, over its socket; no database chosen.
-pub fn mysql_server() -> Database {
+/// The server of the tests, over its socket; no database chosen.
+pub fn server(kind: Kind) -> Database {
+    server_of(kind, |name| test_env(&name))
+}
+
+/// A server with this environment, as its script prints it.
+pub fn server_of(kind: Kind, value: impl Fn(String) -> String) -> Database {
+    let value = |name: &str| value(kind.variable(name));
     Database {
         driver: Driver::Mysql,
         dbname: String::new(),
-        user: test_env("SCHEDULE_TEST_MYSQL_USER"),
-        password: test_env("SCHEDULE_TEST_MYSQL_PASSWORD"),
+        user: value("USER"),
+        password: value("PASSWORD"),
         host: "127.0.0.1".to_owned(),
-        port: test_env("SCHEDULE_TEST_MYSQL_PORT").parse().unwrap(),
-        unix_socket: test_env("SCHEDULE_TEST_MYSQL_SOCKET"),
+        port: value("PORT").parse().unwrap(),
+        unix_socket: value("SOCKET"),
         charset: "utf8".to_owned(),
         path: String::new(),
     }
@@ -56,18 +125,18 @@ pub fn mysql_conn(database: &Database) -> Conn {
 }
 
 impl TestDatabase {
-    /// An empty MariaDB database, made with these words behind `CREATE DATABASE name`.
-    pub fn empty_mysql(with: &str) -> Self {
-        Self::empty_on(&mysql_server(), with)
+    /// An empty database of a server, made with these words behind `CREATE DATABASE name`.
+    pub fn empty_with(kind: Kind, with: &str) -> Self {
+        Self::empty_on(kind, &server(kind), with)
     }
 
     /// The same on this server.
-    pub fn empty_on(server: &Database, with: &str) -> Self {
+    pub fn empty_on(kind: Kind, server: &Database, with: &str) -> Self {
         let config = Database { dbname: format!("test_{}", unique()), ..server.clone() };
         let mut conn = mysql_conn(&config);
         let name = &config.dbname;
         conn.query_drop(format!("CREATE DATABASE {name} {with}; USE {name}")).unwrap();
-        Self { config, admin: Admin::Mysql(Box::new(conn)) }
+        Self { kind, config, admin: Admin::Mysql(Box::new(conn)) }
     }
 
     /// Connects anew, after the server was started again at this address.
@@ -85,27 +154,32 @@ impl TestDatabase {
         let mut config = mysql_free();
         config.path = dir.file("schedule.db");
         let conn = rusqlite::Connection::open(&config.path).unwrap();
-        Self { config, admin: Admin::Sqlite { conn, _dir: dir } }
+        Self { kind: Kind::Sqlite, config, admin: Admin::Sqlite { conn, _dir: dir } }
     }
 
-    /// An empty database of the driver.
-    pub fn empty(driver: Driver) -> Self {
-        match driver {
-            Driver::Mysql => Self::empty_mysql("CHARACTER SET utf8mb4"),
-            Driver::Sqlite => Self::empty_sqlite(),
+    /// An empty database of the kind.
+    pub fn empty(kind: impl Into<Kind>) -> Self {
+        match kind.into() {
+            Kind::Sqlite => Self::empty_sqlite(),
+            kind @ (Kind::Mariadb | Kind::Mysql) => Self::empty_with(kind, "CHARACTER SET utf8mb4"),
         }
     }
 
     /// A database as `schedule db init` leaves it, optional columns included.
-    pub fn new(driver: Driver) -> Self {
-        let database = Self::empty(driver);
+    pub fn new(kind: impl Into<Kind>) -> Self {
+        let database = Self::empty(kind);
         schema::init(&database.config).unwrap();
         database
     }
 
-    /// Both drivers, each with a database as `schedule db init` leaves it.
-    pub fn both() -> [Self; 2] {
-        [Self::new(Driver::Mysql), Self::new(Driver::Sqlite)]
+    /// One of each kind, as `schedule db init` leaves it.
+    pub fn each() -> Vec<Self> {
+        Kind::all().into_iter().map(Self::new).collect()
+    }
+
+    /// One on each server likewise.
+    pub fn each_server() -> Vec<Self> {
+        Kind::servers().into_iter().map(Self::new).collect()
     }
 
     /// Says SQL, one or several statements.
@@ -156,6 +230,23 @@ fn sqlite_rows(conn: &rusqlite::Connection, sql: &str) -> Vec<Vec<String>> {
     };
     let rows = statement.query_map([], |row| Ok((0..columns).map(|i| text(row, i)).collect()));
     rows.unwrap().map(Result::unwrap).collect()
+}
+
+/// A table of the numbers from 1 to this, as every kind understands it.
+pub fn numbers(count: u32) -> String {
+    let digit = |name: &str| {
+        let ones: String = (1..10).map(|n| format!(" UNION ALL SELECT {n}")).collect();
+        format!("(SELECT 0 AS n{ones}) AS {name}")
+    };
+    format!(
+        "(SELECT 1 + a.n + 10 * b.n + 100 * c.n + 1000 * d.n + 10000 * e.n AS n
+          FROM {}, {}, {}, {}, {}) AS numbers WHERE n <= {count}",
+        digit("a"),
+        digit("b"),
+        digit("c"),
+        digit("d"),
+        digit("e")
+    )
 }
 
 /// A configuration with nothing in it but the driver SQLite.

@@ -6,8 +6,7 @@ use super::facts::STAMPS;
 use super::ledger::{Account, Figures};
 use super::rows::{Due, Row, insert};
 use super::{Site, log, middle_of_a_second, now_ns};
-use crate::common::database::TestDatabase;
-use schedule::core::protocol::Driver;
+use crate::common::database::{Kind, TestDatabase};
 use serde_json::Value;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -82,8 +81,8 @@ pub fn fill(site: &Site, database: &mut TestDatabase, rows: &[Row]) {
 
 /// Runs all rows for so many seconds and demands that everything is right but the lateness, which
 /// is the caller's to judge.
-pub fn measure(driver: Driver, seconds: u64) -> Figures {
-    let (site, mut database) = Site::on(driver);
+pub fn measure(kind: Kind, seconds: u64) -> Figures {
+    let (site, mut database) = Site::on(kind);
     let rows = rows(&site);
     fill(&site, &mut database, &rows);
     let daemon = site.start();

@@ -11,13 +11,13 @@ pub mod http;
 pub mod keeper;
 pub mod ledger;
 pub mod log;
-pub mod mariadb;
 pub mod mixed;
 pub mod proxy;
 pub mod rows;
+pub mod server;
 
 use crate::common::TempDir;
-use crate::common::database::TestDatabase;
+use crate::common::database::{Kind, TestDatabase};
 use rustix::process::{Pid, Signal, kill_process};
 use schedule::core::protocol::{Database, Driver};
 use std::fs::{self, File};
@@ -94,8 +94,8 @@ impl Site {
     }
 
     /// A site on a fresh database of its own.
-    pub fn on(driver: Driver) -> (Self, TestDatabase) {
-        let database = TestDatabase::new(driver);
+    pub fn on(kind: impl Into<Kind>) -> (Self, TestDatabase) {
+        let database = TestDatabase::new(kind);
         (Self::new(&database.config), database)
     }
 

@@ -1,7 +1,7 @@
 //! Ways to die, and what else goes wrong meanwhile.
 
 use super::daemon::keeper::signal;
-use super::daemon::mariadb::Mariadb;
+use super::daemon::server::Server;
 use super::daemon::{Daemon, SOON, Site, now_ns, wait_for};
 use super::jobs::STUBBORN;
 use super::random::Random;
@@ -16,13 +16,13 @@ use std::time::{Duration, Instant};
 /// The database that suffers, too.
 pub struct Victim {
     pub database: TestDatabase,
-    pub server: Option<Mariadb>,
+    pub server: Option<Server>,
     /// It is locked, hung or dead until then.
     until: Option<(Instant, &'static str)>,
 }
 
 impl Victim {
-    pub fn new(database: TestDatabase, server: Option<Mariadb>) -> Victim {
+    pub fn new(database: TestDatabase, server: Option<Server>) -> Victim {
         Victim { database, server, until: None }
     }
 
@@ -61,8 +61,7 @@ impl Victim {
             (Some(server), "database hung") => server.signal(Signal::CONT),
             (Some(server), _) => {
                 server.start_again();
-                let config = server.config(&self.database.config);
-                self.database.reconnect(&config);
+                self.database.reconnect(&server.config());
             }
         }
     }
