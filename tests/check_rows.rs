@@ -7,7 +7,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 
-use schedule::core::check::{OutputFile, check_crons, check_rows, output_files};
+use schedule::core::check::{
+    OutputFile, check_crons, check_rows, moved_rows, moved_zone, output_files, told,
+};
 use schedule::core::config::Severity;
 use schedule::core::cron::Dialect;
 use schedule::core::protocol::{Answer, ErrorKind, JobRow};
@@ -89,7 +91,7 @@ fn files() {
         ],
     );
     let parts = [
-        "job 2 \"n2\": error: output \"/b/x\": its directory does not exist: create it",
+        "job 2 \"n2\": error: output and stderr: there is no directory \"/b\": create it",
         "job 3 \"n3\": error: output \"/c/x\": this user may not write it",
         "job 4 \"n4\": error: output \"/d\": it is a directory",
         "job 5 \"n5\": warning: output \"rel\" is not an absolute path",
@@ -145,10 +147,100 @@ fn real_files() {
     (row.output, row.stderr) = (at("no/x.log"), at("old.log/x.log"));
     let found = check::rows(&[answer(row.clone())]);
     assert_eq!(found.len(), 2);
-    assert!(found.iter().all(|f| f.text.contains("its directory does not exist")), "{found:?}");
+    assert!(found.iter().all(|f| f.text.contains("there is no directory")), "{found:?}");
     (row.output, row.stderr) = ("/dev/null".to_string(), at(""));
     let found = check::rows(&[answer(row)]);
     assert_eq!(found.len(), 1);
     assert!(found[0].text.contains("it is a directory"));
     assert_eq!(found[0].severity, Severity::Error);
+}
+
+fn lines(findings: &[schedule::core::check::Finding]) -> Vec<String> {
+    told(findings).into_iter().map(|(_, line)| line).collect()
+}
+
+/// Forty rows with one mistake are one mistake.
+#[test]
+fn each_thing_is_told_once() {
+    let rows: Vec<Answer> = (1..=40)
+        .map(|id| {
+            let path = format!("/no/{id}.log");
+            let cron = "0 0 1 * MON".to_owned();
+            let row = job(id, &format!("a{id} {{X}}"));
+            answer(JobRow { output: path.clone(), stderr: path, cron, ..row })
+        })
+        .collect();
+    let files =
+        output_files(&rows).into_iter().map(|path| (path, OutputFile::NoDirectory)).collect();
+    let mut found = check_rows(&rows, &files);
+    found.extend(check_crons(&rows, Dialect::Crontab));
+    let ids = "40 jobs (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, …)";
+    let starts = [
+        format!("{ids}: warning: no row of scheduler_vars is called `X`"),
+        format!("{ids}: error: output and stderr: there is no directory \"/no\": create it"),
+        format!("{ids}: warning: cron \"0 0 1 * MON\": "),
+    ];
+    let found = lines(&found);
+    assert_eq!(found.len(), 3, "{found:#?}");
+    assert!(found.iter().zip(starts).all(|(line, start)| line.starts_with(&start)), "{found:#?}");
+}
+
+/// An expression that one dialect refuses is one error, with what the other makes of it.
+#[test]
+fn a_cron_is_told_in_one_piece_and_by_the_dialect_in_force() {
+    let row = |cron: &str| [answer(JobRow { cron: cron.into(), ..job(1, "a") })];
+    let said = |cron: &str, dialect| lines(&check_crons(&row(cron), dialect));
+    let year = said("0 0 * * * 2027", Dialect::Crontab);
+    assert_eq!(year.len(), 1, "{year:#?}");
+    assert!(year[0].contains("error: cron \"0 0 * * * 2027\": day of week"), "{year:#?}");
+    assert!(
+        year[0].ends_with("; cron_dialect = original would read it: at 00:00, in the year 2027")
+    );
+    let both = "job 1 \"n1\": warning: cron \"0 0 1 * MON\": read as: at 00:00, on day 1 ";
+    assert_eq!(
+        said("0 0 1 * MON", Dialect::Crontab),
+        [format!(
+            "{both}or on Monday; cron_dialect = original would read it: at 00:00, on day 1 if that \
+             is Monday"
+        )]
+    );
+    assert_eq!(
+        said("0 0 1 * MON", Dialect::Original),
+        [format!(
+            "{both}if that is Monday; cron_dialect = crontab would read it: at 00:00, on day 1 or \
+             on Monday"
+        )]
+    );
+}
+
+#[test]
+fn what_the_php_program_did_otherwise() {
+    let with_files = |id, command| {
+        let row = job(id, command);
+        answer(JobRow { output: "/dev/null".into(), stderr: "/dev/null".into(), ..row })
+    };
+    let rows = [
+        with_files(1, "echo one; echo two"),
+        with_files(2, "php x.php | sort"),
+        with_files(3, "cd /data && php x.php"),
+        answer(job(4, "true")),
+        answer(JobRow { output: "/dev/null".into(), ..job(5, "true") }),
+    ];
+    let found = lines(&moved_rows(&rows));
+    assert_eq!(found.len(), 2, "{found:#?}");
+    assert!(found[0].starts_with("2 jobs (1, 3): warning: the PHP program ran `exec COMMAND`"));
+    assert!(found[1].starts_with("2 jobs (4, 5): note: output or stderr is empty"), "{found:#?}");
+}
+
+#[test]
+fn the_zone_of_the_php_program() {
+    let zone = |name| schedule::core::cron::zone(name).unwrap();
+    for same in ["Asia/Shanghai", "PRC", "Asia/Singapore"] {
+        assert_eq!(moved_zone(&zone(same)), None, "{same}");
+    }
+    for other in ["UTC", "Europe/Berlin", "Asia/Tokyo"] {
+        let text = moved_zone(&zone(other)).unwrap().to_string();
+        assert!(text.starts_with("warning: [base] timezone is left out"), "{text}");
+        assert!(text.contains(other) && text.contains("`timezone = Asia/Shanghai`"), "{text}");
+    }
 }

@@ -6,6 +6,8 @@ mod common;
 mod daemon;
 mod service;
 
+use common::database::TestDatabase;
+use schedule::shell::database::schema;
 use service::{Groups, Said};
 use std::fs;
 use std::process::{Child, Command, Stdio};
@@ -88,5 +90,56 @@ fn a_pid_that_names_somebody_else_is_no_obstacle() {
         let said: Said = groups.run(&["start", "1"]);
         said.expect(0, "started");
         groups.run(&["stop", "1"]).expect(0, "stopped");
+    }
+}
+
+/// `check` before the switch: what is otherwise here, each thing once.
+#[test]
+fn check_compares() {
+    let mut groups = Groups::new();
+    let php = Php::new(&groups, "1", false);
+    let warns = format!("server 1: warning: the PHP program runs this group, pid {}: ", php.0.id());
+    let before = groups.run(&["check"]);
+    before.expect(0, &warns);
+    assert!(!before.out.contains("PHP program's"), "the tables are ours: {before:?}");
+    groups.edit("timezone = Asia/Shanghai\n", "");
+    groups.database.sql(
+        "CREATE UNIQUE INDEX once ON scheduler_jobs (server_id, command_md5);
+         INSERT INTO scheduler_jobs (name, command, command_md5, cron, server_id, status) VALUES
+         ('a', 'echo 1; echo 2', 'x', '* * * * *', 1, 1),
+         ('b', 'cd / && true', 'y', '* * * * *', 1, 1), ('c', 'true', 'z', '* * * * *', 2, 1)",
+    );
+    let mut command = groups.command(env!("CARGO_BIN_EXE_schedule"));
+    command.args(["check", "-c", &groups.config]).env("TZ", "UTC");
+    let said = Said::of(&command.output().unwrap());
+    for text in [
+        warns.as_str(),
+        "servers 1, 2: note: scheduler_jobs has the unique key (server_id, command_md5)",
+        "servers 1, 2: warning: [base] timezone is left out",
+        "server 1: 2 jobs (1, 2): warning: the PHP program ran `exec COMMAND`",
+        "server 1: 2 jobs (1, 2): note: output or stderr is empty",
+        "server 2: job 3 \"c\": note: output or stderr is empty",
+        "right; schedules are read with cron_dialect = crontab in the system's zone, UTC",
+        "server 1: 2 jobs, 0 errors, 2 warnings\n",
+    ] {
+        assert_eq!(said.expect(0, text).out.matches(text).count(), 1, "{text} in {}", said.out);
+    }
+    groups.edit("[base]\n", "[base]\ntimezone = Asia/Shanghai\ncron_dialect = original\n");
+    let said = groups.run(&["check"]);
+    said.expect(0, "read with cron_dialect = original in zone Asia/Shanghai\n");
+    assert!(!said.out.contains("is left out"), "{said:?}");
+    // It is no obstacle where its pid file is elsewhere, but it would run the same jobs.
+    fs::write(groups.site.file("1.pid"), "").unwrap();
+    groups.run(&["check"]).expect(0, &warns);
+    drop(php);
+    assert!(!groups.run(&["check"]).out.contains("runs this group"));
+}
+
+#[test]
+fn the_unique_key_is_seen_by_every_driver() {
+    for mut database in TestDatabase::both() {
+        assert_eq!(schema::has_unique_md5(&database.config), Ok(false));
+        database.sql("CREATE UNIQUE INDEX once ON scheduler_jobs (server_id, command_md5)");
+        assert_eq!(schema::has_unique_md5(&database.config), Ok(true));
     }
 }

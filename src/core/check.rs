@@ -1,11 +1,15 @@
 //! What is wrong with the rows of the database, for `schedule check`. The daemon runs a table
 //! with bad rows all the same, without the bad ones; here a person learns of all of them.
 
+mod moved;
+
+pub use moved::{moved_rows, moved_zone, unique_key};
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use crate::core::config::{Severity, did_you_mean};
-use crate::core::cron::{self, Cron, Dialect, readings_differ};
+use crate::core::cron::{self, Cron, Dialect, Lang, readings_differ};
 use crate::core::protocol::{Answer, JobRow};
 
 /// One thing that is wrong. Displays as `job 7 "backup": error: text`.
@@ -19,6 +23,13 @@ pub struct Finding {
     pub name: String,
     /// What is wrong and what would be right, one line.
     pub text: String,
+}
+
+impl Finding {
+    /// One that is about no job in particular.
+    pub fn general(severity: Severity, text: String) -> Finding {
+        Finding { severity, job_id: 0, name: String::new(), text }
+    }
 }
 
 impl fmt::Display for Finding {
@@ -39,8 +50,10 @@ pub enum OutputFile {
     Writable,
     /// Its directory does not exist.
     NoDirectory,
-    /// It, or its directory where it does not exist, may not be written by this user.
+    /// It may not be written by this user.
     Forbidden,
+    /// It does not exist, and may not be created by this user.
+    ForbiddenDirectory,
     /// It is a directory.
     IsDirectory,
 }
@@ -89,14 +102,7 @@ pub fn check_rows(answers: &[Answer], files: &BTreeMap<String, OutputFile>) -> V
 pub fn check_crons(answers: &[Answer], dialect: Dialect) -> Vec<Finding> {
     let mut findings = Vec::new();
     for job in jobs(answers) {
-        if let Err(why) = Cron::parse(&job.cron, dialect) {
-            let text = format!("cron {:?}: {why}", job.cron);
-            findings.push(finding(job, Severity::Error, text));
-        }
-        if let Some(readings) = readings_differ(&job.cron) {
-            let text = format!("cron {:?}: {readings}", job.cron);
-            findings.push(finding(job, Severity::Warning, text));
-        }
+        findings.extend(schedule(job, dialect));
         if !job.timezone.is_empty()
             && let Err(why) = cron::zone(&job.timezone)
         {
@@ -104,6 +110,57 @@ pub fn check_crons(answers: &[Answer], dialect: Dialect) -> Vec<Finding> {
         }
     }
     findings
+}
+
+/// What is to be said of an expression, in one piece.
+fn schedule(job: &JobRow, dialect: Dialect) -> Option<Finding> {
+    let other = readings_differ(&job.cron).map(|readings| {
+        let (crontab, original) = readings.describe(Lang::En);
+        match dialect {
+            Dialect::Crontab => format!("cron_dialect = original would read it: {original}"),
+            Dialect::Original => format!("cron_dialect = crontab would read it: {crontab}"),
+        }
+    });
+    let (severity, text) = match (Cron::parse(&job.cron, dialect), other) {
+        (Ok(_), None) => return None,
+        (Ok(cron), Some(other)) => {
+            (Severity::Warning, format!("read as: {}; {other}", cron.describe(Lang::En)))
+        }
+        (Err(why), None) => (Severity::Error, why.to_string()),
+        (Err(why), Some(other)) => (Severity::Error, format!("{why}; {other}")),
+    };
+    Some(finding(job, severity, format!("cron {:?}: {text}", job.cron)))
+}
+
+/// The findings as they are told: what is the same for several jobs once, with their ids.
+pub fn told(findings: &[Finding]) -> Vec<(Severity, String)> {
+    let mut groups: Vec<(&Finding, Vec<u32>)> = Vec::new();
+    for it in findings {
+        let same = |(first, _): &&mut (&Finding, Vec<u32>)| {
+            (first.severity, &first.text) == (it.severity, &it.text)
+        };
+        match groups.iter_mut().find(same) {
+            Some((_, ids)) if ids.contains(&it.job_id) => {}
+            Some((_, ids)) => ids.push(it.job_id),
+            None => groups.push((it, vec![it.job_id])),
+        }
+    }
+    let line = |(first, ids): &(&Finding, Vec<u32>)| {
+        let text = match ids.len() {
+            1 => first.to_string(),
+            count => format!("{}: {}: {}", several(ids, count), first.severity, first.text),
+        };
+        (first.severity, text)
+    };
+    groups.iter().map(line).collect()
+}
+
+/// The ids of jobs, the first of many.
+fn several(ids: &[u32], count: usize) -> String {
+    const MAX_IDS: usize = 20;
+    let first: Vec<String> = ids.iter().take(MAX_IDS).map(u32::to_string).collect();
+    let more = if count > MAX_IDS { ", …" } else { "" };
+    format!("{count} jobs ({}{more})", first.join(", "))
 }
 
 fn jobs(answers: &[Answer]) -> impl Iterator<Item = &JobRow> {
@@ -175,12 +232,24 @@ fn output_file(
         let text = format!("{column} {path:?} is not an absolute path: begin it with `/`");
         found.push((Severity::Warning, text));
     }
-    let wrong = match files.get(path) {
+    // What is wrong with a directory is the same for all files in it.
+    let directory = path.rsplit_once('/').map_or(".", |(directory, _)| directory);
+    let text = match files.get(path) {
         None | Some(OutputFile::Writable) => return found,
-        Some(OutputFile::NoDirectory) => "its directory does not exist: create it",
-        Some(OutputFile::Forbidden) => "this user may not write it: change its owner or mode",
-        Some(OutputFile::IsDirectory) => "it is a directory: name a file in it",
+        Some(OutputFile::NoDirectory) => {
+            format!("output and stderr: there is no directory {directory:?}: create it")
+        }
+        Some(OutputFile::ForbiddenDirectory) => format!(
+            "output and stderr: this user can't make files in {directory:?}: change the \
+             directory's owner or mode"
+        ),
+        Some(OutputFile::Forbidden) => {
+            format!("{column} {path:?}: this user may not write it: change its owner or mode")
+        }
+        Some(OutputFile::IsDirectory) => {
+            format!("{column} {path:?}: it is a directory: name a file in it")
+        }
     };
-    found.push((Severity::Error, format!("{column} {path:?}: {wrong}")));
+    found.push((Severity::Error, text));
     found
 }

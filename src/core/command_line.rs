@@ -123,7 +123,12 @@ fn is_shells(first: &str, words: usize) -> bool {
     first.contains('=')
         || first.starts_with(['%', '-', '+'])
         || (words > 1 && matches!(first, "true" | "false"))
-        || SHELL_WORDS.binary_search(&first).is_ok()
+        || is_shell_word(first)
+}
+
+/// Whether a word means something to a shell where a command begins.
+pub fn is_shell_word(word: &str) -> bool {
+    SHELL_WORDS.binary_search(&word).is_ok()
 }
 
 #[cfg(test)]

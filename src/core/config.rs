@@ -107,6 +107,8 @@ pub struct Parsed {
     /// What could be read of one with errors, the rest being defaults: enough to find a daemon that
     /// was started with an earlier one.
     pub rest: Option<Config>,
+    /// Whether it has groups in the flat form, which is the PHP program's.
+    pub flat: bool,
     /// What is wrong, in the order of the lines.
     pub problems: Vec<Problem>,
 }
@@ -117,10 +119,12 @@ pub struct Parsed {
 /// they choose the line of `server_vars[ADDRESS]` that counts here.
 pub fn parse(file: &str, text: &[u8], local: &[IpAddr]) -> Parsed {
     let mut problems = Problems::new(file);
+    let mut flat = false;
     let config = lines::read(text, &mut problems).map(|sections| {
         let drafts = sections::sort(sections, &mut problems);
+        flat = drafts.servers.values().any(|draft| draft.flat);
         fill::config(&drafts, local, &mut problems)
     });
     let (config, rest) = if problems.any_error() { (None, config) } else { (config, None) };
-    Parsed { file: file.to_string(), config, rest, problems: problems.sorted() }
+    Parsed { file: file.to_string(), config, rest, flat, problems: problems.sorted() }
 }

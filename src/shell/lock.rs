@@ -40,7 +40,7 @@ pub enum LockError {
         path: PathBuf,
     },
     /// The PHP program runs the group.
-    #[error("{} (pid file {})", predecessor::in_the_way(*pid), path.display())]
+    #[error("{}; its pid file is {}", predecessor::in_the_way(*pid), path.display())]
     Predecessor {
         /// Its pid.
         pid: Pid,

@@ -9,6 +9,8 @@ pub enum Severity {
     Error,
     /// It can be used, though hardly as it was meant.
     Warning,
+    /// Nothing is wrong; something to know.
+    Note,
 }
 
 impl fmt::Display for Severity {
@@ -16,6 +18,7 @@ impl fmt::Display for Severity {
         f.write_str(match self {
             Severity::Error => "error",
             Severity::Warning => "warning",
+            Severity::Note => "note",
         })
     }
 }

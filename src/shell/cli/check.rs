@@ -10,11 +10,17 @@ use rustix::fs::{Access, access};
 use rustix::io::Errno;
 
 use super::BAD_CONFIGURATION;
-use crate::core::check::{Finding, OutputFile, check_crons, check_rows, output_files};
+use crate::core::check::{
+    Finding, OutputFile, check_crons, check_rows, moved_rows, moved_zone, output_files, told,
+    unique_key,
+};
 use crate::core::config::{Config, Parsed, Severity};
+use crate::core::cron::system_zone;
 use crate::core::protocol::{Answer, Ask, Driver, Request};
 use crate::shell::config_file;
-use crate::shell::database;
+use crate::shell::database::{self, schema};
+use crate::shell::holder::{self, Found};
+use crate::shell::predecessor;
 
 /// Arguments of `schedule check`.
 #[derive(Clone, Debug, clap::Args)]
@@ -42,6 +48,30 @@ pub fn run(args: &CheckArgs) -> ExitCode {
     }
 }
 
+/// What is told, each thing once: what is the same for several groups stands where the first of
+/// them has it.
+#[derive(Default)]
+struct Report(Vec<(Vec<u32>, String)>);
+
+impl Report {
+    fn add(&mut self, id: u32, text: String) {
+        match self.0.iter_mut().find(|(_, known)| *known == text) {
+            Some((ids, _)) if ids.contains(&id) => {}
+            Some((ids, _)) => ids.push(id),
+            None => self.0.push((vec![id], text)),
+        }
+    }
+
+    fn lines(&self) -> String {
+        let line = |(ids, text): &(Vec<u32>, String)| {
+            let names: Vec<String> = ids.iter().map(u32::to_string).collect();
+            let servers = if ids.len() == 1 { "server" } else { "servers" };
+            format!("{servers} {}: {text}\n", names.join(", "))
+        };
+        self.0.iter().map(line).collect()
+    }
+}
+
 /// The report and the exit status.
 fn checked(args: &CheckArgs) -> Result<(String, ExitCode), config_file::LoadError> {
     let parsed = config_file::load(args.config.as_deref())?;
@@ -53,25 +83,30 @@ fn checked(args: &CheckArgs) -> Result<(String, ExitCode), config_file::LoadErro
         lines.push_str(&no_such_server(&parsed, config, id));
         return Ok((lines, BAD_CONFIGURATION.into()));
     }
-    lines.push_str(&format!("{}: configuration is right\n", parsed.file));
+    lines.push_str(&format!("{}: configuration is right; {}\n", parsed.file, in_force(config)));
     let mut right = true;
+    let mut report = Report::default();
     for id in config.servers.keys().filter(|id| args.server_id.is_none_or(|only| only == **id)) {
-        right &= check_group(config, *id, &mut lines);
+        right &= check_group(&parsed, config, *id, &mut report);
     }
+    lines.push_str(&report.lines());
     Ok((lines, if right { ExitCode::SUCCESS } else { ExitCode::FAILURE }))
 }
 
-/// Reads the rows of a group, as the daemon would, and appends what is wrong with them to `lines`.
-/// Returns whether nothing is.
-fn check_group(config: &Config, id: u32, lines: &mut String) -> bool {
+/// Reads the rows of a group, as the daemon would, and reports what is wrong with them. Returns
+/// whether nothing is.
+fn check_group(parsed: &Parsed, config: &Config, id: u32, report: &mut Report) -> bool {
     let own = own_paths(config, id);
     for (name, path, what) in &own {
-        lines.push_str(&format!("server {id}: error: {name}: {path}: {what}\n"));
+        report.add(id, format!("error: {name}: {path}: {what}"));
+    }
+    if let Some(text) = predecessor_of(config, id) {
+        report.add(id, format!("warning: {text}"));
     }
     let answers = match ask(config, id) {
         Ok(answers) => answers,
         Err(why) => {
-            lines.push_str(&format!("server {id}: error: {why}\n"));
+            report.add(id, format!("error: {why}"));
             return false;
         }
     };
@@ -79,15 +114,49 @@ fn check_group(config: &Config, id: u32, lines: &mut String) -> bool {
     let dialect = config.base.cron_dialect.parse().unwrap_or_default();
     let mut findings = rows(&answers);
     findings.extend(check_crons(&answers, dialect));
+    findings.extend(moved(parsed, config, &answers));
     findings.sort_by_key(|finding| finding.job_id);
-    for finding in &findings {
-        lines.push_str(&format!("server {id}: {finding}\n"));
-    }
+    let told = told(&findings);
     let jobs = answers.iter().filter(|answer| matches!(answer, Answer::Job(_))).count();
-    let errors = findings.iter().filter(|it| it.severity == Severity::Error).count();
-    let warnings = findings.len() - errors;
-    lines.push_str(&format!("server {id}: {jobs} jobs, {errors} errors, {warnings} warnings\n"));
+    let count = |severity| told.iter().filter(|(found, _)| *found == severity).count();
+    let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
+    told.into_iter().for_each(|(_, line)| report.add(id, line));
+    report.add(id, format!("{jobs} jobs, {errors} errors, {warnings} warnings"));
     errors == 0 && own.is_empty()
+}
+
+/// How schedules are read.
+fn in_force(config: &Config) -> String {
+    let zone = match config.base.timezone.as_str() {
+        "" => format!("the system's zone, {}", system_zone().iana_name().unwrap_or("unnamed")),
+        name => format!("zone {name}"),
+    };
+    format!("schedules are read with cron_dialect = {} in {zone}", config.base.cron_dialect)
+}
+
+/// What is to be known by who comes from the PHP program.
+fn moved(parsed: &Parsed, config: &Config, answers: &[Answer]) -> Vec<Finding> {
+    // Who can't read the catalogue is told nothing of the key.
+    let key = schema::has_unique_md5(&config.database).unwrap_or(false);
+    let mut findings = Vec::new();
+    if !key && !parsed.flat {
+        return findings;
+    }
+    findings.extend(key.then(unique_key));
+    if config.base.timezone.is_empty() {
+        findings.extend(moved_zone(&system_zone()));
+    }
+    findings.extend(moved_rows(answers));
+    findings
+}
+
+/// A daemon of the PHP program that runs the group.
+fn predecessor_of(config: &Config, id: u32) -> Option<String> {
+    let path = config.base.pidfile.path(id);
+    if let Found::Predecessor(pid) = holder::find(Path::new(&path)) {
+        return Some(format!("{}; its pid file is {path}", predecessor::in_the_way(pid)));
+    }
+    predecessor::of_group(id).map(predecessor::in_the_way)
 }
 
 /// What is wrong with the daemon's own files: key, path, and why.
@@ -99,15 +168,20 @@ fn own_paths(config: &Config, id: u32) -> Vec<(&'static str, String, &'static st
         let path = config.database.path.clone();
         // Journals of the database are made beside it.
         let beside = Path::new(&path).with_extension("db-journal").to_string_lossy().into_owned();
-        files.extend([("[db1] path", path), ("[db1] path", beside)]);
+        let wanted = if look_at(Path::new(&path)) == OutputFile::Writable { beside } else { path };
+        files.push(("[db1] path", wanted));
     }
     let mut wrong = Vec::new();
     for (name, path) in files {
         match look_at(Path::new(&path)) {
             OutputFile::Writable => {}
             OutputFile::IsDirectory => wrong.push((name, path, "is a directory: name a file")),
+            // That there is no such database is told below.
+            OutputFile::NoDirectory if name == "[db1] path" => {}
             OutputFile::NoDirectory => wrong.push((name, path, "its directory is not there")),
-            OutputFile::Forbidden => wrong.push((name, path, "this user can't write it")),
+            OutputFile::Forbidden | OutputFile::ForbiddenDirectory => {
+                wrong.push((name, path, "this user can't write it"));
+            }
         }
     }
     // The daemon makes this one, with all that lead to it.
@@ -176,6 +250,6 @@ fn look_at(path: &Path) -> OutputFile {
     match access(directory, Access::WRITE_OK | Access::EXEC_OK) {
         Ok(()) => OutputFile::Writable,
         Err(Errno::NOENT | Errno::NOTDIR) => OutputFile::NoDirectory,
-        Err(_) => OutputFile::Forbidden,
+        Err(_) => OutputFile::ForbiddenDirectory,
     }
 }

@@ -158,7 +158,7 @@ impl Groups {
     /// Tells that the PHP program runs a group; the exit status.
     fn predecessor(&self, id: u32, pid: Pid) -> u8 {
         let path = self.config.base.pidfile.path(id);
-        eprintln!("server {id}: {} (pid file {path})", predecessor::in_the_way(pid));
+        eprintln!("server {id}: {}; its pid file is {path}", predecessor::in_the_way(pid));
         FAILED
     }
 

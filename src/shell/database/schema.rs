@@ -142,6 +142,26 @@ pub fn status(database: &Database) -> Result<Status, Failure> {
     Ok(status)
 }
 
+/// Whether `command_md5` is part of a unique key, as the PHP program made it.
+///
+/// # Errors
+/// The database can't be reached or read.
+pub fn has_unique_md5(database: &Database) -> Result<bool, Failure> {
+    let sql = match database.driver {
+        Driver::Mysql => {
+            "SELECT index_name FROM information_schema.statistics WHERE non_unique = 0
+             AND table_schema = DATABASE() AND table_name = 'scheduler_jobs'
+             AND column_name = 'command_md5'"
+        }
+        Driver::Sqlite => {
+            "SELECT one.name FROM pragma_index_list('scheduler_jobs') one,
+             pragma_index_info(one.name) part WHERE one.\"unique\" AND part.name = 'command_md5'"
+        }
+    };
+    let keys = Session::open(database, false)?.first_column(sql)?;
+    Ok(!keys.is_empty())
+}
+
 /// Columns that the daemon reads or writes without asking whether they exist.
 const REQUIRED_COLUMNS: [(&str, &[&str]); 4] = [
     ("scheduler_jobs", &JOBS),
