@@ -137,7 +137,7 @@ fn check_compares() {
 
 #[test]
 fn the_unique_key_is_seen_by_every_driver() {
-    for mut database in TestDatabase::both() {
+    for mut database in TestDatabase::each() {
         assert_eq!(schema::has_unique_md5(&database.config), Ok(false));
         database.sql("CREATE UNIQUE INDEX once ON scheduler_jobs (server_id, command_md5)");
         assert_eq!(schema::has_unique_md5(&database.config), Ok(true));
