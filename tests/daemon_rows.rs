@@ -116,7 +116,7 @@ fn a_row_that_has_no_runs_is_replaced_at_once() {
     let daemon = site.start();
     let old = daemon.wait_job(1, "there", |job| job["state"] == "");
     database.sql("UPDATE scheduler_jobs SET cron = '61 * * * *';");
-    let bad = daemon.wait_job(1, "refused", |job| job["state"] == "fatal");
+    let bad = daemon.wait_job(1, "refused", |job| job["state"] == "invalid");
     assert!(bad["error"].as_str().unwrap().contains("61"), "{bad}");
     assert_ne!(old["md5"], bad["md5"]);
     assert_eq!(site.logged("bad row job=1 cron=\"61 * * * *\"").len(), 1);

@@ -234,3 +234,22 @@ fn a_long_title_leaves_the_environment_of_jobs_alone() {
     assert!(text.lines().any(|line| line == "ZZZ=last"), "{text}");
     assert!(text.lines().any(|line| line.starts_with("PATH=/")), "{text}");
 }
+
+#[test]
+fn status_names_what_is_never_started() {
+    let mut groups = Groups::new();
+    let rows = [("61 * * * *", "true", 1), ("* * * * *", "", 1), ("* * * * *", "true", 0)];
+    for (cron, command, limit) in rows {
+        groups.database.sql(&format!(
+            "INSERT INTO scheduler_jobs (name, command, cron, output, max_concurrence, server_id, \
+             stderr, status) VALUES ('a', '{command}', '{cron}', '', {limit}, 1, '', 1);"
+        ));
+    }
+    groups.run(&["start", "1"]).expect(0, "started");
+    let said = groups.run(&["status", "1"]);
+    said.expect(0, "is never started: minute \"61\"").expect(0, "its command is empty");
+    said.expect(0, "server 1: 1 job is never started: its limit is 0");
+    let said = groups.run(&["status", "all"]);
+    assert!(said.err.contains("is never started: its command is empty"), "{said:?}");
+    groups.run(&["check", "1"]).expect(1, "max_concurrence is 0: it is never started");
+}

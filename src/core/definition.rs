@@ -47,7 +47,58 @@ pub enum Schedule {
     /// Understood; the zone is an index into the table's zones.
     Due(Cron, u16),
     /// Refused, with the reason.
-    Refused(Box<str>),
+    Refused(Flaw, Box<str>),
+}
+
+/// What of a row is no good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flaw {
+    /// Its cron expression.
+    Schedule,
+    /// Its time zone.
+    Timezone,
+    /// Its command: there is none.
+    Command,
+    /// Nothing is known of it: it is gone.
+    Gone,
+}
+
+/// Why a job is never started when it should be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Block<'a> {
+    /// Something of its row is no good; the reason.
+    Flawed(Flaw, &'a str),
+    /// Its limit is 0. Somebody wanted that.
+    LimitZero,
+}
+
+impl<'a> Block<'a> {
+    /// The words of all blocks, those that are mistakes first.
+    pub const WORDS: [&'static str; 4] = ["schedule", "timezone", "command", "limit"];
+
+    /// Its word for programs, of [`Block::WORDS`].
+    pub fn word(self) -> &'static str {
+        match self {
+            // What is gone is never asked for.
+            Block::Flawed(Flaw::Schedule | Flaw::Gone, _) => "schedule",
+            Block::Flawed(Flaw::Timezone, _) => "timezone",
+            Block::Flawed(Flaw::Command, _) => "command",
+            Block::LimitZero => "limit",
+        }
+    }
+
+    /// The reason, if it is a mistake.
+    pub fn mistake(self) -> Option<&'a str> {
+        match self {
+            Block::Flawed(_, why) => Some(why),
+            Block::LimitZero => None,
+        }
+    }
+
+    /// The state of a job that is not alive.
+    pub fn state(self) -> &'static str {
+        if self.mistake().is_some() { "invalid" } else { "off" }
+    }
 }
 
 impl Definition {
@@ -83,6 +134,14 @@ impl Definition {
         self.md5 == other.md5
             && self.timezone == other.timezone
             && self.raw_command == other.raw_command
+    }
+
+    /// Why no slot of it is ever launched.
+    pub fn block(&self) -> Option<Block<'_>> {
+        match &self.schedule {
+            Schedule::Refused(flaw, why) => Some(Block::Flawed(*flaw, why)),
+            Schedule::Due(..) => (self.max_concurrence == 0).then_some(Block::LimitZero),
+        }
     }
 
     /// The key in hexadecimal.

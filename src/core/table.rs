@@ -6,7 +6,7 @@
 //! immediate, so neither of the last two states is ever seen without a run.
 
 use crate::core::cron::{Cron, CronCache, Dialect, Zone};
-use crate::core::definition::{Definition, Schedule, Vars};
+use crate::core::definition::{Block, Definition, Flaw, Schedule, Vars};
 use crate::core::history::History;
 use crate::core::ids::{JobId, RunId};
 use crate::core::protocol::JobRow;
@@ -97,6 +97,8 @@ pub struct Table {
     /// Zones in use; the first is the configured one.
     zones: Vec<(Box<str>, Zone)>,
     generation: u64,
+    /// Jobs whose slots are never launched; some may have drained or changed since.
+    blocked: BTreeSet<JobId>,
     /// Placeholder values in force.
     pub vars: Vars,
     /// Tag names in force.
@@ -114,6 +116,7 @@ impl Table {
             dialect,
             zones: vec![("".into(), zone)],
             generation: 0,
+            blocked: BTreeSet::new(),
             vars: Vars::new(),
             tags: BTreeMap::new(),
         }
@@ -164,30 +167,40 @@ impl Table {
     pub fn define(&mut self, row: JobRow, vars: &Vars) -> Definition {
         let schedule = match self.read_schedule(&row.cron, &row.timezone) {
             Ok(_) if row.command.trim().is_empty() => {
-                Schedule::Refused("its command is empty: nothing would be run".into())
+                let why = "its command is empty: nothing would be run";
+                Schedule::Refused(Flaw::Command, why.into())
             }
             Ok((cron, zone)) => Schedule::Due(cron, zone),
-            Err(why) => Schedule::Refused(why.into_boxed_str()),
+            Err((flaw, why)) => Schedule::Refused(flaw, why.into_boxed_str()),
         };
         Definition::new(row, vars, schedule, &mut self.texts)
     }
 
     /// A row of which the schedule is not known.
     pub fn define_refused(&mut self, row: JobRow, why: &str) -> Definition {
-        Definition::new(row, &Vars::new(), Schedule::Refused(why.into()), &mut self.texts)
+        let schedule = Schedule::Refused(Flaw::Gone, why.into());
+        Definition::new(row, &Vars::new(), schedule, &mut self.texts)
     }
 
-    fn read_schedule(&mut self, text: &str, zone: &str) -> Result<(Cron, u16), String> {
-        let cron = self.crons.parse(text, self.dialect).map_err(|why| why.to_string())?;
+    fn read_schedule(&mut self, text: &str, zone: &str) -> Result<(Cron, u16), (Flaw, String)> {
+        let cron = self.crons.parse(text, self.dialect);
+        let cron = cron.map_err(|why| (Flaw::Schedule, why.to_string()))?;
         if let Some(known) = self.zones.iter().position(|(name, _)| **name == *zone) {
             return Ok((cron, known as u16));
         }
-        let loaded = crate::core::cron::zone(zone).map_err(|why| why.to_string())?;
+        let refuse = |why: String| (Flaw::Timezone, why);
+        let loaded = crate::core::cron::zone(zone).map_err(|why| refuse(why.to_string()))?;
         if self.zones.len() > usize::from(u16::MAX) {
-            return Err("more than 65,535 time zones".into());
+            return Err(refuse("more than 65,535 time zones".into()));
         }
         self.zones.push((zone.into(), loaded));
         Ok((cron, (self.zones.len() - 1) as u16))
+    }
+
+    /// The jobs whose slots are never launched, by id, and why.
+    pub fn blocked(&self) -> impl Iterator<Item = (&Job, Block<'_>)> {
+        let found = self.blocked.iter().filter_map(|id| self.get(*id));
+        found.filter_map(|job| Some((job, job.scheduled()?.block()?)))
     }
 
     /// Puts a definition in force: at once where no runs are alive or nothing changed, else when
@@ -195,6 +208,10 @@ impl Table {
     pub fn put(&mut self, def: Definition, seen: u32, decided_ms: i64) {
         let id = def.id;
         self.generation += 1;
+        match def.block() {
+            Some(_) => self.blocked.insert(id),
+            None => self.blocked.remove(&id),
+        };
         match self.jobs.get_mut(&id) {
             None => {
                 self.jobs.insert(id, Box::new(Job::new(def, seen)));
@@ -220,6 +237,7 @@ impl Table {
             self.due.remove(&(due, id));
         }
         job.phase = Phase::Draining;
+        self.blocked.remove(&id);
         self.generation += 1;
         let draining = !job.live.is_empty();
         if !draining {
@@ -262,7 +280,7 @@ impl Table {
             Schedule::Due(cron, zone) => {
                 cron.next_after(self.zone(*zone), after_ms.max(job.last_slot_ms))
             }
-            Schedule::Refused(_) => None,
+            Schedule::Refused(..) => None,
         }
     }
 

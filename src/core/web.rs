@@ -8,6 +8,7 @@
 //! - `routes`: which request is which command; `actions`: what commands do
 //! - `output`: what runs have written and the log, followed if wanted
 //! - `stream`: what changes, as server-sent events
+//! - `missing`: what is asked for and is not there
 //! - `original`: the URLs of the program this one replaces
 //! - `root`: addresses that hold below a path of a proxy
 //! - `origin`, `secure`: what keeps other sites out
@@ -18,6 +19,7 @@ mod cache;
 mod filter;
 mod listed;
 mod metrics;
+mod missing;
 mod origin;
 mod original;
 mod output;

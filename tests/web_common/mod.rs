@@ -119,10 +119,19 @@ impl Bench {
 
     /// The same at another time, with a journal that has come to this offset.
     pub fn since(now: Now, rows: &[JobRow], end: u64, journal: Option<Journal>) -> Bench {
+        let mut bench = Bench::asleep(now, end, journal);
+        bench.set_rows(rows);
+        bench.turn();
+        assert_eq!(bench.core.table().len(), rows.len());
+        bench
+    }
+
+    /// A daemon that has no snapshot and did not do anything yet.
+    pub fn asleep(now: Now, end: u64, journal: Option<Journal>) -> Bench {
         let replay = Replay { boot_id: "boot".into(), recorded: end, ..Replay::default() };
         let mut core = Core::new(now, settings(), replay, end, Vec::new());
         core.listens_on(vec!["127.0.0.1".to_owned()], true);
-        let mut bench = Bench {
+        Bench {
             core,
             now,
             table: Vec::new(),
@@ -137,11 +146,7 @@ impl Bench {
             journal,
             next_pid: 4_711,
             next_conn: 0,
-        };
-        bench.set_rows(rows);
-        bench.turn();
-        assert_eq!(bench.core.table().len(), rows.len());
-        bench
+        }
     }
 
     pub fn set_rows(&mut self, rows: &[JobRow]) {

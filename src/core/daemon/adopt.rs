@@ -49,8 +49,12 @@ impl Core {
     }
 
     /// Gives the past to the jobs it belongs to, once they are there: their history, and the
-    /// slots that an earlier daemon decided and that must not be decided again.
+    /// slots that an earlier daemon decided and that must not be decided again. Before the first
+    /// table it would belong to nobody.
     pub(super) fn recall_past(&mut self) {
+        if !self.knows_table() {
+            return;
+        }
         let Some(past) = self.past.take() else { return };
         self.touch_all();
         for (id, run) in past.ended {
@@ -65,6 +69,13 @@ impl Core {
         }
         let jobs: Vec<JobId> = self.due.beyond.keys().copied().collect();
         jobs.into_iter().for_each(|id| self.recall_slot(id));
+    }
+
+    /// The first table came, from the database, when decisions had begun without one.
+    pub(super) fn recall_late(&mut self) {
+        if self.due.hold_until().is_none() {
+            self.recall_past();
+        }
     }
 
     /// Gives a job that came into the table the slot up to which an earlier daemon decided it.

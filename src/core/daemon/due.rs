@@ -116,7 +116,7 @@ impl Core {
     fn start_reboot_jobs(&mut self, now: Now) {
         let is_reboot = |schedule: &Schedule| match schedule {
             Schedule::Due(cron, _) => cron.is_reboot(),
-            Schedule::Refused(_) => false,
+            Schedule::Refused(..) => false,
         };
         let jobs: Vec<JobId> = (self.table.iter())
             .filter(|job| is_reboot(&job.def.schedule))
@@ -232,7 +232,7 @@ impl Core {
             let Some(gap) = self.due.misfires.front_mut() else { return };
             let next = self.table.get(gap.job).and_then(|job| match &job.scheduled()?.schedule {
                 Schedule::Due(cron, zone) => cron.next_after(self.table.zone(*zone), gap.at_ms),
-                Schedule::Refused(_) => None,
+                Schedule::Refused(..) => None,
             });
             match next.filter(|next| *next <= gap.to_ms && gap.count < MAX_MISFIRES) {
                 Some(next) => {

@@ -196,7 +196,7 @@ impl Core {
         let job = self.table.get(run.job)?;
         let zone = match &job.def.schedule {
             crate::core::definition::Schedule::Due(_, zone) => self.table.zone(*zone),
-            crate::core::definition::Schedule::Refused(_) => &self.settings.zone,
+            crate::core::definition::Schedule::Refused(..) => &self.settings.zone,
         };
         let plan = LaunchPlan {
             job_id: run.job.0,

@@ -4,6 +4,8 @@
 //! only at its successful end; then it is put in force in slices. A failed exchange changes
 //! nothing: it is said once, and tried again after a pause that doubles up to a minute.
 
+mod applying;
+
 use super::Core;
 use super::trouble::Troubles;
 use crate::core::clock;
@@ -13,13 +15,11 @@ use crate::core::ids::JobId;
 use crate::core::protocol::{Answer, Ask, ErrorKind, JobRow, Request};
 use crate::core::table::Phase;
 use crate::core::time::Now;
+use applying::Applying;
 use std::collections::{BTreeMap, VecDeque};
 
 /// Changed definitions put in force in one turn.
 const CHANGES_A_TURN: usize = 500;
-
-/// Jobs looked at in one turn to find those whose row is gone.
-const SWEEPS_A_TURN: usize = 1_000;
 
 /// A helper has this long, in milliseconds; then it is killed.
 const EXCHANGE_DEADLINE_MS: u64 = 30_000;
@@ -65,6 +65,8 @@ pub struct Sync {
     pub state: SyncState,
     running: Option<Running>,
     applying: Option<Applying>,
+    /// A whole table was put in force since the start: from the snapshot or the database.
+    known: bool,
     digest: String,
     seen: u32,
     next_sync_ms: u64,
@@ -101,21 +103,6 @@ struct Staged {
     error: Option<(ErrorKind, String)>,
 }
 
-/// An answer that is being put in force.
-struct Applying {
-    changed: VecDeque<Vec<Definition>>,
-    swept: Option<JobId>,
-    counts: Counts,
-}
-
-#[derive(Default)]
-struct Counts {
-    added: usize,
-    changed: usize,
-    removed: usize,
-    kept: usize,
-}
-
 impl Staged {
     fn changed(&mut self, def: Definition) {
         match self.changed.back_mut() {
@@ -141,6 +128,7 @@ impl Sync {
             },
             running: None,
             applying: None,
+            known: false,
             digest: String::new(),
             seen: 0,
             next_sync_ms: 0,
@@ -163,6 +151,11 @@ impl Core {
     /// How the table stands to the database.
     pub fn sync_state(&self) -> &SyncState {
         &self.sync.state
+    }
+
+    /// Whether a table is in force. Before that nobody knows which jobs there are.
+    pub fn knows_table(&self) -> bool {
+        self.sync.known
     }
 
     /// Whether what the database said is still being put in force.
@@ -410,78 +403,5 @@ impl Core {
             self.outbox.record_at = Some(0);
         }
         self.outbox.recorded_through(through);
-    }
-
-    fn begin_applying(&mut self, staged: Staged) {
-        self.table.vars = staged.vars;
-        self.table.tags = staged.tags;
-        self.touch_all();
-        self.sync.digest = staged.digest.unwrap_or_default();
-        self.sync.state.bad_rows = staged.bad_rows;
-        for (id, why) in &self.sync.state.bad_rows {
-            log::error!("bad row job={id}: {why}");
-        }
-        let counts = Counts { kept: staged.kept, ..Counts::default() };
-        self.sync.applying = Some(Applying { changed: staged.changed, swept: None, counts });
-    }
-
-    /// Puts a slice of a new table in force: first what changed, then what is gone. With a clock
-    /// reading, what was not started yet of a changed job never will be (from a snapshot nothing
-    /// is known of the runs: they are settled after it).
-    pub(super) fn apply_some(&mut self, now: Option<Now>) {
-        let Some(mut applying) = self.sync.applying.take() else { return };
-        for def in applying.changed.pop_front().unwrap_or_default() {
-            self.apply_change(now, def, &mut applying.counts);
-        }
-        if !applying.changed.is_empty() || self.sweep_some(now, &mut applying) {
-            self.sync.applying = Some(applying);
-            return;
-        }
-        let Counts { added, changed, removed, kept } = applying.counts;
-        log::info!("sync: {added} added, {changed} changed, {removed} removed, {kept} as before");
-    }
-
-    fn apply_change(&mut self, now: Option<Now>, def: Definition, counts: &mut Counts) {
-        if let crate::core::definition::Schedule::Refused(why) = &def.schedule {
-            log::error!("bad row job={} cron={:?}: {why}: it is never due", def.id, def.cron);
-        }
-        match self.table.get(def.id) {
-            None => counts.added += 1,
-            Some(_) => counts.changed += 1,
-        }
-        let id = def.id;
-        self.table.put(def, self.sync.seen, self.due.decided_ms);
-        self.recall_slot(id);
-        if let Some(now) = now {
-            self.drop_unstarted(now, id);
-        }
-        self.touch(id);
-    }
-
-    /// Takes out the jobs that the answer did not name. Returns whether there are more to look at.
-    fn sweep_some(&mut self, now: Option<Now>, applying: &mut Applying) -> bool {
-        let seen = self.sync.seen;
-        let mut last = None;
-        let mut looked_at = 0;
-        let mut gone = Vec::new();
-        for job in self.table.iter_after(applying.swept).take(SWEEPS_A_TURN) {
-            looked_at += 1;
-            last = Some(job.def.id);
-            if job.seen != seen && !matches!(job.phase, Phase::Draining) {
-                gone.push(job.def.id);
-            }
-        }
-        for id in gone {
-            applying.counts.removed += 1;
-            if self.table.remove(id) {
-                log::info!("job={id} is gone from the table: it drains");
-                if let Some(now) = now {
-                    self.drop_unstarted(now, id);
-                }
-            }
-            self.touch(id);
-        }
-        applying.swept = last.or(applying.swept);
-        looked_at == SWEEPS_A_TURN
     }
 }

@@ -21,8 +21,7 @@ pub(super) struct Refusal {
 
 impl Refusal {
     pub(super) fn response(self) -> Response {
-        let response = Response::problem(self.status, self.detail);
-        if self.status == 503 { response.header("Retry-After", "5") } else { response }
+        Response::problem(self.status, self.detail)
     }
 }
 

@@ -31,6 +31,9 @@ impl Shared {
     }
 }
 
+/// Seconds after which what can't be had now may be asked for again.
+const RETRY_AFTER_S: &str = "5";
+
 /// The body of an answer.
 #[derive(Clone, Debug)]
 pub enum Body {
@@ -102,13 +105,15 @@ impl Response {
         Response::text(status, text).header("Location", encode::url(location))
     }
 
-    /// An error as `application/problem+json` (RFC 9457): what is wrong, and what to do.
+    /// An error as `application/problem+json` (RFC 9457): what is wrong, and what to do. What can't
+    /// be had now (503) can be asked for again soon.
     pub fn problem(status: u16, detail: &str) -> Response {
         let json = serde_json::json!({
             "type": "about:blank", "title": reason(status), "status": status, "detail": detail,
         });
         let body = Body::Bytes(format!("{json}\n").into_bytes());
-        Response::new(status, "application/problem+json", body)
+        let response = Response::new(status, "application/problem+json", body);
+        if status == 503 { response.header("Retry-After", RETRY_AFTER_S) } else { response }
     }
 
     /// 405 with what is allowed: `"GET, HEAD, POST"` (RFC 9110 §15.5.6).

@@ -177,7 +177,7 @@ impl Core {
     pub fn why_not_start(&self, id: JobId) -> Option<(u16, String)> {
         let conflict = |why: String| Some((409, why));
         let Some(job) = self.table().get(id) else {
-            return Some((404, format!("job {id} is not in force")));
+            return Some(self.no_job(id));
         };
         let (limit, live) = (job.def.max_concurrence, job.live.len());
         if self.draining() {
@@ -213,7 +213,7 @@ impl Core {
                 self.web.waiting.runs.insert(run, (ticket, id));
                 self.expect(ticket);
             }
-            None => self.note(ticket, id.to_string(), Err((404, "it is gone".into()))),
+            None => self.note(ticket, id.to_string(), Err(self.no_job(id))),
         }
     }
 
@@ -247,7 +247,7 @@ impl Core {
 
     fn stop_job(&mut self, now: Now, id: JobId) -> Result<Value, (u16, String)> {
         let Some(job) = self.table().get(id) else {
-            return Err((404, format!("job {id} is not in force")));
+            return Err(self.no_job(id));
         };
         let runs = job.live.clone();
         if runs.is_empty() {
@@ -263,7 +263,7 @@ impl Core {
             None if self.job_of_run(run).is_some() => {
                 Err((409, format!("run {run} has ended already: there is nothing to stop")))
             }
-            None => Err((404, format!("there is no run {run}, or it ended long ago"))),
+            None => Err(self.no_run(run)),
         }
     }
 

@@ -2,16 +2,47 @@
 
 use super::cache::Stamp;
 use super::listed::known_state;
+use super::missing;
 use super::text::wants_text;
 use crate::core::daemon::{Core, DatabaseState};
-use crate::core::definition::Schedule;
+use crate::core::definition::Block;
 use crate::core::http::{Request, Response};
 use crate::core::ids::JobId;
 use crate::core::table::{Job, Phase};
 use crate::core::time::{Now, rfc3339};
 use serde_json::{Value, json};
 
+/// Rows that are told one by one.
+pub(super) const MAX_BAD_ROWS: usize = 100;
+
+/// A row that nothing is ever started for, by mistake.
+pub(super) struct BadRow<'a> {
+    pub id: u32,
+    /// `row` where it can't even be a job, else what of it is no good: [`Block::WORDS`].
+    pub what: &'static str,
+    pub why: &'a str,
+}
+
 impl Core {
+    /// All rows that nothing is ever started for, by mistake.
+    pub(super) fn bad_rows(&self) -> Vec<BadRow<'_>> {
+        let rows = self.sync_state().bad_rows.iter();
+        let rows = rows.map(|(id, why)| BadRow { id: *id, what: "row", why });
+        let jobs = self.table().blocked().filter_map(|(job, block)| {
+            Some(BadRow { id: job.def.id.0, what: block.word(), why: block.mistake()? })
+        });
+        rows.chain(jobs).collect()
+    }
+
+    /// How many jobs are never started when they should be, by reason.
+    pub(super) fn blocked_by_word(&self) -> [(&'static str, u64); Block::WORDS.len()] {
+        let mut counts = Block::WORDS.map(|word| (word, 0));
+        for (_, block) in self.table().blocked() {
+            counts.iter_mut().filter(|(word, _)| *word == block.word()).for_each(|it| it.1 += 1);
+        }
+        counts
+    }
+
     pub(super) fn status(&self, now: Now) -> Value {
         let sync = self.sync_state();
         let counters = self.counters();
@@ -22,8 +53,12 @@ impl Core {
             DatabaseState::Down { message, .. } => ("down", Some(message)),
         };
         let age_ms = sync.synced_mono_ms.map(|at| now.mono_ms.saturating_sub(at));
-        let bad_rows: Vec<Value> =
-            sync.bad_rows.iter().map(|(id, why)| json!({"id": id, "reason": why})).collect();
+        let bad_rows = self.bad_rows().into_iter().take(MAX_BAD_ROWS);
+        let bad_rows: Vec<Value> = bad_rows
+            .map(|row| json!({"id": row.id, "what": row.what, "reason": row.why}))
+            .collect();
+        let blocked: serde_json::Map<String, Value> =
+            self.blocked_by_word().into_iter().map(|(word, n)| (word.into(), json!(n))).collect();
         json!({
             "server_id": self.settings().server_id,
             "version": env!("CARGO_PKG_VERSION"),
@@ -32,6 +67,7 @@ impl Core {
             "uptime_ms": now.mono_ms.saturating_sub(self.started().mono_ms),
             "draining": self.draining(),
             "jobs": self.table().len(),
+            "table_read": self.knows_table(),
             "running": self.runs().len(),
             "pid": self.vitals().pid,
             "rss_bytes": self.vitals().rss_bytes,
@@ -41,6 +77,7 @@ impl Core {
             "sync_age_ms": age_ms,
             "sync_failures": sync.failures,
             "bad_rows": bad_rows,
+            "blocked": blocked,
             "launched": counters.launched,
             "succeeded": counters.succeeded,
             "failed": counters.failed,
@@ -62,6 +99,7 @@ impl Core {
         let target = format!("{}?{}", request.path(), request.raw_query());
         let stamp = Stamp { revision: self.revision(), mono_ms: 0 };
         self.cached(&target, stamp, |core| {
+            core.table_unread().map_or(Ok(()), |why| Err(missing::answer(why)))?;
             known_state(request)?;
             let (lines, total) = core.listed(request)?;
             let line = |(job, def, state)| core.job_line(job, def, state);
@@ -82,15 +120,8 @@ impl Core {
         let Ok(id) = text.parse::<u32>() else {
             return Err(Response::problem(400, &format!("`{text}` is no job id: a number is")));
         };
-        self.table().get(JobId(id)).ok_or_else(|| {
-            let group = self.settings().server_id;
-            let bad = self.sync_state().bad_rows.iter().find(|(bad, _)| *bad == id);
-            if let Some((_, why)) = bad {
-                return Response::problem(404, &format!("job {id} can't be one: {why}"));
-            }
-            let why = format!("job {id} is not in force: no row with this id, status = 1 and ");
-            Response::problem(404, &format!("{why}server_id = {group}, or it was not read yet"))
-        })
+        let id = JobId(id);
+        self.table().get(id).ok_or_else(|| missing::answer(self.no_job(id)))
     }
 
     pub(super) fn job_view(&mut self, now: Now, request: &Request) -> Response {
@@ -131,10 +162,6 @@ impl Core {
         view["stderr"] = json!(*def.stderr);
         view["timezone"] = json!(*def.timezone);
         view["tag_id"] = json!(def.tag_id);
-        view["error"] = match &def.schedule {
-            Schedule::Refused(why) => json!(why),
-            Schedule::Due(..) => Value::Null,
-        };
         view["next_dues"] = json!(self.next_dues(job));
         view["live"] = json!(self.live_runs(now, job));
         view["skipped"] = Value::Object(skipped);

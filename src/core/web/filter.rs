@@ -1,5 +1,6 @@
 //! What a list is narrowed to, and which part of it is asked for.
 
+use super::listed::{Line, states_of};
 use crate::core::daemon::Core;
 use crate::core::definition::Definition;
 use crate::core::http::{Request, Response};
@@ -35,8 +36,10 @@ impl Filter {
     }
 
     /// `tag` is an id or a name; `q` is found in name and command in any case.
-    pub(super) fn takes(&self, core: &Core, def: &Definition, state: &str) -> bool {
-        self.takes_tag(core, def) && self.takes_state(state) && self.takes_text(def)
+    pub(super) fn takes(&self, core: &Core, (job, def, state): Line<'_>) -> bool {
+        let takes_state =
+            || states_of(job, def, state).iter().flatten().any(|state| self.takes_state(state));
+        self.takes_tag(core, def) && takes_state() && self.takes_text(def)
     }
 
     /// Whether the job has the tag that is asked for.

@@ -1,8 +1,9 @@
 //! Which jobs a list shows, in which order, and how many there are of each kind.
 
 use super::filter::{Filter, NEVER, Page};
+use super::views::block_of;
 use crate::core::daemon::Core;
-use crate::core::definition::Definition;
+use crate::core::definition::{Block, Definition};
 use crate::core::http::{Request, Response};
 use crate::core::table::Job;
 use std::cmp::{Ordering, Reverse};
@@ -12,9 +13,9 @@ use std::collections::BTreeMap;
 pub(super) type Line<'a> = (&'a Job, &'a Definition, &'static str);
 
 /// States from the one that needs most attention on.
-pub(super) const STATES: [&str; 11] = [
-    "fatal", "exited", "unknown", "backoff", "stopping", "starting", "waiting", "deleting",
-    "running", "", "stopped",
+pub(super) const STATES: [&str; 13] = [
+    "invalid", "fatal", "exited", "unknown", "backoff", "stopping", "starting", "waiting",
+    "deleting", "running", "off", "", "stopped",
 ];
 
 /// A state that never is would look to a program like a list without jobs. (Pages that show no
@@ -99,13 +100,17 @@ impl Core {
         let filter = Filter::new(request);
         let mut found = Selection { lines: vec![], states: BTreeMap::new(), tags: BTreeMap::new() };
         for line in self.table().iter().flat_map(|job| self.rows(job)) {
-            let (_, def, state) = line;
+            let (job, def, state) = line;
             if !filter.takes_text(def) {
                 continue;
             }
-            let (tag_fits, state_fits) = (filter.takes_tag(self, def), filter.takes_state(state));
+            let states = states_of(job, def, state);
+            let tag_fits = filter.takes_tag(self, def);
+            let state_fits = states.iter().flatten().any(|state| filter.takes_state(state));
             if tag_fits {
-                *found.states.entry(state).or_default() += 1;
+                for state in states.into_iter().flatten() {
+                    *found.states.entry(state).or_default() += 1;
+                }
             }
             if state_fits {
                 *found.tags.entry(def.tag_id).or_default() += 1;
@@ -128,7 +133,9 @@ impl Core {
         let tag = |def: &Definition| self.table().tags.get(&def.tag_id).map(String::as_str);
         match sort {
             Sort::Id => {}
-            Sort::State => lines.sort_by_key(|(.., state)| rank(state)),
+            Sort::State => lines.sort_by_key(|(job, def, state)| {
+                states_of(job, def, state).into_iter().flatten().map(rank).min()
+            }),
             Sort::Name => lines.sort_by_cached_key(|(_, def, _)| def.name.to_lowercase()),
             Sort::Tag => lines.sort_by(|a, b| some_first(tag(a.1), tag(b.1))),
             Sort::Next => lines.sort_by(|a, b| some_first(a.0.next_due_ms, b.0.next_due_ms)),
@@ -138,6 +145,17 @@ impl Core {
             Sort::Overtime => lines.sort_by_key(|line| Reverse(line.0.overtime)),
         }
     }
+}
+
+/// The states by which a line is found: its own, and that of what keeps it from ever being started
+/// where runs of it are alive all the same.
+pub(super) fn states_of(
+    job: &Job,
+    def: &Definition,
+    state: &'static str,
+) -> [Option<&'static str>; 2] {
+    let block = block_of(job, def).map(Block::state);
+    [Some(state), block.filter(|block| *block != state)]
 }
 
 /// The place of a state in [`STATES`].

@@ -10,9 +10,9 @@ use std::fmt::{Display, Write};
 const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// All state labels; that of a job that never ran is empty, which is `never` here.
-const STATES: [&str; 11] = [
+const STATES: [&str; 13] = [
     "never", "stopped", "starting", "running", "backoff", "stopping", "exited", "fatal",
-    "deleting", "waiting", "unknown",
+    "deleting", "waiting", "unknown", "invalid", "off",
 ];
 
 /// What is being written. A String takes every write, so that errors are left out.
@@ -95,8 +95,15 @@ impl Core {
             let count = states.get(state).copied().unwrap_or(0);
             out.sample("schedule_jobs", &format!("state=\"{state}\""), count);
         }
-        let bad = self.sync_state().bad_rows.len();
-        out.gauge("schedule_bad_rows", "", "Rows that can't be jobs, 100 at the most.", bad);
+        let bad = self.bad_rows().len();
+        let help = "Rows that nothing is started for by mistake; of those that can't even be jobs \
+                    100 at the most.";
+        out.gauge("schedule_bad_rows", "", help, bad);
+        let help = "Jobs that are never started when they should be, by what of the row does that.";
+        out.family("schedule_blocked_jobs", "gauge", "", help);
+        for (word, count) in self.blocked_by_word() {
+            out.sample("schedule_blocked_jobs", &format!("reason=\"{word}\""), count);
+        }
     }
 
     fn write_runs(&self, out: &mut Writer) {

@@ -6,6 +6,7 @@
 //! original computes it, or by `id`.
 
 use super::actions::{Command, Form};
+use super::missing;
 use super::output::{Source, Tail, TailForm, number};
 use super::root::Root;
 use super::routes::Routed;
@@ -105,17 +106,14 @@ impl Core {
     /// The job that `md5`, or else `id`, names.
     fn named_job(&mut self, request: &Request) -> Result<JobId, Response> {
         if let Some(key) = request.query("md5").filter(|key| !key.is_empty()) {
-            return self.job_by_key(&key).ok_or_else(|| {
-                let why = "no job has this md5: its row was changed or is gone; see /api/v1/jobs";
-                Response::problem(404, why)
-            });
+            return self.job_by_key(&key).ok_or_else(|| missing::answer(self.no_key()));
         }
         match request.query("id").filter(|id| !id.is_empty()) {
             None => Err(Response::problem(400, "name a job: md5=KEY or id=NUMBER")),
             Some(text) => {
                 let id = super::routes::job(&text)?;
-                let why = format!("job {id} is not in force");
-                self.table().get(id).map(|_| id).ok_or_else(|| Response::problem(404, &why))
+                let job = self.table().get(id).map(|_| id);
+                job.ok_or_else(|| missing::answer(self.no_job(id)))
             }
         }
     }

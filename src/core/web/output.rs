@@ -126,13 +126,11 @@ impl Core {
             Source::Log => return Ok(vec![FileName::Log]),
             Source::Run(run, stream) => match self.job_of_run(run) {
                 Some(job) => (job, Some(run), stream),
-                None => return Err((404, format!("there is no run {run}, or it ended long ago"))),
+                None => return Err(self.no_run(run)),
             },
             Source::Job(job, stream) => (job, None, stream),
         };
-        let Some(job) = self.table().get(job) else {
-            return Err((404, format!("job {job} is not in force")));
-        };
+        let Some(job) = self.table().get(job) else { return Err(self.no_job(job)) };
         let own = match stream {
             Stream::Stdout => &job.def.output,
             Stream::Stderr => &job.def.stderr,

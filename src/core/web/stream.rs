@@ -208,10 +208,7 @@ impl Core {
 
     fn members(&self, filter: &Filter) -> BTreeSet<JobId> {
         let lines = self.table().iter().flat_map(|job| self.rows(job));
-        lines
-            .filter(|(_, def, state)| filter.takes(self, def, state))
-            .map(|(job, ..)| job.def.id)
-            .collect()
+        lines.filter(|line| filter.takes(self, *line)).map(|(job, ..)| job.def.id).collect()
     }
 
     /// Goes on with a round, or begins one if it is time.
@@ -291,7 +288,7 @@ impl Core {
         for view in &mut streams.views {
             let matches = self.table().get(id).is_some_and(|job| {
                 let mut rows = self.rows(job);
-                rows.any(|(_, def, state)| view.filter.takes(self, def, state))
+                rows.any(|line| view.filter.takes(self, line))
             });
             match matches {
                 true => view.members.insert(id),

@@ -1,7 +1,10 @@
 //! The list of jobs as a table of plain text, for curl and for terminals.
 
 use super::listed::{Line, known_state};
+use super::missing;
+use super::views::block_of;
 use crate::core::daemon::Core;
+use crate::core::definition::{Block, Flaw};
 use crate::core::http::{Request, Response};
 use crate::core::time::Now;
 use unicode_width::UnicodeWidthStr;
@@ -38,7 +41,7 @@ pub(super) fn wants_text(request: &Request, otherwise: &str) -> bool {
 impl Core {
     /// The jobs that a query asks for, a line each.
     pub(super) fn text_list(&self, now: Now, request: &Request) -> Response {
-        let (lines, total) = match known_state(request).and_then(|()| self.listed(request)) {
+        let (lines, total) = match self.text_lines(request) {
             Ok(listed) => listed,
             Err(response) => return response,
         };
@@ -49,10 +52,17 @@ impl Core {
         Response::text(200, text).header("Vary", "Accept, User-Agent")
     }
 
+    fn text_lines(&self, request: &Request) -> Result<(Vec<Line<'_>>, usize), Response> {
+        self.table_unread().map_or(Ok(()), |why| Err(missing::answer(why)))?;
+        known_state(request)?;
+        self.listed(request)
+    }
+
     fn text_row(&self, now: Now, (job, def, state): Line<'_>) -> [String; 8] {
         let waiting = state == "waiting";
         let due = job.next_due_ms.filter(|_| waiting || job.scheduled().is_some());
         let due = due.map_or("-".into(), |at| span(at.saturating_sub(now.wall_ms)));
+        let due = block_of(job, def).map_or(due, |block| format!("never: {}", said(block)));
         let last = job.history.as_ref().and_then(|history| history.runs.back());
         let last = last.map_or("-".into(), |run| {
             let ago = span(now.wall_ms.saturating_sub(run.ended_ms));
@@ -69,6 +79,16 @@ impl Core {
             last,
             clean(&def.command, usize::MAX),
         ]
+    }
+}
+
+/// What of a row keeps its job from ever being started.
+fn said(block: Block<'_>) -> &'static str {
+    match block {
+        Block::Flawed(Flaw::Schedule | Flaw::Gone, _) => "bad schedule",
+        Block::Flawed(Flaw::Timezone, _) => "unknown time zone",
+        Block::Flawed(Flaw::Command, _) => "no command",
+        Block::LimitZero => "limit 0",
     }
 }
 

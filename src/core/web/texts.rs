@@ -46,6 +46,9 @@ texts! {
         "守护进程正在退出:等待最后的运行结束,不再启动新的运行。";
     db_alert: "The database does not answer; jobs go on as they were last read. {}",
         "数据库无应答,任务按最近一次读取的内容继续运行。{}";
+    db_alert_unread: "The database does not answer, and no jobs were read yet: nothing is started. \
+        {}", "数据库无应答,且尚未读取任何任务:不会启动任何运行。{}";
+    unread: "The jobs were not read yet.", "任务尚未读取。";
     bad_rows: "Rows that can't be jobs: {}", "无法作为任务的行:{}";
     row_id: "Row {}", "第 {} 号";
     search: "Search", "搜索";
@@ -83,6 +86,17 @@ texts! {
     previous: "Previous", "上一页";
     following: "Next", "下一页";
     not_due: "never due", "不会到期";
+    invalid: "invalid", "无效";
+    off: "off", "停用";
+    block_schedule: "never due: its schedule is wrong", "永不到期:计划有误";
+    block_timezone: "never due: its time zone is unknown", "永不到期:时区未知";
+    block_command: "never started: its command is empty", "永不启动:命令为空";
+    block_limit: "never started: limit 0", "永不启动:上限为 0";
+    blocked_jobs: "Jobs that are not started until their rows are corrected: {}",
+        "更正相应的行之前不会启动的任务:{}";
+    blocked_job: "Job {}: {}", "任务 {}:{}";
+    correct_row: "{}: {}. Correct its row; it is read within seconds.",
+        "{}:{}。请更正该行,数秒内即会读取。";
     never: "never run", "从未运行";
     at_limit: "At its limit of {} live runs", "已达并发上限 {}";
     limit_zero: "Its limit is 0: it never starts", "上限为 0:永不启动";
@@ -177,6 +191,8 @@ texts! {
     now: "now", "现在";
     never: "never run", "从未运行";
     not_due: "never due", "不会到期";
+    invalid: "invalid", "无效";
+    off: "off", "停用";
     ms: "{} ms", "{} 毫秒";
     s: "{} s", "{} 秒";
     min: "{} min", "{} 分";

@@ -1,7 +1,7 @@
 //! What the daemon shows of jobs and runs, whatever the form: JSON, text or HTML.
 
 use crate::core::daemon::{Core, RunPhase};
-use crate::core::definition::{Definition, Schedule};
+use crate::core::definition::{Block, Definition, Schedule};
 use crate::core::history::PastRun;
 use crate::core::ids::{JobId, RunId};
 use crate::core::table::{Job, Phase};
@@ -21,12 +21,22 @@ pub struct JobLine<'a> {
     pub(super) cron: &'a str,
     pub(super) tag: &'a str,
     pub(super) state: &'static str,
+    /// Why it is never started when it should be, whatever its state: a word.
+    pub(super) blocked: Option<&'static str>,
+    /// The same as a sentence where that is a mistake.
+    pub(super) error: Option<&'a str>,
     pub(super) running: usize,
     pub(super) max_concurrence: u32,
     pub(super) overtime: u64,
     pub(super) next_due: Option<String>,
     pub(super) last_run: Option<Value>,
     pub(super) md5: String,
+}
+
+/// Why no slot of a line of the list is ever launched. Of what drains none is due anyway.
+pub(super) fn block_of<'a>(job: &Job, def: &'a Definition) -> Option<Block<'a>> {
+    let in_force = job.scheduled().is_some_and(|scheduled| std::ptr::eq(scheduled, def));
+    def.block().filter(|_| in_force)
 }
 
 impl Core {
@@ -50,10 +60,11 @@ impl Core {
         }
         let Some(first) = phases().next() else {
             let last = job.history.as_ref().and_then(|history| history.runs.back());
-            return match (last, &job.def.schedule) {
-                (Some(run), _) => run.outcome.state_label(),
-                (None, Schedule::Refused(_)) => "fatal",
-                (None, Schedule::Due(..)) => "",
+            // That it will never run again matters more than how it ended.
+            return match (job.def.block(), last) {
+                (Some(block), _) => block.state(),
+                (None, Some(run)) => run.outcome.state_label(),
+                (None, None) => "",
             };
         };
         let stopping = |phase| matches!(phase, RunPhase::Stopping { .. } | RunPhase::Killed);
@@ -89,6 +100,8 @@ impl Core {
             cron: &def.cron,
             tag: self.table().tags.get(&def.tag_id).map_or("", String::as_str),
             state,
+            blocked: block_of(job, def).map(Block::word),
+            error: block_of(job, def).and_then(Block::mistake),
             running: if state == "waiting" { 0 } else { self.processes_of(job) },
             max_concurrence: def.max_concurrence,
             overtime: job.overtime,
@@ -102,7 +115,7 @@ impl Core {
     pub(super) fn time_of(&self, def: &Definition, wall_ms: i64) -> String {
         match &def.schedule {
             Schedule::Due(_, zone) => rfc3339(wall_ms, self.table().zone(*zone)),
-            Schedule::Refused(_) => rfc3339(wall_ms, &self.settings().zone),
+            Schedule::Refused(..) => rfc3339(wall_ms, &self.settings().zone),
         }
     }
 

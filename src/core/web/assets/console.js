@@ -129,6 +129,8 @@ function put(name, text) {
 // told once, and does not take the place of what was done here.
 let actedAt = 0;
 let heard = by("message").textContent;
+// The rows that the daemon told of last that nothing is started for.
+let wrong = null;
 
 function daemon(status) {
   aheadMs = Date.parse(status.now) - Date.now();
@@ -141,7 +143,9 @@ function daemon(status) {
   const was = node.className;
   node.className = `db ${status.database}`;
   // What is wrong is told by the page as the daemon renders it.
-  if (was !== node.className) refresh(false);
+  const bad = JSON.stringify(status.bad_rows);
+  if (was !== node.className || (wrong ?? bad) !== bad) refresh(false);
+  wrong = bad;
   const synced = put("synced");
   if (synced && synced.tagName === "TIME" && status.sync_age_ms !== null) {
     synced.dateTime = new Date(Date.parse(status.now) - status.sync_age_ms).toISOString();
@@ -185,12 +189,13 @@ function changed(job) {
     row.className = `${state} news`;
     const label = row.querySelector(".st");
     label.className = `st ${state}`;
-    label.textContent = job.state || T.never;
+    label.textContent = T[state] ?? state;
     later();
   }
   changes += 1;
   changedAt.set(row.id, changes);
-  next(row.querySelector(".next"), job.next_due);
+  // What is never started has its reason there, as the daemon rendered it.
+  if (!job.blocked) next(row.querySelector(".next"), job.next_due);
   last(row.querySelector(".last"), job.last_run);
   row.querySelector(".runs").textContent = `${job.running}/${job.max_concurrence}`;
   row.querySelector(".over").textContent = job.overtime;

@@ -41,10 +41,9 @@ impl Core {
         let frame = self.frame(now, place, Part::None, title, "/".to_owned());
         let page = ErrorPage { frame, status, title, detail: detail(problem) };
         let page = answer(request, look, render(status, &page));
-        match problem.header_value("Allow") {
-            Some(allow) => page.header("Allow", allow),
-            None => page,
-        }
+        let kept = ["Allow", "Retry-After"].into_iter();
+        let kept = kept.filter_map(|name| Some((name, problem.header_value(name)?.to_owned())));
+        kept.fold(page, |page, (name, value)| page.header(name, value))
     }
 }
 

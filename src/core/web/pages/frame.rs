@@ -1,11 +1,14 @@
 //! What is around every page: header, daemon line, alerts, the message line.
 
+use super::super::api::MAX_BAD_ROWS;
 use super::super::root::Root;
 use super::super::texts::{Texts, fill, script_texts};
 use super::links;
 use super::look::{Look, Theme};
 use super::words::{self, Moment};
 use crate::core::daemon::{Core, DatabaseState};
+use crate::core::definition::Block;
+use crate::core::table::Job;
 use crate::core::time::Now;
 
 /// Which part of the console a page belongs to.
@@ -135,20 +138,52 @@ impl Core {
         let sync = self.sync_state();
         let mut alerts = Vec::new();
         if let DatabaseState::Down { message, .. } = &sync.database {
-            let text = fill(t.db_alert, &[message]);
+            let text = if self.knows_table() { t.db_alert } else { t.db_alert_unread };
+            let text = fill(text, &[message]);
             alerts.push(Alert { kind: "bad", text, rows: Vec::new() });
+        } else if !self.knows_table() {
+            alerts.push(Alert { kind: "warn", text: t.unread.to_owned(), rows: Vec::new() });
         }
         if self.draining() {
             alerts.push(Alert { kind: "warn", text: t.draining.to_owned(), rows: Vec::new() });
         }
+        alerts.extend(self.blocked_jobs(t));
         if !sync.bad_rows.is_empty() {
             let row = |(id, why): &(u32, String)| (fill(t.row_id, &[&id.to_string()]), why.clone());
             let rows: Vec<_> = sync.bad_rows.iter().map(row).collect();
             let text = fill(t.bad_rows, &[&rows.len().to_string()]);
-            alerts.push(Alert { kind: "warn", text, rows });
+            alerts.push(Alert { kind: "bad", text, rows });
         }
         alerts
     }
+
+    /// The jobs that nothing is started of by mistake; where somebody wanted that it is no alert.
+    fn blocked_jobs(&self, t: &Texts) -> Option<Alert> {
+        let mistakes = self
+            .table()
+            .blocked()
+            .filter_map(|(job, block)| block.mistake().map(|why| (job, block, why)));
+        let mistakes: Vec<_> = mistakes.collect();
+        let row = |(job, block, why): &(&Job, Block<'_>, &str)| {
+            let def = job.scheduled().unwrap_or(&job.def);
+            let job = fill(t.blocked_job, &[&def.id.to_string(), &def.name]);
+            (job, format!("{} ({why})", words::block(t, *block)))
+        };
+        let rows: Vec<_> = mistakes.iter().take(MAX_BAD_ROWS).map(row).collect();
+        let text = fill(t.blocked_jobs, &[&mistakes.len().to_string()]);
+        (!rows.is_empty()).then_some(Alert { kind: "bad", text, rows })
+    }
+}
+
+/// What a job's own page says of why it is never started.
+pub(super) fn blocked_alert(t: &Texts, block: Option<Block<'_>>) -> Option<Alert> {
+    let block = block?;
+    let word = words::block(t, block);
+    let (kind, text) = match block.mistake() {
+        Some(why) => ("bad", fill(t.correct_row, &[word, why])),
+        None => ("warn", word.to_owned()),
+    };
+    Some(Alert { kind, text, rows: Vec::new() })
 }
 
 fn with(here: &str, name: &str, value: &str) -> String {

@@ -1,16 +1,17 @@
 //! `/jobs/ID`: a job, its runs, its output.
 
+use super::super::missing;
 use super::super::root::Root;
 use super::super::texts::{Texts, fill};
 use super::cache::Page;
-use super::frame::{Frame, Part};
+use super::frame::{Alert, Frame, Part, blocked_alert};
 use super::look::Look;
 use super::plot::{self, Plots};
 use super::row::Row;
 use super::words::{self, Moment};
 use super::{links, render};
 use crate::core::daemon::{Core, Run, RunPhase};
-use crate::core::definition::{Definition, Schedule};
+use crate::core::definition::Definition;
 use crate::core::history::PastRun;
 use crate::core::http::{Request, Response};
 use crate::core::ids::JobId;
@@ -24,7 +25,7 @@ use askama::Template;
 struct JobPage<'a> {
     frame: Frame,
     row: Row<'a>,
-    error: &'a str,
+    alert: Option<Alert>,
     zone: String,
     output: &'a str,
     stderr: &'a str,
@@ -85,12 +86,8 @@ impl Core {
         let place = (look, Root::of(request));
         let mut frame = self.frame(now, place, Part::Jobs, row.name, format!("/jobs/{id}"));
         frame.events = frame.root.to(&format!("/api/v1/events?id={id}"));
-        let error = match &def.schedule {
-            Schedule::Refused(why) => why,
-            Schedule::Due(..) => "",
-        };
         let page = JobPage {
-            error,
+            alert: blocked_alert(t, job.scheduled().and_then(Definition::block)),
             zone: self.zone_name(t, def),
             output: &def.output,
             stderr: &def.stderr,
@@ -110,11 +107,8 @@ impl Core {
         let Ok(number) = id.parse() else {
             return Err(Response::problem(404, &format!("`{id}` is no job id: a number is")));
         };
-        self.table().get(JobId(number)).ok_or_else(|| {
-            let group = self.settings().server_id;
-            let why = format!("job {number} is not in force: no row with this id, status = 1 and ");
-            Response::problem(404, &format!("{why}server_id = {group}, or it was not read yet"))
-        })
+        let id = JobId(number);
+        self.table().get(id).ok_or_else(|| missing::answer(self.no_job(id)))
     }
 
     fn zone_name(&self, t: &Texts, def: &Definition) -> String {

@@ -100,7 +100,10 @@ impl Core {
             columns: columns(t, &query),
             per_page: PER_PAGE.map(|length| (length, length == part.per_page)).into(),
             pager: pager(t, &query, number, last, [first, rows.len(), found.lines.len()]),
-            no_jobs: fill(t.no_jobs, &[&self.settings().server_id.to_string()]),
+            no_jobs: match self.knows_table() {
+                true => fill(t.no_jobs, &[&self.settings().server_id.to_string()]),
+                false => t.unread.to_owned(),
+            },
             all,
             rows,
             query,

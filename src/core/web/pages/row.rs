@@ -2,10 +2,11 @@
 
 use super::super::listed::Line;
 use super::super::texts::{Texts, fill};
+use super::super::views::block_of;
 use super::look::Look;
 use super::words::{self, Moment};
 use crate::core::daemon::Core;
-use crate::core::definition::{Definition, Schedule};
+use crate::core::definition::{Block, Definition, Schedule};
 use crate::core::table::{Job, Phase};
 use crate::core::time::Now;
 
@@ -18,7 +19,14 @@ pub(super) struct Row<'a> {
     pub label: &'static str,
     pub tag: &'a str,
     pub cron: &'a str,
+    /// The schedule in words, or why it is none.
     pub words: String,
+    /// What is said where it has no next slot.
+    pub not_due: &'static str,
+    /// Nothing of it is ever started, and that is a mistake.
+    pub mistake: bool,
+    /// What keeps it from being started, where its state tells of something else: class, label.
+    pub also: Option<(&'static str, &'static str)>,
     pub zone: &'a str,
     pub next: Option<Moment>,
     pub last: Option<Last>,
@@ -57,7 +65,12 @@ pub(super) struct Buttons {
 
 /// A state as it is shown.
 pub(super) fn state_label(t: &Texts, state: &'static str) -> (&'static str, &'static str) {
-    if state.is_empty() { ("never", t.never) } else { (state, state) }
+    match state {
+        "" => ("never", t.never),
+        "invalid" => (state, t.invalid),
+        "off" => (state, t.off),
+        state => (state, state),
+    }
 }
 
 impl Core {
@@ -69,10 +82,14 @@ impl Core {
         let (class, label) = state_label(t, state);
         let words = match &def.schedule {
             Schedule::Due(cron, _) => cron.describe(look.lang),
-            Schedule::Refused(why) => why.to_string(),
+            Schedule::Refused(_, why) => why.to_string(),
         };
+        let block = block_of(job, def);
+        let also = block.map(Block::state).filter(|block| *block != state);
         // The slots of a job that is being replaced are those of its new definition.
         let next = job.next_due_ms.filter(|_| waits == matches!(job.phase, Phase::Replaced(_)));
+        // With a limit of 0 each of them is skipped.
+        let next = next.filter(|_| block.is_none());
         Row {
             id: def.id.0,
             name: if def.name.is_empty() { "—" } else { &def.name },
@@ -81,6 +98,9 @@ impl Core {
             tag: self.table().tags.get(&def.tag_id).map_or("", String::as_str),
             cron: &def.cron,
             words,
+            not_due: block.map_or(t.not_due, |block| words::block(t, block)),
+            mistake: block.is_some_and(|block| block.mistake().is_some()),
+            also: also.map(|state| state_label(t, state)),
             zone: &def.timezone,
             next: next.map(|due| Moment::new(now, due, self.zone_of(def))),
             last: self.last_run(now, t, job).filter(|_| !waits),
@@ -97,7 +117,7 @@ impl Core {
     pub(super) fn zone_of(&self, def: &Definition) -> &crate::core::cron::Zone {
         match &def.schedule {
             Schedule::Due(_, zone) => self.table().zone(*zone),
-            Schedule::Refused(_) => &self.settings().zone,
+            Schedule::Refused(..) => &self.settings().zone,
         }
     }
 

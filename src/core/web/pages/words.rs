@@ -2,6 +2,7 @@
 
 use super::super::texts::{Texts, fill};
 use crate::core::cron::Zone;
+use crate::core::definition::{Block, Flaw};
 use crate::core::journal::{Cause, SkipReason};
 use crate::core::outcome::{Exit, Outcome};
 use crate::core::time::{Now, rfc3339};
@@ -73,6 +74,16 @@ fn exit(t: &Texts, exit: Exit) -> String {
     match exit {
         Exit::Code(code) => fill(t.exit, &[&code.to_string()]),
         Exit::Signal { number, .. } => fill(t.signal, &[&number.to_string()]),
+    }
+}
+
+/// Why a job is never started when it should be.
+pub(super) fn block(t: &Texts, block: Block<'_>) -> &'static str {
+    match block {
+        Block::Flawed(Flaw::Schedule | Flaw::Gone, _) => t.block_schedule,
+        Block::Flawed(Flaw::Timezone, _) => t.block_timezone,
+        Block::Flawed(Flaw::Command, _) => t.block_command,
+        Block::LimitZero => t.block_limit,
     }
 }
 

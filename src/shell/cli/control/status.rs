@@ -14,6 +14,9 @@ const NOT_RUNNING: u8 = 3;
 /// How it is can't be told.
 pub(super) const UNKNOWN: u8 = 4;
 
+/// Rows that are told of one by one.
+const MAX_TOLD: usize = 5;
+
 const HEADINGS: [&str; 8] =
     ["SERVER", "STATE", "PID", "SINCE", "ADDRESS", "RUNS", "DATABASE", "SYNCED"];
 
@@ -59,6 +62,7 @@ pub(super) fn line(groups: &Groups, id: u32) -> u8 {
                         "server {id}: running, pid {pid}, since {since}, http://{address}/, \
                          {runs} runs{ends}, database {database}, synced {synced}"
                     );
+                    never_started(id, &view).iter().for_each(|line| println!("{line}"));
                 }
                 Err(why) => println!("server {id}: running, pid {pid}, but silent: {why}"),
             }
@@ -109,6 +113,7 @@ fn row(groups: &Groups, id: u32, notes: &mut Vec<String>) -> (u8, Vec<String>) {
                         row[1] = "ending".to_owned();
                     }
                     row.extend([since, address, runs, database, synced]);
+                    notes.extend(never_started(id, &view));
                 }
                 Err(why) => notes.push(format!("server {id}: silent: {why}")),
             }
@@ -129,6 +134,27 @@ fn told(view: &Value) -> [String; 4] {
         None => "never".to_owned(),
     };
     [text("started_at"), text("running"), text("database"), synced]
+}
+
+/// Rows that nothing is started for, a line each kind: those that are mistakes, each with its
+/// reason, and those whose limit is 0.
+fn never_started(id: u32, view: &Value) -> Vec<String> {
+    let mut lines = Vec::new();
+    let bad = view["bad_rows"].as_array().map_or(&[][..], Vec::as_slice);
+    for row in bad.iter().take(MAX_TOLD) {
+        let (job, why) = (&row["id"], row["reason"].as_str().unwrap_or_default());
+        lines.push(format!("server {id}: job {job} is never started: {why}"));
+    }
+    if bad.len() > MAX_TOLD {
+        let more = bad.len() - MAX_TOLD;
+        lines.push(format!("server {id}: {more} more are never started: `schedule check {id}`"));
+    }
+    match view["blocked"]["limit"].as_u64() {
+        None | Some(0) => {}
+        Some(1) => lines.push(format!("server {id}: 1 job is never started: its limit is 0")),
+        Some(n) => lines.push(format!("server {id}: {n} jobs are never started: their limit is 0")),
+    }
+    lines
 }
 
 fn aligned(rows: &[Vec<String>]) -> String {

@@ -1,0 +1,114 @@
+//! A new table comes into force, in slices.
+
+use super::Staged;
+use crate::core::daemon::Core;
+use crate::core::definition::{Block, Definition};
+use crate::core::ids::JobId;
+use crate::core::table::Phase;
+use crate::core::time::Now;
+use std::collections::VecDeque;
+
+/// Jobs looked at in one turn to find those whose row is gone.
+const SWEEPS_A_TURN: usize = 1_000;
+
+/// An answer that is being put in force.
+pub(super) struct Applying {
+    changed: VecDeque<Vec<Definition>>,
+    swept: Option<JobId>,
+    counts: Counts,
+}
+
+/// What it changes.
+#[derive(Default)]
+struct Counts {
+    added: usize,
+    changed: usize,
+    removed: usize,
+    kept: usize,
+}
+
+impl Core {
+    /// Begins to put an answer in force.
+    pub(super) fn begin_applying(&mut self, staged: Staged) {
+        self.table.vars = staged.vars;
+        self.table.tags = staged.tags;
+        self.touch_all();
+        self.sync.digest = staged.digest.unwrap_or_default();
+        self.sync.state.bad_rows = staged.bad_rows;
+        for (id, why) in &self.sync.state.bad_rows {
+            log::error!("bad row job={id}: {why}");
+        }
+        let counts = Counts { kept: staged.kept, ..Counts::default() };
+        self.sync.applying = Some(Applying { changed: staged.changed, swept: None, counts });
+    }
+
+    /// Puts a slice of a new table in force: first what changed, then what is gone. With a clock
+    /// reading, what was not started yet of a changed job never will be (from a snapshot nothing
+    /// is known of the runs: they are settled after it).
+    pub(in crate::core::daemon) fn apply_some(&mut self, now: Option<Now>) {
+        let Some(mut applying) = self.sync.applying.take() else { return };
+        for def in applying.changed.pop_front().unwrap_or_default() {
+            self.apply_change(now, def, &mut applying.counts);
+        }
+        if !applying.changed.is_empty() || self.sweep_some(now, &mut applying) {
+            self.sync.applying = Some(applying);
+            return;
+        }
+        if !std::mem::replace(&mut self.sync.known, true) {
+            self.touch_daemon();
+            self.recall_late();
+        }
+        let Counts { added, changed, removed, kept } = applying.counts;
+        log::info!("sync: {added} added, {changed} changed, {removed} removed, {kept} as before");
+    }
+
+    fn apply_change(&mut self, now: Option<Now>, def: Definition, counts: &mut Counts) {
+        match def.block() {
+            Some(Block::Flawed(_, why)) => {
+                log::error!("bad row job={} cron={:?}: {why}: it is never due", def.id, def.cron);
+            }
+            Some(Block::LimitZero) => {
+                log::info!("job={} has max_concurrence = 0: it is never started", def.id);
+            }
+            None => {}
+        }
+        match self.table.get(def.id) {
+            None => counts.added += 1,
+            Some(_) => counts.changed += 1,
+        }
+        let id = def.id;
+        self.table.put(def, self.sync.seen, self.due.decided_ms);
+        self.recall_slot(id);
+        if let Some(now) = now {
+            self.drop_unstarted(now, id);
+        }
+        self.touch(id);
+    }
+
+    /// Takes out the jobs that the answer did not name. Returns whether there are more to look at.
+    fn sweep_some(&mut self, now: Option<Now>, applying: &mut Applying) -> bool {
+        let seen = self.sync.seen;
+        let mut last = None;
+        let mut looked_at = 0;
+        let mut gone = Vec::new();
+        for job in self.table.iter_after(applying.swept).take(SWEEPS_A_TURN) {
+            looked_at += 1;
+            last = Some(job.def.id);
+            if job.seen != seen && !matches!(job.phase, Phase::Draining) {
+                gone.push(job.def.id);
+            }
+        }
+        for id in gone {
+            applying.counts.removed += 1;
+            if self.table.remove(id) {
+                log::info!("job={id} is gone from the table: it drains");
+                if let Some(now) = now {
+                    self.drop_unstarted(now, id);
+                }
+            }
+            self.touch(id);
+        }
+        applying.swept = last.or(applying.swept);
+        looked_at == SWEEPS_A_TURN
+    }
+}
