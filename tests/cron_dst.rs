@@ -178,7 +178,9 @@ fn zones_by_name() {
         "unknown time zone \"Asia/Shangai\"; did you mean Asia/Shanghai?"
     );
     assert_eq!(why("Shanghai"), "unknown time zone \"Shanghai\"; did you mean Asia/Shanghai?");
-    assert!(why("北京").contains("write a name of the IANA database such as Asia/Shanghai or UTC"));
+    assert!(
+        why("Middle/Earth").contains("write a name of the IANA database such as Asia/Shanghai")
+    );
     for name in ["", "../../etc/passwd", "/etc/passwd", "+08:00", "\0", &"x".repeat(5000)] {
         assert!(why(name).len() < 400, "{name}");
     }

@@ -101,7 +101,7 @@ fn days_of_the_week() {
     assert!(refused("0 0 * * 5-2").contains("write 5-6,0-2"));
     assert!(refused("0 0 * * 7-2").contains("write 0-2"));
     assert!(refused("0 0 * * 8").contains("out of range"));
-    for bad in ["Monday", "tues", "JAN", "MO", "L", "1L5", "#2", "1#0", "1#6", "1#", "1-2L", "L1"] {
+    for bad in ["Mond0y", "tus", "JAN", "MO", "L", "1L5", "#2", "1#0", "1#6", "1#", "1-2L", "L1"] {
         assert!(refused(&format!("0 0 * * {bad}")).starts_with("day of week \""), "{bad}");
     }
 }
@@ -118,7 +118,7 @@ fn steps_and_ranges() {
     assert!(refused("*/0 * * * *").contains("a step of 0 would never move on"));
     for bad in [
         "60", "-1", "+1", "1-", "-", "1-2-3", "1//2", "*/", "/5", "**", "*5", "5*", "1,", ",1",
-        "1,,2", "*-5", "5-*", "?", "*/-2", "0x5", "1.5", "L", "MON", "１",
+        "1,,2", "*-5", "5-*", "?", "*/-2", "0x5", "1.5", "L", "MON",
     ] {
         assert!(refused(&format!("{bad} * * * *")).starts_with("minute \""), "{bad}");
     }
@@ -156,12 +156,12 @@ fn blanks_separate_and_nothing_is_left_over() {
         refused(bad);
     }
     assert!(refused("* * * *").contains("has 4 fields; write 5 (minute hour"));
-    assert!(refused("0 0 * * * 2026").starts_with("day of week \"2026\""));
-    assert!(refused("* * * * *\n").contains("line end"));
+    assert!(refused("0 0 * * * 2026").contains("no year can be given: write 0 0 * * * without"));
+    assert!(refused("* * *\n* *").contains("line end"));
     assert!(
         refused("5 0 * * * /bin/true").starts_with("hour") || !refused("5 0 * * * x").is_empty()
     );
-    assert!(refused("* * * * *\u{a0}").starts_with("day of week"));
+    assert!(refused("* * * *\u{a0}*").contains("(U+00A0)"));
     let long = format!("{} * * * *", vec!["1"; 600].join(","));
     assert!(refused(&long).contains("bytes long; the limit is 1024"));
     // A message is one short line, whatever was put in.

@@ -87,6 +87,23 @@ fn a_group_that_fails_keeps_no_other_from_starting() {
     groups.run(&["start", "all"]).expect(0, "server 1: started").expect(0, "running already");
 }
 
+/// Each message says what to write; written, it does.
+#[test]
+fn advice_on_the_host_is_good_when_it_is_followed() {
+    let groups = Groups::with(&[]);
+    groups.edit("port = 0\n", "port = 0\nhost = no-such-host.invalid\n");
+    groups.run(&["start", "1"]).expect(2, "Write 127.0.0.1, or `insecure = 1`");
+    groups.edit("host = no", "insecure = 1\nhost = no");
+    groups.run(&["start", "1"]).expect(2, "such as 127.0.0.1, or `*`: all addresses");
+    groups.edit("host = no-such-host.invalid", "host = *");
+    groups.run(&["start", "1"]).expect(0, "started");
+    groups.run(&["status", "1"]).expect(0, "running");
+    groups.run(&["stop", "1"]).expect(0, "stopped");
+    groups.edit("host = *", "host = 127.0.0.1");
+    groups.run(&["start", "1"]).expect(0, "http://127.0.0.1:");
+    groups.run(&["stop", "1"]).expect(0, "stopped");
+}
+
 #[test]
 fn mistakes_in_the_configuration() {
     let groups = Groups::new();

@@ -22,10 +22,12 @@
 mod days;
 mod describe;
 mod error;
+mod foreign;
 mod original;
 mod reader;
 mod rules;
 mod zone;
+mod zone_names;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -34,7 +36,8 @@ use std::str::FromStr;
 
 pub use describe::{Lang, Readings, readings_differ};
 pub use error::{CronError, Field};
-pub use zone::{Zone, ZoneError, system_zone, zone};
+pub use zone::{Zone, system_zone, zone};
+pub use zone_names::ZoneError;
 
 use days::DaySpec;
 use reader::{Fields, Reading};

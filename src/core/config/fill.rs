@@ -7,9 +7,10 @@ mod servers;
 
 use ::core::net::IpAddr;
 
-use super::problem::{Problems, did_you_mean};
+use super::problem::Problems;
 use super::sections::{Draft, Drafts};
 use super::{Base, Config, Template};
+use crate::core::cron;
 use keys::Keys;
 
 /// Keys of `[base]`.
@@ -132,17 +133,16 @@ fn memory_limit(keys: &mut Keys) -> u32 {
 
 fn timezone(keys: &mut Keys) -> String {
     let name = keys.text("timezone", "");
-    if name.is_empty() || jiff::tz::db().get(&name).is_ok() {
+    if name.is_empty() {
         return name;
     }
-    let names: Vec<String> = jiff::tz::db().available().map(|n| n.to_string()).collect();
-    let hint = match did_you_mean(&name, names.iter().map(String::as_str)) {
-        Some(right) => format!("did you mean `{right}`?"),
-        None => "write an IANA name such as `Asia/Shanghai`, or leave it empty for the system's"
-            .to_string(),
-    };
-    keys.error("timezone", format!("unknown time zone `{name}`: {hint}"));
-    String::new()
+    match cron::zone(&name) {
+        Ok(_) => name,
+        Err(why) => {
+            keys.error("timezone", why.to_string());
+            String::new()
+        }
+    }
 }
 
 fn cron_dialect(keys: &mut Keys) -> String {

@@ -3,7 +3,7 @@
 
 use super::days::{DaySpec, DomSet, DowSet, YearRange};
 use super::error::{CronError, Field};
-use super::{Dialect, original};
+use super::{Dialect, foreign, original};
 
 /// Longest expression that is read, in bytes.
 pub(super) const MAX_EXPRESSION_BYTES: usize = 1024;
@@ -52,8 +52,16 @@ pub(super) enum Base {
     Range(u32, u32),
 }
 
-/// Reads an expression.
+/// Reads an expression. What another program's looks like is refused with what would be right.
 pub(super) fn read(text: &str, dialect: Dialect) -> Result<Reading, CronError> {
+    read_own(text, dialect).map_err(|why| match foreign::advice(text, dialect) {
+        Some(advice) => CronError::whole(text, advice),
+        None => why,
+    })
+}
+
+/// Reads an expression, and knows nothing of other programs.
+pub(super) fn read_own(text: &str, dialect: Dialect) -> Result<Reading, CronError> {
     if text.len() > MAX_EXPRESSION_BYTES {
         let why = format!("is {} bytes long; the limit is {MAX_EXPRESSION_BYTES}", text.len());
         return Err(CronError::whole(text, why));
@@ -65,10 +73,12 @@ pub(super) fn read(text: &str, dialect: Dialect) -> Result<Reading, CronError> {
     }
 }
 
-/// Splits at blanks and tabs. The original split at any white space, so its rows may hold a
-/// line end, and may go on doing so.
+/// Splits at blanks and tabs; at the ends any white space is let alone, such as the line end of a
+/// text area or a spreadsheet. The original split at any white space of ASCII, so its rows may hold
+/// a line end, and may go on doing so.
 fn split(text: &str, dialect: Dialect) -> Result<Vec<&str>, CronError> {
     let line_end = |c: char| matches!(c, '\n' | '\r' | '\x0b' | '\x0c');
+    let text = if dialect == Dialect::Crontab { text.trim() } else { text };
     if dialect == Dialect::Crontab && text.contains(line_end) {
         return Err(CronError::whole(
             text,
@@ -273,7 +283,7 @@ fn crontab_bits(field: Field, raw: &str, item: Item) -> Result<u64, CronError> {
     // Of the backward ranges only the one that ends on a Sunday written as 0 has one meaning.
     let to = if field == Field::DayOfWeek && to == 0 && from > 0 { 7 } else { to };
     if from > to {
-        return Err(CronError::advice(field, raw, backwards(field, from, to)));
+        return Err(CronError::advice(field, raw, backwards(field, from, to, item.step)));
     }
     Ok(stepped(from, to, item.step.unwrap_or(1)))
 }
@@ -283,13 +293,25 @@ pub(super) fn stepped(from: u32, to: u32, step: u32) -> u64 {
     (from..=to).step_by(step as usize).fold(0, |bits, value| bits | 1 << value)
 }
 
-/// What to write in place of a backward range.
-fn backwards(field: Field, from: u32, to: u32) -> String {
+/// What to write in place of a backward range. The steps go on over the end: `20-8/5` is 20, 1, 6.
+fn backwards(field: Field, from: u32, to: u32, step: Option<u32>) -> String {
     let (min, max) = field.range();
-    let hint = match (field, from) {
-        (Field::DayOfWeek, 7) => format!("0-{to}"),
-        (Field::DayOfWeek, _) => format!("{from}-6,0-{to}"),
-        _ => format!("{from}-{max},{min}-{to}"),
+    // 7 is a second Sunday.
+    let (from, max) = match field {
+        Field::DayOfWeek => (from % 7, 6),
+        _ => (from, max),
+    };
+    let by = step.map_or(String::new(), |step| format!("/{step}"));
+    let step = step.unwrap_or(1);
+    let hint = if from <= to {
+        format!("{from}-{to}{by}")
+    } else {
+        let steps_left = (max - from) / step + 1;
+        let over = from.saturating_add(steps_left.saturating_mul(step)) - (max + 1 - min);
+        match over <= to {
+            true => format!("{from}-{max}{by},{over}-{to}{by}"),
+            false => format!("{from}-{max}{by}"),
+        }
     };
     format!("the range runs backwards; write {hint} to wrap around, or the smaller value first")
 }

@@ -11,7 +11,7 @@
 use jiff::Timestamp;
 use jiff::tz::{AmbiguousOffset, Offset, TimeZone, TimeZoneDatabase};
 
-use super::error::shorten;
+use super::zone_names::ZoneError;
 
 /// A time zone. Cheap to clone.
 pub type Zone = TimeZone;
@@ -116,27 +116,6 @@ fn seconds(offset: Offset) -> i64 {
     i64::from(offset.seconds())
 }
 
-/// A zone name that is not known.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ZoneError {
-    /// The name, shortened if it is long.
-    pub name: String,
-    /// The known name that is most like it.
-    pub meant: Option<String>,
-}
-
-impl std::fmt::Display for ZoneError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "unknown time zone \"{}\"; ", self.name)?;
-        match &self.meant {
-            Some(meant) => write!(f, "did you mean {meant}?"),
-            None => f.write_str("write a name of the IANA database such as Asia/Shanghai or UTC"),
-        }
-    }
-}
-
-impl std::error::Error for ZoneError {}
-
 /// Finds a zone by its IANA name, in any case: in the system's database first, then in the bundled
 /// one (a bare machine has no zone files, a Debian one lacks the old names).
 ///
@@ -147,44 +126,11 @@ pub fn zone(name: &str) -> Result<Zone, ZoneError> {
         return Ok(zone);
     }
     let bundled = TimeZoneDatabase::bundled();
-    bundled
-        .get(name)
-        .map_err(|_| ZoneError { name: shorten(name), meant: nearest_name(name, &bundled) })
+    bundled.get(name).map_err(|_| ZoneError::new(name, &bundled))
 }
 
 /// The zone of the machine; UTC where it says none.
 #[must_use]
 pub fn system_zone() -> Zone {
     TimeZone::try_system().unwrap_or(TimeZone::UTC)
-}
-
-fn nearest_name(name: &str, database: &TimeZoneDatabase) -> Option<String> {
-    const MAX_NAME_BYTES: usize = 60;
-    if name.is_empty() || name.len() > MAX_NAME_BYTES {
-        return None;
-    }
-    let wanted = name.to_ascii_lowercase();
-    let rank = |known: &str| {
-        let known = known.to_ascii_lowercase();
-        let city = known.rsplit('/').next().unwrap_or(&known); // rsplit yields at least one
-        distance(&wanted, &known).min(distance(&wanted, city) + 1)
-    };
-    let ranked = database.available().map(|known| (rank(known.as_str()), known.to_string()));
-    let (distance, known) = ranked.min()?;
-    (distance <= 1 + name.len() / 4).then_some(known)
-}
-
-/// Edits (insert, delete, replace a byte) between two short texts.
-fn distance(a: &str, b: &str) -> usize {
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.bytes().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.bytes().enumerate() {
-            let replaced = diagonal + usize::from(x != y);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
 }

@@ -22,7 +22,7 @@ pub enum BindError {
     /// The host name has no address.
     #[error(
         "host = {host}: it has no address here ({source}); use an address such as 127.0.0.1, \
-         or * for all"
+         or `*`: all addresses of this machine"
     )]
     Resolve {
         /// The name as configured.

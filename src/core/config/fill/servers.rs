@@ -14,6 +14,9 @@ const SERVER: [&str; 5] = ["host", "port", "server", "insecure", "names"];
 
 const LOOPBACK: &str = "127.0.0.1";
 
+/// Stands for every address of the machine, as `0.0.0.0` and `::` do.
+const EVERYWHERE: &str = "*";
+
 pub(super) fn all(
     drafts: &Drafts,
     local: &[IpAddr],
@@ -84,12 +87,15 @@ fn host(keys: &mut Keys, insecure: bool) -> String {
     let bare = written.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(&written);
     let address = bare.parse::<IpAddr>();
     let name = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '.' || c == '_';
-    if address.is_err() && !bare.chars().all(name) {
+    if address.is_err() && bare != EVERYWHERE && !bare.chars().all(name) {
         let hint = match written.contains(':') {
             true => "; the port has a key of its own, `port`",
             false => "",
         };
-        let text = format!("`host` is `{written}`: write an address such as {LOOPBACK}{hint}");
+        let text = format!(
+            "`host` is `{written}`: write an address such as {LOOPBACK}, or `{EVERYWHERE}`: all \
+             addresses of this machine{hint}"
+        );
         keys.error("host", text);
     } else if !insecure && !is_loopback(bare) {
         let text = format!(
@@ -127,7 +133,8 @@ fn same_port(
 }
 
 fn overlap(a: &str, b: &str) -> bool {
-    let everywhere = |h: &str| h.parse::<IpAddr>().is_ok_and(|address| address.is_unspecified());
+    let unspecified = |h: &str| h.parse::<IpAddr>().is_ok_and(|address| address.is_unspecified());
+    let everywhere = |h: &str| h == EVERYWHERE || unspecified(h);
     a == b || everywhere(a) || everywhere(b) || (is_loopback(a) && is_loopback(b))
 }
 

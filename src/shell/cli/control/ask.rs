@@ -3,6 +3,7 @@
 use super::Groups;
 use crate::shell::holder::Holder;
 use crate::shell::notify::Note;
+use crate::shell::server::addresses;
 use serde_json::Value;
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
@@ -22,8 +23,8 @@ impl Groups {
             return Some(reachable(note.address));
         }
         let server = self.config.servers.get(&id)?;
-        let ip = server.host.parse().ok()?;
-        (server.port != 0).then(|| reachable(SocketAddr::new(ip, server.port)))
+        let mut addresses = addresses(&server.host, server.port).ok()?.into_iter();
+        addresses.find(|address| address.port() != 0).map(reachable)
     }
 
     /// What `/api/v1/status` says.
