@@ -54,7 +54,7 @@ impl Log {
 
 fn entry(number: u64, pid: u32, end: Option<End>) -> Entry<'static> {
     Entry::Run(RunEntry {
-        run: RunId { server_id: 1, sequence: number },
+        run: RunId { server_id: 1, sequence: number, instance: 0 },
         job: JobId(1),
         slot_ms: Some(AT_MS),
         cause: Cause::Due,

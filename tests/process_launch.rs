@@ -14,10 +14,9 @@ use rustix::process::{Resource, Rlimit, Signal, getpgid, getrlimit, setrlimit};
 use schedule::core::launch::Stream;
 use schedule::core::outcome::Exit;
 use schedule::shell::output::Outputs;
-use schedule::shell::proc_fs::{
-    boot_id, find_by_run_id, is_running, is_same_process, kernel_start, watch,
-};
+use schedule::shell::proc_fs::{boot_id, is_running, is_same_process, kernel_start, watch};
 use schedule::shell::process::signal_group;
+use schedule::shell::search::find_by_run_id;
 
 #[test]
 fn both_parts_of_a_list_run() {
@@ -92,13 +91,13 @@ fn a_signal_reaches_the_whole_group_and_nobody_else() {
         let started = stage.launch(&plan).unwrap();
         let (pid, start) = (started.pid, started.kernel_start);
         assert_eq!(getpgid(Some(pid)).unwrap(), pid, "leads its own group");
-        until("all three are there", || find_by_run_id(&plan.run_id).unwrap().len() == 3);
+        until("all three are there", || find_by_run_id(&plan.run_id, start).unwrap().len() == 3);
         assert!(!signal_group(pid, start + 1, Signal::KILL).unwrap(), "another start time");
         assert!(!signal_group(pid, 0, Signal::KILL).unwrap(), "unknown start time");
-        assert_eq!(find_by_run_id(&plan.run_id).unwrap().len(), 3);
+        assert_eq!(find_by_run_id(&plan.run_id, start).unwrap().len(), 3);
         assert!(signal_group(pid, start, Signal::TERM).unwrap());
         assert_eq!(wait_for(pid).exit, Exit::Signal { number: 15, core_dumped: false });
-        until("its children are gone", || find_by_run_id(&plan.run_id).unwrap().is_empty());
+        until("its children are gone", || find_by_run_id(&plan.run_id, start).unwrap().is_empty());
         assert!(!signal_group(pid, start, Signal::KILL).unwrap(), "it was reaped");
     });
 }

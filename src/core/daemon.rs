@@ -65,8 +65,8 @@ pub struct Settings {
     pub journal_limit_bytes: u64,
     /// Identity of the machine's current boot.
     pub boot_id: String,
-    /// Any number; two daemons should have different ones.
-    pub salt: u32,
+    /// Any number; no two daemons should have the same.
+    pub instance: u64,
 }
 
 /// Decisions wait at most this long for the first table from the database, in milliseconds;

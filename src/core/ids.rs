@@ -18,49 +18,95 @@ impl fmt::Display for JobId {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConnId(pub u64);
 
-/// Bits of a [`RunId`] that count within a second.
-const COUNTER_BITS: u32 = 20;
+/// Characters of a run id in the present form; the width of `scheduler_logs.uniq_id`.
+pub const RUN_ID_CHARS: usize = 20;
 
-/// A run of a job, unique over all groups that share a database and over restarts.
+/// Of these, so many tell the time.
+const TIME_CHARS: usize = 8;
+
+/// A tick of the time in a run id is 2¹⁰ units of a sequence, so a 1024th of a second.
+const TICK_BITS: u32 = 10;
+
+/// Ticks before 2025-01-01 00:00 UTC, where the time in the text begins.
+const FIRST_TICK: u64 = 1_735_689_600 << TICK_BITS;
+
+/// So many fit into the text, up to the year 2112.
+const TICKS: u64 = 36u64.pow(TIME_CHARS as u32);
+
+/// The year 4000, unix ms. Later times would be longer than the column.
+const LAST_MS: u64 = 64_060_588_800_000;
+
+/// A run of a job, unlike that of any other daemon anywhere.
 ///
-/// As text it is `SERVER-SEQUENCE`, both in base 36 and lower case, because the key column of the
-/// records compares without case: at most 7 + 1 + 12 = 20 characters, the width of
-/// `scheduler_logs.uniq_id`. The sequence is the second of the launch shifted left by 20 bits
-/// plus a counter, so ids sort by time and a daemon that lost its journal still makes new ones.
+/// As text it is `SERVER-TIMENUMBER`, 20 characters, the width of `scheduler_logs.uniq_id`; base 36
+/// and lower case, because that column compares without case. The time of the launch has 8
+/// characters, and the number that tells daemons apart takes what is left: 10 where the server id
+/// has one digit, 4 where it has seven. So ids of a server sort by time, as texts, too.
+///
+/// Ids of earlier versions are `SERVER-SEQUENCE` and shorter; they sort before those that follow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RunId {
     /// The group.
     pub server_id: u32,
-    /// Seconds since the epoch × 2²⁰ + counter.
+    /// Time of the launch in 2⁻²⁰ seconds since 1970; one that is greater than any before.
     pub sequence: u64,
+    /// Tells daemons apart whose server id is the same; 0 in ids of earlier versions.
+    pub instance: u64,
 }
 
 impl RunId {
     /// The id after `last` for a run decided at `wall_ms`. Strictly greater than `last`, also
-    /// when the clock went back. `salt` (any number) keeps two daemons apart that were started
-    /// within one second without a journal to tell them of each other.
-    pub fn next(server_id: u32, last: u64, wall_ms: i64, salt: u32) -> RunId {
-        let seconds = u64::try_from(wall_ms.div_euclid(1000)).unwrap_or(0);
-        let salt = if last == 0 { u64::from(salt % (1 << (COUNTER_BITS - 1))) } else { 0 };
-        let floor = (seconds << COUNTER_BITS) + salt;
-        RunId { server_id, sequence: floor.max(last + 1) }
+    /// when the clock went back. `instance` is the number of the daemon, any number at all.
+    pub fn next(server_id: u32, instance: u64, last: u64, wall_ms: i64) -> RunId {
+        let wall_ms = u64::try_from(wall_ms).unwrap_or(0).min(LAST_MS);
+        let tick = ((wall_ms << TICK_BITS) / 1000).max((last >> TICK_BITS) + 1);
+        let tick = tick.max(FIRST_TICK);
+        if tick - FIRST_TICK >= TICKS {
+            // A clock that is wrong by a century, or was: it is still a new one here.
+            return RunId { server_id, sequence: tick << TICK_BITS, instance: 0 };
+        }
+        let instance = 1 + instance % (numbers(server_id) - 1);
+        RunId { server_id, sequence: tick << TICK_BITS, instance }
     }
 
     /// The second of the launch, as the id has it.
     pub fn unix_seconds(&self) -> u64 {
-        self.sequence >> COUNTER_BITS
+        self.sequence >> (2 * TICK_BITS)
     }
+
+    /// The same run, as those knew it who know of no instances.
+    pub fn without_instance(self) -> RunId {
+        RunId { instance: 0, ..self }
+    }
+}
+
+/// Characters of the number in a run id.
+fn number_chars(server_id: u32) -> usize {
+    let server_chars = 1 + server_id.checked_ilog(36).unwrap_or(0) as usize;
+    RUN_ID_CHARS - TIME_CHARS - 1 - server_chars
+}
+
+/// How many numbers tell daemons with this server id apart.
+fn numbers(server_id: u32) -> u64 {
+    36u64.pow(number_chars(server_id) as u32)
 }
 
 impl fmt::Display for RunId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}-{}", Base36(u64::from(self.server_id)), Base36(self.sequence))
+        let RunId { server_id, sequence, instance } = *self;
+        write!(f, "{}-", Base36(u64::from(server_id), 1))?;
+        if instance == 0 {
+            return write!(f, "{}", Base36(sequence, 1));
+        }
+        let ticks = (sequence >> TICK_BITS).saturating_sub(FIRST_TICK);
+        let number = Base36(instance, number_chars(server_id));
+        write!(f, "{}{number}", Base36(ticks, TIME_CHARS))
     }
 }
 
 /// Why a text is no run id.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no run id: two base 36 numbers joined by `-` are, such as 1-1hj2k3mq5s0")]
+#[error("`{0}` is no run id: 20 characters are, such as 1-0u93ojk0c8w1ma5kz2")]
 pub struct BadRunId(pub String);
 
 impl FromStr for RunId {
@@ -68,17 +114,22 @@ impl FromStr for RunId {
 
     fn from_str(text: &str) -> Result<Self, BadRunId> {
         let bad = || BadRunId(text.chars().take(40).collect());
-        let lower = |part: &str| {
-            !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit() || b.is_ascii_lowercase())
-        };
-        let (server, sequence) = text.split_once('-').ok_or_else(bad)?;
-        if !lower(server) || !lower(sequence) {
-            return Err(bad());
-        }
-        let server_id = u32::from_str_radix(server, 36).map_err(|_| bad())?;
-        let sequence = u64::from_str_radix(sequence, 36).map_err(|_| bad())?;
-        Ok(RunId { server_id, sequence })
+        let id = text.split_once('-').and_then(|(server, rest)| read(server, rest));
+        // One id, one text.
+        id.filter(|id| id.to_string() == text).ok_or_else(bad)
     }
+}
+
+fn read(server: &str, rest: &str) -> Option<RunId> {
+    let server_id = u32::from_str_radix(server, 36).ok()?;
+    if server.len() + 1 + rest.len() < RUN_ID_CHARS {
+        let sequence = u64::from_str_radix(rest, 36).ok()?;
+        return Some(RunId { server_id, sequence, instance: 0 });
+    }
+    let (time, number) = rest.split_at_checked(TIME_CHARS)?;
+    let sequence = (FIRST_TICK + u64::from_str_radix(time, 36).ok()?) << TICK_BITS;
+    let instance = u64::from_str_radix(number, 36).ok()?;
+    Some(RunId { server_id, sequence, instance })
 }
 
 impl Serialize for RunId {
@@ -94,8 +145,8 @@ impl<'de> Deserialize<'de> for RunId {
     }
 }
 
-/// Lower-case base 36.
-struct Base36(u64);
+/// Lower-case base 36, with zeros in front up to so many digits.
+struct Base36(u64, usize);
 
 impl fmt::Display for Base36 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -106,7 +157,7 @@ impl fmt::Display for Base36 {
             at -= 1;
             digits[at] = b"0123456789abcdefghijklmnopqrstuvwxyz"[(rest % 36) as usize];
             rest /= 36;
-            if rest == 0 {
+            if rest == 0 && digits.len() - at >= self.1 {
                 break;
             }
         }
@@ -118,25 +169,83 @@ impl fmt::Display for Base36 {
 mod tests {
     use super::*;
 
+    const DAY_MS: i64 = 86_400_000;
+    const NOW_MS: i64 = 1_800_000_000_000;
+
     #[test]
-    fn the_longest_id_of_this_century_fits_the_key_column() {
-        let wall_ms = 4_102_444_800_000; // 2100-01-01
-        let id = RunId::next(u32::MAX, u64::MAX >> 12, wall_ms, 7);
-        assert!(id.to_string().len() <= 20, "{id}");
-        assert_eq!(id.to_string().parse(), Ok(id));
+    fn every_id_of_this_century_fits_the_key_column_and_is_read_again() {
+        for wall_ms in [0, 1_735_689_600_000, NOW_MS, 4_102_444_800_000, i64::MAX] {
+            for server_id in [0, 1, 35, 36, 1295, 1296, 46_656, u32::MAX] {
+                for instance in [0, 1, 1 << 40, u64::MAX] {
+                    let id = RunId::next(server_id, instance, 5, wall_ms);
+                    let text = id.to_string();
+                    assert!(text.len() == RUN_ID_CHARS || wall_ms == i64::MAX, "{text}");
+                    assert_eq!(text.parse(), Ok(id), "{text}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_tells_daemons_apart_takes_the_room_that_is_left() {
+        let chars = |server_id| number_chars(server_id);
+        assert_eq!([1, 35, 36, 1295, 1296, u32::MAX].map(chars), [10, 10, 9, 9, 8, 4]);
+        let texts = |server_id, instance| RunId::next(server_id, instance, 0, NOW_MS).to_string();
+        assert_eq!(texts(1, 0), "1-0u93ojk00000000001");
+        assert_eq!(texts(1, 36u64.pow(10) - 2), "1-0u93ojk0zzzzzzzzzz");
+        assert_eq!(texts(u32::MAX, 36u64.pow(4) - 2), "1z141z3-0u93ojk0zzzz");
     }
 
     #[test]
     fn ids_grow_when_the_clock_goes_back() {
-        let first = RunId::next(1, 0, 1_800_000_000_000, 3);
-        let second = RunId::next(1, first.sequence, 1_700_000_000_000, 3);
+        let first = RunId::next(1, 3, 0, NOW_MS);
+        let second = RunId::next(1, 3, first.sequence, NOW_MS - 1000 * DAY_MS);
         assert!(second > first);
         assert_eq!(first.unix_seconds(), 1_800_000_000);
     }
 
     #[test]
+    fn ids_of_a_burst_and_of_later_days_sort_by_time_as_numbers_and_as_texts() {
+        let mut ids = Vec::new();
+        let mut last = 0;
+        for step in 0..5_000 {
+            let id = RunId::next(1, 7, last, NOW_MS + i64::from(step / 2_000) * 400 * DAY_MS);
+            last = id.sequence;
+            ids.push(id);
+        }
+        assert!(ids.is_sorted_by(|a, b| a < b && a.to_string() < b.to_string()));
+    }
+
+    #[test]
+    fn ids_of_earlier_versions_are_read_and_come_before_those_that_follow() {
+        // As 0.1.0 made them: the second × 2²⁰ and a counter, here 5 and half of all.
+        for counter in [5, 1 << 19] {
+            let last = (1_800_000_000 << 20) + counter;
+            let old = RunId { server_id: 1, sequence: last, instance: 0 };
+            assert_eq!(old.to_string().parse(), Ok(old));
+            assert_eq!(old.unix_seconds(), 1_800_000_000);
+            let next = RunId::next(1, 9, last, NOW_MS);
+            assert!(next > old && next.to_string().len() == RUN_ID_CHARS, "{next}");
+            assert!(next.sequence - last < 1 << 20, "within a second");
+        }
+        assert_eq!("1-ijb2rl5tll".parse::<RunId>().map(|id| id.instance), Ok(0));
+    }
+
+    #[test]
+    fn a_clock_that_was_a_century_ahead_costs_no_id() {
+        let far = RunId::next(1, 9, 0, 6_000_000_000_000);
+        let next = RunId::next(1, 9, far.sequence, NOW_MS);
+        assert!(next > far);
+        assert_eq!(next.to_string().parse(), Ok(next));
+    }
+
+    #[test]
     fn upper_case_and_rubbish_are_no_ids() {
-        for text in ["", "1", "1-", "-1", "1-A", "1-1-1", "+1-1", "1-zzzzzzzzzzzzzzzz"] {
+        const LONG: &str = "1-0u93ojk000000000011";
+        const UPPER: &str = "1-0U93OJK00000000001";
+        for text in
+            ["", "1", "1-", "-1", "1-A", "1-1-1", "+1-1", "01-1", "1-zzzzzzzzzzzzzzzz", LONG, UPPER]
+        {
             assert!(text.parse::<RunId>().is_err(), "{text}");
         }
     }

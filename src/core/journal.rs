@@ -92,7 +92,8 @@ pub struct RunEntry<'a> {
     /// Process id; 0 = not started (yet).
     #[serde(default, skip_serializing_if = "is_zero")]
     pub pid: u32,
-    /// Field 22 of `/proc/PID/stat`, which tells a process from a later one of the same pid.
+    /// Field 22 of `/proc/PID/stat`, which tells a process from a later one of the same pid; of an
+    /// intent, the monotonic clock in the same unit: no process of it began before.
     #[serde(default, skip_serializing_if = "is_zero64")]
     pub kernel_start: u64,
     /// How it ended.

@@ -59,6 +59,9 @@ pub enum Notice {
         /// Whether it knows [`Order::Answer`].
         #[serde(default)]
         answers: bool,
+        /// Whether it knows the instance numbers in run ids.
+        #[serde(default)]
+        instances: bool,
     },
     /// A run has a process.
     Started(RunId, Started),

@@ -17,6 +17,7 @@ pub mod journal;
 pub mod keeping;
 pub mod launch;
 pub mod outcome;
+pub mod plain;
 pub mod protocol;
 pub mod records;
 pub mod shared_text;

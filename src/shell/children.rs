@@ -6,14 +6,17 @@ use crate::core::ids::RunId;
 use crate::core::keeping::{KeptEnd, Notice};
 use crate::core::launch::{LaunchError, LaunchPlan};
 use crate::core::outcome::{Outcome, Usage};
+use crate::core::plain::clean;
 use crate::core::time::Now;
 use crate::shell::clock;
 use crate::shell::keeper::client::Keeper;
 use crate::shell::proc_fs;
 use crate::shell::process::signal_group;
+use crate::shell::search;
 use crate::shell::sys::{self, Pid};
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
+use rustix::process::getpgid;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -21,6 +24,9 @@ use std::path::{Path, PathBuf};
 
 /// A keeper that can't be started is tried again after this long, in milliseconds.
 const RETRY_MS: u64 = 1_000;
+
+/// What is told of processes that were left behind.
+const LEFT_COLUMNS: usize = 400;
 
 /// Ends that the keeper is to remember while the journal can't be written.
 const MAX_HELD: usize = 4_096;
@@ -108,6 +114,18 @@ impl Children {
         Ok(())
     }
 
+    /// What the keeper said when it was found, with the ids of those of these runs that it has.
+    pub fn recognise(
+        &mut self,
+        runs: impl Iterator<Item = RunId>,
+        said: Vec<Notice>,
+    ) -> Vec<Notice> {
+        match &mut self.keeper {
+            Some(keeper) => keeper.recognise(runs, said),
+            None => said,
+        }
+    }
+
     /// The id of the keeper; empty without one.
     pub fn keeper_id(&self) -> &str {
         self.keeper.as_ref().map_or("", Keeper::id)
@@ -170,7 +188,8 @@ impl Children {
         self.told.push(end.run);
         let outcome = match end.left.is_empty() {
             true => Outcome::Ended(end.exit),
-            false => Outcome::LeftBehind(end.exit, end.left.into()),
+            // An earlier version of the keeper tells what the processes say of themselves.
+            false => Outcome::LeftBehind(end.exit, clean(&end.left, LEFT_COLUMNS).into()),
         };
         News::Ended(end.at, end.run, outcome, end.usage)
     }
@@ -190,8 +209,8 @@ impl Children {
 
     fn lose(&mut self, keeper: Keeper, news: &mut Vec<News>) {
         news.push(News::NoKeeper);
-        for run in keeper.into_outstanding() {
-            match find_unnoted(run) {
+        for (run, ordered_ms) in keeper.into_outstanding() {
+            match self.find_unnoted(run, proc_fs::tick_of(ordered_ms)) {
                 Some((pid, kernel_start)) => {
                     let started = Started { pid, kernel_start, at: clock::now() };
                     self.processes.insert(run, started);
@@ -213,6 +232,23 @@ impl Children {
                 news.push(lost(run, NOT_SEEN));
             }
         }
+    }
+
+    /// Looks for a process that was started just before who started it died: its environment
+    /// names the run, and it began at this instant of the kernel's reckoning or later. Returns its
+    /// pid and when that was. What such a keeper had no time to take back from it is taken back.
+    pub fn find_unnoted(&self, run: RunId, earliest: u64) -> Option<(u32, u64)> {
+        let mut found = search::find_by_run_id(&run.to_string(), earliest).ok()?;
+        found.retain(|(pid, _)| !search::is_kept_elsewhere(*pid, &self.state_dir));
+        let leads = |found: &&search::Process| getpgid(Some(found.0)) == Ok(found.0);
+        let (pid, kernel_start) = *found.iter().find(leads).or(found.first())?;
+        sys::end_precedence_of(pid);
+        Some((pid.as_raw_nonzero().get().unsigned_abs(), kernel_start))
+    }
+
+    /// Whether the process of a run is in the hands of another installation's keeper.
+    pub fn is_others(&self, started: Started) -> bool {
+        pid_of(started.pid).is_some_and(|pid| search::is_kept_elsewhere(pid, &self.state_dir))
     }
 
     /// When [`Children::look_after`] is to be called next, by the monotonic clock.
@@ -362,18 +398,6 @@ const NOT_SEEN: &str = "its keeper was killed, and nobody else is told how a pro
 
 fn lost(run: RunId, why: &str) -> News {
     News::Ended(clock::now(), run, Outcome::Lost(why.into()), Usage::default())
-}
-
-/// Looks for a process that was started just before who started it died: its environment names
-/// the run. Returns its pid and when it started by the kernel's reckoning. What such a keeper had
-/// no time to take back from it is taken back.
-pub fn find_unnoted(run: RunId) -> Option<(u32, u64)> {
-    let pids = proc_fs::find_by_run_id(&run.to_string()).ok()?;
-    let leads = |pid: &&Pid| rustix::process::getpgid(Some(**pid)) == Ok(**pid);
-    let pid = *pids.iter().find(leads).or(pids.first())?;
-    let kernel_start = proc_fs::kernel_start(pid)?;
-    sys::end_precedence_of(pid);
-    Some((pid.as_raw_nonzero().get().unsigned_abs(), kernel_start))
 }
 
 /// The system's type for a pid; none for 0.

@@ -3,10 +3,9 @@
 //! that very file open while the lock is held. It is pinned by a pidfd before it is looked at, so
 //! no signal ever reaches somebody to whom the pid was given anew.
 
-use super::keeper::KEEPER_TITLE;
 use super::predecessor;
-use super::proc_fs;
 use super::sys::{Pid, Signal};
+use crate::core::plain;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{FlockOperation, Stat, flock, fstat, stat};
 use rustix::io::Errno;
@@ -107,7 +106,11 @@ pub fn find(path: &Path) -> Found {
             return Found::Running(holder);
         }
         if Instant::now() >= deadline {
-            let who = if text.is_empty() { "nobody".into() } else { format!("pid {text}") };
+            let who = if text.is_empty() {
+                "nobody".into()
+            } else {
+                format!("pid {}", plain::clean(&text, 20))
+            };
             return Found::Unclear(format!(
                 "pid file {} is locked, but not by {who} that it names; `fuser` or `lsof` on it \
                  tells who has it open",
@@ -124,19 +127,6 @@ pub fn find_in(state_dir: &Path, pid: u32) -> Option<Holder> {
     let dir = File::open(state_dir).ok()?;
     let locked = flock(&dir, FlockOperation::NonBlockingLockShared) == Err(Errno::WOULDBLOCK);
     locked.then(|| pinned(Pid::from_raw(pid.cast_signed())?, &dir)).flatten()
-}
-
-/// The keeper of a state directory: it lives without a daemon only as long as there are runs.
-pub fn keeper_of(state_dir: &Path) -> Option<Pid> {
-    let title = format!("{KEEPER_TITLE}{}", state_dir.display());
-    let processes = fs::read_dir("/proc").ok()?.flatten();
-    let mut pids = processes.filter_map(|entry| {
-        let pid = entry.file_name().to_str()?.parse().ok().and_then(Pid::from_raw)?;
-        let text = fs::read(entry.path().join("cmdline")).ok()?;
-        let text = text.split(|&byte| byte == 0).next()?;
-        (text == title.as_bytes()).then_some(pid)
-    });
-    pids.find(|pid| !proc_fs::has_ended(*pid))
 }
 
 fn text_of(file: &mut File) -> io::Result<String> {

@@ -11,8 +11,10 @@
 //! - `client`: the daemon's side
 //! - `process`: the keeper itself
 //! - `runs`: the processes it has made
+//! - `aliases`: what a keeper of an earlier version calls runs
 //! - `ends`: what a keeper leaves for the next
 
+mod aliases;
 pub mod channel;
 pub mod client;
 pub mod ends;
@@ -29,7 +31,7 @@ use rustix::fs::{Mode, OFlags};
 pub const KEEPER_TITLE: &str = "schedule: keeper of ";
 
 /// The socket in the state directory.
-const SOCKET: &str = "keeper.sock";
+pub const SOCKET: &str = "keeper.sock";
 
 /// A path to the keeper's socket that fits into a `sockaddr_un` (108 bytes, unix(7)) however deep
 /// the state directory is. Valid as long as the descriptor is open.

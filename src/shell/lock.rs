@@ -3,6 +3,7 @@
 
 use super::predecessor;
 use super::sys::Pid;
+use crate::core::plain;
 use rustix::fs::{FlockOperation, flock};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
@@ -88,8 +89,9 @@ impl Lock {
         }
         if !locked(&file) {
             holder.clear();
-            let _ = file.rewind().and_then(|()| file.read_to_string(&mut holder));
-            let holder = holder.trim().to_owned();
+            let text = file.rewind().map(|()| file.take(MAX_TEXT_BYTES));
+            let _ = text.and_then(|mut text| text.read_to_string(&mut holder));
+            let holder = plain::clean(holder.trim(), 20);
             return Err(LockError::Held { holder, server_id, path: path.into() });
         }
         file.rewind().and_then(|()| file.set_len(0)).map_err(failed)?;

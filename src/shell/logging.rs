@@ -4,6 +4,7 @@
 //! fails: a line that can't be written at once (disk full, a pipe nobody reads) is dropped and
 //! counted, and the first line that can be written again is preceded by the count.
 
+use crate::core::plain;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -180,14 +181,14 @@ fn open(path: &Path) -> Result<File, LogError> {
         .map_err(|source| LogError::Open { path: path.to_path_buf(), source })
 }
 
-/// One line. Control characters are written as escapes: what a job is called or a client sends
-/// must not be able to begin a line of its own.
+/// One line. Control characters and marks of direction are written as escapes: what a job is called
+/// or a client sends must not be able to begin a line of its own, or to look like another.
 fn line(stamp: &str, level: Level, text: &std::fmt::Arguments) -> String {
     let mut line = format!("{stamp} [{level}] ");
     for c in text.to_string().chars() {
         match c {
             '\t' => line.push(c),
-            c if c.is_control() => line.extend(c.escape_default()),
+            c if plain::acts(c) => line.extend(c.escape_default()),
             c => line.push(c),
         }
     }

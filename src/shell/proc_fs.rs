@@ -1,26 +1,31 @@
 //! Who a pid is, read from `/proc`. A pid alone names nobody: it is given to the next one once its
 //! process was reaped. A pid with its start time within one boot names one process for ever.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::os::fd::OwnedFd;
-use std::path::Path;
 
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::process::{PidfdFlags, pidfd_open};
 
 use super::sys::Pid;
+use crate::core::plain;
 
-/// Longest environment that is searched; the kernel allows more only to who raised `ulimit -s`.
-const MAX_ENVIRON_BYTES: u64 = 4 << 20;
+/// The kernel keeps 15 characters of the name of a program, 63 of one of its own threads.
+const NAME_COLUMNS: usize = 64;
 
 /// When the process was started, in clock ticks since boot: field 22 of `/proc/PID/stat`
 /// (proc_pid_stat(5)). A child that has ended but was not yet reaped still has it. `None` if there
 /// is no such process, or it can't be read now.
 pub fn kernel_start(pid: Pid) -> Option<u64> {
     stat(pid).ok().flatten().map(|(_, start)| start)
+}
+
+/// The tick of [`kernel_start`] at this reading of the monotonic clock, or an earlier one: the
+/// kernel counts the time asleep, too.
+pub fn tick_of(mono_ms: u64) -> u64 {
+    mono_ms * rustix::param::clock_ticks_per_second() / 1000
 }
 
 /// Whether `pid` is the process that was started then, and has not ended. Where there is no
@@ -118,42 +123,35 @@ pub fn watch(pid: Pid, start: u64) -> io::Result<Option<OwnedFd>> {
     }
 }
 
-/// Every process that carries `SCHEDULE_RUN_ID=run_id` in its environment: a run's processes,
-/// also those that left its process group. Looks at every process of the machine (some 20 µs
-/// each), so it is nothing for the loop's everyday.
-///
-/// # Errors
-/// If `/proc` can't be listed. Processes of other users are passed over.
-pub fn find_by_run_id(run_id: &str) -> io::Result<Vec<Pid>> {
-    let mut found = find_by_run_ids(&BTreeSet::from([run_id.to_owned()]))?;
-    Ok(found.remove(run_id).unwrap_or_default())
+/// Who a process really belongs to: the first of the four in `Uid:` of `/proc/PID/status`
+/// (proc_pid_status(5)). A program with the set-user-ID bit changes the others only.
+pub fn real_user(pid: Pid) -> Option<u32> {
+    let text = fs::read_to_string(format!("/proc/{}/status", pid.as_raw_nonzero())).ok()?;
+    let users = text.lines().find_map(|line| line.strip_prefix("Uid:"))?;
+    users.split_ascii_whitespace().next()?.parse().ok()
 }
 
-/// The same for several runs in one look.
-///
-/// # Errors
-/// As [`find_by_run_id`].
-pub fn find_by_run_ids(wanted: &BTreeSet<String>) -> io::Result<BTreeMap<String, Vec<Pid>>> {
-    let mut found = BTreeMap::<String, Vec<Pid>>::new();
-    for entry in fs::read_dir("/proc")? {
-        let entry = entry?;
-        let number = entry.file_name().to_str().and_then(|name| name.parse().ok());
-        let Some(pid) = number.and_then(Pid::from_raw) else { continue };
-        let run_id = run_id_in(&entry.path().join("environ"));
-        if let Some(run_id) = run_id.filter(|run_id| wanted.contains(run_id)) {
-            found.entry(run_id).or_default().push(pid);
-        }
-    }
-    Ok(found)
+/// The parent of a process, now: field 4 of `/proc/PID/stat`.
+pub fn parent(pid: Pid) -> Option<Pid> {
+    let text = fs::read(format!("/proc/{}/stat", pid.as_raw_nonzero())).ok()?;
+    let after_name = text.iter().rposition(|&byte| byte == b')')? + 1;
+    let fields = std::str::from_utf8(&text[after_name..]).ok()?;
+    Pid::from_raw(fields.split_ascii_whitespace().nth(1)?.parse().ok()?)
 }
 
-fn run_id_in(environ: &Path) -> Option<String> {
-    let mut text = Vec::new();
-    let file = fs::File::open(environ).ok()?;
-    file.take(MAX_ENVIRON_BYTES).read_to_end(&mut text).ok()?;
-    let mut entries = text.split(|&byte| byte == 0);
-    let run_id = entries.find_map(|entry| entry.strip_prefix(b"SCHEDULE_RUN_ID="))?;
-    String::from_utf8(run_id.to_vec()).ok()
+/// What a process says that it is called (`/proc/PID/comm`), made plain; empty if it is gone.
+pub fn name(pid: Pid) -> String {
+    let said = fs::read(format!("/proc/{}/comm", pid.as_raw_nonzero())).unwrap_or_default();
+    plain::clean(String::from_utf8_lossy(&said).trim_end(), NAME_COLUMNS)
+}
+
+/// All processes that are there now.
+///
+/// # Errors
+/// If `/proc` can't be listed.
+pub fn all() -> io::Result<impl Iterator<Item = Pid>> {
+    let number = |entry: io::Result<fs::DirEntry>| entry.ok()?.file_name().to_str()?.parse().ok();
+    Ok(fs::read_dir("/proc")?.filter_map(number).filter_map(Pid::from_raw))
 }
 
 #[cfg(test)]

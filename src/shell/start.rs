@@ -8,12 +8,13 @@ use crate::core::event::{Event, Started};
 use crate::core::http::Limits;
 use crate::core::ids::RunId;
 use crate::core::keeping::{KeptEnd, Notice};
-use crate::shell::children::{self, Children, News};
+use crate::shell::children::{Children, News};
 use crate::shell::clock;
 use crate::shell::daemon::{
     Daemon, FIRST_SERVER_TOKEN, FIRST_WATCHED_TOKEN, KEEPER, Keeping, Parts,
 };
 use crate::shell::handover::Handover;
+use crate::shell::instance;
 use crate::shell::journal::Journal;
 use crate::shell::lock::{self, Lock};
 use crate::shell::logging;
@@ -109,7 +110,8 @@ pub fn prepare(config: &Config, server_id: u32) -> Result<Ready, StartError> {
     let state_dir = PathBuf::from(config.base.statedir.path(server_id));
     make_dir("state directory", &state_dir)?;
     let state_lock = take_state_lock(&state_dir, handed.as_ref())?;
-    let settings = settings(config, server, &state_dir)?;
+    let instance = instance::draw(&state_dir);
+    let settings = Settings { instance, ..settings(config, server, &state_dir)? };
     let poll = Poll::new().map_err(|why| StartError::System("the poll", why))?;
     let (listening, trouble) =
         take_sockets(&config.base, server, poll.registry(), handed.as_mut())?;
@@ -264,7 +266,8 @@ fn settings(
         state_dir: state_dir.to_string_lossy().into_owned(),
         journal_limit_bytes: JOURNAL_LIMIT_BYTES,
         boot_id,
-        salt: std::process::id() ^ (clock::now().wall_ms as u32),
+        // For who has locked the state directory.
+        instance: 0,
     })
 }
 
@@ -335,7 +338,8 @@ fn settle(
     let mut alive = BTreeMap::new();
     let mut ends: BTreeMap<RunId, KeptEnd> = BTreeMap::new();
     let mut stopping = Vec::new();
-    for notice in notices {
+    let runs = core.runs().keys().copied();
+    for notice in children.recognise(runs, notices) {
         match notice {
             Notice::Started(run, started) => drop(alive.insert(run, started)),
             Notice::Ended(end) => drop(ends.insert(end.run, end)),
@@ -394,11 +398,15 @@ fn load_snapshot(core: &mut Core, path: &Path) {
 /// Finds out what became of a run of an earlier daemon in the same boot that has no keeper.
 fn find(run: RunId, started: Started, children: &mut Children) -> Found {
     let started = match started.pid {
-        0 => match children::find_unnoted(run) {
+        0 => match children.find_unnoted(run, started.kernel_start) {
             Some((pid, kernel_start)) => Started { pid, kernel_start, ..started },
             None => return Found::Doubtful,
         },
         _ => started,
     };
+    if children.is_others(started) {
+        // The journal is a copy of theirs.
+        return Found::Gone;
+    }
     if children.watch(run, started) { Found::Alive(started) } else { Found::Gone }
 }

@@ -209,7 +209,7 @@ impl World {
             state_dir: "state".into(),
             journal_limit_bytes: self.profile.journal_limit_bytes,
             boot_id: format!("boot {}", self.boots),
-            salt: self.random.below(1 << 32) as u32,
+            instance: self.random.below(1 << 32),
         }
     }
 

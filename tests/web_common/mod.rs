@@ -107,7 +107,7 @@ fn settings() -> Settings {
         state_dir: "state".into(),
         journal_limit_bytes: 1 << 30,
         boot_id: "boot".into(),
-        salt: 7,
+        instance: 7,
     }
 }
 

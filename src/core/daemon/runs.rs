@@ -27,6 +27,9 @@ const RETRY_MAX_MS: u64 = 2_000;
 /// few enough that what is started by hand does not wait behind them for long (0.1 s).
 pub const MAX_LAUNCHING: usize = 256;
 
+/// A clock tick as the kernel counts them for programs (`USER_HZ`), ms.
+const TICK_MS: u64 = 10;
+
 /// Why a run was not started after all.
 pub(super) const ROW_CHANGED: &str = "its row was changed or removed before it could be started";
 
@@ -49,7 +52,7 @@ pub struct Run {
     pub concurrent: u32,
     /// Process id, also of its process group; 0 = none yet.
     pub pid: u32,
-    /// Field 22 of `/proc/PID/stat`.
+    /// Field 22 of `/proc/PID/stat`; without a process, the earliest that it could have there.
     pub kernel_start: u64,
     /// How far it has got.
     pub phase: RunPhase,
@@ -96,9 +99,9 @@ impl Core {
         slot_ms: Option<i64>,
         cause: Cause,
     ) -> Option<RunId> {
-        let (server_id, salt) = (self.settings.server_id, self.settings.salt);
+        let (server_id, instance) = (self.settings.server_id, self.settings.instance);
         let job = self.table.get_mut(id)?;
-        let run = RunId::next(server_id, self.last_sequence, now.wall_ms, salt);
+        let run = RunId::next(server_id, instance, self.last_sequence, now.wall_ms);
         self.last_sequence = run.sequence;
         job.live.push(run);
         if let Some(history) = &mut job.history {
@@ -114,7 +117,7 @@ impl Core {
             mono_ms: now.mono_ms,
             concurrent,
             pid: 0,
-            kernel_start: 0,
+            kernel_start: now.mono_ms / TICK_MS,
             phase: RunPhase::Queued,
             intended: false,
         };

@@ -6,6 +6,7 @@ use super::views::block_of;
 use crate::core::daemon::Core;
 use crate::core::definition::{Block, Flaw};
 use crate::core::http::{Request, Response};
+use crate::core::plain::clean;
 use crate::core::time::Now;
 use unicode_width::UnicodeWidthStr;
 
@@ -111,29 +112,6 @@ fn table(rows: &[[String; 8]]) -> String {
         text.push('\n');
     }
     text
-}
-
-/// Text that does nothing to a terminal: controls and marks that change the direction of writing
-/// become `?`. Cut at so many columns.
-fn clean(text: &str, columns: usize) -> String {
-    let acts = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}')
-            || matches!(c, '\u{2060}'..='\u{206f}' | '\u{feff}')
-    };
-    let text: String = text.chars().map(|c| if acts(c) { '?' } else { c }).collect();
-    if text.width() <= columns {
-        return text;
-    }
-    let mut kept = String::new();
-    for c in text.chars() {
-        kept.push(c);
-        if kept.width() >= columns {
-            kept.pop();
-            break;
-        }
-    }
-    kept + "…"
 }
 
 /// A time span in its two largest units: `1d 2h`, `3m 4s`, `5s`.

@@ -14,6 +14,7 @@ use crate::shell::config_file;
 use crate::shell::holder::{self, Found, Holder};
 use crate::shell::notify::Note;
 use crate::shell::predecessor;
+use crate::shell::search;
 use crate::shell::start::server_of;
 use crate::shell::sys::Pid;
 use std::fmt::Display;
@@ -173,7 +174,7 @@ impl Groups {
 
     /// What to say of runs that go on without a daemon.
     fn without_daemon(&self, id: u32) -> String {
-        match holder::keeper_of(&self.configured_state_dir(id)) {
+        match search::keeper_of(&self.configured_state_dir(id)) {
             Some(pid) => format!("; runs of it go on, with keeper pid {}", pid.as_raw_nonzero()),
             None => String::new(),
         }

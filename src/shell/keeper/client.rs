@@ -1,17 +1,19 @@
 //! The daemon's side of the keeper: found or started, then a socket that never blocks the loop.
 
+use super::aliases::Aliases;
 use super::channel::Channel;
 use super::socket_path;
 use crate::core::event;
 use crate::core::ids::RunId;
 use crate::core::keeping::{self, Notice, Order};
 use crate::core::launch::LaunchPlan;
+use crate::shell::clock;
 use crate::shell::process::inherited_environment;
 use crate::shell::sys::{self, Pid, Spawn};
 use rustix::net::sockopt::socket_peercred;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::process::{Signal, kill_process};
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::ffi::{CStr, CString};
 use std::io::{self, Read};
 use std::os::fd::AsFd;
@@ -47,8 +49,9 @@ pub struct Keeper {
     answers: bool,
     process: Option<Pid>,
     silence: Silence,
-    /// Runs it was asked to launch and has said nothing of.
-    outstanding: BTreeSet<RunId>,
+    aliases: Aliases,
+    /// Runs it was asked to launch and has said nothing of; and when it was asked, monotonic ms.
+    outstanding: BTreeMap<RunId, u64>,
     /// Launches that were not handed over yet.
     unsent: usize,
 }
@@ -137,14 +140,16 @@ impl Keeper {
             complete = batch.contains(&Notice::Complete);
             notices.extend(batch);
         }
-        let Some(Notice::Keeper { id, after, version, answers }) = notices.first().cloned() else {
+        let Some(Notice::Keeper { id, after, version, answers, instances }) =
+            notices.first().cloned()
+        else {
             return Err(io::Error::other("the keeper does not say who it is"));
         };
         stream.set_read_timeout(None)?;
         stream.set_nonblocking(true)?;
         // Of a run that has ended since, the first half of that may have come by now.
         let channel = Channel::new(mio::net::UnixStream::from_std(stream), input);
-        let (process, silence, outstanding) = (Some(process), Silence::default(), BTreeSet::new());
+        let (process, silence, outstanding) = (Some(process), Silence::default(), BTreeMap::new());
         let mut keeper = Keeper {
             channel,
             id,
@@ -153,6 +158,7 @@ impl Keeper {
             answers,
             process,
             silence,
+            aliases: Aliases::new(instances),
             outstanding,
             unsent: 0,
         };
@@ -176,7 +182,19 @@ impl Keeper {
 
     /// Whether it is of another version than this daemon.
     pub fn is_stale(&self) -> bool {
-        self.version != env!("CARGO_PKG_VERSION")
+        self.version != env!("CARGO_PKG_VERSION") || self.aliases.are_needed()
+    }
+
+    /// What it said when it was found, with the ids of those of these runs that it has.
+    pub fn recognise(
+        &mut self,
+        runs: impl Iterator<Item = RunId>,
+        said: Vec<Notice>,
+    ) -> Vec<Notice> {
+        for run in runs {
+            self.aliases.of(run);
+        }
+        said.into_iter().map(|notice| self.aliases.read(notice)).collect()
     }
 
     /// What to register with the poll, readable and writable.
@@ -220,7 +238,8 @@ impl Keeper {
     /// Asks for a launch that is no use after this reading of the monotonic clock; after the last
     /// of several, [`Keeper::send`].
     pub fn launch(&mut self, run: RunId, plan: Box<LaunchPlan>, not_after_ms: u64) {
-        self.outstanding.insert(run);
+        self.outstanding.insert(run, clock::now().mono_ms);
+        let run = self.aliases.of(run);
         self.channel.say(&Order::Launch { run, plan, not_after_ms });
         self.unsent += 1;
         if self.unsent >= LAUNCHES_AT_ONCE {
@@ -235,6 +254,7 @@ impl Keeper {
 
     /// Says that nothing of a run may be left; to be said before its process group is signalled.
     pub fn stop(&mut self, run: RunId, signal: event::Signal) {
+        let run = self.aliases.of(run);
         self.order(&Order::Stop(run, signal));
         // Whether it hears that is to be known soon.
         self.silence.asked_ms = 0;
@@ -242,7 +262,9 @@ impl Keeper {
 
     /// Says that the end of a run is in the journal.
     pub fn forget(&mut self, run: RunId) {
-        self.order(&Order::Forget(run));
+        let alias = self.aliases.of(run);
+        self.aliases.forget(run);
+        self.order(&Order::Forget(alias));
     }
 
     fn order(&mut self, order: &Order) {
@@ -262,6 +284,8 @@ impl Keeper {
         if !notices.is_empty() {
             (self.silence.ms, self.silence.is_asked) = (0, false);
         }
+        let notices: Vec<Notice> =
+            notices.into_iter().map(|notice| self.aliases.read(notice)).collect();
         for notice in &notices {
             if let Notice::Started(run, _) | Notice::Failed(run, _) = notice {
                 self.outstanding.remove(run);
@@ -270,8 +294,8 @@ impl Keeper {
         (notices, alive)
     }
 
-    /// The launches it took with it.
-    pub fn into_outstanding(self) -> BTreeSet<RunId> {
+    /// The launches it took with it, each with when it was asked for it, monotonic ms.
+    pub fn into_outstanding(self) -> BTreeMap<RunId, u64> {
         self.outstanding
     }
 }

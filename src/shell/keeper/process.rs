@@ -201,7 +201,7 @@ impl Keeper {
         let version = env!("CARGO_PKG_VERSION").to_owned();
         let (id, after) = (self.id.clone(), self.ends.after().to_vec());
         let mut daemon = Channel::new(stream, Vec::new());
-        daemon.say(&Notice::Keeper { id, after, version, answers: true });
+        daemon.say(&Notice::Keeper { id, after, version, answers: true, instances: true });
         for (run, started, asked_ms) in self.runs.iter() {
             daemon.say(&Notice::Started(run, started));
             asked_ms.into_iter().for_each(|ms| daemon.say(&Notice::Stopping(run, ms)));

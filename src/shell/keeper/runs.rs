@@ -14,6 +14,7 @@ use crate::shell::cgroup::{Group, Groups};
 use crate::shell::clock;
 use crate::shell::proc_fs;
 use crate::shell::process::Launcher;
+use crate::shell::search;
 use crate::shell::sys::{self, Ended, Pid};
 use rustix::process::{kill_process, kill_process_group, test_kill_process_group};
 use std::collections::{BTreeMap, BTreeSet};
@@ -233,17 +234,21 @@ impl Runs {
             (done && (kept.group.is_some() || may_search)).then_some((*run, kept.group))
         };
         let over: Vec<(RunId, Option<Group>)> = self.ended.iter().filter_map(over).collect();
-        let searched: BTreeSet<String> =
-            over.iter().filter(|it| it.1.is_none()).map(|it| it.0.to_string()).collect();
+        let searched = over.iter().filter(|it| it.1.is_none());
+        let searched: BTreeMap<String, u64> =
+            searched.map(|it| (it.0.to_string(), self.kept[&it.0].started.kernel_start)).collect();
         let mut found = BTreeMap::new();
         if !searched.is_empty() {
             self.search_at_ms = now.mono_ms + LOOK.as_millis() as u64;
-            found = proc_fs::find_by_run_ids(&searched).unwrap_or_default();
+            found = search::find_by_run_ids(&searched).unwrap_or_default();
         }
         let end = |(run, group): (RunId, Option<Group>)| {
             let left = match (&self.groups, group) {
                 (Some(groups), Some(group)) => groups.members(group),
-                _ => found.remove(&run.to_string()).unwrap_or_default(),
+                _ => {
+                    let found = found.remove(&run.to_string()).unwrap_or_default();
+                    found.into_iter().map(|(pid, _)| pid).collect()
+                }
             };
             let left = names(&left);
             self.finish(run, left)
@@ -308,11 +313,7 @@ fn is_group_alive(group: Pid) -> bool {
 
 /// `4711 sleep, 4712 sh and 3 more`.
 fn names(pids: &[Pid]) -> String {
-    let name = |pid: &Pid| {
-        let number = pid.as_raw_nonzero();
-        let name = std::fs::read_to_string(format!("/proc/{number}/comm")).unwrap_or_default();
-        format!("{number} {}", name.trim_end())
-    };
+    let name = |pid: &Pid| format!("{} {}", pid.as_raw_nonzero(), proc_fs::name(*pid));
     let mut text = pids.iter().take(MAX_NAMED).map(name).collect::<Vec<_>>().join(", ");
     if pids.len() > MAX_NAMED {
         text.push_str(&format!(" and {} more", pids.len() - MAX_NAMED));

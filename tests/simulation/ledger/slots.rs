@@ -160,7 +160,7 @@ impl Ledger {
 
     /// Takes in the runs that the core decided since the last look.
     fn new_runs(&mut self, now: Now, core: &Core, by_hand: bool) -> Vec<Launch> {
-        let first = RunId { server_id: 1, sequence: self.last_sequence + 1 };
+        let first = RunId { server_id: 1, sequence: self.last_sequence + 1, instance: 0 };
         let mut launched = Vec::new();
         for (&id, run) in core.runs().range(first..) {
             self.last_sequence = id.sequence;

@@ -1,0 +1,75 @@
+//! The number that tells this daemon from every other with its server id, on any machine: run ids
+//! have it.
+//!
+//! One half is made with the state directory and kept there, the other is drawn at each start. So
+//! daemons whose journal was lost or could not be written, and copies of a state directory or of a
+//! whole machine, make ids of their own, too.
+
+use std::fs::{self, OpenOptions};
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+/// In the state directory: 16 hexadecimal digits.
+const FILE: &str = "instance";
+
+/// The number of a daemon that starts in this state directory, which it has locked.
+pub fn draw(state_dir: &Path) -> u64 {
+    let kept = read(state_dir).unwrap_or_else(|| {
+        let new = random();
+        if let Err(why) = keep(state_dir, new) {
+            let path = state_dir.join(FILE);
+            log::warn!("{}: {why}: this start has an instance number of its own", path.display());
+        }
+        new
+    });
+    let mut both = RandomState::new().build_hasher();
+    both.write_u64(kept);
+    both.finish()
+}
+
+fn read(state_dir: &Path) -> Option<u64> {
+    let text = fs::read_to_string(state_dir.join(FILE)).ok()?;
+    let digits = text.strip_suffix('\n').filter(|text| text.len() == 16)?;
+    u64::from_str_radix(digits, 16).ok()
+}
+
+/// The file is there whole, or not at all.
+fn keep(state_dir: &Path, number: u64) -> io::Result<()> {
+    let temporary = state_dir.join("instance.tmp");
+    let _ = fs::remove_file(&temporary);
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
+    writeln!(file, "{number:016x}")?;
+    file.sync_all()?;
+    fs::rename(&temporary, state_dir.join(FILE))
+}
+
+/// The keys of a `RandomState` are the system's random numbers.
+fn random() -> u64 {
+    RandomState::new().build_hasher().finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn the_file_is_made_once_and_each_start_has_a_number_of_its_own() {
+        let dir = std::env::temp_dir().join(format!("instance-{}", std::process::id()));
+        fs::create_dir(&dir).unwrap();
+        let first = draw(&dir);
+        let kept = read(&dir).unwrap();
+        let mode = fs::metadata(dir.join(FILE)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        assert_ne!(draw(&dir), first);
+        assert_eq!(read(&dir), Some(kept));
+        fs::write(dir.join(FILE), "torn").unwrap();
+        draw(&dir);
+        assert!(read(&dir).is_some_and(|new| new != kept));
+        fs::remove_dir_all(&dir).unwrap();
+        // Nothing can be kept there.
+        assert_ne!(draw(&dir), draw(&dir));
+    }
+}

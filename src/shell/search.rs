@@ -1,0 +1,116 @@
+//! Processes of runs that nobody has noted, found by `SCHEDULE_RUN_ID` in their environment.
+//!
+//! Anybody may put anything there. So a process counts only if it really belongs to the user of
+//! this daemon, did not begin before the run could, and is not the child of the keeper of another
+//! installation. That it is of this installation the run id itself tells: no other has the same.
+
+use super::keeper::KEEPER_TITLE;
+use super::proc_fs;
+use super::sys::Pid;
+use rustix::fs::stat;
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+/// Longest environment that is searched; the kernel allows more only to who raised `ulimit -s`.
+const MAX_ENVIRON_BYTES: u64 = 4 << 20;
+
+/// A process that was found, and when it began: field 22 of `/proc/PID/stat`.
+pub type Process = (Pid, u64);
+
+/// Every process of a run that began at this instant or later (field 22 of `/proc/PID/stat`; 0 =
+/// whenever), also those that left its process group. Looks at every process of the machine (some
+/// 20 µs each), so it is nothing for the loop's everyday.
+///
+/// # Errors
+/// If `/proc` can't be listed. Processes of other users are passed over.
+pub fn find_by_run_id(run_id: &str, earliest: u64) -> io::Result<Vec<Process>> {
+    let mut found = find_by_run_ids(&BTreeMap::from([(run_id.to_owned(), earliest)]))?;
+    Ok(found.remove(run_id).unwrap_or_default())
+}
+
+/// The same for several runs in one look, each with the earliest begin.
+///
+/// # Errors
+/// As [`find_by_run_id`].
+pub fn find_by_run_ids(
+    wanted: &BTreeMap<String, u64>,
+) -> io::Result<BTreeMap<String, Vec<Process>>> {
+    let mut found = BTreeMap::<String, Vec<Process>>::new();
+    for pid in proc_fs::all()? {
+        let Some(run_id) = run_id_of(pid).filter(|run_id| wanted.contains_key(run_id)) else {
+            continue;
+        };
+        let began = own_start(pid).filter(|began| wanted[&run_id] <= *began);
+        // The environment was still that of the same process.
+        let began = began.filter(|_| run_id_of(pid).as_ref() == Some(&run_id));
+        found.entry(run_id).or_default().extend(began.map(|began| (pid, began)));
+    }
+    Ok(found)
+}
+
+/// When a process of this user began; none if it is another's.
+fn own_start(pid: Pid) -> Option<u64> {
+    let own = rustix::process::getuid().as_raw();
+    (proc_fs::real_user(pid) == Some(own)).then(|| proc_fs::kernel_start(pid)).flatten()
+}
+
+fn run_id_of(pid: Pid) -> Option<String> {
+    let mut text = Vec::new();
+    let file = File::open(format!("/proc/{}/environ", pid.as_raw_nonzero())).ok()?;
+    file.take(MAX_ENVIRON_BYTES).read_to_end(&mut text).ok()?;
+    let mut entries = text.split(|&byte| byte == 0);
+    let run_id = entries.find_map(|entry| entry.strip_prefix(b"SCHEDULE_RUN_ID="))?;
+    String::from_utf8(run_id.to_vec()).ok()
+}
+
+/// Whether a process is the child of a keeper that works in another state directory than this: a
+/// journal that was copied along with one names the runs of the original.
+pub fn is_kept_elsewhere(pid: Pid, state_dir: &Path) -> bool {
+    let Some(parent) = proc_fs::parent(pid).filter(|parent| is_keeper(*parent)) else {
+        return false;
+    };
+    // Without a look at its files nothing is known.
+    has_open(parent, state_dir).is_some_and(|open| !open)
+}
+
+/// The keeper of a state directory: it lives without a daemon only as long as there are runs. What
+/// a process calls itself is a hint; that it has the directory open, and is of the user whose
+/// socket is there, tells.
+pub fn keeper_of(state_dir: &Path) -> Option<Pid> {
+    let socket = fs::symlink_metadata(state_dir.join(super::keeper::SOCKET)).ok();
+    let owner = socket.map(|socket| socket.uid());
+    let title = format!("{KEEPER_TITLE}{}", state_dir.display());
+    let is_its = |pid: Pid| match has_open(pid, state_dir) {
+        Some(open) => open,
+        // Another user's, whose files can't be seen.
+        None => title_of(pid).as_deref() == Some(title.as_bytes()),
+    };
+    let mut keepers = proc_fs::all().ok()?.filter(|pid| is_keeper(*pid));
+    keepers.find(|pid| {
+        let own = owner.is_none() || proc_fs::real_user(*pid) == owner;
+        own && is_its(*pid) && !proc_fs::has_ended(*pid)
+    })
+}
+
+fn is_keeper(pid: Pid) -> bool {
+    title_of(pid).is_some_and(|title| title.starts_with(KEEPER_TITLE.as_bytes()))
+}
+
+fn title_of(pid: Pid) -> Option<Vec<u8>> {
+    let text = fs::read(format!("/proc/{}/cmdline", pid.as_raw_nonzero())).ok()?;
+    Some(text.split(|&byte| byte == 0).next()?.to_vec())
+}
+
+/// Whether a process has this directory open; none if that can't be seen.
+fn has_open(pid: Pid, dir: &Path) -> Option<bool> {
+    let wanted = stat(dir).ok()?;
+    let entries = fs::read_dir(format!("/proc/{}/fd", pid.as_raw_nonzero())).ok()?;
+    let is_it = |entry: fs::DirEntry| {
+        stat(entry.path())
+            .is_ok_and(|found| (found.st_dev, found.st_ino) == (wanted.st_dev, wanted.st_ino))
+    };
+    Some(entries.flatten().any(is_it))
+}
