@@ -50,7 +50,9 @@ fn a_hundred_thousand_rows_pass_through_without_being_held() {
         for line in lines.map(Result::unwrap) {
             match serde_json::from_str(&line).unwrap() {
                 Answer::Job(_) => jobs += 1,
-                answer => assert!(matches!(answer, Answer::Digest(_)), "{answer:?}"),
+                answer => {
+                    assert!(matches!(answer, Answer::End { rows: 100_000, .. }), "{answer:?}")
+                }
             }
             // The helper is somewhere in the last rows: it can't be gone while we don't read.
             if jobs == 90_000 {

@@ -3,7 +3,7 @@
 //! The daemon writes one [`Request`] line to the helper's stdin, then closes it. The helper writes
 //! [`Answer`] lines to stdout and exits. Nothing of an answer counts until end of file **and**
 //! exit status 0 were seen; a failing helper writes an [`Answer::Error`] and exits 1. A table is
-//! answered in this order: variables, tags, jobs, digest.
+//! answered in this order: variables, tags, jobs, end.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -149,7 +149,15 @@ pub enum Answer {
         /// Display name.
         name: String,
     },
-    /// The last line of a full answer: the digest to ask with next time.
+    /// The last line of a full answer.
+    End {
+        /// The digest to ask with next time.
+        digest: String,
+        /// Rows that the database counted, each of which is a line before this one: a job, a
+        /// variable, a tag or a bad row. With fewer or more of them nothing of the answer counts.
+        rows: u64,
+    },
+    /// The last line of snapshots that were written before rows were counted; read, never written.
     Digest(String),
     /// The last line of an answer to [`Ask::Record`].
     Recorded {
@@ -165,6 +173,20 @@ pub enum Answer {
         /// What the database said, and what to do about it: one line.
         message: String,
     },
+}
+
+impl Answer {
+    /// Whether it stands for a row of the database.
+    pub fn is_row(&self) -> bool {
+        match self {
+            Self::Job(_) | Self::BadRow { .. } | Self::Var { .. } | Self::Tag { .. } => true,
+            Self::Same(_)
+            | Self::End { .. }
+            | Self::Digest(_)
+            | Self::Recorded { .. }
+            | Self::Error { .. } => false,
+        }
+    }
 }
 
 /// Why an exchange failed.

@@ -101,7 +101,7 @@ fn perform(stdin: &mut dyn BufRead, answers: &mut Answers) -> Result<(), Failure
 /// The database refuses one; those before it stay done.
 pub fn run_script(database: &Database, sql: &str) -> Result<(), Failure> {
     match database.driver {
-        Driver::Mysql => self::mysql::Session::open(database)?.run_all(sql),
+        Driver::Mysql => self::mysql::Session::open(database, sql).map(drop),
         Driver::Sqlite => sqlite::Session::open(database, false)?.run_all(sql),
     }
 }

@@ -41,7 +41,7 @@ impl Reply {
     #[track_caller]
     pub fn digest(&self) -> &str {
         match self.answers.last() {
-            Some(Answer::Digest(digest)) if self.code == Some(0) => digest,
+            Some(Answer::End { digest, .. }) if self.code == Some(0) => digest,
             _ => panic!("not a full answer: {self:?}"),
         }
     }

@@ -67,7 +67,8 @@ impl Database {
         }
         let mut lines = self.now.lines();
         let digest = digest(&lines);
-        lines.push(serde_json::to_vec(&Answer::Digest(digest.clone())).unwrap());
+        let end = Answer::End { digest: digest.clone(), rows: lines.len() as u64 };
+        lines.push(serde_json::to_vec(&end).unwrap());
         self.unchanged = Some((lines.clone(), digest.clone()));
         (lines, digest)
     }

@@ -152,8 +152,8 @@ impl Bench {
     pub fn set_rows(&mut self, rows: &[JobRow]) {
         let jobs = rows.iter().map(|row| Answer::Job(Box::new(row.clone())));
         let tag = Answer::Tag { id: 2, name: "备份".into() };
-        let digest = Answer::Digest(format!("{rows:?}"));
-        self.table = [tag].into_iter().chain(jobs).chain([digest]).collect();
+        let end = Answer::End { digest: format!("{rows:?}"), rows: rows.len() as u64 + 1 };
+        self.table = [tag].into_iter().chain(jobs).chain([end]).collect();
     }
 
     /// Time passes.

@@ -97,6 +97,8 @@ struct Staged {
     changed: VecDeque<Vec<Definition>>,
     kept: usize,
     bad_rows: Vec<(u32, String)>,
+    /// Lines that stand for a row of the database each.
+    rows: u64,
     digest: Option<String>,
     same: bool,
     recorded: Option<u64>,
@@ -294,6 +296,7 @@ impl Core {
     }
 
     fn stage(&mut self, staged: &mut Staged, answer: Answer) {
+        staged.rows += u64::from(answer.is_row());
         match answer {
             Answer::Same(digest) => {
                 staged.same = true;
@@ -310,6 +313,12 @@ impl Core {
                 staged.bad_rows.push((id, why));
             }
             Answer::BadRow { .. } => {}
+            Answer::End { digest, rows } if rows == staged.rows => staged.digest = Some(digest),
+            Answer::End { rows, .. } => {
+                let came = staged.rows;
+                let message = format!("the answer has {came} of {rows} rows: nothing of it counts");
+                staged.error.get_or_insert((ErrorKind::Other, message));
+            }
             Answer::Digest(digest) => staged.digest = Some(digest),
             Answer::Recorded { count: _, through } => staged.recorded = Some(through),
             Answer::Error { kind, message } => {

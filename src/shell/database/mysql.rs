@@ -1,50 +1,25 @@
-//! MySQL and MariaDB.
-//!
-//! A sync asks for everything it needs to know in one round trip: settings, a consistent snapshot
-//! and a digest that the server computes. Only when the digest differs are rows read, in the same
-//! snapshot, so that digest and rows are of one state.
+//! MySQL and MariaDB: records go there. What comes from there is in `sync`.
 
 mod explain;
 mod session;
+mod settings;
+mod sync;
 
-use super::answers::Answers;
+use super::Failure;
 use super::records::{self, Batch, Field};
-use super::rows::{self, Cell};
-use super::{Failure, Group};
-use crate::core::protocol::{Answer, Database, ErrorKind, RunRecord, SkipRecord};
-use explain::{NO_SUCH_TABLE, explain};
+use crate::core::protocol::{Database, RunRecord, SkipRecord};
+use explain::NO_SUCH_TABLE;
 use mysql::prelude::Queryable;
-use mysql::{Error, Row, Value};
+use mysql::{Error, Value};
 pub use session::Session;
+pub use sync::sync;
 
 /// Rows an INSERT: few round trips, and far below the 65,535 parameters that a statement may have.
 const ROWS_A_STATEMENT: usize = 200;
 
-/// Answers an [`Ask::Sync`](crate::core::protocol::Ask::Sync).
-pub fn sync(database: &Database, group: &Group, answers: &mut Answers) -> Result<(), Failure> {
-    let mut session = Session::open(database)?;
-    let digest = session.digest(group)?;
-    if digest == group.digest {
-        return answers.send(&Answer::Same(digest));
-    }
-    let zone = session.columns("scheduler_jobs")?;
-    let zone = zone.iter().any(|name| name.eq_ignore_ascii_case(rows::TIMEZONE));
-    let columns = rows::JOB_COLUMNS.join(", ") + if zone { ", timezone" } else { "" };
-    let rule = format!("WHERE server_id = {} AND status = 1 ORDER BY id", group.server_id);
-    let jobs = format!("SELECT {columns} FROM scheduler_jobs {rule}");
-    let rule = format!("WHERE server_id = {} ORDER BY id", group.vars_server);
-    let vars = format!("SELECT id, name, value FROM scheduler_vars {rule}");
-    session.stream(&vars, rows::var, answers)?;
-    session.stream("SELECT id, name FROM scheduler_tags ORDER BY id", rows::tag, answers)?;
-    session.stream(&jobs, rows::job, answers)?;
-    answers.send(&Answer::Digest(digest))
-}
-
 /// Answers an [`Ask::Record`](crate::core::protocol::Ask::Record): all of the batch or nothing.
 pub fn record(database: &Database, batch: &Batch) -> Result<(), Failure> {
-    let mut session = Session::open(database)?;
-    let setup = format!("{}; START TRANSACTION", session.settings());
-    session.run_all(&setup)?;
+    let (mut session, _) = Session::open(database, "START TRANSACTION")?;
     let existing = session.columns("scheduler_logs")?;
     for runs in batch.starts.chunks(ROWS_A_STATEMENT) {
         session.insert_runs(runs, &records::run_columns(&existing, false), "uniq_id = uniq_id")?;
@@ -62,36 +37,6 @@ pub fn record(database: &Database, batch: &Batch) -> Result<(), Failure> {
 }
 
 impl Session<'_> {
-    /// Opens the snapshot of a sync and has the server compute its digest, in one round trip.
-    fn digest(&mut self, group: &Group) -> Result<String, Failure> {
-        let settings = self.settings();
-        let query = format!(
-            "{settings}; SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ; \
-             START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY; {}",
-            digest_query(group)
-        );
-        let text = self.last_text(&query).map_err(|err| self.explain(&err))?;
-        let why = "the database gave no digest of the jobs";
-        let text = text.ok_or_else(|| Failure::new(ErrorKind::Other, why))?;
-        // The groups are part of it: after a change of the configuration nothing is the same.
-        Ok(format!("m1:{}:{}:{text}", group.server_id, group.vars_server))
-    }
-
-    fn stream(
-        &mut self,
-        query: &str,
-        judge: fn(Vec<Cell>) -> Answer,
-        answers: &mut Answers,
-    ) -> Result<(), Failure> {
-        let database = self.database;
-        let lost = |err: Error| explain(database, &err, "read from");
-        let rows = self.conn.query_iter(query).map_err(lost)?;
-        for row in rows {
-            answers.send(&judge(cells(row.map_err(lost)?)))?;
-        }
-        Ok(())
-    }
-
     fn insert_runs(
         &mut self,
         runs: &[RunRecord],
@@ -135,39 +80,6 @@ impl Session<'_> {
     }
 }
 
-/// The digest of what a sync would read, as one value.
-///
-/// 64 bits of a hash of each row, combined by XOR, so that the order does not matter; the id is in
-/// each, so that equal rows don't cancel out and swapped ones show. `last_run_time` and the other
-/// times are not in it: they don't make a job. Text is taken as bytes, else columns of different
-/// charsets can't be joined. SHA2 because MD5 is not everywhere any more.
-///
-/// `timezone` may not exist: the name then finds the outer `timezone`, which is empty. (An
-/// unqualified name in a subquery is looked up inside first, then outside: SQL:1999, 6.6.)
-fn digest_query(group: &Group) -> String {
-    let text = |column: &str| format!("IFNULL(CAST({column} AS BINARY), x'01')");
-    let hash = |columns: &[&str]| {
-        let fields: Vec<_> = columns.iter().map(|column| text(column)).collect();
-        format!(
-            "CONCAT(COUNT(*), '-', IFNULL(BIT_XOR(CAST(CONV(LEFT(SHA2(CONCAT_WS(x'00', {}), 256), \
-             16), 16, 10) AS UNSIGNED)), 0))",
-            fields.join(", ")
-        )
-    };
-    let mut columns = rows::JOB_COLUMNS.to_vec();
-    columns.push(rows::TIMEZONE);
-    format!(
-        "SELECT CONCAT((SELECT {} FROM scheduler_jobs WHERE server_id = {} AND status = 1), ':', \
-         (SELECT {} FROM scheduler_vars WHERE server_id = {}), ':', \
-         (SELECT {} FROM scheduler_tags)) FROM (SELECT '' AS timezone) AS optional",
-        hash(&columns),
-        group.server_id,
-        hash(&["id", "name", "value"]),
-        group.vars_server,
-        hash(&["id", "name"])
-    )
-}
-
 fn insert(table: &str, columns: &[&str], rows: usize, update: &str) -> String {
     let row = format!("({})", vec!["?"; columns.len()].join(", "));
     let rows = vec![row; rows].join(", ");
@@ -180,15 +92,4 @@ fn value(field: Field) -> Value {
         Field::Text(text) => Value::from(text),
         Field::Number(number) => Value::from(number),
     }
-}
-
-fn cells(row: Row) -> Vec<Cell> {
-    let cell = |value| match value {
-        Value::NULL => Cell::Null,
-        Value::Bytes(bytes) => Cell::from_bytes(bytes),
-        // The text protocol sends nothing else; should a driver convert, its literal will do.
-        other => Cell::Text(other.as_sql(true)),
-    };
-    // Whole: nothing was taken from the row before.
-    row.unwrap().into_iter().map(cell).collect()
 }

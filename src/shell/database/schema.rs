@@ -199,7 +199,9 @@ fn statements(sql: &str) -> Vec<String> {
 impl<'a> Session<'a> {
     fn open(database: &'a Database, create: bool) -> Result<Self, Failure> {
         Ok(match database.driver {
-            Driver::Mysql => Self::Mysql(Box::new(super::mysql::Session::open(database)?)),
+            Driver::Mysql => {
+                Self::Mysql(Box::new(super::mysql::Session::open(database, "DO 0")?.0))
+            }
             Driver::Sqlite => Self::Sqlite(sqlite::Session::open(database, create)?),
         })
     }

@@ -46,7 +46,7 @@ pub fn sync(database: &Database, group: &Group, answers: &mut Answers) -> Result
     let session = Session::open(database, false)?;
     session.run_all("BEGIN")?;
     let queries = session.queries(group)?;
-    let rows = session.hash(&queries)?;
+    let (rows, count) = session.hash(&queries)?;
     let digest = format!("{of_group}/{rows}/{}", stamp.unwrap_or_default());
     if same_group && asked.rows == rows {
         return answers.send(&Answer::Same(digest));
@@ -55,7 +55,7 @@ pub fn sync(database: &Database, group: &Group, answers: &mut Answers) -> Result
     for (query, judge) in queries.iter().zip(judges) {
         session.each_row(query, |row| answers.send(&judge(cells(row))))?;
     }
-    answers.send(&Answer::Digest(digest))
+    answers.send(&Answer::End { digest, rows: count })
 }
 
 /// Answers an [`Ask::Record`](crate::core::protocol::Ask::Record): all of the batch or nothing.
@@ -154,19 +154,21 @@ impl<'a> Session<'a> {
         ])
     }
 
-    /// A digest of all rows of the queries.
-    fn hash(&self, queries: &[String]) -> Result<String, Failure> {
+    /// A digest of all rows of the queries, and how many there are.
+    fn hash(&self, queries: &[String]) -> Result<(String, u64), Failure> {
         // Keyed with zeroes, so that the next process comes to the same. A compiler with another
         // hasher costs one sync in which everything is read.
         let mut hasher = DefaultHasher::new();
+        let mut count = 0;
         for query in queries {
             query.hash(&mut hasher);
             self.each_row(query, |row| {
                 hash_row(row, &mut hasher);
+                count += 1;
                 Ok(())
             })?;
         }
-        Ok(format!("{:016x}", hasher.finish()))
+        Ok((format!("{:016x}", hasher.finish()), count))
     }
 
     fn each_row(

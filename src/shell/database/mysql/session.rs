@@ -4,9 +4,10 @@
 use super::super::Failure;
 use super::super::schema::Ran;
 use super::explain::{DUPLICATE_COLUMN, explain};
+use super::settings;
 use crate::core::protocol::Database;
 use mysql::prelude::Queryable;
-use mysql::{Conn, DriverError, Error, LocalInfileHandler, OptsBuilder, Row};
+use mysql::{Conn, DriverError, Error, LocalInfileHandler, OptsBuilder, QueryResult, Row, Text};
 use std::collections::HashMap;
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -25,47 +26,44 @@ pub struct Session<'a> {
 }
 
 impl<'a> Session<'a> {
-    /// Connects. Nothing but the handshake is said: see [`options`].
-    pub fn open(database: &'a Database) -> Result<Self, Failure> {
+    /// Connects, makes the session ours and says `first`, all in one round trip after the handshake.
+    /// Returns with it the one value of the last statement.
+    pub fn open(database: &'a Database, first: &str) -> Result<(Self, Option<String>), Failure> {
         let conn = connect(database).map_err(|err| explain(database, &err, "connect to"))?;
-        Ok(Self { conn, database })
+        let mut session = Self { conn, database };
+        let rest = format!("{}; {first}", settings::TRANSACTIONS);
+        let text = session.first_text(&rest).map_err(|err| session.explain(&err))?;
+        Ok((session, text))
+    }
+
+    fn first_text(&mut self, rest: &str) -> mysql::Result<Option<String>> {
+        let charset = &self.database.charset;
+        // An error that comes at once is that of the first statement.
+        let refused = match self.conn.query_iter(format!("{}; {rest}", settings::all(charset))) {
+            Ok(result) => return last_text(result),
+            Err(err) => err,
+        };
+        let names = settings::names(charset);
+        if !matches!(refused, Error::MySqlError(_)) || self.conn.query_drop(names).is_err() {
+            return Err(refused);
+        }
+        for setting in settings::each() {
+            match self.conn.query_drop(setting) {
+                // Not known to this server, or not allowed: then it is as the server has it.
+                Ok(()) | Err(Error::MySqlError(_)) => {}
+                Err(err) => return Err(err),
+            }
+        }
+        last_text(self.conn.query_iter(rest)?)
     }
 
     pub fn explain(&self, err: &Error) -> Failure {
         explain(self.database, err, "go on with")
     }
 
-    /// What makes the session the same on every server: text as UTF-8; no mode, so that zero dates
-    /// can be read and written and a character that a column can't hold costs itself and not the
-    /// batch; no wait that is longer than the daemon's patience.
-    pub fn settings(&self) -> String {
-        // With a `charset` of latin1 or binary the original stored its UTF-8 as it was; only the
-        // same setting gets it back. Every other charset is converted by the server.
-        let names = match self.database.charset.to_ascii_lowercase().as_str() {
-            "latin1" => "latin1",
-            "binary" => "binary",
-            _ => "utf8mb4",
-        };
-        format!(
-            "SET NAMES {names}, SESSION sql_mode = '', SESSION lock_wait_timeout = 8, \
-             SESSION innodb_lock_wait_timeout = 8"
-        )
-    }
-
-    /// The one value of the last statement of several.
-    pub fn last_text(&mut self, query: &str) -> mysql::Result<Option<String>> {
-        let mut text = None;
-        let mut result = self.conn.query_iter(query)?;
-        while let Some(set) = result.iter() {
-            for row in set {
-                text = row?.take::<String, _>(0);
-            }
-        }
-        Ok(text)
-    }
-
     pub fn run_all(&mut self, sql: &str) -> Result<(), Failure> {
-        self.last_text(sql).map(drop).map_err(|err| self.explain(&err))
+        let done = self.conn.query_iter(sql).and_then(last_text);
+        done.map(drop).map_err(|err| self.explain(&err))
     }
 
     /// Names of the columns of a table.
@@ -93,6 +91,17 @@ impl<'a> Session<'a> {
             Err(err) => Err(self.explain(&err)),
         }
     }
+}
+
+/// The one value of the last of several statements.
+fn last_text(mut result: QueryResult<'_, '_, '_, Text>) -> mysql::Result<Option<String>> {
+    let mut text = None;
+    while let Some(set) = result.iter() {
+        for row in set {
+            text = row?.take::<String, _>(0);
+        }
+    }
+    Ok(text)
 }
 
 fn connect(database: &Database) -> mysql::Result<Conn> {

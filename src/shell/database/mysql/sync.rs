@@ -1,0 +1,143 @@
+//! What a sync reads.
+//!
+//! It asks for everything it needs to know in one round trip: settings, a consistent snapshot and a
+//! digest that the server computes, with the number of rows. Only when the digest differs are rows
+//! read, in the same snapshot, so that digest and rows are of one state. Fewer or more rows than
+//! the server counted are no answer.
+
+use super::super::answers::Answers;
+use super::super::rows::{self, Cell};
+use super::super::{Failure, Group};
+use super::Session;
+use super::explain::explain;
+use crate::core::protocol::{Answer, Database, ErrorKind};
+use mysql::prelude::Queryable;
+use mysql::{Error, Row, Value};
+
+/// Without READ ONLY: servers that don't know it (MySQL and MariaDB 5.5, TiDB) would refuse it, and
+/// nothing is written here.
+const SNAPSHOT: &str = "START TRANSACTION WITH CONSISTENT SNAPSHOT";
+
+/// Answers an [`Ask::Sync`](crate::core::protocol::Ask::Sync).
+pub fn sync(database: &Database, group: &Group, answers: &mut Answers) -> Result<(), Failure> {
+    let query = format!("{SNAPSHOT}; {}", digest_query(group));
+    let (mut session, text) = Session::open(database, &query)?;
+    let digest = Digest::read(group, text.as_deref())?;
+    if digest.text == group.digest && digest.complete {
+        return answers.send(&Answer::Same(digest.text));
+    }
+    let zone = session.columns("scheduler_jobs")?;
+    let zone = zone.iter().any(|name| name.eq_ignore_ascii_case(rows::TIMEZONE));
+    let columns = rows::JOB_COLUMNS.join(", ") + if zone { ", timezone" } else { "" };
+    let rule = format!("WHERE server_id = {} AND status = 1 ORDER BY id", group.server_id);
+    let jobs = format!("SELECT {columns} FROM scheduler_jobs {rule}");
+    let rule = format!("WHERE server_id = {} ORDER BY id", group.vars_server);
+    let vars = format!("SELECT id, name, value FROM scheduler_vars {rule}");
+    let tags = "SELECT id, name FROM scheduler_tags ORDER BY id";
+    let [job_rows, var_rows, tag_rows] = digest.rows;
+    session.stream(&vars, rows::var, answers, ("scheduler_vars", var_rows))?;
+    session.stream(tags, rows::tag, answers, ("scheduler_tags", tag_rows))?;
+    session.stream(&jobs, rows::job, answers, ("scheduler_jobs", job_rows))?;
+    answers.send(&Answer::End { digest: digest.text, rows: job_rows + var_rows + tag_rows })
+}
+
+/// What the server says of its rows.
+struct Digest {
+    text: String,
+    /// How many there are: jobs, variables, tags.
+    rows: [u64; 3],
+    /// All that they say is in it. A row that is longer than a value may be (`max_allowed_packet`)
+    /// has no hash: then an equal digest says nothing.
+    complete: bool,
+}
+
+impl Digest {
+    /// `text` has "rows-hashed-hash" for each table, as [`digest_query`] makes it.
+    fn read(group: &Group, text: Option<&str>) -> Result<Self, Failure> {
+        let why = "the database gave no digest of the jobs";
+        let none = || Failure::new(ErrorKind::Other, why);
+        let text = text.ok_or_else(none)?;
+        let mut rows = [0; 3];
+        let mut complete = true;
+        for (rows, part) in rows.iter_mut().zip(text.split(':')) {
+            let mut numbers = part.split('-').map(str::parse);
+            *rows = numbers.next().and_then(Result::ok).ok_or_else(none)?;
+            complete &= numbers.next() == Some(Ok(*rows));
+        }
+        // The groups are part of it: after a change of the configuration nothing is the same.
+        let text = format!("m2:{}:{}:{text}", group.server_id, group.vars_server);
+        Ok(Self { text, rows, complete })
+    }
+}
+
+impl Session<'_> {
+    /// Sends the rows of a query on; `table` has so many of them.
+    fn stream(
+        &mut self,
+        query: &str,
+        judge: fn(Vec<Cell>) -> Answer,
+        answers: &mut Answers,
+        (table, counted): (&str, u64),
+    ) -> Result<(), Failure> {
+        let database = self.database;
+        let lost = |err: Error| explain(database, &err, "read from");
+        let mut came = 0;
+        for row in self.conn.query_iter(query).map_err(lost)? {
+            answers.send(&judge(cells(row.map_err(lost)?)))?;
+            came += 1;
+        }
+        if came == counted {
+            return Ok(());
+        }
+        let hint = "does a limit of a proxy cut answers, or is the table not InnoDB?";
+        let message = format!("{came} of {counted} rows of {table} came: {hint}");
+        Err(Failure::new(ErrorKind::Other, message))
+    }
+}
+
+/// The digest of what a sync would read, as one value.
+///
+/// 64 bits of a hash of each row, combined by XOR, so that the order does not matter; the id is in
+/// each, so that equal rows don't cancel out and swapped ones show. `last_run_time` and the other
+/// times are not in it: they don't make a job. Text is taken as bytes, else columns of different
+/// charsets can't be joined. SHA2 because MD5 is not everywhere any more.
+///
+/// `timezone` may not exist: the name then finds the outer `timezone`, which is empty. (An
+/// unqualified name in a subquery is looked up inside first, then outside: SQL:1999, 6.6.)
+fn digest_query(group: &Group) -> String {
+    let summary = |columns: &[&str]| {
+        let texts = columns.iter().map(|name| format!("IFNULL(CAST({name} AS BINARY), x'01')"));
+        let bytes = columns.iter().map(|name| format!("IFNULL(LENGTH({name}), 0) + 1"));
+        let (texts, bytes): (Vec<_>, Vec<_>) = (texts.collect(), bytes.collect());
+        format!(
+            "CONCAT(COUNT(*), '-', COUNT(IF({} < @@max_allowed_packet, 1, NULL)), '-', \
+             IFNULL(BIT_XOR(CAST(CONV(LEFT(SHA2(CONCAT_WS(x'00', {}), 256), 16), 16, 10) \
+             AS UNSIGNED)), 0))",
+            bytes.join(" + "),
+            texts.join(", ")
+        )
+    };
+    let mut columns = rows::JOB_COLUMNS.to_vec();
+    columns.push(rows::TIMEZONE);
+    format!(
+        "SELECT CONCAT((SELECT {} FROM scheduler_jobs WHERE server_id = {} AND status = 1), ':', \
+         (SELECT {} FROM scheduler_vars WHERE server_id = {}), ':', \
+         (SELECT {} FROM scheduler_tags)) FROM (SELECT '' AS timezone) AS optional",
+        summary(&columns),
+        group.server_id,
+        summary(&["id", "name", "value"]),
+        group.vars_server,
+        summary(&["id", "name"])
+    )
+}
+
+fn cells(row: Row) -> Vec<Cell> {
+    let cell = |value| match value {
+        Value::NULL => Cell::Null,
+        Value::Bytes(bytes) => Cell::from_bytes(bytes),
+        // The text protocol sends nothing else; should a driver convert, its literal will do.
+        other => Cell::Text(other.as_sql(true)),
+    };
+    // Whole: nothing was taken from the row before.
+    row.unwrap().into_iter().map(cell).collect()
+}
