@@ -25,6 +25,8 @@ enum Fate {
     Garbage,
     /// It says what is wrong.
     Error,
+    /// A line in the middle is not there, and all else is as it should be.
+    Loses,
     /// It claims to have written more than it was asked to.
     Boasts,
     NoStart,
@@ -81,6 +83,7 @@ impl Exchange {
                 Fate::BadStatus,
                 Fate::Garbage,
                 Fate::Error,
+                Fate::Loses,
                 Fate::Boasts,
                 Fate::NoStart,
             ]);
@@ -207,6 +210,10 @@ impl Exchange {
             Fate::Garbage => {
                 let garbage = random.pick(&["{\"job\":{\"id\":3", "\0\u{fffd}", "oops", ""]);
                 lines.insert(at, garbage.into());
+            }
+            Fate::Loses => {
+                // The last line says that it is the last.
+                lines.remove(at.min(lines.len().saturating_sub(2)));
             }
             Fate::Error => {
                 lines.truncate(at);

@@ -242,7 +242,13 @@ impl World {
         let end =
             if damaged { self.random.below(bytes.len() as u64 - 1) as usize } else { bytes.len() };
         let lines = bytes[..end].split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
-        let whole = core.load_snapshot(lines);
+        let mut lines: Vec<_> = lines.collect();
+        let damaged = damaged
+            || lines.len() > 1 && self.random.one_in(20) && {
+                lines.remove(self.random.below(lines.len() as u64 - 1) as usize);
+                true
+            };
+        let whole = core.load_snapshot(lines.into_iter());
         assert_eq!(whole, !damaged, "a snapshot of {end} of {} bytes", bytes.len());
         if whole {
             self.ledger.apply(rows, None);

@@ -26,7 +26,7 @@ pub struct Session<'a> {
 }
 
 impl<'a> Session<'a> {
-    /// Connects, makes the session ours and says `first`, all in one round trip after the handshake.
+    /// Connects, makes the session ours and says `first`, in one round trip after the handshake.
     /// Returns with it the one value of the last statement.
     pub fn open(database: &'a Database, first: &str) -> Result<(Self, Option<String>), Failure> {
         let conn = connect(database).map_err(|err| explain(database, &err, "connect to"))?;
