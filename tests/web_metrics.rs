@@ -130,7 +130,7 @@ fn figures_are_well_formed_and_right() {
     assert_eq!(value("schedule_skipped_slots", skips), 4.0, "1 of job 1, 3 of job 3");
     let state =
         |state: &str| value("schedule_jobs", &format!("schedule_jobs{{state=\"{state}\"}}"));
-    assert_eq!((state("running"), state("exited"), state("never")), (1.0, 1.0, 1.0));
+    assert_eq!((state("running"), state("exited"), state("off")), (1.0, 1.0, 1.0));
     assert_eq!(value("schedule_live_runs", "schedule_live_runs"), 1.0);
     // Started by hand is not late: there was no slot.
     assert_eq!(check_histogram(&answer.body, "schedule_launch_lateness_seconds"), 2.0);

@@ -9,6 +9,7 @@
 //! - `adopt`: runs of an earlier daemon
 //! - `sync`: the table follows the database
 //! - `changes`: what has changed since somebody looked
+//! - `ending`: how the daemon ends
 //! - `metrics`: figures
 //! - `trouble`: what is wrong with the database, and when it is tried again
 //! - `outbox`: the journal's segments and how their records reach the database
@@ -16,6 +17,7 @@
 mod adopt;
 mod changes;
 mod due;
+mod ending;
 mod metrics;
 mod outbox;
 mod runs;
@@ -146,6 +148,8 @@ pub struct Core {
     started: Now,
     draining: bool,
     exiting: bool,
+    /// When it is said again what is waited for, monotonic ms.
+    say_again_ms: u64,
     counters: Counters,
     metrics: Metrics,
     changes: changes::Changes,
@@ -184,6 +188,7 @@ impl Core {
             started: now,
             draining: false,
             exiting: false,
+            say_again_ms: 0,
             counters: Counters::default(),
             metrics: Metrics::new(),
             changes: changes::Changes::default(),
@@ -207,14 +212,9 @@ impl Core {
             Event::ExchangeEnded(result) => self.exchange_ended(now, result),
             Event::Request(conn, request) => self.request(now, conn, &request),
             Event::Terminate => self.terminate(now),
-            Event::Drain => self.drain(),
-            Event::StopRuns => {
-                self.drain();
-                let runs: Vec<RunId> = self.runs.keys().copied().collect();
-                for run in runs {
-                    self.stop_run(now, run);
-                }
-            }
+            Event::EndWithRuns => self.end_with_runs(now),
+            Event::Drain => self.drain(now),
+            Event::StopRuns => self.stop_runs(now),
             Event::JournalFailed(why) => self.outbox.failed(now, why),
             Event::Turned(us) => {
                 self.counters.slow_turns += u64::from(us > SLOW_TURN_US);
@@ -235,9 +235,7 @@ impl Core {
         self.decide(now);
         self.exchange_if_due(now);
         self.rotate_if_due(now);
-        if self.draining && self.runs.is_empty() && self.last_records_told(now) {
-            self.terminate(now);
-        }
+        self.end_if_done(now);
         self.web_tick(now);
     }
 
@@ -269,7 +267,8 @@ impl Core {
     pub fn next_wake(&self) -> Wake {
         let timer = self.timers.first().map(|(at, _)| *at);
         let last = self.outbox.last_by_ms.filter(|_| !self.exiting);
-        let mono = [timer, self.exchange_wake(), self.due.hold_until(), self.web_wake(), last];
+        let (exchange, hold) = (self.exchange_wake(), self.due.hold_until());
+        let mono = [timer, exchange, hold, self.web_wake(), last, self.end_wake()];
         let due = self.table.first_due().map(|(slot, _)| slot);
         // While decisions are held the past-due slots must not keep the loop awake.
         let wall = due.filter(|_| self.due.hold_until().is_none());
@@ -323,12 +322,12 @@ impl Core {
     }
 
     /// Goes on with what the program before this one carried.
-    pub fn go_on(&mut self, carried: &Carried) {
+    pub fn go_on(&mut self, now: Now, carried: &Carried) {
         self.started = carried.started;
         self.counters = carried.counters;
         self.metrics.resume(&carried.figures);
         if carried.draining {
-            self.drain();
+            self.drain(now);
         }
     }
 
@@ -345,24 +344,5 @@ impl Core {
     /// Whether the daemon waits for its last runs.
     pub fn draining(&self) -> bool {
         self.draining
-    }
-
-    fn drain(&mut self) {
-        if !self.draining {
-            log::info!("end: waiting for {} runs, starting no more", self.runs.len());
-        }
-        self.draining = true;
-        self.touch_daemon();
-    }
-
-    fn terminate(&mut self, now: Now) {
-        if self.exiting {
-            return;
-        }
-        self.sync_answered(now, Err("the daemon is ending".into()));
-        log::info!("end: {} runs go on without the daemon", self.runs.len());
-        self.exiting = true;
-        self.draining = true;
-        self.due.unnoted = true;
     }
 }

@@ -31,6 +31,8 @@ pub enum Event<'a> {
     Request(ConnId, Box<Request>),
     /// SIGTERM, SIGINT, SIGQUIT: end, the runs go on.
     Terminate,
+    /// The same signals where this process is the first of its container: all end with it.
+    EndWithRuns,
     /// End when the last run has ended; start no more.
     Drain,
     /// The same, and stop the runs.

@@ -293,6 +293,7 @@ impl Daemon {
     fn think(&mut self, now: Now) {
         for wish in self.signals.wishes() {
             match wish {
+                Wish::Terminate if sys::is_init() => self.core.handle(now, Event::EndWithRuns),
                 Wish::Terminate => self.core.handle(now, Event::Terminate),
                 Wish::Drain => self.core.handle(now, Event::Drain),
                 Wish::StopRuns => self.core.handle(now, Event::StopRuns),

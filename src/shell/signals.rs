@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// What a signal wants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wish {
-    /// SIGTERM, SIGINT, SIGQUIT: end; the runs go on.
+    /// SIGTERM, SIGINT, SIGQUIT: end; the runs go on, but for those of a container.
     Terminate,
     /// [`drain_signal`]: end with the last run.
     Drain,

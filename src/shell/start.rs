@@ -314,7 +314,7 @@ fn recall(
     let same_boot = opened.replay.boot_id == settings.boot_id;
     let mut core = Core::new(now, settings, opened.replay, opened.end, opened.segments);
     // Before anything is counted here.
-    handed.iter().for_each(|handed| core.go_on(&handed.carried));
+    handed.iter().for_each(|handed| core.go_on(now, &handed.carried));
     load_snapshot(&mut core, &state_dir.join("snapshot"));
     let groups = config.base.control_groups;
     let (mut children, notices) =

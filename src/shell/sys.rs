@@ -143,7 +143,19 @@ pub fn execute(program: &CStr, argv: &[&CStr], envp: &[&CStr]) -> io::Error {
     error
 }
 
-/// Lets signals through that [`execute`] held back.
+/// Whether this is process 1: of a container or a machine, all of which end with it. To such a
+/// process the kernel brings no signal without a handler.
+pub fn is_init() -> bool {
+    std::process::id() == 1
+}
+
+/// Holds all signals back until [`unblock_signals`]: what comes to process 1 before there are
+/// handlers would be lost.
+pub fn block_signals() {
+    mask_signals(libc::SIG_BLOCK);
+}
+
+/// Lets signals through that [`execute`] or [`block_signals`] held back.
 pub fn unblock_signals() {
     mask_signals(libc::SIG_UNBLOCK);
 }

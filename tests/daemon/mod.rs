@@ -249,6 +249,12 @@ impl Daemon {
         wait_for("the daemon to end", SOON, || self.child.try_wait().unwrap())
     }
 
+    /// Waits until it has ended by itself.
+    #[track_caller]
+    pub fn ended(mut self) -> ExitStatus {
+        wait_for("the daemon to end", SOON, || self.child.try_wait().unwrap())
+    }
+
     /// Ends it without giving it a chance to say anything.
     pub fn kill(mut self) {
         self.child.kill().unwrap();

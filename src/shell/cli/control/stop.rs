@@ -6,7 +6,7 @@ use crate::shell::holder::{Found, Holder};
 use crate::shell::lock::Lock;
 use crate::shell::proc_fs;
 use crate::shell::signals::{drain_signal, stop_runs_signal};
-use crate::shell::sys::Signal;
+use crate::shell::sys::{Pid, Signal};
 use std::path::Path;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -69,9 +69,12 @@ pub(super) fn stop(groups: &Groups, id: u32, how: How, timeout: Option<Duration>
             return FAILED;
         }
     };
+    let signal = how.signal();
+    // As the first process of a container it takes all with it, so it ends with its last run.
+    let how = if how == How::Leave && holder.pid == Pid::INIT { How::Drain } else { how };
     // What it leaves behind is known only now.
     let runs = live_runs(groups, id, &holder).filter(|_| how == How::Leave);
-    match holder.signal(how.signal()) {
+    match holder.signal(signal) {
         // It has ended by itself meanwhile.
         Err(why) if why.raw_os_error() == Some(libc::ESRCH) => {}
         Err(why) => return cannot_signal(id, &why),

@@ -1,0 +1,95 @@
+//! How the daemon ends: at once, with its last run, or after it has stopped the runs; and what it
+//! says of that meanwhile.
+
+use super::{Core, Run};
+use crate::core::ids::RunId;
+use crate::core::time::Now;
+
+/// What is waited for is said again after this long, ms.
+const SAY_AGAIN_MS: u64 = 10_000;
+
+/// Runs that are named at a time.
+const MAX_NAMED: usize = 5;
+
+impl Core {
+    /// Starts no more and ends with the last run.
+    pub(super) fn drain(&mut self, now: Now) {
+        if !self.draining {
+            log::info!("end: {}, starting no more", self.waited_for(now));
+            self.say_again_ms = now.mono_ms + SAY_AGAIN_MS;
+        }
+        self.draining = true;
+        self.touch_daemon();
+    }
+
+    /// The same, and stops the runs.
+    pub(super) fn stop_runs(&mut self, now: Now) {
+        self.drain(now);
+        log::info!("end: stopping {} runs", self.runs.len());
+        let runs: Vec<RunId> = self.runs.keys().copied().collect();
+        for run in runs {
+            self.stop_run(now, run);
+        }
+    }
+
+    /// What TERM means to the first process of a container: when it ends the kernel kills all
+    /// others. So it ends with the last run, and if it is told again it stops the runs.
+    pub(super) fn end_with_runs(&mut self, now: Now) {
+        if self.draining {
+            return self.stop_runs(now);
+        }
+        self.drain(now);
+        if !self.runs.is_empty() {
+            log::info!("end: all ends with process 1, so it waits; TERM once more stops the runs");
+        }
+    }
+
+    /// Ends at once; the runs go on.
+    pub(super) fn terminate(&mut self, now: Now) {
+        if self.exiting {
+            return;
+        }
+        self.sync_answered(now, Err("the daemon is ending".into()));
+        log::info!("end: {} runs go on without the daemon", self.runs.len());
+        self.exiting = true;
+        self.draining = true;
+        self.due.unnoted = true;
+    }
+
+    /// Ends if it was to wait and there is nothing left to wait for; says now and then what is.
+    pub(super) fn end_if_done(&mut self, now: Now) {
+        if !self.draining || self.exiting {
+            return;
+        }
+        if self.runs.is_empty() {
+            if self.last_records_told(now) {
+                self.terminate(now);
+            }
+        } else if now.mono_ms >= self.say_again_ms {
+            log::info!("end: still {}", self.waited_for(now));
+            self.say_again_ms = now.mono_ms + SAY_AGAIN_MS;
+        }
+    }
+
+    /// When [`Core::end_if_done`] has something to say, monotonic ms.
+    pub(super) fn end_wake(&self) -> Option<u64> {
+        let waits = self.draining && !self.exiting && !self.runs.is_empty();
+        waits.then_some(self.say_again_ms)
+    }
+
+    /// `waiting for 2 runs: job=5 run=1-abc pid=77 for 12 s (backup); …`
+    fn waited_for(&self, now: Now) -> String {
+        let named = |run: &Run| {
+            let name = self.table.get(run.job).map_or("", |job| &job.def.name);
+            let seconds = now.mono_ms.saturating_sub(run.mono_ms) / 1000;
+            format!("job={} run={} pid={} for {seconds} s ({name})", run.job, run.id, run.pid)
+        };
+        let count = self.runs.len();
+        let mut parts: Vec<String> = self.runs.values().take(MAX_NAMED).map(named).collect();
+        if count > MAX_NAMED {
+            parts.push(format!("{} more", count - MAX_NAMED));
+        }
+        let colon = if count == 0 { "" } else { ": " };
+        format!("waiting for {count} runs{colon}{}", parts.join("; "))
+    }
+}
