@@ -39,7 +39,7 @@ const fn mariadb(since: u32, name: &'static str, value: &'static str) -> Setting
     Setting { name, value, known: Known::MariaDb(since) }
 }
 
-const SETTINGS: [Setting; 24] = [
+const SETTINGS: [Setting; 26] = [
     // No mode: zero dates can be read and written, and a character that a column can't hold costs
     // itself and not the batch; backslashes, quotes and bars mean what they mean in our statements.
     // Only a table that can't be InnoDB is refused: another engine has no transactions.
@@ -63,6 +63,8 @@ const SETTINGS: [Setting; 24] = [
     mariadb(100_201, "check_constraint_checks", "1"),
     // Only TIMESTAMP columns and "now" depend on it: as everybody else sees them there.
     everywhere("time_zone", "@@GLOBAL.time_zone"),
+    // A clock that somebody stopped; here DEFAULT means that it goes.
+    everywhere("timestamp", "DEFAULT"),
     // Messages are told to people, and names of tables and columns are taken from them.
     everywhere("lc_messages", "'en_US'"),
     // No wait that is longer than the daemon's patience.
@@ -78,6 +80,8 @@ const SETTINGS: [Setting; 24] = [
     // The daemon has a deadline of its own; a large table takes the time that it takes.
     mysql(50_708, "max_execution_time", "0"),
     mariadb(100_102, "max_statement_time", "0"),
+    // MariaDB then takes IF NOT EXISTS for IF EXISTS, and finds that the table exists.
+    mariadb(100_502, "sql_if_exists", "0"),
     // Where tables keep their history: rows as they are, not as they were.
     mariadb(100_304, "system_versioning_asof", "DEFAULT"),
 ];
