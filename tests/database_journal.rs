@@ -9,7 +9,7 @@ use common::helper;
 use schedule::core::ids::{JobId, RunId};
 use schedule::core::journal::{Cause, End, Entry, RunEntry, SkipEntry, SkipReason, encode};
 use schedule::core::outcome::{Exit, Outcome, Usage};
-use schedule::core::protocol::{Answer, Ask};
+use schedule::core::protocol::{Answer, Ask, SetAside};
 use std::fs;
 use std::path::PathBuf;
 
@@ -48,6 +48,8 @@ impl Log {
             to: to as u64,
             server_id: 1,
             timezone: "Asia/Shanghai".to_owned(),
+            refused: self.dir.join("refused").display().to_string(),
+            retry: false,
         }
     }
 }
@@ -72,6 +74,10 @@ fn entry(number: u64, pid: u32, end: Option<End>) -> Entry<'static> {
 fn ended(code: u8) -> Option<End> {
     let outcome = Outcome::Ended(Exit::Code(code));
     Some(End { at_ms: AT_MS + 7_003, outcome, usage: Usage::default(), duration_ms: 7_000 })
+}
+
+fn recorded(count: u64, through: u64) -> Answer {
+    Answer::Recorded { count, through, aside: SetAside::default() }
 }
 
 const ROWS: &str = "SELECT uniq_id, start_time, end_time, running_time, outcome, pid, slot
@@ -102,7 +108,7 @@ fn runs_and_skips_reach_each_database_in_local_time() {
 
         let reply = helper::talk(&helper::request(&database.config, log.ask(0, end)));
         let through = end as u64;
-        assert_eq!(reply.answers, [Answer::Recorded { count: 3, through }], "{reply:?}");
+        assert_eq!(reply.answers, [recorded(3, through)], "{reply:?}");
         let slot = "2026-11-22T13:42:00+08:00";
         let (start, stop, never) =
             ("2026-11-22 13:42:00", "2026-11-22 13:42:07", "1970-01-01 00:00:00");
@@ -141,7 +147,7 @@ fn what_is_gone_torn_or_a_hole_costs_only_itself() {
 
         let reply = helper::talk(&helper::request(&database.config, log.ask(0, end)));
         let through = end as u64;
-        assert_eq!(reply.answers, [Answer::Recorded { count: 3, through }], "{reply:?}");
+        assert_eq!(reply.answers, [recorded(3, through)], "{reply:?}");
         let ids = database.query("SELECT uniq_id FROM scheduler_logs ORDER BY uniq_id");
         assert_eq!(ids, [["1-2"], ["1-3"], ["1-5"]]);
     }

@@ -8,6 +8,7 @@
 //! - `runs`: a run from its intent to its end
 //! - `adopt`: runs of an earlier daemon
 //! - `sync`: the table follows the database
+//! - `carry`: records on their way to the database, and those that it refuses
 //! - `changes`: what has changed since somebody looked
 //! - `ending`: how the daemon ends
 //! - `metrics`: figures
@@ -15,6 +16,7 @@
 //! - `outbox`: the journal's segments and how their records reach the database
 
 mod adopt;
+mod carry;
 mod changes;
 mod due;
 mod ending;
@@ -142,6 +144,7 @@ pub struct Core {
     actions: VecDeque<Action>,
     outbox: outbox::Outbox,
     sync: sync::Sync,
+    refused: carry::Refused,
     due: due::Due,
     past: Option<Box<adopt::Past>>,
     last_sequence: u64,
@@ -176,6 +179,7 @@ impl Core {
             outbox: outbox::Outbox::new(boot_id, replay.recorded, journal_end, segments)
                 .kept_by(replay.keepers.clone()),
             sync: sync::Sync::new(),
+            refused: carry::Refused::default(),
             past: None,
             table,
             runs: BTreeMap::new(),

@@ -197,9 +197,14 @@ pub fn past_segments(bytes: impl Iterator<Item = u64>) -> usize {
 
 /// Appends `entry` to `out` as a line.
 pub fn encode(out: &mut Vec<u8>, entry: &Entry<'_>) {
+    encode_line(out, entry);
+}
+
+/// Appends a value to `out` as a line that shows whether it is whole.
+pub fn encode_line(out: &mut Vec<u8>, value: &impl Serialize) {
     let start = out.len();
     out.extend_from_slice(b"00000000 ");
-    if serde_json::to_writer(&mut *out, entry).is_err() {
+    if serde_json::to_writer(&mut *out, value).is_err() {
         // Can't happen: the types hold nothing that JSON can't, and a Vec takes every write.
         out.truncate(start);
         return;
@@ -228,6 +233,11 @@ pub fn whole_lines(bytes: &[u8]) -> (impl Iterator<Item = &[u8]>, usize) {
 
 /// Reads a line (without its line end). `None`: it is torn or was never one.
 pub fn decode(line: &[u8]) -> Option<Entry<'_>> {
+    decode_line(line)
+}
+
+/// Reads what [`encode_line`] wrote, without the line end. `None`: it is torn or was never one.
+pub fn decode_line<'a, T: Deserialize<'a>>(line: &'a [u8]) -> Option<T> {
     // A write that failed (disk full) leaves the beginning of a line and a hole, which reads as
     // zeros before the next line. No whole line has a zero in it.
     let line = &line[memchr::memrchr(0, line).map_or(0, |at| at + 1)..];

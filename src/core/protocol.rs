@@ -89,6 +89,12 @@ pub enum Ask {
         server_id: u32,
         /// IANA zone in which times are written; empty = the system's.
         timezone: String,
+        /// The file of the records that were set aside: see `core::refused`.
+        #[serde(default)]
+        refused: String,
+        /// Whether those are to be tried again.
+        #[serde(default)]
+        retry: bool,
     },
 }
 
@@ -159,12 +165,17 @@ pub enum Answer {
     },
     /// The last line of snapshots that were written before rows were counted; read, never written.
     Digest(String),
+    /// A record was set aside, and why: one line for the log.
+    Refused(String),
     /// The last line of an answer to [`Ask::Record`].
     Recorded {
         /// How many records were written.
         count: u64,
-        /// Everything before this offset of the log is in the database.
+        /// Everything before this offset of the log is in the database, or set aside.
         through: u64,
+        /// What is set aside in all.
+        #[serde(default)]
+        aside: SetAside,
     },
     /// The exchange failed; nothing of it counts.
     Error {
@@ -183,10 +194,23 @@ impl Answer {
             Self::Same(_)
             | Self::End { .. }
             | Self::Digest(_)
+            | Self::Refused(_)
             | Self::Recorded { .. }
             | Self::Error { .. } => false,
         }
     }
+}
+
+/// Records that the database refused for themselves.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SetAside {
+    /// How many are kept and tried again.
+    pub count: u64,
+    /// How many had to be dropped since the state directory was made.
+    pub dropped: u64,
+    /// The last one and why it was refused; empty if there is none.
+    pub last: String,
 }
 
 /// Why an exchange failed.
@@ -203,6 +227,8 @@ pub enum ErrorKind {
     NoTable,
     /// A column is missing.
     NoColumn,
+    /// What was to be written is refused for itself: others would be taken.
+    Refused,
     /// Anything else.
     Other,
 }

@@ -2,43 +2,69 @@
 
 use crate::core::cron::Zone;
 use crate::core::ids::{JobId, RunId};
-use crate::core::journal::{Entry, RunEntry, SkipEntry, decode};
+use crate::core::journal::{Entry, RunEntry, decode};
 use crate::core::protocol::{Record, RunRecord, SkipRecord};
 use crate::core::time::{datetime, rfc3339};
 use std::collections::BTreeMap;
 
-/// Reads lines of the journal and makes a record of each run and of each range of skipped slots,
-/// as they stand at the end of the lines: a run that began and ended in between is one record.
-/// `server_id` is the group whose journal it is. Lines that can't be read are left out.
-pub fn from_journal(lines: &[u8], server_id: u32, zone: &Zone) -> Vec<Record> {
-    let mut runs: BTreeMap<RunId, RunEntry<'_>> = BTreeMap::new();
-    let mut skips: BTreeMap<(JobId, i64), SkipEntry> = BTreeMap::new();
+/// What a record tells of: the last word on it counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Key {
+    /// A run.
+    Run(RunId),
+    /// Skipped slots of a job, by the first of them.
+    Skip(JobId, i64),
+}
+
+/// What an entry tells the database of; nothing if that is no news to it.
+pub fn key(entry: &Entry<'_>) -> Option<Key> {
+    match entry {
+        // An intent is no news: either a start or an end follows.
+        Entry::Run(run) if run.pid == 0 && run.end.is_none() => None,
+        Entry::Run(run) => Some(Key::Run(run.run)),
+        Entry::Skip(skip) => Some(Key::Skip(skip.job, skip.first_ms)),
+        Entry::Checkpoint
+        | Entry::Boot(_)
+        | Entry::Keeper(_)
+        | Entry::Carried(_)
+        | Entry::Decided(_)
+        | Entry::Slot { .. }
+        | Entry::Anew(_)
+        | Entry::Sequence(_)
+        | Entry::Recorded(_) => None,
+    }
+}
+
+/// The news in lines of the journal, one entry for each run and each range of skipped slots, as
+/// they stand at the end of the lines: a run that began and ended in between is one entry. Lines
+/// that can't be read are left out.
+pub fn news(lines: &[u8]) -> Vec<Entry<'_>> {
+    let mut news = BTreeMap::new();
     for line in lines.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
-        match decode(line) {
-            // An intent is no news: either a start or an end follows.
-            Some(Entry::Run(run)) if run.pid == 0 && run.end.is_none() => {}
-            Some(Entry::Run(run)) => {
-                runs.insert(run.run, run);
-            }
-            Some(Entry::Skip(skip)) => {
-                skips.insert((skip.job, skip.first_ms), skip);
-            }
-            _ => {}
+        if let Some(entry) = decode(line)
+            && let Some(key) = key(&entry)
+        {
+            news.insert(key, entry);
         }
     }
-    let runs = runs.values().map(|run| Record::Run(Box::new(run_record(run, server_id, zone))));
-    let skips = skips.values().map(|skip| {
-        let first_slot = rfc3339(skip.first_ms, zone);
-        Record::Skip(Box::new(SkipRecord {
+    news.into_values().collect()
+}
+
+/// What is written to the database for an entry, if it is news. `server_id` is the group whose
+/// journal it is from.
+pub fn record(entry: &Entry<'_>, server_id: u32, zone: &Zone) -> Option<Record> {
+    match (key(entry)?, entry) {
+        (_, Entry::Run(run)) => Some(Record::Run(Box::new(run_record(run, server_id, zone)))),
+        (_, Entry::Skip(skip)) => Some(Record::Skip(Box::new(SkipRecord {
             job_id: skip.job.0,
             server_id,
             reason: skip.reason.label().to_owned(),
-            first_slot,
+            first_slot: rfc3339(skip.first_ms, zone),
             last_slot: rfc3339(skip.last_ms, zone),
             count: skip.count,
-        }))
-    });
-    runs.chain(skips).collect()
+        }))),
+        _ => None,
+    }
 }
 
 fn run_record(run: &RunEntry<'_>, server_id: u32, zone: &Zone) -> RunRecord {

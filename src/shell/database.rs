@@ -3,9 +3,11 @@
 //! `schedule exchange` is a process of its own that reads one [`Request`], does it, writes
 //! [`Answer`] lines and ends; whatever goes wrong with a database goes wrong here and not in the
 //! daemon. The drivers are named in [`mysql`] and [`sqlite`] only; what they share is beside them:
-//! [`rows`] judges what was read, [`records`] prepares what is written, [`schema`] makes tables.
+//! [`rows`] judges what was read, [`records`] prepares what is written, [`carry`] has it written,
+//! [`schema`] makes tables.
 
 mod answers;
+mod carry;
 mod mysql;
 mod records;
 mod rows;
@@ -13,11 +15,10 @@ pub mod schema;
 mod sqlite;
 
 use crate::core::cron::{Zone, system_zone, zone};
-use crate::core::protocol::{Answer, Ask, Database, Driver, ErrorKind, Record, Request};
-use crate::core::records::from_journal;
-use crate::shell::journal::read_range;
+use crate::core::protocol::{Answer, Ask, Database, Driver, ErrorKind, Request};
 use answers::Answers;
-use records::Batch;
+use carry::{Carried, Range};
+pub use carry::{read_set_aside, write_records};
 use std::io::{self, BufRead, Write};
 use std::path::Path;
 use std::process::ExitCode;
@@ -85,15 +86,30 @@ fn perform(stdin: &mut dyn BufRead, answers: &mut Answers) -> Result<(), Failure
             let group = Group { server_id: *server_id, vars_server: *vars_server, digest };
             sync(&request.database, &group, answers)
         }
-        Ask::Record { journal, from, to, server_id, timezone } => {
-            let zone = written_zone(timezone)?;
-            let (lines, through) = journal_lines(journal, *from, *to)?;
-            let records = from_journal(&lines, *server_id, &zone);
-            let count = write_records(&request.database, records)?;
-            answers.send(&Answer::Recorded { count, through })
+        Ask::Record { journal, from, to, server_id, timezone, refused, retry } => {
+            let carried = carry::carry(
+                &request.database,
+                &Range {
+                    journal: Path::new(journal),
+                    from: *from,
+                    to: *to,
+                    server_id: *server_id,
+                    zone: written_zone(timezone)?,
+                    refused: Path::new(refused),
+                    retry: *retry,
+                },
+            )?;
+            for told in carried.told.into_iter().take(MAX_TOLD) {
+                answers.send(&Answer::Refused(told))?;
+            }
+            let Carried { count, through, aside, .. } = carried;
+            answers.send(&Answer::Recorded { count, through, aside })
         }
     }
 }
+
+/// Refused records that the daemon is told of one by one.
+const MAX_TOLD: usize = 20;
 
 /// Runs the statements of a script, for the demo.
 ///
@@ -116,16 +132,6 @@ fn read_request(stdin: &mut dyn BufRead) -> Result<Request, Failure> {
     serde_json::from_str(&line).map_err(|err| unreadable(err.to_string()))
 }
 
-/// Bytes of the journal that are carried in one exchange: some 10,000 runs.
-const RECORD_BYTES: usize = 4 << 20;
-
-fn journal_lines(dir: &str, from: u64, to: u64) -> Result<(Vec<u8>, u64), Failure> {
-    read_range(Path::new(dir), from, to, RECORD_BYTES).map_err(|err| {
-        let hint = "the daemon's user must be able to read it";
-        Failure::new(ErrorKind::Other, format!("journal {dir}: {err}: {hint}"))
-    })
-}
-
 fn written_zone(name: &str) -> Result<Zone, Failure> {
     if name.is_empty() {
         return Ok(system_zone());
@@ -138,19 +144,4 @@ fn sync(database: &Database, group: &Group, answers: &mut Answers) -> Result<(),
         Driver::Mysql => self::mysql::sync(database, group, answers),
         Driver::Sqlite => sqlite::sync(database, group, answers),
     }
-}
-
-/// Writes records in one transaction, idempotent by their keys. Returns how many there were.
-///
-/// # Errors
-/// The database can't be reached, or refuses: then none is written.
-pub fn write_records(database: &Database, records: Vec<Record>) -> Result<u64, Failure> {
-    let batch = Batch::new(records);
-    if batch.count > 0 {
-        match database.driver {
-            Driver::Mysql => self::mysql::record(database, &batch),
-            Driver::Sqlite => sqlite::record(database, &batch),
-        }?;
-    }
-    Ok(batch.count)
 }

@@ -13,6 +13,7 @@ use crate::shell::clock;
 use crate::shell::daemon::{
     Daemon, FIRST_SERVER_TOKEN, FIRST_WATCHED_TOKEN, KEEPER, Keeping, Parts,
 };
+use crate::shell::database::read_set_aside;
 use crate::shell::handover::Handover;
 use crate::shell::instance;
 use crate::shell::journal::Journal;
@@ -316,6 +317,7 @@ fn recall(
     // Before anything is counted here.
     handed.iter().for_each(|handed| core.go_on(now, &handed.carried));
     load_snapshot(&mut core, &state_dir.join("snapshot"));
+    load_refused(&mut core, &state_dir.join("refused"));
     let groups = config.base.control_groups;
     let (mut children, notices) =
         Children::new(state_dir, groups, poll, KEEPER, FIRST_WATCHED_TOKEN)
@@ -392,6 +394,13 @@ fn load_snapshot(core: &mut Core, path: &Path) {
         }
         Err(why) if none(&why) => {}
         Err(why) => log::warn!("snapshot {}: {why}", path.display()),
+    }
+}
+
+fn load_refused(core: &mut Core, path: &Path) {
+    match read_set_aside(path) {
+        Ok(aside) => core.begin_with_set_aside(aside),
+        Err(why) => log::error!("records that were set aside, {}: {why}", path.display()),
     }
 }
 

@@ -3,7 +3,7 @@
 use super::database::{Database, Rows};
 use super::disk::Disk;
 use super::random::Random;
-use schedule::core::protocol::{Answer, Ask, ErrorKind, Request};
+use schedule::core::protocol::{Answer, Ask, ErrorKind, Request, SetAside};
 use std::collections::VecDeque;
 
 /// A helper has this long, ms.
@@ -186,14 +186,18 @@ impl Exchange {
     ) -> Vec<Vec<u8>> {
         let rolled_back = matches!(self.fate, Fate::Error | Fate::Dies | Fate::Hangs);
         if rolled_back && random.one_in(2) {
-            return vec![line(&Answer::Recorded { count: 0, through: to })];
+            return vec![line(&Answer::Recorded {
+                count: 0,
+                through: to,
+                aside: SetAside::default(),
+            })];
         }
         let max_bytes = random.pick(&[8 << 20, 8 << 20, 200_000]);
         let mut through = database.commit(disk, from, to, max_bytes);
         if self.fate == Fate::Boasts && through == to {
             through += 50_000;
         }
-        vec![line(&Answer::Recorded { count: 1, through })]
+        vec![line(&Answer::Recorded { count: 1, through, aside: SetAside::default() })]
     }
 
     /// Does to the answer what the fate says. Returns the status.

@@ -11,7 +11,7 @@ use schedule::core::ids::{ConnId, RunId};
 use schedule::core::journal::Replay;
 use schedule::core::launch::{LaunchError, Stream};
 use schedule::core::outcome::{Exit, Outcome, Usage};
-use schedule::core::protocol::{Answer, Database, Driver, JobRow};
+use schedule::core::protocol::{Answer, Database, Driver, JobRow, SetAside};
 use schedule::core::time::Now;
 use schedule::shell::journal::Journal;
 use serde_json::Value;
@@ -234,7 +234,9 @@ impl Bench {
                 message: why.clone(),
             }],
             (None, true) => self.table.clone(),
-            (None, false) => vec![Answer::Recorded { count: 0, through: u64::MAX }],
+            (None, false) => {
+                vec![Answer::Recorded { count: 0, through: u64::MAX, aside: SetAside::default() }]
+            }
         };
         for answer in answers {
             let line = serde_json::to_vec(&answer).unwrap();

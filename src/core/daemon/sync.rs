@@ -7,12 +7,13 @@
 mod applying;
 
 use super::Core;
+use super::carry::MAX_TOLD;
 use super::trouble::Troubles;
 use crate::core::clock;
 use crate::core::definition::{Definition, Vars};
 use crate::core::event::Action;
 use crate::core::ids::JobId;
-use crate::core::protocol::{Answer, Ask, ErrorKind, JobRow, Request};
+use crate::core::protocol::{Answer, Ask, ErrorKind, JobRow, Request, SetAside};
 use crate::core::table::Phase;
 use crate::core::time::Now;
 use applying::Applying;
@@ -101,7 +102,8 @@ struct Staged {
     rows: u64,
     digest: Option<String>,
     same: bool,
-    recorded: Option<u64>,
+    refused: Vec<String>,
+    recorded: Option<(u64, SetAside)>,
     error: Option<(ErrorKind, String)>,
 }
 
@@ -169,6 +171,7 @@ impl Core {
     pub fn sync_now(&mut self) {
         self.sync.next_sync_ms = 0;
         self.sync.troubles.forget_pauses();
+        self.refused.retry_now();
     }
 
     /// Loads the last good snapshot: the lines of an answer. Returns whether it was whole.
@@ -224,7 +227,8 @@ impl Core {
     }
 
     fn record_at(&self) -> u64 {
-        let planned = self.outbox.record_at.unwrap_or(u64::MAX);
+        let retry = self.refused.retry_at();
+        let planned = self.outbox.record_at.into_iter().chain(retry).min().unwrap_or(u64::MAX);
         planned.max(self.sync.troubles.not_before_ms(Kind::Record))
     }
 
@@ -251,19 +255,7 @@ impl Core {
                 digest: self.sync.digest.clone(),
                 snapshot: format!("{}/snapshot.new", self.settings.state_dir),
             },
-            Kind::Record => {
-                // What is noted from here on waits for the next exchange.
-                self.outbox.record_at = None;
-                self.outbox.must_flush = true;
-                self.outbox.recorded_target = self.outbox.end();
-                Ask::Record {
-                    journal: format!("{}/journal", self.settings.state_dir),
-                    from: self.outbox.recorded,
-                    to: self.outbox.end(),
-                    server_id: self.settings.server_id,
-                    timezone: self.settings.timezone.clone(),
-                }
-            }
+            Kind::Record => self.record_ask(now),
         };
         self.sync.seen += u32::from(kind == Kind::Sync);
         if kind == Kind::Sync {
@@ -320,7 +312,11 @@ impl Core {
                 staged.error.get_or_insert((ErrorKind::Other, message));
             }
             Answer::Digest(digest) => staged.digest = Some(digest),
-            Answer::Recorded { count: _, through } => staged.recorded = Some(through),
+            Answer::Refused(why) if staged.refused.len() < MAX_TOLD => staged.refused.push(why),
+            Answer::Refused(_) => {}
+            Answer::Recorded { count: _, through, aside } => {
+                staged.recorded = Some((through, aside));
+            }
             Answer::Error { kind, message } => {
                 staged.error.get_or_insert((kind, message));
             }
@@ -372,7 +368,10 @@ impl Core {
         let (pause_ms, news) = self.sync.troubles.failed(now, asked, kind, message.clone());
         match asked {
             Kind::Sync => self.sync.next_sync_ms = 0,
-            Kind::Record => self.outbox.record_at = Some(0),
+            Kind::Record => {
+                self.outbox.record_at = Some(0);
+                self.refused.retry_now();
+            }
         }
         if news {
             let jobs = self.table.len();
@@ -392,7 +391,11 @@ impl Core {
         }
         self.sync.state.database = self.sync.troubles.state();
         match asked {
-            Kind::Record => self.recorded(staged.recorded.unwrap_or(0)),
+            Kind::Record => {
+                let (through, aside) = staged.recorded.unwrap_or_default();
+                self.recorded(through);
+                self.told_of_refused(now, &staged.refused, aside);
+            }
             Kind::Sync => {
                 self.sync.state.synced_mono_ms = Some(now.mono_ms);
                 self.touch_daemon();
@@ -405,12 +408,5 @@ impl Core {
                 self.web.waiting.synced = true;
             }
         }
-    }
-
-    fn recorded(&mut self, through: u64) {
-        if through < self.outbox.recorded_target {
-            self.outbox.record_at = Some(0);
-        }
-        self.outbox.recorded_through(through);
     }
 }

@@ -4,19 +4,21 @@
 //! change counter) stands for the rows that were read under the same stamp. When only the stamp is
 //! new, because something else in the file was written, a digest of the rows decides.
 
+mod write;
+
 use super::answers::Answers;
-use super::records::{self, Batch, Field};
 use super::rows::{self, Cell};
 use super::schema::Ran;
 use super::{Failure, Group};
-use crate::core::protocol::{Answer, Database, ErrorKind, RunRecord};
-use rusqlite::types::{ToSqlOutput, Value, ValueRef};
-use rusqlite::{Connection, Error, ErrorCode, OpenFlags, Row, ToSql, params_from_iter};
+use crate::core::protocol::{Answer, Database, ErrorKind};
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, Error, ErrorCode, OpenFlags, Row};
 use std::fs::{self, File};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
+pub use write::Writer;
 
 /// How long a lock of another program is waited for.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -56,22 +58,6 @@ pub fn sync(database: &Database, group: &Group, answers: &mut Answers) -> Result
         session.each_row(query, |row| answers.send(&judge(cells(row))))?;
     }
     answers.send(&Answer::End { digest, rows: count })
-}
-
-/// Answers an [`Ask::Record`](crate::core::protocol::Ask::Record): all of the batch or nothing.
-pub fn record(database: &Database, batch: &Batch) -> Result<(), Failure> {
-    let session = Session::open(database, false)?;
-    // For writing from the start: a lock that is asked for later may be refused without a wait.
-    session.run_all("BEGIN IMMEDIATE")?;
-    let existing = session.columns("scheduler_logs")?;
-    let columns = records::run_columns(&existing, false);
-    session.insert_runs(&batch.starts, &columns, "NOTHING")?;
-    let columns = records::run_columns(&existing, true);
-    let update: Vec<_> = columns.iter().map(|c| format!("{c} = excluded.{c}")).collect();
-    session.insert_runs(&batch.ends, &columns, &format!("UPDATE SET {}", update.join(", ")))?;
-    session.move_last_runs(batch)?;
-    session.insert_skips(batch)?;
-    session.run_all("COMMIT")
 }
 
 /// The parts of a digest as we gave it; a foreign one has parts that equal nothing.
@@ -185,51 +171,6 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    fn insert_runs(
-        &self,
-        runs: &[RunRecord],
-        columns: &[&str],
-        on_conflict: &str,
-    ) -> Result<(), Failure> {
-        let sql = insert("scheduler_logs", columns, "uniq_id", on_conflict);
-        let lost = |err: Error| self.explain(&err);
-        let mut statement = self.conn.prepare(&sql).map_err(lost)?;
-        for run in runs {
-            let fields = columns.iter().map(|column| records::run_field(run, column));
-            statement.execute(params_from_iter(fields)).map_err(lost)?;
-        }
-        Ok(())
-    }
-
-    /// Slots of a skip are added while it lasts: the record with more of them is the later one.
-    fn insert_skips(&self, batch: &Batch) -> Result<(), Failure> {
-        if batch.skips.is_empty() || self.columns("scheduler_skips")?.is_empty() {
-            return Ok(());
-        }
-        let update = "UPDATE SET last_slot = excluded.last_slot, reason = excluded.reason, \
-                      skipped = excluded.skipped WHERE excluded.skipped > skipped";
-        let key = "server_id, job_id, first_slot";
-        let sql = insert("scheduler_skips", &records::SKIP_COLUMNS, key, update);
-        let lost = |err: Error| self.explain(&err);
-        let mut statement = self.conn.prepare(&sql).map_err(lost)?;
-        for skip in &batch.skips {
-            statement.execute(params_from_iter(records::skip_fields(skip))).map_err(lost)?;
-        }
-        Ok(())
-    }
-
-    /// `last_run_time` only ever moves forward, whatever order batches come in.
-    fn move_last_runs(&self, batch: &Batch) -> Result<(), Failure> {
-        let sql = "UPDATE scheduler_jobs SET last_run_time = ?2 \
-                   WHERE id = ?1 AND (last_run_time IS NULL OR last_run_time < ?2)";
-        let lost = |err: Error| self.explain(&err);
-        let mut statement = self.conn.prepare(sql).map_err(lost)?;
-        for (id, at) in &batch.last_runs {
-            statement.execute((id, at)).map_err(lost)?;
-        }
-        Ok(())
-    }
-
     /// Names of the columns of a table; none if it is missing.
     pub fn columns(&self, table: &str) -> Result<Vec<String>, Failure> {
         self.first_column(&format!("SELECT name FROM pragma_table_info('{table}')"))
@@ -263,21 +204,6 @@ impl<'a> Session<'a> {
     }
 }
 
-impl ToSql for Field<'_> {
-    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
-        Ok(match *self {
-            Self::Text(text) => ToSqlOutput::Borrowed(ValueRef::Text(text.as_bytes())),
-            Self::Number(number) => ToSqlOutput::Owned(Value::Integer(number)),
-        })
-    }
-}
-
-fn insert(table: &str, columns: &[&str], key: &str, on_conflict: &str) -> String {
-    let marks = vec!["?"; columns.len()].join(", ");
-    let columns = columns.join(", ");
-    format!("INSERT INTO {table} ({columns}) VALUES ({marks}) ON CONFLICT ({key}) DO {on_conflict}")
-}
-
 fn hash_row(row: &Row, hasher: &mut DefaultHasher) {
     // A row has as many columns as its statement: the first index that fails is the end.
     for index in 0.. {
@@ -301,6 +227,13 @@ fn cells(row: &Row) -> Vec<Cell> {
     (0..).map_while(cell).collect()
 }
 
+/// Whether a record is refused for itself, so that others would be taken: a constraint, a trigger
+/// with RAISE(ABORT), a value that a column of a STRICT table can't have.
+fn is_records_own_fault(code: ErrorCode) -> bool {
+    use ErrorCode::{ConstraintViolation, TooBig, TypeMismatch};
+    matches!(code, ConstraintViolation | TooBig | TypeMismatch)
+}
+
 fn explain(database: &Database, err: &Error) -> Failure {
     let path = &database.path;
     let said = err.to_string();
@@ -312,6 +245,9 @@ fn explain(database: &Database, err: &Error) -> Failure {
         return Failure::no_column(column, path, "sql/sqlite");
     }
     match err.sqlite_error_code() {
+        Some(code) if is_records_own_fault(code) => {
+            Failure::new(ErrorKind::Refused, format!("SQLite says about {path}: {said}"))
+        }
         Some(ErrorCode::CannotOpen) if !Path::new(path).exists() => {
             let hint = "run `schedule db init`, or correct path of [db1]";
             Failure::new(ErrorKind::Connect, format!("there is no file {path}: {hint}"))

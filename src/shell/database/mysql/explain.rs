@@ -18,6 +18,45 @@ const NO_SUCH_COLUMN: u16 = 1054;
 pub const DUPLICATE_COLUMN: u16 = 1060;
 const SECURE_TRANSPORT: u16 = 3159;
 
+/// Classes of SQLSTATE that blame what was to be written: data, integrity, a view's condition, and
+/// what a trigger of the operator's says (SIGNAL).
+const OWN_FAULT_CLASSES: [&str; 4] = ["22", "23", "44", "45"];
+/// The same of those that have no class of their own: truncated, no default, wrong value, no
+/// partition, check violated, SIGNAL, more than one row in a trigger.
+const OWN_FAULTS: [u16; 8] = [1265, 1364, 1366, 1526, 1644, 1748, 3819, 1242];
+
+/// Whether a record is refused for itself, so that others would be taken. All else is a fault of
+/// the database, of the connection or of the moment: a deadlock, a full disk, a missing table.
+pub fn is_records_own_fault(err: &MySqlError) -> bool {
+    !ids_used_up(err)
+        && (OWN_FAULTS.contains(&err.code)
+            || OWN_FAULT_CLASSES.iter().any(|class| err.state.starts_with(class)))
+}
+
+/// Whether the table has no id left for another row. We never name one: a key that is there
+/// already or out of range is the server's own.
+pub fn ids_used_up(err: &MySqlError) -> bool {
+    const LAST_IDS: [&str; 10] = [
+        "'127'",
+        "'255'",
+        "'32767'",
+        "'65535'",
+        "'8388607'",
+        "'16777215'",
+        "'2147483647'",
+        "'4294967295'",
+        "'9223372036854775807'",
+        "'18446744073709551615'",
+    ];
+    let said = &err.message;
+    match err.code {
+        1467 => true,
+        1062 => said.contains("PRIMARY") && LAST_IDS.iter().any(|last| said.contains(last)),
+        167 | 1264 => said.contains("column 'id'"),
+        _ => false,
+    }
+}
+
 /// What went wrong while we tried to `verb` the server, and what to do about it.
 pub fn explain(database: &Database, err: &Error, verb: &str) -> Failure {
     let place = place(database);
@@ -113,7 +152,11 @@ fn refused(database: &Database, err: &MySqlError, place: &str) -> Failure {
             let hint = "TLS is not spoken here; use unix_socket or allow this user without TLS";
             Failure::new(ErrorKind::Auth, format!("{place} wants TLS: {said}: {hint}"))
         }
-        code => Failure::new(ErrorKind::Other, format!("{place} says: {said} (error {code})")),
+        code => {
+            let own = is_records_own_fault(err);
+            let kind = if own { ErrorKind::Refused } else { ErrorKind::Other };
+            Failure::new(kind, format!("{place} says: {said} (error {code})"))
+        }
     }
 }
 

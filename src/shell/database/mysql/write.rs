@@ -1,0 +1,156 @@
+//! Writes records. A run takes one id of its table: its row is made once and changed later, and an
+//! `INSERT` that would find it there (`ON DUPLICATE KEY`) would take an id for nothing.
+
+use super::super::Failure;
+use super::super::records::{self, Batch, Field};
+use super::Session;
+use super::explain::NO_SUCH_TABLE;
+use crate::core::protocol::{Database, RunRecord, SkipRecord};
+use mysql::prelude::Queryable;
+use mysql::{Error, Value};
+use std::collections::BTreeSet;
+
+/// Rows a statement: few round trips, and far below the 65,535 parameters that one may have.
+const ROWS_A_STATEMENT: usize = 200;
+
+/// A session that writes records.
+pub struct Writer<'a> {
+    session: Session<'a>,
+    /// Columns of `scheduler_logs`.
+    existing: Vec<String>,
+}
+
+impl<'a> Writer<'a> {
+    /// Connects.
+    pub fn open(database: &'a Database) -> Result<Self, Failure> {
+        let (mut session, _) = Session::open(database, "SELECT 1")?;
+        let existing = session.columns("scheduler_logs")?;
+        Ok(Self { session, existing })
+    }
+
+    /// Writes all of the batch or nothing.
+    pub fn write(&mut self, batch: &Batch) -> Result<(), Failure> {
+        self.session.run_all("START TRANSACTION")?;
+        let written = self.statements(batch).and_then(|()| self.session.run_all("COMMIT"));
+        if written.is_err() {
+            // Where the connection broke it fails as well: the first reason is the one to tell.
+            let _ = self.session.run_all("ROLLBACK");
+        }
+        written
+    }
+
+    fn statements(&mut self, batch: &Batch) -> Result<(), Failure> {
+        for runs in batch.starts.chunks(ROWS_A_STATEMENT) {
+            let (_, missing) = self.known(runs)?;
+            self.insert_runs(&missing, &records::run_columns(&self.existing, false))?;
+        }
+        let columns = records::run_columns(&self.existing, true);
+        for runs in batch.ends.chunks(ROWS_A_STATEMENT) {
+            let (known, missing) = self.known(runs)?;
+            self.update_runs(&known, &columns)?;
+            self.insert_runs(&missing, &columns)?;
+        }
+        self.move_last_runs(batch)?;
+        for skips in batch.skips.chunks(ROWS_A_STATEMENT) {
+            self.insert_skips(skips)?;
+        }
+        Ok(())
+    }
+
+    /// Which of these runs have a row already, and which have none.
+    fn known<'r>(
+        &mut self,
+        runs: &'r [RunRecord],
+    ) -> Result<(Vec<&'r RunRecord>, Vec<&'r RunRecord>), Failure> {
+        let marks = marks(runs.len());
+        let sql = format!("SELECT uniq_id FROM scheduler_logs WHERE uniq_id IN {marks}");
+        let ids: Vec<Value> = runs.iter().map(|run| Value::from(&run.uniq_id)).collect();
+        let known: Vec<String> =
+            self.session.conn.exec(sql, ids).map_err(|err| self.session.explain(&err))?;
+        let known: BTreeSet<String> = known.into_iter().collect();
+        Ok(runs.iter().partition(|run| known.contains(&run.uniq_id)))
+    }
+
+    fn insert_runs(&mut self, runs: &[&RunRecord], columns: &[&str]) -> Result<(), Failure> {
+        if runs.is_empty() {
+            return Ok(());
+        }
+        let sql = insert("scheduler_logs", columns, runs.len());
+        let fields = runs.iter().flat_map(|run| columns.iter().map(|c| records::run_field(run, c)));
+        self.run(&sql, fields.map(value).collect())
+    }
+
+    /// One statement for many rows: each column takes the value that belongs to the row's key.
+    fn update_runs(&mut self, runs: &[&RunRecord], columns: &[&str]) -> Result<(), Failure> {
+        if runs.is_empty() {
+            return Ok(());
+        }
+        let mut values = Vec::with_capacity(runs.len() * columns.len() * 2);
+        let mut sets = Vec::with_capacity(columns.len());
+        let whens = " WHEN ? THEN ?".repeat(runs.len());
+        for column in columns.iter().filter(|column| **column != "uniq_id") {
+            sets.push(format!("{column} = CASE uniq_id{whens} ELSE {column} END"));
+            for run in runs {
+                values.push(Value::from(&run.uniq_id));
+                values.push(value(records::run_field(run, column)));
+            }
+        }
+        values.extend(runs.iter().map(|run| Value::from(&run.uniq_id)));
+        let (sets, marks) = (sets.join(", "), marks(runs.len()));
+        self.run(&format!("UPDATE scheduler_logs SET {sets} WHERE uniq_id IN {marks}"), values)
+    }
+
+    fn run(&mut self, sql: &str, values: Vec<Value>) -> Result<(), Failure> {
+        self.session.conn.exec_drop(sql, values).map_err(|err| self.session.explain(&err))
+    }
+
+    /// Slots of a skip are added while it lasts: the record with more of them is the later one.
+    fn insert_skips(&mut self, skips: &[SkipRecord]) -> Result<(), Failure> {
+        let sql = format!(
+            "{} ON DUPLICATE KEY UPDATE \
+             last_slot = IF(VALUES(skipped) > skipped, VALUES(last_slot), last_slot), \
+             reason = VALUES(reason), skipped = GREATEST(skipped, VALUES(skipped))",
+            insert("scheduler_skips", &records::SKIP_COLUMNS, skips.len())
+        );
+        let values: Vec<Value> = skips.iter().flat_map(records::skip_fields).map(value).collect();
+        match self.session.conn.exec_drop(sql, values) {
+            Err(Error::MySqlError(err)) if err.code == NO_SUCH_TABLE => Ok(()),
+            result => result.map_err(|err| self.session.explain(&err)),
+        }
+    }
+
+    /// `last_run_time` only ever moves forward, whatever order batches come in.
+    fn move_last_runs(&mut self, batch: &Batch) -> Result<(), Failure> {
+        let news: Vec<_> = batch.last_runs.iter().collect();
+        for news in news.chunks(ROWS_A_STATEMENT) {
+            // The times were checked to be nothing but digits and separators.
+            let one = |(id, at): &(&u32, &String)| format!("SELECT {id} AS id, '{at}' AS at");
+            let news: Vec<_> = news.iter().map(one).collect();
+            let sql = format!(
+                "UPDATE scheduler_jobs AS job JOIN ({}) AS news ON news.id = job.id \
+                 SET job.last_run_time = news.at \
+                 WHERE job.last_run_time IS NULL OR job.last_run_time < CAST(news.at AS DATETIME)",
+                news.join(" UNION ALL ")
+            );
+            self.session.run_all(&sql)?;
+        }
+        Ok(())
+    }
+}
+
+fn insert(table: &str, columns: &[&str], rows: usize) -> String {
+    let rows = vec![marks(columns.len()); rows].join(", ");
+    let columns = columns.join(", ");
+    format!("INSERT INTO {table} ({columns}) VALUES {rows}")
+}
+
+fn marks(count: usize) -> String {
+    format!("({})", vec!["?"; count].join(", "))
+}
+
+fn value(field: Field) -> Value {
+    match field {
+        Field::Text(text) => Value::from(text),
+        Field::Number(number) => Value::from(number),
+    }
+}
