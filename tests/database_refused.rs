@@ -4,12 +4,12 @@
 
 mod common;
 
-use common::database::TestDatabase;
+use common::database::{Kind, TestDatabase};
 use common::{TempDir, helper};
 use schedule::core::ids::{JobId, RunId};
 use schedule::core::journal::{Cause, End, Entry, RunEntry, SkipEntry, SkipReason, encode};
 use schedule::core::outcome::{Exit, Outcome, Usage};
-use schedule::core::protocol::{Answer, Ask, Driver, ErrorKind, SetAside};
+use schedule::core::protocol::{Answer, Ask, ErrorKind, SetAside};
 use std::fs;
 use std::time::{Duration, Instant};
 
@@ -101,111 +101,119 @@ fn runs(database: &mut TestDatabase) -> String {
 }
 
 /// Ways in which a record of job 2 can be refused for itself: what makes it so, and what ends it.
-fn refusals(driver: Driver) -> Vec<(&'static str, &'static str, &'static str)> {
-    match driver {
-        Driver::Mysql => vec![
-            (
-                "foreign key",
-                "ALTER TABLE scheduler_logs ADD CONSTRAINT known_job FOREIGN KEY (command_id)
+fn refusals(kind: Kind) -> Vec<(&'static str, &'static str, &'static str)> {
+    match kind {
+        Kind::Mariadb | Kind::Mysql => server_refusals(),
+        Kind::Sqlite => file_refusals(),
+    }
+}
+
+fn server_refusals() -> Vec<(&'static str, &'static str, &'static str)> {
+    vec![
+        (
+            "foreign key",
+            "ALTER TABLE scheduler_logs ADD CONSTRAINT known_job FOREIGN KEY (command_id)
                  REFERENCES scheduler_jobs (id)",
-                "ALTER TABLE scheduler_logs DROP FOREIGN KEY known_job",
-            ),
-            (
-                "trigger",
-                "CREATE TRIGGER guard BEFORE INSERT ON scheduler_logs FOR EACH ROW
+            "ALTER TABLE scheduler_logs DROP FOREIGN KEY known_job",
+        ),
+        (
+            "trigger",
+            "CREATE TRIGGER guard BEFORE INSERT ON scheduler_logs FOR EACH ROW
                  IF NEW.command_id = 2 THEN
                    SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'not this one'; END IF",
-                "DROP TRIGGER guard",
-            ),
-            (
-                "trigger of another class",
-                "CREATE TRIGGER guard BEFORE INSERT ON scheduler_logs FOR EACH ROW
+            "DROP TRIGGER guard",
+        ),
+        (
+            "trigger of another class",
+            "CREATE TRIGGER guard BEFORE INSERT ON scheduler_logs FOR EACH ROW
                  IF NEW.command_id = 2 THEN
                    SIGNAL SQLSTATE 'HY000' SET MESSAGE_TEXT = 'not this one'; END IF",
-                "DROP TRIGGER guard",
-            ),
-            (
-                "check",
-                "ALTER TABLE scheduler_logs ADD CONSTRAINT guard CHECK (command_id <> 2)",
-                "ALTER TABLE scheduler_logs DROP CONSTRAINT guard",
-            ),
-            (
-                "unique index of the operator's",
-                "INSERT INTO scheduler_logs (uniq_id, command_id, command)
+            "DROP TRIGGER guard",
+        ),
+        (
+            "check",
+            "ALTER TABLE scheduler_logs ADD CONSTRAINT guard CHECK (command_id <> 2)",
+            "ALTER TABLE scheduler_logs DROP CONSTRAINT guard",
+        ),
+        (
+            "unique index of the operator's",
+            "INSERT INTO scheduler_logs (uniq_id, command_id, command)
                    VALUES ('theirs', 1, 'c10'), ('theirs 2', 1, 'c20');
                  CREATE UNIQUE INDEX one_each ON scheduler_logs (command)",
-                "DROP INDEX one_each ON scheduler_logs;
+            "DROP INDEX one_each ON scheduler_logs;
                  DELETE FROM scheduler_logs WHERE uniq_id LIKE 'theirs%'",
-            ),
-            (
-                "partition",
-                "ALTER TABLE scheduler_logs DROP INDEX uniq_id, DROP PRIMARY KEY,
+        ),
+        (
+            "partition",
+            "ALTER TABLE scheduler_logs DROP INDEX uniq_id, DROP PRIMARY KEY,
                    ADD PRIMARY KEY (id, command_id);
                  ALTER TABLE scheduler_logs PARTITION BY LIST (command_id)
                    (PARTITION p VALUES IN (0, 1))",
-                "ALTER TABLE scheduler_logs REMOVE PARTITIONING",
-            ),
-            (
-                "strict trigger",
-                "CREATE TABLE other (n TINYINT NOT NULL);
+            "ALTER TABLE scheduler_logs REMOVE PARTITIONING",
+        ),
+        (
+            "strict trigger",
+            "CREATE TABLE other (n TINYINT NOT NULL);
                  SET sql_mode = 'STRICT_ALL_TABLES';
                  CREATE TRIGGER guard AFTER INSERT ON scheduler_logs FOR EACH ROW
                  INSERT INTO other VALUES (IF(NEW.command_id = 2, 1000, 1));
                  SET sql_mode = DEFAULT",
-                "DROP TRIGGER guard",
-            ),
-        ],
-        Driver::Sqlite => vec![
-            (
-                "trigger",
-                "CREATE TRIGGER guard BEFORE INSERT ON scheduler_logs WHEN NEW.command_id = 2
+            "DROP TRIGGER guard",
+        ),
+    ]
+}
+
+fn file_refusals() -> Vec<(&'static str, &'static str, &'static str)> {
+    vec![
+        (
+            "trigger",
+            "CREATE TRIGGER guard BEFORE INSERT ON scheduler_logs WHEN NEW.command_id = 2
                  BEGIN SELECT RAISE(ABORT, 'not this one'); END",
-                "DROP TRIGGER guard",
-            ),
-            (
-                "trigger that ends the transaction",
-                "CREATE TRIGGER guard BEFORE INSERT ON scheduler_logs WHEN NEW.command_id = 2
+            "DROP TRIGGER guard",
+        ),
+        (
+            "trigger that ends the transaction",
+            "CREATE TRIGGER guard BEFORE INSERT ON scheduler_logs WHEN NEW.command_id = 2
                  BEGIN SELECT RAISE(ROLLBACK, 'not this one'); END",
-                "DROP TRIGGER guard",
-            ),
-            (
-                "unique index of the operator's",
-                "INSERT INTO scheduler_logs (uniq_id, command_id, command)
+            "DROP TRIGGER guard",
+        ),
+        (
+            "unique index of the operator's",
+            "INSERT INTO scheduler_logs (uniq_id, command_id, command)
                    VALUES ('theirs', 1, 'c10'), ('theirs 2', 1, 'c20');
                  CREATE UNIQUE INDEX one_each ON scheduler_logs (command)",
-                "DROP INDEX one_each;
+            "DROP INDEX one_each;
                  DELETE FROM scheduler_logs WHERE uniq_id LIKE 'theirs%'",
-            ),
-            (
-                "foreign key that is looked at when all is written",
-                "CREATE TABLE known (id INTEGER PRIMARY KEY); INSERT INTO known VALUES (0), (1);
+        ),
+        (
+            "foreign key that is looked at when all is written",
+            "CREATE TABLE known (id INTEGER PRIMARY KEY); INSERT INTO known VALUES (0), (1);
                  CREATE TABLE watched (job INTEGER REFERENCES known (id)
                    DEFERRABLE INITIALLY DEFERRED);
                  CREATE TRIGGER guard AFTER INSERT ON scheduler_logs
                  BEGIN INSERT INTO watched VALUES (NEW.command_id); END",
-                "INSERT INTO known VALUES (2)",
-            ),
-            (
-                "check and a strict table",
-                "CREATE TABLE watched (job INTEGER CHECK (job <> 2)) STRICT;
+            "INSERT INTO known VALUES (2)",
+        ),
+        (
+            "check and a strict table",
+            "CREATE TABLE watched (job INTEGER CHECK (job <> 2)) STRICT;
                  CREATE TRIGGER guard AFTER INSERT ON scheduler_logs
                  BEGIN INSERT INTO watched VALUES (NEW.command_id); END",
-                "DROP TRIGGER guard",
-            ),
-            (
-                "text in a number of a strict table",
-                "CREATE TABLE watched (job INTEGER) STRICT;
+            "DROP TRIGGER guard",
+        ),
+        (
+            "text in a number of a strict table",
+            "CREATE TABLE watched (job INTEGER) STRICT;
                  CREATE TRIGGER guard AFTER INSERT ON scheduler_logs WHEN NEW.command_id = 2
                  BEGIN INSERT INTO watched VALUES (NEW.command); END",
-                "DROP TRIGGER guard",
-            ),
-        ],
-    }
+            "DROP TRIGGER guard",
+        ),
+    ]
 }
 
 #[test]
 fn a_record_that_is_refused_for_itself_is_set_aside_and_taken_later() {
-    for driver in [Driver::Mysql, Driver::Sqlite] {
+    for driver in Kind::all() {
         for (what, begin, end) in refusals(driver) {
             let mut database = TestDatabase::new(driver);
             database.sql("INSERT INTO scheduler_jobs (id) VALUES (1)");
@@ -243,7 +251,7 @@ fn a_record_that_is_refused_for_itself_is_set_aside_and_taken_later() {
 
 #[test]
 fn a_foreign_key_of_sqlite_is_minded() {
-    let mut database = TestDatabase::new(Driver::Sqlite);
+    let mut database = TestDatabase::new(Kind::Sqlite);
     database.sql(
         "INSERT INTO scheduler_jobs (id) VALUES (1); DROP TABLE scheduler_logs;
          CREATE TABLE scheduler_logs (id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -260,7 +268,7 @@ fn a_foreign_key_of_sqlite_is_minded() {
 
 #[test]
 fn a_fault_of_the_database_sets_nothing_aside() {
-    for mut database in TestDatabase::both() {
+    for mut database in TestDatabase::each() {
         let mut journal = Journal::new();
         journal.run(1, 1, true);
         database.sql("ALTER TABLE scheduler_jobs RENAME TO away");
@@ -273,33 +281,34 @@ fn a_fault_of_the_database_sets_nothing_aside() {
     }
 }
 
-/// A lock that is waited for in vain, ids that are used up: the moment's and the table's.
+/// Ids that are used up are the table's fault.
 #[test]
 fn what_a_server_refuses_to_every_record_sets_nothing_aside() {
-    let mut database = TestDatabase::new(Driver::Mysql);
-    database.sql(
-        "INSERT INTO scheduler_logs (uniq_id) VALUES ('x');
+    for mut database in TestDatabase::each_server() {
+        database.sql(
+            "INSERT INTO scheduler_logs (uniq_id) VALUES ('x');
          ALTER TABLE scheduler_logs MODIFY id TINYINT NOT NULL AUTO_INCREMENT;
          UPDATE scheduler_logs SET id = 127; ALTER TABLE scheduler_logs AUTO_INCREMENT = 127",
-    );
-    let mut journal = Journal::new();
-    journal.run(1, 1, true);
-    let reply = helper::talk(&helper::request(&database.config, journal.ask(0, true)));
-    assert_eq!(reply.error().0, ErrorKind::Other, "{reply:?}");
-    assert!(!fs::exists(journal.dir.file("refused")).unwrap());
+        );
+        let mut journal = Journal::new();
+        journal.run(1, 1, true);
+        let reply = helper::talk(&helper::request(&database.config, journal.ask(0, true)));
+        assert_eq!(reply.error().0, ErrorKind::Other, "{reply:?}");
+        assert!(!fs::exists(journal.dir.file("refused")).unwrap());
+    }
 }
 
 #[test]
 fn a_trigger_on_jobs_costs_their_time_and_no_record() {
-    for mut database in TestDatabase::both() {
-        let driver = database.config.driver;
+    for mut database in TestDatabase::each() {
+        let kind = database.kind;
         database.sql("INSERT INTO scheduler_jobs (id) VALUES (1), (2)");
-        database.sql(match driver {
-            Driver::Mysql => {
+        database.sql(match kind {
+            Kind::Mariadb | Kind::Mysql => {
                 "CREATE TRIGGER guard BEFORE UPDATE ON scheduler_jobs FOR EACH ROW
                  IF NEW.id = 2 THEN SIGNAL SQLSTATE '45000'; END IF"
             }
-            Driver::Sqlite => {
+            Kind::Sqlite => {
                 "CREATE TRIGGER guard BEFORE UPDATE ON scheduler_jobs WHEN NEW.id = 2
                  BEGIN SELECT RAISE(ABORT, 'no'); END"
             }
@@ -311,18 +320,16 @@ fn a_trigger_on_jobs_costs_their_time_and_no_record() {
         assert!(told.iter().all(|why| why.contains("last_run_time of job=2")), "{told:?}");
         assert_eq!(runs(&mut database), "4");
         let times = database.query("SELECT last_run_time > '2026-01-01' FROM scheduler_jobs");
-        assert_eq!(times, [["1"], ["0"]], "{driver:?}");
+        assert_eq!(times, [["1"], ["0"]], "{kind:?}");
     }
 }
 
 #[test]
 fn an_end_takes_the_place_of_its_start_wherever_either_is() {
-    for mut database in TestDatabase::both() {
+    for mut database in TestDatabase::each() {
         database.sql("INSERT INTO scheduler_jobs (id) VALUES (1)");
-        let (_, begin, end) = refusals(database.config.driver)
-            .into_iter()
-            .find(|(what, ..)| *what == "trigger")
-            .unwrap();
+        let (_, begin, end) =
+            refusals(database.kind).into_iter().find(|(what, ..)| *what == "trigger").unwrap();
         database.sql(begin);
         let mut journal = Journal::new();
         journal.run(1, 2, false);
@@ -345,17 +352,15 @@ fn an_end_takes_the_place_of_its_start_wherever_either_is() {
 /// Every record refused, many of them: it goes on, and each exchange ends in time.
 #[test]
 fn very_many_refused_records_take_no_exchange_over_its_time() {
-    for mut database in TestDatabase::both() {
-        let (_, begin, _) = refusals(database.config.driver)
-            .into_iter()
-            .find(|(what, ..)| *what == "trigger")
-            .unwrap();
+    for mut database in TestDatabase::each() {
+        let (_, begin, _) =
+            refusals(database.kind).into_iter().find(|(what, ..)| *what == "trigger").unwrap();
         database.sql(begin);
         let mut journal = Journal::new();
         (1..=3_000).for_each(|number| journal.run(number, 2 - u32::from(number % 3 == 0), true));
         let began = Instant::now();
         let (told, aside) = journal.carry(&database, false);
-        println!("{:?}: {:?}", database.config.driver, began.elapsed());
+        println!("{:?}: {:?}", database.kind, began.elapsed());
         assert!(!told.is_empty() && told.len() <= 20 * 20, "{}", told.len());
         assert_eq!(aside.count, 2_000);
         assert_eq!(runs(&mut database), "1000");
@@ -365,7 +370,7 @@ fn very_many_refused_records_take_no_exchange_over_its_time() {
 
 #[test]
 fn a_run_takes_one_id() {
-    for mut database in TestDatabase::both() {
+    for mut database in TestDatabase::each() {
         let mut journal = Journal::new();
         for number in 1..=40 {
             journal.run(number, 1, false);
@@ -392,7 +397,7 @@ fn a_run_takes_one_id() {
         let ids = database.query("SELECT id FROM scheduler_logs ORDER BY uniq_id, id");
         let mut ids: Vec<u64> = ids.iter().map(|row| row[0].parse().unwrap()).collect();
         ids.sort_unstable();
-        assert_eq!(ids, (1..=50).collect::<Vec<u64>>(), "{:?}", database.config.driver);
+        assert_eq!(ids, (1..=50).collect::<Vec<u64>>(), "{:?}", database.kind);
         let ended = "SELECT COUNT(*) FROM scheduler_logs WHERE outcome = 'exit 0'";
         assert_eq!(database.value(ended), "50");
     }
@@ -400,14 +405,14 @@ fn a_run_takes_one_id() {
 
 #[test]
 fn many_ends_at_once_fill_their_rows() {
-    for mut database in TestDatabase::both() {
+    for mut database in TestDatabase::each() {
         let mut journal = Journal::new();
         (1..=1_000).for_each(|number| journal.named(number, 1, false, &format!("c{number}")));
         journal.carry(&database, false);
         (1..=2_000).for_each(|number| journal.named(number, 1, true, &format!("c{number}")));
         let began = Instant::now();
         journal.carry(&database, false);
-        println!("{:?}: 2,000 ends in {:?}", database.config.driver, began.elapsed());
+        println!("{:?}: 2,000 ends in {:?}", database.kind, began.elapsed());
         let right = "SELECT COUNT(*), COUNT(DISTINCT command), MAX(id) FROM scheduler_logs
             WHERE outcome = 'exit 0' AND running_time = 5 AND end_time > '2026-01-01'";
         assert_eq!(database.query(right), [["2000", "2000", "2000"]]);

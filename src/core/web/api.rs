@@ -87,6 +87,8 @@ impl Core {
             "worst_turn_us": counters.worst_turn_us,
             "records_waiting_bytes": self.outbox().waiting_bytes(),
             "records_dropped": counters.records_dropped,
+            "records_refused": self.set_aside().count,
+            "records_refused_last": self.set_aside().last,
             "journal_error": self.outbox().failure(),
         })
     }

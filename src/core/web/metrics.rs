@@ -138,7 +138,10 @@ impl Core {
         let help = "Journal that the database does not have yet.";
         out.gauge("schedule_journal_waiting_bytes", "bytes", help, waiting);
         let dropped = self.counters().records_dropped;
-        out.counter("schedule_records_dropped", "Records lost to the journal's limit.", dropped);
+        out.counter("schedule_records_dropped", "Records lost for want of room.", dropped);
+        let refused = self.set_aside().count;
+        let help = "Records that the database refuses, kept and tried again.";
+        out.gauge("schedule_records_refused", "", help, refused);
     }
 
     fn write_process(&self, out: &mut Writer) {

@@ -50,6 +50,8 @@ texts! {
         {}", "数据库无应答,且尚未读取任何任务:不会启动任何运行。{}";
     unread: "The jobs were not read yet.", "任务尚未读取。";
     bad_rows: "Rows that can't be jobs: {}", "无法作为任务的行:{}";
+    set_aside: "Records that the database refuses, kept and tried again: {}. The last one: {}",
+        "数据库拒绝接收的记录(已保留,将重试):{}。最近一条:{}";
     row_id: "Row {}", "第 {} 号";
     search: "Search", "搜索";
     search_hint: "Name or command", "名称或命令";

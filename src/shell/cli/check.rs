@@ -103,6 +103,7 @@ fn check_group(parsed: &Parsed, config: &Config, id: u32, report: &mut Report) -
     if let Some(text) = predecessor_of(config, id) {
         report.add(id, format!("warning: {text}"));
     }
+    refused(config, id).into_iter().for_each(|text| report.add(id, format!("warning: {text}")));
     let answers = match ask(config, id) {
         Ok(answers) => answers,
         Err(why) => {
@@ -123,6 +124,22 @@ fn check_group(parsed: &Parsed, config: &Config, id: u32, report: &mut Report) -
     told.into_iter().for_each(|(_, line)| report.add(id, line));
     report.add(id, format!("{jobs} jobs, {errors} errors, {warnings} warnings"));
     errors == 0 && own.is_empty()
+}
+
+/// What the daemon of the group had to set aside.
+fn refused(config: &Config, id: u32) -> Option<String> {
+    let path = Path::new(&config.base.statedir.path(id)).join("refused");
+    let hint = "correct the table and ask for a sync, or wait 10 minutes";
+    match database::read_set_aside(&path) {
+        Ok(aside) if aside.count == 0 => None,
+        Ok(aside) => Some(format!(
+            "{} records that the database refuses wait in {}, the last one: {}: {hint}",
+            aside.count,
+            path.display(),
+            aside.last
+        )),
+        Err(why) => Some(format!("records that were set aside, {}: {why}", path.display())),
+    }
 }
 
 /// How schedules are read.

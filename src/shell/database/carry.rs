@@ -6,7 +6,7 @@
 //! All of it can be done again: rows are found by their keys, and what is set aside as well.
 
 use super::records::Batch;
-use super::{Failure, mysql, sqlite};
+use super::{Failure, sqlite};
 use crate::core::cron::Zone;
 use crate::core::journal::Entry;
 use crate::core::limits::{MAX_REASON_CHARS, cut};
@@ -101,14 +101,14 @@ struct Work<'a> {
 }
 
 enum Writer<'a> {
-    Mysql(Box<mysql::Writer<'a>>),
+    Mysql(Box<super::mysql::Writer<'a>>),
     Sqlite(sqlite::Writer<'a>),
 }
 
 impl<'a> Writer<'a> {
     fn open(database: &'a Database) -> Result<Self, Failure> {
         Ok(match database.driver {
-            Driver::Mysql => Self::Mysql(Box::new(mysql::Writer::open(database)?)),
+            Driver::Mysql => Self::Mysql(Box::new(super::mysql::Writer::open(database)?)),
             Driver::Sqlite => Self::Sqlite(sqlite::Writer::open(database)?),
         })
     }

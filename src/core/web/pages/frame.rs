@@ -148,6 +148,11 @@ impl Core {
             alerts.push(Alert { kind: "warn", text: t.draining.to_owned(), rows: Vec::new() });
         }
         alerts.extend(self.blocked_jobs(t));
+        let aside = self.set_aside();
+        if aside.count > 0 {
+            let text = fill(t.set_aside, &[&aside.count.to_string(), &aside.last]);
+            alerts.push(Alert { kind: "bad", text, rows: Vec::new() });
+        }
         if !sync.bad_rows.is_empty() {
             let row = |(id, why): &(u32, String)| (fill(t.row_id, &[&id.to_string()]), why.clone());
             let rows: Vec<_> = sync.bad_rows.iter().map(row).collect();

@@ -63,6 +63,7 @@ pub(super) fn line(groups: &Groups, id: u32) -> u8 {
                          {runs} runs{ends}, database {database}, synced {synced}"
                     );
                     never_started(id, &view).iter().for_each(|line| println!("{line}"));
+                    refused(&view).iter().for_each(|text| println!("server {id}: {text}"));
                 }
                 Err(why) => println!("server {id}: running, pid {pid}, but silent: {why}"),
             }
@@ -114,6 +115,7 @@ fn row(groups: &Groups, id: u32, notes: &mut Vec<String>) -> (u8, Vec<String>) {
                     }
                     row.extend([since, address, runs, database, synced]);
                     notes.extend(never_started(id, &view));
+                    notes.extend(refused(&view).map(|text| format!("server {id}: {text}")));
                 }
                 Err(why) => notes.push(format!("server {id}: silent: {why}")),
             }
@@ -155,6 +157,13 @@ fn never_started(id: u32, view: &Value) -> Vec<String> {
         Some(n) => lines.push(format!("server {id}: {n} jobs are never started: their limit is 0")),
     }
     lines
+}
+
+/// What the database refuses to record.
+fn refused(view: &Value) -> Option<String> {
+    let count = view["records_refused"].as_u64().filter(|count| *count > 0)?;
+    let last = view["records_refused_last"].as_str().unwrap_or_default();
+    Some(format!("{count} records refused by the database, kept and tried again; last: {last}"))
 }
 
 fn aligned(rows: &[Vec<String>]) -> String {
