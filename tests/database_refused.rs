@@ -38,7 +38,7 @@ impl Journal {
         let usage = Usage::default();
         let end = End { at_ms: AT_MS + 5_000, outcome, usage, duration_ms: 5_000 };
         let entry = Entry::Run(RunEntry {
-            run: RunId { server_id: 1, sequence: number },
+            run: RunId { server_id: 1, sequence: number, instance: 0 },
             job: JobId(job),
             slot_ms: Some(AT_MS),
             cause: Cause::Due,

@@ -221,7 +221,7 @@ mod tests {
             duration_ms: 7,
         };
         Entry::Run(RunEntry {
-            run: RunId { server_id: 1, sequence },
+            run: RunId { server_id: 1, sequence, instance: 0 },
             job: JobId(3),
             slot_ms: None,
             cause: Cause::Due,
