@@ -137,7 +137,6 @@ fn a_list_is_ordered() {
     bench.post("/api/v1/jobs/3/start").is(200);
     assert_eq!(ids(&page(&mut bench, "/?sort=runs")), [3, 1, 2, 4]);
     assert_eq!(ids(&page(&mut bench, "/?sort=state")), [3, 1, 2, 4]);
-    assert_eq!(ids(&page(&mut bench, "/?sort=nonsense")), [1, 2, 3, 4]);
     let shown = page(&mut bench, "/?sort=name&q=job");
     assert!(shown.body.contains("aria-sort=\"ascending\""));
     assert!(shown.body.contains("href=\"./?q=job&#38;sort=name&#38;dir=desc\""), "{}", shown.body);

@@ -139,7 +139,7 @@ fn the_script_has_its_texts() {
     let texts: serde_json::Map<String, serde_json::Value> = serde_json::from_str(&json).unwrap();
     let given: BTreeSet<String> = texts.keys().cloned().collect();
     let address = page.split_once("<script src=\"").unwrap().1.split('"').next().unwrap();
-    let script = bench.get(address).body;
+    let script = bench.get(address.strip_prefix('.').unwrap()).body;
     let name = |rest: &str| {
         let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap();
         rest[..end].to_owned()

@@ -2,6 +2,7 @@
 //!
 //! - `views`: what is shown of jobs and runs, whatever the form
 //! - `filter`: what a list is narrowed to, and its pages; `listed`: its lines, in order
+//! - `parameters`: which there are, and which values make sense
 //! - `pages`: HTML for people, in the words of `texts`
 //! - `api`: JSON for programs; `cache`: its answers, rendered once per change
 //! - `text`: tables for terminals; `metrics`: figures for monitoring
@@ -24,6 +25,7 @@ mod origin;
 mod original;
 mod output;
 mod pages;
+mod parameters;
 mod root;
 mod routes;
 mod secure;
@@ -72,6 +74,11 @@ impl Core {
 
     /// Answers a request, now or later.
     pub(super) fn request(&mut self, now: Now, conn: ConnId, request: &Request) {
+        if request.path().starts_with("/api/")
+            && let Err(response) = parameters::check_names(request)
+        {
+            return self.respond(conn, response);
+        }
         let routed = match self.route_original(now, conn, request) {
             Routed::Other => self.route_commands(now, conn, request),
             routed => routed,

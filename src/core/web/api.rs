@@ -1,8 +1,8 @@
 //! The API: JSON for programs; `docs/api.md` is the description for users.
 
 use super::cache::Stamp;
-use super::listed::known_state;
 use super::missing;
+use super::parameters::check_state;
 use super::text::wants_text;
 use crate::core::daemon::{Core, DatabaseState};
 use crate::core::definition::Block;
@@ -102,7 +102,7 @@ impl Core {
         let stamp = Stamp { revision: self.revision(), mono_ms: 0 };
         self.cached(&target, stamp, |core| {
             core.table_unread().map_or(Ok(()), |why| Err(missing::answer(why)))?;
-            known_state(request)?;
+            check_state(request)?;
             let (lines, total) = core.listed(request)?;
             let line = |(job, def, state)| core.job_line(job, def, state);
             let lines: Vec<_> = lines.into_iter().map(line).collect();

@@ -91,14 +91,15 @@ impl Page {
     /// # Errors
     /// One of them is no number from 1 on: the answer that says so.
     pub(super) fn new(request: &Request) -> Result<Page, Response> {
-        let number = |name: &str, default: usize| match request.query(name) {
-            None => Ok(default),
-            Some(text) => match text.parse::<usize>() {
-                Ok(number) if number > 0 => Ok(number),
-                _ => Err(Response::problem(400, &format!("{name}: a whole number from 1 on"))),
-            },
+        let number = |name: &str, default: usize, most: usize, range: &str| {
+            let Some(text) = request.query(name) else { return Ok(default) };
+            match text.parse::<usize>() {
+                Ok(number) if (1..=most).contains(&number) => Ok(number),
+                _ => Err(Response::problem(400, &format!("{name}: a whole number from 1 {range}"))),
+            }
         };
-        let per_page = number("per_page", DEFAULT_PER_PAGE)?.min(MAX_PER_PAGE);
-        Ok(Page { number: number("page", 1)?, per_page })
+        let to_most = format!("to {MAX_PER_PAGE}");
+        let per_page = number("per_page", DEFAULT_PER_PAGE, MAX_PER_PAGE, &to_most)?;
+        Ok(Page { number: number("page", 1, usize::MAX, "on")?, per_page })
     }
 }

@@ -1,6 +1,7 @@
 //! Which jobs a list shows, in which order, and how many there are of each kind.
 
-use super::filter::{Filter, NEVER, Page};
+use super::filter::{Filter, Page};
+use super::parameters::check_order;
 use super::views::block_of;
 use crate::core::daemon::Core;
 use crate::core::definition::{Block, Definition};
@@ -17,23 +18,6 @@ pub(super) const STATES: [&str; 13] = [
     "invalid", "fatal", "exited", "unknown", "backoff", "stopping", "starting", "waiting",
     "deleting", "running", "off", "", "stopped",
 ];
-
-/// A state that never is would look to a program like a list without jobs. (Pages that show no
-/// list listen to events of such a state.)
-pub(super) fn known_state(request: &Request) -> Result<(), Response> {
-    let Some(state) = request.query("state").filter(|state| !state.is_empty()) else {
-        return Ok(());
-    };
-    let states: Vec<&str> =
-        STATES.iter().map(|state| if state.is_empty() { NEVER } else { *state }).collect();
-    match states.contains(&&*state) {
-        true => Ok(()),
-        false => {
-            let why = format!("state: `{state}` is none of {}", states.join(", "));
-            Err(Response::problem(400, &why))
-        }
-    }
-}
 
 /// What a list is ordered by.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -66,10 +50,20 @@ impl Sort {
 
     /// From the value of `sort` in a query; by id if there is no such order.
     pub(super) fn of(name: &str) -> Sort {
-        use Sort::{Last, Name, Next, Overtime, Runs, State, Tag};
-        let all = [State, Name, Tag, Next, Last, Runs, Overtime];
-        all.into_iter().find(|sort| sort.name() == name).unwrap_or(Sort::Id)
+        Sort::ALL.into_iter().find(|sort| sort.name() == name).unwrap_or(Sort::Id)
     }
+
+    /// All of them.
+    pub(super) const ALL: [Sort; 8] = [
+        Sort::Id,
+        Sort::State,
+        Sort::Name,
+        Sort::Tag,
+        Sort::Next,
+        Sort::Last,
+        Sort::Runs,
+        Sort::Overtime,
+    ];
 }
 
 /// The lines that are asked for, all of them, in order.
@@ -89,6 +83,8 @@ impl Core {
     /// The answer to a query that makes no sense.
     pub(super) fn listed(&self, request: &Request) -> Result<(Vec<Line<'_>>, usize), Response> {
         let page = Page::new(request)?;
+        check_order(request)?;
+        self.check_tag(request)?;
         let lines = self.select(request).lines;
         let total = lines.len();
         let first = (page.number - 1).saturating_mul(page.per_page);

@@ -1,7 +1,8 @@
 //! The list of jobs as a table of plain text, for curl and for terminals.
 
-use super::listed::{Line, known_state};
+use super::listed::Line;
 use super::missing;
+use super::parameters::{check_names, check_state};
 use super::views::block_of;
 use crate::core::daemon::Core;
 use crate::core::definition::{Block, Flaw};
@@ -55,7 +56,8 @@ impl Core {
 
     fn text_lines(&self, request: &Request) -> Result<(Vec<Line<'_>>, usize), Response> {
         self.table_unread().map_or(Ok(()), |why| Err(missing::answer(why)))?;
-        known_state(request)?;
+        check_names(request)?;
+        check_state(request)?;
         self.listed(request)
     }
 

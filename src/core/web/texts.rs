@@ -49,6 +49,8 @@ texts! {
     db_alert_unread: "The database does not answer, and no jobs were read yet: nothing is started. \
         {}", "数据库无应答,且尚未读取任何任务:不会启动任何运行。{}";
     unread: "The jobs were not read yet.", "任务尚未读取。";
+    unknown_parameter: "The address has a parameter `{}`, which means nothing; there are {}",
+        "本页地址中的参数“{}”没有意义;可用的参数有 {}";
     bad_rows: "Rows that can't be jobs: {}", "无法作为任务的行:{}";
     set_aside: "Records that the database refuses, kept and tried again: {}. The last one: {}",
         "数据库拒绝接收的记录(已保留,将重试):{}。最近一条:{}";

@@ -285,7 +285,7 @@ async function refresh(wanted) {
   if (!page || url !== location.pathname + location.search) return;
   if (Date.now() - pressedAt < 3000) return later();
   swap(page, ".alerts");
-  if (by("list")) list(page, wanted);
+  if (by("list") && page.getElementById("rows")) list(page, wanted);
   if (by("job")) for (const part of ["#job", "#facts", "#past"]) swap(page, part);
   if (by("which")) sources(page);
   tick();

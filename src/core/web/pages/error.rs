@@ -1,6 +1,5 @@
 //! Answers that are no success, for people.
 
-use super::super::root::Root;
 use super::frame::{Frame, Part};
 use super::look::Look;
 use super::{answer, render};
@@ -37,7 +36,7 @@ impl Core {
             500.. => t.broken,
             _ => t.refused,
         };
-        let place = (look, Root::of(request));
+        let place = (look, request);
         let frame = self.frame(now, place, Part::None, title, "/".to_owned());
         let page = ErrorPage { frame, status, title, detail: detail(problem) };
         let page = answer(request, look, render(status, &page));

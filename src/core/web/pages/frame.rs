@@ -1,6 +1,7 @@
 //! What is around every page: header, daemon line, alerts, the message line.
 
 use super::super::api::MAX_BAD_ROWS;
+use super::super::parameters;
 use super::super::root::Root;
 use super::super::texts::{Texts, fill, script_texts};
 use super::links;
@@ -8,6 +9,7 @@ use super::look::{Look, Theme};
 use super::words::{self, Moment};
 use crate::core::daemon::{Core, DatabaseState};
 use crate::core::definition::Block;
+use crate::core::http::Request;
 use crate::core::table::Job;
 use crate::core::time::Now;
 
@@ -77,11 +79,12 @@ impl Core {
     pub(super) fn frame(
         &self,
         now: Now,
-        (look, root): (Look, Root),
+        (look, request): (Look, &Request),
         part: Part,
         title: &str,
         here: String,
     ) -> Frame {
+        let root = Root::of(request);
         let [css, js, icon] = self.web.pages.assets.addresses().map(|address| root.to(address));
         let link = root.to(&here);
         let t = look.texts();
@@ -102,7 +105,7 @@ impl Core {
             root,
             here,
             daemon: self.daemon_line(now, t),
-            alerts: self.alerts(t),
+            alerts: unknown_parameter(t, request).into_iter().chain(self.alerts(t)).collect(),
             message: self.last_message().to_owned(),
         }
     }
@@ -189,6 +192,13 @@ pub(super) fn blocked_alert(t: &Texts, block: Option<Block<'_>>) -> Option<Alert
         None => ("warn", word.to_owned()),
     };
     Some(Alert { kind, text, rows: Vec::new() })
+}
+
+/// A page for people is shown all the same; that something of its address means nothing is said.
+fn unknown_parameter(t: &Texts, request: &Request) -> Option<Alert> {
+    let (name, known) = parameters::unknown(request)?;
+    let text = fill(t.unknown_parameter, &[&name, &known.join(", ")]);
+    Some(Alert { kind: "warn", text, rows: Vec::new() })
 }
 
 fn with(here: &str, name: &str, value: &str) -> String {

@@ -83,7 +83,7 @@ impl Core {
         let row = self.row(now, look, (job, &job.def, self.state_of(job)));
         let def = &job.def;
         let runs = self.run_rows(now, t, job);
-        let place = (look, Root::of(request));
+        let place = (look, request);
         let mut frame = self.frame(now, place, Part::Jobs, row.name, format!("/jobs/{id}"));
         frame.events = frame.root.to(&format!("/api/v1/events?id={id}"));
         let page = JobPage {

@@ -5,7 +5,7 @@ use crate::core::http::Request;
 use std::fmt::Write;
 
 /// The query of the list of jobs, in the order in which links have it.
-const NAMES: [&str; 7] = ["q", "tag", "state", "id", "sort", "dir", "per_page"];
+const NAMES: [&str; 8] = ["q", "tag", "tagid", "state", "id", "sort", "dir", "per_page"];
 
 /// The parameters of the list of jobs that are worth keeping from page to page.
 #[derive(Clone, Debug)]
@@ -15,15 +15,19 @@ pub(super) struct Query {
 }
 
 impl Query {
-    /// From a request; `tagid` is the original's name for `tag`.
+    /// From a request; `tagid`, the original's name for `tag`, counts where that is not given.
     pub(super) fn new(request: &Request) -> Query {
         let value = |name: &str| request.query(name).filter(|text| !text.is_empty());
-        let pair = |name| {
-            let found = value(name);
-            let found = if name == "tag" { found.or_else(|| value("tagid")) } else { found };
-            found.map(|text| (name, text.into_owned()))
-        };
-        Query { root: Root::of(request), pairs: NAMES.into_iter().filter_map(pair).collect() }
+        let counts = |name: &&str| *name != "tagid" || value("tag").is_none();
+        let names = NAMES.into_iter().filter(counts);
+        let pairs = names.filter_map(|name| Some((name, value(name)?.into_owned()))).collect();
+        Query { root: Root::of(request), pairs }
+    }
+
+    /// The tag that is asked for; empty if none is.
+    pub(super) fn tag(&self) -> &str {
+        let tag = self.get("tag");
+        if tag.is_empty() { self.get("tagid") } else { tag }
     }
 
     /// The value of a parameter; empty if it is not set.
@@ -33,7 +37,7 @@ impl Query {
 
     /// Whether the list is narrowed.
     pub(super) fn narrows(&self) -> bool {
-        ["q", "tag", "state", "id"].iter().any(|name| !self.get(name).is_empty())
+        ["q", "tag", "tagid", "state", "id"].iter().any(|name| !self.get(name).is_empty())
     }
 
     /// The parameters that a form for some of them has to carry along.

@@ -2,7 +2,7 @@
 
 use super::super::filter::Page as Asked;
 use super::super::listed::{STATES, Selection, Sort};
-use super::super::root::Root;
+use super::super::parameters::{check_order, check_state};
 use super::super::texts::{Texts, fill};
 use super::cache::Page;
 use super::frame::{Frame, Part};
@@ -81,6 +81,9 @@ impl Core {
         look: Look,
     ) -> Result<Page, Response> {
         let part = Asked::new(request)?;
+        check_state(request)?;
+        check_order(request)?;
+        self.check_tag(request)?;
         let t = look.texts();
         let query = Query::new(request);
         let found = self.select(request);
@@ -89,12 +92,12 @@ impl Core {
         let first = (number - 1) * part.per_page;
         let lines = found.lines.iter().skip(first).take(part.per_page);
         let rows: Vec<Row<'_>> = lines.map(|line| self.row(now, look, *line)).collect();
-        let place = (look, Root::of(request));
+        let place = (look, request);
         let mut frame = self.frame(now, place, Part::Jobs, t.jobs, query.here(number));
         frame.events = frame.root.to(&format!("/api/v1/events{}", query.text(number)));
         let all = self.table().len();
         let page = ListPage {
-            carried: query.others(&["q", "tag", "per_page"]),
+            carried: query.others(&["q", "tag", "tagid", "per_page"]),
             states: states(t, &query, &found),
             tags: self.tags(&query, &found),
             columns: columns(t, &query),
@@ -113,7 +116,7 @@ impl Core {
     }
 
     fn tags<'a>(&'a self, query: &Query, found: &Selection<'_>) -> Vec<Tag<'a>> {
-        let asked = query.get("tag");
+        let asked = query.tag();
         let tag = |(&id, name): (&u32, &'a String)| Tag {
             id,
             name,

@@ -1,6 +1,5 @@
 //! `/log`: the daemon's own log.
 
-use super::super::root::Root;
 use super::cache::Page;
 use super::frame::{Frame, Part};
 use super::look::Look;
@@ -28,7 +27,7 @@ impl Core {
         look: Look,
     ) -> Result<Page, Response> {
         let t = look.texts();
-        let place = (look, Root::of(request));
+        let place = (look, request);
         let mut frame = self.frame(now, place, Part::Log, t.log, "/log".to_owned());
         frame.events = frame.root.to("/api/v1/events?per_page=1&state=-");
         Ok(render(200, &LogPage { frame }))

@@ -1,0 +1,95 @@
+//! Which parameters there are, and which values make sense. One that is misspelt, or means nothing,
+//! would look to a program like a list without jobs: it is refused, with what there is.
+
+use super::filter::NEVER;
+use super::listed::{STATES, Sort};
+use crate::core::config::did_you_mean;
+use crate::core::daemon::Core;
+use crate::core::http::{Request, Response};
+
+/// Those of a list; `tagid` is the original's name for `tag`.
+const LIST: &[&str] = &["tag", "tagid", "q", "state", "id", "sort", "dir", "page", "per_page"];
+
+/// Those of a file.
+const FILE: &[&str] = &["stream", "tail", "follow", "download", "level"];
+
+/// Those of every page for people.
+const LOOK: [&str; 2] = ["lang", "theme"];
+
+/// What the links of the original's page hold besides, without an action.
+const ORIGINAL: [&str; 4] = ["action", "md5", "type", "size"];
+
+/// The parameters of a path; none if the path is nobody's, or takes what it likes.
+fn known(segments: &[&str]) -> Option<Vec<&'static str>> {
+    let page = |own: &[&'static str]| [own, &LOOK].concat();
+    Some(match *segments {
+        ["" | "index.php"] => [page(LIST), ORIGINAL.to_vec()].concat(),
+        ["jobs", _] => page(&["run", "stream"]),
+        ["log"] => page(&["level", "tail"]),
+        ["api", "v1", "jobs" | "events"] => LIST.to_vec(),
+        ["api", "v1", "jobs" | "runs", _, "output"] | ["api", "v1", "log"] => FILE.to_vec(),
+        ["api", "v1", "jobs" | "runs", _, "output", "clear"] => vec!["stream"],
+        ["api", "v1", ..] => Vec::new(),
+        _ => return None,
+    })
+}
+
+/// The first parameter that there is not, and what there is.
+pub(super) fn unknown(request: &Request) -> Option<(String, Vec<&'static str>)> {
+    let known = known(&request.segments())?;
+    let (name, _) = request.query_pairs().find(|(name, _)| !known.contains(&name.as_ref()))?;
+    Some((name.chars().take(40).flat_map(char::escape_debug).collect(), known))
+}
+
+/// Refuses a program's request with a parameter that there is not.
+pub(super) fn check_names(request: &Request) -> Result<(), Response> {
+    let Some((name, known)) = unknown(request) else { return Ok(()) };
+    let there = match (did_you_mean(&name, known.iter().copied()), known.is_empty()) {
+        (_, true) => "this takes none".to_owned(),
+        (Some(right), _) => format!("did you mean `{right}`?"),
+        (None, _) => format!("there are {}", known.join(", ")),
+    };
+    Err(Response::problem(400, &format!("there is no parameter `{name}`: {there}")))
+}
+
+/// A state that never is. (Pages that show no list listen to events of such a state.)
+pub(super) fn check_state(request: &Request) -> Result<(), Response> {
+    let states = STATES.map(|state| if state.is_empty() { NEVER } else { state });
+    one_of(request, "state", &states)
+}
+
+/// How a list is to be ordered.
+pub(super) fn check_order(request: &Request) -> Result<(), Response> {
+    one_of(request, "sort", &Sort::ALL.map(Sort::name))?;
+    one_of(request, "dir", &["asc", "desc"])
+}
+
+fn one_of(request: &Request, name: &str, choices: &[&str]) -> Result<(), Response> {
+    let value = request.query(name).filter(|value| !value.is_empty());
+    let Some(value) = value.filter(|value| !choices.contains(&&**value)) else { return Ok(()) };
+    let shown: String = value.chars().take(40).flat_map(char::escape_debug).collect();
+    let why = format!("{name}: `{shown}` is none of {}", choices.join(", "));
+    Err(Response::problem(400, &why))
+}
+
+impl Core {
+    /// A tag that neither a row nor a job has. (The original's links, with `tagid`, lead to an
+    /// empty list there and here.)
+    pub(super) fn check_tag(&self, request: &Request) -> Result<(), Response> {
+        /// Tags that are listed in the answer.
+        const MAX_LISTED: usize = 20;
+        let Some(asked) = request.query("tag").filter(|tag| !tag.is_empty()) else { return Ok(()) };
+        let table = self.table();
+        let id = asked.parse::<u32>().ok();
+        let of_jobs = || table.iter().any(|job| Some(job.def.tag_id) == id);
+        let there = table.tags.iter().any(|(tag, name)| Some(*tag) == id || *name == *asked);
+        if there || id == Some(0) || of_jobs() || !self.knows_table() {
+            return Ok(());
+        }
+        let known = table.tags.iter().take(MAX_LISTED).map(|(id, name)| format!("{id} ({name})"));
+        let known: Vec<String> = known.collect();
+        let known = if known.is_empty() { "there is none".to_owned() } else { known.join(", ") };
+        let shown: String = asked.chars().take(40).flat_map(char::escape_debug).collect();
+        Err(Response::problem(400, &format!("tag: `{shown}` is no tag: write one of {known}")))
+    }
+}
