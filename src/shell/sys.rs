@@ -4,6 +4,7 @@
 mod priority;
 mod processor;
 mod spawn;
+mod words;
 
 use std::ffi::{CStr, c_char};
 use std::io;
@@ -15,6 +16,7 @@ use std::sync::OnceLock;
 pub use priority::{Newborn, Precedence, end_precedence_of, go_first, take_precedence};
 pub use rustix::process::{Pid, Signal};
 pub use spawn::{Spawn, spawn};
+pub use words::last_words;
 
 use crate::core::outcome::{Exit, Usage};
 use rustix::process::{Resource, getrlimit};

@@ -1,5 +1,6 @@
 //! MySQL and MariaDB: `sync` is what comes from there, `write` what goes there.
 
+mod change;
 mod explain;
 mod session;
 mod settings;

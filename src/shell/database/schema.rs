@@ -88,7 +88,7 @@ pub fn init(database: &Database) -> Result<Vec<String>, Failure> {
     let before = session.tables()?;
     let fresh = !REQUIRED.iter().any(|table| before.iter().any(|there| there == table));
     let files = files(database.driver);
-    session.apply(if fresh { files } else { &files[..1] })?;
+    Session::open_to_change(database)?.apply(if fresh { files } else { &files[..1] })?;
     let after = session.tables()?;
     let made = after.into_iter().filter(|table| !before.contains(table));
     Ok(made.map(|table| format!("table {table}")).collect())
@@ -105,7 +105,7 @@ pub fn migrate(database: &Database) -> Result<Vec<String>, Failure> {
         let hint = "run `schedule db init` first";
         return Err(Failure::new(ErrorKind::NoTable, format!("{missing} is missing: {hint}")));
     }
-    Session::open(database, false)?.apply(files(database.driver))?;
+    Session::open_to_change(database)?.apply(files(database.driver))?;
     let after = status(database)?;
     Ok(before.optional.into_iter().filter(|text| !after.optional.contains(text)).collect())
 }
@@ -118,8 +118,10 @@ pub fn status(database: &Database) -> Result<Status, Failure> {
     let mut session = Session::open(database, false)?;
     let mut status = Status::default();
     let tables = session.tables()?;
+    // To count many millions of rows takes longer than any other answer.
+    let mut patient = Session::open_to_change(database)?;
     for table in &tables {
-        let count = session.first_column(&format!("SELECT COUNT(*) FROM {table}"))?;
+        let count = patient.first_column(&format!("SELECT COUNT(*) FROM {table}"))?;
         let count = count.first().and_then(|text| text.parse().ok()).unwrap_or_default();
         status.rows.push((table.clone(), count));
     }
@@ -206,9 +208,19 @@ impl<'a> Session<'a> {
         })
     }
 
+    /// One that may take its time.
+    fn open_to_change(database: &'a Database) -> Result<Self, Failure> {
+        Ok(match database.driver {
+            Driver::Mysql => {
+                Self::Mysql(Box::new(super::mysql::Session::open_to_change(database)?))
+            }
+            Driver::Sqlite => Self::Sqlite(sqlite::Session::open(database, false)?),
+        })
+    }
+
     fn run(&mut self, sql: &str) -> Result<Ran, Failure> {
         match self {
-            Self::Mysql(session) => session.run(sql),
+            Self::Mysql(session) => session.change(sql),
             Self::Sqlite(session) => session.run(sql),
         }
     }

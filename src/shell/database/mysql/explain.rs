@@ -16,6 +16,7 @@ const NO_SUCH_DATABASE: u16 = 1049;
 pub const NO_SUCH_TABLE: u16 = 1146;
 const NO_SUCH_COLUMN: u16 = 1054;
 pub const DUPLICATE_COLUMN: u16 = 1060;
+pub const LOCK_WAIT_TIMEOUT: u16 = 1205;
 const SECURE_TRANSPORT: u16 = 3159;
 
 /// Classes of SQLSTATE that blame what was to be written: data, integrity, a view's condition, and
@@ -148,6 +149,11 @@ fn refused(database: &Database, err: &MySqlError, place: &str) -> Failure {
         }
         NO_SUCH_TABLE => Failure::no_table(&quoted_name(said), dbname),
         NO_SUCH_COLUMN => Failure::no_column(&quoted_name(said), dbname, "sql/mysql"),
+        LOCK_WAIT_TIMEOUT => {
+            let hint = "end the transaction that holds it (SHOW PROCESSLIST tells)";
+            let message = format!("{place}: a lock was in the way for too long: {said}: {hint}");
+            Failure::new(ErrorKind::Other, message)
+        }
         SECURE_TRANSPORT => {
             let hint = "TLS is not spoken here; use unix_socket or allow this user without TLS";
             Failure::new(ErrorKind::Auth, format!("{place} wants TLS: {said}: {hint}"))

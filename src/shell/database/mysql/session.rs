@@ -2,8 +2,7 @@
 //! what can be asked in it.
 
 use super::super::Failure;
-use super::super::schema::Ran;
-use super::explain::{DUPLICATE_COLUMN, explain};
+use super::explain::explain;
 use super::settings;
 use crate::core::protocol::Database;
 use mysql::prelude::Queryable;
@@ -16,6 +15,8 @@ use std::time::Duration;
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// A single read or write, not the whole exchange.
 pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+/// A connection that was silent for so long is asked whether it is still there.
+const KEEPALIVE_MS: u32 = 30_000;
 /// The longest row that is understood. Fixed, because the driver else asks the server for it.
 const MAX_PACKET_BYTES: usize = 64 * 1024 * 1024;
 
@@ -29,7 +30,16 @@ impl<'a> Session<'a> {
     /// Connects, makes the session ours and says `first`, in one round trip after the handshake.
     /// Returns with it the one value of the last statement.
     pub fn open(database: &'a Database, first: &str) -> Result<(Self, Option<String>), Failure> {
-        let conn = connect(database).map_err(|err| explain(database, &err, "connect to"))?;
+        Self::open_within(database, ANSWER_TIMEOUT, first)
+    }
+
+    /// The same with another limit for each answer.
+    pub fn open_within(
+        database: &'a Database,
+        limit: Duration,
+        first: &str,
+    ) -> Result<(Self, Option<String>), Failure> {
+        let conn = connect(database, limit).map_err(|err| explain(database, &err, "connect to"))?;
         let mut session = Self { conn, database };
         let rest = format!("{}; {first}", settings::TRANSACTIONS);
         let text = session.first_text(&rest).map_err(|err| session.explain(&err))?;
@@ -82,15 +92,6 @@ impl<'a> Session<'a> {
         let texts = texts.map_err(|err| self.explain(&err))?;
         Ok(texts.into_iter().flatten().collect())
     }
-
-    /// Runs a statement of the schema.
-    pub fn run(&mut self, sql: &str) -> Result<Ran, Failure> {
-        match self.conn.query_drop(sql) {
-            Ok(()) => Ok(Ran::Done),
-            Err(Error::MySqlError(err)) if err.code == DUPLICATE_COLUMN => Ok(Ran::AlreadyThere),
-            Err(err) => Err(self.explain(&err)),
-        }
-    }
 }
 
 /// The one value of the last of several statements.
@@ -104,15 +105,15 @@ fn last_text(mut result: QueryResult<'_, '_, '_, Text>) -> mysql::Result<Option<
     Ok(text)
 }
 
-fn connect(database: &Database) -> mysql::Result<Conn> {
+fn connect(database: &Database, limit: Duration) -> mysql::Result<Conn> {
     if !database.unix_socket.is_empty() {
         let socket = Some(database.unix_socket.clone());
-        return Conn::new(options(database).socket(socket));
+        return Conn::new(options(database, limit).socket(socket));
     }
     let mut failed = Error::DriverError(DriverError::CouldNotConnect(None));
     // The driver tries the first address of a name only; `localhost` often is `::1` first.
     for address in (database.host.as_str(), database.port).to_socket_addrs()? {
-        match Conn::new(at(options(database), address)) {
+        match Conn::new(at(options(database, limit), address)) {
             Err(err @ Error::DriverError(_)) => failed = err,
             answer => return answer,
         }
@@ -126,7 +127,7 @@ fn at(options: OptsBuilder, address: SocketAddr) -> OptsBuilder {
 
 /// Nothing is switched on that costs a round trip: no question for the socket or the packet size,
 /// no attributes. A server may not ask for a local file.
-fn options(database: &Database) -> OptsBuilder {
+fn options(database: &Database, limit: Duration) -> OptsBuilder {
     let refuse = |_: &[u8], _: &mut mysql::LocalInfile<'_>| {
         Err(io::Error::new(io::ErrorKind::PermissionDenied, "no local files for the server"))
     };
@@ -139,6 +140,8 @@ fn options(database: &Database) -> OptsBuilder {
         .connect_attrs(None::<HashMap<String, String>>)
         .local_infile_handler(Some(LocalInfileHandler::new(refuse)))
         .tcp_connect_timeout(Some(CONNECT_TIMEOUT))
-        .read_timeout(Some(ANSWER_TIMEOUT))
+        // A server that is gone for good ends a long wait.
+        .tcp_keepalive_time_ms(Some(KEEPALIVE_MS))
+        .read_timeout(Some(limit))
         .write_timeout(Some(ANSWER_TIMEOUT))
 }

@@ -1,0 +1,161 @@
+//! Changes of the schema: they wait for locks, say so, and are not given up while the server is at
+//! them.
+//!
+//! Who waits for a table's lock has all others wait behind it, the daemon too. So a lock is waited
+//! for a short while, again and again, with pauses in which the others go on.
+
+use super::super::Failure;
+use super::super::schema::Ran;
+use super::Session;
+use super::explain::{DUPLICATE_COLUMN, LOCK_WAIT_TIMEOUT};
+use crate::core::protocol::{Database, ErrorKind};
+use crate::shell::sys::last_words;
+use mysql::prelude::Queryable;
+use mysql::{Error, Row};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+/// A table of many gigabytes is rebuilt in less.
+const LONGEST_CHANGE: Duration = Duration::from_secs(7 * 24 * 3600);
+/// How long one try waits for a lock.
+const LOCK_WAIT_SECONDS: u32 = 2;
+/// The same where a rebuilt table would be thrown away at the end.
+const REBUILD_LOCK_WAIT_SECONDS: u32 = 60;
+/// Between two tries.
+const PAUSE: Duration = Duration::from_secs(1);
+/// Until a lock is given up.
+const LOCK_PATIENCE: Duration = Duration::from_secs(600);
+
+/// Who may hold the lock of a table; the first that this user may ask and that says something.
+const HOLDERS: [&str; 2] = [
+    // MySQL.
+    "SELECT CONCAT('connection ', t.PROCESSLIST_ID, ' (', t.PROCESSLIST_USER, '@', \
+     IFNULL(t.PROCESSLIST_HOST, ''), ', ', t.PROCESSLIST_TIME, ' s)') \
+     FROM performance_schema.metadata_locks AS l \
+     JOIN performance_schema.threads AS t ON t.THREAD_ID = l.OWNER_THREAD_ID \
+     WHERE l.OBJECT_SCHEMA = DATABASE() AND l.OBJECT_NAME = '{table}' \
+     AND l.LOCK_STATUS = 'GRANTED' AND t.PROCESSLIST_ID <> CONNECTION_ID() LIMIT 3",
+    // MariaDB tells open transactions, the oldest first.
+    "SELECT CONCAT('connection ', p.ID, ' (', p.USER, '@', p.HOST, ', ', \
+     TIMESTAMPDIFF(SECOND, x.trx_started, NOW()), ' s)') \
+     FROM information_schema.INNODB_TRX AS x \
+     JOIN information_schema.PROCESSLIST AS p ON p.ID = x.trx_mysql_thread_id \
+     WHERE p.ID <> CONNECTION_ID() ORDER BY x.trx_started LIMIT 3",
+];
+
+impl<'a> Session<'a> {
+    /// Opens a session whose statements may take long.
+    pub fn open_to_change(database: &'a Database) -> Result<Self, Failure> {
+        let wait = format!("SET SESSION lock_wait_timeout = {LOCK_WAIT_SECONDS}");
+        let (mut session, _) = Self::open_within(database, LONGEST_CHANGE, &wait)?;
+        // The way in which a table is altered is the server's choice; not all know the word.
+        let _ = session.conn.query_drop("SET SESSION old_alter_table = 0");
+        Ok(session)
+    }
+
+    /// Runs a statement of the schema, when its table is free.
+    pub fn change(&mut self, sql: &str) -> Result<Ran, Failure> {
+        let id = self.conn.connection_id();
+        if sql.starts_with("ALTER TABLE") {
+            last_words(format!(
+                "\nschedule db: stopped; should a table be rebuilt now, the server goes on with \
+                 it as connection {id}: `KILL QUERY {id}` ends it there, and `schedule db migrate` \
+                 goes on where this stopped\n"
+            ));
+            // In place and at once, wherever the server can.
+            let at_once = format!("{sql}, ALGORITHM=INSTANT");
+            match self.when_free(&at_once) {
+                Err(Refused::ByServer(_)) => {}
+                Err(Refused::Told(failure)) => return Err(failure),
+                Ok(ran) => return Ok(ran),
+            }
+            let table = table_of(sql);
+            eprintln!(
+                "schedule db: this server rebuilds {table} for a new column: that may take long, \
+                 and goes on if you leave; `KILL QUERY {id}` at the server ends it"
+            );
+            let wait = format!("SET SESSION lock_wait_timeout = {REBUILD_LOCK_WAIT_SECONDS}");
+            self.run_all(&wait)?;
+        }
+        let ran = match self.when_free(sql) {
+            Ok(ran) => ran,
+            Err(Refused::Told(failure)) => return Err(failure),
+            Err(Refused::ByServer(err)) => return Err(self.explain(&err)),
+        };
+        self.run_all(&format!("SET SESSION lock_wait_timeout = {LOCK_WAIT_SECONDS}"))?;
+        Ok(ran)
+    }
+
+    fn when_free(&mut self, sql: &str) -> Result<Ran, Refused> {
+        let begin = Instant::now();
+        loop {
+            match self.conn.query_drop(sql) {
+                Ok(()) => return Ok(Ran::Done),
+                Err(Error::MySqlError(err)) if err.code == DUPLICATE_COLUMN => {
+                    return Ok(Ran::AlreadyThere);
+                }
+                Err(Error::MySqlError(err)) if err.code == LOCK_WAIT_TIMEOUT => {
+                    self.wait_for_lock(table_of(sql), begin.elapsed()).map_err(Refused::Told)?;
+                }
+                Err(err @ Error::MySqlError(_)) => return Err(Refused::ByServer(err)),
+                Err(err) => return Err(Refused::Told(self.lost(&err, sql))),
+            }
+        }
+    }
+
+    fn wait_for_lock(&mut self, table: &str, waited: Duration) -> Result<(), Failure> {
+        let holders = self.holders(table)?;
+        let seconds = waited.as_secs();
+        if waited > LOCK_PATIENCE {
+            let hint = "end its transaction (`KILL` its connection) and run this again: what was \
+                        done stays";
+            let why = format!("{table} has been locked for {seconds} s by {holders}: {hint}");
+            return Err(Failure::new(ErrorKind::Other, why));
+        }
+        eprintln!(
+            "schedule db: waits for a lock on {table} held by {holders}: {seconds} s so far; \
+             nothing is changed yet, Ctrl-C does no harm"
+        );
+        sleep(PAUSE);
+        Ok(())
+    }
+
+    fn holders(&mut self, table: &str) -> Result<String, Failure> {
+        for query in HOLDERS {
+            let query = query.replace("{table}", table);
+            let take = |mut row: Row| row.take::<String, _>(0).unwrap_or_default();
+            match self.conn.query_map(query, take) {
+                Ok(holders) if !holders.is_empty() => return Ok(holders.join(", ")),
+                // No such table here, or no right to it.
+                Ok(_) | Err(Error::MySqlError(_)) => {}
+                Err(err) => return Err(self.explain(&err)),
+            }
+        }
+        Ok("another connection (a user with the right PROCESS sees which)".to_owned())
+    }
+
+    /// The connection is gone; the server may not have noticed.
+    fn lost(&self, err: &Error, sql: &str) -> Failure {
+        let Failure { kind, message } = self.explain(err);
+        let table = table_of(sql);
+        let hint = format!(
+            "the server may go on with {table} (SHOW PROCESSLIST tells): look with `schedule db \
+             status`, then run this again"
+        );
+        Failure::new(kind, format!("{message}: {hint}"))
+    }
+}
+
+/// Why a statement was not done.
+enum Refused {
+    /// The server does not do it.
+    ByServer(Error),
+    /// It is over, and why.
+    Told(Failure),
+}
+
+/// The table that a statement of the schema is about.
+fn table_of(sql: &str) -> &str {
+    let name = sql.split_whitespace().find(|word| word.starts_with("scheduler_"));
+    name.unwrap_or("the tables")
+}
