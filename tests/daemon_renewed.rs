@@ -10,7 +10,7 @@ use daemon::{Daemon, SOON, Site, wait_for};
 use rustix::process::Signal;
 use schedule::core::protocol::Driver;
 use std::fs;
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 
 /// Waits until the log says `text` once more than before.
@@ -108,4 +108,39 @@ fn the_log_is_opened_anew() {
     daemon.signal(Signal::USR1);
     wait_for("a new log", SOON, || fs::metadata(&log).ok());
     wait_for("a line in it", SOON, || site.logged("opened anew").pop());
+}
+
+/// One address and all of them exclude each other, so the old socket has to go first.
+#[test]
+fn a_reload_goes_from_one_address_to_all_and_back() {
+    let (mut site, _database) = Site::on(Driver::Sqlite);
+    let daemon = site.start();
+    let port = daemon.address.port();
+    let listen_on = |site: &mut Site, daemon: &Daemon, host: &str| {
+        site.server = format!("host = {host}\ninsecure = 1\n");
+        let config = site.write_config();
+        let text = fs::read_to_string(&config).unwrap();
+        fs::write(&config, text.replace("port = 0\n", &format!("port = {port}\n"))).unwrap();
+        renewed(site, daemon, Signal::HUP, "begin: ");
+        let line = site.logged("begin: ").pop().unwrap();
+        line.rsplit_once("http://").unwrap().1.trim_end_matches('/').to_owned()
+    };
+    let mut kept = Kept::connect(daemon.address).unwrap();
+    assert_eq!(kept.get("/healthz").unwrap().0, 200);
+    for (host, elsewhere) in [("0.0.0.0", true), ("127.0.0.1", false), ("0.0.0.0", true)] {
+        assert_eq!(listen_on(&mut site, &daemon, host), format!("{host}:{port}"));
+        assert_eq!(TcpStream::connect(("127.0.0.9", port)).is_ok(), elsewhere, "{host}");
+        assert_eq!(kept.get("/healthz").unwrap().0, 200, "the connection goes on");
+        assert!(site.read("state.1/daemon").lines().any(|line| line.trim() == "trouble"));
+    }
+    assert_eq!(listen_on(&mut site, &daemon, "127.0.0.1"), format!("127.0.0.1:{port}"));
+    // Somebody else has the port on another address: not all of them can be had.
+    let _other = TcpListener::bind(("127.0.0.9", port)).unwrap();
+    assert_eq!(listen_on(&mut site, &daemon, "0.0.0.0"), format!("127.0.0.1:{port}"));
+    wait_for("the reason in the daemon's note", SOON, || {
+        let note = site.read("state.1/daemon");
+        note.contains(&format!("cannot listen on 0.0.0.0:{port}")).then_some(())
+    });
+    assert_eq!(daemon.get("/healthz").status, 200);
+    assert_eq!(kept.get("/healthz").unwrap().0, 200);
 }

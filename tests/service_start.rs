@@ -270,3 +270,23 @@ fn status_names_what_is_never_started() {
     assert!(said.err.contains("is never started: its command is empty"), "{said:?}");
     groups.run(&["check", "1"]).expect(1, "max_concurrence is 0: it is never started");
 }
+
+/// In a checkout there is a `conf/schedule.ini`, which is hardly the one that was meant.
+#[test]
+fn which_configuration_is_read_is_told_where_it_is_not_the_machines() {
+    let groups = Groups::new();
+    fs::create_dir(groups.site.file("conf")).unwrap();
+    fs::copy(&groups.config, groups.site.file("conf/schedule.ini")).unwrap();
+    let verbs = ["status", "check", "start", "reload", "restart", "db", "stop"];
+    for verb in verbs {
+        let last = if verb == "db" { "status" } else { "1" };
+        let said = |with: &[&str]| {
+            let mut command = groups.command(env!("CARGO_BIN_EXE_schedule"));
+            command.current_dir(&groups.site.dir.0).args([verb, last]).args(with);
+            service::Said::of(&command.output().unwrap()).err
+        };
+        let told = "schedule: reading ./conf/schedule.ini";
+        assert!(said(&[]).starts_with(told), "{verb}");
+        assert!(!said(&["-c", "conf/schedule.ini"]).contains(told), "{verb}");
+    }
+}

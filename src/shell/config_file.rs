@@ -44,10 +44,26 @@ pub fn load(path: Option<&Path>) -> Result<Parsed, LoadError> {
     for file in DEFAULT_FILES {
         match load_file(file, Path::new(file)) {
             Err(LoadError::Read { source, .. }) if source.kind() == ErrorKind::NotFound => {}
-            result => return result,
+            result => {
+                tell_of(file);
+                return result;
+            }
         }
     }
     Err(LoadError::Nowhere)
+}
+
+/// Says that it is not the machine's configuration that is read: whoever stands in a checkout by
+/// chance would be answered by another one.
+fn tell_of(file: &str) {
+    let [here, machine] = DEFAULT_FILES;
+    if file == here {
+        let other = match Path::new(machine).exists() {
+            true => format!(", not {machine} (-c FILE chooses)"),
+            false => String::new(),
+        };
+        eprintln!("schedule: reading {here}{other}");
+    }
 }
 
 fn load_file(name: &str, path: &Path) -> Result<Parsed, LoadError> {

@@ -54,6 +54,11 @@ impl Handover {
         Ok(file.into())
     }
 
+    /// Whether a program before this one has handed over something.
+    pub fn is_there() -> bool {
+        std::env::var_os(VARIABLE).is_some()
+    }
+
     /// What the program before this one has handed over; `None` if there was none, or what it
     /// wrote makes no sense to this one: then this is a start like any other.
     pub fn take() -> Option<Handover> {

@@ -20,6 +20,7 @@ pub mod lock;
 pub mod logging;
 pub mod notify;
 pub mod output;
+pub mod owner;
 pub mod predecessor;
 pub mod proc_fs;
 pub mod process;

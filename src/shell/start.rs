@@ -202,17 +202,22 @@ fn take_sockets(
     let failed = |why| StartError::System("the socket", why);
     let Some(socket) = sys::take_descriptor(handed.listener) else { return anew() };
     let mut trouble = String::new();
-    let clients: Vec<(OwnedFd, Vec<u8>)> = (handed.clients.drain(..))
+    let mut clients: Vec<(OwnedFd, Vec<u8>)> = (handed.clients.drain(..))
         .filter_map(|(fd, input)| Some((sys::take_descriptor(fd)?, input)))
         .collect();
-    let adopt = |socket| Server::adopt(socket, poll, Token(FIRST_SERVER_TOKEN), limits(base));
-    let mut sockets = match same_place(&socket, server) {
-        true => adopt(socket).map_err(failed)?,
-        false => listen(base, server, poll).or_else(|why| {
-            trouble = format!("{why}; the old address stays");
+    let token = Token(FIRST_SERVER_TOKEN);
+    let mut sockets = if same_place(&socket, server) {
+        Server::adopt(socket, poll, token, limits(base)).map_err(failed)?
+    } else {
+        let place = (server.host.as_str(), server.port);
+        let (sockets, waiting, kept) = Server::instead_of(socket, place, poll, token, limits(base))
+            .map_err(|why| StartError::Bind(server.id, why.to_string()))?;
+        if let Some(why) = kept {
+            trouble = format!("[server_{}] {why}; the old address stays", server.id);
             log::error!("{trouble}");
-            adopt(socket).map_err(failed)
-        })?,
+        }
+        clients.extend(waiting);
+        sockets
     };
     sockets.adopt_clients(clock::now(), clients.into_iter(), handed.stats);
     Ok((sockets, trouble))

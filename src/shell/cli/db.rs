@@ -6,6 +6,7 @@ use crate::core::protocol::{Database, ErrorKind};
 use crate::shell::config_file;
 use crate::shell::database::Failure;
 use crate::shell::database::schema::{self, Status};
+use crate::shell::owner::{self, Look};
 use clap::{Args, Subcommand};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -43,6 +44,11 @@ pub fn run(args: &DbArgs) -> ExitCode {
             return refuse("the configuration has errors");
         }
     };
+    let writes = args.command != DbCommand::Status;
+    let refusal = owner::refusal_of([&database.path].into_iter(), Look::Directories);
+    if let Some(why) = refusal.filter(|_| writes) {
+        return refuse(&why);
+    }
     match perform(args.command, &database) {
         Ok((text, complete)) => {
             print!("{text}");

@@ -4,9 +4,11 @@ use super::BAD_CONFIGURATION;
 use crate::core::config::{Config, Severity};
 use crate::shell::config_file;
 use crate::shell::detach;
+use crate::shell::handover::Handover;
 use crate::shell::lock::LockError;
 use crate::shell::logging;
 use crate::shell::notify::Notify;
+use crate::shell::owner::{self, Look};
 use crate::shell::renewal;
 use crate::shell::start::{self, Ready, StartError};
 use crate::shell::sys;
@@ -89,6 +91,13 @@ pub fn serve(config: &Config, server_id: u32, mode: Mode, ready: impl FnOnce(&Re
             Ok(()) => ExitCode::SUCCESS,
             Err(why) => refuse(&why.to_string()),
         };
+    }
+    // In a container the directory of a volume may be anybody's, so only files that are there count.
+    // A daemon that runs as root for that is not ended by a reload.
+    let refusal = owner::refusal(config, server_id, Look::Files);
+    if let Some(why) = refusal.filter(|_| !Handover::is_there()) {
+        eprintln!("schedule run: {why}");
+        return BAD_CONFIGURATION.into();
     }
     if let Err(why) = open_log(config, server_id, mode.log_to_stderr) {
         return refuse(&why);

@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use mio::net::TcpStream;
 use mio::{Registry, Token};
 
-use super::{Server, Stats, listen};
+use super::{BindError, Server, Stats, listen};
 use crate::core::http::{Connection, Limits};
 use crate::core::time::Now;
 use crate::shell::handover::lasting;
@@ -26,6 +26,24 @@ impl Server {
         limits: Limits,
     ) -> io::Result<Server> {
         Server::new(listen::adopt(socket)?, registry, first_token, limits)
+    }
+
+    /// Listens on `host` and `port` instead of on a socket that is taken over, and takes the clients
+    /// that it had not accepted. The text says why the old address stays, where it does.
+    ///
+    /// # Errors
+    /// The queue is broken, or even the old address can't be had again.
+    pub fn instead_of(
+        socket: OwnedFd,
+        (host, port): (&str, u16),
+        registry: &Registry,
+        first_token: Token,
+        limits: Limits,
+    ) -> Result<(Server, Vec<HandedClient>, Option<String>), BindError> {
+        let moved = listen::instead_of(socket, host, port)?;
+        let server = Server::new(moved.listener, registry, first_token, limits)?;
+        let clients = moved.waiting.into_iter().map(|socket| (socket, Vec::new())).collect();
+        Ok((server, clients, moved.trouble.map(|why| why.to_string())))
     }
 
     /// Takes over clients, with what they have sent of their next requests, and the counts.

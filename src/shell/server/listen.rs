@@ -59,6 +59,48 @@ pub(super) fn bind(host: &str, port: u16) -> Result<TcpListener, BindError> {
     Err(BindError::Listen { address, hint: hint(&source), source })
 }
 
+/// What came of listening somewhere else.
+pub(super) struct Moved {
+    /// The new socket, or one at the old address.
+    pub listener: TcpListener,
+    /// Clients that the old one had not accepted yet.
+    pub waiting: Vec<OwnedFd>,
+    /// Why it is the old address that is listened on.
+    pub trouble: Option<BindError>,
+}
+
+/// Listens on `host` and `port` instead of on `old`. The kernel lets nobody listen on one address
+/// and on all of them with the same port; then the old socket is closed first, and made again where
+/// the new one can't be had all the same.
+pub(super) fn instead_of(old: OwnedFd, host: &str, port: u16) -> Result<Moved, BindError> {
+    let excluded = match bind(host, port) {
+        Ok(listener) => return Ok(Moved { listener, waiting: waiting(&old), trouble: None }),
+        Err(why) => why,
+    };
+    let at = net::getsockname(&old).ok().and_then(|at| SocketAddr::try_from(at).ok());
+    let in_use = matches!(&excluded, BindError::Listen { source, .. }
+        if source.kind() == io::ErrorKind::AddrInUse);
+    let Some(at) = at.filter(|at| in_use && at.port() == port) else {
+        return Ok(Moved { listener: adopt(old)?, waiting: Vec::new(), trouble: Some(excluded) });
+    };
+    let waiting = waiting(&old);
+    drop(old);
+    let (listener, trouble) = match bind(host, port) {
+        Ok(listener) => (listener, None),
+        Err(why) => (TcpListener::from(listen(at)?), Some(why)),
+    };
+    Ok(Moved { listener, waiting, trouble })
+}
+
+/// The clients that wait to be accepted: the end of the socket would be theirs.
+fn waiting(socket: &OwnedFd) -> Vec<OwnedFd> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    if rustix::io::ioctl_fionbio(socket, true).is_err() {
+        return Vec::new();
+    }
+    std::iter::from_fn(|| net::accept_with(socket, flags).ok()).collect()
+}
+
 fn no_address(host: &str) -> BindError {
     BindError::Resolve { host: host.to_owned(), source: io::ErrorKind::NotFound.into() }
 }

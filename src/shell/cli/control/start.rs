@@ -1,8 +1,9 @@
 //! `schedule start`: daemons in the background.
 
-use super::{DONE, FAILED, Groups};
+use super::{DONE, FAILED, Groups, NOT_PERMITTED};
 use crate::shell::detach::MARK;
 use crate::shell::holder::Found;
+use crate::shell::owner::{self, Look};
 use crate::shell::sys::Pid;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::pipe::{PipeFlags, pipe_with};
@@ -71,6 +72,10 @@ fn begin(groups: &Groups, id: u32) -> Result<Starting, u8> {
             eprintln!("server {id}: {why}");
             return Err(FAILED);
         }
+    }
+    if let Some(why) = owner::refusal(&groups.config, id, Look::Directories) {
+        eprintln!("server {id}: {why}");
+        return Err(NOT_PERMITTED);
     }
     spawn(groups, id).map_err(|why| {
         eprintln!("server {id}: no process can be started: {why}");

@@ -1,0 +1,61 @@
+//! Whose the files of a group are. What root starts for another user leaves files that this user
+//! can't write, and runs the user's jobs as root; so root is told what to say instead.
+
+use crate::core::config::Config;
+use std::env;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+/// How far it is looked for an owner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Look {
+    /// At the files that are there.
+    Files,
+    /// Where one is missing, at the directory in which it would be made.
+    Directories,
+}
+
+/// Why this process must not make the files of a group, and what to do; `None` if it may.
+pub fn refusal(config: &Config, server_id: u32, look: Look) -> Option<String> {
+    let base = &config.base;
+    let own = [&base.statedir, &base.logfile, &base.pidfile].map(|it| it.path(server_id));
+    refusal_of(own.iter().chain([&config.database.path]), look)
+}
+
+/// The same of these files.
+pub fn refusal_of<'a>(files: impl Iterator<Item = &'a String>, look: Look) -> Option<String> {
+    if !rustix::process::geteuid().is_root() {
+        return None;
+    }
+    let mut owned = files.filter(|path| !path.is_empty()).filter_map(|path| owner(path, look));
+    owned.find(|(_, uid)| *uid != 0).map(|(path, uid)| {
+        let (name, path) = (user(uid), path.display());
+        let words: Vec<String> = env::args().collect();
+        format!(
+            "{path} belongs to {name}, and what root starts makes files that {name} can't write. \
+             Say: sudo -u '{name}' {} (for jobs that are to run as root: give it to root first)",
+            words.join(" ")
+        )
+    })
+}
+
+fn owner(path: &str, look: Look) -> Option<(PathBuf, u32)> {
+    let reach = match look {
+        Look::Files => 1,
+        Look::Directories => usize::MAX,
+    };
+    let mut there = Path::new(path).ancestors().take(reach);
+    there.find_map(|part| Some((part.to_owned(), fs::metadata(part).ok()?.uid())))
+}
+
+/// The name of a user, in a form that sudo takes.
+fn user(uid: u32) -> String {
+    let text = fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let name = |line: &str| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)?.parse() == Ok(uid)).then(|| name.to_owned())
+    };
+    text.lines().find_map(name).unwrap_or_else(|| format!("#{uid}"))
+}

@@ -1,0 +1,73 @@
+//! Root starts nothing for another user, and leaves no files of its own among that user's.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+mod daemon;
+mod service;
+
+use rustix::process::geteuid;
+use service::{Groups, Said};
+use std::fs;
+use std::os::unix::fs::{MetadataExt, chown};
+use std::path::Path;
+
+const NOBODY: u32 = 65534;
+
+fn give(path: &str) {
+    chown(path, Some(NOBODY), Some(NOBODY)).unwrap();
+}
+
+/// Files below a directory that are root's.
+fn of_root(dir: &Path) -> Vec<String> {
+    let entries = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+    let owned = entries.filter(|path| fs::metadata(path).unwrap().uid() == 0);
+    owned.map(|path| path.file_name().unwrap().to_str().unwrap().to_owned()).collect()
+}
+
+/// What `id -un` calls it: not `nobody` everywhere.
+fn name() -> String {
+    let passwd = fs::read_to_string("/etc/passwd").unwrap();
+    let line = passwd.lines().find(|line| line.split(':').nth(2) == Some("65534"));
+    line.map_or("#65534".to_owned(), |line| line.split(':').next().unwrap().to_owned())
+}
+
+#[test]
+fn root_starts_nothing_for_another_user() {
+    let groups = Groups::new();
+    if !geteuid().is_root() {
+        // Whoever is not root can't make files that are another's, nor write them.
+        groups.run(&["start", "1"]).expect(0, "started");
+        return;
+    }
+    give(groups.site.dir.0.to_str().unwrap());
+    let before = of_root(&groups.site.dir.0);
+    let say = format!("Say: sudo -u '{}' ", name());
+    groups.run(&["start", "all"]).expect(4, &say).expect(4, "start all -c ");
+    groups.run(&["restart", "1"]).expect(4, &say).expect(4, "restart 1 -c ");
+    assert_eq!(of_root(&groups.site.dir.0), before, "something of root's was left behind");
+    let db = groups.site.file("new.db");
+    groups.edit("path = ", &format!("path = \"{db}\" ; "));
+    groups.run(&["db", "init"]).expect(2, &say).expect(2, "db init -c ");
+    assert!(!Path::new(&db).exists());
+    groups.run(&["status", "all"]).expect(3, "stopped");
+}
+
+/// In a container the directory of a volume may be anybody's; a log or a journal is not.
+#[test]
+fn run_goes_by_the_files_that_are_there() {
+    let groups = Groups::new();
+    if !geteuid().is_root() {
+        groups.run(&["start", "1"]).expect(0, "started");
+        return;
+    }
+    for name in ["1.log", "1.pid", "state.1"] {
+        let file = groups.site.file(name);
+        if name == "state.1" { fs::create_dir(&file) } else { fs::write(&file, "") }.unwrap();
+        give(&file);
+        let said: Said = groups.run(&["run", "1"]);
+        said.expect(2, &format!("schedule run: {file} belongs to ")).expect(2, "run 1 -c ");
+        if name == "state.1" { fs::remove_dir(&file) } else { fs::remove_file(&file) }.unwrap();
+    }
+    give(groups.site.dir.0.to_str().unwrap());
+    drop(groups.site.start());
+}
