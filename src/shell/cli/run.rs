@@ -92,7 +92,7 @@ pub fn serve(config: &Config, server_id: u32, mode: Mode, ready: impl FnOnce(&Re
             Err(why) => refuse(&why.to_string()),
         };
     }
-    // In a container the directory of a volume may be anybody's, so only files that are there count.
+    // In a container the directory of a volume may be anybody's: only files that are there count.
     // A daemon that runs as root for that is not ended by a reload.
     let refusal = owner::refusal(config, server_id, Look::Files);
     if let Some(why) = refusal.filter(|_| !Handover::is_there()) {

@@ -28,8 +28,8 @@ impl Server {
         Server::new(listen::adopt(socket)?, registry, first_token, limits)
     }
 
-    /// Listens on `host` and `port` instead of on a socket that is taken over, and takes the clients
-    /// that it had not accepted. The text says why the old address stays, where it does.
+    /// Listens on `host` and `port` instead of on a socket that is taken over, and takes the
+    /// clients that it had not accepted. The text says why the old address stays, where it does.
     ///
     /// # Errors
     /// The queue is broken, or even the old address can't be had again.
