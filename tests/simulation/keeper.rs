@@ -11,6 +11,9 @@ use schedule::core::outcome::{Exit, Outcome, Usage};
 use schedule::core::time::Now;
 use std::collections::{BTreeMap, VecDeque};
 
+/// The number of another installation with the same server id.
+const NEIGHBOUR: u64 = 4_711;
+
 /// A launch that was asked for.
 pub struct Order {
     run: RunId,
@@ -69,6 +72,10 @@ impl World {
     /// The daemon asks for a launch.
     pub fn order(&mut self, run: RunId, plan: LaunchPlan, not_after_ms: u64) {
         self.ledger.launching(self.now, run, &plan);
+        // Elsewhere on the machine, with the same table, at the same instant.
+        let neighbour = RunId::next(1, NEIGHBOUR, 0, self.now.wall_ms).instance;
+        let theirs = RunId { instance: neighbour, ..run };
+        self.neighbours.insert(theirs.to_string());
         let wait_ms = if self.random.one_in(4) { self.random.below(40) } else { 0 };
         let at_ms = self.now.mono_ms + wait_ms;
         let keeper = self.keeper.as_mut().expect("a launch is asked for without a keeper");
@@ -233,7 +240,7 @@ impl World {
         self.keeper_at_ms = now.mono_ms;
         keeper.outstanding.sort_unstable();
         for run in keeper.outstanding {
-            match self.processes.alive.get(&run).map(|process| process.started) {
+            match self.search(run).map(|process| process.started) {
                 Some(started) => self.launched(now, run, Ok(started)),
                 None => self.lost(now, run, "its keeper was killed while it was starting it"),
             }
@@ -373,9 +380,17 @@ impl World {
         }
     }
 
+    /// The process that has this run in its environment.
+    fn search(&self, run: RunId) -> Option<&Process> {
+        let own = self.processes.alive.get(&run);
+        let others = own.is_none() && self.neighbours.contains(&run.to_string());
+        assert!(!others, "run {run}: the process of another installation is taken for it");
+        own
+    }
+
     /// Looks for the process of a run: by its pid, or by its environment.
     fn find(&self, run: RunId, started: Started, same_boot: bool) -> Found {
-        match self.processes.alive.get(&run).filter(|_| same_boot) {
+        match self.search(run).filter(|_| same_boot) {
             Some(process) => {
                 let Started { pid, kernel_start, .. } = process.started;
                 let noted = (started.pid, started.kernel_start);

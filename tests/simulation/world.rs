@@ -12,7 +12,7 @@ use schedule::core::daemon::Core;
 use schedule::core::event::Event;
 use schedule::core::ids::{ConnId, RunId};
 use schedule::core::time::Now;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Lines of the story that are kept for a failure.
 const STORY_LINES: usize = 120;
@@ -34,6 +34,8 @@ pub struct World {
     pub core: Option<Core>,
     pub disk: Disk,
     pub processes: Processes,
+    /// The runs of another installation on this machine.
+    pub neighbours: BTreeSet<String>,
     pub database: Database,
     pub ledger: Ledger,
     pub exchange: Option<Exchange>,
@@ -82,6 +84,7 @@ impl World {
             core: None,
             disk: Disk::default(),
             processes: Processes::default(),
+            neighbours: BTreeSet::new(),
             database,
             exchange: None,
             clients: BTreeMap::new(),

@@ -53,6 +53,8 @@ pub struct Ledger {
     pub jobs: BTreeMap<u32, Job>,
     /// Every run there ever was, but for those of which nothing was left after a crash.
     pub runs: BTreeMap<RunId, Run>,
+    /// Every id that was ever given out, whatever came of it.
+    given: BTreeSet<RunId>,
     /// Those that have not ended.
     pub live: BTreeSet<RunId>,
     /// Slots that were launched: job, instant, epoch.
@@ -92,6 +94,7 @@ impl Ledger {
             grace_ms,
             jobs: BTreeMap::new(),
             runs: BTreeMap::new(),
+            given: BTreeSet::new(),
             live: BTreeSet::new(),
             slots: BTreeSet::new(),
             decided: 0,

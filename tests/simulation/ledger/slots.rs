@@ -164,6 +164,7 @@ impl Ledger {
         let mut launched = Vec::new();
         for (&id, run) in core.runs().range(first..) {
             self.last_sequence = id.sequence;
+            assert!(self.given.insert(id), "run {id} is the second one of that name");
             let job = run.job.0;
             launched.push((job, run.slot_ms));
             let cause = match run.slot_ms {
