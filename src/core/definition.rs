@@ -2,6 +2,7 @@
 
 use crate::core::cron::Cron;
 use crate::core::ids::JobId;
+use crate::core::limits::MAX_COMMAND_BYTES;
 use crate::core::protocol::JobRow;
 use crate::core::shared_text::SharedTexts;
 use md5::{Digest, Md5};
@@ -110,6 +111,16 @@ impl Definition {
         texts: &mut SharedTexts,
     ) -> Definition {
         let command = fill(&row.command, vars);
+        let schedule = match schedule {
+            Schedule::Due(..) if command.len() > MAX_COMMAND_BYTES => {
+                let why = format!(
+                    "its command has more than {MAX_COMMAND_BYTES} bytes with its placeholders \
+                     filled in: put it into a script"
+                );
+                Schedule::Refused(Flaw::Command, why.into())
+            }
+            schedule => schedule,
+        };
         let md5 = original_key(&row, &command);
         let raw_command = (command != row.command).then(|| row.command.into_boxed_str());
         Definition {
@@ -163,7 +174,8 @@ pub fn hex(bytes: &[u8]) -> String {
 pub fn fill(command: &str, vars: &Vars) -> String {
     let mut out = String::with_capacity(command.len());
     let mut rest = command;
-    while let Some(open) = rest.find('{') {
+    // What is longer can't be executed, whatever follows: few placeholders could fill the memory.
+    while let Some(open) = rest.find('{').filter(|_| out.len() <= MAX_COMMAND_BYTES) {
         out.push_str(&rest[..open]);
         rest = &rest[open..];
         let value = rest.find('}').and_then(|close| Some((close, vars.get(&rest[1..close])?)));
@@ -237,11 +249,18 @@ mod tests {
         pairs.iter().map(|(n, v)| ((*n).into(), (*v).into())).collect()
     }
 
+    fn vars_of_a(value: String) -> Vars {
+        [("A".to_owned(), value)].into()
+    }
+
     #[test]
     fn placeholders_are_filled_once_and_unknown_ones_stay() {
         let vars = vars(&[("PHP", "/usr/bin/php"), ("A", "{PHP}"), ("路径", "/数据")]);
         assert_eq!(fill("{PHP} a.php {X} {", &vars), "/usr/bin/php a.php {X} {");
         assert_eq!(fill("{A}{路径}{{PHP}}", &vars), "{PHP}/数据{/usr/bin/php}");
+        let long = vars_of_a("x".repeat(MAX_COMMAND_BYTES));
+        let filled = fill(&"{A}".repeat(40_000), &long);
+        assert!((MAX_COMMAND_BYTES + 1..400_000).contains(&filled.len()), "{}", filled.len());
         assert_eq!(fill("awk '{print $1}' {PHP}", &vars), "awk '{print $1}' /usr/bin/php");
     }
 

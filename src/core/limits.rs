@@ -9,17 +9,22 @@ use std::borrow::Cow;
 /// (`MAX_ARG_STRLEN` of `execve(2)`, its closing zero left out).
 pub const MAX_COMMAND_BYTES: usize = 131_071;
 
-/// Bytes of any other text of a job: its name, its schedule, its files, its zone.
+/// Bytes of any other text: names, schedules, files, zones.
 pub const MAX_TEXT_BYTES: usize = 4_096;
 
-/// Bytes of a variable's name.
-pub const MAX_VAR_NAME_BYTES: usize = 255;
+/// Bytes that the text of a column may have. A variable's value becomes a part of commands.
+pub fn max_bytes(column: &str) -> usize {
+    match column {
+        "command" | "value" => MAX_COMMAND_BYTES,
+        _ => MAX_TEXT_BYTES,
+    }
+}
 
-/// Bytes of a variable's value: it becomes a part of commands.
-pub const MAX_VAR_VALUE_BYTES: usize = MAX_COMMAND_BYTES;
+/// Bytes of a line that a helper writes; more is no answer. A job whose texts are all as long as
+/// they may be, and escaped as JSON (six bytes for one), has less.
+pub const MAX_LINE_BYTES: usize = 1 << 20;
 
-/// Bytes of a tag's name.
-pub const MAX_TAG_BYTES: usize = 255;
+const _: () = assert!(6 * (MAX_COMMAND_BYTES + 5 * MAX_TEXT_BYTES) + 1_024 < MAX_LINE_BYTES);
 
 /// Characters of a command on a line of a list; a job's own page has all of it.
 pub const LISTED_COMMAND_CHARS: usize = 300;

@@ -15,6 +15,7 @@ pub mod schema;
 mod sqlite;
 
 use crate::core::cron::{Zone, system_zone, zone};
+use crate::core::limits::{MAX_MESSAGE_CHARS, cut};
 use crate::core::protocol::{Answer, Ask, Database, Driver, ErrorKind, Request};
 use answers::Answers;
 use carry::{Carried, Range};
@@ -33,9 +34,11 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// Its message is made one line.
+    /// Its message is made one line, cut where it is very long.
     pub fn new(kind: ErrorKind, message: impl AsRef<str>) -> Self {
-        Self { kind, message: message.as_ref().split_whitespace().collect::<Vec<_>>().join(" ") }
+        // What a server says may quote what was written, of any length.
+        let message = cut(message.as_ref(), MAX_MESSAGE_CHARS);
+        Self { kind, message: message.split_whitespace().collect::<Vec<_>>().join(" ") }
     }
 
     fn no_table(table: &str, database: &str) -> Self {

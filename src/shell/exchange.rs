@@ -1,5 +1,6 @@
 //! The helper under way, as the loop sees it: a question to write, lines to read, an end.
 
+use crate::core::limits::MAX_LINE_BYTES;
 use crate::shell::helper::{Helper, Moved};
 use crate::shell::sys::Pid;
 use mio::unix::SourceFd;
@@ -8,9 +9,6 @@ use std::io;
 
 /// Bytes of an answer read in one turn of the loop.
 const READ_BYTES: usize = 32 << 10;
-
-/// A line of an answer may have this many bytes; more is no answer.
-const MAX_LINE_BYTES: usize = 1 << 20;
 
 /// A helper under way.
 pub struct Exchange {

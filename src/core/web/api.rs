@@ -159,6 +159,7 @@ impl Core {
                 let counts = past.skipped_by_reason().into_iter();
                 counts.map(|(why, n)| (why.label().to_owned(), json!(n))).collect()
             });
+        view["command"] = json!(*def.command);
         view["raw_command"] = json!(def.raw_command.as_deref().unwrap_or(&def.command));
         view["output"] = json!(*def.output);
         view["stderr"] = json!(*def.stderr);
@@ -170,6 +171,7 @@ impl Core {
         view["skips"] = json!(skips);
         if let Phase::Replaced(next) = &job.phase {
             view["waiting"] = json!(self.job_line(job, next, "waiting"));
+            view["waiting"]["command"] = json!(*next.command);
         }
         view
     }

@@ -4,6 +4,7 @@ use super::listed::{Line, states_of};
 use crate::core::daemon::Core;
 use crate::core::definition::Definition;
 use crate::core::http::{Request, Response};
+use crate::core::limits::SEARCHED_COMMAND_BYTES;
 
 /// Jobs on a page of a list where the client does not say.
 const DEFAULT_PER_PAGE: usize = 100;
@@ -57,10 +58,16 @@ impl Filter {
 
     /// Whether the job has the text and the id that are asked for.
     pub(super) fn takes_text(&self, def: &Definition) -> bool {
-        let has = |text: &String| contains(&def.name, text) || contains(&def.command, text);
+        let has =
+            |text: &String| contains(&def.name, text) || contains(beginning(&def.command), text);
         self.id.as_ref().is_none_or(|id| id.parse() == Ok(def.id.0))
             && self.text.as_ref().is_none_or(has)
     }
+}
+
+/// What of a command is searched: a list of many long ones must not take long.
+fn beginning(command: &str) -> &str {
+    &command[..command.floor_char_boundary(SEARCHED_COMMAND_BYTES)]
 }
 
 /// Whether a text holds another, which is in lower case, in any case. Nearly all texts are ASCII,

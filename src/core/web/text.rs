@@ -7,6 +7,7 @@ use super::views::block_of;
 use crate::core::daemon::Core;
 use crate::core::definition::{Block, Flaw};
 use crate::core::http::{Request, Response};
+use crate::core::limits::{LISTED_COMMAND_CHARS, cut};
 use crate::core::plain::clean;
 use crate::core::time::Now;
 use unicode_width::UnicodeWidthStr;
@@ -80,7 +81,7 @@ impl Core {
             format!("{live}/{}", def.max_concurrence),
             due,
             last,
-            clean(&def.command, usize::MAX),
+            clean(&cut(&def.command, LISTED_COMMAND_CHARS), usize::MAX),
         ]
     }
 }

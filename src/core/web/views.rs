@@ -4,10 +4,12 @@ use crate::core::daemon::{Core, RunPhase};
 use crate::core::definition::{Block, Definition, Schedule};
 use crate::core::history::PastRun;
 use crate::core::ids::{JobId, RunId};
+use crate::core::limits::{LISTED_JSON_COMMAND_CHARS, cut};
 use crate::core::table::{Job, Phase};
 use crate::core::time::{Now, rfc3339};
 use serde::Serialize;
 use serde_json::{Value, json};
+use std::borrow::Cow;
 
 /// Due instants that the view of a job shows.
 const NEXT_DUES: usize = 10;
@@ -17,7 +19,8 @@ const NEXT_DUES: usize = 10;
 pub struct JobLine<'a> {
     pub(super) id: JobId,
     pub(super) name: &'a str,
-    pub(super) command: &'a str,
+    /// The beginning of it.
+    pub(super) command: Cow<'a, str>,
     pub(super) cron: &'a str,
     pub(super) tag: &'a str,
     pub(super) state: &'static str,
@@ -96,7 +99,7 @@ impl Core {
         JobLine {
             id: def.id,
             name: &def.name,
-            command: &def.command,
+            command: cut(&def.command, LISTED_JSON_COMMAND_CHARS),
             cron: &def.cron,
             tag: self.table().tags.get(&def.tag_id).map_or("", String::as_str),
             state,

@@ -1,6 +1,7 @@
 //! Where answers go: stdout and, for a sync, the snapshot file beside it.
 
 use super::Failure;
+use crate::core::limits::MAX_LINE_BYTES;
 use crate::core::protocol::{Answer, ErrorKind};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Write};
@@ -9,10 +10,6 @@ use std::path::Path;
 
 /// Bytes gathered before they are written, to either place.
 const BUFFER_BYTES: usize = 64 * 1024;
-
-/// A row of more bytes, as JSON, can't be a job: its command could not be executed. Escapes may
-/// make text six times as long.
-const MAX_ROW_BYTES: usize = 800 * 1024;
 
 /// Writes [`Answer`] lines. Rows pass through one at a time; nothing is kept.
 pub struct Answers<'a> {
@@ -43,16 +40,9 @@ impl<'a> Answers<'a> {
         self.line.clear();
         serde_json::to_writer(&mut self.line, answer).map_err(|err| unwritten(&err.into()))?;
         self.line.push(b'\n');
-        if let Answer::Job(row) = answer
-            && self.line.len() > MAX_ROW_BYTES
-        {
-            let why = format!(
-                "it has {} bytes: a command may have 131,071 (MAX_ARG_STRLEN, execve(2)); put it \
-                 into a script",
-                self.line.len()
-            );
-            return self.send(&Answer::BadRow { id: row.id, why });
-        }
+        // What came from the database was cut or refused where it was judged, so this is never so:
+        // a line that the daemon would not read must not end an exchange.
+        debug_assert!(self.line.len() < MAX_LINE_BYTES, "{} bytes", self.line.len());
         self.stdout.write_all(&self.line).map_err(|err| unwritten(&err))?;
         if !self.path.is_empty()
             && !matches!(answer, Answer::Same(_))

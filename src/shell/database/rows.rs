@@ -4,6 +4,7 @@
 //! have been made nullable, SQLite takes text for a number), so every value is looked at here, and
 //! a bad row costs itself only.
 
+use crate::core::limits::{MAX_COMMAND_BYTES, MAX_QUOTED_CHARS, cut, max_bytes};
 use crate::core::protocol::{Answer, JobRow};
 
 /// Columns of `scheduler_jobs` that make a job, in the order [`job`] takes them.
@@ -22,12 +23,17 @@ pub enum Cell {
     Text(String),
     /// Bytes that are not UTF-8.
     NotText,
+    /// More bytes than any column may have.
+    TooLong,
 }
 
 impl Cell {
-    /// The text of `bytes`, if it is text.
-    pub fn from_bytes(bytes: Vec<u8>) -> Self {
-        String::from_utf8(bytes).map_or(Self::NotText, Self::Text)
+    /// The text of `bytes`, if it is text. What is far too long is not copied.
+    pub fn from_bytes(bytes: &[u8]) -> Self {
+        if bytes.len() > MAX_COMMAND_BYTES {
+            return Self::TooLong;
+        }
+        str::from_utf8(bytes).map_or(Self::NotText, |text| Self::Text(text.to_owned()))
     }
 }
 
@@ -38,7 +44,12 @@ impl Cells {
     /// Text that must be there.
     fn text(&mut self, column: &str) -> Result<String, String> {
         match self.0.next() {
-            Some(Cell::Text(text)) => Ok(text),
+            Some(Cell::Text(text)) if text.len() <= max_bytes(column) => Ok(text),
+            Some(Cell::Text(_) | Cell::TooLong) => {
+                let (max, hint) = (max_bytes(column), "shorten it");
+                let hint = if column == "command" { "put it into a script" } else { hint };
+                Err(format!("{column} has more than {max} bytes: {hint}"))
+            }
             Some(Cell::NotText) => Err(format!("{column} is not UTF-8 text: write it anew")),
             Some(Cell::Null) | None => Err(format!("{column} is NULL: give it a value")),
         }
@@ -59,7 +70,7 @@ impl Cells {
     fn number(&mut self, column: &str) -> Result<u32, String> {
         let text = self.text(column)?;
         let hint = "it must be a whole number, 0 to 4294967295";
-        text.parse().map_err(|_| format!("{column} is {text}: {hint}"))
+        text.parse().map_err(|_| format!("{column} is {}: {hint}", cut(&text, MAX_QUOTED_CHARS)))
     }
 
     /// A number for which NULL means 0.
@@ -127,5 +138,15 @@ pub fn tag(cells: Vec<Cell>) -> Answer {
 
 /// Id 0: the id of a [`Answer::BadRow`] is that of a job.
 fn bad(table: &str, id: &str, why: &str) -> Answer {
+    let id = cut(id, MAX_QUOTED_CHARS);
     Answer::BadRow { id: 0, why: format!("{table} row {id}: {why}") }
+}
+
+/// A column as it is read from a server: of what is far too long only so much that this shows. A
+/// row that is longer than a packet may be would end the exchange.
+pub fn bounded(column: &str) -> String {
+    match column {
+        "id" | "max_concurrence" | "server_id" | "tag_id" => column.to_owned(),
+        text => format!("LEFT({text}, {})", max_bytes(text) + 1),
+    }
 }

@@ -222,7 +222,7 @@ fn cells(row: &Row) -> Vec<Cell> {
         ValueRef::Null => Some(Cell::Null),
         ValueRef::Integer(number) => Some(Cell::Text(number.to_string())),
         ValueRef::Real(number) => Some(Cell::Text(number.to_string())),
-        ValueRef::Text(bytes) | ValueRef::Blob(bytes) => Some(Cell::from_bytes(bytes.to_vec())),
+        ValueRef::Text(bytes) | ValueRef::Blob(bytes) => Some(Cell::from_bytes(bytes)),
     };
     (0..).map_while(cell).collect()
 }

@@ -80,7 +80,9 @@ impl Core {
     ) -> Result<Page, Response> {
         let job = self.job_of_text(id)?;
         let t = look.texts();
-        let row = self.row(now, look, (job, &job.def, self.state_of(job)));
+        let mut row = self.row(now, look, (job, &job.def, self.state_of(job)));
+        row.command = (&*job.def.command).into();
+        row.raw = job.def.raw_command.as_deref().unwrap_or("").into();
         let def = &job.def;
         let runs = self.run_rows(now, t, job);
         let place = (look, request);

@@ -7,8 +7,10 @@ use super::look::Look;
 use super::words::{self, Moment};
 use crate::core::daemon::Core;
 use crate::core::definition::{Block, Definition, Schedule};
+use crate::core::limits::{LISTED_COMMAND_CHARS, cut};
 use crate::core::table::{Job, Phase};
 use crate::core::time::Now;
+use std::borrow::Cow;
 
 /// A line of the list.
 pub(super) struct Row<'a> {
@@ -33,9 +35,10 @@ pub(super) struct Row<'a> {
     pub running: usize,
     pub limit: u32,
     pub overtime: u64,
-    pub command: &'a str,
-    /// The command with its placeholders, where that differs.
-    pub raw: &'a str,
+    /// The beginning of it.
+    pub command: Cow<'a, str>,
+    /// The same with its placeholders, where that differs.
+    pub raw: Cow<'a, str>,
     pub buttons: Buttons,
 }
 
@@ -107,8 +110,8 @@ impl Core {
             running: if waits { 0 } else { self.processes_of(job) },
             limit: def.max_concurrence,
             overtime: if waits { 0 } else { job.overtime },
-            command: &def.command,
-            raw: def.raw_command.as_deref().unwrap_or(""),
+            command: cut(&def.command, LISTED_COMMAND_CHARS),
+            raw: cut(def.raw_command.as_deref().unwrap_or(""), LISTED_COMMAND_CHARS),
             buttons: self.buttons(t, job, waits),
         }
     }

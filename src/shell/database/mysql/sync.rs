@@ -28,15 +28,17 @@ pub fn sync(database: &Database, group: &Group, answers: &mut Answers) -> Result
     }
     let zone = session.columns("scheduler_jobs")?;
     let zone = zone.iter().any(|name| name.eq_ignore_ascii_case(rows::TIMEZONE));
-    let columns = rows::JOB_COLUMNS.join(", ") + if zone { ", timezone" } else { "" };
+    let columns = rows::JOB_COLUMNS.into_iter().chain(zone.then_some(rows::TIMEZONE));
+    let columns = columns.map(rows::bounded).collect::<Vec<_>>().join(", ");
     let rule = format!("WHERE server_id = {} AND status = 1 ORDER BY id", group.server_id);
     let jobs = format!("SELECT {columns} FROM scheduler_jobs {rule}");
     let rule = format!("WHERE server_id = {} ORDER BY id", group.vars_server);
-    let vars = format!("SELECT id, name, value FROM scheduler_vars {rule}");
-    let tags = "SELECT id, name FROM scheduler_tags ORDER BY id";
+    let [name, value] = ["name", "value"].map(rows::bounded);
+    let vars = format!("SELECT id, {name}, {value} FROM scheduler_vars {rule}");
+    let tags = format!("SELECT id, {name} FROM scheduler_tags ORDER BY id");
     let [job_rows, var_rows, tag_rows] = digest.rows;
     session.stream(&vars, rows::var, answers, ("scheduler_vars", var_rows))?;
-    session.stream(tags, rows::tag, answers, ("scheduler_tags", tag_rows))?;
+    session.stream(&tags, rows::tag, answers, ("scheduler_tags", tag_rows))?;
     session.stream(&jobs, rows::job, answers, ("scheduler_jobs", job_rows))?;
     answers.send(&Answer::End { digest: digest.text, rows: job_rows + var_rows + tag_rows })
 }
@@ -134,7 +136,7 @@ fn digest_query(group: &Group) -> String {
 fn cells(row: Row) -> Vec<Cell> {
     let cell = |value| match value {
         Value::NULL => Cell::Null,
-        Value::Bytes(bytes) => Cell::from_bytes(bytes),
+        Value::Bytes(bytes) => Cell::from_bytes(&bytes),
         // The text protocol sends nothing else; should a driver convert, its literal will do.
         other => Cell::Text(other.as_sql(true)),
     };
