@@ -258,7 +258,8 @@ impl Core {
             return Some(action);
         }
         self.note_decided();
-        let last = self.outbox.flush().or_else(|| self.exiting.then_some(Action::Exit));
+        let last = self.outbox.flush().or_else(|| self.waiting_snapshot());
+        let last = last.or_else(|| self.exiting.then_some(Action::Exit));
         last.or_else(|| self.next_push())
     }
 
@@ -330,6 +331,8 @@ impl Core {
         self.started = carried.started;
         self.counters = carried.counters;
         self.metrics.resume(&carried.figures);
+        // The same process went on: it was not down.
+        self.due.able_ms = Some(i64::MIN);
         if carried.draining {
             self.drain(now);
         }

@@ -174,6 +174,7 @@ impl World {
     fn answered(&mut self, conn: ConnId, status: u16) {
         let done = self.clients.remove(&conn).expect("nobody asked, or it was answered already");
         // What was to be done may still have failed: that is 500.
+        // 503: before the first table nobody knew whether there is such a job.
         let right =
             if done { status == 200 || status == 500 } else { [404, 409, 503].contains(&status) };
         assert!(right, "a client is told {status}, and what it wanted is done: {done}");
@@ -193,7 +194,7 @@ impl World {
         if exchange.refused() {
             let why = "the helper can't be started".into();
             self.say(Event::ExchangeEnded(Err(why)));
-            self.ledger.answered(None);
+            self.ledger.answered(None, false);
             return;
         }
         self.exchange = Some(exchange);

@@ -16,6 +16,7 @@ impl World {
         match self.random.below(1_000) {
             0..=24 => {
                 self.database.edit(&mut self.random, &self.profile);
+                self.ledger.edited(self.now, &self.database.now);
                 self.tell(|| "a row is edited".into());
             }
             25..=34 => self.slip(),
@@ -46,6 +47,7 @@ impl World {
     fn slip(&mut self) {
         let ms = self.random.pick(&[3, 40, 900, 3_000]);
         self.now.wall_ms += self.random.within(-ms..=ms);
+        self.ledger.births_forgotten();
         self.tell(|| "the clock slips".into());
     }
 
@@ -61,6 +63,7 @@ impl World {
             _ => self.random.within(20_000..=40_000),
         };
         self.now.wall_ms += ms;
+        self.ledger.births_forgotten();
         self.tell(|| format!("the clock jumps by {ms} ms"));
     }
 

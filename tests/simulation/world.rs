@@ -75,9 +75,12 @@ impl World {
             database.now.rows.insert(id, profile.row(&mut random, id));
         }
         database.now.vars.insert("A".into(), "1".into());
+        let mut ledger = Ledger::new(profile.zones.clone(), profile.stop_grace_ms);
+        // These were always there.
+        ledger.edited(Now { wall_ms: i64::MIN, mono_ms: 0 }, &database.now);
         World {
             now: Now { wall_ms: profile.wall_ms, mono_ms: 50_000 },
-            ledger: Ledger::new(profile.zones.clone(), profile.stop_grace_ms),
+            ledger,
             random,
             profile,
             boots: 1,
@@ -209,9 +212,10 @@ impl World {
             core.handle(now, Event::AnswerLine(line));
         }
         let Some(ending) = ending else { return };
+        let synced = ending.good && exchange.from().is_none();
         self.exchange = None;
         core.handle(now, Event::ExchangeEnded(ending.result.clone()));
-        self.ledger.answered(ending.rows.clone());
+        self.ledger.answered(ending.rows.clone(), synced);
         self.tell(|| format!("exchange ends {:?} good={}", ending.result, ending.good));
     }
 

@@ -41,6 +41,7 @@ impl Core {
             self.restore_run(now, run);
         }
         self.due.beyond = replay.last_slots;
+        self.due.inherited_sequence = replay.last_sequence;
         self.due.anew_sequence = replay.anew_sequence;
         self.past = Some(Box::new(Past {
             ended: replay.ended,

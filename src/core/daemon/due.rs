@@ -6,7 +6,7 @@ use crate::core::clock::{self, Step};
 use crate::core::definition::Schedule;
 use crate::core::ids::{JobId, RunId};
 use crate::core::journal::{Cause, Entry, SkipEntry, SkipReason};
-use crate::core::table::Phase;
+use crate::core::table::{Job, Phase};
 use crate::core::time::Now;
 use std::collections::{BTreeMap, VecDeque};
 
@@ -35,6 +35,11 @@ pub struct Due {
     pub behind: bool,
     /// No decisions before the first table, or this reading of the monotonic clock.
     hold_until: Option<u64>,
+    /// When this daemon was able to decide, unix ms; none until then. That slots before are late
+    /// is the time without a daemon.
+    pub able_ms: Option<i64>,
+    /// Runs up to this sequence were decided by daemons before.
+    pub inherited_sequence: u64,
     /// Gaps whose slots are to be counted.
     misfires: VecDeque<Gap>,
     /// After the clock went back far: the last job that was given a new place.
@@ -73,6 +78,8 @@ impl Due {
             unnoted: false,
             behind: false,
             hold_until: Some(now.mono_ms + HOLD_MS),
+            able_ms: None,
+            inherited_sequence: 0,
             misfires: VecDeque::new(),
             anew: None,
             resumed: Vec::new(),
@@ -98,6 +105,7 @@ impl Core {
         if self.due.hold_until.take().is_none() {
             return;
         }
+        self.due.able_ms.get_or_insert(now.wall_ms);
         self.recall_past();
         self.resume(now);
         let reboot = std::mem::take(&mut self.due.first_of_boot);
@@ -185,12 +193,15 @@ impl Core {
             return;
         }
         let at_limit = job.live.len() >= job.def.max_concurrence as usize;
+        let waits = matches!(job.phase, Phase::Replaced(_));
         let reason = if self.draining {
             Some(SkipReason::Draining)
-        } else if matches!(job.phase, Phase::Replaced(_)) {
+        } else if waits {
             Some(SkipReason::Waiting)
+        } else if at_limit {
+            Some(self.why_at_limit(id, slot))
         } else {
-            at_limit.then_some(SkipReason::Overlap)
+            None
         };
         match reason {
             None => {
@@ -203,6 +214,23 @@ impl Core {
         }
         self.table.reschedule(id, slot);
         self.touch(id);
+    }
+
+    /// A slot of the time without a daemon, whose job has reached its limit with what was made up
+    /// for before: nothing was in its way then but that there was no daemon.
+    fn why_at_limit(&self, id: JobId, slot: i64) -> SkipReason {
+        let was_alive = |run: &&RunId| {
+            run.sequence <= self.due.inherited_sequence
+                && self.runs.get(run).is_some_and(|run| run.pid != 0)
+        };
+        let down = self.due.able_ms.is_some_and(|able_ms| slot <= able_ms);
+        let room = |job: &Job| {
+            job.live.iter().filter(was_alive).count() < job.def.max_concurrence as usize
+        };
+        match down && self.table.get(id).is_some_and(room) {
+            true => SkipReason::Misfire,
+            false => SkipReason::Overlap,
+        }
     }
 
     /// Records slots that were not launched. The log gets a line when a range begins; the
@@ -267,6 +295,7 @@ impl Core {
         self.due.behind = false;
         self.due.misfires.clear();
         self.due.beyond.clear();
+        self.due.able_ms = Some(i64::MIN);
         self.due.anew = Some(Anew { after: None, from_ms: now.wall_ms });
         self.due.anew_sequence = self.last_sequence;
         self.outbox.note(&Entry::Anew(self.last_sequence));

@@ -244,6 +244,9 @@ impl Core {
         let Some(run) = self.runs.get(&id) else { return };
         let Some(job) = self.table.get(run.job) else { return };
         let late_ms = run.slot_ms.map_or(0, |slot| u64::try_from(run.at_ms - slot).unwrap_or(0));
+        // Slots that are made up for were late before there was a daemon.
+        let due_ms = run.slot_ms.map(|slot| slot.max(self.due.able_ms.unwrap_or(i64::MIN)));
+        let delay_ms = due_ms.map(|due_ms| u64::try_from(run.at_ms - due_ms).unwrap_or(0));
         let (job_id, pid, cause, name) = (run.job, run.pid, run.cause.label(), &job.def.name);
         log::info!(
             "start job={job_id} run={id} pid={pid} cause={cause} late={late_ms} name={name}"
@@ -252,10 +255,10 @@ impl Core {
         let entry = run.entry(&job.def.name, &job.def.command, &md5, None);
         self.outbox.record(now, &Entry::Run(entry));
         self.counters.launched += 1;
-        if run.slot_ms.is_some() {
-            self.metrics.lateness.count(late_ms.saturating_mul(1000));
+        if let Some(delay_ms) = delay_ms {
+            self.metrics.lateness.count(delay_ms.saturating_mul(1000));
+            self.counters.worst_lateness_ms = self.counters.worst_lateness_ms.max(delay_ms);
         }
-        self.counters.worst_lateness_ms = self.counters.worst_lateness_ms.max(late_ms);
     }
 
     fn launch_failed(&mut self, now: Now, id: RunId, error: LaunchError) {

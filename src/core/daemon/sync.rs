@@ -16,7 +16,7 @@ use crate::core::ids::JobId;
 use crate::core::protocol::{Answer, Ask, ErrorKind, JobRow, Request, SetAside};
 use crate::core::table::Phase;
 use crate::core::time::Now;
-use applying::Applying;
+use applying::{Applying, Since};
 use std::collections::{BTreeMap, VecDeque};
 
 /// Changed definitions put in force in one turn.
@@ -66,6 +66,8 @@ pub struct Sync {
     pub state: SyncState,
     running: Option<Running>,
     applying: Option<Applying>,
+    /// A snapshot is there that is not to be kept yet.
+    snapshot_waits: bool,
     /// A whole table was put in force since the start: from the snapshot or the database.
     known: bool,
     digest: String,
@@ -132,6 +134,7 @@ impl Sync {
             },
             running: None,
             applying: None,
+            snapshot_waits: false,
             known: false,
             digest: String::new(),
             seen: 0,
@@ -184,7 +187,7 @@ impl Core {
         if staged.digest.is_none() || staged.error.is_some() {
             return false;
         }
-        self.begin_applying(staged);
+        self.begin_applying(staged, Since::EVER);
         while self.sync.applying() {
             self.apply_some(None);
         }
@@ -248,6 +251,10 @@ impl Core {
     }
 
     fn begin_exchange(&mut self, now: Now, kind: Kind) {
+        if kind == Kind::Sync && std::mem::take(&mut self.sync.snapshot_waits) {
+            // The helper writes in its place; all of the table, for another chance to keep it.
+            self.ask_for_everything();
+        }
         let ask = match kind {
             Kind::Sync => Ask::Sync {
                 server_id: self.settings.server_id,
@@ -397,16 +404,27 @@ impl Core {
                 self.told_of_refused(now, &staged.refused, aside);
             }
             Kind::Sync => {
-                self.sync.state.synced_mono_ms = Some(now.mono_ms);
+                let first = self.sync.state.synced_mono_ms.replace(now.mono_ms).is_none();
                 self.touch_daemon();
                 if staged.same {
                     self.sync.digest = staged.digest.unwrap_or_default();
                 } else {
-                    self.actions.push_back(Action::KeepSnapshot);
-                    self.begin_applying(staged);
+                    // To the next daemon all that stands in the snapshot was in force when this
+                    // one decided last: that is noted before, be there slots or not.
+                    self.due.unnoted = true;
+                    self.sync.snapshot_waits = true;
+                    self.begin_applying(staged, Since::answered(now, first));
                 }
                 self.web.waiting.synced = true;
             }
         }
+    }
+
+    /// The snapshot that waited, when the journal has how far deciding has come.
+    pub(super) fn waiting_snapshot(&mut self) -> Option<Action> {
+        let decided = !self.due.unnoted && !self.due.behind && !self.sync.applying();
+        let keep = self.sync.snapshot_waits && decided && self.outbox.failure().is_none();
+        self.sync.snapshot_waits &= !keep;
+        keep.then_some(Action::KeepSnapshot)
     }
 }

@@ -25,6 +25,7 @@ use schedule::core::ids::RunId;
 use schedule::core::journal::SkipEntry;
 use schedule::core::time::Now;
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
 /// A slot is launched when it is at most this late, ms. Also for how long a launch is retried.
 pub const FRESH_MS: i64 = 30_000;
@@ -70,6 +71,16 @@ pub struct Ledger {
     beyond: BTreeMap<u32, i64>,
     held_until: Option<u64>,
     answered: bool,
+    /// The database told its table, or that it is the same, since the daemon's start.
+    synced: bool,
+    /// That was the last answer.
+    first: bool,
+    /// When this daemon began to decide; what was due before was so without one.
+    able: i64,
+    /// Runs up to this sequence are of daemons before.
+    inherited: u64,
+    /// When each definition of a job was in the database for the first time.
+    born: BTreeMap<u32, Vec<(Rc<Def>, i64)>>,
     staged: Option<Rows>,
     pub boot: String,
     first_of_boot: bool,
@@ -104,6 +115,11 @@ impl Ledger {
             beyond: BTreeMap::new(),
             held_until: None,
             answered: false,
+            synced: false,
+            first: false,
+            able: i64::MIN,
+            inherited: 0,
+            born: BTreeMap::new(),
             staged: None,
             boot: String::new(),
             first_of_boot: false,
@@ -155,10 +171,13 @@ impl Ledger {
         self.beyond = self.durable.last.clone();
         self.held_until = Some(now.mono_ms + HOLD_MS);
         self.answered = false;
+        self.synced = false;
+        self.able = i64::MIN;
         self.draining = false;
         self.first_of_boot = self.durable.boot != boot;
         self.boot = boot.into();
         self.last_sequence = self.runs.last_key_value().map_or(0, |(id, _)| id.sequence);
+        self.inherited = self.last_sequence;
         let runs = self.runs.iter().filter(|(_, run)| run.state != State::Gone);
         let runs: Vec<_> = runs.map(|(id, run)| (*id, run.job, run.def.clone())).collect();
         for (id, job, def) in runs {
@@ -172,9 +191,12 @@ impl Ledger {
         }
     }
 
-    /// An exchange has ended; with rows if they are to count.
-    pub fn answered(&mut self, rows: Option<Rows>) {
+    /// An exchange has ended; with rows if they are to count. `synced`: what was asked for is the
+    /// table, and there is an answer.
+    pub fn answered(&mut self, rows: Option<Rows>, synced: bool) {
         self.answered = true;
+        self.first = synced && !self.synced;
+        self.synced |= synced;
         self.staged = rows.or(self.staged.take());
     }
 

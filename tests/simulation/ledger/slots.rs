@@ -1,6 +1,6 @@
 //! What is due, and what becomes of it.
 
-use super::{FRESH_MS, Job, Ledger, MAX_BACK_MS, Run};
+use super::{FRESH_MS, Job, Ledger, MAX_BACK_MS, Run, State};
 use crate::simulation::cron::Expr;
 use schedule::core::daemon::Core;
 use schedule::core::ids::{JobId, RunId};
@@ -55,6 +55,7 @@ impl Ledger {
                 return launches;
             }
             self.held_until = None;
+            self.able = now.wall_ms;
             self.resume(core);
             launches = self.reboot_jobs();
         }
@@ -86,6 +87,7 @@ impl Ledger {
         self.epoch += 1;
         self.before_anew = Some(self.decided);
         self.decided = now.wall_ms;
+        self.able = i64::MIN;
         self.beyond.clear();
         // Their slots may be due again, and are others then.
         self.ranges.retain(|_, range| range.last_ms <= now.wall_ms);
@@ -110,6 +112,13 @@ impl Ledger {
             let claim = core_job.map_or(i64::MIN, |job| job.last_slot_ms);
             let upto = if busy { claim.min(now.wall_ms) } else { now.wall_ms };
             let mut live = job.live.len();
+            let runs = &self.runs;
+            let was_alive = |id: &&RunId| {
+                let alive = [State::Alive, State::Killed].contains(&runs[*id].state)
+                    || matches!(runs[*id].state, State::Stopping { .. });
+                id.sequence <= self.inherited && alive
+            };
+            let before = job.live.iter().filter(was_alive).count();
             while let Some(slot) = job.next.filter(|next| *next <= upto) {
                 let limit = job.def.row.max_concurrence as usize;
                 let reason = if now.wall_ms - slot > FRESH_MS {
@@ -119,7 +128,10 @@ impl Ledger {
                 } else if job.waiting.is_some() {
                     Some(SkipReason::Waiting)
                 } else {
-                    (live >= limit).then_some(SkipReason::Overlap)
+                    // Without a daemon only what was alive all the time was in the way.
+                    let in_the_way = slot > self.able || before >= limit;
+                    let reason = if in_the_way { SkipReason::Overlap } else { SkipReason::Misfire };
+                    (live >= limit).then_some(reason)
                 };
                 match reason {
                     None => {
@@ -176,6 +188,9 @@ impl Ledger {
             if let Some(slot) = run.slot_ms {
                 let new = self.slots.insert((job, slot, self.epoch));
                 assert!(new, "slot {slot} of job {job} is launched a second time, as {id}");
+            }
+            if let (Some(slot), Some(ours)) = (run.slot_ms, self.jobs.get(&job)) {
+                self.check_born(job, &ours.def, slot);
             }
             let Some(ours) = self.jobs.get_mut(&job) else { continue };
             ours.live.insert(id);

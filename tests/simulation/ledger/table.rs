@@ -146,8 +146,10 @@ impl Ledger {
 
     fn apply_row(&mut self, def: Rc<Def>, now: Option<Now>) {
         let (id, decided) = (def.row.id, self.decided);
+        // What is new has no slots before it was seen.
+        let seen = now.map_or(decided, |now| now.wall_ms.max(decided));
         let Some(job) = self.jobs.get_mut(&id) else {
-            let mut job = Job::new(def, decided);
+            let mut job = Job::new(def, seen);
             job.last = self.beyond(id);
             job.reschedule(&self.zones);
             self.jobs.insert(id, job);
@@ -158,14 +160,41 @@ impl Ledger {
             return;
         }
         let was_adopted = job.adopted;
+        // In the first answer nobody knows since when it is another.
+        let is_new = job.draining || self.first;
         job.change(def);
         if was_adopted {
             job.last = job.last.max(self.beyond.get(&id).copied().unwrap_or(i64::MIN));
         }
-        job.since = decided;
+        job.since = if is_new { seen } else { decided };
         job.reschedule(&self.zones);
         if job.waiting.is_some() && now.is_some() {
             self.drop_unstarted(id);
+        }
+    }
+
+    /// Somebody has edited the database.
+    pub fn edited(&mut self, now: Now, rows: &Rows) {
+        for row in rows.rows.values().filter(|row| row.enabled) {
+            let def = Def::new(row, &rows.vars);
+            let known = self.born.entry(row.row.id).or_default();
+            if !known.iter().any(|(old, _)| old.same(&def)) {
+                known.push((Rc::new(def), now.wall_ms));
+            }
+        }
+    }
+
+    /// The clock says other times than before, or the disk forgets: when a definition came into
+    /// the database can't be compared any more.
+    pub fn births_forgotten(&mut self) {
+        self.born.values_mut().flatten().for_each(|(_, born)| *born = i64::MIN);
+    }
+
+    /// Nothing is launched for a time before it was in the database.
+    pub(super) fn check_born(&self, id: u32, def: &Def, slot: i64) {
+        let known = self.born.get(&id).and_then(|known| known.iter().find(|it| it.0.same(def)));
+        if let Some((_, born)) = known {
+            assert!(slot >= *born, "job {id} is launched for {slot}, before its row: {born}");
         }
     }
 

@@ -16,6 +16,28 @@ pub(super) struct Applying {
     changed: VecDeque<Vec<Definition>>,
     swept: Option<JobId>,
     counts: Counts,
+    since: Since,
+}
+
+/// From when on what is new in an answer is in force. Slots before the present are made up only
+/// for jobs that the daemon before had in force with the same definition: somebody who adds or
+/// enables a row while there is no daemon does not expect a launch for a time before that.
+#[derive(Clone, Copy)]
+pub(super) struct Since {
+    /// When the answer was there, unix ms.
+    seen_ms: i64,
+    /// It is the first one from the database: what differs in it may have changed long ago.
+    first: bool,
+}
+
+impl Since {
+    /// A snapshot: what was in force before.
+    pub(super) const EVER: Since = Since { seen_ms: i64::MIN, first: false };
+
+    /// An answer of the database, the `first` one or not.
+    pub(super) fn answered(now: Now, first: bool) -> Since {
+        Since { seen_ms: now.wall_ms, first }
+    }
 }
 
 /// What it changes.
@@ -29,7 +51,7 @@ struct Counts {
 
 impl Core {
     /// Begins to put an answer in force.
-    pub(super) fn begin_applying(&mut self, staged: Staged) {
+    pub(super) fn begin_applying(&mut self, staged: Staged, since: Since) {
         self.table.vars = staged.vars;
         self.table.tags = staged.tags;
         self.touch_all();
@@ -39,7 +61,8 @@ impl Core {
             log::error!("bad row job={id}: {why}");
         }
         let counts = Counts { kept: staged.kept, ..Counts::default() };
-        self.sync.applying = Some(Applying { changed: staged.changed, swept: None, counts });
+        let changed = staged.changed;
+        self.sync.applying = Some(Applying { changed, swept: None, counts, since });
     }
 
     /// Puts a slice of a new table in force: first what changed, then what is gone. With a clock
@@ -48,7 +71,7 @@ impl Core {
     pub(in crate::core::daemon) fn apply_some(&mut self, now: Option<Now>) {
         let Some(mut applying) = self.sync.applying.take() else { return };
         for def in applying.changed.pop_front().unwrap_or_default() {
-            self.apply_change(now, def, &mut applying.counts);
+            self.apply_change(now, def, &mut applying);
         }
         if !applying.changed.is_empty() || self.sweep_some(now, &mut applying) {
             self.sync.applying = Some(applying);
@@ -62,7 +85,7 @@ impl Core {
         log::info!("sync: {added} added, {changed} changed, {removed} removed, {kept} as before");
     }
 
-    fn apply_change(&mut self, now: Option<Now>, def: Definition, counts: &mut Counts) {
+    fn apply_change(&mut self, now: Option<Now>, def: Definition, applying: &mut Applying) {
         match def.block() {
             Some(Block::Flawed(_, why)) => {
                 log::error!("bad row job={} cron={:?}: {why}: it is never due", def.id, def.cron);
@@ -72,17 +95,35 @@ impl Core {
             }
             None => {}
         }
-        match self.table.get(def.id) {
-            None => counts.added += 1,
-            Some(_) => counts.changed += 1,
-        }
         let id = def.id;
+        let known = match self.table.get(id) {
+            None => {
+                applying.counts.added += 1;
+                false
+            }
+            Some(job) => {
+                applying.counts.changed += 1;
+                let is_same = job.scheduled().is_some_and(|old| old.same(&def));
+                job.scheduled().is_some() && (is_same || !applying.since.first)
+            }
+        };
         self.table.put(def, self.sync.seen, self.due.decided_ms);
         self.recall_slot(id);
+        if !known {
+            self.begin_job(id, applying.since.seen_ms);
+        }
         if let Some(now) = now {
             self.drop_unstarted(now, id);
         }
         self.touch(id);
+    }
+
+    /// A job is in force from this instant on, unix ms: it has no slots before that.
+    fn begin_job(&mut self, id: JobId, from_ms: i64) {
+        if let Some(job) = self.table.get_mut(id) {
+            job.last_slot_ms = job.last_slot_ms.max(from_ms);
+            self.table.reschedule(id, self.due.decided_ms);
+        }
     }
 
     /// Takes out the jobs that the answer did not name. Returns whether there are more to look at.
