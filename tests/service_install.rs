@@ -9,7 +9,7 @@ use common::TempDir;
 use service::Said;
 use std::collections::BTreeSet;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::process::Command;
 
@@ -92,6 +92,81 @@ fn install_again_and_uninstall() {
     assert_eq!(files(&dir.0), left.map(str::to_owned).into());
     script("uninstall", &dir, &["--prefix", "/opt/x", "--purge"]).expect(0, "/var/lib/schedule");
     assert!(files(&dir.0).is_empty(), "{:?}", files(&dir.0));
+}
+
+#[test]
+fn an_upgrade_keeps_the_user_that_was_chosen() {
+    let dir = TempDir::new();
+    let install = |words: &[&str]| {
+        let said = script("install", &dir, &[&["--program", PROGRAM], words].concat());
+        said.expect(0, "/usr/local/bin/schedule");
+        let unit = fs::read_to_string(dir.file("etc/systemd/system/schedule@.service")).unwrap();
+        let rotate = fs::read_to_string(dir.file("etc/logrotate.d/schedule")).unwrap();
+        let default = fs::read_to_string(dir.file("etc/default/schedule")).unwrap();
+        let of = |text: &str, key: &str| {
+            let line = text.lines().find_map(|line| line.trim().strip_prefix(key));
+            line.unwrap_or_default().to_owned()
+        };
+        assert!(said.out.contains(&format!("sudo -u {} schedule", of(&unit, "User="))));
+        [of(&unit, "User="), of(&rotate, "su "), of(&default, "SCHEDULE_USER=")]
+    };
+    assert_eq!(install(&["--user", "jobs"]), ["jobs", "jobs jobs", "jobs"]);
+    assert_eq!(install(&[]), ["jobs", "jobs jobs", "jobs"]);
+    // What was written by hand counts, and what is said now more.
+    fs::write(dir.file("etc/default/schedule"), "SCHEDULE_USER=\"ann\"\n").unwrap();
+    assert_eq!(install(&[]), ["ann", "ann ann", "\"ann\""]);
+    assert_eq!(install(&["--user", "jobs"]), ["jobs", "jobs jobs", "jobs"]);
+    fs::remove_file(dir.file("etc/default/schedule")).unwrap();
+    assert_eq!(install(&[]), ["jobs", "jobs jobs", "jobs"]);
+}
+
+#[test]
+fn the_program_is_installed_without_its_tables_of_lines() {
+    let dir = TempDir::new();
+    script("install", &dir, &["--program", PROGRAM]).expect(0, "");
+    let mut readelf = Command::new("readelf");
+    readelf.arg("-SW").arg(dir.file("usr/local/bin/schedule"));
+    let sections = Said::of(&readelf.output().unwrap()).out;
+    assert!(!sections.contains(" .debug_") && !sections.contains(" .zdebug_"), "{sections}");
+    let said = Command::new(dir.file("usr/local/bin/schedule")).arg("--version").output().unwrap();
+    Said::of(&said).expect(0, "schedule ");
+}
+
+#[test]
+fn uninstall_takes_the_links_of_the_run_levels() {
+    let dir = TempDir::new();
+    script("install", &dir, &["--program", PROGRAM, "--init"]).expect(0, "etc/init.d/sched");
+    let links = ["etc/rc2.d/S01sched", "etc/rc0.d/K01sched", "etc/rc.d/rc3.d/S99sched"];
+    let other = "etc/rc2.d/S01other";
+    for link in links.into_iter().chain([other]) {
+        fs::create_dir_all(Path::new(&dir.file(link)).parent().unwrap()).unwrap();
+        symlink("../init.d/sched", dir.file(link)).unwrap();
+    }
+    script("uninstall", &dir, &[]).expect(0, "etc/rc2.d/S01sched");
+    let left = files(&dir.0);
+    assert!(!links.iter().any(|link| left.contains(*link)) && left.contains(other), "{left:?}");
+}
+
+/// Debian's compiler is too old: that is said before anything is installed.
+#[test]
+fn the_test_script_looks_for_its_compiler_first() {
+    let dir = TempDir::new();
+    let fake = |name: &str, text: &str| {
+        fs::write(dir.file(name), format!("#!/bin/sh\n{text}\n")).unwrap();
+        fs::set_permissions(dir.file(name), fs::Permissions::from_mode(0o755)).unwrap();
+    };
+    fake("apt-get", &format!("echo \"$@\" >>{}", dir.file("installed")));
+    let run = || {
+        let mut command = Command::new("sh");
+        command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/test")).env("HOME", &dir.0);
+        command.env("PATH", format!("{}:/usr/bin:/bin", dir.0.display()));
+        Said::of(&command.output().unwrap())
+    };
+    fake("cargo", "echo cargo 1.85.1 '(d73d2caf9 2024-12-31)'");
+    run().expect(1, "needs Rust 1.91, here is 1.85.1").expect(1, "https://rustup.rs");
+    fake("cargo", "exit 127");
+    run().expect(1, "needs Rust 1.91, here is none");
+    assert!(!Path::new(&dir.file("installed")).exists());
 }
 
 #[test]
