@@ -140,6 +140,10 @@ fn everything_works(database: &mut TestDatabase, config: &Database) {
     let applied = "SELECT MAX(ABS(TIMESTAMPDIFF(MINUTE, applied_at, NOW()))) < 5 \
                    FROM scheduler_schema";
     assert_eq!(database.value(applied), "1");
+    if database.kind == Kind::Mariadb {
+        // The planted moment is before its first row.
+        database.sql("ALTER TABLE scheduler_vars ADD SYSTEM VERSIONING");
+    }
     let reply = sync(config, "");
     let digest = reply.digest();
     assert_eq!(reply.jobs().iter().map(|job| job.id).collect::<Vec<_>>(), [1, 2, 3, 4, 5]);

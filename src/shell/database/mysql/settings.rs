@@ -39,7 +39,7 @@ const fn mariadb(since: u32, name: &'static str, value: &'static str) -> Setting
     Setting { name, value, known: Known::MariaDb(since) }
 }
 
-const SETTINGS: [Setting; 26] = [
+const SETTINGS: [Setting; 27] = [
     // No mode: zero dates can be read and written, and a character that a column can't hold costs
     // itself and not the batch; backslashes, quotes and bars mean what they mean in our statements.
     // Only a table that can't be InnoDB is refused: another engine has no transactions.
@@ -77,6 +77,8 @@ const SETTINGS: [Setting; 26] = [
     mariadb(100_300, "idle_transaction_timeout", "0"),
     mariadb(100_300, "idle_readonly_transaction_timeout", "0"),
     mariadb(100_300, "idle_write_transaction_timeout", "0"),
+    // A row that somebody else changed since our transaction began is changed again, not an error.
+    mariadb(110_402, "innodb_snapshot_isolation", "0"),
     // The daemon has a deadline of its own; a large table takes the time that it takes.
     mysql(50_708, "max_execution_time", "0"),
     mariadb(100_102, "max_statement_time", "0"),
