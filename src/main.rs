@@ -2,6 +2,7 @@
 
 use clap::{CommandFactory, Parser};
 use schedule::shell::cli::{check, control, db, demo, generate, next, run};
+use schedule::shell::panics::caught;
 use std::process::ExitCode;
 
 /// A cron-style job scheduler that is controlled over the web.
@@ -51,17 +52,26 @@ fn main() -> ExitCode {
         return schedule::shell::database::exchange();
     }
     match Command::parse() {
+        // What lives on must not hide that it doesn't.
         Command::Keeper { state_dir } => schedule::shell::keeper::process::run(&state_dir),
         Command::Run(args) => run::run(&args),
-        Command::Start(args) => control::start(&args),
-        Command::Stop(args) => control::stop(&args),
-        Command::Restart(args) => control::restart(&args),
-        Command::Reload(args) => control::reload(&args),
-        Command::Status(args) => control::status(&args),
-        Command::Check(args) => check::run(&args),
-        Command::Next(args) => next::run(&args),
-        Command::Db(args) => db::run(&args),
         Command::Demo(args) => demo::run(&args),
-        Command::Generate(args) => generate::run(&args, Command::command()),
+        Command::Start(args) => done(|| control::start(&args)),
+        Command::Stop(args) => done(|| control::stop(&args)),
+        Command::Restart(args) => done(|| control::restart(&args)),
+        Command::Reload(args) => done(|| control::reload(&args)),
+        Command::Status(args) => done(|| control::status(&args)),
+        Command::Check(args) => done(|| check::run(&args)),
+        Command::Next(args) => done(|| next::run(&args)),
+        Command::Db(args) => done(|| db::run(&args)),
+        Command::Generate(args) => done(|| generate::run(&args, Command::command())),
     }
+}
+
+/// Does what was asked for; a panic in it is one line more of its failure.
+fn done(work: impl FnOnce() -> ExitCode) -> ExitCode {
+    caught(work).unwrap_or_else(|panic| {
+        eprintln!("schedule: {}", panic.told());
+        ExitCode::FAILURE
+    })
 }

@@ -71,10 +71,10 @@ fn missing_rights_ask_for_a_grant() {
         let config =
             Database { user: user.clone(), password: String::new(), ..database.config.clone() };
         let said = [format!("user '{user}' may not use database `{name}`")];
-        fails(&config, ErrorKind::Auth, &[&said[0], "GRANT it"]);
+        fails(&config, ErrorKind::Rights, &[&said[0], "GRANT SELECT, INSERT, UPDATE ON"]);
         conn.query_drop(format!("GRANT SELECT ON {name}.scheduler_vars TO {user}@localhost"))
             .unwrap();
-        fails(&config, ErrorKind::Auth, &["lacks a right", "GRANT it"]);
+        fails(&config, ErrorKind::Rights, &["not permitted to user", "GRANT SELECT"]);
         conn.query_drop(format!("DROP USER {user}@localhost")).unwrap();
     }
 }

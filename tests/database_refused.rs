@@ -293,7 +293,8 @@ fn what_a_server_refuses_to_every_record_sets_nothing_aside() {
         let mut journal = Journal::new();
         journal.run(1, 1, true);
         let reply = helper::talk(&helper::request(&database.config, journal.ask(0, true)));
-        assert_eq!(reply.error().0, ErrorKind::Other, "{reply:?}");
+        assert_eq!(reply.error().0, ErrorKind::Full, "{reply:?}");
+        assert!(reply.error().1.contains("MODIFY id BIGINT UNSIGNED"), "{reply:?}");
         assert!(!fs::exists(journal.dir.file("refused")).unwrap());
     }
 }

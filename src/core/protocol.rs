@@ -221,6 +221,10 @@ pub enum ErrorKind {
     Connect,
     /// User or password refused.
     Auth,
+    /// The user may not do it: a right is missing, or nobody may write there.
+    Rights,
+    /// No room for more: the disk, a table, or its ids are full.
+    Full,
     /// The database does not exist.
     NoDatabase,
     /// A table is missing.

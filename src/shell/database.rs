@@ -17,6 +17,7 @@ mod sqlite;
 use crate::core::cron::{Zone, system_zone, zone};
 use crate::core::limits::{MAX_MESSAGE_CHARS, cut};
 use crate::core::protocol::{Answer, Ask, Database, Driver, ErrorKind, Request};
+use crate::shell::panics::caught;
 use answers::Answers;
 use carry::{Carried, Range};
 pub use carry::{read_set_aside, write_records};
@@ -72,7 +73,8 @@ pub fn exchange() -> ExitCode {
 /// is an [`Answer::Error`], as far as it could still be written.
 pub fn serve(mut stdin: impl BufRead, mut stdout: impl Write) -> ExitCode {
     let mut answers = Answers::new(&mut stdout);
-    match perform(&mut stdin, &mut answers).and_then(|()| answers.finish()) {
+    let done = caught(|| perform(&mut stdin, &mut answers).and_then(|()| answers.finish()));
+    match done.unwrap_or_else(|panic| Err(Failure::new(ErrorKind::Other, panic.told()))) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             answers.fail(failure);
@@ -146,5 +148,17 @@ fn sync(database: &Database, group: &Group, answers: &mut Answers) -> Result<(),
     match database.driver {
         Driver::Mysql => self::mysql::sync(database, group, answers),
         Driver::Sqlite => sqlite::sync(database, group, answers),
+    }
+}
+
+/// Whether the records of runs could be written.
+///
+/// # Errors
+/// They could not: above all for a right that is missing.
+pub fn may_write(database: &Database) -> Result<(), Failure> {
+    match database.driver {
+        Driver::Mysql => self::mysql::may_write(database),
+        // Rights are those to its file.
+        Driver::Sqlite => Ok(()),
     }
 }

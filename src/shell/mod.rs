@@ -21,6 +21,7 @@ pub mod logging;
 pub mod notify;
 pub mod output;
 pub mod owner;
+pub mod panics;
 pub mod predecessor;
 pub mod proc_fs;
 pub mod process;

@@ -67,8 +67,14 @@ impl Reply {
 
 /// Starts a helper and gives it its input.
 pub fn start(input: &[u8]) -> Child {
+    start_with(input, &[])
+}
+
+/// The same with more in its environment.
+pub fn start_with(input: &[u8], env: &[(&str, &str)]) -> Child {
     let mut child = Command::new(env!("CARGO_BIN_EXE_schedule"))
         .arg("exchange")
+        .envs(env.iter().copied())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -82,7 +88,12 @@ pub fn start(input: &[u8]) -> Child {
 
 /// Lets a helper do all of it.
 pub fn talk(input: &[u8]) -> Reply {
-    let output = start(input).wait_with_output().unwrap();
+    talk_with(input, &[])
+}
+
+/// The same with more in its environment.
+pub fn talk_with(input: &[u8], env: &[(&str, &str)]) -> Reply {
+    let output = start_with(input, env).wait_with_output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     let answers = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let stderr = String::from_utf8(output.stderr).unwrap();

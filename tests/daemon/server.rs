@@ -19,15 +19,16 @@ impl Server {
     /// Installs and starts one of MariaDB or MySQL.
     pub fn start(kind: Kind) -> Self {
         let mut server = Self { kind, dir: TempDir::new(), environment: BTreeMap::new() };
-        server.start_again();
+        server.start_again(&[]);
         server
     }
 
-    /// Starts it on what it had; the port is another one.
-    pub fn start_again(&mut self) {
+    /// Starts it on what it had, with more options; the port is another one.
+    pub fn start_again(&mut self, options: &[&str]) {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts").join(self.kind.name());
         let mut command = Command::new(script);
-        let output = command.arg("start").arg(&self.dir.0).stdin(Stdio::null()).output().unwrap();
+        command.arg("start").arg(&self.dir.0).args(options);
+        let output = command.stdin(Stdio::null()).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let text = String::from_utf8(output.stdout).unwrap();
         let pair = |line: &str| {

@@ -60,7 +60,7 @@ impl Victim {
             (None, _) => self.database.sql("ROLLBACK;"),
             (Some(server), "database hung") => server.signal(Signal::CONT),
             (Some(server), _) => {
-                server.start_again();
+                server.start_again(&[]);
                 self.database.reconnect(&server.config());
             }
         }

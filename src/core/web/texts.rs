@@ -44,10 +44,12 @@ texts! {
     version: "Version", "版本";
     draining: "The daemon is ending: it waits for its last runs and starts no more.",
         "守护进程正在退出:等待最后的运行结束,不再启动新的运行。";
-    db_alert: "The database does not answer; jobs go on as they were last read. {}",
-        "数据库无应答,任务按最近一次读取的内容继续运行。{}";
-    db_alert_unread: "The database does not answer, and no jobs were read yet: nothing is started. \
-        {}", "数据库无应答,且尚未读取任何任务:不会启动任何运行。{}";
+    db_silent: "The database does not answer", "数据库无应答";
+    db_refuses: "The database refuses what is needed", "数据库拒绝了所需的操作";
+    db_fails: "Talking to the database failed", "与数据库的通信失败";
+    db_alert: "{}; jobs go on as they were last read. {}", "{},任务按最近一次读取的内容继续运行。{}";
+    db_alert_unread: "{}, and no jobs were read yet: nothing is started. {}",
+        "{},且尚未读取任何任务:不会启动任何运行。{}";
     unread: "The jobs were not read yet.", "任务尚未读取。";
     unknown_parameter: "The address has a parameter `{}`, which means nothing; there are {}",
         "本页地址中的参数“{}”没有意义;可用的参数有 {}";

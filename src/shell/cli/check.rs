@@ -117,7 +117,8 @@ fn check_group(parsed: &Parsed, config: &Config, id: u32, report: &mut Report) -
     findings.extend(check_crons(&answers, dialect));
     findings.extend(moved(parsed, config, &answers));
     findings.sort_by_key(|finding| finding.job_id);
-    let told = told(&findings);
+    let mut told = told(&findings);
+    told.extend(unwritable(config));
     let jobs = answers.iter().filter(|answer| matches!(answer, Answer::Job(_))).count();
     let count = |severity| told.iter().filter(|(found, _)| *found == severity).count();
     let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
@@ -140,6 +141,12 @@ fn refused(config: &Config, id: u32) -> Option<String> {
         )),
         Err(why) => Some(format!("records that were set aside, {}: {why}", path.display())),
     }
+}
+
+/// Why no run could be recorded.
+fn unwritable(config: &Config) -> Option<(Severity, String)> {
+    let why = database::may_write(&config.database).err()?.message;
+    Some((Severity::Error, format!("error: runs could not be recorded: {why}")))
 }
 
 /// How schedules are read.

@@ -1,12 +1,15 @@
 //! MySQL and MariaDB: `sync` is what comes from there, `write` what goes there.
 
 mod change;
+mod connect;
 mod explain;
+mod rights;
 mod session;
 mod settings;
 mod sync;
 mod write;
 
+pub use rights::may_write;
 pub use session::Session;
 pub use sync::sync;
 pub use write::Writer;

@@ -41,34 +41,29 @@ impl Cell {
 struct Cells(std::vec::IntoIter<Cell>);
 
 impl Cells {
-    /// Text that must be there.
-    fn text(&mut self, column: &str) -> Result<String, String> {
+    /// The value, unless it is NULL.
+    fn value(&mut self, column: &str) -> Result<Option<String>, String> {
         match self.0.next() {
-            Some(Cell::Text(text)) if text.len() <= max_bytes(column) => Ok(text),
+            Some(Cell::Text(text)) if text.len() <= max_bytes(column) => Ok(Some(text)),
             Some(Cell::Text(_) | Cell::TooLong) => {
                 let (max, hint) = (max_bytes(column), "shorten it");
                 let hint = if column == "command" { "put it into a script" } else { hint };
                 Err(format!("{column} has more than {max} bytes: {hint}"))
             }
             Some(Cell::NotText) => Err(format!("{column} is not UTF-8 text: write it anew")),
-            Some(Cell::Null) | None => Err(format!("{column} is NULL: give it a value")),
+            Some(Cell::Null) | None => Ok(None),
         }
     }
 
-    /// Text for which NULL means the same as empty.
-    fn text_or_empty(&mut self, column: &str) -> Result<String, String> {
-        match self.0.as_slice().first() {
-            Some(Cell::Null) | None => {
-                self.0.next();
-                Ok(String::new())
-            }
-            Some(_) => self.text(column),
-        }
+    /// Text. NULL is the empty one: what that means is the same however it was written.
+    fn text(&mut self, column: &str) -> Result<String, String> {
+        Ok(self.value(column)?.unwrap_or_default())
     }
 
     /// A number of 0 to 4294967295.
     fn number(&mut self, column: &str) -> Result<u32, String> {
-        let text = self.text(column)?;
+        let text = self.value(column)?;
+        let text = text.ok_or_else(|| format!("{column} is NULL: give it a value"))?;
         let hint = "it must be a whole number, 0 to 4294967295";
         text.parse().map_err(|_| format!("{column} is {}: {hint}", cut(&text, MAX_QUOTED_CHARS)))
     }
@@ -104,12 +99,12 @@ fn rest_of_job(id: u32, cells: &mut Cells) -> Result<JobRow, String> {
         name: cells.text("name")?,
         command: cells.text("command")?,
         cron: cells.text("cron")?,
-        output: cells.text_or_empty("output")?,
-        stderr: cells.text_or_empty("stderr")?,
+        output: cells.text("output")?,
+        stderr: cells.text("stderr")?,
         max_concurrence: cells.number("max_concurrence")?,
         server_id: cells.number("server_id")?,
         tag_id: cells.number_or_zero("tag_id")?,
-        timezone: cells.text_or_empty(TIMEZONE)?,
+        timezone: cells.text(TIMEZONE)?,
     })
 }
 
@@ -117,7 +112,9 @@ fn rest_of_job(id: u32, cells: &mut Cells) -> Result<JobRow, String> {
 pub fn var(cells: Vec<Cell>) -> Answer {
     let mut cells = Cells(cells.into_iter());
     let id = cells.text("id").unwrap_or_default();
-    match (cells.text("name"), cells.text("value")) {
+    // Without a name it would fill the `{}` of commands.
+    let name = cells.value("name").and_then(|it| it.ok_or_else(|| "name is NULL".to_owned()));
+    match (name, cells.text("value")) {
         (Ok(name), Ok(value)) => Answer::Var { name, value },
         (Err(why), _) | (_, Err(why)) => bad("scheduler_vars", &id, &why),
     }

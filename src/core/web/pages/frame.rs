@@ -10,6 +10,7 @@ use super::words::{self, Moment};
 use crate::core::daemon::{Core, DatabaseState};
 use crate::core::definition::Block;
 use crate::core::http::Request;
+use crate::core::protocol::ErrorKind;
 use crate::core::table::Job;
 use crate::core::time::Now;
 
@@ -140,9 +141,9 @@ impl Core {
     fn alerts(&self, t: &Texts) -> Vec<Alert> {
         let sync = self.sync_state();
         let mut alerts = Vec::new();
-        if let DatabaseState::Down { message, .. } = &sync.database {
+        if let DatabaseState::Down { kind, message, .. } = &sync.database {
             let text = if self.knows_table() { t.db_alert } else { t.db_alert_unread };
-            let text = fill(text, &[message]);
+            let text = fill(text, &[database_trouble(t, *kind), message]);
             alerts.push(Alert { kind: "bad", text, rows: Vec::new() });
         } else if !self.knows_table() {
             alerts.push(Alert { kind: "warn", text: t.unread.to_owned(), rows: Vec::new() });
@@ -225,4 +226,19 @@ fn themes(look: Look, here: &str) -> Vec<Choice> {
     [(Theme::Auto, t.theme_auto), (Theme::Light, t.theme_light), (Theme::Dark, t.theme_dark)]
         .map(choice)
         .into()
+}
+
+/// What the trouble is with a database that is not well.
+fn database_trouble(t: &Texts, kind: ErrorKind) -> &'static str {
+    match kind {
+        ErrorKind::Connect => t.db_silent,
+        ErrorKind::Auth
+        | ErrorKind::Rights
+        | ErrorKind::Full
+        | ErrorKind::Refused
+        | ErrorKind::NoDatabase
+        | ErrorKind::NoTable
+        | ErrorKind::NoColumn => t.db_refuses,
+        ErrorKind::Other => t.db_fails,
+    }
 }

@@ -1,8 +1,9 @@
 //! What a server of MySQL or MariaDB refuses, in words that say what to do.
 
 use super::super::Failure;
-use super::session::{ANSWER_TIMEOUT, CONNECT_TIMEOUT};
+use super::connect::{self, ANSWER_TIMEOUT, CONNECT_TIMEOUT};
 use crate::core::protocol::{Database, ErrorKind};
+use crate::shell::panics::Panic;
 use mysql::{DriverError, Error, MySqlError};
 use std::error::Error as _;
 use std::io;
@@ -18,6 +19,14 @@ const NO_SUCH_COLUMN: u16 = 1054;
 pub const DUPLICATE_COLUMN: u16 = 1060;
 pub const LOCK_WAIT_TIMEOUT: u16 = 1205;
 const SECURE_TRANSPORT: u16 = 3159;
+/// Known by the socket, or not at all: no password was looked at.
+const NO_PASSWORD: u16 = 1698;
+/// Runs with an option that forbids it, in a mode that does, or the table is.
+const READ_ONLY: [u16; 3] = [1290, 1836, 1036];
+const TABLE_FULL: u16 = 1114;
+const DISK_FULL: u16 = 1021;
+/// The number of `ENOSPC`, as messages of storage engines and of the server tell it.
+const NO_SPACE: [&str; 3] = ["error 28 ", "Errcode: 28 ", "OS errno 28 "];
 
 /// Classes of SQLSTATE that blame what was to be written: data, integrity, a view's condition, and
 /// what a trigger of the operator's says (SIGNAL).
@@ -62,6 +71,9 @@ pub fn ids_used_up(err: &MySqlError) -> bool {
 pub fn explain(database: &Database, err: &Error, verb: &str) -> Failure {
     let place = place(database);
     if let Some(err) = io_cause(err) {
+        if err.kind() == io::ErrorKind::InvalidData || err.kind() == io::ErrorKind::UnexpectedEof {
+            return not_understood(&place, verb, &err.to_string());
+        }
         if verb == "connect to" {
             return unreachable(database, &place, &told(err));
         }
@@ -78,11 +90,22 @@ pub fn explain(database: &Database, err: &Error, verb: &str) -> Failure {
             let why = why.as_ref().map_or("the name has no address", |(_, why, _)| why);
             unreachable(database, &place, why)
         }
-        err => {
-            let hint = "is that a MySQL or MariaDB server?";
-            Failure::new(ErrorKind::Other, format!("can't {verb} {place}: {err}: {hint}"))
+        Error::DriverError(DriverError::UnknownAuthPlugin(method)) => {
+            not_spoken(database, &place, method)
         }
+        Error::DriverError(DriverError::OldMysqlPasswordDisabled) => {
+            not_spoken(database, &place, "mysql_old_password")
+        }
+        Error::DriverError(DriverError::CleartextPluginDisabled) => {
+            not_spoken(database, &place, "mysql_clear_password")
+        }
+        err => not_understood(&place, verb, &err.to_string()),
     }
+}
+
+fn not_understood(place: &str, verb: &str, why: &str) -> Failure {
+    let hint = "is that a MySQL or MariaDB server?";
+    Failure::new(ErrorKind::Other, format!("can't {verb} {place}: {why}: {hint}"))
 }
 
 /// The error of the connection itself; the driver wraps those of some reads.
@@ -103,21 +126,65 @@ fn told(err: &io::Error) -> String {
     }
 }
 
-fn place(database: &Database) -> String {
-    match database.unix_socket.as_str() {
-        "" => format!("MySQL at {}:{}", database.host, database.port),
-        socket => format!("MySQL at socket {socket}"),
+pub fn place(database: &Database) -> String {
+    let Database { port, .. } = database;
+    match connect::socket(database) {
+        Some(socket) if connect::implies_socket(database) => {
+            let why = "which is what `localhost` means, as with PHP; 127.0.0.1 is TCP";
+            format!("MySQL at socket {socket} ({why})")
+        }
+        Some(socket) => format!("MySQL at socket {socket}"),
+        None => match connect::bare_host(database) {
+            host if host.contains(':') => format!("MySQL at [{host}]:{port}"),
+            host => format!("MySQL at {host}:{port}"),
+        },
     }
 }
 
 fn unreachable(database: &Database, place: &str, why: &str) -> Failure {
-    let hint = if database.unix_socket.is_empty() {
-        "host and port of [db1] right (a server that listens on a socket only needs unix_socket)"
+    let hint = if !database.unix_socket.is_empty() {
+        "is unix_socket of [db1] right"
+    } else if connect::socket(database).is_some() {
+        "is host of [db1] right"
     } else {
-        "unix_socket of [db1] right"
+        "are host and port of [db1] right (a server that listens on a socket only needs \
+         unix_socket)"
     };
-    let message = format!("can't reach {place}: {why}: is it running, and are {hint}?");
-    Failure::new(ErrorKind::Connect, message.replace("are unix_socket", "is unix_socket"))
+    let message = format!("can't reach {place}: {why}: is it running, and {hint}?");
+    Failure::new(ErrorKind::Connect, message)
+}
+
+/// The account is of a kind that the driver does not know. The server gave it its place in the
+/// handshake, so there is no doubt of what is at the other end.
+fn not_spoken(database: &Database, place: &str, method: &str) -> Failure {
+    let user = &database.user;
+    let message = format!(
+        "{place}: user '{user}' is identified by {method}, which is not spoken here: ALTER USER it \
+         to be IDENTIFIED WITH caching_sha2_password (MySQL) or mysql_native_password (MariaDB)"
+    );
+    Failure::new(ErrorKind::Auth, message)
+}
+
+/// The driver gave up in the middle of a handshake.
+pub fn gave_up(database: &Database, panic: &Panic) -> Failure {
+    let place = place(database);
+    let methods = ["ed25519", "parsec"];
+    if let Some(method) = methods.into_iter().find(|method| panic.said.contains(method)) {
+        return not_spoken(database, &place, method);
+    }
+    if panic.said.contains("message too long") {
+        let message = format!(
+            "{place}: the password of user '{}' has {} bytes, more than can be sent to \
+             caching_sha2_password without TLS: use unix_socket, or give it a shorter one",
+            database.user,
+            database.password.len()
+        );
+        return Failure::new(ErrorKind::Auth, message);
+    }
+    let Panic { said, place: at } = panic;
+    let hint = "is that a MySQL or MariaDB server, and is the user identified by a password?";
+    let message = format!("can't connect to {place}: not understood ({said}; {at}): {hint}");
+    Failure::new(ErrorKind::Other, message)
 }
 
 fn refused(database: &Database, err: &MySqlError, place: &str) -> Failure {
@@ -129,18 +196,36 @@ fn refused(database: &Database, err: &MySqlError, place: &str) -> Failure {
             Failure::new(ErrorKind::Auth, message)
         }
         code if USER_REFUSED.contains(&code) => {
-            let hint = "correct user and password of [db1]";
+            let hint = other_reasons(database, code);
             let message = format!("{place} refuses user '{user}': {said}: {hint}");
             Failure::new(ErrorKind::Auth, message)
         }
         DATABASE_REFUSED => {
-            let hint = "GRANT it, or correct user and dbname of [db1]";
+            let hint = format!("{}, or correct user and dbname of [db1]", grant(database, None));
             let message = format!("user '{user}' may not use database `{dbname}`: {said}: {hint}");
-            Failure::new(ErrorKind::Auth, message)
+            Failure::new(ErrorKind::Rights, message)
         }
-        code if RIGHT_MISSING.contains(&code) => {
-            let message = format!("user '{user}' lacks a right at {place}: {said}: GRANT it");
-            Failure::new(ErrorKind::Auth, message)
+        _ if is_right_missing(err) => not_permitted(database, place, said, None),
+        code if READ_ONLY.contains(&code) && is_read_only(err) => {
+            let hint = "nothing can be written there: name the server that takes writes, or end \
+                        its read_only";
+            Failure::new(ErrorKind::Rights, format!("{place} is read-only: {said}: {hint}"))
+        }
+        _ if ids_used_up(err) => {
+            let hint = format!(
+                "make room by ALTER TABLE `{dbname}`.scheduler_logs MODIFY id BIGINT UNSIGNED NOT \
+                 NULL AUTO_INCREMENT, or the same of the table that it names"
+            );
+            Failure::new(ErrorKind::Full, format!("no ids are left at {place}: {said}: {hint}"))
+        }
+        TABLE_FULL => {
+            let hint = "free space on the server's disk, or raise what limits the table there";
+            let message = format!("table {} is full at {place}: {said}: {hint}", quoted_name(said));
+            Failure::new(ErrorKind::Full, message)
+        }
+        code if code == DISK_FULL || NO_SPACE.iter().any(|words| said.contains(words)) => {
+            let hint = "free some there";
+            Failure::new(ErrorKind::Full, format!("no disk space at {place}: {said}: {hint}"))
         }
         NO_SUCH_DATABASE => {
             let hint = format!("CREATE DATABASE `{dbname}`, or correct dbname of [db1]");
@@ -166,8 +251,134 @@ fn refused(database: &Database, err: &MySqlError, place: &str) -> Failure {
     }
 }
 
+/// What besides a wrong password makes a server refuse a user: it says the same of all of that.
+fn other_reasons(database: &Database, code: u16) -> String {
+    let user = &database.user;
+    match (code, connect::socket(database)) {
+        (NO_PASSWORD, None) => "the server knows this user by its socket only: name that with \
+                                unix_socket of [db1], or give the user a password"
+            .to_owned(),
+        (NO_PASSWORD, Some(_)) => format!(
+            "the server knows this user by its name in the system: run this as `{user}`, or give \
+             the user a password"
+        ),
+        (_, Some(_)) => format!(
+            "correct user and password of [db1]; if they are right, the account may demand TLS \
+             (REQUIRE SSL), which is not spoken here, or that this runs as `{user}` of the system"
+        ),
+        (_, None) => "correct user and password of [db1]; if they are right, the account may \
+                      demand TLS (REQUIRE SSL), which is not spoken here, or be known by the \
+                      socket only, or the server has no RSA key for caching_sha2_password: \
+                      unix_socket of [db1] helps"
+            .to_owned(),
+    }
+}
+
+/// Whether the user lacks a right for a table, some of its columns, or a routine.
+pub fn is_right_missing(err: &MySqlError) -> bool {
+    RIGHT_MISSING.contains(&err.code)
+}
+
+/// The user may not do something; `account` is what the server calls it, where that is known.
+pub fn not_permitted(
+    database: &Database,
+    place: &str,
+    said: &str,
+    account: Option<&str>,
+) -> Failure {
+    let user = &database.user;
+    let grant = grant(database, account);
+    let message = format!("not permitted to user '{user}' at {place}: {said}: {grant}");
+    Failure::new(ErrorKind::Rights, message)
+}
+
+/// The statement that gives all rights that are needed.
+fn grant(database: &Database, account: Option<&str>) -> String {
+    let Database { dbname, user, .. } = database;
+    let to = match account.and_then(|account| account.rsplit_once('@')) {
+        Some((user, host)) => format!("'{user}'@'{host}'"),
+        None => format!("'{user}'@… (the host as SELECT CURRENT_USER() tells it)"),
+    };
+    format!("GRANT SELECT, INSERT, UPDATE ON `{dbname}`.* TO {to}")
+}
+
+/// 1290 is said of every option that forbids something.
+fn is_read_only(err: &MySqlError) -> bool {
+    err.code != 1290 || err.message.contains("read-only") || err.message.contains("read_only")
+}
+
 /// The last part of the first quoted name: `Table 'db.name' doesn't exist` → `name`.
 fn quoted_name(said: &str) -> String {
     let name = said.split('\'').nth(1).unwrap_or(said);
     name.rsplit('.').next().unwrap_or(name).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::protocol::Driver;
+
+    fn told(code: u16, said: &str) -> (ErrorKind, String) {
+        let database = Database {
+            driver: Driver::Mysql,
+            dbname: "jobs".to_owned(),
+            user: "cron".to_owned(),
+            password: String::new(),
+            host: "db.example".to_owned(),
+            port: 3306,
+            unix_socket: String::new(),
+            charset: String::new(),
+            path: String::new(),
+        };
+        let err = MySqlError { state: "HY000".to_owned(), message: said.to_owned(), code };
+        let failure = explain(&database, &Error::MySqlError(err), "go on with");
+        (failure.kind, failure.message)
+    }
+
+    #[test]
+    fn no_room_is_told_as_that_whoever_says_it() {
+        for (code, said) in [
+            (1021, "Disk full (/tmp/#sql_1); waiting for someone to free some space..."),
+            (1026, "Error writing file './jobs/x.MYD' (Errcode: 28 \"No space left on device\")"),
+            (3, "Error writing file '/tmp/ML1' (OS errno 28 - No space left on device)"),
+            (1030, "Got error 28 \"No space left on device\" from storage engine InnoDB"),
+        ] {
+            let (kind, message) = told(code, said);
+            assert_eq!(kind, ErrorKind::Full, "{message}");
+            assert!(
+                message.starts_with("no disk space at MySQL at db.example:3306: "),
+                "{message}"
+            );
+        }
+        let (kind, message) = told(1114, "The table 'scheduler_logs' is full");
+        assert_eq!(kind, ErrorKind::Full);
+        assert!(message.starts_with("table scheduler_logs is full at MySQL"), "{message}");
+    }
+
+    #[test]
+    fn what_may_not_be_written_is_told_as_that() {
+        for (code, said) in [
+            (1290, "The MySQL server is running with the --super-read-only option so it cannot"),
+            (1290, "The MariaDB server is running with the --read-only option so it cannot"),
+            (1836, "Running in read-only mode"),
+            (1036, "Table 'scheduler_logs' is read only"),
+        ] {
+            let (kind, message) = told(code, said);
+            assert_eq!(kind, ErrorKind::Rights, "{message}");
+            assert!(message.contains("is read-only: "), "{message}");
+        }
+        let other = "The MySQL server is running with the --skip-grant-tables option so it cannot";
+        assert_eq!(told(1290, other).0, ErrorKind::Other);
+    }
+
+    #[test]
+    fn the_right_that_is_missing_comes_with_its_grant() {
+        let said = "UPDATE command denied to user 'cron'@'10.0.0.7' for column 'last_run_time'";
+        for (code, said) in [(1142, said), (1143, said), (1044, "Access denied for user 'cron'")] {
+            let (kind, message) = told(code, said);
+            assert_eq!(kind, ErrorKind::Rights, "{message}");
+            let grant = "GRANT SELECT, INSERT, UPDATE ON `jobs`.* TO 'cron'@";
+            assert!(message.contains(grant), "{message}");
+        }
+    }
 }

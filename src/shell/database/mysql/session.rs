@@ -2,23 +2,13 @@
 //! what can be asked in it.
 
 use super::super::Failure;
+use super::connect::{ANSWER_TIMEOUT, connect};
 use super::explain::explain;
 use super::settings;
 use crate::core::protocol::Database;
 use mysql::prelude::Queryable;
-use mysql::{Conn, DriverError, Error, LocalInfileHandler, OptsBuilder, QueryResult, Row, Text};
-use std::collections::HashMap;
-use std::io;
-use std::net::{SocketAddr, ToSocketAddrs};
+use mysql::{Conn, Error, QueryResult, Row, Text};
 use std::time::Duration;
-
-pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
-/// A single read or write, not the whole exchange.
-pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
-/// A connection that was silent for so long is asked whether it is still there.
-const KEEPALIVE_MS: u32 = 30_000;
-/// The longest row that is understood. Fixed, because the driver else asks the server for it.
-const MAX_PACKET_BYTES: usize = 64 * 1024 * 1024;
 
 /// The connection and what is said about it when it fails.
 pub struct Session<'a> {
@@ -39,8 +29,7 @@ impl<'a> Session<'a> {
         limit: Duration,
         first: &str,
     ) -> Result<(Self, Option<String>), Failure> {
-        let conn = connect(database, limit).map_err(|err| explain(database, &err, "connect to"))?;
-        let mut session = Self { conn, database };
+        let mut session = Self { conn: connect(database, limit)?, database };
         let rest = format!("{}; {first}", settings::TRANSACTIONS);
         let text = session.first_text(&rest).map_err(|err| session.explain(&err))?;
         Ok((session, text))
@@ -103,45 +92,4 @@ fn last_text(mut result: QueryResult<'_, '_, '_, Text>) -> mysql::Result<Option<
         }
     }
     Ok(text)
-}
-
-fn connect(database: &Database, limit: Duration) -> mysql::Result<Conn> {
-    if !database.unix_socket.is_empty() {
-        let socket = Some(database.unix_socket.clone());
-        return Conn::new(options(database, limit).socket(socket));
-    }
-    let mut failed = Error::DriverError(DriverError::CouldNotConnect(None));
-    // The driver tries the first address of a name only; `localhost` often is `::1` first.
-    for address in (database.host.as_str(), database.port).to_socket_addrs()? {
-        match Conn::new(at(options(database, limit), address)) {
-            Err(err @ Error::DriverError(_)) => failed = err,
-            answer => return answer,
-        }
-    }
-    Err(failed)
-}
-
-fn at(options: OptsBuilder, address: SocketAddr) -> OptsBuilder {
-    options.ip_or_hostname(Some(address.ip().to_string())).tcp_port(address.port())
-}
-
-/// Nothing is switched on that costs a round trip: no question for the socket or the packet size,
-/// no attributes. A server may not ask for a local file.
-fn options(database: &Database, limit: Duration) -> OptsBuilder {
-    let refuse = |_: &[u8], _: &mut mysql::LocalInfile<'_>| {
-        Err(io::Error::new(io::ErrorKind::PermissionDenied, "no local files for the server"))
-    };
-    OptsBuilder::new()
-        .user(Some(&database.user))
-        .pass(Some(&database.password))
-        .db_name(Some(&database.dbname))
-        .prefer_socket(false)
-        .max_allowed_packet(Some(MAX_PACKET_BYTES))
-        .connect_attrs(None::<HashMap<String, String>>)
-        .local_infile_handler(Some(LocalInfileHandler::new(refuse)))
-        .tcp_connect_timeout(Some(CONNECT_TIMEOUT))
-        // A server that is gone for good ends a long wait.
-        .tcp_keepalive_time_ms(Some(KEEPALIVE_MS))
-        .read_timeout(Some(limit))
-        .write_timeout(Some(ANSWER_TIMEOUT))
 }

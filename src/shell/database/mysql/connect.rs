@@ -1,0 +1,107 @@
+//! How a server of MySQL or MariaDB is reached: over its socket or over TCP, and past what the
+//! driver does not survive.
+
+use super::super::Failure;
+use super::explain::{explain, gave_up};
+use crate::core::protocol::Database;
+use crate::shell::panics::caught;
+use mysql::{Conn, DriverError, Error, LocalInfileHandler, OptsBuilder};
+use std::collections::HashMap;
+use std::fs;
+use std::io;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::os::unix::fs::FileTypeExt;
+use std::time::Duration;
+
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+/// A single read or write, not the whole exchange.
+pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+/// A connection that was silent for so long is asked whether it is still there.
+const KEEPALIVE_MS: u32 = 30_000;
+/// The longest row that is understood. Fixed, because the driver else asks the server for it.
+const MAX_PACKET_BYTES: usize = 64 * 1024 * 1024;
+
+/// Where servers have their socket: Debian, Red Hat, and what is built by hand.
+const USUAL_SOCKETS: [&str; 3] =
+    ["/run/mysqld/mysqld.sock", "/var/lib/mysql/mysql.sock", "/tmp/mysql.sock"];
+/// Where the client library of MySQL has been told to look first.
+const SOCKET_VARIABLE: &str = "MYSQL_UNIX_PORT";
+/// The port of the server that has one of the usual sockets.
+const USUAL_PORT: u16 = 3306;
+
+/// Connects, with this limit for each answer. Nothing but the handshake is said: see [`options`].
+pub fn connect(database: &Database, limit: Duration) -> Result<Conn, Failure> {
+    // Of some answers in a handshake the driver makes a panic.
+    match caught(|| reach(database, limit)) {
+        Ok(done) => done.map_err(|err| explain(database, &err, "connect to")),
+        Err(panic) => Err(gave_up(database, &panic)),
+    }
+}
+
+/// The socket over which the server is reached, if it is one. For PHP, from where configurations
+/// come, `localhost` is the socket; a port that is not the usual one means another server.
+pub fn socket(database: &Database) -> Option<String> {
+    if !database.unix_socket.is_empty() {
+        return Some(database.unix_socket.clone());
+    }
+    if !implies_socket(database) {
+        return None;
+    }
+    let told = std::env::var(SOCKET_VARIABLE).ok();
+    let usual = USUAL_SOCKETS.map(str::to_owned);
+    let is_socket = |path: &String| fs::metadata(path).is_ok_and(|it| it.file_type().is_socket());
+    told.into_iter().chain(usual).find(is_socket)
+}
+
+/// Whether a socket is taken where there is one.
+pub fn implies_socket(database: &Database) -> bool {
+    database.unix_socket.is_empty()
+        && database.host.eq_ignore_ascii_case("localhost")
+        && database.port == USUAL_PORT
+}
+
+/// The host without the brackets that an IPv6 address has in front of a port.
+pub fn bare_host(database: &Database) -> &str {
+    let inside = database.host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    inside.unwrap_or(&database.host)
+}
+
+fn reach(database: &Database, limit: Duration) -> mysql::Result<Conn> {
+    if let Some(socket) = socket(database) {
+        return Conn::new(options(database, limit).socket(Some(socket)));
+    }
+    let mut failed = Error::DriverError(DriverError::CouldNotConnect(None));
+    // The driver tries the first address of a name only; `localhost` often is `::1` first.
+    for address in (bare_host(database), database.port).to_socket_addrs()? {
+        match Conn::new(at(options(database, limit), address)) {
+            Err(err @ Error::DriverError(_)) => failed = err,
+            answer => return answer,
+        }
+    }
+    Err(failed)
+}
+
+fn at(options: OptsBuilder, address: SocketAddr) -> OptsBuilder {
+    options.ip_or_hostname(Some(address.ip().to_string())).tcp_port(address.port())
+}
+
+/// Nothing is switched on that costs a round trip: no question for the socket or the packet size,
+/// no attributes. A server may not ask for a local file.
+fn options(database: &Database, limit: Duration) -> OptsBuilder {
+    let refuse = |_: &[u8], _: &mut mysql::LocalInfile<'_>| {
+        Err(io::Error::new(io::ErrorKind::PermissionDenied, "no local files for the server"))
+    };
+    OptsBuilder::new()
+        .user(Some(&database.user))
+        .pass(Some(&database.password))
+        .db_name(Some(&database.dbname))
+        .prefer_socket(false)
+        .max_allowed_packet(Some(MAX_PACKET_BYTES))
+        .connect_attrs(None::<HashMap<String, String>>)
+        .local_infile_handler(Some(LocalInfileHandler::new(refuse)))
+        .tcp_connect_timeout(Some(CONNECT_TIMEOUT))
+        // A server that is gone for good ends a long wait.
+        .tcp_keepalive_time_ms(Some(KEEPALIVE_MS))
+        .read_timeout(Some(limit))
+        .write_timeout(Some(ANSWER_TIMEOUT))
+}

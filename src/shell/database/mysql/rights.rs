@@ -1,0 +1,51 @@
+//! Whether the records of runs could be written, found out before there is one.
+
+use super::super::Failure;
+use super::super::records;
+use super::Session;
+use super::explain::{NO_SUCH_TABLE, is_right_missing, not_permitted, place};
+use crate::core::protocol::Database;
+use mysql::Error;
+use mysql::prelude::Queryable;
+
+/// Says what the recording of runs says, of no row at all: a server asks for every right before it
+/// looks for rows, and a table without transactions keeps nothing of it either.
+pub fn may_write(database: &Database) -> Result<(), Failure> {
+    let (mut session, _) = Session::open(database, "DO 0")?;
+    let existing = session.columns("scheduler_logs")?;
+    let columns = records::run_columns(&existing, true);
+    session.try_on_nothing(&insert_nothing("scheduler_logs", &columns))?;
+    session.try_on_nothing(
+        "UPDATE scheduler_jobs AS job JOIN (SELECT 0 AS id) AS news ON news.id = job.id \
+         SET job.last_run_time = job.last_run_time WHERE 1 = 0",
+    )?;
+    session.try_on_nothing(&insert_nothing("scheduler_skips", &records::SKIP_COLUMNS))
+}
+
+/// Reads and writes each column, as the statements do that record.
+fn insert_nothing(table: &str, columns: &[&str]) -> String {
+    let nulls = vec!["NULL"; columns.len()].join(", ");
+    let update = columns.iter().map(|it| format!("{it} = IFNULL(VALUES({it}), {table}.{it})"));
+    let update: Vec<_> = update.collect();
+    let (columns, update) = (columns.join(", "), update.join(", "));
+    format!(
+        "INSERT INTO {table} ({columns}) SELECT {nulls} FROM (SELECT 1 AS one) AS nothing \
+         WHERE one = 0 ON DUPLICATE KEY UPDATE {update}"
+    )
+}
+
+impl Session<'_> {
+    fn try_on_nothing(&mut self, sql: &str) -> Result<(), Failure> {
+        match self.conn.query_drop(sql) {
+            Ok(()) => Ok(()),
+            // The optional one.
+            Err(Error::MySqlError(err)) if err.code == NO_SUCH_TABLE => Ok(()),
+            Err(Error::MySqlError(err)) if is_right_missing(&err) => {
+                let account = self.first_column("SELECT CURRENT_USER()")?.pop();
+                let place = place(self.database);
+                Err(not_permitted(self.database, &place, &err.message, account.as_deref()))
+            }
+            Err(err) => Err(self.explain(&err)),
+        }
+    }
+}

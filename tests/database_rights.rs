@@ -1,0 +1,185 @@
+//! Rights that are missing, and databases that take no more: told as that, and by `schedule check`
+//! before the first run is lost for them.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+mod daemon;
+
+use common::database::{Kind, TestDatabase, mysql_conn, over_tcp};
+use common::helper::{ended, run, started, sync};
+use common::unique;
+use daemon::server::Server;
+use daemon::{SOON, Site, wait_for};
+use mysql::prelude::Queryable;
+use schedule::core::protocol::{Database, ErrorKind};
+use schedule::shell::database::{Failure, schema, write_records};
+use std::process::Command;
+
+/// Exit status and report of `schedule check` on this database.
+fn check(config: &Database) -> (Option<i32>, String) {
+    let site = Site::new(config);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_schedule"));
+    let output = command.args(["check", "-c", &site.write_config()]).output().unwrap();
+    (output.status.code(), String::from_utf8(output.stdout).unwrap())
+}
+
+/// A user that may do this and no more: `{db}` stands for the database.
+fn user_with(database: &TestDatabase, grants: &[&str]) -> (Database, mysql::Conn) {
+    let mut conn = mysql_conn(&database.config);
+    let user = format!("u{}", unique());
+    conn.query_drop(format!("CREATE USER '{user}'@'%' IDENTIFIED BY 'x'")).unwrap();
+    for grant in grants {
+        let grant = grant.replace("{db}", &database.config.dbname);
+        conn.query_drop(format!("GRANT {grant} TO '{user}'@'%'")).unwrap();
+    }
+    let config = Database { user, password: "x".to_owned(), ..database.config.clone() };
+    (config, conn)
+}
+
+fn writes(config: &Database) -> Result<u64, (ErrorKind, String)> {
+    // New ones each time: what is there already is written without an INSERT.
+    let records = vec![run(started(&unique())), run(ended(&unique()))];
+    write_records(config, records).map_err(|failure| (failure.kind, failure.message))
+}
+
+/// All that is needed, table by table, column by column.
+const ENOUGH: [&str; 5] = [
+    "SELECT, UPDATE (last_run_time) ON {db}.scheduler_jobs",
+    "SELECT ON {db}.scheduler_vars",
+    "SELECT ON {db}.scheduler_tags",
+    "SELECT, INSERT, UPDATE ON {db}.scheduler_logs",
+    "SELECT, INSERT, UPDATE ON {db}.scheduler_skips",
+];
+
+#[test]
+fn a_user_who_may_only_read_is_found_and_told_what_to_grant() {
+    for database in TestDatabase::each_server() {
+        for grants in [
+            &["SELECT ON {db}.*"][..],
+            // One of many is missing: to write runs, to change them, a column of jobs, one of logs.
+            &["SELECT ON {db}.*", "UPDATE ON {db}.*"],
+            &["SELECT ON {db}.*", "INSERT ON {db}.*"],
+            &["SELECT ON {db}.*", "INSERT ON {db}.*", "UPDATE ON {db}.scheduler_logs"],
+            &["SELECT ON {db}.*", "INSERT (uniq_id), UPDATE (uniq_id) ON {db}.scheduler_logs"],
+        ] {
+            let (config, mut conn) = user_with(&database, grants);
+            sync(&config, "").digest();
+            let (status, report) = check(&config);
+            assert_eq!(status, Some(1), "{grants:?}: {report}");
+            assert!(report.contains("error: runs could not be recorded: not permitted to user"));
+            assert!(report.contains("1 errors"), "{report}");
+            // Who may insert has runs recorded, as far as that goes.
+            if !grants.iter().any(|grant| grant.contains("INSERT ON")) {
+                let (kind, message) = writes(&config).unwrap_err();
+                assert_eq!(kind, ErrorKind::Rights, "{message}");
+                assert!(message.contains("GRANT SELECT, INSERT, UPDATE ON"), "{message}");
+            }
+            // What it says is all there is to do.
+            let line = report.lines().find(|line| line.contains("GRANT")).unwrap();
+            let grant = line.split("GRANT ").nth(1).unwrap();
+            conn.query_drop(format!("GRANT {grant}")).unwrap();
+            assert_eq!(check(&config).0, Some(0));
+            assert_eq!(writes(&config), Ok(2));
+            conn.query_drop(format!("DROP USER '{}'@'%'", config.user)).unwrap();
+        }
+    }
+}
+
+#[test]
+fn the_least_rights_are_enough_for_check_as_for_the_daemon() {
+    for mut database in TestDatabase::each_server() {
+        let (config, mut conn) = user_with(&database, &ENOUGH);
+        let (status, report) = check(&config);
+        assert_eq!((status, writes(&config)), (Some(0), Ok(2)), "{report}");
+        // To look has left nothing.
+        assert_eq!(database.value("SELECT MAX(id) FROM scheduler_logs"), "2");
+        conn.query_drop(format!("DROP USER '{}'@'%'", config.user)).unwrap();
+    }
+}
+
+#[test]
+fn the_daemon_tells_a_missing_right_as_that() {
+    for database in TestDatabase::each_server() {
+        let (config, mut conn) = user_with(&database, &["SELECT ON {db}.*"]);
+        conn.query_drop(format!(
+            "INSERT INTO {}.scheduler_jobs (id, command, cron, server_id, status)
+             VALUES (1, 'true', '0 0 1 1 *', 1, 1)",
+            config.dbname
+        ))
+        .unwrap();
+        let site = Site::new(&config);
+        let daemon = site.start();
+        daemon.wait_jobs(1);
+        daemon.request("POST", "/api/v1/jobs/1/start");
+        let status = wait_for("the refusal", SOON, || {
+            Some(daemon.status()).filter(|status| status["database_error"].is_string())
+        });
+        let error = status["database_error"].as_str().unwrap();
+        assert!(error.contains("not permitted to user") && error.contains("GRANT"), "{error}");
+        let page = daemon.get("/").body;
+        assert!(page.contains("The database refuses what is needed"), "{page}");
+        assert!(!page.contains("The database does not answer"), "{page}");
+        daemon.stop();
+        conn.query_drop(format!("DROP USER '{}'@'%'", config.user)).unwrap();
+    }
+}
+
+#[test]
+fn a_full_table_is_told_as_that() {
+    for mut database in TestDatabase::each_server() {
+        database.sql(
+            "SET SESSION max_heap_table_size = 16384; DROP TABLE scheduler_logs;
+             CREATE TABLE scheduler_logs (uniq_id VARCHAR(20), command_id INT, server_id INT,
+                 command VARCHAR(200), create_time DATETIME, start_time DATETIME,
+                 end_time DATETIME, running_time INT, pid INT, concurrent INT) ENGINE = MEMORY",
+        );
+        let write = |n| write_records(&database.config, vec![run(ended(&format!("r{n}")))]);
+        let Failure { kind, message } = (0..1000).find_map(|n| write(n).err()).unwrap();
+        assert_eq!(kind, ErrorKind::Full, "{message}");
+        assert!(message.contains("table scheduler_logs is full at MySQL"), "{message}");
+        assert!(message.contains("free space"), "{message}");
+    }
+}
+
+/// On servers of their own, for it holds for all who use them.
+#[test]
+fn a_read_only_server_and_one_without_a_key_are_told() {
+    for kind in Kind::servers() {
+        let mut server = Server::start(kind);
+        let database = TestDatabase::empty_on(kind, &server.config(), "CHARACTER SET utf8mb4");
+        schema::init(&database.config).unwrap();
+        let (config, mut conn) = user_with(&database, &["SELECT, INSERT, UPDATE ON {db}.*"]);
+        assert_eq!(writes(&config), Ok(2));
+        conn.query_drop("SET GLOBAL read_only = 1").unwrap();
+        let (kind_of, message) = writes(&config).unwrap_err();
+        assert_eq!(kind_of, ErrorKind::Rights, "{message}");
+        assert!(message.contains("is read-only") && message.contains("takes writes"), "{message}");
+        let (status, report) = check(&config);
+        assert_eq!(status, Some(1), "{report}");
+        assert!(report.contains("is read-only"), "{report}");
+        if kind == Kind::Mysql {
+            let user = config.user.clone();
+            without_a_key(&mut server, Database { user, password: "x".to_owned(), ..config });
+        }
+    }
+}
+
+/// Nobody has logged in since it started, and there is no key to send a password with.
+fn without_a_key(server: &mut Server, config: Database) {
+    server.kill();
+    server.start_again(&[
+        "--caching-sha2-password-auto-generate-rsa-keys=OFF",
+        "--caching-sha2-password-private-key-path=none.pem",
+        "--caching-sha2-password-public-key-path=none.pem",
+    ]);
+    let place = server.config();
+    let config = Database { port: place.port, unix_socket: place.unix_socket, ..config };
+    let reply = sync(&over_tcp(config.clone()), "");
+    let (kind, message) = reply.error();
+    assert_eq!(kind, ErrorKind::Auth, "{message}");
+    assert!(message.contains("no RSA key for caching_sha2_password"), "{message}");
+    assert!(message.contains("unix_socket of [db1] helps"), "{message}");
+    // And it does.
+    sync(&config, "").digest();
+    sync(&over_tcp(config), "").digest();
+}
