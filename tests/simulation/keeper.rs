@@ -396,6 +396,9 @@ impl World {
                 let noted = (started.pid, started.kernel_start);
                 let is = started.pid == 0 || noted == (pid, kernel_start);
                 assert!(is, "run {run}: its process is {pid}, not {noted:?}");
+                let began = process.started.at.mono_ms / 10;
+                let early = started.pid == 0 && began < started.kernel_start;
+                assert!(!early, "run {run} begins at {began}, before {}", started.kernel_start);
                 Found::Alive(Started { pid, kernel_start, ..started })
             }
             None if started.pid == 0 => Found::Doubtful,

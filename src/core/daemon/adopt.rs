@@ -37,7 +37,12 @@ pub struct Past {
 impl Core {
     /// Takes in what the journal says of the past.
     pub(super) fn restore(&mut self, now: Now, replay: Replay) {
-        for run in replay.live.into_values() {
+        let other_boot = replay.boot_id != self.settings.boot_id;
+        for mut run in replay.live.into_values() {
+            if other_boot && run.pid == 0 {
+                // It may yet be launched in this one, and begin earlier by its clock.
+                run.kernel_start = 0;
+            }
             self.restore_run(now, run);
         }
         self.due.beyond = replay.last_slots;

@@ -82,6 +82,7 @@ impl Ledger {
         let is_intent = entry.pid == 0 && entry.end.is_none();
         if is_intent {
             assert!(!run.intent_seen, "run {id} has two intents");
+            assert!(entry.kernel_start > 0, "run {id}: no word of when it can have begun");
             run.intent_seen = true;
             self.fresh.remove(&id);
         }
