@@ -209,7 +209,13 @@ fn the_man_page_has_every_subcommand() {
         let heading = format!(".SH \"SCHEDULE {}\"", name.to_uppercase());
         assert!(page.contains(&heading), "{heading} is not in the page");
     }
-    for text in ["\\-\\-drain", "7 reload: it does not run", "/etc/schedule/schedule.ini"] {
+    for text in [
+        "\\-\\-drain",
+        "7 reload: it does not run",
+        "RUST_LOG",
+        "SEE ALSO",
+        "/etc/schedule/schedule.ini",
+    ] {
         assert!(page.contains(text), "{text}");
     }
     assert!(!page.contains("detached"), "what is hidden is for nobody");
@@ -227,7 +233,24 @@ fn completions_work_in_bash() {
     );
     let said = Said::of(&Command::new("bash").args(["-c", &text]).output().unwrap());
     assert_eq!(said.out, "stop\n--drain\n", "{said:?}");
-    for shell in ["zsh", "fish"] {
-        assert!(generate(&["completions", shell]).contains("drain"));
+    fs::create_dir(dir.file("conf")).unwrap();
+    let ini = "[server_7]\nport = 1\n[base]\n";
+    fs::write(dir.file("conf/schedule.ini"), ini.to_owned() + "server_id[12] = 3\n").unwrap();
+    let text = format!(
+        ". '{file}'; COMP_WORDS=(schedule stop ''); COMP_CWORD=2; _schedule schedule '' stop; \
+         echo \"${{COMPREPLY[@]}}\"; COMP_WORDS=(schedule ''); COMP_CWORD=1; \
+         _schedule schedule '' schedule; echo \"${{COMPREPLY[@]}}\""
+    );
+    let said = Command::new("bash").args(["-c", &text]).current_dir(&dir.0).output().unwrap();
+    let said = Said::of(&said);
+    let (groups, commands) = said.out.split_once('\n').unwrap();
+    assert!(groups.starts_with("all 7 12 -c "), "{said:?}");
+    assert!(commands.contains("status"), "{said:?}");
+    for shell in ["bash", "zsh", "fish"] {
+        let text = generate(&["completions", shell]);
+        assert!(text.contains("drain") && text.contains("schedule_groups"), "{shell}");
+        for hidden in ["keeper", "exchange", "detached", "generate"] {
+            assert!(!text.contains(hidden), "{shell} completes {hidden}");
+        }
     }
 }

@@ -30,7 +30,7 @@ pub enum Generated {
 pub fn run(args: &GenerateArgs, command: Command) -> ExitCode {
     let text = match &args.what {
         Generated::Man => man(command),
-        Generated::Completions { shell } => Ok(completions(*shell, command)),
+        Generated::Completions { shell } => Ok(completions(*shell, &command)),
     };
     match text.and_then(|text| io::stdout().write_all(&text)) {
         Ok(()) => ExitCode::SUCCESS,
@@ -56,7 +56,8 @@ fn man(mut command: Command) -> io::Result<Vec<u8>> {
         section(subcommand, &mut text)?;
     }
     page.render_extra_section(&mut text)?;
-    writeln!(text, ".SH FILES\n{FILES}")?;
+    writeln!(text, ".SH ENVIRONMENT\n{ENVIRONMENT}\n.SH FILES\n{FILES}")?;
+    writeln!(text, ".SH SEE ALSO\n{SEE_ALSO}")?;
     Ok(text)
 }
 
@@ -87,6 +88,19 @@ fn section(subcommand: Command, text: &mut Vec<u8>) -> io::Result<()> {
     Ok(())
 }
 
+const ENVIRONMENT: &str = ".TP
+.B RUST_LOG
+The level of the log, before loglevel of the configuration: off, error, warn, info, debug, trace.
+.TP
+.B TZ
+The system's zone, where timezone of the configuration is empty.";
+
+const SEE_ALSO: &str = ".BR cron (8),
+.BR crontab (5),
+.BR systemctl (1)
+.PP
+The configuration, jobs and the API are described in /usr/share/doc/schedule/docs.";
+
 const FILES: &str = ".TP
 .I ./conf/schedule.ini, /etc/schedule/schedule.ini
 The configuration, where none is named: the first that exists.
@@ -100,8 +114,81 @@ The log.
 .I /var/lib/schedule/ID
 Journal, snapshot of the jobs, and output of runs.";
 
-fn completions(shell: Shell, mut command: Command) -> Vec<u8> {
+/// Completions without what is hidden, and with the groups of the configuration as values.
+fn completions(shell: Shell, command: &Command) -> Vec<u8> {
     let mut text = Vec::new();
-    clap_complete::generate(shell, &mut command, "schedule", &mut text);
-    text
+    clap_complete::generate(shell, &mut shown(command), "schedule", &mut text);
+    let text = String::from_utf8_lossy(&text);
+    let text = match shell {
+        Shell::Bash => with_groups_in_bash(&text),
+        Shell::Zsh => with_groups_in_zsh(&text),
+        Shell::Fish => with_groups_in_fish(&text),
+        _ => text.into_owned(),
+    };
+    text.into_bytes()
+}
+
+/// A command without its hidden subcommands and arguments: the generators don't leave them out.
+fn shown(command: &Command) -> Command {
+    // The name has to live as long as the program, which is not long here.
+    let name: &'static str = Box::leak(command.get_name().to_owned().into_boxed_str());
+    let mut shown = Command::new(name);
+    if let Some(about) = command.get_about() {
+        shown = shown.about(about.clone());
+    }
+    if let Some(version) = command.get_version() {
+        let version: &'static str = Box::leak(version.to_owned().into_boxed_str());
+        shown = shown.version(version);
+    }
+    let arguments = command.get_arguments().filter(|argument| !argument.is_hide_set());
+    let inner = command.get_subcommands().filter(|inner| !inner.is_hide_set());
+    shown.args(arguments.cloned()).subcommands(inner.map(self::shown))
+}
+
+/// Subcommands that take a group.
+const OF_GROUPS: [&str; 7] = ["start", "stop", "restart", "reload", "status", "run", "check"];
+
+/// Prints the groups of the configurations that are read where none is named; for any shell.
+const GROUPS: &str = r"sed -n \
+    's/^ *\[server_\([0-9]*\)\].*/\1/p; s/^ *server_id\[\([0-9]*\)\].*/\1/p' \
+    ./conf/schedule.ini /etc/schedule/schedule.ini 2>/dev/null | sort -nu";
+
+fn with_groups_in_bash(text: &str) -> String {
+    let mut label = "";
+    let mut all = format!("_schedule_groups() {{\n    echo all\n    {GROUPS}\n}}\n\n");
+    for line in text.lines() {
+        label = line.trim().strip_suffix(')').unwrap_or(label);
+        let takes =
+            label.strip_prefix("schedule__subcmd__").is_some_and(|it| OF_GROUPS.contains(&it));
+        match line.trim().strip_prefix("opts=\"") {
+            Some(_) if takes => all += &line.replacen("opts=\"", "opts=\"$(_schedule_groups) ", 1),
+            _ => all += line,
+        }
+        all.push('\n');
+    }
+    all
+}
+
+fn with_groups_in_zsh(text: &str) -> String {
+    let mut all = String::new();
+    for (number, line) in text.lines().enumerate() {
+        let takes = line.contains("which -- ") || line.contains("server_id -- ");
+        all += &if takes { line.replace(":_default'", ":_schedule_groups'") } else { line.into() };
+        all.push('\n');
+        // The first line tells zsh what the file is for.
+        if number == 0 {
+            all += &format!("\n_schedule_groups() {{\n    compadd all $({GROUPS})\n}}\n");
+        }
+    }
+    all
+}
+
+fn with_groups_in_fish(text: &str) -> String {
+    let function = format!("function __schedule_groups\n    echo all\n    {GROUPS}\nend\n");
+    let of = OF_GROUPS.join(" ");
+    let line = format!(
+        "complete -c schedule -n \"__fish_schedule_using_subcommand {of}\" -f \
+         -a \"(__schedule_groups)\"\n"
+    );
+    format!("{text}\n{function}{line}")
 }
