@@ -58,7 +58,8 @@ pub fn moved_zone(system: &Zone) -> Option<Finding> {
 /// What to say of the unique key of the PHP program's tables.
 pub fn unique_key() -> Finding {
     let text = "scheduler_jobs has the unique key (server_id, command_md5) of the PHP program: \
-        whoever adds a row fills `command_md5` with MD5(command), or the second one is refused";
+        whoever adds a row fills `command_md5` with the MD5 of its command, or the second one is \
+        refused";
     Finding::general(Severity::Note, text.to_owned())
 }
 
