@@ -1,5 +1,6 @@
 //! What a server's defaults, or somebody before us on a pooled connection, left in a session makes
 //! no difference.
+#![allow(clippy::unwrap_used)]
 
 mod common;
 
