@@ -162,6 +162,8 @@ fn an_emoji_costs_itself_only_in_a_database_that_cannot_hold_it() {
                  end_time DATETIME DEFAULT 0, uniq_id VARCHAR(20) UNIQUE, pid INT, concurrent INT)",
         );
         let command = "echo 中文 😀 end".to_owned();
+        // Its start makes the row, its end changes it.
+        recorded(&database.config, &[run(RunRecord { command: command.clone(), ..started("a") })]);
         recorded(&database.config, &[run(RunRecord { command, ..ended("a") }), run(ended("b"))]);
         let commands = database.query("SELECT command FROM scheduler_logs ORDER BY uniq_id");
         assert_eq!(commands, [["echo 中文 ? end"], ["echo 你好"]], "{kind:?}");

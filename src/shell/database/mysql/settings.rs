@@ -105,6 +105,11 @@ pub fn names(charset: &str) -> &'static str {
     }
 }
 
+/// Whether text is converted to the charset of its column, not stored byte by byte.
+pub fn converts(charset: &str) -> bool {
+    !["latin1", "binary"].iter().any(|raw| charset.eq_ignore_ascii_case(raw))
+}
+
 /// All of it, in one statement.
 pub fn all(charset: &str) -> String {
     let mut text = names(charset).to_owned();

@@ -5,6 +5,7 @@ use super::super::Failure;
 use super::super::records::{self, Batch, Field};
 use super::Session;
 use super::explain::NO_SUCH_TABLE;
+use super::settings;
 use crate::core::protocol::{Database, RunRecord, SkipRecord};
 use mysql::prelude::Queryable;
 use mysql::{Error, Value};
@@ -75,7 +76,8 @@ impl<'a> Writer<'a> {
         if runs.is_empty() {
             return Ok(());
         }
-        let sql = insert("scheduler_logs", columns, runs.len());
+        let fields: Vec<_> = columns.iter().map(|c| records::run_field(runs[0], c)).collect();
+        let sql = insert("scheduler_logs", columns, &self.row(&fields), runs.len());
         let fields = runs.iter().flat_map(|run| columns.iter().map(|c| records::run_field(run, c)));
         self.run(&sql, fields.map(value).collect())
     }
@@ -87,8 +89,9 @@ impl<'a> Writer<'a> {
         }
         let mut values = Vec::with_capacity(runs.len() * columns.len() * 2);
         let mut sets = Vec::with_capacity(columns.len());
-        let whens = " WHEN ? THEN ?".repeat(runs.len());
         for column in columns.iter().filter(|column| **column != "uniq_id") {
+            let mark = self.mark(&records::run_field(runs[0], column));
+            let whens = format!(" WHEN ? THEN {mark}").repeat(runs.len());
             sets.push(format!("{column} = CASE uniq_id{whens} ELSE {column} END"));
             for run in runs {
                 values.push(Value::from(&run.uniq_id));
@@ -100,17 +103,36 @@ impl<'a> Writer<'a> {
         self.run(&format!("UPDATE scheduler_logs SET {sets} WHERE uniq_id IN {marks}"), values)
     }
 
+    /// The marks of a row.
+    fn row(&self, fields: &[Field]) -> String {
+        let marks: Vec<_> = fields.iter().map(|field| self.mark(field)).collect();
+        format!("({})", marks.join(", "))
+    }
+
+    /// What stands for a value. MySQL takes a bare `?` for a text of its column's charset, and
+    /// refuses the statement for a character which that has not; an expression is converted.
+    fn mark(&self, field: &Field) -> &'static str {
+        match field {
+            // Stored as it is: see `settings`.
+            Field::Text(_) if !settings::converts(&self.session.database.charset) => "?",
+            Field::Text(_) => "CONVERT(? USING utf8mb4)",
+            Field::Number(_) => "?",
+        }
+    }
+
     fn run(&mut self, sql: &str, values: Vec<Value>) -> Result<(), Failure> {
         self.session.conn.exec_drop(sql, values).map_err(|err| self.session.explain(&err))
     }
 
     /// Slots of a skip are added while it lasts: the record with more of them is the later one.
     fn insert_skips(&mut self, skips: &[SkipRecord]) -> Result<(), Failure> {
+        let Some(first) = skips.first() else { return Ok(()) };
+        let row = self.row(&records::skip_fields(first));
         let sql = format!(
             "{} ON DUPLICATE KEY UPDATE \
              last_slot = IF(VALUES(skipped) > skipped, VALUES(last_slot), last_slot), \
              reason = VALUES(reason), skipped = GREATEST(skipped, VALUES(skipped))",
-            insert("scheduler_skips", &records::SKIP_COLUMNS, skips.len())
+            insert("scheduler_skips", &records::SKIP_COLUMNS, &row, skips.len())
         );
         let values: Vec<Value> = skips.iter().flat_map(records::skip_fields).map(value).collect();
         match self.session.conn.exec_drop(sql, values) {
@@ -138,8 +160,8 @@ impl<'a> Writer<'a> {
     }
 }
 
-fn insert(table: &str, columns: &[&str], rows: usize) -> String {
-    let rows = vec![marks(columns.len()); rows].join(", ");
+fn insert(table: &str, columns: &[&str], row: &str, rows: usize) -> String {
+    let rows = vec![row; rows].join(", ");
     let columns = columns.join(", ");
     format!("INSERT INTO {table} ({columns}) VALUES {rows}")
 }
