@@ -14,6 +14,8 @@
 //! - `metrics`: figures
 //! - `trouble`: what is wrong with the database, and when it is tried again
 //! - `outbox`: the journal's segments and how their records reach the database
+//! - `segments`: when a segment begins, and which ones go
+//! - `unwritten`: what the journal has no room for
 
 mod adopt;
 mod carry;
@@ -23,8 +25,10 @@ mod ending;
 mod metrics;
 mod outbox;
 mod runs;
+mod segments;
 mod sync;
 mod trouble;
+mod unwritten;
 
 pub use adopt::Found;
 pub(in crate::core) use changes::Changed;
@@ -32,6 +36,7 @@ pub use metrics::{Histogram, Metrics, OUTCOMES};
 pub use outbox::{Outbox, Segment};
 pub use runs::{MAX_LAUNCHING, Run, RunPhase};
 pub use sync::{DatabaseState, SyncState};
+pub use unwritten::Unwritten;
 
 use crate::core::cron::{Dialect, Zone};
 use crate::core::event::{Action, Event};
@@ -67,6 +72,9 @@ pub struct Settings {
     pub state_dir: String,
     /// Bytes that the journal may take on disk; beyond, the oldest records are dropped.
     pub journal_limit_bytes: u64,
+    /// Bytes that may wait in memory while the journal can't be written; beyond, the oldest ones
+    /// are dropped.
+    pub unwritten_limit_bytes: usize,
     /// Identity of the machine's current boot.
     pub boot_id: String,
     /// Any number; no two daemons should have the same.
@@ -101,12 +109,17 @@ pub struct Counters {
     pub failed: u64,
     /// Slots that were skipped.
     pub skipped: u64,
-    /// Records dropped because the journal had reached its limit.
+    /// Records that the database never hears of, since the journal was begun: it had reached its
+    /// limit, or a full disk had no room for them.
     pub records_dropped: u64,
+    /// When that was the last time, unix ms.
+    pub records_dropped_ms: i64,
     /// Turns of the loop that took more than 2 ms.
     pub slow_turns: u64,
     /// The longest turn of the loop so far: how long a client may have waited, in microseconds.
     pub worst_turn_us: u64,
+    /// Runs whose outputs were not kept on a full disk, or were deleted for the journal.
+    pub outputs_dropped: u64,
     /// The latest launch so far: milliseconds after its slot.
     pub worst_lateness_ms: u64,
 }
@@ -126,6 +139,8 @@ pub struct Carried {
     /// Runs that were told to end, and when they are killed by the monotonic clock; no time = they
     /// were.
     pub stopping: Vec<(RunId, Option<u64>)>,
+    /// What the journal had no room for: pieces of the log by their offsets.
+    pub unwritten: Vec<(u64, String)>,
 }
 
 /// Everything the daemon knows. See the module's text.
@@ -154,6 +169,8 @@ pub struct Core {
     /// When it is said again what is waited for, monotonic ms.
     say_again_ms: u64,
     counters: Counters,
+    /// Runs that ended until then (unix ms) have no outputs any more, for want of room.
+    given_way_ms: i64,
     metrics: Metrics,
     changes: changes::Changes,
     pub(in crate::core) web: Web,
@@ -177,7 +194,8 @@ impl Core {
         let mut core = Core {
             due: due::Due::new(now, replay.decided_ms, replay.boot_id != settings.boot_id),
             outbox: outbox::Outbox::new(boot_id, replay.recorded, journal_end, segments)
-                .kept_by(replay.keepers.clone()),
+                .kept_by(replay.keepers.clone())
+                .waiting_up_to(settings.unwritten_limit_bytes),
             sync: sync::Sync::new(),
             refused: carry::Refused::default(),
             past: None,
@@ -193,7 +211,12 @@ impl Core {
             draining: false,
             exiting: false,
             say_again_ms: 0,
-            counters: Counters::default(),
+            counters: Counters {
+                records_dropped: replay.dropped.0,
+                records_dropped_ms: replay.dropped.1,
+                ..Counters::default()
+            },
+            given_way_ms: i64::MIN,
             metrics: Metrics::new(),
             changes: changes::Changes::default(),
             web: Web::default(),
@@ -210,6 +233,10 @@ impl Core {
             Event::Tick => self.tick(now),
             Event::Launched(run, result) => self.launched(now, run, result),
             Event::Ended(run, outcome, usage) => self.run_ended(now, run, outcome, usage),
+            Event::NoOutput(run, why) => {
+                self.counters.outputs_dropped += 1;
+                log::warn!("run={run} runs, and its output is not kept: {why}");
+            }
             Event::KeeperIs(id) => self.keeper_is(id),
             Event::NoKeeper => self.has_keeper = false,
             Event::AnswerLine(line) => self.answer_line(line),
@@ -219,17 +246,26 @@ impl Core {
             Event::EndWithRuns => self.end_with_runs(now),
             Event::Drain => self.drain(now),
             Event::StopRuns => self.stop_runs(now),
-            Event::JournalFailed(why) => self.outbox.failed(now, why),
+            Event::JournalFailed(why, lines) => {
+                self.outbox.failed(now, why, lines);
+                self.touch_daemon();
+            }
+            Event::JournalCounted(start, records) => self.segment_counted(start, records),
             Event::Turned(us) => {
                 self.counters.slow_turns += u64::from(us > SLOW_TURN_US);
                 self.counters.worst_turn_us = self.counters.worst_turn_us.max(us);
                 self.metrics.turns.count(us);
             }
-            Event::JournalWritten => self.outbox.works(),
+            Event::JournalWritten => {
+                if self.outbox.works() {
+                    self.touch_daemon();
+                }
+            }
             Event::FileRead(conn, piece) => self.file_read(now, conn, piece),
             Event::FileCleared(ticket, result) => self.file_cleared(now, ticket, result),
             Event::PushFailed(conn, failure) => self.push_failed(conn, failure),
             Event::Vitals(vitals) => self.web.vitals = vitals,
+            Event::Room { full, is_short } => self.room(full, is_short),
         }
     }
 
@@ -246,7 +282,7 @@ impl Core {
     /// The next thing to do. The journal goes first where a launch depends on it, last otherwise.
     pub fn next_action(&mut self) -> Option<Action> {
         if self.outbox.must_flush
-            && let Some(action) = self.outbox.flush()
+            && let Some(action) = self.flush_journal()
         {
             return Some(action);
         }
@@ -258,7 +294,7 @@ impl Core {
             return Some(action);
         }
         self.note_decided();
-        let last = self.outbox.flush().or_else(|| self.waiting_snapshot());
+        let last = self.flush_journal().or_else(|| self.waiting_snapshot());
         let last = last.or_else(|| self.exiting.then_some(Action::Exit));
         last.or_else(|| self.next_push())
     }
@@ -273,7 +309,8 @@ impl Core {
         let timer = self.timers.first().map(|(at, _)| *at);
         let last = self.outbox.last_by_ms.filter(|_| !self.exiting);
         let (exchange, hold) = (self.exchange_wake(), self.due.hold_until());
-        let mono = [timer, exchange, hold, self.web_wake(), last, self.end_wake()];
+        let (end, retry) = (self.end_wake(), self.outbox.unwritten.retry_at_ms());
+        let mono = [timer, exchange, hold, self.web_wake(), last, end, retry];
         let due = self.table.first_due().map(|(slot, _)| slot);
         // While decisions are held the past-due slots must not keep the loop awake.
         let wall = due.filter(|_| self.due.hold_until().is_none());
@@ -323,6 +360,7 @@ impl Core {
             figures: self.metrics.figures(),
             draining: self.draining,
             stopping: self.stopping(),
+            unwritten: self.outbox.in_memory(),
         }
     }
 
@@ -333,6 +371,7 @@ impl Core {
         self.metrics.resume(&carried.figures);
         // The same process went on: it was not down.
         self.due.able_ms = Some(i64::MIN);
+        self.outbox.take_over(&carried.unwritten);
         if carried.draining {
             self.drain(now);
         }

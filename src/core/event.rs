@@ -16,6 +16,8 @@ pub enum Event<'a> {
     Tick,
     /// What became of [`Action::Launch`]; said as soon as it is known.
     Launched(RunId, Result<Started, LaunchError>),
+    /// What this run writes is not kept; the reason.
+    NoOutput(RunId, String),
     /// A run's process is gone; said with the clocks as they were when it went.
     Ended(RunId, Outcome, Usage),
     /// The keeper with this id launches from now on; what an earlier one still had to launch was
@@ -37,8 +39,10 @@ pub enum Event<'a> {
     Drain,
     /// The same, and stop the runs.
     StopRuns,
-    /// The journal could not be written; the reason.
-    JournalFailed(String),
+    /// The journal could not be written: the reason, and the lines that were to be.
+    JournalFailed(String, Vec<u8>),
+    /// What [`Action::JournalCount`] asked for: the segment, and how many records it has.
+    JournalCounted(u64, u64),
     /// The last turn of the loop took this long, sleep left out, in microseconds.
     Turned(u64),
     /// The journal was written.
@@ -51,6 +55,13 @@ pub enum Event<'a> {
     PushFailed(ConnId, PushFailure),
     /// How the process and its server are, at most once a second.
     Vitals(Vitals),
+    /// How much room there is in the state directory, at most once a second.
+    Room {
+        /// Why it takes no more; none = it does.
+        full: Option<String>,
+        /// What is kept there for the journal is being used up.
+        is_short: bool,
+    },
 }
 
 /// Why a piece was not added to a stream.
@@ -95,11 +106,16 @@ pub struct Started {
 /// Something is to be done.
 #[derive(Debug)]
 pub enum Action {
-    /// Write these lines at this offset of the journal before doing anything that follows. A
-    /// write that failed leaves a hole; the next one goes to its own offset all the same.
+    /// Write these lines at this offset of the journal before doing anything that follows.
     Journal(u64, Vec<u8>),
     /// Begin a new segment of the journal at this offset with these lines, atomically.
     JournalSegment(u64, Vec<u8>),
+    /// Keep this where it needs no room, in place of what was kept there before: it tells the next
+    /// daemon what the journal could not.
+    LastWord(Vec<u8>),
+    /// Count the records of the segment that begins at the first offset, those from the second on,
+    /// and say [`Event::JournalCounted`].
+    JournalCount(u64, u64),
     /// Delete the segment that begins at this offset.
     JournalForget(u64),
     /// Start a process and say [`Event::Launched`]. No more than

@@ -174,6 +174,37 @@ pub enum Entry<'a> {
     Sequence(u64),
     /// Everything before this offset of the log is in the database.
     Recorded(u64),
+    /// So many records were dropped since the journal was begun, the last ones at this time (unix
+    /// ms): they never reach the database.
+    Dropped {
+        /// How many.
+        count: u64,
+        /// The last time.
+        at_ms: i64,
+    },
+    /// The last word only: lines up to this offset of the log are in the daemon's memory alone,
+    /// for want of room. If it is killed the database never hears of this many.
+    Unwritten {
+        /// The offset after them.
+        end: u64,
+        /// Others were dropped: what they said is missing until a segment begins behind this
+        /// offset.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        until: Option<u64>,
+        /// Records.
+        records: u64,
+    },
+}
+
+/// How many records these lines would be for the database: ends of runs and skips. A start is
+/// none, for the end of its run tells all.
+pub fn count_records(lines: &[u8]) -> u64 {
+    let is_record = |line: &&[u8]| match decode(line) {
+        Some(Entry::Run(run)) => run.end.is_some(),
+        Some(Entry::Skip(_)) => true,
+        _ => false,
+    };
+    lines.split(|&byte| byte == b'\n').filter(is_record).count() as u64
 }
 
 /// The newest segments tell a restarted daemon what happened lately until they have this many
@@ -295,6 +326,8 @@ pub struct Replay {
     pub keepers: Vec<String>,
     /// Everything before this offset is in the database.
     pub recorded: u64,
+    /// Records that were dropped, and when the last of them were, unix ms.
+    pub dropped: (u64, i64),
     /// Lines that could not be read.
     pub bad_lines: u64,
 }
@@ -334,7 +367,51 @@ impl Replay {
             Entry::Slot { job, slot_ms } => self.slot_decided(job, slot_ms),
             Entry::Sequence(last) => self.last_sequence = self.last_sequence.max(last),
             Entry::Recorded(offset) => self.recorded = self.recorded.max(offset),
+            Entry::Dropped { count, at_ms } => {
+                self.dropped = (self.dropped.0.max(count), self.dropped.1.max(at_ms));
+            }
+            // No line of the log.
+            Entry::Unwritten { .. } => {}
         }
+    }
+
+    /// Takes in the last word of a daemon whose journal could not be written, where the log that
+    /// was found ends at `end` and its last segment begins at `last`. Returns where the log goes
+    /// on: what was lost may have been told to others by its offset, so none is given twice.
+    pub fn last_word(&mut self, word: &[u8], end: u64, last: u64, now_ms: i64) -> u64 {
+        let mut lines = word.split(|&byte| byte == b'\n').map_while(decode);
+        let Some(Entry::Unwritten { end: told, until, records }) = lines.next() else {
+            return end;
+        };
+        let is_missing = until.is_some_and(|until| last <= until);
+        if told <= end && !is_missing {
+            // All of it was written after all.
+            return end;
+        }
+        let (is_last, mut is_later) = (told > end, true);
+        for entry in lines {
+            match entry {
+                Entry::Anew(sequence) if sequence == self.anew_sequence => {}
+                // What is on the disk may be of a later time, where something was dropped.
+                Entry::Anew(sequence) if sequence < self.anew_sequence && !is_last => {
+                    is_later = false;
+                }
+                Entry::Anew(_) => {
+                    self.decided_ms = None;
+                    self.entry(entry);
+                }
+                Entry::Decided(at) if is_later => {
+                    self.decided_ms = self.decided_ms.max(Some(at));
+                }
+                Entry::Decided(_) => {}
+                entry => self.entry(entry),
+            }
+        }
+        if records > 0 {
+            log::error!("journal: a full disk took {records} records with the daemon before");
+            self.dropped = (self.dropped.0 + records, now_ms);
+        }
+        end.max(told)
     }
 
     /// A checkpoint says it too, and behind it the slots that still count.

@@ -68,6 +68,8 @@ pub enum Notice {
     /// A run was told to end at this reading of the monotonic clock, in ms; after its start, and
     /// only to a daemon that has just connected.
     Stopping(RunId, u64),
+    /// There is no room for what a run writes, so nobody will read it; before its start.
+    NoOutput(RunId, String),
     /// A run could not be started.
     Failed(RunId, LaunchError),
     /// A run's process is gone, at that time.

@@ -31,7 +31,9 @@ pub fn key(entry: &Entry<'_>) -> Option<Key> {
         | Entry::Slot { .. }
         | Entry::Anew(_)
         | Entry::Sequence(_)
-        | Entry::Recorded(_) => None,
+        | Entry::Recorded(_)
+        | Entry::Dropped { .. }
+        | Entry::Unwritten { .. } => None,
     }
 }
 

@@ -61,6 +61,8 @@ pub enum News {
     Launched(RunId, Result<Started, LaunchError>),
     /// A process is gone, at that time.
     Ended(Now, RunId, Outcome, Usage),
+    /// What this run writes is not kept.
+    NoOutput(RunId, String),
     /// This keeper launches from now on.
     KeeperIs(String),
     /// Nothing can be launched for now.
@@ -176,6 +178,7 @@ impl Children {
                 self.processes.insert(run, started);
                 Some(News::Launched(run, Ok(started)))
             }
+            Notice::NoOutput(run, why) => Some(News::NoOutput(run, why)),
             Notice::Failed(run, error) => Some(News::Launched(run, Err(error))),
             Notice::Ended(end) => Some(self.ended(end)),
             Notice::Keeper { .. } | Notice::Stopping(..) | Notice::Complete | Notice::Here => None,

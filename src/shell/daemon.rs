@@ -10,7 +10,7 @@ use crate::shell::children::{Children, News};
 use crate::shell::clock::{self, WallTimer};
 use crate::shell::exchange::Exchange;
 use crate::shell::files;
-use crate::shell::journal::Journal;
+use crate::shell::journal::{Journal, Room};
 use crate::shell::lock::Lock;
 use crate::shell::logging;
 use crate::shell::notify::Notify;
@@ -250,6 +250,7 @@ impl Daemon {
             News::Ended(at, run, outcome, usage) => {
                 self.core.handle(at, Event::Ended(run, outcome, usage));
             }
+            News::NoOutput(run, why) => self.core.handle(now, Event::NoOutput(run, why)),
             News::KeeperIs(id) => self.core.handle(now, Event::KeeperIs(id)),
             News::NoKeeper => self.core.handle(now, Event::NoKeeper),
         }
@@ -340,11 +341,16 @@ impl Daemon {
         match action {
             Action::Journal(offset, lines) => {
                 let written = self.journal.write(offset, &lines);
-                self.journal_written(written);
+                self.journal_written(written, lines);
             }
             Action::JournalSegment(start, lines) => {
                 let written = self.journal.begin_segment(start, &lines);
-                self.journal_written(written);
+                self.journal_written(written, lines);
+            }
+            Action::LastWord(word) => self.journal.keep_last_word(&word),
+            Action::JournalCount(start, from) => {
+                let records = self.journal.count(start, from);
+                self.core.handle(clock::now(), Event::JournalCounted(start, records));
             }
             Action::JournalForget(start) => {
                 if let Err(why) = self.journal.forget(start) {
@@ -409,6 +415,8 @@ impl Daemon {
             refused: stats.refused,
         };
         self.core.handle(now, Event::Vitals(vitals));
+        let Room { full, is_short } = self.journal.make_room();
+        self.core.handle(now, Event::Room { full, is_short });
         self.watch_memory(now, vitals.rss_bytes);
     }
 
@@ -439,10 +447,10 @@ impl Daemon {
         }
     }
 
-    fn journal_written(&mut self, written: io::Result<()>) {
+    fn journal_written(&mut self, written: io::Result<()>, lines: Vec<u8>) {
         let event = match written {
             Ok(()) => Event::JournalWritten,
-            Err(why) => Event::JournalFailed(why.to_string()),
+            Err(why) => Event::JournalFailed(why.to_string(), lines),
         };
         self.core.handle(clock::now(), event);
     }

@@ -1,17 +1,35 @@
 //! The journal's files: `STATE/journal/OFFSET.log`. What is in them is `core::journal`'s business.
 
+mod reserve;
+
 use crate::core::daemon::Segment;
-use crate::core::journal::{Replay, past_segments, whole_lines};
+use crate::core::journal::{Replay, count_records, past_segments, whole_lines};
+use crate::shell::clock;
+use reserve::Reserve;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
+
+pub use reserve::is_full;
 
 /// The journal, open for writing.
 pub struct Journal {
     dir: PathBuf,
     /// The segment being written and the offset of the log at which it begins.
     file: Option<(File, u64)>,
+    reserve: Reserve,
+    /// The last word could not be kept, and that was said.
+    is_silent: bool,
+}
+
+/// How much room there is for the journal.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Room {
+    /// Why the disk takes no more; what is kept for the journal may still be there.
+    pub full: Option<String>,
+    /// What is kept for the journal is being used up.
+    pub is_short: bool,
 }
 
 /// What was found on disk.
@@ -42,7 +60,7 @@ pub fn list_segments(dir: &Path) -> io::Result<Vec<Segment>> {
         let name = entry.file_name();
         let start = name.to_str().and_then(|name| name.strip_suffix(".log")?.parse().ok());
         if let Some(start) = start {
-            segments.push(Segment { start, bytes: entry.metadata()?.len(), records: 0 });
+            segments.push(Segment { start, bytes: entry.metadata()?.len() });
         }
     }
     segments.sort_by_key(|segment| segment.start);
@@ -65,19 +83,74 @@ impl Journal {
             segment.bytes = read_segment(dir, segment.start, &mut replay)?;
         }
         let end = segments.last().map_or(0, |last| last.start + last.bytes);
+        let mut reserve = Reserve::open(dir);
+        // Where no new segment can be begun it goes on there.
+        let file = segments.last().and_then(|last| {
+            let path = segment_path(dir, last.start);
+            let file = OpenOptions::new().read(true).write(true).open(path).ok()?;
+            let _ = reserve.allocate(&file);
+            Some((file, last.start))
+        });
         if replay.bad_lines > 0 {
             log::error!("journal: {} lines could not be read and were left out", replay.bad_lines);
         }
-        Ok(Opened { journal: Journal { dir: dir.into(), file: None }, replay, end, segments })
+        let journal = Journal { dir: dir.into(), file, reserve, is_silent: false };
+        Ok(Opened { journal, replay, end, segments })
+    }
+
+    /// Takes in the last word of a daemon that could not write its journal. Returns where the log
+    /// goes on.
+    pub fn hear_last_word(&self, replay: &mut Replay, end: u64) -> u64 {
+        let last = self.file.as_ref().map_or(0, |(_, start)| *start);
+        replay.last_word(&self.reserve.word(), end, last, clock::now().wall_ms)
+    }
+
+    /// Keeps a last word.
+    pub fn keep_last_word(&mut self, word: &[u8]) {
+        match self.reserve.say(word) {
+            Ok(()) => self.is_silent = false,
+            Err(why) if !self.is_silent => {
+                self.is_silent = true;
+                let dir = self.dir.display();
+                log::error!("{dir}/last: {why}: killed now, the daemon is missed by its records");
+            }
+            Err(_) => {}
+        }
+    }
+
+    /// Makes more of the room that is kept, a piece at a time, and tells how much there is.
+    pub fn make_room(&mut self) -> Room {
+        let text = |why: String| format!("{}: {why}", self.dir.display());
+        let made = match self.reserve.is_short() {
+            true => self.reserve.fill(),
+            false => Ok(()),
+        };
+        let full = match made {
+            Err(why) if is_full(&why) => Some(text(why.to_string())),
+            // What else is wrong with the directory is told by what can't be written there.
+            _ => self
+                .reserve
+                .is_full()
+                .then(|| text(io::Error::from(rustix::io::Errno::NOSPC).to_string())),
+        };
+        Room { full, is_short: self.reserve.is_short() }
+    }
+
+    /// How many records there are in the segment that begins at `start`, from an offset of the log
+    /// on.
+    pub fn count(&self, start: u64, from: u64) -> u64 {
+        let bytes = fs::read(segment_path(&self.dir, start)).unwrap_or_default();
+        let skipped = usize::try_from(from.saturating_sub(start)).unwrap_or(usize::MAX);
+        bytes.get(skipped..).map_or(0, count_records)
     }
 
     /// Writes `lines` at this offset of the log.
     ///
     /// # Errors
-    /// The disk is full, or there is no segment because one could not be begun.
+    /// The disk is full, or the directory was removed.
     pub fn write(&mut self, offset: u64, lines: &[u8]) -> io::Result<()> {
         let Some((file, start)) = &self.file else {
-            return Err(io::Error::other("its segment could not be begun"));
+            return self.begin_segment(offset, lines);
         };
         if file.metadata()?.nlink() == 0 {
             self.file = None;
@@ -92,11 +165,28 @@ impl Journal {
     /// The file can't be made or written.
     pub fn begin_segment(&mut self, start: u64, lines: &[u8]) -> io::Result<()> {
         fs::create_dir_all(&self.dir)?;
-        let temporary = self.dir.join("next.tmp");
-        let file = OpenOptions::new().write(true).create(true).truncate(true).open(&temporary)?;
-        file.write_all_at(lines, 0)?;
-        fs::rename(&temporary, segment_path(&self.dir, start))?;
-        self.file = Some((file, start));
+        let (file, temporary) = match self.reserve.take() {
+            Some(spare) => spare,
+            None => {
+                let path = self.dir.join("next.tmp");
+                let mut options = OpenOptions::new();
+                let file = options.write(true).create(true).truncate(true).open(&path)?;
+                // Better without than not at all.
+                let _ = self.reserve.allocate(&file);
+                (file, path)
+            }
+        };
+        let begun = file
+            .write_all_at(lines, 0)
+            .and_then(|()| fs::rename(&temporary, segment_path(&self.dir, start)));
+        if let Err(why) = begun {
+            let _ = fs::remove_file(&temporary);
+            return Err(why);
+        }
+        if let Some((old, _)) = self.file.replace((file, start)) {
+            // What was allocated behind its end is given back.
+            let _ = old.metadata().and_then(|metadata| old.set_len(metadata.len()));
+        }
         Ok(())
     }
 

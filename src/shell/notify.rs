@@ -9,12 +9,14 @@ use super::clock;
 use super::detach;
 use crate::core::daemon::{Core, DatabaseState};
 use crate::core::time::Now;
+use rustix::fs::{CWD, RenameFlags};
 use std::env;
-use std::fs;
+use std::fs::{self, File};
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr as Address;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::FileExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::path::{Path, PathBuf};
 use std::process;
@@ -28,6 +30,9 @@ const STATUS_MS: u64 = 5_000;
 
 /// The name of the note in the state directory.
 const NOTE: &str = "daemon";
+
+/// Characters of what went wrong that the note tells: it is to fit in a block.
+const MAX_TROUBLE: usize = 800;
 
 /// Whom to tell, and what they know.
 #[derive(Default)]
@@ -114,7 +119,9 @@ impl Notify {
     pub fn ending(&self) {
         if self.address.is_some() {
             self.send("STOPPING=1");
-            let _ = fs::remove_file(self.state_dir.join(NOTE));
+            let path = self.state_dir.join(NOTE);
+            let _ = fs::remove_file(&path);
+            let _ = fs::remove_file(path.with_extension("new"));
         }
     }
 
@@ -160,8 +167,8 @@ impl Notify {
 
     fn write_note(&self, trouble: Option<&str>) {
         let Some(address) = self.address else { return };
-        let trouble: String =
-            (trouble.unwrap_or("").chars()).map(|c| if c.is_control() { ' ' } else { c }).collect();
+        let printable = |c: char| if c.is_control() { ' ' } else { c };
+        let trouble = trouble.unwrap_or("").chars().take(MAX_TROUBLE).map(printable).collect();
         let note = Note {
             pid: process::id(),
             address,
@@ -230,7 +237,8 @@ impl Note {
         })
     }
 
-    /// In one piece: who reads sees the old one or the new one.
+    /// In one piece: who reads sees the old one or the new one. The file of the old one stays as
+    /// the place of the next, so that there is one on a full disk, too.
     fn write(&self, state_dir: &Path) -> io::Result<()> {
         let Note { pid, address, told_ms, version, trouble } = self;
         let text = format!(
@@ -239,11 +247,32 @@ impl Note {
         );
         let path = state_dir.join(NOTE);
         let new = path.with_extension("new");
-        match fs::write(&new, &text).and_then(|()| fs::rename(&new, &path)) {
+        match write_over(&new, &text).and_then(|()| exchange(&new, &path)) {
             // Somebody took the directory away: nothing is to be kept then.
-            Err(why) if why.kind() == ErrorKind::NotFound => Ok(()),
-            result => result,
+            Err(why) if why.kind() == ErrorKind::NotFound => return Ok(()),
+            result => result?,
         }
+        if !new.exists() {
+            // What can't be had now is missed on a full disk only.
+            let _ = write_over(&new, &text);
+        }
+        Ok(())
+    }
+}
+
+/// Writes a short file in the place that it has, if there is one.
+fn write_over(path: &Path, text: &str) -> io::Result<()> {
+    let file = File::options().write(true).create(true).truncate(false).open(path)?;
+    file.write_all_at(text.as_bytes(), 0)?;
+    file.set_len(text.len() as u64)
+}
+
+/// Gives two files each other's name; where there is only the first, or that can't be done here,
+/// the first one gets that of the second.
+fn exchange(new: &Path, path: &Path) -> io::Result<()> {
+    match rustix::fs::renameat_with(CWD, new, CWD, path, RenameFlags::EXCHANGE) {
+        Ok(()) => Ok(()),
+        Err(_) => fs::rename(new, path),
     }
 }
 

@@ -39,12 +39,19 @@ pub struct Streams {
     stdout: OwnedFd,
     /// `None`: the same as `stdout`, opened once.
     stderr: Option<OwnedFd>,
+    /// Why what is written there is not kept.
+    trouble: Option<String>,
 }
 
 impl Streams {
     /// Descriptor 1.
     pub fn stdout(&self) -> BorrowedFd<'_> {
         self.stdout.as_fd()
+    }
+
+    /// Closes them. Returns why what is written there is not kept, if that is so.
+    pub fn into_trouble(self) -> Option<String> {
+        self.trouble
     }
 
     /// Descriptor 2.
@@ -149,12 +156,15 @@ impl Opener {
     }
 
     fn open_both(&mut self, plan: &LaunchPlan) -> Result<Streams, LaunchError> {
-        let stdout = self.open_one(plan, Stream::Stdout, &plan.output)?;
+        let mut trouble = None;
+        let stdout = self.open_one(plan, Stream::Stdout, &plan.output);
+        let stdout = on_full_disk(stdout, &mut trouble)?;
         if !plan.stderr.is_empty() && plan.stderr == plan.output {
-            return Ok(Streams { stdout, stderr: None });
+            return Ok(Streams { stdout, stderr: None, trouble });
         }
-        let stderr = self.open_one(plan, Stream::Stderr, &plan.stderr)?;
-        Ok(Streams { stdout, stderr: Some(stderr) })
+        let stderr = self.open_one(plan, Stream::Stderr, &plan.stderr);
+        let stderr = Some(on_full_disk(stderr, &mut trouble)?);
+        Ok(Streams { stdout, stderr, trouble })
     }
 
     fn open_one(
@@ -175,6 +185,22 @@ impl Opener {
             Stream::Stderr => "stderr",
         };
         open_append(path).map_err(|errno| explain(column, path, errno))
+    }
+}
+
+/// A job whose output finds no room on a full disk runs all the same, and its output is lost.
+fn on_full_disk(
+    opened: Result<OwnedFd, LaunchError>,
+    trouble: &mut Option<String>,
+) -> Result<OwnedFd, LaunchError> {
+    let full = [Errno::NOSPC.raw_os_error(), Errno::DQUOT.raw_os_error()];
+    match opened {
+        Err(why) if full.contains(&why.errno) => {
+            let null = open_append(Path::new("/dev/null"));
+            *trouble = Some(why.text.clone());
+            null.map_err(|_| why)
+        }
+        opened => opened,
     }
 }
 

@@ -53,6 +53,8 @@ pub struct Launcher {
     has_path: bool,
     null: OwnedFd,
     opener: Opener,
+    /// See [`Launcher::take_trouble`].
+    trouble: Option<String>,
 }
 
 /// Where a run writes to, and the control group it is in.
@@ -87,6 +89,7 @@ impl Launcher {
             has_path: env::var_os("PATH").is_some(),
             null,
             opener: Opener::new(state_dir),
+            trouble: None,
         })
     }
 
@@ -133,9 +136,14 @@ impl Launcher {
             self.opener.outputs().forget(plan.job_id, &plan.run_id);
         })?;
         // Gives descriptors back first, so that reading /proc can't fail for want of one.
-        drop(streams);
+        self.trouble = streams.into_trouble();
         let pid = child.pid();
         Ok(Started { pid, kernel_start: kernel_start(pid).unwrap_or(0) })
+    }
+
+    /// What was wrong with the output of the run that was launched last, if it runs all the same.
+    pub fn take_trouble(&mut self) -> Option<String> {
+        self.trouble.take()
     }
 
     fn start(

@@ -7,6 +7,7 @@ use crate::core::daemon::{Carried, Core, Found, Settings};
 use crate::core::event::{Event, Started};
 use crate::core::http::Limits;
 use crate::core::ids::RunId;
+use crate::core::journal::{Replay, whole_lines};
 use crate::core::keeping::{KeptEnd, Notice};
 use crate::shell::children::{Children, News};
 use crate::shell::clock;
@@ -16,7 +17,7 @@ use crate::shell::daemon::{
 use crate::shell::database::read_set_aside;
 use crate::shell::handover::Handover;
 use crate::shell::instance;
-use crate::shell::journal::Journal;
+use crate::shell::journal::{Journal, Opened};
 use crate::shell::lock::{self, Lock};
 use crate::shell::logging;
 use crate::shell::output::Outputs;
@@ -34,6 +35,10 @@ use std::path::{Path, PathBuf};
 
 /// Bytes that a journal may take on disk.
 const JOURNAL_LIMIT_BYTES: u64 = 256 << 20;
+
+/// What of the journal waits in memory while it can't be written, in bytes: some 8,000 runs from
+/// intent to end.
+const MAX_UNWRITTEN_BYTES: usize = 8 << 20;
 
 /// Directory entries looked at in search of output files that a crash left behind.
 const MAX_SWEPT: usize = 100_000;
@@ -271,6 +276,7 @@ fn settings(
         database: config.database.clone(),
         state_dir: state_dir.to_string_lossy().into_owned(),
         journal_limit_bytes: JOURNAL_LIMIT_BYTES,
+        unwritten_limit_bytes: MAX_UNWRITTEN_BYTES,
         boot_id,
         // For who has locked the state directory.
         instance: 0,
@@ -317,8 +323,10 @@ fn recall(
         source,
         hint: "the user of the daemon must be able to write there",
     })?;
-    let same_boot = opened.replay.boot_id == settings.boot_id;
-    let mut core = Core::new(now, settings, opened.replay, opened.end, opened.segments);
+    let Opened { journal, mut replay, end, segments } = opened;
+    let end = recall_unwritten(&journal, &mut replay, end, handed);
+    let same_boot = replay.boot_id == settings.boot_id;
+    let mut core = Core::new(now, settings, replay, end, segments);
     // Before anything is counted here.
     handed.iter().for_each(|handed| core.go_on(now, &handed.carried));
     load_snapshot(&mut core, &state_dir.join("snapshot"));
@@ -329,7 +337,25 @@ fn recall(
             .map_err(|why| StartError::System("the keeper of runs", why))?;
     let carried = handed.map(|handed| &handed.carried);
     settle(&mut core, &mut children, notices, same_boot, carried);
-    Ok((core, opened.journal, children))
+    Ok((core, journal, children))
+}
+
+/// Takes in what the disk had no room for: in the memory of the program before, or in the last
+/// word of a daemon that was killed. Returns where the log goes on.
+fn recall_unwritten(
+    journal: &Journal,
+    replay: &mut Replay,
+    end: u64,
+    handed: Option<&Handover>,
+) -> u64 {
+    let carried = handed.map(|handed| handed.carried.unwritten.as_slice()).unwrap_or_default();
+    let Some((offset, last)) = carried.last() else {
+        return journal.hear_last_word(replay, end);
+    };
+    for (_, lines) in carried {
+        whole_lines(lines.as_bytes()).0.for_each(|line| replay.line(line));
+    }
+    end.max(offset + last.len() as u64)
 }
 
 /// Settles the runs of earlier daemons with what their keeper knows of them.

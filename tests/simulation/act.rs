@@ -5,6 +5,7 @@ use super::ledger::Piece;
 use super::world::World;
 use schedule::core::event::{Action, Event};
 use schedule::core::ids::ConnId;
+use schedule::core::journal::count_records;
 use schedule::core::time::Now;
 
 impl World {
@@ -24,6 +25,7 @@ impl World {
                 return;
             }
         }
+        self.hear_memory();
         self.journaled();
         let Some(core) = &self.core else { return };
         let in_vain = !self.clients.is_empty() && !self.ledger.is_launching();
@@ -66,10 +68,16 @@ impl World {
     fn perform(&mut self, action: Action) -> bool {
         let now = self.now;
         match action {
-            Action::Journal(offset, lines) => self.journal(offset, &lines),
-            Action::JournalSegment(start, lines) => self.segment(start, &lines),
+            Action::Journal(offset, lines) => self.journal(offset, lines),
+            Action::JournalSegment(start, lines) => self.segment(start, lines),
+            Action::LastWord(word) => self.keep_last_word(word),
+            Action::JournalCount(start, from) => self.count_segment(start, from),
             Action::JournalForget(start) => self.forget_segment(start),
-            Action::Launch { run, plan, not_after_ms } => self.order(run, *plan, not_after_ms),
+            Action::Launch { run, plan, not_after_ms } => {
+                self.hear_memory();
+                self.ledger.check_known(run, &self.disk.last_word);
+                self.order(run, *plan, not_after_ms);
+            }
             Action::Signal(run, signal) => {
                 self.tell(|| format!("{signal:?} to run {run}"));
                 self.ledger.signalled(now, run, signal);
@@ -103,15 +111,30 @@ impl World {
         true
     }
 
-    fn journal(&mut self, offset: u64, lines: &[u8]) {
+    fn journal(&mut self, offset: u64, lines: Vec<u8>) {
         let whole = lines.len();
-        let kept = match (self.disk.is_open(), self.disk.full) {
-            (false, _) => 0,
-            (true, true) => self.random.below(whole as u64) as usize,
-            (true, false) => whole,
-        };
-        self.write(offset, lines, kept);
-        self.say_written(kept == whole);
+        if !self.disk.is_open() && self.disk.room.is_none() {
+            self.disk.begin_segment(offset, &[]);
+        }
+        let kept = if self.disk.is_open() { self.disk.take_room(whole) } else { 0 };
+        self.write(offset, &lines, kept);
+        self.say_written(kept == whole, lines);
+    }
+
+    fn keep_last_word(&mut self, word: Vec<u8>) {
+        self.tell(|| format!("last word: {}", String::from_utf8_lossy(&word)));
+        self.hear_memory();
+        self.disk.last_word = word;
+    }
+
+    /// What waits in the core's memory was told as well.
+    fn hear_memory(&mut self) {
+        let Some(core) = &self.core else { return };
+        let recorded = self.database.through.max(self.dropped);
+        for waiting in core.outbox().unwritten.pieces() {
+            let (offset, bytes) = (waiting.offset, &waiting.lines[..]);
+            self.ledger.wrote(&Piece { offset, bytes, kept: 0, segment: false, recorded });
+        }
     }
 
     fn write(&mut self, offset: u64, lines: &[u8], kept: usize) {
@@ -122,22 +145,23 @@ impl World {
         self.ledger.wrote(&piece);
     }
 
-    fn segment(&mut self, start: u64, lines: &[u8]) {
-        self.tell(|| format!("segment {start}: {}", String::from_utf8_lossy(lines)));
-        let full = self.disk.full;
+    fn segment(&mut self, start: u64, lines: Vec<u8>) {
+        self.tell(|| format!("segment {start}: {}", String::from_utf8_lossy(&lines)));
+        let full = self.disk.room.is_some_and(|room| room < lines.len());
         if !full {
-            self.disk.begin_segment(start, lines);
+            self.disk.take_room(lines.len());
+            self.disk.begin_segment(start, &lines);
         }
         let kept = if full { 0 } else { lines.len() };
         let recorded = self.database.through.max(self.dropped);
-        self.ledger.wrote(&Piece { offset: start, bytes: lines, kept, segment: true, recorded });
-        self.say_written(!full);
+        self.ledger.wrote(&Piece { offset: start, bytes: &lines, kept, segment: true, recorded });
+        self.say_written(!full, lines);
     }
 
-    fn say_written(&mut self, well: bool) {
+    fn say_written(&mut self, well: bool, lines: Vec<u8>) {
         let event = match well {
             true => Event::JournalWritten,
-            false => Event::JournalFailed("No space left on device".into()),
+            false => Event::JournalFailed("No space left on device".into(), lines),
         };
         self.say(event);
     }
@@ -148,12 +172,27 @@ impl World {
         }
     }
 
-    fn forget_segment(&mut self, start: u64) {
-        self.tell(|| format!("segment {start} is deleted"));
-        // What failed writes left out counts too: the core can't know how much arrived.
+    /// A segment over the limit is counted, and from then on it counts as dropped.
+    fn count_segment(&mut self, start: u64, from: u64) {
+        assert!(self.is_over_limit(start), "segment {start} is dropped within the limit");
+        let Some(file) = self.disk.segments.get(&start) else { return };
+        let known = from.saturating_sub(start).min(file.len() as u64) as usize;
+        let records = count_records(&file[known..]);
+        let next = self.disk.segments.range(start + 1..).next().map(|(next, _)| *next);
+        self.dropped = self.dropped.max(next.unwrap_or(start));
+        self.say(Event::JournalCounted(start, records));
+    }
+
+    /// What failed writes left out counts too: the core can't know how much arrived.
+    fn is_over_limit(&self, start: u64) -> bool {
         let first = self.disk.segments.first_key_value().map_or(start, |(first, _)| *first);
         let end = self.core.as_ref().map_or(start, |core| core.outbox().end());
-        let over = end - first > self.profile.journal_limit_bytes;
+        end - first > self.profile.journal_limit_bytes
+    }
+
+    fn forget_segment(&mut self, start: u64) {
+        self.tell(|| format!("segment {start} is deleted"));
+        let over = self.is_over_limit(start);
         let Some(file) = self.disk.segments.get(&start) else { return };
         let end = start + file.len() as u64;
         let next = self.disk.segments.range(start + 1..).next().map(|(next, _)| *next);

@@ -12,8 +12,10 @@ pub struct Disk {
     pub segments: BTreeMap<u64, Vec<u8>>,
     /// The segment that the daemon has open; gone for writes if it was deleted.
     open: Option<u64>,
-    /// Whether writes fail.
-    pub full: bool,
+    /// How many bytes it takes yet; none: as many as come.
+    pub room: Option<usize>,
+    /// What is kept where it needs no room.
+    pub last_word: Vec<u8>,
     /// The last good snapshot, and the table it tells of.
     pub snapshot: Option<(Vec<u8>, Rows)>,
     /// What a helper wrote for the next one.
@@ -34,6 +36,14 @@ impl Disk {
     /// Whether there is a segment to write to.
     pub fn is_open(&self) -> bool {
         self.open.is_some()
+    }
+
+    /// How many of so many bytes it takes; a part is written as far as it goes.
+    pub fn take_room(&mut self, bytes: usize) -> usize {
+        let Some(room) = &mut self.room else { return bytes };
+        let taken = bytes.min(*room);
+        *room -= taken;
+        taken
     }
 
     /// Writes the first `keep` bytes of `lines`.
@@ -66,7 +76,7 @@ impl Disk {
 
     /// Opens the journal: the newest segments are replayed, torn last lines are cut off.
     pub fn open(&mut self) -> (Replay, u64, Vec<Segment>) {
-        self.open = None;
+        self.open = self.segments.last_key_value().map(|(start, _)| *start);
         let older = self.segments.len() - self.past_segments();
         let past = self.segments.iter_mut().skip(older);
         let mut past: Vec<(u64, &mut Vec<u8>)> = past.map(|(start, file)| (*start, file)).collect();
@@ -89,8 +99,7 @@ impl Disk {
             replay_file(file, &mut replay);
         }
         let segments = self.segments.iter();
-        let segments =
-            segments.map(|(&start, file)| Segment { start, bytes: file.len() as u64, records: 0 });
+        let segments = segments.map(|(&start, file)| Segment { start, bytes: file.len() as u64 });
         (replay, self.end(), segments.collect())
     }
 

@@ -286,12 +286,15 @@ impl World {
     /// It has no daemon, and nothing to keep: it leaves word, if the disk has room for it.
     pub fn keeper_may_go(&mut self) {
         let busy = self.processes.alive.values().any(|process| process.own);
+        // Ends that it can't leave it keeps.
+        let full = self.disk.room.is_some();
         let Some(keeper) = self.keeper.take_if(|keeper| {
-            !busy && keeper.orders.is_empty() && keeper.still_until_ms <= self.now.mono_ms
+            let done = keeper.orders.is_empty() && (keeper.ends.is_empty() || !full);
+            !busy && done && keeper.still_until_ms <= self.now.mono_ms
         }) else {
             return;
         };
-        if self.disk.full {
+        if full {
             return;
         }
         let mut keepers = keeper.after;

@@ -1,5 +1,6 @@
 //! What happens to a daemon: kills, restarts, reboots, orders, and a world that changes.
 
+use super::ledger::LastWord;
 use super::world::{Spawning, World};
 use schedule::core::cron::{Dialect, zone};
 use schedule::core::daemon::{Core, Settings};
@@ -32,10 +33,14 @@ impl World {
                 self.tell(|| format!("no processes to be had until {until_ms}"));
             }
             58..=61 => {
-                self.disk.full = true;
-                self.tell(|| "the disk is full".into());
+                // What is kept for the journal is there or is used up.
+                let room = self.random.pick(&[0, 0, 300, 3_000, 30_000]);
+                self.disk.room = Some(room);
+                self.tell(|| format!("the disk is full but for {room} bytes"));
             }
-            62..=90 => self.disk.full = false,
+            // Sometimes soon, sometimes not for many turns.
+            62..=90 if self.profile.long_full && !self.random.one_in(8) => {}
+            62..=90 => self.disk.room = None,
             91 if self.random.one_in(2) => self.reboot(),
             92 | 93 => self.keeper_dies(),
             94 | 95 => self.keeper_stands_still(),
@@ -141,7 +146,11 @@ impl World {
         self.clients.clear();
         self.kill_in = None;
         // With a full disk no note was left of some. Nobody can be asked to count those.
-        for run in self.ledger.down() {
+        let last = self.disk.segments.last_key_value().map_or(0, |(start, _)| *start);
+        let word = LastWord::read(&self.disk.last_word).filter(|word| {
+            word.end > self.disk.end() || word.until.is_some_and(|until| last <= until)
+        });
+        for run in self.ledger.down(word) {
             self.forget_run(run);
         }
         self.told.clear();
@@ -211,6 +220,7 @@ impl World {
             },
             state_dir: "state".into(),
             journal_limit_bytes: self.profile.journal_limit_bytes,
+            unwritten_limit_bytes: self.profile.unwritten_limit_bytes,
             boot_id: format!("boot {}", self.boots),
             instance: self.random.below(1 << 32),
         }
@@ -220,7 +230,13 @@ impl World {
     fn start(&mut self) {
         let settings = self.settings();
         let boot = settings.boot_id.clone();
-        let (replay, end, segments) = self.disk.open();
+        let (mut replay, end, segments) = self.disk.open();
+        let found = end;
+        let last = segments.last().map_or(0, |segment| segment.start);
+        let end = replay.last_word(&self.disk.last_word, end, last, self.now.wall_ms);
+        if end > found {
+            self.tell(|| format!("the log ends at {found}, by its last word at {end}"));
+        }
         // Nothing was ever before the first segment, and what was behind the last is gone.
         let first = segments.first().map_or(0, |segment| segment.start);
         self.database.through = self.database.through.clamp(first, end.max(first));
@@ -228,7 +244,7 @@ impl World {
         let (replayed, decided) = (replay.live.len(), replay.decided_ms);
         self.tell(|| format!("start: {replayed} runs, decided {decided:?}"));
         let mut core = Core::new(self.now, settings, replay, end, segments);
-        self.ledger.up(self.now, &boot);
+        self.ledger.up(self.now, &boot, end);
         let known: Vec<String> = self.ledger.live.iter().map(RunId::to_string).collect();
         self.tell(|| format!("known runs: {known:?}"));
         self.load_snapshot(&mut core);

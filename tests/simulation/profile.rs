@@ -19,6 +19,9 @@ pub struct Profile {
     pub sync_interval_ms: u64,
     pub stop_grace_ms: u64,
     pub journal_limit_bytes: u64,
+    pub unwritten_limit_bytes: usize,
+    /// A disk that is full stays so for long.
+    pub long_full: bool,
     /// The configured zone first.
     pub zones: Vec<FakeZone>,
     pub wall_ms: i64,
@@ -49,6 +52,8 @@ impl Profile {
             sync_interval_ms: if slow { 90_000 } else { random.pick(&[5_000, 10_000]) },
             stop_grace_ms: random.pick(&[1_000, 10_000]),
             journal_limit_bytes: if fat { 9 << 20 } else { limit },
+            unwritten_limit_bytes: random.pick(&[8 << 20, 8 << 20, 4_000]),
+            long_full: random.one_in(3),
             zones,
             wall_ms: start * 1000 + random.within(0..=999),
         }

@@ -222,13 +222,16 @@ impl World {
     /// Goes on without faults until all has ended and is recorded, then compares what was kept.
     pub fn settle(&mut self) {
         self.calm = true;
-        self.disk.full = false;
+        self.disk.room = None;
         self.spawning = Spawning::Works;
         self.kill_in = None;
         self.database.clear();
         for turn in 0.. {
             self.step();
-            let quiet = self.core.as_ref().is_some_and(|core| core.runs().is_empty());
+            let quiet = self
+                .core
+                .as_ref()
+                .is_some_and(|core| core.runs().is_empty() && core.outbox().unwritten.is_empty());
             if quiet && self.exchange.is_none() && self.database.through >= self.records_end() {
                 break;
             }
@@ -248,6 +251,14 @@ impl World {
     }
 
     fn check_records(&self) {
+        // Whatever was on the disk or not: a run is in the database, or it is counted.
+        let ended = |id: &&RunId| self.database.runs.get(id).is_some_and(Option::is_some);
+        let missing: Vec<&RunId> = self.ledger.made.iter().filter(|id| !ended(id)).collect();
+        let dropped = self.core.as_ref().map_or(0, |core| core.counters().records_dropped);
+        assert!(
+            missing.len() as u64 <= dropped,
+            "{dropped} records are called dropped, and of these runs there are none: {missing:?}"
+        );
         for (id, run) in &self.ledger.runs {
             assert!(run.state == State::Gone, "run {id} never ended");
             let Some((at, outcome)) = &run.durable_end else { continue };

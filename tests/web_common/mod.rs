@@ -106,6 +106,7 @@ fn settings() -> Settings {
         },
         state_dir: "state".into(),
         journal_limit_bytes: 1 << 30,
+        unwritten_limit_bytes: 8 << 20,
         boot_id: "boot".into(),
         instance: 7,
     }

@@ -70,11 +70,11 @@ impl Core {
         // What is noted from here on waits for the next exchange.
         self.outbox.record_at = None;
         self.outbox.must_flush = true;
-        self.outbox.recorded_target = self.outbox.end();
+        self.outbox.recorded_target = self.outbox.written_end();
         Ask::Record {
             journal: format!("{}/journal", self.settings.state_dir),
             from: self.outbox.recorded,
-            to: self.outbox.end(),
+            to: self.outbox.recorded_target,
             server_id: self.settings.server_id,
             timezone: self.settings.timezone.clone(),
             refused: format!("{}/refused", self.settings.state_dir),
@@ -98,9 +98,7 @@ impl Core {
         }
         let dropped = aside.dropped.saturating_sub(self.refused.aside.dropped);
         if dropped > 0 {
-            self.counters.records_dropped += dropped;
-            let total = self.counters.records_dropped;
-            log::error!("too many records set aside: the {dropped} oldest dropped, {total} in all");
+            self.records_dropped(dropped, "too many records set aside");
         }
         let before = self.refused.aside.count;
         if aside.count == 0 && before > 0 {

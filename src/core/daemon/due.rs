@@ -31,6 +31,8 @@ pub struct Due {
     pub beyond: BTreeMap<JobId, i64>,
     /// Whether the journal does not know yet how far that is.
     pub unnoted: bool,
+    /// The last slot that was decided: it may be beyond that.
+    pub last_slot_ms: i64,
     /// Whether due slots wait for the next turn.
     pub behind: bool,
     /// No decisions before the first table, or this reading of the monotonic clock.
@@ -76,6 +78,7 @@ impl Due {
             decided_ms: decided_ms.unwrap_or(now.wall_ms),
             beyond: BTreeMap::new(),
             unnoted: false,
+            last_slot_ms: 0,
             behind: false,
             hold_until: Some(now.mono_ms + HOLD_MS),
             able_ms: None,
@@ -183,6 +186,7 @@ impl Core {
         let misfire = clock::is_misfire(slot, now.wall_ms);
         let Some(job) = self.table.get_mut(id) else { return };
         job.last_slot_ms = slot;
+        self.due.last_slot_ms = self.due.last_slot_ms.max(slot);
         if misfire {
             // All that came too late goes at once; how many there were is counted later.
             let to_ms = now.wall_ms - clock::FRESH_MS - 1;
@@ -292,6 +296,7 @@ impl Core {
         let old = crate::core::time::rfc3339(self.due.decided_ms, &self.settings.zone);
         log::warn!("clock went back from {old} by more than 3 h: the schedule starts anew");
         self.due.decided_ms = now.wall_ms;
+        self.due.last_slot_ms = now.wall_ms;
         self.due.behind = false;
         self.due.misfires.clear();
         self.due.beyond.clear();

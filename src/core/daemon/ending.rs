@@ -53,6 +53,7 @@ impl Core {
         log::info!("end: {} runs go on without the daemon", self.runs.len());
         self.exiting = true;
         self.draining = true;
+        self.outbox.unwritten.look_at_once();
         self.due.unnoted = true;
     }
 

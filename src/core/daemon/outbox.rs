@@ -1,15 +1,12 @@
 //! The journal as an outbox: what is written, when a new segment begins, which ones may go, and
 //! how far the database has got. See [`crate::core::journal`] for the format.
 
-use super::{Core, DatabaseState};
+use super::unwritten::{Piece, Unwritten};
 use crate::core::clock;
 use crate::core::event::Action;
 use crate::core::journal::{Entry, encode, past_segments};
 use crate::core::time::Now;
 use std::collections::VecDeque;
-
-/// A segment takes no more entries when it has this many bytes.
-const SEGMENT_BYTES: u64 = 4 << 20;
 
 /// A segment that could not be begun is tried again after this long, in milliseconds.
 const SEGMENT_PAUSE_MS: u64 = 1_000;
@@ -20,9 +17,6 @@ const FLUSH_BYTES: usize = 64 << 10;
 /// Records wait about this long for others to come along, in milliseconds.
 const RECORD_PAUSE_MS: u64 = 1_000;
 
-/// The last records of a daemon that ends may take this long, in milliseconds.
-const LAST_RECORDS_MS: u64 = 5_000;
-
 /// A file of the journal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Segment {
@@ -30,20 +24,30 @@ pub struct Segment {
     pub start: u64,
     /// Its length in bytes.
     pub bytes: u64,
-    /// Entries in it that are to reach the database, as far as this daemon wrote them.
-    pub records: u64,
+}
+
+/// What the shell was asked to write last, if it has not said how that went.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Writing {
+    Nothing,
+    /// Lines for this offset.
+    Lines(u64),
+    /// The segment that begins here.
+    Segment(u64),
+    /// Once more what waits longest.
+    Again,
 }
 
 /// Where the journal stands.
 pub struct Outbox {
     /// What goes before the lines: full segments and the beginnings of new ones.
-    pending: VecDeque<Action>,
+    pub(super) pending: VecDeque<Action>,
     /// Lines that the shell was not given yet.
     lines: Vec<u8>,
     /// Whether the lines must be written before anything else is done.
     pub must_flush: bool,
     /// Oldest first; the last one is being written.
-    segments: VecDeque<Segment>,
+    pub(super) segments: VecDeque<Segment>,
     /// The offset of the log after all lines, handed over or not.
     end: u64,
     /// Everything before this offset is in the database.
@@ -62,13 +66,20 @@ pub struct Outbox {
     /// intents of: see [`Entry::Keeper`].
     pub keepers: Vec<String>,
     /// What is on disk has a hole: a new segment must say again what is alive.
-    must_checkpoint: bool,
+    pub(super) must_checkpoint: bool,
     /// No new segment is begun before this (monotonic clock, ms).
-    segment_not_before_ms: u64,
-    /// The segment that the shell was last asked to begin, if that was the last it was asked for.
-    beginning: Option<u64>,
+    pub(super) segment_not_before_ms: u64,
+    /// What there was no room for.
+    pub unwritten: Unwritten,
+    /// What the wall clock showed in this turn, unix ms.
+    pub looked_ms: i64,
+    writing: Writing,
+    /// Lines were dropped, and no checkpoint was written since.
+    has_gap: bool,
     /// What was last said about a journal that can't be written.
     failure: Option<String>,
+    /// Why the disk takes no more but what is kept for the journal.
+    pub full: Option<String>,
 }
 
 impl Outbox {
@@ -92,14 +103,23 @@ impl Outbox {
             keepers: Vec::new(),
             must_checkpoint: false,
             segment_not_before_ms: 0,
-            beginning: None,
+            unwritten: Unwritten::default(),
+            looked_ms: 0,
+            writing: Writing::Nothing,
+            has_gap: false,
             failure: None,
+            full: None,
         }
     }
 
     /// The same, where these keepers launched, the last of them at the end.
     pub fn kept_by(self, keepers: Vec<String>) -> Outbox {
         Outbox { keepers, ..self }
+    }
+
+    /// The same, where so many bytes may wait in memory.
+    pub fn waiting_up_to(self, limit_bytes: usize) -> Outbox {
+        Outbox { unwritten: Unwritten::new(limit_bytes), ..self }
     }
 
     /// Writes that there is another keeper.
@@ -113,7 +133,7 @@ impl Outbox {
     /// Writes again which keeper will be asked for the intents that follow, where that may have
     /// been lost.
     pub fn renote_keeper(&mut self) {
-        if self.has_hole() {
+        if self.must_checkpoint {
             self.note_keeper();
         }
     }
@@ -141,22 +161,115 @@ impl Outbox {
         self.note(entry);
         self.record_at
             .get_or_insert_with(|| clock::between_slots(now, now.mono_ms + RECORD_PAUSE_MS));
-        if let Some(segment) = self.segments.back_mut() {
-            segment.records += 1;
-        }
     }
 
-    /// What is not written yet, the oldest first.
+    /// What is not written yet, the oldest first; nothing while that has to wait.
     pub fn flush(&mut self) -> Option<Action> {
+        if let Some(piece) = self.unwritten.retry() {
+            self.writing = Writing::Again;
+            let Piece { offset, lines, segment } = piece;
+            return Some(match segment {
+                true => Action::JournalSegment(offset, lines),
+                false => Action::Journal(offset, lines),
+            });
+        }
+        if !self.unwritten.is_empty() {
+            self.wait_behind();
+            return None;
+        }
         let action = self.pending.pop_front().or_else(|| {
             self.must_flush = false;
             self.take_lines()
         })?;
-        self.beginning = match &action {
-            Action::JournalSegment(start, _) => Some(*start),
-            _ => None,
+        self.writing = match &action {
+            Action::JournalSegment(start, _) => Writing::Segment(*start),
+            Action::Journal(offset, _) => Writing::Lines(*offset),
+            _ => Writing::Nothing,
         };
         Some(action)
+    }
+
+    /// Everything new waits behind what could not be written.
+    fn wait_behind(&mut self) {
+        self.must_flush = false;
+        while let Some(action) = self.pending.pop_front() {
+            match action {
+                Action::JournalSegment(start, lines) => {
+                    self.keep_segment(start, lines);
+                }
+                Action::Journal(offset, lines) => {
+                    self.keep(Piece { offset, lines, segment: false });
+                }
+                _ => {}
+            }
+        }
+        if let Some(Action::Journal(offset, lines)) = self.take_lines() {
+            self.keep(Piece { offset, lines, segment: false });
+        }
+    }
+
+    fn keep(&mut self, piece: Piece) {
+        // What was dropped is told anew by a checkpoint, and till then by the last word.
+        if self.unwritten.keep(piece) {
+            self.must_checkpoint = true;
+            self.has_gap = true;
+        }
+    }
+
+    /// Where there is a gap: the last segment. The next one begins with all that counts.
+    pub fn gap_until(&self) -> Option<u64> {
+        let last = self.segments.back().map_or(0, |last| last.start);
+        self.has_gap.then_some(last)
+    }
+
+    /// A segment could not be begun. What follows goes behind the one before, and its checkpoint
+    /// is left out: half of one would be worse than none.
+    fn keep_segment(&mut self, start: u64, lines: Vec<u8>) {
+        match self.not_begun(start) {
+            true => self.keep(Piece { offset: start, lines, segment: true }),
+            false => {
+                self.must_checkpoint = true;
+                self.has_gap = true;
+                self.unwritten.word_is_due();
+            }
+        }
+    }
+
+    /// Goes on with what the program before could not write.
+    pub fn take_over(&mut self, unwritten: &[(u64, String)]) {
+        for (offset, lines) in unwritten {
+            let lines = lines.as_bytes().to_vec();
+            self.keep(Piece { offset: *offset, lines, segment: false });
+        }
+        if !unwritten.is_empty() {
+            self.failure = Some("the program before had no room for it".into());
+        }
+    }
+
+    /// What is in memory alone, each piece with its offset.
+    pub fn in_memory(&self) -> Vec<(u64, String)> {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let mut pieces: Vec<(u64, String)> =
+            self.unwritten.pieces().map(|piece| (piece.offset, text(&piece.lines))).collect();
+        for action in &self.pending {
+            if let Action::Journal(offset, lines) = action {
+                pieces.push((*offset, text(lines)));
+            }
+        }
+        if !self.lines.is_empty() {
+            pieces.push((self.end - self.lines.len() as u64, text(&self.lines)));
+        }
+        pieces
+    }
+
+    /// The offset up to which the log is on the disk, or about to be written.
+    pub fn written_end(&self) -> u64 {
+        self.unwritten.start().unwrap_or(self.end)
+    }
+
+    /// Whether there is nothing on the disk that the database could be told.
+    pub fn must_wait(&self) -> bool {
+        !self.unwritten.is_empty() && self.recorded >= self.written_end()
     }
 
     fn take_lines(&mut self) -> Option<Action> {
@@ -164,12 +277,12 @@ impl Outbox {
         (!self.lines.is_empty()).then(|| Action::Journal(offset, std::mem::take(&mut self.lines)))
     }
 
-    fn begin_segment(&mut self, checkpoint: Vec<u8>) {
+    pub(super) fn begin_segment(&mut self, checkpoint: Vec<u8>) {
         let lines = self.take_lines();
         self.pending.extend(lines);
         let (start, bytes) = (self.end, checkpoint.len() as u64);
         self.end += bytes;
-        self.segments.push_back(Segment { start, bytes, records: 0 });
+        self.segments.push_back(Segment { start, bytes });
         self.pending.push_back(Action::JournalSegment(start, checkpoint));
         self.must_flush = true;
     }
@@ -181,7 +294,9 @@ impl Outbox {
 
     /// Bytes of the journal that the database is still to be told of; 0 if it knows all there is.
     pub fn waiting_bytes(&self) -> u64 {
-        let waits = self.record_at.is_some() || self.recorded < self.recorded_target;
+        let waits = self.record_at.is_some()
+            || self.recorded < self.recorded_target
+            || !self.unwritten.is_empty();
         if waits { self.end - self.recorded } else { 0 }
     }
 
@@ -193,7 +308,7 @@ impl Outbox {
     /// Whether everything that was handed over is on the disk, or is told anew by a checkpoint
     /// that is.
     pub fn is_whole(&self) -> bool {
-        !self.has_hole() && self.pending.is_empty()
+        !self.has_hole() && self.pending.is_empty() && self.unwritten.is_empty()
     }
 
     /// Whether something that was handed over could not be written, and no checkpoint told it anew.
@@ -201,146 +316,101 @@ impl Outbox {
         self.failure.is_some() || self.must_checkpoint
     }
 
-    /// What was last said about a journal that can't be written.
-    pub fn failure(&self) -> Option<&str> {
-        self.failure.as_deref()
+    /// Whether all that was handed over, and was not left out, is on the disk.
+    pub fn is_written(&self) -> bool {
+        self.failure.is_none() && self.unwritten.is_empty()
     }
 
-    /// The journal could not be written. Jobs go on: a full disk must not stop them.
-    pub fn failed(&mut self, now: Now, why: String) {
-        if let Some(start) = self.beginning.take() {
-            self.not_begun(start);
-            self.must_checkpoint = true;
-            self.segment_not_before_ms = now.mono_ms + SEGMENT_PAUSE_MS;
+    /// Why the journal can't be written, or only in the room that is kept for it.
+    pub fn error(&self) -> Option<&str> {
+        self.failure.as_deref().or(self.full.as_deref())
+    }
+
+    /// The journal could not be written: the lines wait. Jobs go on: a full disk must not stop
+    /// them.
+    pub fn failed(&mut self, now: Now, why: String, lines: Vec<u8>) {
+        match std::mem::replace(&mut self.writing, Writing::Nothing) {
+            Writing::Nothing | Writing::Again => {}
+            Writing::Lines(offset) => self.keep(Piece { offset, lines, segment: false }),
+            Writing::Segment(start) => {
+                self.segment_not_before_ms = now.mono_ms + SEGMENT_PAUSE_MS;
+                self.keep_segment(start, lines);
+            }
         }
+        // A helper that is under way finds no more than that.
+        self.recorded_target = self.recorded_target.min(self.written_end());
+        self.unwritten.failed(now);
+        // The last word goes before all that depends on these lines.
+        self.must_flush = true;
         if self.failure.as_deref() != Some(&why) {
-            log::error!("journal: {why}: runs are not remembered over a restart until it can");
+            log::error!("journal: {why}: what is to be remembered waits in memory until it can");
             self.failure = Some(why);
         }
     }
 
     /// A segment that is not on the disk must not count among those that tell the past, or one
-    /// that does would be deleted for it. What follows is written behind the one before.
-    fn not_begun(&mut self, start: u64) {
+    /// that does would be deleted for it. Returns whether there is none before it.
+    fn not_begun(&mut self, start: u64) -> bool {
         let Some(at) = self.segments.iter().position(|segment| segment.start == start) else {
-            return;
+            return false;
         };
-        let failed = self.segments.remove(at);
-        let before = at.checked_sub(1).and_then(|before| self.segments.get_mut(before));
-        if let (Some(failed), Some(before)) = (failed, before) {
-            before.bytes = failed.start + failed.bytes - before.start;
-            before.records += failed.records;
+        if at == 0 {
+            return true;
         }
+        let failed = self.segments.remove(at);
+        if let (Some(failed), Some(before)) = (failed, self.segments.get_mut(at - 1)) {
+            before.bytes = failed.start + failed.bytes - before.start;
+        }
+        false
     }
 
-    /// The journal was written.
-    pub fn works(&mut self) {
-        let checkpoint = self.beginning.take().is_some();
-        if self.failure.take().is_some() {
-            log::info!("journal: it can be written again");
-            self.must_checkpoint |= !checkpoint;
+    /// The journal was written. Returns whether that is news.
+    pub fn works(&mut self) -> bool {
+        let writing = std::mem::replace(&mut self.writing, Writing::Nothing);
+        if writing == Writing::Again {
+            self.unwritten.written();
         }
+        if matches!(writing, Writing::Segment(_)) {
+            self.has_gap = false;
+            self.unwritten.told_anew();
+        }
+        let news = self.unwritten.is_empty() && self.failure.take().is_some();
+        if news {
+            log::info!("journal: it can be written again, and all that waited is there");
+            self.must_checkpoint = true;
+            self.record_at.get_or_insert(0);
+        }
+        news
     }
 
     /// The database has everything before `through`; more than was asked for can't be.
     pub fn recorded_through(&mut self, through: u64) {
-        self.recorded = self.recorded.max(through.min(self.recorded_target));
-        self.note(&Entry::Recorded(self.recorded));
+        let recorded = self.recorded.max(through.min(self.recorded_target));
+        if recorded > self.recorded {
+            self.recorded = recorded;
+            self.note(&Entry::Recorded(recorded));
+        }
     }
 
     /// Segments that may go: all is recorded and they are not among those that tell a restarted
     /// daemon what happened lately.
-    fn take_forgettable(&mut self) -> Option<u64> {
+    pub(super) fn take_forgettable(&mut self) -> Option<u64> {
         let first = self.segments.front()?;
         let past = past_segments(self.segments.iter().rev().map(|segment| segment.bytes));
         let done = first.start + first.bytes <= self.recorded && self.segments.len() > past;
         done.then(|| self.segments.pop_front().map(|segment| segment.start)).flatten()
     }
 
-    /// The oldest segment if all together are over the limit, and how many records go with it.
-    fn take_over_limit(&mut self, limit_bytes: u64) -> Option<(u64, u64)> {
+    /// The oldest segment if all together are over the limit, and from which offset on it has
+    /// what the database does not know.
+    pub(super) fn take_over_limit(&mut self, limit_bytes: u64) -> Option<(u64, u64)> {
         if self.segments.len() < 2 || self.bytes() <= limit_bytes {
             return None;
         }
         let first = self.segments.pop_front()?;
         let next = self.segments.front().map_or(self.end, |segment| segment.start);
-        let lost = if self.recorded < next { first.records } else { 0 };
+        let from = self.recorded;
         self.recorded = self.recorded.max(next);
-        Some((first.start, lost))
-    }
-}
-
-impl Core {
-    /// Whether a daemon that has waited for its last run may end. The database is to know how that
-    /// ended, for there may be no next daemon that could tell; one that does not answer is not
-    /// waited for.
-    pub(super) fn last_records_told(&mut self, now: Now) -> bool {
-        let outbox = &mut self.outbox;
-        if self.exiting || outbox.waiting_bytes() == 0 {
-            return true;
-        }
-        let by_ms = *outbox.last_by_ms.get_or_insert(now.mono_ms + LAST_RECORDS_MS);
-        if now.mono_ms >= by_ms || matches!(self.sync.state.database, DatabaseState::Down { .. }) {
-            log::warn!("end: the last records wait in the journal for the next daemon");
-            return true;
-        }
-        outbox.record_at = outbox.record_at.map(|_| 0);
-        false
-    }
-
-    /// Begins a new segment when the last one is full, and lets the oldest ones go.
-    pub(super) fn rotate_if_due(&mut self, now: Now) {
-        let full = self.outbox.segments.back().is_none_or(|last| last.bytes >= SEGMENT_BYTES);
-        let early = now.mono_ms < self.outbox.segment_not_before_ms;
-        // A slot that is half decided is told by its intents, which a checkpoint does not repeat;
-        // and a run that waits for its launch has none yet, and must not be among those alive.
-        let settled = !self.busy() && !self.is_launching();
-        if (full || self.outbox.must_checkpoint) && !early && settled {
-            self.outbox.must_checkpoint = false;
-            // It is settled what became of all that the keepers before were asked for.
-            self.outbox.keepers.drain(..self.outbox.keepers.len().saturating_sub(1));
-            self.begin_segment();
-        }
-        // Nothing goes for a segment that is not there yet: it may turn out that it can't be begun.
-        if !self.outbox.pending.is_empty() {
-            return;
-        }
-        while let Some(start) = self.outbox.take_forgettable() {
-            self.actions.push_back(Action::JournalForget(start));
-        }
-        while let Some((start, lost)) =
-            self.outbox.take_over_limit(self.settings.journal_limit_bytes)
-        {
-            self.counters.records_dropped += lost;
-            let total = self.counters.records_dropped;
-            log::error!(
-                "journal over its limit: the {lost} oldest records dropped, {total} in all"
-            );
-            self.actions.push_back(Action::JournalForget(start));
-        }
-    }
-
-    /// Begins a new segment with a checkpoint: what is needed to go on without the older ones.
-    pub(super) fn begin_segment(&mut self) {
-        let mut lines = Vec::new();
-        encode(&mut lines, &Entry::Checkpoint);
-        encode(&mut lines, &Entry::Boot(self.outbox.boot_id.as_str().into()));
-        for keeper in &self.outbox.keepers {
-            encode(&mut lines, &Entry::Keeper(keeper.as_str().into()));
-        }
-        encode(&mut lines, &Entry::Sequence(self.last_sequence));
-        encode(&mut lines, &Entry::Recorded(self.outbox.recorded));
-        encode(&mut lines, &Entry::Anew(self.due.anew_sequence));
-        encode(&mut lines, &Entry::Decided(self.due.decided_ms));
-        for (job, slot_ms) in self.slots_beyond_decided() {
-            encode(&mut lines, &Entry::Slot { job, slot_ms });
-        }
-        for run in self.runs.values() {
-            let Some(job) = self.table.get(run.job) else { continue };
-            let md5 = job.def.md5_hex();
-            let entry = run.entry(&job.def.name, &job.def.command, &md5, None);
-            encode(&mut lines, &Entry::Carried(entry));
-        }
-        self.outbox.begin_segment(lines);
+        Some((first.start, from))
     }
 }

@@ -148,7 +148,7 @@ impl Core {
                 next.into_iter().for_each(|run| self.note_intent(run));
             }
             if self.outbox.must_flush
-                && let Some(action) = self.outbox.flush()
+                && let Some(action) = self.flush_journal()
             {
                 return Some(action);
             }

@@ -230,8 +230,9 @@ impl Core {
     }
 
     fn record_at(&self) -> u64 {
+        let wanted = self.outbox.record_at.filter(|_| !self.outbox.must_wait());
         let retry = self.refused.retry_at();
-        let planned = self.outbox.record_at.into_iter().chain(retry).min().unwrap_or(u64::MAX);
+        let planned = wanted.into_iter().chain(retry).min().unwrap_or(u64::MAX);
         planned.max(self.sync.troubles.not_before_ms(Kind::Record))
     }
 
@@ -423,7 +424,7 @@ impl Core {
     /// The snapshot that waited, when the journal has how far deciding has come.
     pub(super) fn waiting_snapshot(&mut self) -> Option<Action> {
         let decided = !self.due.unnoted && !self.due.behind && !self.sync.applying();
-        let keep = self.sync.snapshot_waits && decided && self.outbox.failure().is_none();
+        let keep = self.sync.snapshot_waits && decided && self.outbox.is_written();
         self.sync.snapshot_waits &= !keep;
         keep.then_some(Action::KeepSnapshot)
     }

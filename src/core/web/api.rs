@@ -89,7 +89,8 @@ impl Core {
             "records_dropped": counters.records_dropped,
             "records_refused": self.set_aside().count,
             "records_refused_last": self.set_aside().last,
-            "journal_error": self.outbox().failure(),
+            "outputs_dropped": counters.outputs_dropped,
+            "journal_error": self.outbox().error(),
         })
     }
 

@@ -138,10 +138,16 @@ impl Core {
         let help = "Journal that the database does not have yet.";
         out.gauge("schedule_journal_waiting_bytes", "bytes", help, waiting);
         let dropped = self.counters().records_dropped;
-        out.counter("schedule_records_dropped", "Records lost for want of room.", dropped);
         let refused = self.set_aside().count;
         let help = "Records that the database refuses, kept and tried again.";
         out.gauge("schedule_records_refused", "", help, refused);
+        let help = "Records lost to a full disk or to the journal's limit, since it was begun.";
+        out.counter("schedule_records_dropped", help, dropped);
+        let help = "Runs whose outputs had to go, or were not kept, on a full disk.";
+        out.counter("schedule_outputs_dropped", help, self.counters().outputs_dropped);
+        let failing = u8::from(self.outbox().error().is_some());
+        let help = "Whether the state disk is full or the journal can't be written.";
+        out.gauge("schedule_journal_error", "", help, failing);
     }
 
     fn write_process(&self, out: &mut Writer) {

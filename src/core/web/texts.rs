@@ -53,6 +53,12 @@ texts! {
     unread: "The jobs were not read yet.", "任务尚未读取。";
     unknown_parameter: "The address has a parameter `{}`, which means nothing; there are {}",
         "本页地址中的参数“{}”没有意义;可用的参数有 {}";
+    disk_alert: "The journal can't be written as it should be: {}. Make room in {}. Jobs go on; \
+                 their outputs may be lost now, their records later.",
+        "日志无法正常写入:{}。请在 {} 腾出空间。任务继续运行;其输出可能丢失,之后记录也可能丢失。";
+    dropped_alert: "{} records of runs are missing in the database, the last ones lost {}: the \
+                    state disk was full, or the database away for too long.",
+        "数据库缺少 {} 条运行记录,最近一次丢失于 {}:状态目录磁盘已满,或数据库中断太久。";
     bad_rows: "Rows that can't be jobs: {}", "无法作为任务的行:{}";
     set_aside: "Records that the database refuses, kept and tried again: {}. The last one: {}",
         "数据库拒绝接收的记录(已保留,将重试):{}。最近一条:{}";

@@ -45,6 +45,7 @@ impl Aliases {
         match notice {
             Notice::Started(run, started) => Notice::Started(own(run), started),
             Notice::Stopping(run, asked_ms) => Notice::Stopping(own(run), asked_ms),
+            Notice::NoOutput(run, why) => Notice::NoOutput(own(run), why),
             Notice::Failed(run, error) => Notice::Failed(own(run), error),
             Notice::Ended(end) => Notice::Ended(KeptEnd { run: own(end.run), ..end }),
             other @ (Notice::Keeper { .. } | Notice::Complete | Notice::Here) => other,

@@ -39,6 +39,11 @@ impl Ends {
         self.ends.values()
     }
 
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
     /// Takes note of an end.
     pub fn add(&mut self, end: KeptEnd) {
         self.ends.insert(end.run, end);
@@ -53,11 +58,11 @@ impl Ends {
     ///
     /// # Errors
     /// The file can't be written.
-    pub fn bequeath(self, keeper: String) -> io::Result<()> {
-        let mut keepers = self.after;
-        keepers.push(keeper);
+    pub fn bequeath(&self, keeper: &str) -> io::Result<()> {
+        let mut keepers = self.after.clone();
+        keepers.push(keeper.to_owned());
         keepers.drain(..keepers.len().saturating_sub(MAX_KEEPERS));
-        let legacy = Legacy { keepers, ends: self.ends.into_values().collect() };
+        let legacy = Legacy { keepers, ends: self.ends.values().cloned().collect() };
         let temporary = self.path.with_extension("tmp");
         fs::write(&temporary, serde_json::to_vec(&legacy)?)?;
         fs::rename(&temporary, &self.path)

@@ -9,6 +9,7 @@ use crate::core::ids::RunId;
 use crate::core::keeping::{Notice, Order};
 use crate::core::launch::{LaunchError, LaunchPlan};
 use crate::shell::clock;
+use crate::shell::journal::is_full;
 use crate::shell::proc_fs;
 use crate::shell::process::{Launcher, settle_process};
 use crate::shell::signals::Signals;
@@ -43,6 +44,9 @@ const PAUSE_MS: u64 = 20;
 
 /// What is done ahead for later launches is done in pieces, so long apart, ms: jobs run as well.
 const PREPARE_MS: u64 = 1;
+
+/// Ends that could not be left on a full disk are tried again after this long.
+const LEAVE_AGAIN: Duration = Duration::from_secs(1);
 
 /// Launches close after one another.
 #[derive(Default)]
@@ -152,9 +156,12 @@ impl Keeper {
 
     fn serve(mut self) -> io::Result<()> {
         let mut events = Events::with_capacity(16);
-        while self.daemon.is_some() || !self.runs.is_empty() {
+        let mut left = Ok(());
+        while self.daemon.is_some() || !self.runs.is_empty() || !self.has_left(&mut left) {
             let look = self.runs.holds_ends().then_some(LOOK);
-            let wait = self.prepare().into_iter().chain(look).min();
+            let idle = self.daemon.is_none() && self.runs.is_empty();
+            let again = idle.then_some(LEAVE_AGAIN);
+            let wait = self.prepare().into_iter().chain(look).chain(again).min();
             match self.poll.poll(&mut events, wait) {
                 Err(why) if why.kind() == io::ErrorKind::Interrupted => continue,
                 result => result?,
@@ -172,13 +179,20 @@ impl Keeper {
             }
             self.send();
         }
-        let left = self.ends.bequeath(self.id);
         // The next daemon starts the next keeper as soon as the socket is gone: by then nothing of
         // ours is to be left for that one to take away.
         self.runs.leave();
         drop(self.launcher);
         self.socket.remove();
         left
+    }
+
+    /// Leaves the ends for the next keeper. On a full disk it goes on as long as it has some: they
+    /// are known to nobody else.
+    fn has_left(&self, left: &mut io::Result<()>) -> bool {
+        *left = self.ends.bequeath(&self.id);
+        let must_stay = |why: &io::Error| is_full(why) && !self.ends.is_empty();
+        !left.as_ref().is_err_and(must_stay)
     }
 
     /// Between stretches, does a piece of what would cost the next one time. Returns when there is
@@ -263,7 +277,11 @@ impl Keeper {
             return Err(LaunchError { errno: 0, retryable: false, text });
         }
         self.stretch.goes_on(mono_ms);
-        self.runs.launch(&mut self.launcher, run, plan)
+        let started = self.runs.launch(&mut self.launcher, run, plan)?;
+        if let Some(why) = self.launcher.take_trouble() {
+            self.say(&Notice::NoOutput(run, why));
+        }
+        Ok(started)
     }
 
     /// Takes in every run that has ended.

@@ -7,6 +7,37 @@ use schedule::core::journal::{self, Entry, RunEntry, SkipEntry, decode};
 use schedule::core::outcome::Outcome;
 use std::collections::BTreeSet;
 
+/// What a daemon left that could not write its journal.
+pub struct LastWord {
+    /// Lines up to here are lost with it.
+    pub end: u64,
+    /// Others were dropped: it counts until a segment begins behind this.
+    pub until: Option<u64>,
+    pub anew: u64,
+    /// Every slot up to this instant counts as decided.
+    pub decided: i64,
+    pub boot: String,
+}
+
+impl LastWord {
+    /// None: there is none.
+    pub fn read(word: &[u8]) -> Option<LastWord> {
+        let mut entries = word.split(|&byte| byte == b'\n').filter_map(decode);
+        let Some(Entry::Unwritten { end, until, .. }) = entries.next() else { return None };
+        let Some(Entry::Boot(boot)) = entries.next() else { return None };
+        let boot = boot.into_owned();
+        let anew = entries.find_map(|entry| match entry {
+            Entry::Anew(sequence) => Some(sequence),
+            _ => None,
+        });
+        let decided = entries.find_map(|entry| match entry {
+            Entry::Decided(at) => Some(at),
+            _ => None,
+        });
+        Some(LastWord { end, until, anew: anew?, decided: decided?, boot })
+    }
+}
+
 /// A piece of the journal on its way to the disk.
 pub struct Piece<'a> {
     pub offset: u64,
@@ -20,40 +51,67 @@ pub struct Piece<'a> {
 }
 
 impl Ledger {
+    /// Were the daemon killed now, this run would be known of, or counted.
+    pub fn check_known(&self, id: RunId, word: &[u8]) {
+        let run = &self.runs[&id];
+        let told = LastWord::read(word).is_some_and(|word| {
+            let before = run.epoch != self.epoch;
+            let counts = before || run.slot.is_none_or(|slot| slot <= word.decided);
+            counts && run.intent_at.is_some_and(|at| at <= word.end)
+        });
+        assert!(run.durable || told, "run {id} is launched and nobody would know of it");
+    }
+
     /// Compares what is written with what it should be.
     pub fn wrote(&mut self, piece: &Piece<'_>) {
         let mut carried = BTreeSet::new();
         let mut at = 0;
+        let mut is_new = false;
         for line in piece.bytes.split_inclusive(|&byte| byte == b'\n') {
+            // What waited for room is told once, and durable later.
+            let news = piece.offset + at as u64 >= self.told_to;
+            is_new |= news;
             at += line.len();
             let entry = line.strip_suffix(b"\n").and_then(decode);
             let entry = entry.unwrap_or_else(|| panic!("no line of the journal: {line:?}"));
             let durable = (at <= piece.kept).then_some(piece.offset + at as u64);
+            if !news && durable.is_none() {
+                continue;
+            }
+            if news && matches!(entry, Entry::Anew(_)) {
+                self.anew_from = piece.offset + at as u64;
+            }
             match entry {
                 Entry::Checkpoint => assert!(piece.segment && at == line.len(), "a checkpoint"),
                 Entry::Boot(boot) => self.boot_told(&boot, piece.segment, durable),
-                Entry::Run(run) => self.run_told(run, durable),
+                Entry::Run(run) => {
+                    self.run_told(run, news.then_some(piece.offset + at as u64), durable)
+                }
                 Entry::Carried(run) => {
                     carried.insert(run.run);
                     self.carried(&run, durable);
                 }
-                Entry::Skip(skip) => self.skip_told(skip, durable),
-                Entry::Decided(upto) => self.decided_told(upto, durable),
+                Entry::Skip(skip) => self.skip_told(skip, news, durable),
+                Entry::Decided(upto) => self.decided_told(upto, news, durable),
                 Entry::Recorded(through) => {
                     let known = piece.recorded;
                     assert!(through <= known, "{through} recorded; the database has {known}");
                 }
-                Entry::Anew(_) if durable.is_some() => self.anew_told(),
+                Entry::Anew(sequence) if durable.is_some() => {
+                    self.durable.anew = sequence;
+                    self.anew_told();
+                }
                 // An entry that only narrows what comes after.
                 _ => {}
             }
         }
+        self.told_to = self.told_to.max(piece.offset + at as u64);
         if piece.segment {
             // Since it was put together some ended and some were decided; both is told behind it.
             let there = |id: &RunId| carried.contains(id) || !self.runs[id].intent_seen;
             let open = |id: &RunId| self.live.contains(id) || !self.runs[id].end_seen;
             let all = self.live.iter().all(there) && carried.iter().all(open);
-            assert!(all, "the checkpoint has {carried:?}, alive are {:?}", self.live);
+            assert!(all || !is_new, "the checkpoint has {carried:?}, alive are {:?}", self.live);
             if piece.kept == piece.bytes.len() {
                 self.forget_unwritten_ends(&carried);
             }
@@ -75,19 +133,20 @@ impl Ledger {
         }
     }
 
-    fn run_told(&mut self, entry: RunEntry<'_>, durable: Option<u64>) {
+    fn run_told(&mut self, entry: RunEntry<'_>, news: Option<u64>, durable: Option<u64>) {
         let (id, epoch) = (entry.run, self.epoch);
         let Some(run) = self.runs.get_mut(&id) else { panic!("run {id} was never decided") };
         assert_eq!((entry.job.0, entry.slot_ms), (run.job, run.slot), "run {id}");
         let is_intent = entry.pid == 0 && entry.end.is_none();
-        if is_intent {
+        if is_intent && news.is_some() {
             assert!(!run.intent_seen, "run {id} has two intents");
             assert!(entry.kernel_start > 0, "run {id}: no word of when it can have begun");
             run.intent_seen = true;
+            run.intent_at = news;
             self.fresh.remove(&id);
         }
         assert!(run.intent_seen, "run {id} has no intent");
-        if let Some(end) = &entry.end {
+        if let Some(end) = entry.end.as_ref().filter(|_| news.is_some()) {
             assert!(!run.end_seen, "run {id} has two ends");
             run.end_seen = true;
             check_end(id, run.end.as_ref(), end);
@@ -109,7 +168,28 @@ impl Ledger {
         run.slot_durable |= durable.is_some();
     }
 
-    fn skip_told(&mut self, skip: SkipEntry, durable: Option<u64>) {
+    fn skip_told(&mut self, skip: SkipEntry, news: bool, durable: Option<u64>) {
+        if news {
+            self.skip_is_right(skip);
+        }
+        let (id, key) = (skip.job.0, (skip.job.0, skip.first_ms));
+        if let Some(at) = durable {
+            let before = self.durable.last.get(&id).copied();
+            let last = self.durable.last.entry(id).or_insert(skip.last_ms);
+            *last = skip.last_ms.max(*last);
+            if self.is_forgotten(at) {
+                // It is told again behind what made an end of it.
+                self.durable.last.remove(&id);
+                self.durable.last.extend(before.map(|before| (id, before)));
+            }
+            let kept = self.kept_skips.entry(key).or_insert((skip, at));
+            if kept.0.last_ms < skip.last_ms {
+                *kept = (skip, at);
+            }
+        }
+    }
+
+    fn skip_is_right(&mut self, skip: SkipEntry) {
         let id = skip.job.0;
         let earlier = self.fresh.iter().find(|run| {
             let run = &self.runs[*run];
@@ -133,31 +213,30 @@ impl Ledger {
             assert_eq!(last, Some(&skip.last_ms), "job {id}: {skip:?} is told");
             assert!(before.is_some() || first == Some(&skip.first_ms), "job {id}: {skip:?}");
         }
-        if let Some(at) = durable {
-            let last = self.durable.last.entry(id).or_insert(skip.last_ms);
-            *last = skip.last_ms.max(*last);
-            let kept = self.kept_skips.entry(key).or_insert((skip, at));
-            if kept.0.last_ms < skip.last_ms {
-                *kept = (skip, at);
-            }
-        }
     }
 
     /// Nothing may be called decided that was not told before.
-    fn decided_told(&mut self, upto: i64, durable: Option<u64>) {
+    fn decided_told(&mut self, upto: i64, news: bool, durable: Option<u64>) {
         // A last word from before the clock was set back.
-        if self.before_anew.is_none_or(|before| upto > before || upto <= self.decided) {
+        if news && self.before_anew.is_none_or(|before| upto > before || upto <= self.decided) {
             self.check_decided(upto);
         }
         if durable.is_none() {
             return;
         }
         self.durable.decided = Some(upto);
-        self.anew_told();
+        if durable.is_some_and(|at| at >= self.anew_from) {
+            self.anew_told();
+        }
+    }
+
+    /// Whether a line is of the time before the schedule began anew, and that is known already.
+    fn is_forgotten(&self, at: u64) -> bool {
+        at < self.anew_from && self.durable.epoch == self.epoch
     }
 
     /// What is on the disk is of the time since the schedule began anew.
-    fn anew_told(&mut self) {
+    pub(super) fn anew_told(&mut self) {
         if self.durable.epoch != self.epoch {
             self.durable.last.clear();
             self.durable.epoch = self.epoch;

@@ -15,7 +15,7 @@ mod runs;
 mod slots;
 mod table;
 
-pub use lines::Piece;
+pub use lines::{LastWord, Piece};
 pub use runs::{End, Run, Settled, State};
 pub use table::{Def, Job};
 
@@ -45,6 +45,8 @@ pub struct Durable {
     pub boot: String,
     /// How often the schedule began anew.
     epoch: u32,
+    /// Runs up to this sequence are of the time before.
+    anew: u64,
 }
 
 /// See the module's text.
@@ -94,6 +96,12 @@ pub struct Ledger {
     fresh: BTreeSet<RunId>,
     /// Jobs whose misfires are to be compared once they are counted.
     misfired: BTreeSet<u32>,
+    /// Lines up to here were told, on the disk or in memory.
+    told_to: u64,
+    /// Where the log says that the schedule began anew, the last time.
+    anew_from: u64,
+    /// Every run that ever had a process.
+    pub made: BTreeSet<RunId>,
     /// What the skips on the disk come to.
     pub kept_skips: BTreeMap<(u32, i64), (SkipEntry, u64)>,
 }
@@ -129,17 +137,20 @@ impl Ledger {
             ranges: BTreeMap::new(),
             fresh: BTreeSet::new(),
             misfired: BTreeSet::new(),
+            told_to: 0,
+            anew_from: 0,
+            made: BTreeSet::new(),
             kept_skips: BTreeMap::new(),
         }
     }
 
     /// The daemon is gone, whichever way: what was not on the disk is as if it had never been
     /// decided. Returns the runs that nobody will know of.
-    pub fn down(&mut self) -> Vec<RunId> {
+    pub fn down(&mut self, word: Option<LastWord>) -> Vec<RunId> {
         let mut forgotten = Vec::new();
         for (&id, run) in &mut self.runs {
-            if !run.slot_durable {
-                // The disk was full: nobody can know that it was launched.
+            if !run.slot_durable && run.state == State::Queued {
+                // It was not launched, and may be.
                 self.slots.remove(&(run.job, run.slot.unwrap_or(0), run.epoch));
             }
             if run.durable_end.is_some() {
@@ -161,11 +172,22 @@ impl Ledger {
         self.fresh.clear();
         self.misfired.clear();
         self.staged = None;
+        if let Some(word) = word {
+            self.durable.boot = word.boot;
+            if word.anew >= self.durable.anew {
+                if self.durable.epoch != self.epoch {
+                    self.durable.decided = None;
+                    self.anew_told();
+                }
+                self.durable.decided = self.durable.decided.max(Some(word.decided));
+            }
+        }
         forgotten
     }
 
     /// A daemon starts; it knows what is on the disk.
-    pub fn up(&mut self, now: Now, boot: &str) {
+    pub fn up(&mut self, now: Now, boot: &str, log_end: u64) {
+        self.told_to = log_end;
         self.decided = self.durable.decided.unwrap_or(now.wall_ms);
         self.durable.epoch = self.epoch;
         self.beyond = self.durable.last.clone();

@@ -71,6 +71,8 @@ pub struct Run {
     /// How it ended.
     pub end: Option<End>,
     pub intent_seen: bool,
+    /// Where the log has its intent.
+    pub intent_at: Option<u64>,
     pub end_seen: bool,
     /// A daemon that starts now knows that its slot is taken.
     pub slot_durable: bool,
@@ -96,6 +98,7 @@ impl Run {
             made: false,
             end: None,
             intent_seen: false,
+            intent_at: None,
             end_seen: false,
             slot_durable: false,
             durable: false,
@@ -128,6 +131,7 @@ impl Ledger {
 
     /// The keeper makes a process.
     pub fn process_made(&mut self, now: Now, id: RunId) {
+        self.made.insert(id);
         let run = self.run(id);
         assert!(!run.made, "run {id} gets a second process");
         run.made = true;

@@ -12,7 +12,10 @@ use crate::core::definition::Block;
 use crate::core::http::Request;
 use crate::core::protocol::ErrorKind;
 use crate::core::table::Job;
-use crate::core::time::Now;
+use crate::core::time::{Now, datetime};
+
+/// That records were lost is said for so long, in milliseconds.
+const DROPPED_MS: i64 = 24 * 3_600_000;
 
 /// Which part of the console a page belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,7 +109,7 @@ impl Core {
             root,
             here,
             daemon: self.daemon_line(now, t),
-            alerts: unknown_parameter(t, request).into_iter().chain(self.alerts(t)).collect(),
+            alerts: unknown_parameter(t, request).into_iter().chain(self.alerts(now, t)).collect(),
             message: self.last_message().to_owned(),
         }
     }
@@ -138,7 +141,7 @@ impl Core {
         }
     }
 
-    fn alerts(&self, t: &Texts) -> Vec<Alert> {
+    fn alerts(&self, now: Now, t: &Texts) -> Vec<Alert> {
         let sync = self.sync_state();
         let mut alerts = Vec::new();
         if let DatabaseState::Down { kind, message, .. } = &sync.database {
@@ -147,6 +150,17 @@ impl Core {
             alerts.push(Alert { kind: "bad", text, rows: Vec::new() });
         } else if !self.knows_table() {
             alerts.push(Alert { kind: "warn", text: t.unread.to_owned(), rows: Vec::new() });
+        }
+        if let Some(why) = self.outbox().error() {
+            let text = fill(t.disk_alert, &[why, &self.settings().state_dir]);
+            alerts.push(Alert { kind: "bad", text, rows: Vec::new() });
+        }
+        let counters = self.counters();
+        let dropped_ms = counters.records_dropped_ms;
+        if counters.records_dropped > 0 && now.wall_ms - dropped_ms < DROPPED_MS {
+            let (count, zone) = (counters.records_dropped.to_string(), &self.settings().zone);
+            let text = fill(t.dropped_alert, &[&count, &datetime(dropped_ms, zone)]);
+            alerts.push(Alert { kind: "bad", text, rows: Vec::new() });
         }
         if self.draining() {
             alerts.push(Alert { kind: "warn", text: t.draining.to_owned(), rows: Vec::new() });

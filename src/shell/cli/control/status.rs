@@ -57,10 +57,11 @@ pub(super) fn line(groups: &Groups, id: u32) -> u8 {
                     let [since, runs, database, synced] = told(&view);
                     let address =
                         groups.address(id, &holder).map(|it| it.to_string()).unwrap_or_default();
+                    let journal = journal(&view).map(|it| format!("; {it}")).unwrap_or_default();
                     let ends = if view["draining"] == true { "; it ends with them" } else { "" };
                     println!(
                         "server {id}: running, pid {pid}, since {since}, http://{address}/, \
-                         {runs} runs{ends}, database {database}, synced {synced}"
+                         {runs} runs{ends}, database {database}, synced {synced}{journal}"
                     );
                     never_started(id, &view).iter().for_each(|line| println!("{line}"));
                     refused(&view).iter().for_each(|text| println!("server {id}: {text}"));
@@ -113,6 +114,7 @@ fn row(groups: &Groups, id: u32, notes: &mut Vec<String>) -> (u8, Vec<String>) {
                     if view["draining"] == true {
                         row[1] = "ending".to_owned();
                     }
+                    notes.extend(journal(&view).map(|it| format!("server {id}: {it}")));
                     row.extend([since, address, runs, database, synced]);
                     notes.extend(never_started(id, &view));
                     notes.extend(refused(&view).map(|text| format!("server {id}: {text}")));
@@ -122,6 +124,16 @@ fn row(groups: &Groups, id: u32, notes: &mut Vec<String>) -> (u8, Vec<String>) {
             (RUNNING, row)
         }
     }
+}
+
+/// What is wrong with the journal: a full disk, and what it has cost.
+fn journal(view: &Value) -> Option<String> {
+    let error =
+        view["journal_error"].as_str().map(|why| format!("journal: {why}: make room there"));
+    let dropped = view["records_dropped"].as_u64().filter(|dropped| *dropped > 0);
+    let dropped = dropped.map(|dropped| format!("{dropped} records are dropped for good"));
+    let said: Vec<String> = error.into_iter().chain(dropped).collect();
+    (!said.is_empty()).then(|| said.join("; "))
 }
 
 /// Since when it runs, its live runs, its database, and how old its table is.

@@ -1,0 +1,102 @@
+//! When a new segment of the journal begins, and which ones go.
+
+use super::{Core, DatabaseState};
+use crate::core::event::Action;
+use crate::core::journal::{Entry, encode};
+use crate::core::time::Now;
+
+/// A segment takes no more entries when it has this many bytes.
+const SEGMENT_BYTES: u64 = 4 << 20;
+
+/// The last records of a daemon that ends may take this long, in milliseconds.
+const LAST_RECORDS_MS: u64 = 5_000;
+
+impl Core {
+    /// Whether a daemon that has waited for its last run may end. The database is to know how that
+    /// ended, for there may be no next daemon that could tell; one that does not answer is not
+    /// waited for.
+    pub(super) fn last_records_told(&mut self, now: Now) -> bool {
+        let outbox = &mut self.outbox;
+        if self.exiting || outbox.waiting_bytes() == 0 {
+            return true;
+        }
+        let by_ms = *outbox.last_by_ms.get_or_insert(now.mono_ms + LAST_RECORDS_MS);
+        if now.mono_ms >= by_ms || matches!(self.sync.state.database, DatabaseState::Down { .. }) {
+            match outbox.unwritten.is_empty() {
+                true => log::warn!("end: the last records wait in the journal for the next daemon"),
+                false => log::error!("end: there is no room for the last records: they are lost"),
+            }
+            return true;
+        }
+        outbox.record_at = outbox.record_at.map(|_| 0);
+        false
+    }
+
+    /// Begins a new segment when the last one is full, and lets the oldest ones go.
+    pub(super) fn rotate_if_due(&mut self, now: Now) {
+        self.outbox.looked_ms = now.wall_ms;
+        self.outbox.unwritten.look(now);
+        if !self.outbox.unwritten.is_empty() {
+            return;
+        }
+        let full = self.outbox.segments.back().is_none_or(|last| last.bytes >= SEGMENT_BYTES);
+        let early = now.mono_ms < self.outbox.segment_not_before_ms;
+        // A slot that is half decided is told by its intents, which a checkpoint does not repeat;
+        // and a run that waits for its launch has none yet, and must not be among those alive.
+        let settled = !self.busy() && !self.is_launching();
+        if (full || self.outbox.must_checkpoint) && !early && settled {
+            self.outbox.must_checkpoint = false;
+            // It is settled what became of all that the keepers before were asked for.
+            self.outbox.keepers.drain(..self.outbox.keepers.len().saturating_sub(1));
+            self.begin_segment();
+        }
+        // Nothing goes for a segment that is not there yet: it may turn out that it can't be begun.
+        if !self.outbox.pending.is_empty() {
+            return;
+        }
+        while let Some(start) = self.outbox.take_forgettable() {
+            self.actions.push_back(Action::JournalForget(start));
+        }
+        while let Some((start, from)) =
+            self.outbox.take_over_limit(self.settings.journal_limit_bytes)
+        {
+            self.actions.push_back(Action::JournalCount(start, from));
+        }
+    }
+
+    /// A segment over the limit has so many records that the database does not know.
+    pub(super) fn segment_counted(&mut self, start: u64, records: u64) {
+        if records > 0 {
+            self.records_dropped(records, "journal: over its limit");
+            self.outbox.must_flush = true;
+        }
+        self.actions.push_back(Action::JournalForget(start));
+    }
+
+    /// Begins a new segment with a checkpoint: what is needed to go on without the older ones.
+    pub(super) fn begin_segment(&mut self) {
+        let mut lines = Vec::new();
+        encode(&mut lines, &Entry::Checkpoint);
+        encode(&mut lines, &Entry::Boot(self.outbox.boot_id.as_str().into()));
+        for keeper in &self.outbox.keepers {
+            encode(&mut lines, &Entry::Keeper(keeper.as_str().into()));
+        }
+        encode(&mut lines, &Entry::Sequence(self.last_sequence));
+        encode(&mut lines, &Entry::Recorded(self.outbox.recorded));
+        if self.counters.records_dropped > 0 {
+            encode(&mut lines, &self.dropped_entry());
+        }
+        encode(&mut lines, &Entry::Anew(self.due.anew_sequence));
+        encode(&mut lines, &Entry::Decided(self.due.decided_ms));
+        for (job, slot_ms) in self.slots_beyond_decided() {
+            encode(&mut lines, &Entry::Slot { job, slot_ms });
+        }
+        for run in self.runs.values() {
+            let Some(job) = self.table.get(run.job) else { continue };
+            let md5 = job.def.md5_hex();
+            let entry = run.entry(&job.def.name, &job.def.command, &md5, None);
+            encode(&mut lines, &Entry::Carried(entry));
+        }
+        self.outbox.begin_segment(lines);
+    }
+}

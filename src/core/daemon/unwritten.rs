@@ -1,0 +1,287 @@
+//! What the journal should have and the disk has no room for.
+//!
+//! The log on the disk has no holes: behind a piece that could not be written there is nothing
+//! until that is there. So long everything waits in memory, each piece for its own offset. Were the
+//! daemon killed then, the next one would know nothing of it; so before anything is done that
+//! depends on these lines there is a *last word*, in a place that needs no more room: up to when
+//! every slot counts as decided, so that none is started twice, and how many records are lost.
+
+use super::{Core, Counters};
+use crate::core::event::Action;
+use crate::core::ids::{JobId, RunId};
+use crate::core::journal::{Entry, count_records, decode, encode};
+use crate::core::time::Now;
+use std::collections::{BTreeSet, VecDeque};
+
+/// A piece that could not be written is tried again after this long, in milliseconds.
+const RETRY_MS: u64 = 200;
+
+/// Runs whose outputs are deleted at a time, for want of room.
+const OUTPUTS_AT_ONCE: usize = 500;
+
+/// Pieces are put together up to this many bytes.
+const PIECE_BYTES: usize = 64 << 10;
+
+/// A piece of the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Piece {
+    /// Where in the log it belongs.
+    pub offset: u64,
+    /// Whole lines.
+    pub lines: Vec<u8>,
+    /// There is no segment that it could be added to: it begins one.
+    pub segment: bool,
+}
+
+impl Piece {
+    fn end(&self) -> u64 {
+        self.offset + self.lines.len() as u64
+    }
+}
+
+/// See the module's text.
+#[derive(Debug, Default)]
+pub struct Unwritten {
+    pieces: VecDeque<Piece>,
+    bytes: usize,
+    limit_bytes: usize,
+    /// Runs of which the disk has no line.
+    unknown: BTreeSet<RunId>,
+    /// Skips among the lines.
+    skips: u64,
+    /// When the oldest piece is to be tried again, by the monotonic clock in ms.
+    retry_at_ms: u64,
+    /// It may be now.
+    may_retry: bool,
+    /// There is something that the last word does not tell.
+    word_is_due: bool,
+    /// Records that found no place here and were not counted yet.
+    dropped: u64,
+}
+
+impl Unwritten {
+    /// Nothing waits; so many bytes may.
+    pub(super) fn new(limit_bytes: usize) -> Unwritten {
+        Unwritten { limit_bytes, ..Unwritten::default() }
+    }
+
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.pieces.is_empty()
+    }
+
+    /// What waits, the oldest first.
+    pub fn pieces(&self) -> impl Iterator<Item = &Piece> {
+        self.pieces.iter()
+    }
+
+    /// The offset of the first line that waits.
+    pub(super) fn start(&self) -> Option<u64> {
+        self.pieces.front().map(|piece| piece.offset)
+    }
+
+    /// When the oldest piece is to be tried again, by the monotonic clock in ms.
+    pub(super) fn retry_at_ms(&self) -> Option<u64> {
+        (!self.is_empty()).then_some(self.retry_at_ms)
+    }
+
+    /// The oldest piece may be tried again, if it is time.
+    pub(super) fn look(&mut self, now: Now) {
+        self.may_retry |= now.mono_ms >= self.retry_at_ms;
+    }
+
+    /// It may be, whatever the time: there will be no other.
+    pub(super) fn look_at_once(&mut self) {
+        self.may_retry = true;
+    }
+
+    /// The oldest piece, if it may be tried now. It stays here until [`Unwritten::written`].
+    pub(super) fn retry(&mut self) -> Option<Piece> {
+        let piece = self.pieces.front().filter(|_| self.may_retry).cloned();
+        self.may_retry = false;
+        piece
+    }
+
+    /// The oldest piece is on the disk: the next one may follow at once.
+    pub(super) fn written(&mut self) {
+        let Some(piece) = self.pieces.pop_front() else { return };
+        self.may_retry = true;
+        self.word_is_due |= !self.is_empty();
+        self.left(&piece, true);
+    }
+
+    /// A piece could not be written.
+    pub(super) fn failed(&mut self, now: Now) {
+        self.may_retry = false;
+        self.retry_at_ms = now.mono_ms + RETRY_MS;
+    }
+
+    /// Takes what could not be written, or waits behind that. Returns whether others had to go for
+    /// it.
+    pub(super) fn keep(&mut self, piece: Piece) -> bool {
+        self.bytes += piece.lines.len();
+        self.word_is_due = true;
+        for line in piece.lines.split(|&byte| byte == b'\n') {
+            match decode(line) {
+                Some(Entry::Run(run)) if run.pid == 0 && run.end.is_none() => {
+                    self.unknown.insert(run.run);
+                }
+                Some(Entry::Skip(_)) => self.skips += 1,
+                _ => {}
+            }
+        }
+        let most = PIECE_BYTES.min(self.limit_bytes / 8);
+        let fits = |last: &&mut Piece| {
+            last.end() == piece.offset && last.lines.len() + piece.lines.len() <= most
+        };
+        // The first one may be on its way to the disk as it is.
+        let last = if self.pieces.len() > 1 { self.pieces.back_mut().filter(fits) } else { None };
+        match last {
+            Some(last) => last.lines.extend_from_slice(&piece.lines),
+            None => self.pieces.push_back(piece),
+        }
+        let mut dropped = false;
+        while self.bytes > self.limit_bytes && self.drop_oldest() {
+            dropped = true;
+        }
+        dropped
+    }
+
+    fn drop_oldest(&mut self) -> bool {
+        if self.pieces.len() < 2 {
+            return false;
+        }
+        let Some(piece) = self.pieces.pop_front() else { return false };
+        self.dropped += count_records(&piece.lines);
+        self.left(&piece, false);
+        if let Some(next) = self.pieces.front_mut() {
+            next.segment |= piece.segment;
+        }
+        true
+    }
+
+    /// A piece is here no more; `written`: it is on the disk, and the disk knows its runs. Of those
+    /// whose end was dropped there is nothing left to be told.
+    fn left(&mut self, piece: &Piece, written: bool) {
+        self.bytes -= piece.lines.len();
+        for line in piece.lines.split(|&byte| byte == b'\n') {
+            match decode(line) {
+                Some(Entry::Run(run)) if written || run.end.is_some() => {
+                    self.unknown.remove(&run.run);
+                }
+                Some(Entry::Carried(run)) if written => {
+                    self.unknown.remove(&run.run);
+                }
+                Some(Entry::Skip(_)) => self.skips -= 1,
+                _ => {}
+            }
+        }
+    }
+
+    /// Runs that are alive are known by a checkpoint that is on the disk.
+    pub(super) fn told_anew(&mut self) {
+        if self.is_empty() {
+            self.unknown.clear();
+        }
+    }
+
+    /// There is something that the last word does not tell.
+    pub(super) fn word_is_due(&mut self) {
+        self.word_is_due = true;
+    }
+
+    /// Records that were dropped since this was asked for the last time.
+    pub(super) fn take_dropped(&mut self) -> u64 {
+        std::mem::take(&mut self.dropped)
+    }
+
+    /// How many records the database would never hear of if the daemon were killed now.
+    fn records(&self) -> u64 {
+        self.unknown.len() as u64 + self.skips
+    }
+}
+
+impl Core {
+    /// What the journal is to be told next; behind it the last word, where that can't be done.
+    pub(super) fn flush_journal(&mut self) -> Option<Action> {
+        // What a gap has swallowed no line behind it tells.
+        let first = self.outbox.gap_until().and_then(|_| self.last_word());
+        let action = first.or_else(|| self.outbox.flush());
+        let dropped = self.outbox.unwritten.take_dropped();
+        if dropped > 0 {
+            self.records_dropped(dropped, "journal: no room on the disk nor in memory");
+        }
+        action.or_else(|| self.last_word())
+    }
+
+    /// So many records will never be in the database.
+    pub(super) fn records_dropped(&mut self, count: u64, why: &str) {
+        self.counters.records_dropped += count;
+        self.counters.records_dropped_ms = self.outbox.looked_ms;
+        let total = self.counters.records_dropped;
+        log::error!("{why}: the {count} oldest records are dropped, {total} in all");
+        self.outbox.note(&self.dropped_entry());
+        self.touch_daemon();
+    }
+
+    pub(super) fn dropped_entry(&self) -> Entry<'static> {
+        let Counters { records_dropped: count, records_dropped_ms: at_ms, .. } = self.counters;
+        Entry::Dropped { count, at_ms }
+    }
+
+    /// How much room there is. Where the journal is about to need more than is kept for it, the
+    /// outputs of runs go first.
+    pub(super) fn room(&mut self, full: Option<String>, is_short: bool) {
+        if full != self.outbox.full {
+            match &full {
+                Some(why) => log::error!("{why}: the journal goes on in the room kept for it"),
+                None => log::info!("the state directory has room again"),
+            }
+            self.outbox.full = full;
+            self.touch_daemon();
+        }
+        if is_short && self.outbox.full.is_some() {
+            self.give_way();
+        }
+    }
+
+    /// Has the outputs deleted of the runs that ended first.
+    fn give_way(&mut self) {
+        let since_ms = self.given_way_ms;
+        let mut ended: Vec<(i64, JobId, RunId)> = Vec::new();
+        for job in self.table.iter() {
+            let runs = job.history.iter().flat_map(|history| &history.runs);
+            let later = runs.filter(|run| run.ended_ms > since_ms);
+            ended.extend(later.map(|run| (run.ended_ms, job.def.id, run.run)));
+        }
+        ended.sort_unstable();
+        ended.truncate(OUTPUTS_AT_ONCE);
+        let Some((last_ms, ..)) = ended.last() else { return };
+        self.given_way_ms = *last_ms;
+        let count = ended.len() as u64;
+        self.counters.outputs_dropped += count;
+        let total = self.counters.outputs_dropped;
+        log::warn!("outputs of the {count} runs that ended first give way, {total} in all");
+        self.actions.extend(ended.into_iter().map(|(_, job, run)| Action::ForgetOutput(job, run)));
+    }
+
+    fn last_word(&mut self) -> Option<Action> {
+        let outbox = &mut self.outbox;
+        let may_need_one = !outbox.unwritten.is_empty() || outbox.gap_until().is_some();
+        if !may_need_one || !std::mem::take(&mut outbox.unwritten.word_is_due) {
+            return None;
+        }
+        // They count as decided, so they will not be launched by the next one either.
+        let queued = self.runs.values().filter(|run| !run.intended).count() as u64;
+        let records = outbox.unwritten.records() + queued;
+        let mut word = Vec::new();
+        let until = outbox.gap_until();
+        encode(&mut word, &Entry::Unwritten { end: outbox.end(), until, records });
+        encode(&mut word, &Entry::Boot(outbox.boot_id.as_str().into()));
+        encode(&mut word, &Entry::Sequence(self.last_sequence));
+        encode(&mut word, &Entry::Anew(self.due.anew_sequence));
+        encode(&mut word, &Entry::Decided(self.due.decided_ms.max(self.due.last_slot_ms)));
+        encode(&mut word, &self.dropped_entry());
+        Some(Action::LastWord(word))
+    }
+}

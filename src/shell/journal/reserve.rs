@@ -1,0 +1,171 @@
+//! Room that is kept for the journal, so that intents and ends of runs fit on a full disk.
+//!
+//! A file that is deleted when the disk is full would not do: its blocks belong to whoever writes
+//! first, and that is the output of a job. So the segments to come are there already, empty, with
+//! all their blocks allocated behind their end: `next.1`, `next.2`. A segment that begins takes
+//! one of them. Beside them there is the *last word*, a block that is written over in place.
+
+use rustix::fs::{FallocateFlags, StatVfs, fallocate, statvfs};
+use rustix::io::Errno;
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+/// Segments that are there before they are needed: room for some 8,000 runs from intent to end,
+/// whatever else the disk is full of.
+const SPARE_SEGMENTS: u64 = 2;
+
+/// Bytes that are allocated for a segment: what it takes before the next one begins, and a little
+/// for the lines that came at once with the last ones.
+const SEGMENT_BYTES: u64 = (4 << 20) + (256 << 10);
+
+/// Bytes of the last word, blanks behind it included.
+const WORD_BYTES: usize = 4_096;
+
+/// A file system with fewer free bytes than this is full.
+const FULL_BYTES: u64 = 256 << 10;
+
+/// On a smaller file system than this nothing is kept: it would leave too little for the rest.
+const MIN_DISK_BYTES: u64 = 48 << 20;
+
+/// See the module's text.
+pub struct Reserve {
+    dir: PathBuf,
+    /// Numbers of the segments that are there.
+    spares: Vec<u64>,
+    word: Option<File>,
+    /// No blocks can be allocated ahead on this file system.
+    useless: bool,
+}
+
+/// Whether this says that there is no room: on the disk, or for this user.
+pub fn is_full(why: &io::Error) -> bool {
+    let errno = Errno::from_io_error(why);
+    matches!(errno, Some(Errno::NOSPC | Errno::DQUOT))
+}
+
+impl Reserve {
+    /// What an earlier daemon left in `dir`; the rest is made, as far as there is room.
+    pub fn open(dir: &Path) -> Reserve {
+        let mut reserve = Reserve { dir: dir.into(), spares: vec![], word: None, useless: false };
+        reserve.word = reserve.open_word().ok();
+        let all = |found: &StatVfs| found.f_blocks.saturating_mul(found.f_frsize);
+        reserve.useless = reserve.stat().is_some_and(|found| all(&found) < MIN_DISK_BYTES);
+        for number in 1..=SPARE_SEGMENTS {
+            let there = fs::metadata(reserve.path(number));
+            if there.is_ok_and(|it| it.len() == 0 && it.blocks() * 512 >= SEGMENT_BYTES) {
+                reserve.spares.push(number);
+            }
+        }
+        // What can't be made is told by the next look.
+        while reserve.is_short() && reserve.fill().is_ok() {}
+        reserve
+    }
+
+    fn path(&self, number: u64) -> PathBuf {
+        self.dir.join(format!("next.{number}"))
+    }
+
+    /// Whether there is less than there should be.
+    pub fn is_short(&self) -> bool {
+        !self.useless && (self.spares.len() as u64) < SPARE_SEGMENTS
+    }
+
+    /// Makes one of the segments that are missing.
+    ///
+    /// # Errors
+    /// There is no room for it, or nothing can be made here.
+    pub fn fill(&mut self) -> io::Result<()> {
+        let missing = (1..=SPARE_SEGMENTS).find(|number| !self.spares.contains(number));
+        let Some(number) = missing.filter(|_| !self.useless) else { return Ok(()) };
+        let path = self.path(number);
+        let file = OpenOptions::new().write(true).create(true).truncate(true).open(&path)?;
+        let allocated = self.allocate(&file);
+        if allocated.is_ok() && !self.useless {
+            self.spares.push(number);
+        } else {
+            let _ = fs::remove_file(path);
+        }
+        allocated
+    }
+
+    /// Allocates the blocks of a segment, unless the file system can't: then it does without.
+    ///
+    /// # Errors
+    /// There is no room.
+    pub fn allocate(&mut self, file: &File) -> io::Result<()> {
+        if self.useless {
+            return Ok(());
+        }
+        match fallocate(file, FallocateFlags::KEEP_SIZE, 0, SEGMENT_BYTES) {
+            Err(why @ (Errno::NOSPC | Errno::DQUOT | Errno::INTR)) => Err(why.into()),
+            Err(why) => {
+                log::debug!("journal: no room can be kept for it: {why}");
+                self.useless = true;
+                Ok(())
+            }
+            Ok(()) => Ok(()),
+        }
+    }
+
+    /// A segment with its blocks, and its name.
+    pub fn take(&mut self) -> Option<(File, PathBuf)> {
+        while let Some(number) = self.spares.pop() {
+            let path = self.path(number);
+            if let Ok(file) = OpenOptions::new().write(true).open(&path) {
+                return Some((file, path));
+            }
+        }
+        None
+    }
+
+    fn stat(&self) -> Option<StatVfs> {
+        // Some file systems do not tell how large they are.
+        statvfs(&self.dir).ok().filter(|found| found.f_blocks > 0)
+    }
+
+    /// Whether the file system is full.
+    pub fn is_full(&self) -> bool {
+        let is_root = rustix::process::geteuid().is_root();
+        self.stat().is_some_and(|found| {
+            let blocks = if is_root { found.f_bfree } else { found.f_bavail };
+            blocks.saturating_mul(found.f_frsize) < FULL_BYTES
+        })
+    }
+
+    fn open_word(&self) -> io::Result<File> {
+        let path = self.dir.join("last");
+        let mut options = OpenOptions::new();
+        let file = options.read(true).write(true).create(true).truncate(false).open(path)?;
+        if file.metadata()?.blocks() * 512 < WORD_BYTES as u64 {
+            file.write_all_at(&[0; WORD_BYTES], 0)?;
+        }
+        Ok(file)
+    }
+
+    /// The last word of the daemon before; empty if there is none.
+    pub fn word(&self) -> Vec<u8> {
+        let mut bytes = vec![0; WORD_BYTES];
+        let read = self.word.as_ref().and_then(|file| file.read_at(&mut bytes, 0).ok());
+        bytes.truncate(read.unwrap_or(0));
+        let end = memchr::memchr(0, &bytes).unwrap_or(bytes.len());
+        bytes.truncate(end);
+        bytes
+    }
+
+    /// Keeps a last word, in place of the one before.
+    ///
+    /// # Errors
+    /// There was no room for the place of it.
+    pub fn say(&mut self, word: &[u8]) -> io::Result<()> {
+        if self.word.is_none() {
+            self.word = Some(self.open_word()?);
+        }
+        let Some(file) = &self.word else { return Ok(()) };
+        let mut bytes = [0; WORD_BYTES];
+        let length = word.len().min(WORD_BYTES);
+        bytes[..length].copy_from_slice(&word[..length]);
+        file.write_all_at(&bytes, 0)
+    }
+}

@@ -1,0 +1,200 @@
+//! A state disk that is full while fifty runs a second begin and end: afterwards every run is in
+//! the database or counted as dropped, and no slot was started twice. On each database, with the
+//! daemon killed meanwhile and without, with room kept for the journal and on a disk too small for
+//! that. `scripts/full-disk` is the long form.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+mod daemon;
+
+use common::database::{Kind, TestDatabase};
+use daemon::{Daemon, Site, alone, setting, wait_for};
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{JoinHandle, sleep};
+use std::time::{Duration, Instant};
+
+/// Jobs, each due each second.
+const JOBS: u32 = 50;
+
+/// A disk with room for what is kept for the journal, and one without.
+const SIZES: [&str; 2] = ["64m", "4m"];
+
+/// A file system of its own for the state directory of a site.
+struct Disk(PathBuf);
+
+impl Disk {
+    /// None where nothing can be mounted: that is said loudly.
+    fn mount(site: &Site, size: &str) -> Option<Disk> {
+        let dir = PathBuf::from(site.file("state.1"));
+        fs::create_dir_all(&dir).unwrap();
+        let options = format!("size={size},mode=0755");
+        let mut command = Command::new("mount");
+        let mounted = command.args(["-t", "tmpfs", "-o", &options, "full-disk"]).arg(&dir).output();
+        if mounted.as_ref().is_ok_and(|output| output.status.success()) {
+            return Some(Disk(dir));
+        }
+        // Past the harness, which keeps to itself what a test that passes has to say.
+        let said = b"\nNOT TESTED: a full disk, for only root can mount one; run this as root\n";
+        std::io::stderr().write_all(said).unwrap();
+        None
+    }
+
+    /// Fills it, and takes whatever is freed, until it is emptied.
+    fn fill(&self) -> Filler {
+        let (path, is_over) = (self.0.join("filler"), Arc::new(AtomicBool::new(false)));
+        let (file, stop) = (path.clone(), Arc::clone(&is_over));
+        let eat = move || {
+            let mut file = File::options().create(true).append(true).open(&file).unwrap();
+            while !stop.load(Ordering::Relaxed) {
+                for bytes in [64 << 10, 4 << 10] {
+                    while file.write(&vec![1; bytes]).is_ok() {}
+                }
+                sleep(Duration::from_millis(2));
+            }
+        };
+        Filler { path, is_over, eater: Some(std::thread::spawn(eat)) }
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
+struct Filler {
+    path: PathBuf,
+    is_over: Arc<AtomicBool>,
+    eater: Option<JoinHandle<()>>,
+}
+
+impl Drop for Filler {
+    fn drop(&mut self) {
+        self.is_over.store(true, Ordering::Relaxed);
+        self.eater.take().into_iter().for_each(|eater| drop(eater.join()));
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// What runs say of themselves: job and slot, and the run's id.
+fn stamps(site: &Site) -> Vec<(String, String)> {
+    let text = site.read("stamps");
+    let two = |line: &str| line.rsplit_once(' ').map(|(slot, run)| (slot.into(), run.into()));
+    text.lines().filter_map(two).collect()
+}
+
+fn schedule(site: &Site, what: &str) -> (bool, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_schedule"));
+    let output = command.args([what, "1", "-c", &site.file("schedule.ini")]).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    (output.status.success(), text + &String::from_utf8_lossy(&output.stderr))
+}
+
+fn journal_error(status: &Value) -> Option<()> {
+    status["journal_error"].is_string().then_some(())
+}
+
+/// That the disk is full is told everywhere, and what is asked for is done or truly refused.
+fn is_told(site: &Site, daemon: &Daemon) {
+    wait_for("the full disk to be noticed", daemon::SOON, || journal_error(&daemon.status()));
+    let page = daemon.get("/").body;
+    assert!(page.contains("The journal can") && page.contains("Make room"), "{page}");
+    assert_eq!(daemon.metric("schedule_journal_error"), 1);
+    let (_, said) = schedule(site, "status");
+    assert!(said.contains("make room there"), "{said}");
+    for what in ["reload", "restart"] {
+        let began = Instant::now();
+        let (done, said) = schedule(site, what);
+        assert!(done && began.elapsed() < Duration::from_secs(10), "{what}: {said}");
+    }
+}
+
+fn fresh_jobs(site: &Site, database: &mut TestDatabase) {
+    let stamp =
+        format!("echo $SCHEDULE_JOB_ID $SCHEDULE_SLOT $SCHEDULE_RUN_ID >> {}", site.file("stamps"));
+    for id in 1..=JOBS {
+        database.sql(&format!(
+            "INSERT INTO scheduler_jobs (id, name, command, cron, max_concurrence, server_id, \
+             status, output, stderr) VALUES ({id}, 'job {id}', '{stamp}', '* * * * * *', 9, 1, 1, \
+             '', '');"
+        ));
+    }
+}
+
+/// The whole of it on a database; `kills`: how often the daemon is killed meanwhile.
+fn full_disk(kind: Kind, size: &str, kills: u64) {
+    let mut database = TestDatabase::new(kind);
+    let site = Site::new(&database.config);
+    let Some(disk) = Disk::mount(&site, size) else { return };
+    fresh_jobs(&site, &mut database);
+    let mut daemon = site.start();
+    wait_for("runs", daemon::SOON, || (stamps(&site).len() > 60).then_some(()));
+    let filler = disk.fill();
+    is_told(&site, &daemon);
+    let seconds = setting("SCHEDULE_FULL_DISK_SECONDS", 3);
+    for _ in 0..=kills {
+        sleep(Duration::from_secs_f64(seconds as f64 / (kills + 1) as f64));
+        if kills > 0 {
+            daemon.kill();
+            daemon = site.start();
+        }
+    }
+    drop(filler);
+    wait_for("room", daemon::SOON, || daemon.status()["journal_error"].is_null().then_some(()));
+    database.sql("UPDATE scheduler_jobs SET status = 0;");
+    let status = wait_for("the records", Duration::from_secs(90), || {
+        let status = daemon.status();
+        let done = ["jobs", "running", "records_waiting_bytes"].map(|name| status[name] == 0);
+        (done == [true; 3]).then_some(status)
+    });
+    let recorded = database.query("SELECT uniq_id FROM scheduler_logs WHERE outcome <> 'running'");
+    let recorded: BTreeSet<String> = recorded.into_iter().flatten().collect();
+    let stamps = stamps(&site);
+    let slots: BTreeSet<&String> = stamps.iter().map(|(slot, _)| slot).collect();
+    let missing = stamps.iter().filter(|(_, run)| !recorded.contains(run)).count() as u64;
+    let dropped = status["records_dropped"].as_u64().unwrap();
+    println!(
+        "{:8} {size:>3} {kills} kills: {} launched, {} recorded, {missing} missing, {dropped} \
+         dropped",
+        kind.name(),
+        stamps.len(),
+        recorded.len()
+    );
+    assert_eq!(slots.len(), stamps.len(), "a slot was started twice");
+    assert!(stamps.len() as u64 > seconds * 25, "{} runs", stamps.len());
+    assert!(missing <= dropped, "{missing} runs are missing, and {dropped} are called dropped");
+    // What is kept for the journal, or the memory, was enough.
+    assert!(dropped == 0 || (kills > 0 && size == SIZES[1]), "{dropped} are dropped");
+}
+
+fn on_each(size: &str, kills: u64) {
+    let _alone = alone();
+    Kind::all().into_iter().for_each(|kind| full_disk(kind, size, kills));
+}
+
+#[test]
+fn every_run_is_recorded_out_of_what_is_kept_for_the_journal() {
+    on_each(SIZES[0], 0);
+}
+
+#[test]
+fn every_run_is_recorded_though_the_daemon_is_killed() {
+    on_each(SIZES[0], 2);
+}
+
+#[test]
+fn every_run_is_recorded_out_of_memory_where_there_is_no_room_to_keep() {
+    on_each(SIZES[1], 0);
+}
+
+#[test]
+fn what_a_killed_daemon_had_in_memory_is_counted() {
+    on_each(SIZES[1], 2);
+}
