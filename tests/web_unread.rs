@@ -99,3 +99,20 @@ fn a_table_without_rows_was_read_too() {
     bench.get("/api/v1/jobs/7").is(404);
     assert!(bench.ask("GET", "/", BROWSER, "").body.contains("There are no jobs yet"));
 }
+
+/// Which tags there are is known as soon as the database has answered for the first time: who asks
+/// in the moment before that waits for it. What is wrong whatever it says is told at once.
+#[test]
+fn a_tag_is_judged_by_the_first_table() {
+    for (tag, status) in [("x", 400), ("2", 200)] {
+        let mut bench = Bench::asleep(START, 0, None);
+        bench.set_rows(&[row(7, "0 0 1 1 *", "true")]);
+        assert!(!bench.core.knows_table());
+        bench.get(&format!("/api/v1/jobs?tag={tag}")).is(status);
+    }
+    let mut bench = Bench::asleep(START, 0, None);
+    bench.set_rows(&[row(7, "0 0 1 1 *", "true")]);
+    bench.get("/api/v1/jobs?tag=2&sort=x").is(400);
+    let mut bench = without_table();
+    bench.get("/api/v1/jobs?tag=x").is(503);
+}

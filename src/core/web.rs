@@ -34,7 +34,7 @@ mod text;
 mod texts;
 mod views;
 
-use crate::core::daemon::Core;
+use crate::core::daemon::{Core, DatabaseState};
 use crate::core::event::{Action, Vitals};
 use crate::core::http::{Method, Request, Response};
 use crate::core::ids::ConnId;
@@ -42,6 +42,9 @@ use crate::core::time::Now;
 use routes::Routed;
 
 pub use secure::secured;
+
+/// Clients that may wait for the first answer of the database.
+const MAX_EARLY: usize = 100;
 
 /// What the web keeps between requests.
 #[derive(Debug, Default)]
@@ -57,6 +60,8 @@ pub struct Web {
     streams: stream::Streams,
     keys: original::Keys,
     cache: cache::Cache,
+    /// Clients that asked for what only the first answer of the database can tell.
+    early: Vec<(ConnId, Request)>,
     /// Pages as they were rendered.
     pub pages: pages::PageCache,
 }
@@ -106,6 +111,9 @@ impl Core {
 
     /// What only reads.
     fn read(&mut self, now: Now, conn: ConnId, request: &Request) {
+        if self.web.early.len() < MAX_EARLY && self.awaits_tags(request) {
+            return self.web.early.push((conn, request.clone()));
+        }
         let segments = request.segments();
         if segments[..] == ["api", "v1", "events"] && request.method == Method::Get {
             return self.open_events(now, conn, request);
@@ -142,6 +150,12 @@ impl Core {
         if self.web.waiting.synced && !self.sync_applying() {
             self.web.waiting.synced = false;
             self.sync_answered(now, Ok(()));
+        }
+        let down = matches!(self.sync_state().database, DatabaseState::Down { .. });
+        if (down || self.knows_table()) && !self.web.early.is_empty() {
+            for (conn, request) in std::mem::take(&mut self.web.early) {
+                self.read(now, conn, &request);
+            }
         }
         self.poll_followed(now);
         self.tell_news(now);

@@ -2,7 +2,7 @@
 
 use super::cache::Stamp;
 use super::missing;
-use super::parameters::check_state;
+use super::parameters::check_list;
 use super::text::wants_text;
 use crate::core::daemon::{Core, DatabaseState};
 use crate::core::definition::Block;
@@ -102,8 +102,8 @@ impl Core {
         let target = format!("{}?{}", request.path(), request.raw_query());
         let stamp = Stamp { revision: self.revision(), mono_ms: 0 };
         self.cached(&target, stamp, |core| {
+            check_list(request)?;
             core.table_unread().map_or(Ok(()), |why| Err(missing::answer(why)))?;
-            check_state(request)?;
             let (lines, total) = core.listed(request)?;
             let line = |(job, def, state)| core.job_line(job, def, state);
             let lines: Vec<_> = lines.into_iter().map(line).collect();

@@ -1,10 +1,10 @@
 //! Which parameters there are, and which values make sense. One that is misspelt, or means nothing,
 //! would look to a program like a list without jobs: it is refused, with what there is.
 
-use super::filter::NEVER;
+use super::filter::{NEVER, Page};
 use super::listed::{STATES, Sort};
 use crate::core::config::did_you_mean;
-use crate::core::daemon::Core;
+use crate::core::daemon::{Core, DatabaseState};
 use crate::core::http::{Request, Response};
 
 /// Those of a list; `tagid` is the original's name for `tag`.
@@ -52,8 +52,15 @@ pub(super) fn check_names(request: &Request) -> Result<(), Response> {
     Err(Response::problem(400, &format!("there is no parameter `{name}`: {there}")))
 }
 
+/// What of a list's query can be judged without a table.
+pub(super) fn check_list(request: &Request) -> Result<(), Response> {
+    check_state(request)?;
+    check_order(request)?;
+    Page::new(request).map(drop)
+}
+
 /// A state that never is. (Pages that show no list listen to events of such a state.)
-pub(super) fn check_state(request: &Request) -> Result<(), Response> {
+fn check_state(request: &Request) -> Result<(), Response> {
     let states = STATES.map(|state| if state.is_empty() { NEVER } else { state });
     one_of(request, "state", &states)
 }
@@ -73,6 +80,15 @@ fn one_of(request: &Request, name: &str, choices: &[&str]) -> Result<(), Respons
 }
 
 impl Core {
+    /// Whether a request is to wait for the first answer of the database, which comes in a moment:
+    /// before it nobody knows which tags there are.
+    pub(super) fn awaits_tags(&self, request: &Request) -> bool {
+        let first = !matches!(self.sync_state().database, DatabaseState::Down { .. });
+        let list = matches!(request.segments()[..], ["" | "index.php"] | ["api", "v1", "jobs"]);
+        let named = || request.query("tag").is_some_and(|tag| !tag.is_empty());
+        first && !self.knows_table() && list && named() && check_list(request).is_ok()
+    }
+
     /// A tag that neither a row nor a job has. (The original's links, with `tagid`, lead to an
     /// empty list there and here.)
     pub(super) fn check_tag(&self, request: &Request) -> Result<(), Response> {

@@ -2,7 +2,7 @@
 
 use super::listed::Line;
 use super::missing;
-use super::parameters::{check_names, check_state};
+use super::parameters::{check_list, check_names};
 use super::views::block_of;
 use crate::core::daemon::Core;
 use crate::core::definition::{Block, Flaw};
@@ -56,9 +56,9 @@ impl Core {
     }
 
     fn text_lines(&self, request: &Request) -> Result<(Vec<Line<'_>>, usize), Response> {
-        self.table_unread().map_or(Ok(()), |why| Err(missing::answer(why)))?;
         check_names(request)?;
-        check_state(request)?;
+        check_list(request)?;
+        self.table_unread().map_or(Ok(()), |why| Err(missing::answer(why)))?;
         self.listed(request)
     }
 

@@ -2,7 +2,7 @@
 
 use super::super::filter::Page as Asked;
 use super::super::listed::{STATES, Selection, Sort};
-use super::super::parameters::{check_order, check_state};
+use super::super::parameters::check_list;
 use super::super::texts::{Texts, fill};
 use super::cache::Page;
 use super::frame::{Frame, Part};
@@ -81,8 +81,7 @@ impl Core {
         look: Look,
     ) -> Result<Page, Response> {
         let part = Asked::new(request)?;
-        check_state(request)?;
-        check_order(request)?;
+        check_list(request)?;
         self.check_tag(request)?;
         let t = look.texts();
         let query = Query::new(request);
