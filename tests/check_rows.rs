@@ -192,7 +192,8 @@ fn a_cron_is_told_in_one_piece_and_by_the_dialect_in_force() {
     let said = |cron: &str, dialect| lines(&check_crons(&row(cron), dialect));
     let year = said("0 0 * * * 2027", Dialect::Crontab);
     assert_eq!(year.len(), 1, "{year:#?}");
-    assert!(year[0].contains("error: cron \"0 0 * * * 2027\": day of week"), "{year:#?}");
+    assert!(year[0].contains("error: cron \"0 0 * * * 2027\": "), "{year:#?}");
+    assert!(year[0].contains("no year can be given: write 0 0 * * * without it"), "{year:#?}");
     assert!(
         year[0].ends_with("; cron_dialect = original would read it: at 00:00, in the year 2027")
     );
@@ -243,4 +244,30 @@ fn the_zone_of_the_php_program() {
         assert!(text.starts_with("warning: [base] timezone is left out"), "{text}");
         assert!(text.contains(other) && text.contains("`timezone = Asia/Shanghai`"), "{text}");
     }
+}
+
+#[test]
+fn characters_that_are_hardly_meant() {
+    let mut nul = job(3, "echo c");
+    (nul.name, nul.output) = ("a\0b".into(), "/tmp/\0".into());
+    let rows = [
+        answer(job(1, "echo a\0b")),
+        answer(job(2, "/bin/cat /etc/hostname\r\n")),
+        answer(nul),
+        answer(job(4, "echo a\r\necho b\r\n")),
+        answer(job(5, "date +\\%Y")),
+        answer(job(6, "date +%Y\n")),
+    ];
+    let found: Vec<String> = said(&rows, &[]);
+    let has = |id: u32, text: &str| {
+        let of_job = |line: &&String| line.starts_with(&format!("job {id} "));
+        assert!(found.iter().filter(of_job).any(|line| line.contains(text)), "{id}: {found:#?}");
+    };
+    has(1, "error: command holds a NUL byte");
+    has(2, "warning: the command ends in a carriage return");
+    has(3, "error: name holds a NUL byte");
+    has(3, "error: output holds a NUL byte");
+    has(4, "warning: the command holds a carriage return");
+    has(5, "warning: the command holds `\\%`");
+    assert!(!found.iter().any(|line| line.starts_with("job 6 ")), "{found:#?}");
 }

@@ -138,3 +138,42 @@ fn a_large_batch_streams() {
         out[0]
     );
 }
+
+/// `TZ` as libc takes it; where libc takes UTC without a word, that is told.
+#[test]
+fn the_zone_of_the_environment() {
+    let asked = |tz: &str| {
+        let from = ["--from", "2026-11-22T00:00:00Z", "-n", "1"];
+        let Output { stdout, stderr, .. } =
+            command(&["@daily"]).args(from).env("TZ", tz).output().expect("it runs");
+        let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
+        (text(stdout), text(stderr))
+    };
+    let path = "/usr/share/zoneinfo/Asia/Shanghai";
+    for tz in ["Asia/Shanghai", "posix/Asia/Shanghai", ":Asia/Shanghai", ":posix/Asia/Shanghai"] {
+        assert_eq!(asked(tz), ("2026-11-23T00:00:00+08:00\n".into(), String::new()), "{tz}");
+    }
+    for tz in [path, "CST-8"] {
+        assert_eq!(asked(tz), ("2026-11-23T00:00:00+08:00\n".into(), String::new()), "{tz}");
+    }
+    for (tz, said) in [
+        ("Asia/Beijing", "write Asia/Shanghai; schedules and times are in UTC"),
+        ("Asia/Shangai", "did you mean Asia/Shanghai?"),
+        ("/no/such/file", "schedules and times are in UTC"),
+    ] {
+        let (out, err) = asked(tz);
+        assert_eq!(out, "2026-11-23T00:00:00+00:00\n", "{tz}");
+        assert!(
+            err.contains(&format!("TZ={tz} in the environment")) && err.contains(said),
+            "{err}"
+        );
+    }
+    let (out, err) = asked("GMT+8");
+    assert!(out.contains("-08:00") && err.contains("reversed"), "{out}{err}");
+    let (out, err) = asked("right/Asia/Shanghai");
+    assert!(out.contains("+08:00") && err.contains("leap seconds"), "{out}{err}");
+    // Who names a zone is told nothing of another.
+    let mut named = command(&["@daily", "--tz", "UTC"]);
+    let named = named.env("TZ", "Asia/Beijing").output().expect("it runs");
+    assert!(named.stderr.is_empty() && named.status.success());
+}

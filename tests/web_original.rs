@@ -103,3 +103,14 @@ fn tables_are_aligned_also_with_wide_characters_and_harmless_to_terminals() {
     let json = bench.ask("GET", "/api/v1/jobs", curl, "");
     assert_eq!(json.is(200).json()["total"], 2);
 }
+
+/// The carriage return of a text area would be a part of the last word. The key is of the row as
+/// it is: tools have it from the original.
+#[test]
+fn a_line_end_after_a_command_is_not_run() {
+    let row = row(1, NEVER, "cat /etc/hostname\r\n");
+    let key = schedule::core::definition::hex(&original_key(&row, &row.command));
+    let mut bench = Bench::with(&[row]);
+    let job = bench.get("/api/v1/jobs/1").json();
+    assert_eq!((&job["command"], &job["md5"]), (&"cat /etc/hostname".into(), &key.into()));
+}

@@ -83,6 +83,7 @@ pub fn check_rows(answers: &[Answer], files: &BTreeMap<String, OutputFile>) -> V
             let text = format!("the command is the same as that of job {first}: is one too many?");
             add(Severity::Warning, text);
         }
+        characters(job).into_iter().for_each(|(severity, text)| add(severity, text));
         for name in unknown_placeholders(&job.command, &vars) {
             add(Severity::Warning, unknown_placeholder(name, &vars));
         }
@@ -95,6 +96,39 @@ pub fn check_rows(answers: &[Answer], files: &BTreeMap<String, OutputFile>) -> V
     }
     findings.sort_by_key(|finding| finding.job_id);
     findings
+}
+
+/// Characters that no program can be given, or that are hardly meant.
+fn characters(job: &JobRow) -> Vec<(Severity, String)> {
+    let mut found = Vec::new();
+    let columns = [
+        ("name", &job.name),
+        ("command", &job.command),
+        ("cron", &job.cron),
+        ("timezone", &job.timezone),
+        ("output", &job.output),
+        ("stderr", &job.stderr),
+    ];
+    for (column, _) in columns.iter().filter(|(_, text)| text.contains('\0')) {
+        let text = format!("{column} holds a NUL byte, which no process can be given: take it out");
+        found.push((Severity::Error, text));
+    }
+    let command = job.command.trim_end_matches(['\r', '\n']);
+    if command.contains('\r') {
+        let text = "the command holds a carriage return (line ends of Windows), which is a part of \
+                    the word before it: write plain line ends";
+        found.push((Severity::Warning, text.to_owned()));
+    } else if job.command.contains('\r') {
+        let text = "the command ends in a carriage return (a line end of Windows), which is left \
+                    out when it is run: take it out";
+        found.push((Severity::Warning, text.to_owned()));
+    }
+    if command.contains("\\%") {
+        let text = "the command holds `\\%`, as in a crontab: % means nothing here, write it \
+                    without the backslash";
+        found.push((Severity::Warning, text.to_owned()));
+    }
+    found
 }
 
 /// Checks the cron expressions and time zones, as the daemon in this dialect reads them, and tells

@@ -36,7 +36,7 @@ use std::str::FromStr;
 
 pub use describe::{Lang, Readings, readings_differ};
 pub use error::{CronError, Field};
-pub use zone::{Zone, system_zone, zone};
+pub use zone::{Zone, machine_zone, zone};
 pub use zone_names::ZoneError;
 
 use days::DaySpec;

@@ -20,7 +20,8 @@ pub struct Definition {
     pub id: JobId,
     /// Display name.
     pub name: Box<str>,
-    /// The command with its placeholders filled in.
+    /// The command with its placeholders filled in, without line ends at its end: the carriage
+    /// return of a text area would be a part of its last word.
     pub command: Box<str>,
     /// The command as it stands in the row, where that differs.
     pub raw_command: Option<Box<str>>,
@@ -126,7 +127,7 @@ impl Definition {
         Definition {
             id: JobId(row.id),
             name: row.name.into_boxed_str(),
-            command: command.into_boxed_str(),
+            command: command.trim_end_matches(['\r', '\n']).into(),
             raw_command,
             cron: texts.share(&row.cron),
             output: texts.share(&row.output),

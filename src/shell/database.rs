@@ -14,10 +14,11 @@ mod rows;
 pub mod schema;
 mod sqlite;
 
-use crate::core::cron::{Zone, system_zone, zone};
+use crate::core::cron::{Zone, zone};
 use crate::core::limits::{MAX_MESSAGE_CHARS, cut};
 use crate::core::protocol::{Answer, Ask, Database, Driver, ErrorKind, Request};
 use crate::shell::panics::caught;
+use crate::shell::system_zone::system_zone;
 use answers::Answers;
 use carry::{Carried, Range};
 pub use carry::{read_set_aside, write_records};
@@ -139,7 +140,7 @@ fn read_request(stdin: &mut dyn BufRead) -> Result<Request, Failure> {
 
 fn written_zone(name: &str) -> Result<Zone, Failure> {
     if name.is_empty() {
-        return Ok(system_zone());
+        return Ok(system_zone().0);
     }
     zone(name).map_err(|err| Failure::new(ErrorKind::Other, err.to_string()))
 }

@@ -31,3 +31,4 @@ pub mod server;
 pub mod signals;
 pub mod start;
 pub mod sys;
+pub mod system_zone;

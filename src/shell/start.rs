@@ -26,6 +26,7 @@ use crate::shell::process;
 use crate::shell::renewal;
 use crate::shell::server::{self, Server};
 use crate::shell::sys;
+use crate::shell::system_zone::system_zone;
 use mio::{Poll, Registry, Token};
 use std::collections::BTreeMap;
 use std::fs;
@@ -289,7 +290,7 @@ fn settings(
 /// It is unknown.
 pub fn configured_zone(name: &str) -> Result<cron::Zone, StartError> {
     if name.is_empty() {
-        return Ok(cron::system_zone());
+        return Ok(system_zone().0);
     }
     cron::zone(name).map_err(|why| StartError::Zone(why.to_string()))
 }

@@ -129,8 +129,8 @@ pub fn zone(name: &str) -> Result<Zone, ZoneError> {
     bundled.get(name).map_err(|_| ZoneError::new(name, &bundled))
 }
 
-/// The zone of the machine; UTC where it says none.
+/// The zone that the machine says it is in; none where it says none that is known.
 #[must_use]
-pub fn system_zone() -> Zone {
-    TimeZone::try_system().unwrap_or(TimeZone::UTC)
+pub fn machine_zone() -> Option<Zone> {
+    TimeZone::try_system().ok()
 }

@@ -15,12 +15,12 @@ use crate::core::check::{
     unique_key,
 };
 use crate::core::config::{Config, Parsed, Severity};
-use crate::core::cron::system_zone;
 use crate::core::protocol::{Answer, Ask, Driver, Request};
 use crate::shell::config_file;
 use crate::shell::database::{self, schema};
 use crate::shell::holder::{self, Found};
 use crate::shell::predecessor;
+use crate::shell::system_zone::system_zone;
 
 /// Arguments of `schedule check`.
 #[derive(Clone, Debug, clap::Args)]
@@ -84,6 +84,9 @@ fn checked(args: &CheckArgs) -> Result<(String, ExitCode), config_file::LoadErro
         return Ok((lines, BAD_CONFIGURATION.into()));
     }
     lines.push_str(&format!("{}: configuration is right; {}\n", parsed.file, in_force(config)));
+    if let Some(why) = system_zone().1.filter(|_| config.base.timezone.is_empty()) {
+        lines.push_str(&format!("warning: {why}\n"));
+    }
     let mut right = true;
     let mut report = Report::default();
     for id in config.servers.keys().filter(|id| args.server_id.is_none_or(|only| only == **id)) {
@@ -152,7 +155,7 @@ fn unwritable(config: &Config) -> Option<(Severity, String)> {
 /// How schedules are read.
 fn in_force(config: &Config) -> String {
     let zone = match config.base.timezone.as_str() {
-        "" => format!("the system's zone, {}", system_zone().iana_name().unwrap_or("unnamed")),
+        "" => format!("the system's zone, {}", system_zone().0.iana_name().unwrap_or("unnamed")),
         name => format!("zone {name}"),
     };
     format!("schedules are read with cron_dialect = {} in {zone}", config.base.cron_dialect)
@@ -168,7 +171,7 @@ fn moved(parsed: &Parsed, config: &Config, answers: &[Answer]) -> Vec<Finding> {
     }
     findings.extend(key.then(unique_key));
     if config.base.timezone.is_empty() {
-        findings.extend(moved_zone(&system_zone()));
+        findings.extend(moved_zone(&system_zone().0));
     }
     findings.extend(moved_rows(answers));
     findings

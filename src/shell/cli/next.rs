@@ -6,7 +6,8 @@ use std::process::ExitCode;
 
 use jiff::Timestamp;
 
-use crate::core::cron::{Cron, CronCache, CronError, Dialect, Zone, system_zone, zone};
+use crate::core::cron::{Cron, CronCache, CronError, Dialect, Zone, zone};
+use crate::shell::system_zone::system_zone;
 
 /// Longest line of a batch in bytes: the longest expression, zone and instant fit twice.
 const MAX_LINE_BYTES: u64 = 4096;
@@ -94,6 +95,9 @@ impl From<CronError> for Failure {
 fn single(args: &NextArgs, expr: &str, mut out: impl Write) -> Result<(), Failure> {
     let cron = Cron::parse(expr, args.dialect)?;
     let zone = zone_of(args.tz.as_deref().unwrap_or("")).map_err(Failure::Refused)?;
+    if let (None, Some(why)) = (&args.tz, system_zone().1) {
+        eprintln!("schedule next: warning: {why}");
+    }
     let from = match &args.from {
         Some(from) => instant(from).map_err(Failure::Refused)?,
         None => Timestamp::now().as_millisecond(),
@@ -193,7 +197,10 @@ impl Batch {
 
 /// The named zone; the system's if the name is empty.
 fn zone_of(name: &str) -> Result<Zone, String> {
-    if name.is_empty() { Ok(system_zone()) } else { zone(name).map_err(|error| error.to_string()) }
+    if name.is_empty() {
+        return Ok(system_zone().0);
+    }
+    zone(name).map_err(|error| error.to_string())
 }
 
 /// An instant in Unix milliseconds, rounded down: what is due in its very millisecond is still to

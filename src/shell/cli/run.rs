@@ -12,6 +12,7 @@ use crate::shell::owner::{self, Look};
 use crate::shell::renewal;
 use crate::shell::start::{self, Ready, StartError};
 use crate::shell::sys;
+use crate::shell::system_zone::system_zone;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -141,5 +142,12 @@ fn open_log(config: &Config, server_id: u32, to_stderr: bool) -> Result<(), Stri
     let file = (!to_stderr).then_some(Path::new(&path));
     logging::init(file, base.loglevel, zone).map_err(|why| why.to_string())?;
     logging::log_panics();
+    if let Some(why) = system_zone().1.filter(|_| base.timezone.is_empty()) {
+        log::warn!("{why}");
+        // For who starts it.
+        if !to_stderr {
+            eprintln!("warning: {why}");
+        }
+    }
     Ok(())
 }
