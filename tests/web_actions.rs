@@ -183,7 +183,99 @@ fn other_sites_change_nothing() {
         bench.ask("POST", "/api/v1/jobs/1/start", headers, "").is(200);
         bench.end_all(0);
     }
-    // On an address that others can reach, names are the network's business.
-    bench.core.listens_on(vec!["0.0.0.0".to_owned()], false);
-    bench.ask("POST", "/api/v1/jobs/1/start", "Host: jobs.example\r\n", "").is(200);
+}
+
+/// A page that made its own name point here reads nothing: not a list, a figure, a file, a stream,
+/// and no page around the refusal. Probes ask under any name.
+#[test]
+fn another_host_is_refused_before_every_route() {
+    let mut bench = bench();
+    let paths = [
+        "/",
+        "/jobs/1",
+        "/log",
+        "/assets/x",
+        "/favicon.ico",
+        "/api/v1/jobs",
+        "/api/v1/jobs/1",
+        "/api/v1/jobs/1/runs",
+        "/api/v1/jobs/1/output",
+        "/api/v1/log",
+        "/api/v1/status",
+        "/api/v1/events",
+        "/api/v1/log?follow=1",
+        "/api/v1/openapi.json",
+        "/metrics",
+        "/tail.php",
+        "/stderr.php?id=1",
+        "/index.html",
+        "/nowhere",
+    ];
+    let own = ["127.0.0.1:3401", "127.1.2.3", "LOCALHOST", "a.localhost.", "[::1]:3401"];
+    let other = ["evil.example:3401", "127.0.0.1.evil.example", "10.0.0.1", "localhost,evil"];
+    bench.core.listens_on(vec!["Jobs.Corp".to_owned()], true);
+    for path in paths {
+        for host in other {
+            let headers = format!("Host: {host}\r\nAccept: text/html\r\n");
+            let refused = bench.ask("GET", path, &headers, "").clone();
+            assert_eq!(refused.status, 403, "{host} {path}");
+            assert!(refused.body.contains("names") && !refused.body.contains("<html"));
+        }
+        for host in own.into_iter().chain(["jobs.corp:80", "jobs.corp."]) {
+            let asked = bench.ask("HEAD", path, &format!("Host: {host}\r\n"), "");
+            assert_ne!(asked.status, 403, "{host} {path}");
+        }
+    }
+    bench.ask("GET", "/healthz", "Host: evil.example\r\n", "").is(200);
+    // On an address that others can reach, each address will do; names are still to be known.
+    bench.core.listens_on(vec!["jobs.corp".to_owned()], false);
+    for host in ["10.0.0.1:3401", "[fe80::1]", "jobs.corp", "127.0.0.1"] {
+        bench.ask("GET", "/api/v1/jobs", &format!("Host: {host}\r\n"), "").is(200);
+    }
+    for host in ["evil.example", "10.0.0.1.evil.example"] {
+        let headers = format!("Host: {host}\r\n");
+        bench.ask("GET", "/api/v1/jobs", &headers, "").is(403);
+        bench.ask("POST", "/api/v1/jobs/1/start", &headers, "").is(403);
+    }
+}
+
+/// A link in a mail is `Sec-Fetch-Site: none`, and stays it over a foreign redirection.
+#[test]
+fn a_browser_changes_nothing_by_a_link_and_is_asked_instead() {
+    let mut bench = bench();
+    bench.files.insert("log".into(), b"old".to_vec());
+    bench.files.insert("/var/log/three".into(), b"old".to_vec());
+    let navigation = "Sec-Fetch-Site: none\r\nSec-Fetch-Mode: navigate\r\nSec-Fetch-User: ?1\r\n";
+    let browsers = [
+        navigation,
+        "Sec-Fetch-Site: same-origin\r\n",
+        "Sec-Fetch-Dest: document\r\n",
+        "User-Agent: Mozilla/5.0 (X11; Linux x86_64)\r\n",
+        "User-Agent: Mozilla/5.0\r\nReferer: http://127.0.0.1:3401/\r\n",
+    ];
+    let actions = ["start&id=3", "stop&id=3", "flush", "clear", "clear_1&id=3", "clear_2&id=3"];
+    for headers in browsers {
+        for action in actions {
+            for path in ["/", "/index.html", "/stderr.html", "/tail.php", "/jobs/3", "/x/y"] {
+                let target = format!("{path}?action={action}");
+                bench.ask("HEAD", &target, headers, "").is(403);
+                let page = bench.ask("GET", &target, headers, "").is(403).clone();
+                assert!(page.body.contains("<form data-plain method=\"post\""), "{target}");
+            }
+        }
+    }
+    assert!(bench.core.runs().is_empty());
+    assert_eq!(bench.files["log"], b"old");
+    assert_eq!(bench.files["/var/log/three"], b"old");
+    // Its button does it, and leads where the link would have led.
+    let page = bench.ask("GET", "/index.html?action=start&id=3&tagid=2", navigation, "").clone();
+    for part in ["name=\"job\" value=\"3\"", "name=\"back\" value=\"/?id=3&#38;tagid=2\""] {
+        assert!(page.body.contains(part), "{part}: {}", page.body);
+    }
+    let pressed = bench.form("action=start&job=3&back=/?id=3%26tagid=2").is(303).clone();
+    assert_eq!(pressed.header("location"), Some("./?id=3&tagid=2"));
+    assert_eq!(bench.core.runs().len(), 1);
+    // Programs do as they always did.
+    bench.ask("GET", "/?action=stop&id=3", "User-Agent: curl/8.5.0\r\n", "").is(301);
+    assert_eq!(bench.signals.len(), 1);
 }

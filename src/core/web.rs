@@ -79,6 +79,13 @@ impl Core {
 
     /// Answers a request, now or later.
     pub(super) fn request(&mut self, now: Now, conn: ConnId, request: &Request) {
+        // Probes ask under any name, and learn nothing but that somebody answers.
+        if request.segments()[..] != ["healthz"]
+            && let Err(refusal) = self.web.listening.check_host(request)
+        {
+            // Never as a page: what is around that tells of the daemon.
+            return self.respond(conn, refusal);
+        }
         if request.path().starts_with("/api/")
             && let Err(response) = parameters::check_names(request)
         {

@@ -104,3 +104,37 @@ fn make_absolute(config: &mut Config) {
         }
     }
 }
+
+/// The names of this machine: its host name, and the longer ones that `/etc/hosts` (hosts(5)) has
+/// beside that. Name servers are not asked, for whoever has a domain can have it point here; nor do
+/// other lines count: lists of hosts to be blocked are kept in that file, too.
+pub fn own_names() -> Vec<String> {
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let text = std::fs::read_to_string("/etc/hosts").unwrap_or_default();
+    names_beside(&host, &text)
+}
+
+fn names_beside(host: &str, hosts: &str) -> Vec<String> {
+    let mut names = vec![host.to_owned()];
+    for line in hosts.lines() {
+        let words = line.split('#').next().unwrap_or("").split_whitespace().skip(1);
+        if !host.is_empty() && words.clone().any(|name| name.eq_ignore_ascii_case(host)) {
+            names.extend(words.map(str::to_owned));
+        }
+    }
+    names.retain(|name| !name.is_empty());
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::names_beside;
+
+    #[test]
+    fn names_stand_beside_the_host_name_in_the_file() {
+        let hosts = "127.0.0.1 localhost\n127.0.0.1 ads.example # web1\n\
+                     127.0.1.1\tWeb1.corp.example web1 # ours\nweb1\n";
+        assert_eq!(names_beside("web1", hosts), ["web1", "Web1.corp.example", "web1"]);
+        assert!(names_beside("", hosts).is_empty());
+    }
+}

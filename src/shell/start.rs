@@ -11,6 +11,7 @@ use crate::core::journal::{Replay, whole_lines};
 use crate::core::keeping::{KeptEnd, Notice};
 use crate::shell::children::{Children, News};
 use crate::shell::clock;
+use crate::shell::config_file;
 use crate::shell::daemon::{
     Daemon, FIRST_SERVER_TOKEN, FIRST_WATCHED_TOKEN, KEEPER, Keeping, Parts,
 };
@@ -129,8 +130,11 @@ pub fn prepare(config: &Config, server_id: u32) -> Result<Ready, StartError> {
         recall(config, settings, &state_dir, poll.registry(), handed.as_ref())?;
     let live: Vec<String> = core.runs().keys().map(RunId::to_string).collect();
     outputs.sweep(crate::core::history::MAX_RUNS, &live, MAX_SWEPT);
-    let names = std::iter::once(&server.host).chain(&server.names).cloned().collect();
-    core.listens_on(names, address.ip().is_loopback());
+    let configured = std::iter::once(&server.host).chain(&server.names).cloned();
+    core.listens_on(
+        configured.chain(config_file::own_names()).collect(),
+        address.ip().is_loopback(),
+    );
     let keeping = keeping(config, lock_path, handed.as_ref());
     let renewed = handed.is_some();
     let server = listening;

@@ -1,10 +1,10 @@
-//! Who may change something: programs, and pages of this daemon. Never a page of another site
-//! that a user of the console happens to look at (cross-site request forgery), and never one that
-//! made its own name point here (DNS rebinding).
+//! Who may ask, and who may change something: programs, and pages of this daemon. Never a page of
+//! another site that a user of the console happens to look at (cross-site request forgery), and
+//! never one that made its own name point here (DNS rebinding).
 
-use crate::core::http::{Method, Request, Response};
+use crate::core::http::{Request, Response};
 
-/// The names under which the daemon is asked.
+/// The names under which the daemon is asked, besides IP addresses and `localhost`.
 #[derive(Debug, Default)]
 pub struct Listening {
     names: Vec<String>,
@@ -18,11 +18,33 @@ impl Listening {
         Listening { names, loopback }
     }
 
+    /// Refuses what was asked of another host. A page that makes its own name point here may read
+    /// whatever it can ask for, so this is checked before every route.
+    ///
+    /// # Errors
+    /// The answer to such a request: 403 with what is wrong and what to do.
+    pub fn check_host(&self, request: &Request) -> Result<(), Response> {
+        if self.is_known(request.host()) {
+            return Ok(());
+        }
+        let why = match self.loopback {
+            true => {
+                "Host is no name of this machine's loopback address, on which alone the daemon \
+                 listens: ask 127.0.0.1, [::1], localhost or a configured name ([server_N] names)"
+            }
+            false => {
+                "Host is no name of this machine: ask an IP address of it, its host name, a name \
+                 that its /etc/hosts has for it, or a configured name ([server_N] names)"
+            }
+        };
+        Err(Response::problem(403, why))
+    }
+
     /// Refuses a change that a foreign page may have caused.
     ///
     /// # Errors
     /// The answer to such a request: 403 with what is wrong and what to do.
-    pub fn check(&self, request: &Request) -> Result<(), Response> {
+    pub fn check_change(&self, request: &Request) -> Result<(), Response> {
         let refuse = |why: &str| Err(Response::problem(403, why));
         if let Some(site) = request.header("sec-fetch-site")
             && !matches!(site, "none" | "same-origin")
@@ -42,22 +64,11 @@ impl Listening {
                  anything here; a program leaves Origin out, a proxy passes Host on as it is",
             );
         }
-        if request.method == Method::Get && is_browser(request) && !is_own_page(request) {
-            return refuse(
-                "a browser changes something by the console's buttons (POST), not by a link: it \
-                 does not always tell which page a link was on. Programs may use GET",
-            );
-        }
-        if self.loopback && !self.is_known(request.host()) {
-            return refuse(
-                "Host is no name of this machine's loopback address, on which alone the daemon \
-                 listens: ask 127.0.0.1, [::1], localhost or a configured name ([server_N] names)",
-            );
-        }
         Ok(())
     }
 
-    /// HTTP/1.0 may leave the host out; browsers never do.
+    /// HTTP/1.0 may leave the host out; browsers never do. On an address that others reach, each
+    /// IP address will do: no page can make another host's address its own.
     fn is_known(&self, host: &str) -> bool {
         let name = without_port(host).to_ascii_lowercase();
         let name = name.strip_suffix('.').unwrap_or(&name);
@@ -67,23 +78,18 @@ impl Listening {
             || name == "localhost"
             || name.ends_with(".localhost")
             || self.names.iter().any(|known| known == name)
-            || address.is_ok_and(|address| address.is_loopback())
+            || address.is_ok_and(|address| !self.loopback || address.is_loopback())
     }
 }
 
-/// Every browser calls itself a Mozilla; programs have names of their own.
-fn is_browser(request: &Request) -> bool {
-    request.header("user-agent").is_some_and(|agent| agent.contains("Mozilla/"))
-}
-
-/// Whether a browser says that the request comes from a page of this daemon, or from the address
-/// bar. Over plain HTTP, but for loopback, it leaves `Sec-Fetch-Site` out (Fetch Metadata §2).
-fn is_own_page(request: &Request) -> bool {
-    let own = |page: &[u8]| {
-        let page = page.split(|&byte| byte == b'/').take(3).collect::<Vec<_>>().join(&b'/');
-        is_own(&page, request.host())
-    };
-    request.header("sec-fetch-site").is_some() || request.headers("referer").any(own)
+/// Whether a browser asks: then GET changes nothing, whatever it says of where the request comes
+/// from. A link in a mail is `Sec-Fetch-Site: none`, and so is what a foreign page made of it by a
+/// redirection. Every browser calls itself a Mozilla, and those that know Fetch Metadata send it
+/// where the connection is trustworthy (Fetch Metadata §2); programs do neither.
+pub fn is_browser(request: &Request) -> bool {
+    let names = ["sec-fetch-site", "sec-fetch-mode", "sec-fetch-dest", "sec-fetch-user"];
+    names.into_iter().any(|name| request.headers(name).next().is_some())
+        || request.header("user-agent").is_some_and(|agent| agent.contains("Mozilla/"))
 }
 
 /// `Origin` is `scheme://host[:port]`, or `null` (RFC 6454 §7).

@@ -1,12 +1,13 @@
 //! The original's URLs: what ops tools and bookmarks of its users ask for.
 //!
 //! Its buttons were links, so its actions are GET requests with `action` in the query, done first
-//! whatever the path. They still work for programs, and for pages of this daemon; a page of
-//! another site can't use them ([`super::origin`]). A job is named by `md5`, the key as the
-//! original computes it, or by `id`.
+//! whatever the path. They still work for programs; a browser is asked first, by a page with a
+//! button ([`super::origin`]). A job is named by `md5`, the key as the original computes it, or by
+//! `id`.
 
 use super::actions::{Command, Form};
 use super::missing;
+use super::origin;
 use super::output::{Source, Tail, TailForm, number};
 use super::root::Root;
 use super::routes::Routed;
@@ -55,7 +56,9 @@ impl Core {
             return self.original_action(now, conn, request);
         }
         match segments[..] {
-            ["index.html" | "stderr.html"] => Response::redirect(301, &back_of(request)).into(),
+            ["index.html" | "stderr.html"] => {
+                Response::redirect(301, &Root::of(request).to(&back_of(request))).into()
+            }
             ["stderr.php"] => match self.named_job(request) {
                 Ok(id) => {
                     let page = Page::Output(id, stream_of(request));
@@ -81,21 +84,23 @@ impl Core {
                 "action: none of start, stop, flush, clear, clear_1, clear_2",
             )),
         };
-        let back = back_of(request);
-        match command {
-            Err(response) => response.into(),
-            // HEAD must change nothing (RFC 9110 §9.2.1).
-            Ok(_) if request.method == Method::Head => {
-                Response::redirect(301, &back).header("Cache-Control", "no-store").into()
-            }
-            Ok(command) => match self.web.listening.check(request) {
-                Err(response) => response.into(),
-                Ok(()) => {
-                    self.command(now, conn, Form::Back(301, back), command);
-                    Routed::Later
-                }
-            },
+        let command = match command {
+            Err(response) => return response.into(),
+            Ok(command) => command,
+        };
+        if origin::is_browser(request) {
+            return self.ask_page(now, request, &command, back_of(request)).into();
         }
+        let back = Root::of(request).to(&back_of(request));
+        // HEAD must change nothing (RFC 9110 §9.2.1).
+        if request.method == Method::Head {
+            return Response::redirect(301, &back).header("Cache-Control", "no-store").into();
+        }
+        if let Err(refusal) = self.web.listening.check_change(request) {
+            return refusal.into();
+        }
+        self.command(now, conn, Form::Back(301, back), command);
+        Routed::Later
     }
 
     fn clear_named(&mut self, request: &Request, stream: Stream) -> Result<Command, Response> {
@@ -257,7 +262,7 @@ fn back_of(request: &Request) -> String {
         back.push('=');
         back.push_str(&encode(&value));
     }
-    Root::of(request).to(&back)
+    back
 }
 
 /// A value for a query string (RFC 3986 §2.3: everything but unreserved characters is encoded).

@@ -5,10 +5,12 @@
 //! - `list`: `/`, the jobs; `row` is one line of it
 //! - `job`: `/jobs/ID`; `plot` draws its past
 //! - `log`: `/log`
+//! - `ask`: what a link would do, behind a button
 //! - `error`: answers that are no success, for people
 //! - `words`: times, durations and outcomes as text
 //! - `links`, `assets`, `cache`: addresses, files, rendered pages
 
+mod ask;
 mod assets;
 mod cache;
 mod error;

@@ -56,7 +56,7 @@ impl Core {
 
     fn refuse_unless_post(&self, request: &Request) -> Option<Response> {
         match request.method {
-            Method::Post => self.web.listening.check(request).err(),
+            Method::Post => self.web.listening.check_change(request).err(),
             Method::Options => Some(Response::options("POST, OPTIONS")),
             _ => Some(Response::method_not_allowed("POST, OPTIONS")),
         }

@@ -89,6 +89,10 @@ texts! {
     stop_job: "Stop {}", "停止 {}";
     selection: "Selected jobs", "所选任务";
     sync: "Sync now", "立即同步";
+    ask: "A link does not do this by itself: it may have been on a page of somebody else. If you \
+        meant it, press the button.",
+        "链接本身不会执行操作:它可能来自他人的页面。如确需执行,请按下按钮。";
+    ask_not: "Leave it", "取消";
     none_found: "No job matches.", "没有符合条件的任务。";
     no_jobs: "There are no jobs yet: add rows with status = 1 and server_id = {} to \
         scheduler_jobs; they are read within seconds.",

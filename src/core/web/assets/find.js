@@ -120,6 +120,8 @@ async function act(form, button) {
 document.addEventListener("submit", async (event) => {
   const [form, button] = [event.target, event.submitter];
   if (form.getAttribute("action") !== `${up}actions` || form.method !== "post") return;
+  // It leads back to another page.
+  if ("plain" in form.dataset) return;
   event.preventDefault();
   if (button?.ariaDisabled === "true") {
     actedAt = Date.now();
