@@ -212,7 +212,13 @@ fn another_host_is_refused_before_every_route() {
         "/nowhere",
     ];
     let own = ["127.0.0.1:3401", "127.1.2.3", "LOCALHOST", "a.localhost.", "[::1]:3401"];
-    let other = ["evil.example:3401", "127.0.0.1.evil.example", "10.0.0.1", "localhost,evil"];
+    let other = [
+        "evil.example:3401",
+        "127.0.0.1.evil.example",
+        "10.0.0.1",
+        "localhost,evil",
+        "[127.0.0.1]",
+    ];
     bench.core.listens_on(vec!["Jobs.Corp".to_owned()], true);
     for path in paths {
         for host in other {

@@ -3,6 +3,7 @@
 //! never one that made its own name point here (DNS rebinding).
 
 use crate::core::http::{Request, Response};
+use ::core::net::IpAddr;
 
 /// The names under which the daemon is asked, besides IP addresses and `localhost`.
 #[derive(Debug, Default)]
@@ -72,8 +73,11 @@ impl Listening {
     fn is_known(&self, host: &str) -> bool {
         let name = without_port(host).to_ascii_lowercase();
         let name = name.strip_suffix('.').unwrap_or(&name);
-        let bare = name.trim_start_matches('[').trim_end_matches(']');
-        let address: Result<::core::net::IpAddr, _> = bare.parse();
+        let v6 = name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+        let address = match v6 {
+            Some(bare) => bare.parse().map(IpAddr::V6),
+            None => name.parse().map(IpAddr::V4),
+        };
         name.is_empty()
             || name == "localhost"
             || name.ends_with(".localhost")
