@@ -150,5 +150,8 @@ fn the_script_has_its_texts() {
             used.insert(name(&script[at + 2..]));
         }
     }
+    // What a state is called where the server's word for it is not shown.
+    assert!(script.contains("T[state] ?? state"));
+    used.extend(["never", "invalid", "off"].map(str::to_owned));
     assert_eq!(used, given);
 }

@@ -41,7 +41,7 @@ impl Core {
         let root = Root::of(request);
         let (title, action, jobs) = self.asked(look.texts(), command);
         let back_href = root.to(&back);
-        let frame = self.frame(now, (look, root), Part::None, &title, "/".to_owned());
+        let frame = self.frame(now, (look, request), Part::None, &title, "/".to_owned());
         let page = AskPage { frame, title, action, jobs, back, back_href };
         answer(request, look, render(403, &page))
     }
