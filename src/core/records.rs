@@ -2,7 +2,7 @@
 
 use crate::core::cron::Zone;
 use crate::core::ids::{JobId, RunId};
-use crate::core::journal::{Entry, RunEntry, decode};
+use crate::core::journal::{Entry, RunEntry, decode, whole_lines};
 use crate::core::protocol::{Record, RunRecord, SkipRecord};
 use crate::core::time::{datetime, rfc3339};
 use std::collections::BTreeMap;
@@ -42,7 +42,8 @@ pub fn key(entry: &Entry<'_>) -> Option<Key> {
 /// that can't be read are left out.
 pub fn news(lines: &[u8]) -> Vec<Entry<'_>> {
     let mut news = BTreeMap::new();
-    for line in lines.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
+    // One without its line end is torn, and the next daemon cuts it off: it never was.
+    for line in whole_lines(lines).0 {
         if let Some(entry) = decode(line)
             && let Some(key) = key(&entry)
         {

@@ -5,10 +5,12 @@ use super::disk::Disk;
 use super::profile::Profile;
 use super::random::Random;
 use schedule::core::ids::RunId;
-use schedule::core::journal::{Entry, SkipEntry, decode};
+use schedule::core::journal::{Entry, SkipEntry};
 use schedule::core::outcome::Outcome;
-use schedule::core::protocol::{Answer, JobRow};
-use std::collections::BTreeMap;
+use schedule::core::protocol::{Answer, JobRow, SetAside};
+use schedule::core::records::news;
+use schedule::core::refused::{Change, Refused};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A row of `scheduler_jobs`, and what its schedule means.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,8 +36,10 @@ pub struct Database {
     /// Runs by key; with an outcome once they have ended.
     pub runs: BTreeMap<RunId, Option<Outcome>>,
     pub skips: BTreeMap<(u32, i64), SkipEntry>,
-    /// Everything before this offset of the log was committed.
+    /// Everything before this offset of the log was committed, or set aside.
     pub through: u64,
+    /// Jobs whose records are refused for themselves.
+    pub refuses: BTreeSet<u32>,
     /// The answer to a sync, until somebody changes something.
     unchanged: Option<(Vec<Vec<u8>>, String)>,
 }
@@ -73,21 +77,68 @@ impl Database {
         (lines, digest)
     }
 
-    /// Carries records as the helper does. Returns how far it came.
-    pub fn commit(&mut self, disk: &Disk, from: u64, to: u64, max_bytes: usize) -> u64 {
+    /// Carries records as the helper does, by the core's own rules. `keeps`: it lives until what is
+    /// refused was set aside. Returns how far it came and what it says of what is set aside; nothing
+    /// if it could not be kept.
+    pub fn commit(
+        &mut self,
+        disk: &mut Disk,
+        (from, to): (u64, u64),
+        max_bytes: usize,
+        retry: bool,
+        keeps: bool,
+    ) -> Option<(u64, SetAside)> {
         let (bytes, through) = disk.read_range(from, to, max_bytes);
-        for line in bytes.split_inclusive(|&byte| byte == b'\n') {
-            match line.strip_suffix(b"\n").and_then(decode) {
-                Some(Entry::Run(run)) => {
-                    let outcome = run.end.map(|end| end.outcome);
-                    self.record_run(run.run, outcome);
-                }
-                Some(Entry::Skip(skip)) => self.record_skip(skip),
-                _ => {}
+        let before = disk.refused.clone();
+        let mut refused = Refused::read(&before);
+        let again = if retry { refused.entries() } else { Vec::new() };
+        let mut any = false;
+        for entry in news(&bytes).into_iter().chain(again) {
+            if self.takes(&entry) {
+                refused.accept(&entry);
+            } else {
+                refused.refuse(entry, "a foreign key");
+                any = true;
             }
         }
+        let change = refused.change();
+        if any && (disk.full || !keeps) {
+            return None;
+        }
+        match change {
+            _ if disk.full || !keeps => {}
+            Change::None => {}
+            Change::Add(lines) => disk.refused.extend(lines),
+            Change::Replace(lines) => disk.refused = lines,
+        }
         self.through = self.through.max(through);
-        through
+        Some((through, Refused::read(&disk.refused).told()))
+    }
+
+    /// Writes a record, unless it is refused for itself.
+    fn takes(&mut self, entry: &Entry<'_>) -> bool {
+        match entry {
+            Entry::Run(run) if self.refuses.contains(&run.job.0) => false,
+            Entry::Skip(skip) if self.refuses.contains(&skip.job.0) => false,
+            Entry::Run(run) => {
+                let outcome = run.end.as_ref().map(|end| end.outcome.clone());
+                self.record_run(run.run, outcome);
+                true
+            }
+            Entry::Skip(skip) => {
+                self.record_skip(*skip);
+                true
+            }
+            _ => true,
+        }
+    }
+
+    /// The operator makes a constraint that records of a job violate, or takes one away.
+    pub fn refuse(&mut self, random: &mut Random, profile: &Profile) {
+        let id = 1 + random.below(profile.jobs) as u32;
+        if !self.refuses.insert(id) || random.one_in(2) {
+            self.refuses.clear();
+        }
     }
 
     /// A start never overwrites an end, and there is one end.

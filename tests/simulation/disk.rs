@@ -18,6 +18,8 @@ pub struct Disk {
     pub last_word: Vec<u8>,
     /// The last good snapshot, and the table it tells of.
     pub snapshot: Option<(Vec<u8>, Rows)>,
+    /// The file of records that are set aside.
+    pub refused: Vec<u8>,
     /// What a helper wrote for the next one.
     pub snapshot_new: Option<(Vec<u8>, Rows)>,
     read: Read,

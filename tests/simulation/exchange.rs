@@ -150,7 +150,9 @@ impl Exchange {
     ) -> Reply {
         let mut lines = match self.ask.clone() {
             Ask::Sync { digest, .. } => self.read_table(&digest, database, random),
-            Ask::Record { from, to, .. } => self.carry(from, to, random, database, disk),
+            Ask::Record { from, to, retry, .. } => {
+                self.carry((from, to), retry, random, database, disk)
+            }
         };
         let result = self.spoil(&mut lines, random);
         if let Some((_, rows)) = &self.table {
@@ -177,27 +179,30 @@ impl Exchange {
     }
 
     fn carry(
-        &self,
-        from: u64,
-        to: u64,
+        &mut self,
+        range: (u64, u64),
+        retry: bool,
         random: &mut Random,
         database: &mut Database,
-        disk: &Disk,
+        disk: &mut Disk,
     ) -> Vec<Vec<u8>> {
+        let answer = |through, aside| vec![line(&Answer::Recorded { count: 1, through, aside })];
         let rolled_back = matches!(self.fate, Fate::Error | Fate::Dies | Fate::Hangs);
         if rolled_back && random.one_in(2) {
-            return vec![line(&Answer::Recorded {
-                count: 0,
-                through: to,
-                aside: SetAside::default(),
-            })];
+            return answer(range.1, SetAside::default());
         }
         let max_bytes = random.pick(&[8 << 20, 8 << 20, 200_000]);
-        let mut through = database.commit(disk, from, to, max_bytes);
-        if self.fate == Fate::Boasts && through == to {
+        let keeps = !rolled_back || random.one_in(2);
+        let Some((mut through, aside)) = database.commit(disk, range, max_bytes, retry, keeps)
+        else {
+            // Good or not: what is refused could not be kept.
+            self.fate = if rolled_back { self.fate } else { Fate::Error };
+            return answer(range.1, SetAside::default());
+        };
+        if self.fate == Fate::Boasts && through == range.1 {
             through += 50_000;
         }
-        vec![line(&Answer::Recorded { count: 1, through, aside: SetAside::default() })]
+        answer(through, aside)
     }
 
     /// Does to the answer what the fate says. Returns the status.
@@ -238,13 +243,14 @@ impl Exchange {
     }
 
     /// The daemon died; the helper may still do what it was asked to.
-    pub fn abandon(&self, random: &mut Random, database: &mut Database, disk: &Disk) {
-        if let Ask::Record { from, to, .. } = self.ask
+    pub fn abandon(&self, random: &mut Random, database: &mut Database, disk: &mut Disk) {
+        if let Ask::Record { from, to, retry, .. } = self.ask
             && self.answer.is_none()
             && self.fate == Fate::Good
             && random.one_in(2)
         {
-            database.commit(disk, from, to, 8 << 20);
+            let keeps = random.one_in(2);
+            database.commit(disk, (from, to), 8 << 20, retry, keeps);
         }
     }
 }

@@ -8,6 +8,7 @@ use schedule::core::event::Event;
 use schedule::core::http::{Connection, Limits};
 use schedule::core::ids::{ConnId, RunId};
 use schedule::core::protocol;
+use schedule::core::refused::Refused;
 use schedule::core::time::Now;
 use std::rc::Rc;
 
@@ -43,6 +44,11 @@ impl World {
             62..=90 => self.disk.room = None,
             91 if self.random.one_in(2) => self.reboot(),
             92 | 93 => self.keeper_dies(),
+            96..=99 => {
+                self.database.refuse(&mut self.random, &self.profile);
+                let refused = format!("records refused of jobs {:?}", self.database.refuses);
+                self.tell(|| refused);
+            }
             94 | 95 => self.keeper_stands_still(),
             _ => {}
         }
@@ -129,7 +135,7 @@ impl World {
     /// The daemon is gone at once.
     pub fn kill(&mut self) {
         if let Some(exchange) = self.exchange.take() {
-            exchange.abandon(&mut self.random, &mut self.database, &self.disk);
+            exchange.abandon(&mut self.random, &mut self.database, &mut self.disk);
         }
         self.went_down();
     }
@@ -248,6 +254,7 @@ impl World {
         let known: Vec<String> = self.ledger.live.iter().map(RunId::to_string).collect();
         self.tell(|| format!("known runs: {known:?}"));
         self.load_snapshot(&mut core);
+        core.begin_with_set_aside(Refused::read(&self.disk.refused).told());
         self.core = Some(core);
         self.settle_runs(same_boot);
         if let Some(core) = &self.core {

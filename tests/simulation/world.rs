@@ -11,6 +11,7 @@ use super::random::Random;
 use schedule::core::daemon::Core;
 use schedule::core::event::Event;
 use schedule::core::ids::{ConnId, RunId};
+use schedule::core::refused::Refused;
 use schedule::core::time::Now;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -212,11 +213,20 @@ impl World {
             core.handle(now, Event::AnswerLine(line));
         }
         let Some(ending) = ending else { return };
+        let carried = ending.good && exchange.from().is_some();
         let synced = ending.good && exchange.from().is_none();
         self.exchange = None;
         core.handle(now, Event::ExchangeEnded(ending.result.clone()));
         self.ledger.answered(ending.rows.clone(), synced);
+        self.check_set_aside(carried);
         self.tell(|| format!("exchange ends {:?} good={}", ending.result, ending.good));
+    }
+
+    /// What the daemon says of records that are set aside is what the file has.
+    fn check_set_aside(&self, carried: bool) {
+        let Some(core) = self.core.as_ref().filter(|_| carried) else { return };
+        let kept = Refused::read(&self.disk.refused).told();
+        assert_eq!(*core.set_aside(), kept, "what is said to be set aside, and what is");
     }
 
     /// Goes on without faults until all has ended and is recorded, then compares what was kept.
@@ -226,16 +236,21 @@ impl World {
         self.spawning = Spawning::Works;
         self.kill_in = None;
         self.database.clear();
+        self.database.refuses.clear();
         for turn in 0.. {
             self.step();
             let quiet = self
                 .core
                 .as_ref()
                 .is_some_and(|core| core.runs().is_empty() && core.outbox().unwritten.is_empty());
-            if quiet && self.exchange.is_none() && self.database.through >= self.records_end() {
+            let aside = Refused::read(&self.disk.refused).told().count;
+            let told = self.core.as_ref().map_or(aside, |core| core.set_aside().count);
+            let recorded = self.database.through >= self.records_end();
+            if quiet && self.exchange.is_none() && recorded && aside == 0 && told == 0 {
                 break;
             }
-            assert!(turn < 4_000, "records are missing for ever: {}", self.records_end());
+            let missing = self.records_end();
+            assert!(turn < 4_000, "records are missing for ever: {missing}, {aside} set aside");
             if !quiet && turn > 100 {
                 self.processes.alive.values_mut().for_each(|process| process.end_ms = 0);
             }
