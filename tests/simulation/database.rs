@@ -102,11 +102,11 @@ impl Database {
             }
         }
         let change = refused.change();
-        if any && (disk.full || !keeps) {
+        if any && (disk.room.is_some() || !keeps) {
             return None;
         }
         match change {
-            _ if disk.full || !keeps => {}
+            _ if disk.room.is_some() || !keeps => {}
             Change::None => {}
             Change::Add(lines) => disk.refused.extend(lines),
             Change::Replace(lines) => disk.refused = lines,

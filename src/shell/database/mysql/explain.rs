@@ -381,4 +381,45 @@ mod tests {
             assert!(message.contains(grant), "{message}");
         }
     }
+
+    fn own(code: u16, state: &str, message: &str) -> bool {
+        is_records_own_fault(&MySqlError { state: state.into(), message: message.into(), code })
+    }
+
+    #[test]
+    fn a_record_is_blamed_for_itself_only() {
+        for (code, state) in [
+            (1452, "23000"),
+            (1062, "23000"),
+            (1048, "23000"),
+            (1406, "22001"),
+            (1264, "22003"),
+            (1366, "HY000"),
+            (1526, "HY000"),
+            (3819, "HY000"),
+            (4025, "23000"),
+            (1644, "45000"),
+            (1644, "02000"),
+        ] {
+            assert!(own(code, state, "for key 'theirs'"), "{code}");
+        }
+        // Deadlock, lock wait, full table, full disk, read-only, no table, no right, gone, ids
+        // used up in their three forms.
+        for (code, state, message) in [
+            (1213, "40001", ""),
+            (1205, "HY000", ""),
+            (1114, "HY000", ""),
+            (1021, "HY000", ""),
+            (1290, "HY000", ""),
+            (1792, "25006", ""),
+            (1146, "42S02", ""),
+            (1142, "42000", ""),
+            (1053, "08S01", ""),
+            (1467, "HY000", ""),
+            (1062, "23000", "Duplicate entry '4294967295' for key 'scheduler_logs.PRIMARY'"),
+            (167, "22003", "Out of range value for column 'id' at row 1"),
+        ] {
+            assert!(!own(code, state, message), "{code}");
+        }
+    }
 }
