@@ -77,8 +77,8 @@ impl Database {
         (lines, digest)
     }
 
-    /// Carries records as the helper does, by the core's own rules. `keeps`: it lives until what is
-    /// refused was set aside. Returns how far it came and what it says of what is set aside; nothing
+    /// Carries records as the helper does, by the core's own rules. `keeps`: it lives until what
+    /// is refused was set aside. Returns how far it came and what is set aside then; nothing
     /// if it could not be kept.
     pub fn commit(
         &mut self,
