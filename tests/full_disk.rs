@@ -198,3 +198,18 @@ fn every_run_is_recorded_out_of_memory_where_there_is_no_room_to_keep() {
 fn what_a_killed_daemon_had_in_memory_is_counted() {
     on_each(SIZES[1], 2);
 }
+
+#[test]
+fn a_job_whose_output_finds_no_room_runs_without_it() {
+    let mut database = TestDatabase::new(Kind::Sqlite);
+    let site = Site::new(&database.config);
+    let Some(disk) = Disk::mount(&site, "64m,nr_inodes=200") else { return };
+    let daemon = site.start();
+    let full = (0..1_000).any(|n| File::create(disk.0.join(format!("file.{n}"))).is_err());
+    assert!(full, "no inode is left");
+    fresh_jobs(&site, &mut database);
+    wait_for("runs", daemon::SOON, || (stamps(&site).len() > 60).then_some(()));
+    assert!(!site.logged("its output is not kept").is_empty());
+    assert_eq!(daemon.status()["failed"], 0);
+    assert!(daemon.metric("schedule_outputs_dropped_total") > 60);
+}
