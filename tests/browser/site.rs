@@ -5,8 +5,8 @@ use crate::daemon::rows::{Due, Row};
 use crate::daemon::{Daemon, Site};
 use schedule::core::protocol::Driver;
 
-/// Due on the 30th of February.
-pub const NEVER: Due = Due::Never("0 0 30 2 *");
+/// Due on the 29th of February.
+pub const NEVER: Due = Due::Never("0 0 29 2 *");
 
 /// Runs until it is stopped.
 pub const LONG: u32 = 1;
