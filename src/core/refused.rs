@@ -24,7 +24,7 @@ enum Line<'a> {
         #[serde(borrow)]
         why: Cow<'a, str>,
         #[serde(borrow)]
-        entry: Entry<'a>,
+        entry: Box<Entry<'a>>,
     },
     /// So many were dropped since the file was first made.
     Dropped(u64),
@@ -73,7 +73,7 @@ impl<'a> Refused<'a> {
         for line in lines {
             match decode_line(line) {
                 Some(Line::Refused { why, entry }) => {
-                    refused.keep(why, entry, line.len() + 1);
+                    refused.keep(why, *entry, line.len() + 1);
                 }
                 Some(Line::Dropped(total)) => refused.dropped = total,
                 None => refused.anew = true,
@@ -105,7 +105,8 @@ impl<'a> Refused<'a> {
             return news;
         }
         let before = self.added.len();
-        encode_line(&mut self.added, &Line::Refused { why: why.clone(), entry: entry.clone() });
+        let line = Line::Refused { why: why.clone(), entry: Box::new(entry.clone()) };
+        encode_line(&mut self.added, &line);
         self.keep(why, entry, self.added.len() - before);
         news
     }
@@ -154,7 +155,7 @@ impl<'a> Refused<'a> {
             encode_line(&mut bytes, &Line::Dropped(self.dropped));
         }
         for (_, kept) in self.by_age() {
-            let (why, entry) = (kept.why.clone(), kept.entry.clone());
+            let (why, entry) = (kept.why.clone(), Box::new(kept.entry.clone()));
             encode_line(&mut bytes, &Line::Refused { why, entry });
         }
         Change::Replace(bytes)
