@@ -141,3 +141,49 @@ fn a_job_may_print_more_than_a_megabyte() {
     }
     assert_eq!(daemon.proc_status("Threads"), "1");
 }
+
+/// Who owns a directory can put a link there to what only the daemon may read or write.
+#[test]
+fn a_stranger_s_link_is_neither_shown_nor_cleared_nor_written_to() {
+    const STRANGER: u32 = 54_321;
+    let (site, mut database) = Site::on(Driver::Sqlite);
+    let secret = site.file("secret");
+    fs::write(&secret, "of root\n").unwrap();
+    let link = |name: &str, to: &str, owner: Option<u32>| {
+        std::os::unix::fs::symlink(to, site.file(name)).unwrap();
+        let owner = std::os::unix::fs::lchown(site.file(name), owner, owner);
+        owner.expect("this test needs root, to make links of others");
+        site.file(name)
+    };
+    let file = link("theirs", &secret, Some(STRANGER));
+    link("their-dir", &site.dir.0.display().to_string(), Some(STRANGER));
+    let within = site.file("their-dir/secret");
+    let twice = link("ours-to-theirs", "theirs", None);
+    let ours = link("ours", "./secret", None);
+    let paths = [&file, &within, &twice, &ours];
+    let rows: Vec<Row> = (1..)
+        .zip(paths)
+        .map(|(id, path)| Row::new(id, Due::Never("0 0 1 1 *"), "echo more").output(path))
+        .collect();
+    database.sql(&insert(&rows));
+    let daemon = site.start();
+    daemon.wait_job(4, "there", |_| true);
+    for id in 1..=3 {
+        for (method, what, status) in
+            [("GET", "output", 409), ("POST", "output/clear", 409), ("POST", "start", 500)]
+        {
+            let reply = daemon.request(method, &format!("/api/v1/jobs/{id}/{what}"));
+            assert_eq!(reply.status, status, "{id} {what}: {reply:?}");
+            let reason = format!("is a link that belongs to user {STRANGER}");
+            assert!(reply.body.contains(&reason), "{id} {what}: {reply:?}");
+        }
+    }
+    assert_eq!(fs::read_to_string(&secret).unwrap(), "of root\n");
+    // One of the daemon's own user is as good as the file itself.
+    assert_eq!(daemon.request("POST", "/api/v1/jobs/4/start").status, 200);
+    wait_for("the run to write", SOON, || (site.read("secret") == "of root\nmore\n").then_some(()));
+    assert_eq!(daemon.get("/api/v1/jobs/4/output").body, "of root\nmore\n");
+    assert_eq!(daemon.request("POST", "/api/v1/jobs/4/output/clear").status, 200);
+    assert_eq!(site.read("secret"), "");
+    daemon.stop();
+}

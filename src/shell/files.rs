@@ -1,13 +1,20 @@
 //! Reading and clearing the files that the web shows. Bounded, and never waiting: what is no
-//! regular file (a FIFO, a device) is left alone.
+//! regular file (a FIFO, a device) is left alone, and no stranger's link is followed.
+
+pub mod mounts;
+pub mod trusted;
 
 use crate::core::files::{FileName, FileTrouble, MAX_READ_BYTES, Mark, Piece, ReadPlan};
 use crate::shell::logging;
 use crate::shell::output::Outputs;
-use std::fs::{self, File, OpenOptions};
+use mounts::Mounts;
+use rustix::fs::OFlags;
+use rustix::io::Errno;
+use std::fs::File;
 use std::io;
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use trusted::{Refusal, open_regular};
 
 /// Where a file is.
 fn path_of(name: &FileName, outputs: &Outputs) -> Result<PathBuf, FileTrouble> {
@@ -26,8 +33,7 @@ fn path_of(name: &FileName, outputs: &Outputs) -> Result<PathBuf, FileTrouble> {
 /// # Errors
 /// See [`FileTrouble`].
 pub fn read(plan: &ReadPlan, outputs: &Outputs) -> Result<Piece, FileTrouble> {
-    let file = open_first(&plan.names, outputs, OpenOptions::new().read(true))?;
-    let (path, file) = file;
+    let (path, file) = open_first(&plan.names, outputs, OFlags::RDONLY, &Mounts::none())?;
     read_piece(&file, plan).map_err(|why| trouble(&path, &why))
 }
 
@@ -60,49 +66,46 @@ fn read_piece(file: &File, plan: &ReadPlan) -> io::Result<Piece> {
 /// # Errors
 /// See [`FileTrouble`].
 pub fn clear(names: &[FileName], outputs: &Outputs) -> Result<(), FileTrouble> {
-    let (path, file) = open_first(names, outputs, OpenOptions::new().write(true))?;
+    let (path, file) = open_first(names, outputs, OFlags::WRONLY, &Mounts::none())?;
     file.set_len(0).map_err(|why| trouble(&path, &why))
 }
 
 fn open_first(
     names: &[FileName],
     outputs: &Outputs,
-    how: &mut OpenOptions,
+    how: OFlags,
+    mounts: &Mounts,
 ) -> Result<(PathBuf, File), FileTrouble> {
     let mut missing = FileTrouble::Missing("there is no such file".into());
     for name in names {
         let path = path_of(name, outputs)?;
         // In the state directory nobody but a job that wants to mislead makes links.
         let follow = !matches!(name, FileName::Run(..));
-        match open_regular(&path, how, follow) {
-            Ok(Some(file)) => return Ok((path, file)),
+        match open_regular(&path, how, follow, mounts) {
+            Ok(Some(file)) => return Ok((path, file.into())),
             Ok(None) => {
                 let text = format!("{} is no regular file: nothing to show", path.display());
                 return Err(FileTrouble::Unusable(text));
             }
-            Err(why) if why.kind() == io::ErrorKind::NotFound => {
+            Err(why) if why == Errno::NOENT.into() => {
                 missing = FileTrouble::Missing(format!("{} does not exist (yet)", path.display()));
             }
-            Err(why) => return Err(trouble(&path, &why)),
+            Err(why) => return Err(refused(&path, &why)),
         }
     }
     Err(missing)
 }
 
-/// Looked at before it is opened, because opening a device may do something to it; and once more
-/// after, because it may be another one by then.
-fn open_regular(path: &Path, how: &mut OpenOptions, follow: bool) -> io::Result<Option<File>> {
-    let meta = if follow { fs::metadata(path)? } else { fs::symlink_metadata(path)? };
-    if !meta.is_file() {
-        return Ok(None);
+fn refused(path: &Path, why: &Refusal) -> FileTrouble {
+    match why {
+        Refusal::System(errno) => trouble(path, &io::Error::from_raw_os_error(*errno)),
+        Refusal::Stranger(link, owner) => {
+            FileTrouble::Unusable(format!("{}: {}", path.display(), trusted::told(link, *owner)))
+        }
+        Refusal::MayHang(mount) => {
+            FileTrouble::Unusable(format!("{} leads to {}", path.display(), mount.display()))
+        }
     }
-    let mut flags = rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOCTTY;
-    if !follow {
-        flags |= rustix::fs::OFlags::NOFOLLOW;
-    }
-    let file = how.custom_flags(flags.bits() as i32).open(path)?;
-    let regular = file.metadata()?.is_file();
-    Ok(regular.then_some(file))
 }
 
 fn trouble(path: &Path, why: &io::Error) -> FileTrouble {

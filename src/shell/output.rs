@@ -3,7 +3,7 @@
 
 mod spares;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsStr;
 use std::fs;
 use std::io;
@@ -15,6 +15,8 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::core::launch::{LaunchError, LaunchPlan, Stream};
+use crate::shell::files::mounts::Mounts;
+use crate::shell::files::trusted::{self, Refusal};
 use spares::Spares;
 
 /// Files to come are in this directory beside those of the jobs.
@@ -31,7 +33,14 @@ pub struct Outputs {
 pub struct Opener {
     outputs: Outputs,
     spares: Spares,
+    mounts: Mounts,
+    /// Files on file systems that may hang, opened by somebody who may wait; until
+    /// [`Opener::forget_given`].
+    given: BTreeMap<String, Given>,
 }
+
+/// What became of a file that was opened by another process.
+pub type Given = Result<OwnedFd, Refusal>;
 
 /// A run's descriptors 1 and 2, open.
 #[derive(Debug)]
@@ -121,7 +130,46 @@ impl Opener {
     pub fn new(state_dir: &Path) -> Opener {
         let outputs = Outputs::new(state_dir);
         let spares = Spares::new(outputs.root.join(SPARES));
-        Opener { outputs, spares }
+        let mounts = Mounts::of(state_dir);
+        Opener { outputs, spares, mounts, given: BTreeMap::new() }
+    }
+
+    /// Takes in what was mounted and unmounted. To be called before a burst.
+    pub fn refresh(&mut self) {
+        self.mounts.refresh();
+    }
+
+    /// The files of a plan that are on file systems that may hang, and where those are mounted.
+    /// They are to be opened elsewhere, and [given](Opener::give).
+    pub fn hanging(&self, plan: &LaunchPlan) -> Vec<(String, PathBuf)> {
+        if self.mounts.is_empty() {
+            return Vec::new();
+        }
+        let mut named = vec![&plan.output, &plan.stderr];
+        named.dedup();
+        let named = named.into_iter().filter(|path| !path.is_empty());
+        let hangs = |path: &String| Some((path.clone(), self.hangs(path)?));
+        named.filter_map(hangs).collect()
+    }
+
+    /// The file system that a look at this path could wait for.
+    pub fn hangs(&self, path: &str) -> Option<PathBuf> {
+        trusted::hangs(Path::new(path), &self.mounts)
+    }
+
+    /// Whether there is any file system that may hang.
+    pub fn may_hang(&self) -> bool {
+        !self.mounts.is_empty()
+    }
+
+    /// Files for the next launch, opened elsewhere.
+    pub fn give(&mut self, path: String, given: Given) {
+        self.given.insert(path, given);
+    }
+
+    /// Closes what was given and not used.
+    pub fn forget_given(&mut self) {
+        self.given.clear();
     }
 
     /// The files themselves.
@@ -176,15 +224,20 @@ impl Opener {
         if named.is_empty() {
             let path = self.outputs.path(plan.job_id, &plan.run_id, stream);
             self.spares.put(&path);
-            return open_creating_directory(&path)
-                .map_err(|errno| explain("state directory's", &path, errno));
+            return open_creating_directory(&path, &self.mounts)
+                .map_err(|why| refused("state directory's", &path, &why));
         }
         let path = Path::new(named);
         let column = match stream {
             Stream::Stdout => "output",
             Stream::Stderr => "stderr",
         };
-        open_append(path).map_err(|errno| explain(column, path, errno))
+        let opened = match self.given.get(named) {
+            Some(Ok(file)) => rustix::io::fcntl_dupfd_cloexec(file, 3).map_err(Into::into),
+            Some(Err(why)) => Err(why.clone()),
+            None => open_append(path, &self.mounts),
+        };
+        opened.map_err(|why| refused(column, path, &why))
     }
 }
 
@@ -196,7 +249,7 @@ fn on_full_disk(
     let full = [Errno::NOSPC.raw_os_error(), Errno::DQUOT.raw_os_error()];
     match opened {
         Err(why) if full.contains(&why.errno) => {
-            let null = open_append(Path::new("/dev/null"));
+            let null = open_append(Path::new("/dev/null"), &Mounts::none());
             *trouble = Some(why.text.clone());
             null.map_err(|_| why)
         }
@@ -212,28 +265,49 @@ fn is_file_name(run_id: &str) -> bool {
 
 /// Creating the directory only when it turns out to be missing makes the common case one system
 /// call, and heals a state directory that was emptied while the daemon runs.
-fn open_creating_directory(path: &Path) -> Result<OwnedFd, Errno> {
-    match open_append(path) {
-        Err(Errno::NOENT) => {
+fn open_creating_directory(path: &Path, mounts: &Mounts) -> Result<OwnedFd, Refusal> {
+    match open_append(path, mounts) {
+        Err(why) if why == Errno::NOENT.into() => {
             let directory = path.parent().ok_or(Errno::NOENT)?;
             fs::create_dir_all(directory)
                 .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::NOENT))?;
-            open_append(path)
+            open_append(path, mounts)
         }
         opened => opened,
     }
 }
 
-/// Opens a file for append, 0644. `O_NONBLOCK` because opening a FIFO that nobody reads would
-/// otherwise halt the daemon (it is `ENXIO` then); taken back afterwards because the job expects a
-/// blocking descriptor. `O_APPEND` from the start because a file with the append-only attribute
-/// can't be opened otherwise. `O_NOCTTY` because a terminal must not become the daemon's.
-fn open_append(path: &Path) -> Result<OwnedFd, Errno> {
-    let flags = OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE | OFlags::CLOEXEC;
+/// Opens a file for append, 0644, and follows no stranger's link to it. `O_NONBLOCK` because
+/// opening a FIFO that nobody reads would otherwise halt the keeper (it is `ENXIO` then); taken
+/// back afterwards because the job expects a blocking descriptor. `O_APPEND` from the start because
+/// a file with the append-only attribute can't be opened otherwise. `O_NOCTTY` because a terminal
+/// must not become the keeper's.
+///
+/// # Errors
+/// See [`Refusal`].
+pub fn open_append(path: &Path, mounts: &Mounts) -> Result<OwnedFd, Refusal> {
+    let flags = OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE;
     let mode = Mode::from_raw_mode(0o644);
-    let file = rustix::fs::open(path, flags | OFlags::NONBLOCK | OFlags::NOCTTY, mode)?;
+    let flags = flags | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let file = trusted::open_file(path, flags, mode, mounts)?;
     rustix::fs::fcntl_setfl(&file, OFlags::APPEND)?;
     Ok(file)
+}
+
+fn refused(what: &str, path: &Path, why: &Refusal) -> LaunchError {
+    let plain = |text| LaunchError { errno: 0, retryable: false, text };
+    let shown = path.display();
+    match why {
+        Refusal::System(errno) => explain(what, path, Errno::from_raw_os_error(*errno)),
+        Refusal::Stranger(link, owner) => {
+            plain(format!("{what} {shown}: {}", trusted::told(link, *owner)))
+        }
+        // It was made to lead there a moment ago: the next time that is seen before.
+        Refusal::MayHang(mount) => {
+            let text = format!("{what} {shown}: it leads to {} by now", mount.display());
+            LaunchError { errno: 0, retryable: true, text }
+        }
+    }
 }
 
 fn explain(what: &str, path: &Path, errno: Errno) -> LaunchError {

@@ -1,0 +1,205 @@
+//! Which file systems may leave a question without an answer, and where they are mounted.
+//!
+//! A look at a path on such a one is for a process of its own (`super::lanes`). Which those are is
+//! read from `/proc/self/mountinfo` (proc(5)), and again when the kernel says that it has changed.
+
+use rustix::event::{PollFd, PollFlags, poll};
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Component, Path, PathBuf};
+
+/// Those that answer as the machine itself does. All others wait for another machine or for a
+/// program, or nobody knows.
+const OWN: &[&str] = &[
+    "aufs",
+    "bcachefs",
+    "binfmt_misc",
+    "bpf",
+    "btrfs",
+    "cgroup",
+    "cgroup2",
+    "configfs",
+    "debugfs",
+    "devpts",
+    "devtmpfs",
+    "efivarfs",
+    "erofs",
+    "exfat",
+    "ext2",
+    "ext3",
+    "ext4",
+    "f2fs",
+    "fusectl",
+    "hfs",
+    "hfsplus",
+    "hugetlbfs",
+    "iso9660",
+    "jffs2",
+    "jfs",
+    "minix",
+    "mqueue",
+    "msdos",
+    "nilfs2",
+    "nsfs",
+    "ntfs3",
+    "overlay",
+    "proc",
+    "pstore",
+    "ramfs",
+    "reiserfs",
+    "rootfs",
+    "securityfs",
+    "selinuxfs",
+    "squashfs",
+    "sysfs",
+    "tmpfs",
+    "tracefs",
+    "ubifs",
+    "udf",
+    "vfat",
+    "xfs",
+    "zfs",
+];
+
+/// See the module's text.
+#[derive(Debug, Default)]
+pub struct Mounts {
+    info: Option<File>,
+    hanging: BTreeSet<PathBuf>,
+    /// What is mounted here is not asked about: if it hangs, all does.
+    home: PathBuf,
+}
+
+impl Mounts {
+    /// Those of this process, which lives in `home`: the file system of that directory is as good
+    /// as the machine's own, for nothing works without it.
+    pub fn of(home: &Path) -> Mounts {
+        let info = File::open("/proc/self/mountinfo").ok();
+        let mut mounts = Mounts { info, hanging: BTreeSet::new(), home: home.into() };
+        mounts.read();
+        mounts
+    }
+
+    /// None at all: for a process that may wait.
+    pub fn none() -> Mounts {
+        Mounts::default()
+    }
+
+    /// Takes in what has changed. One system call if nothing has.
+    pub fn refresh(&mut self) {
+        let Some(info) = &self.info else { return };
+        let mut wanted = [PollFd::new(info, PollFlags::PRI)];
+        let none = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
+        // It always can be read; that it has changed is told as an error (proc(5)).
+        let changed = poll(&mut wanted, Some(&none)).is_ok()
+            && wanted[0].revents().intersects(PollFlags::PRI | PollFlags::ERR);
+        if changed {
+            self.read();
+        }
+    }
+
+    fn read(&mut self) {
+        let Some(info) = &mut self.info else { return };
+        let mut text = Vec::new();
+        if info.seek(SeekFrom::Start(0)).is_ok() && info.read_to_end(&mut text).is_ok() {
+            self.hanging = hanging(&text, &self.home);
+        }
+    }
+
+    /// The file system on the way to this path, as it is written, that may not answer.
+    pub fn on_way(&self, path: &Path) -> Option<&Path> {
+        if self.hanging.is_empty() {
+            return None;
+        }
+        let here =
+            if path.is_absolute() { PathBuf::new() } else { std::env::current_dir().ok()? };
+        let mut way = PathBuf::new();
+        for part in here.components().chain(path.components()) {
+            match part {
+                // As the kernel does where no part is a link; who follows links asks again.
+                Component::ParentDir => drop(way.pop()),
+                Component::CurDir => {}
+                part => way.push(part),
+            }
+            if let Some(mount) = self.hanging.get(&way) {
+                return Some(mount);
+            }
+        }
+        None
+    }
+
+    /// Whether there is any.
+    pub fn is_empty(&self) -> bool {
+        self.hanging.is_empty()
+    }
+}
+
+/// Where the lines of a mountinfo have file systems that may not answer.
+fn hanging(text: &[u8], home: &Path) -> BTreeSet<PathBuf> {
+    let mut found: BTreeSet<PathBuf> = BTreeSet::new();
+    for line in text.split(|&byte| byte == b'\n') {
+        let words: Vec<&[u8]> = line.split(|&byte| byte == b' ').collect();
+        let Some(dash) = words.iter().position(|word| *word == b"-") else { continue };
+        let (Some(point), Some(kind)) = (words.get(4), words.get(dash + 1)) else { continue };
+        let kind = String::from_utf8_lossy(kind);
+        if OWN.binary_search(&kind.as_ref()).is_err() {
+            found.insert(PathBuf::from(OsString::from_vec(unescaped(point))));
+        }
+    }
+    found.retain(|point| !home.starts_with(point));
+    found
+}
+
+/// Blanks, tabs, line ends and backslashes are written as `\040` and the like.
+fn unescaped(word: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(word.len());
+    let mut rest = word;
+    while let [first, others @ ..] = rest {
+        let octal = others.get(..3).filter(|_| *first == b'\\');
+        let octal = octal.and_then(|digits| std::str::from_utf8(digits).ok());
+        match octal.and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
+            Some(byte) => {
+                out.push(byte);
+                rest = &others[3..];
+            }
+            None => {
+                out.push(*first);
+                rest = others;
+            }
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const INFO: &[u8] = b"27 1 254:0 / / rw,relatime - 9p root rw\n\
+        28 27 0:31 / /mnt/far\\040away rw - nfs4 server:/x rw\n\
+        29 27 0:32 / /home rw shared:7 master:1 - fuse.sshfs x rw\n\
+        30 27 0:33 / /srv rw - ext4 /dev/sdb rw\n\
+        31 27 0:34 / /var/lib/schedule rw - nfs server:/y rw\n";
+
+    #[test]
+    fn the_list_is_sorted() {
+        assert!(OWN.is_sorted());
+    }
+
+    #[test]
+    fn what_may_hang_is_found_on_the_way() {
+        let hanging = hanging(INFO, Path::new("/var/lib/schedule/1"));
+        let mounts = Mounts { info: None, hanging, home: PathBuf::new() };
+        let on_way = |path: &str| mounts.on_way(Path::new(path)).map(Path::to_path_buf);
+        assert_eq!(on_way("/mnt/far away/x"), Some("/mnt/far away".into()));
+        assert_eq!(on_way("/home/a/../../srv/x"), Some("/home".into()));
+        assert_eq!(on_way("/srv/../home/x"), Some("/home".into()));
+        assert_eq!(on_way("/srv/x"), None);
+        assert_eq!(on_way("/homes/x"), None);
+        assert_eq!(on_way("/var/lib/schedule/1/x"), None, "where the daemon itself lives");
+        assert!(Mounts::none().is_empty());
+    }
+}

@@ -1,0 +1,235 @@
+//! Opens paths that rows name, without being led astray.
+//!
+//! Who owns a directory can put a symbolic link into it, to a file that only the daemon may read
+//! or write. So links are followed if they are root's or those of the daemon's own user, and no
+//! others. In `/proc`, where the kernel makes them, that is enough, too: they belong to the user
+//! of the process.
+
+use super::mounts::Mounts;
+use rustix::fs::{
+    AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, fstat, fstatfs, open, openat, openat2,
+    readlinkat, statat,
+};
+use rustix::io::Errno;
+use serde::{Deserialize, Serialize};
+use std::collections::VecDeque;
+use std::ffi::{OsStr, OsString};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Component, Path, PathBuf};
+
+/// Links on the way to a file, as the kernel has it.
+const MAX_LINKS: usize = 40;
+
+/// `PROC_SUPER_MAGIC` (statfs(2)).
+const PROC_FS: i64 = 0x9fa0;
+
+/// Why a path was not opened.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Refusal {
+    /// The system's error number.
+    System(i32),
+    /// This link belongs to that user.
+    Stranger(String, u32),
+    /// It leads to this file system, which may not answer: nothing was asked of it.
+    MayHang(PathBuf),
+}
+
+impl From<Errno> for Refusal {
+    fn from(errno: Errno) -> Refusal {
+        Refusal::System(errno.raw_os_error())
+    }
+}
+
+/// What is said of a link that is not followed: what, why, and what to do.
+pub fn told(link: &str, owner: u32) -> String {
+    let user = rustix::process::geteuid().as_raw();
+    let ours = if user == 0 { "root".into() } else { format!("root or user {user}") };
+    format!(
+        "{link} is a link that belongs to user {owner}, and only links of {ours} are followed: \
+         name the file itself"
+    )
+}
+
+/// Opens a file as open(2) does. Where no link is on the way, that is one system call.
+///
+/// # Errors
+/// See [`Refusal`]. Nothing is asked of what may hang.
+pub fn open_file(
+    path: &Path,
+    how: OFlags,
+    mode: Mode,
+    mounts: &Mounts,
+) -> Result<OwnedFd, Refusal> {
+    if let Some(mount) = mounts.on_way(path) {
+        return Err(Refusal::MayHang(mount.into()));
+    }
+    let how = how | OFlags::CLOEXEC;
+    match openat2(CWD, path, how, mode, ResolveFlags::NO_SYMLINKS) {
+        // PERM: what keeps watch over a container does not know the call.
+        Err(Errno::LOOP | Errno::NOSYS | Errno::PERM) => Walk::begin(path)?.open(how, mode, mounts),
+        opened => Ok(opened?),
+    }
+}
+
+/// The file system that a look at this path could wait for.
+pub fn hangs(path: &Path, mounts: &Mounts) -> Option<PathBuf> {
+    if mounts.is_empty() {
+        return None;
+    }
+    match open_file(path, OFlags::PATH, Mode::empty(), mounts) {
+        Err(Refusal::MayHang(mount)) => Some(mount),
+        Ok(_) | Err(Refusal::System(_) | Refusal::Stranger(..)) => None,
+    }
+}
+
+/// A walk along a path, part by part.
+struct Walk {
+    at: OwnedFd,
+    /// The same by its name, without links.
+    place: PathBuf,
+    rest: VecDeque<OsString>,
+    links: usize,
+}
+
+const DIRECTORY: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+
+impl Walk {
+    fn begin(path: &Path) -> Result<Walk, Refusal> {
+        let at = open(".", DIRECTORY, Mode::empty())?;
+        let place = std::env::current_dir().unwrap_or_default();
+        let mut walk = Walk { at, place, rest: VecDeque::new(), links: 0 };
+        walk.turn_to(path)?;
+        Ok(walk)
+    }
+
+    /// Goes on along this path, before what is left.
+    fn turn_to(&mut self, path: &Path) -> Result<(), Refusal> {
+        let mut at = 0;
+        for part in path.components() {
+            match part {
+                Component::RootDir => {
+                    self.at = open("/", DIRECTORY, Mode::empty())?;
+                    self.place = "/".into();
+                }
+                Component::CurDir | Component::Prefix(_) => {}
+                Component::ParentDir | Component::Normal(_) => {
+                    self.rest.insert(at, part.as_os_str().into());
+                    at += 1;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn open(mut self, how: OFlags, mode: Mode, mounts: &Mounts) -> Result<OwnedFd, Refusal> {
+        while let Some(name) = self.rest.pop_front() {
+            let place = match name == ".." {
+                true => self.place.parent().unwrap_or(Path::new("/")).to_path_buf(),
+                false => self.place.join(&name),
+            };
+            if let Some(mount) = mounts.on_way(&place) {
+                return Err(Refusal::MayHang(mount.into()));
+            }
+            let is_last = self.rest.is_empty();
+            let step = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            match openat(&self.at, &name, step, Mode::empty()) {
+                Ok(found) if is_link(&found)? => {
+                    if let Some(end) = self.follow(&found, &name, &place, (how, mode), mounts)? {
+                        return Ok(end);
+                    }
+                }
+                Ok(_) | Err(Errno::NOENT) if is_last => {
+                    match openat(&self.at, &name, how | OFlags::NOFOLLOW, mode) {
+                        // Made a link in between.
+                        Err(Errno::LOOP) => self.go_back_to(name)?,
+                        opened => return Ok(opened?),
+                    }
+                }
+                Ok(found) => (self.at, self.place) = (found, place),
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+        // The root, or nothing at all.
+        Ok(openat(&self.at, ".", how, mode)?)
+    }
+
+    fn go_back_to(&mut self, name: OsString) -> Result<(), Refusal> {
+        self.rest.push_front(name);
+        self.count()
+    }
+
+    fn count(&mut self) -> Result<(), Refusal> {
+        self.links += 1;
+        if self.links > MAX_LINKS { Err(Errno::LOOP.into()) } else { Ok(()) }
+    }
+
+    /// Goes where a link leads; what it leads to if that is one of the kernel's and the last part.
+    fn follow(
+        &mut self,
+        link: &OwnedFd,
+        name: &OsStr,
+        place: &Path,
+        (how, mode): (OFlags, Mode),
+        mounts: &Mounts,
+    ) -> Result<Option<OwnedFd>, Refusal> {
+        self.count()?;
+        let owner = fstat(link)?.st_uid;
+        if owner != 0 && owner != rustix::process::geteuid().as_raw() {
+            return Err(Refusal::Stranger(place.display().to_string(), owner));
+        }
+        let target = PathBuf::from(OsString::from_vec(readlinkat(link, "", Vec::new())?.into()));
+        #[allow(clippy::unnecessary_cast)] // Its width depends on the machine.
+        if fstatfs(&self.at)?.f_type as i64 != PROC_FS {
+            self.turn_to(&target)?;
+            return Ok(None);
+        }
+        // What such a one says is only a name; often of nothing that could be opened by it.
+        if let Some(mount) = mounts.on_way(&target).filter(|_| target.is_absolute()) {
+            return Err(Refusal::MayHang(mount.into()));
+        }
+        if self.rest.is_empty() {
+            return Ok(Some(openat(&self.at, name, how, mode)?));
+        }
+        self.at = openat(&self.at, name, DIRECTORY, Mode::empty())?;
+        self.place = if target.is_absolute() { target } else { place.with_file_name(target) };
+        Ok(None)
+    }
+}
+
+fn is_link(found: &OwnedFd) -> Result<bool, Errno> {
+    Ok(FileType::from_raw_mode(fstat(found)?.st_mode) == FileType::Symlink)
+}
+
+/// Opens a regular file to read or to write it; none if it is something else. Looked at before it
+/// is opened, because opening a device may do something to it; and once more after, because it may
+/// be another one by then. With `follow` not set, a link is no regular file.
+///
+/// # Errors
+/// As [`open_file`].
+pub fn open_regular(
+    path: &Path,
+    how: OFlags,
+    follow: bool,
+    mounts: &Mounts,
+) -> Result<Option<OwnedFd>, Refusal> {
+    let is_regular = |mode| FileType::from_raw_mode(mode) == FileType::RegularFile;
+    let how = how | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let file = match follow {
+        true => {
+            let found = open_file(path, OFlags::PATH, Mode::empty(), mounts)?;
+            if !is_regular(fstat(&found)?.st_mode) {
+                return Ok(None);
+            }
+            open_file(path, how, Mode::empty(), mounts)?
+        }
+        false => {
+            if !is_regular(statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW)?.st_mode) {
+                return Ok(None);
+            }
+            open(path, how | OFlags::NOFOLLOW, Mode::empty())?
+        }
+    };
+    let regular = is_regular(fstat(file.as_fd())?.st_mode);
+    Ok(regular.then_some(file))
+}
