@@ -18,7 +18,7 @@ use std::time::Instant;
 /// A daemon that knows its public name, behind nginx, with one job that runs until it is stopped.
 fn proxied() -> (Site, TestDatabase, Daemon, Nginx) {
     let (mut site, mut database) = Site::on(Driver::Sqlite);
-    database.sql(&Row::new(1, Due::Never("0 0 30 2 *"), "sleep 600").insert());
+    database.sql(&Row::new(1, Due::Never("0 0 29 2 *"), "sleep 600").insert());
     site.server = format!("names = {NAME}\n");
     let daemon = site.start();
     daemon.wait_jobs(1);
