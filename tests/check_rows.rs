@@ -197,6 +197,14 @@ fn a_cron_is_told_in_one_piece_and_by_the_dialect_in_force() {
     assert!(
         year[0].ends_with("; cron_dialect = original would read it: at 00:00, in the year 2027")
     );
+    // The expression stands there once, whether a field or the whole of it is wrong.
+    for cron in ["0 0 30 2 *", "", "@fortnightly", "CRON_TZ=UTC 0 0 * * *", "H * * * *"] {
+        for dialect in [Dialect::Crontab, Dialect::Original] {
+            let told = said(cron, dialect).pop().unwrap_or_default();
+            let (_, why) = told.split_once(&format!(": cron {cron:?}: ")).expect(&told);
+            assert!(!why.contains("cron expression"), "{told}");
+        }
+    }
     let both = "job 1 \"n1\": warning: cron \"0 0 1 * MON\": read as: at 00:00, on day 1 ";
     assert_eq!(
         said("0 0 1 * MON", Dialect::Crontab),

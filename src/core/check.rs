@@ -155,12 +155,13 @@ fn schedule(job: &JobRow, dialect: Dialect) -> Option<Finding> {
             Dialect::Original => format!("cron_dialect = crontab would read it: {crontab}"),
         }
     });
-    let (severity, text) = match (Cron::parse(&job.cron, dialect), other) {
+    let read = Cron::parse(&job.cron, dialect).map_err(|why| why.beside_expression());
+    let (severity, text) = match (read, other) {
         (Ok(_), None) => return None,
         (Ok(cron), Some(other)) => {
             (Severity::Warning, format!("read as: {}; {other}", cron.describe(Lang::En)))
         }
-        (Err(why), None) => (Severity::Error, why.to_string()),
+        (Err(why), None) => (Severity::Error, why),
         (Err(why), Some(other)) => (Severity::Error, format!("{why}; {other}")),
     };
     Some(finding(job, severity, format!("cron {:?}: {text}", job.cron)))

@@ -289,7 +289,10 @@ impl Readings {
     pub fn describe(&self, lang: Lang) -> (String, String) {
         let words = |reading: &Result<Cron, CronError>| match reading {
             Ok(cron) => cron.describe(lang),
-            Err(error) => format!("{}{error}", text(lang, "refused: ", "被拒绝:")),
+            Err(error) => {
+                let why = error.beside_expression();
+                format!("{}{why}", text(lang, "refused: ", "被拒绝:"))
+            }
         };
         (words(&self.crontab), words(&self.original))
     }

@@ -99,6 +99,15 @@ impl CronError {
     pub(super) fn advice(field: Field, value: &str, why: impl Into<String>) -> CronError {
         CronError { field: Some(field), value: shorten(value), why: why.into() }
     }
+
+    /// As it is told where the expression stands already: not once more.
+    #[must_use]
+    pub fn beside_expression(&self) -> String {
+        match self.field {
+            Some(_) => self.to_string(),
+            None => self.why.clone(),
+        }
+    }
 }
 
 impl fmt::Display for CronError {
