@@ -5,6 +5,7 @@ mod common;
 mod daemon;
 mod service;
 
+use common::database::Kind;
 use daemon::rows::{Due, Row};
 use daemon::{SOON, wait_for};
 use rustix::fs::{FlockOperation, flock};
@@ -144,6 +145,47 @@ fn a_database_that_is_down_or_silent_keeps_no_daemon_from_starting() {
     groups.run(&["status", "1"]).expect(0, "database unknown, synced never");
     drop(silent);
     groups.run(&["start", "2"]).expect(0, &format!("127.0.0.1:{port}")).expect(0, "warning: ");
+}
+
+/// What keeps the new configuration from its database is told at once, as `start` tells it, and
+/// the configuration is in force all the same.
+#[test]
+fn a_database_that_refuses_is_told_by_whatever_renews_the_daemon() {
+    for kind in Kind::all() {
+        let groups = Groups::on(kind, &[]);
+        let right = fs::read_to_string(&groups.config).unwrap();
+        let database = &groups.database.config;
+        let (wrong, said) = match kind {
+            Kind::Sqlite => {
+                // A directory, and a file that is no database.
+                fs::write(groups.site.file("text"), "no database at all, but text\n").unwrap();
+                let paths = [groups.site.dir.0.display().to_string(), groups.site.file("text")];
+                (paths.map(|path| right.replace(&database.path, &path)), "/")
+            }
+            Kind::Mariadb | Kind::Mysql => {
+                let wrong = |it: &str| right.replace(&database.password, it);
+                (["another", "none"].map(wrong), "correct user and password of [db1]")
+            }
+        };
+        groups.run(&["start", "1"]).expect(0, "started");
+        let pid = groups.pid(1);
+        for (verb, done) in [("reload", "has read"), ("restart", "has restarted")] {
+            for wrong in &wrong {
+                assert_ne!(*wrong, right);
+                fs::write(&groups.config, wrong).unwrap();
+                let told = groups.run(&[verb, "1"]);
+                told.expect(0, done).expect(0, "server 1: warning: ").expect(0, said);
+                assert_eq!(told.err.matches("server 1: ").count(), 1, "{kind:?}: {told:?}");
+                assert!(told.err.ends_with("; it is asked again and again\n"), "{told:?}");
+                groups.run(&["status", "1"]).expect(0, "database down");
+            }
+            fs::write(&groups.config, &right).unwrap();
+            let told = groups.run(&[verb, "1"]);
+            assert!(!told.expect(0, done).err.contains("server 1: "), "{kind:?}: {told:?}");
+            groups.run(&["status", "1"]).expect(0, "database up");
+        }
+        assert_eq!(groups.pid(1), pid, "the process stays");
+    }
 }
 
 #[test]

@@ -31,7 +31,7 @@ const STATUS_MS: u64 = 5_000;
 /// The name of the note in the state directory.
 const NOTE: &str = "daemon";
 
-/// Characters of what went wrong that the note tells: it is to fit in a block.
+/// Characters of each of what went wrong that the note tells: it is to fit in a block.
 const MAX_TROUBLE: usize = 800;
 
 /// Whom to tell, and what they know.
@@ -112,7 +112,7 @@ impl Notify {
     pub fn settled(&mut self, address: Address, result: Result<(), &str>) {
         self.address = Some(address);
         self.send("READY=1");
-        self.write_note(result.err());
+        self.write_note(result.err().unwrap_or(""), "");
     }
 
     /// The daemon is ending, in order.
@@ -129,17 +129,18 @@ impl Notify {
         self.status = status(core);
         let (pid, status) = (process::id(), &self.status);
         self.send(&format!("READY=1\nMAINPID={pid}\nSTATUS={status}"));
+        let warning = match &core.sync_state().database {
+            DatabaseState::Up => "",
+            DatabaseState::Down { message, .. } => message,
+            DatabaseState::Unknown => "the database has not answered yet",
+        };
         // Before `schedule start` returns, so that whoever comes after it finds the note.
-        self.write_note(Some(&self.trouble));
+        self.write_note(&self.trouble, warning);
         if self.detached {
             self.detached = false;
-            let trouble = match &core.sync_state().database {
-                DatabaseState::Up => String::new(),
-                DatabaseState::Down { message, .. } => format!(" {message}"),
-                DatabaseState::Unknown => " the database has not answered yet".into(),
-            };
             let address = self.address.map(|it| it.to_string()).unwrap_or_default();
-            if let Err(why) = detach::ready(&format!("http://{address}/{trouble}")) {
+            let said = format!("http://{address}/ {warning}");
+            if let Err(why) = detach::ready(said.trim_end()) {
                 log::warn!("stdout, stderr: {why}");
             }
         }
@@ -165,16 +166,17 @@ impl Notify {
         }
     }
 
-    fn write_note(&self, trouble: Option<&str>) {
+    fn write_note(&self, trouble: &str, warning: &str) {
         let Some(address) = self.address else { return };
         let printable = |c: char| if c.is_control() { ' ' } else { c };
-        let trouble = trouble.unwrap_or("").chars().take(MAX_TROUBLE).map(printable).collect();
+        let line = |text: &str| text.chars().take(MAX_TROUBLE).map(printable).collect();
         let note = Note {
             pid: process::id(),
             address,
             told_ms: clock::now().wall_ms,
             version: env!("CARGO_PKG_VERSION").into(),
-            trouble,
+            trouble: line(trouble),
+            warning: line(warning),
         };
         if let Err(why) = note.write(&self.state_dir) {
             log::warn!("{}: {why}", self.state_dir.join(NOTE).display());
@@ -218,6 +220,8 @@ pub struct Note {
     pub version: String,
     /// Why the reload or upgrade that was asked for last was not done; empty = it was.
     pub trouble: String,
+    /// What the database's first answer to this program was wrong with; empty = nothing.
+    pub warning: String,
 }
 
 impl Note {
@@ -234,16 +238,17 @@ impl Note {
             told_ms: value("told_ms")?.parse().ok()?,
             version: value("version")?,
             trouble: value("trouble").unwrap_or_default(),
+            warning: value("warning").unwrap_or_default(),
         })
     }
 
     /// In one piece: who reads sees the old one or the new one. The file of the old one stays as
     /// the place of the next, so that there is one on a full disk, too.
     fn write(&self, state_dir: &Path) -> io::Result<()> {
-        let Note { pid, address, told_ms, version, trouble } = self;
+        let Note { pid, address, told_ms, version, trouble, warning } = self;
         let text = format!(
             "pid {pid}\naddress {address}\ntold_ms {told_ms}\nversion {version}\n\
-             trouble {trouble}\n"
+             trouble {trouble}\nwarning {warning}\n"
         );
         let path = state_dir.join(NOTE);
         let new = path.with_extension("new");

@@ -2,7 +2,7 @@
 //! controls them. What fails here fails a test.
 #![allow(dead_code, clippy::unwrap_used)]
 
-use crate::common::database::TestDatabase;
+use crate::common::database::{Kind, TestDatabase};
 use crate::daemon::rows::{Row, insert};
 use crate::daemon::{SOON, Site, wait_for};
 use rustix::process::Pid;
@@ -47,7 +47,12 @@ impl Said {
 impl Groups {
     /// Two groups, group 1 with these jobs.
     pub fn with(rows: &[Row]) -> Groups {
-        let (mut site, mut database) = Site::on(Driver::Sqlite);
+        Groups::on(Driver::Sqlite, rows)
+    }
+
+    /// The same on another kind of database.
+    pub fn on(kind: impl Into<Kind>, rows: &[Row]) -> Groups {
+        let (mut site, mut database) = Site::on(kind);
         site.server = "[server_2]\nport = 0\n".into();
         site.base.push_str("stop_grace = 1\n");
         if !rows.is_empty() {

@@ -260,3 +260,10 @@ fn cannot_signal(id: u32, why: &io::Error) -> u8 {
     eprintln!("server {id}: it can't be signalled: {why}");
     FAILED
 }
+
+/// Tells what was wrong with the database's first answer to a daemon that serves now.
+fn warn_of_database(id: u32, warning: &str) {
+    if !warning.is_empty() {
+        eprintln!("server {id}: warning: {warning}; it is asked again and again");
+    }
+}

@@ -1,7 +1,7 @@
 //! `schedule reload` and `schedule restart`: a daemon that runs gets a new configuration or a new
 //! program, and tells by its note how that went.
 
-use super::{DONE, FAILED, Groups, NOT_RUNNING, cannot_signal, start};
+use super::{DONE, FAILED, Groups, NOT_RUNNING, cannot_signal, start, warn_of_database};
 use crate::shell::holder::{Found, Holder};
 use crate::shell::notify::Note;
 use crate::shell::sys::Signal;
@@ -15,7 +15,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub(super) fn reload(groups: &Groups, id: u32) -> u8 {
     match groups.find(id) {
         Found::Running(holder) => match renewed(groups, id, &holder, Signal::HUP) {
-            Renewed::Done => told(id, &holder, "has read its configuration"),
+            Renewed::Done(warning) => told(id, &holder, "has read its configuration", &warning),
             Renewed::Ended => failed(id, "it has ended instead; its log tells why"),
             Renewed::Not(why) => failed(id, &why),
             Renewed::Refused(code) => code,
@@ -36,7 +36,7 @@ pub(super) fn restart(groups: &Groups, id: u32) -> u8 {
         Found::Running(holder) => {
             let user = holder.user();
             match renewed(groups, id, &holder, Signal::USR2) {
-                Renewed::Done => told(id, &holder, "has restarted in place"),
+                Renewed::Done(warning) => told(id, &holder, "has restarted in place", &warning),
                 Renewed::Ended => start_again(groups, id, user),
                 Renewed::Not(why) => failed(id, &why),
                 Renewed::Refused(code) => code,
@@ -59,8 +59,8 @@ fn start_again(groups: &Groups, id: u32, user: Option<u32>) -> u8 {
 }
 
 enum Renewed {
-    /// It serves, renewed.
-    Done,
+    /// It serves, renewed; what the database said at first, empty = nothing wrong.
+    Done(String),
     /// It is gone.
     Ended,
     /// It goes on as it was; the reason.
@@ -82,7 +82,7 @@ fn renewed(groups: &Groups, id: u32, holder: &Holder, signal: Signal) -> Renewed
             return Renewed::Ended;
         }
         match Note::read(&dir).filter(|note| Some(note.told_ms) != before) {
-            Some(note) if note.trouble.is_empty() => return Renewed::Done,
+            Some(note) if note.trouble.is_empty() => return Renewed::Done(note.warning),
             Some(note) => return Renewed::Not(format!("it goes on as it was: {}", note.trouble)),
             None => sleep(Duration::from_millis(10)),
         }
@@ -91,8 +91,9 @@ fn renewed(groups: &Groups, id: u32, holder: &Holder, signal: Signal) -> Renewed
     Renewed::Not(format!("it has not told in {seconds} s what became of it; its log may"))
 }
 
-fn told(id: u32, holder: &Holder, what: &str) -> u8 {
+fn told(id: u32, holder: &Holder, what: &str, warning: &str) -> u8 {
     println!("server {id}: pid {} {what}", holder.pid.as_raw_nonzero());
+    warn_of_database(id, warning);
     DONE
 }
 

@@ -1,6 +1,6 @@
 //! `schedule start`: daemons in the background.
 
-use super::{DONE, FAILED, Groups, NOT_PERMITTED};
+use super::{DONE, FAILED, Groups, NOT_PERMITTED, warn_of_database};
 use crate::shell::detach::MARK;
 use crate::shell::holder::Found;
 use crate::shell::owner::{self, Look};
@@ -106,13 +106,9 @@ impl Starting {
         match self.outcome() {
             Ok(Came::Ready(text)) => {
                 let pid = self.pid.map_or(0, |pid| pid.as_raw_nonzero().get());
-                match text.split_once(' ') {
-                    None => println!("server {id}: started, pid {pid}, {text}"),
-                    Some((url, trouble)) => {
-                        println!("server {id}: started, pid {pid}, {url}");
-                        eprintln!("server {id}: warning: {trouble}; it is asked again and again");
-                    }
-                }
+                let (url, warning) = text.split_once(' ').unwrap_or((&text, ""));
+                println!("server {id}: started, pid {pid}, {url}");
+                warn_of_database(id, warning);
                 DONE
             }
             Ok(Came::Ended(code)) => {
