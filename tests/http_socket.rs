@@ -7,7 +7,7 @@ mod serving;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mio::{Events, Poll, Token};
 use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
@@ -204,9 +204,12 @@ fn streams_are_limited_and_live() {
     for stream in &mut streams {
         assert!(until(stream, "\r\n\r\n").contains("text/event-stream"));
     }
-    until(&mut server.client(events), "poll instead.\",\"status\":503");
+    // The one that has its place longest gives it up, and is told.
+    let mut third = server.client(events);
+    until(&mut streams.remove(0), "event: displaced\ndata: {}\n\n\r\n0\r\n\r\n");
     until(&mut streams[0], "data: ");
-    until(&mut streams[1], "data: ");
+    until(&mut third, "data: ");
+    streams.push(third);
     drop(streams);
     server.wait_for_stats("streams: 0");
 }
@@ -254,6 +257,44 @@ fn an_answer_does_not_wait_for_the_next_one() {
     until(&mut client, "first\n");
     assert!(server.respond(ZERO, second, Response::text(200, "second\n")));
     until(&mut client, "second\n");
+}
+
+/// The core hears at once of a client that waits no more for what it asked.
+#[test]
+fn who_has_gone_is_told_once() {
+    let mut poll = Poll::new().expect("a queue");
+    let mut server =
+        Server::bind("127.0.0.1", 0, poll.registry(), Token(5), Limits::default()).expect("bind");
+    let address = server.local_addr().expect("an address");
+    let ask = |poll: &mut Poll, server: &mut Server| {
+        let mut client = TcpStream::connect(address).expect("to connect");
+        client.write_all(GET).expect("to send");
+        loop {
+            poll_once(poll, server);
+            assert_eq!(server.next_gone(), None);
+            if let Some((id, _)) = server.next_request() {
+                break (client, id);
+            }
+        }
+    };
+    let (reader, streamed) = ask(&mut poll, &mut server);
+    server.respond(ZERO, streamed, Response::event_stream());
+    let (answered, plain) = ask(&mut poll, &mut server);
+    server.respond(ZERO, plain, Response::text(200, "x"));
+    let (waits, late) = ask(&mut poll, &mut server);
+    drop(answered);
+    drop(reader);
+    let (mut gone, began) = (Vec::new(), Instant::now());
+    while gone.is_empty() && began.elapsed() < PATIENCE {
+        poll_once(&mut poll, &mut server);
+        gone.extend(std::iter::from_fn(|| server.next_gone()));
+    }
+    assert_eq!(gone, [streamed], "an answered request is nobody's");
+    // One that is told that there was no time for an answer.
+    let minute = Now { wall_ms: 0, mono_ms: 60_000 };
+    server.expire(minute);
+    assert_eq!([server.next_gone(), server.next_gone()], [Some(late), None]);
+    drop(waits);
 }
 
 #[test]

@@ -241,6 +241,7 @@ impl Core {
             Event::NoKeeper => self.has_keeper = false,
             Event::AnswerLine(line) => self.answer_line(line),
             Event::ExchangeEnded(result) => self.exchange_ended(now, result),
+            Event::Gone(conn) => self.client_gone(conn),
             Event::Request(conn, request) => self.request(now, conn, &request),
             Event::Terminate => self.terminate(now),
             Event::EndWithRuns => self.end_with_runs(now),

@@ -29,6 +29,8 @@ pub enum Event<'a> {
     AnswerLine(&'a [u8]),
     /// The helper is gone: `Ok` after end of file and exit status 0, else why it failed.
     ExchangeEnded(Result<(), String>),
+    /// The client of a stream, or of a request that is not answered yet, waits no more.
+    Gone(ConnId),
     /// A client asks; it is answered by [`Action::Respond`].
     Request(ConnId, Box<Request>),
     /// SIGTERM, SIGINT, SIGQUIT: end, the runs go on.
@@ -143,6 +145,8 @@ pub enum Action {
     Respond(ConnId, Box<Response>),
     /// Add a piece to a client's stream; [`Event::PushFailed`] if that is not possible.
     Push(ConnId, Rc<[u8]>),
+    /// End a client's stream.
+    Finish(ConnId),
     /// Read a piece of a file and say [`Event::FileRead`].
     ReadFile(ConnId, Box<ReadPlan>),
     /// Make the first of these files that exists empty and say [`Event::FileCleared`].

@@ -18,6 +18,7 @@ pub mod keeping;
 pub mod launch;
 pub mod limits;
 pub mod outcome;
+pub mod places;
 pub mod plain;
 pub mod protocol;
 pub mod records;

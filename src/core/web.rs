@@ -42,6 +42,7 @@ use crate::core::time::Now;
 use routes::Routed;
 
 pub use secure::secured;
+pub use stream::DISPLACED;
 
 /// Clients that may wait for the first answer of the database.
 const MAX_EARLY: usize = 100;
@@ -106,6 +107,14 @@ impl Core {
         }
     }
 
+    /// A client waits for nothing any more.
+    pub(super) fn client_gone(&mut self, conn: ConnId) {
+        self.forget_reader(conn);
+        self.forget_follower(conn);
+        self.forget_waiting(conn);
+        self.web.early.retain(|(waiting, _)| *waiting != conn);
+    }
+
     fn respond(&mut self, conn: ConnId, response: Response) {
         self.push_action(Action::Respond(conn, Box::new(secured(response))));
     }
@@ -123,7 +132,10 @@ impl Core {
         }
         let segments = request.segments();
         if segments[..] == ["api", "v1", "events"] && request.method == Method::Get {
-            return self.open_events(now, conn, request);
+            return match self.web.listening.check_reader(request) {
+                Ok(()) => self.open_events(now, conn, request),
+                Err(response) => self.respond_to(now, conn, request, response),
+            };
         }
         if let Some(page) = self.page(now, request) {
             return self.respond_to(now, conn, request, page);

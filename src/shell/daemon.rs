@@ -235,6 +235,9 @@ impl Daemon {
         }
         self.read_answer(now);
         self.server.expire(now);
+        while let Some(conn) = self.server.next_gone() {
+            self.core.handle(now, Event::Gone(conn));
+        }
         // The rest waits for the next turn, with what is due meanwhile before it.
         let began_us = clock::mono_us();
         while clock::mono_us() - began_us < LISTEN_US
@@ -371,6 +374,7 @@ impl Daemon {
                 self.server.respond(clock::now(), conn, *response);
             }
             Action::Push(conn, bytes) => self.push(conn, &bytes),
+            Action::Finish(conn) => self.server.finish(clock::now(), conn),
             Action::ReadFile(conn, plan) => {
                 let read = files::read(&plan, &self.outputs);
                 self.core.handle(clock::now(), Event::FileRead(conn, read));

@@ -36,6 +36,7 @@ use self::listen::{Accepted, Reserve};
 use self::table::Table;
 use crate::core::http::{Body, Connection, Limits, Request, Response};
 use crate::core::ids::ConnId;
+use crate::core::places::{Peer, Places};
 use crate::core::time::Now;
 
 pub use self::listen::{BindError, addresses};
@@ -86,6 +87,10 @@ pub struct Server {
     ready: VecDeque<u32>,
     /// Places with more to read or write than a turn allows, or with answers held for one write.
     again: VecDeque<u32>,
+    /// Clients of streams.
+    streams: Places<usize>,
+    /// Clients that wait no more for what the core was asked.
+    gone: VecDeque<ConnId>,
     scratch: Box<[u8]>,
     reserve: Reserve,
     /// Somebody may wait to be accepted.
@@ -130,6 +135,8 @@ impl Server {
             table: Table::new(),
             ready: VecDeque::new(),
             again: VecDeque::new(),
+            streams: Places::default(),
+            gone: VecDeque::new(),
             scratch: vec![0; SCRATCH_BYTES].into(),
             reserve: Reserve::new(),
             // Of an adopted socket, clients may wait that no edge will tell of.
@@ -156,7 +163,7 @@ impl Server {
 
     /// The figures.
     pub fn stats(&self) -> Stats {
-        Stats { connections: self.table.len(), ..self.stats }
+        Stats { connections: self.table.len(), streams: self.streams.len(), ..self.stats }
     }
 
     /// The address of a client that is still there.
@@ -193,7 +200,9 @@ impl Server {
         while let Some(place) = self.ready.pop_front() {
             let Some(client) = self.table.get(place as usize) else { continue };
             client.queued = false;
-            if let Some(request) = client.http.next_request() {
+            if let Some(mut request) = client.http.next_request() {
+                client.engaged = true;
+                request.peer = client.peer;
                 self.stats.requests += 1;
                 return Some((client.id, request));
             }
@@ -205,15 +214,12 @@ impl Server {
     /// any more.
     pub fn respond(&mut self, now: Now, id: ConnId, response: Response) -> bool {
         let Some(place) = self.table.find(id) else { return false };
-        let full = self.stats.streams >= self.limits.streams;
-        let response = match response.body() {
-            Body::Stream if full => {
-                Response::problem(503, "Too many streams are open; close some or poll instead.")
-            }
-            _ => response,
-        };
+        if matches!(response.body(), Body::Stream) {
+            self.make_room_for_stream(now, place);
+        }
         let Some(client) = self.table.get(place) else { return false };
         let wanted = client.http.respond(now, response);
+        client.engaged = client.http.is_engaged();
         if !client.http.has_request() {
             self.write(place, now);
         }
@@ -225,7 +231,8 @@ impl Server {
     /// at once, `None` = never.
     pub fn next_deadline_ms(&self) -> Option<u64> {
         let waits = self.knocking && !self.paused && self.accept_paused_ms.is_none();
-        if waits || !self.ready.is_empty() || !self.again.is_empty() {
+        let news = !self.ready.is_empty() || !self.gone.is_empty();
+        if waits || news || !self.again.is_empty() {
             return Some(0);
         }
         match (self.table.first_deadline(), self.accept_paused_ms) {
@@ -287,7 +294,7 @@ impl Server {
                 return;
             }
             match listen::accept(&self.listener) {
-                Accepted::Client(stream) => self.admit(stream, now),
+                Accepted::Client(stream, peer) => self.admit(stream, peer, now),
                 Accepted::Nobody => self.knocking = false,
                 Accepted::NoDescriptor => self.make_room(now),
                 Accepted::Trouble(error) => self.pause_accepting(&error, now),
@@ -296,7 +303,7 @@ impl Server {
     }
 
     /// Gives a new client a place, at the expense of the one that waits longest if need be.
-    fn admit(&mut self, stream: TcpStream, now: Now) {
+    fn admit(&mut self, stream: TcpStream, peer: Peer, now: Now) {
         self.stats.accepted += 1;
         if self.table.len() >= self.limits.connections {
             self.give_way();
@@ -310,7 +317,7 @@ impl Server {
             true => Connection::refused(&self.limits, now),
             false => Connection::new(&self.limits, now),
         };
-        match self.seat(stream, http) {
+        match self.seat(stream, peer, http) {
             // The request usually is there already; this saves a turn of the queue.
             Ok(place) => self.serve(place, now),
             Err(error) => self.pause_accepting(&error, now),
@@ -319,11 +326,11 @@ impl Server {
 
     /// Watches a client and gives it a place. If the kernel is out of memory (epoll_ctl(2)) it is
     /// closed.
-    fn seat(&mut self, mut stream: TcpStream, http: Connection) -> io::Result<usize> {
+    fn seat(&mut self, mut stream: TcpStream, peer: Peer, http: Connection) -> io::Result<usize> {
         let token = Token(self.first_token + 1 + self.table.next_place());
         let both = Interest::READABLE | Interest::WRITABLE;
         self.registry.register(&mut stream, token, both)?;
-        Ok(self.table.insert(stream, http))
+        Ok(self.table.insert(stream, peer, http))
     }
 
     /// Out of descriptors: somebody gives way, or the new client is told there is no place.
@@ -332,7 +339,7 @@ impl Server {
             return;
         }
         match self.reserve.accept(&self.listener) {
-            Accepted::Client(stream) => {
+            Accepted::Client(stream, _) => {
                 self.stats.accepted += 1;
                 self.stats.refused += 1;
                 listen::dismiss(stream, &self.limits, now);
@@ -421,9 +428,13 @@ impl Server {
         if client.http.is_streaming() != client.streaming {
             client.streaming = !client.streaming;
             match client.streaming {
-                true => self.stats.streams += 1,
-                false => self.stats.streams -= 1,
+                true => self.streams.take(place, client.peer),
+                false => _ = self.streams.leave(place),
             }
+        }
+        if client.engaged && !client.http.is_engaged() {
+            client.engaged = false;
+            self.gone.push_back(client.id);
         }
         if client.http.has_request() && !client.queued {
             client.queued = true;
@@ -441,7 +452,10 @@ impl Server {
 
     fn remove(&mut self, place: usize) {
         if let Some(client) = self.table.get(place) {
-            self.stats.streams -= usize::from(client.streaming);
+            self.streams.leave(place);
+            if client.engaged {
+                self.gone.push_back(client.id);
+            }
             // Closing alone is not enough: a helper that was just forked has a copy of the socket
             // until its close-on-exec, and as long as there is one the queue goes on telling of it
             // (epoll(7), questions and answers): to the next client that has this place. That the

@@ -100,7 +100,10 @@ impl World {
             }
             Action::KeepSnapshot => self.disk.snapshot = self.disk.snapshot_new.take(),
             Action::Respond(conn, response) => self.answered(conn, response.status()),
-            Action::Push(..) | Action::ReadFile(..) | Action::ClearFile(..) => {
+            Action::Push(..)
+            | Action::Finish(..)
+            | Action::ReadFile(..)
+            | Action::ClearFile(..) => {
                 panic!("nobody asked")
             }
             Action::Exit => {

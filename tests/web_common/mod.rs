@@ -11,6 +11,7 @@ use schedule::core::ids::{ConnId, RunId};
 use schedule::core::journal::Replay;
 use schedule::core::launch::{LaunchError, Stream};
 use schedule::core::outcome::{Exit, Outcome, Usage};
+use schedule::core::places::Peer;
 use schedule::core::protocol::{Answer, Database, Driver, JobRow, SetAside};
 use schedule::core::time::Now;
 use schedule::shell::journal::Journal;
@@ -63,6 +64,10 @@ pub struct Bench {
     pub signals: Vec<(RunId, Signal)>,
     pub pushes: usize,
     pub reads: usize,
+    /// Whose the next connections are.
+    pub peer: Peer,
+    /// The database does not answer.
+    pub silent: bool,
     /// Streams of these take nothing.
     pub stuffed: Vec<ConnId>,
     /// Where the journal is written; without one it is not.
@@ -143,6 +148,8 @@ impl Bench {
             signals: Vec::new(),
             pushes: 0,
             reads: 0,
+            peer: Peer::default(),
+            silent: false,
             stuffed: Vec::new(),
             journal,
             next_pid: 4_711,
@@ -197,6 +204,10 @@ impl Bench {
                 assert!(client.respond(self.now, *response), "nobody waits");
             }
             Action::Push(conn, bytes) => self.push(conn, &bytes),
+            Action::Finish(conn) => {
+                let client = self.clients.get_mut(&conn);
+                client.into_iter().for_each(|client| client.finish(self.now));
+            }
             Action::ReadFile(conn, plan) => {
                 self.reads += 1;
                 let read = self.read(&plan);
@@ -228,6 +239,9 @@ impl Bench {
     }
 
     fn exchange(&mut self, question: &[u8]) {
+        if self.silent {
+            return;
+        }
         let sync = question.windows(6).any(|part| part == b"\"sync\"");
         let answers = match (&self.database_error, sync) {
             (Some(why), _) => vec![Answer::Error {
@@ -285,11 +299,19 @@ impl Bench {
         let limits = Rc::new(Limits::default());
         let mut client = Connection::new(&limits, self.now);
         client.receive(self.now, text.as_bytes());
-        let request = client.next_request().unwrap_or_else(|| panic!("no request: {text}"));
+        let mut request = client.next_request().unwrap_or_else(|| panic!("no request: {text}"));
+        request.peer = self.peer;
         self.clients.insert(conn, client);
         self.core.handle(self.now, Event::Request(conn, Box::new(request)));
         self.turn();
         conn
+    }
+
+    /// A client closes its connection.
+    pub fn leave(&mut self, conn: ConnId) {
+        self.clients.remove(&conn);
+        self.core.handle(self.now, Event::Gone(conn));
+        self.turn();
     }
 
     /// What has arrived at a client since it was last asked.

@@ -268,6 +268,11 @@ impl Connection {
         matches!(self.state, State::Streaming)
     }
 
+    /// Whether the answer to a request is awaited, or the rest of one.
+    pub fn is_engaged(&self) -> bool {
+        matches!(self.state, State::Answering) || self.is_streaming()
+    }
+
     /// Ends the connection as soon as what is under way is answered; at once if it is idle.
     pub fn drain(&mut self, now: Now) {
         self.draining = true;

@@ -11,6 +11,7 @@ use std::ops::Range;
 use super::request::{Field, Method, Request};
 use super::target::{self, Target};
 use super::{Limits, Response};
+use crate::core::places::Peer;
 
 /// Why a request is not served: an answer, and the end of the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -227,6 +228,7 @@ pub(super) fn parse(bytes: &[u8], limits: &Limits) -> Result<Head, Refusal> {
             method,
             minor,
             body: Vec::new(),
+            peer: Peer::default(),
             path,
             query,
             host,

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use super::query;
+use crate::core::places::Peer;
 
 /// The methods this server knows (RFC 9110 §9); any other is answered 501 before routing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +62,8 @@ pub struct Request {
     pub minor: u8,
     /// The body, decoded from its transfer coding; empty if there is none.
     pub body: Vec<u8>,
+    /// Who asks: set by who has the socket.
+    pub peer: Peer,
     pub(super) path: String,
     pub(super) query: Range<u32>,
     pub(super) host: Range<u32>,

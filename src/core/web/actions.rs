@@ -12,13 +12,17 @@ use crate::core::http::Response;
 use crate::core::ids::{ConnId, JobId, RunId};
 use crate::core::journal::Cause;
 use crate::core::launch::Stream;
+use crate::core::places::{Peer, Places};
 use crate::core::table::Phase;
 use crate::core::time::{Now, datetime, rfc3339};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
-/// Clients that may wait for the result of a command at a time; beyond: 503.
+/// Clients that may wait for the result of a command at a time; beyond, one is told not to.
 const MAX_WAITING: usize = 1_000;
+
+/// What a client is told that is to wait no longer.
+const TOO_MANY_WAIT: &str = "it is done, but too many wait for the results: look at the job";
 
 /// Characters of the message line.
 const MAX_MESSAGE_CHARS: usize = 400;
@@ -58,7 +62,8 @@ struct Done {
 /// A client that waits.
 #[derive(Debug)]
 struct Pending {
-    conn: ConnId,
+    /// None = it has gone.
+    conn: Option<ConnId>,
     form: Form,
     verb: &'static str,
     done: Vec<Done>,
@@ -71,6 +76,8 @@ struct Pending {
 pub struct Waiting {
     last: u64,
     pending: BTreeMap<u64, Pending>,
+    /// The tickets of those that have not gone.
+    places: Places<u64>,
     runs: BTreeMap<RunId, (u64, JobId)>,
     /// Waiting for the exchange after the one under way.
     sync_next: Vec<u64>,
@@ -95,11 +102,14 @@ impl Core {
     }
 
     /// Carries a command out. Its client is answered now or later.
-    pub(super) fn command(&mut self, now: Now, conn: ConnId, form: Form, command: Command) {
-        if self.web.waiting.pending.len() >= MAX_WAITING {
-            let why = format!("{MAX_WAITING} clients wait for results already; try again shortly");
-            return self.respond(conn, Response::problem(503, &why));
-        }
+    pub(super) fn command(
+        &mut self,
+        now: Now,
+        (conn, peer): (ConnId, Peer),
+        form: Form,
+        command: Command,
+    ) {
+        self.make_room_for_command(peer);
         let ticket = self.web.waiting.last + 1;
         self.web.waiting.last = ticket;
         let verb = match &command {
@@ -108,7 +118,8 @@ impl Core {
             Command::Sync => "flush",
             Command::Clear(_) => "clear",
         };
-        let pending = Pending { conn, form, verb, done: Vec::new(), left: 1 };
+        self.web.waiting.places.take(ticket, peer);
+        let pending = Pending { conn: Some(conn), form, verb, done: Vec::new(), left: 1 };
         self.web.waiting.pending.insert(ticket, pending);
         match command {
             // Each one goes to the front of the queue.
@@ -137,6 +148,37 @@ impl Core {
         self.one_less(now, ticket);
     }
 
+    /// Where as many wait as may, who has gone is forgotten, or who is displaced is told that it
+    /// need not wait.
+    fn make_room_for_command(&mut self, newcomer: Peer) {
+        let waiting = &mut self.web.waiting;
+        if waiting.pending.len() < MAX_WAITING {
+            return;
+        }
+        let gone = waiting.pending.iter().find(|(_, it)| it.conn.is_none()).map(|(it, _)| *it);
+        let Some(ticket) = gone.or_else(|| waiting.places.gives_way_to(newcomer)) else { return };
+        waiting.places.leave(ticket);
+        let Some(Pending { conn: Some(conn), form, .. }) = waiting.pending.remove(&ticket) else {
+            return;
+        };
+        let response = match form {
+            Form::Back(status, path) => Response::redirect(status, &path),
+            Form::Json => Response::json(202, json!({ "detail": TOO_MANY_WAIT }).to_string()),
+        };
+        self.respond(conn, response.header("Cache-Control", "no-store"));
+    }
+
+    /// A client has gone; what it wanted is done nevertheless.
+    pub(super) fn forget_waiting(&mut self, conn: ConnId) {
+        let waiting = &mut self.web.waiting;
+        for (ticket, pending) in &mut waiting.pending {
+            if pending.conn == Some(conn) {
+                pending.conn = None;
+                waiting.places.leave(*ticket);
+            }
+        }
+    }
+
     fn expect(&mut self, ticket: u64) {
         if let Some(pending) = self.web.waiting.pending.get_mut(&ticket) {
             pending.left += 1;
@@ -157,6 +199,7 @@ impl Core {
             return;
         }
         let Some(pending) = self.web.waiting.pending.remove(&ticket) else { return };
+        self.web.waiting.places.leave(ticket);
         let time = datetime(now.wall_ms, &self.settings().zone);
         self.web.message = message(pending.verb, &pending.done, &time);
         self.touch_daemon();
@@ -170,7 +213,9 @@ impl Core {
                 None => Response::problem(400, "nothing was named: give a job"),
             },
         };
-        self.respond(pending.conn, response);
+        if let Some(conn) = pending.conn {
+            self.respond(conn, response);
+        }
     }
 
     /// Why a job can't be started by hand right now.

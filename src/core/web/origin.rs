@@ -68,6 +68,22 @@ impl Listening {
         Ok(())
     }
 
+    /// Refuses a stream or a file to a page of another site: it could not read it, but it would
+    /// take a place, and keep the daemon busy.
+    ///
+    /// # Errors
+    /// The answer to such a request: 403.
+    pub fn check_reader(&self, request: &Request) -> Result<(), Response> {
+        let mut sites = request.headers("sec-fetch-site");
+        match sites.any(|site| !matches!(site, b"none" | b"same-origin")) {
+            true => Err(Response::problem(
+                403,
+                "files and streams are not for pages of other sites: open the console itself",
+            )),
+            false => Ok(()),
+        }
+    }
+
     /// HTTP/1.0 may leave the host out; browsers never do. On an address that others reach, each
     /// IP address will do: no page can make another host's address its own.
     fn is_known(&self, host: &str) -> bool {

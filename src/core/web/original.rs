@@ -99,7 +99,7 @@ impl Core {
         if let Err(refusal) = self.web.listening.check_change(request) {
             return refusal.into();
         }
-        self.command(now, conn, Form::Back(301, back), command);
+        self.command(now, (conn, request.peer), Form::Back(301, back), command);
         Routed::Later
     }
 
@@ -173,6 +173,11 @@ impl Core {
         page: Page,
         default_lines: usize,
     ) -> Routed {
+        // A link on another site may lead to a page; what is fetched by a script may not.
+        let is_link = request.header("sec-fetch-mode") == Some("navigate");
+        if !is_link && let Err(response) = self.web.listening.check_reader(request) {
+            return response.into();
+        }
         let lines = match number(request, "size", default_lines, MAX_LINES) {
             Ok(lines) => lines,
             Err(response) => return response.into(),

@@ -11,6 +11,7 @@ use crate::core::files::{FileName, FileTrouble, MAX_READ_BYTES, Mark, Piece, Rea
 use crate::core::http::{Body, Request, Response};
 use crate::core::ids::{ConnId, JobId, RunId};
 use crate::core::launch::Stream;
+use crate::core::places::{Peer, Places};
 use crate::core::time::Now;
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -33,7 +34,7 @@ const FOLLOW_BYTES: u64 = 16_384;
 /// A follower this far behind the end goes on near the end.
 const MAX_BEHIND_BYTES: u64 = 4 << 20;
 
-/// Clients that follow files at a time; beyond: 503.
+/// Clients that follow files at a time; beyond, one is displaced.
 const MAX_FOLLOWERS: usize = 200;
 
 /// Milliseconds between two looks at followed files.
@@ -117,6 +118,8 @@ struct Follower {
 pub struct Readers {
     asked: BTreeMap<ConnId, Tail>,
     followers: BTreeMap<ConnId, Follower>,
+    /// Those that follow, or will as soon as the file was read.
+    places: Places<ConnId>,
 }
 
 impl Core {
@@ -188,10 +191,7 @@ impl Core {
         };
         let is_set = |name| request.query(name).is_some_and(|text| text != "0");
         let form = if is_set("follow") && request.method == crate::core::http::Method::Get {
-            if self.web.readers.followers.len() >= MAX_FOLLOWERS {
-                let why = format!("{MAX_FOLLOWERS} clients follow files already; poll instead");
-                return Some(Response::problem(503, &why));
-            }
+            self.make_room_for_follower(conn, request.peer);
             TailForm::Follow(names.clone())
         } else if is_set("download") {
             TailForm::Download(file_name(source))
@@ -200,6 +200,24 @@ impl Core {
         };
         self.read_tail(conn, names, Tail { lines, level, form });
         None
+    }
+
+    fn make_room_for_follower(&mut self, conn: ConnId, peer: Peer) {
+        let places = &mut self.web.readers.places;
+        if places.len() >= MAX_FOLLOWERS
+            && let Some(displaced) = places.gives_way_to(peer)
+        {
+            self.forget_follower(displaced);
+            self.displace(displaced);
+        }
+        self.web.readers.places.take(conn, peer);
+    }
+
+    /// Whoever reads a file does so no more.
+    pub(super) fn forget_follower(&mut self, conn: ConnId) {
+        self.web.readers.asked.remove(&conn);
+        self.web.readers.followers.remove(&conn);
+        self.web.readers.places.leave(conn);
     }
 
     /// Has the end of a file read; the client is answered when it was.
@@ -254,6 +272,7 @@ impl Core {
                 plain(piece.bytes).header("Content-Disposition", value)
             }
         };
+        self.web.readers.places.leave(conn);
         self.respond(conn, response);
     }
 
@@ -345,10 +364,11 @@ impl Core {
 
     /// A follower did not take a piece. Returns whether it is one.
     pub(super) fn follower_failed(&mut self, conn: ConnId, gone: bool) -> bool {
-        if gone {
-            return self.web.readers.followers.remove(&conn).is_some();
-        }
         let Some(follower) = self.web.readers.followers.get_mut(&conn) else { return false };
+        if gone {
+            self.forget_follower(conn);
+            return true;
+        }
         follower.at = follower.before;
         true
     }

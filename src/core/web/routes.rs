@@ -48,7 +48,7 @@ impl Core {
             return response.into();
         }
         match command {
-            Ok(command) => self.command(now, conn, Form::Json, command),
+            Ok(command) => self.command(now, (conn, request.peer), Form::Json, command),
             Err(response) => return response.into(),
         }
         Routed::Later
@@ -70,7 +70,7 @@ impl Core {
         let back = same_site(request.form("back").as_deref().unwrap_or("/"));
         let back = Root::of(request).to(&back);
         match form_command(request) {
-            Ok(command) => self.command(now, conn, Form::Back(303, back), command),
+            Ok(command) => self.command(now, (conn, request.peer), Form::Back(303, back), command),
             Err(response) => return response.into(),
         }
         Routed::Later
@@ -88,6 +88,9 @@ impl Core {
             ["api", "v1", "log"] => Ok(Source::Log),
             _ => return Routed::Other,
         };
+        if let Err(response) = self.web.listening.check_reader(request) {
+            return response.into();
+        }
         let source = match (request.method, source) {
             (Method::Options, _) => return Response::options("GET, HEAD, OPTIONS").into(),
             (Method::Get | Method::Head, Ok(source)) => source,

@@ -14,13 +14,14 @@ use crate::core::daemon::{Changed, Core};
 use crate::core::event::{Action, PushFailure};
 use crate::core::http::{Request, Response};
 use crate::core::ids::{ConnId, JobId};
+use crate::core::places::{Peer, Places};
 use crate::core::table::Phase;
 use crate::core::time::Now;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Bound;
 use std::rc::Rc;
 
-/// Different queries that are followed at a time; beyond: 503.
+/// Different queries that are followed at a time; beyond, the readers of one are displaced.
 const MAX_VIEWS: usize = 64;
 
 /// Milliseconds between two rounds of telling.
@@ -39,6 +40,10 @@ const BEAT_MS: u64 = 15_000;
 /// Milliseconds after which a client should connect anew.
 const RETRY_MS: u64 = 2_000;
 
+/// What a displaced reader is told before its stream ends. Pages that displace each other are not
+/// to do so every few seconds.
+pub const DISPLACED: &[u8] = b"retry: 60000\nevent: displaced\ndata: {}\n\n";
+
 /// Jobs times views looked at in one turn of the loop.
 const LOOKS_A_TURN: usize = 2_000;
 
@@ -51,6 +56,14 @@ const BATCH_BYTES: usize = 24_576;
 /// Batches of a round for one view; where there would be more, one that says "begin anew" does.
 const MAX_BATCHES: usize = 8;
 
+/// Who reads.
+#[derive(Clone, Copy, Debug)]
+struct Reader {
+    peer: Peer,
+    /// It missed something.
+    missed: bool,
+}
+
 /// Readers with the same query.
 #[derive(Debug)]
 struct View {
@@ -62,8 +75,7 @@ struct View {
     shown: BTreeSet<JobId>,
     /// The number of matches that was told last.
     told: usize,
-    /// The readers; `true`: it missed something.
-    readers: BTreeMap<ConnId, bool>,
+    readers: BTreeMap<ConnId, Reader>,
     /// Written in this round, not closed yet.
     open: Vec<u8>,
     /// Closed, waiting to be sent.
@@ -130,10 +142,10 @@ impl View {
             let from = last.map_or(Bound::Unbounded, Bound::Excluded);
             match self.readers.range((from, Bound::Unbounded)).next().map(|(id, it)| (*id, *it)) {
                 None => self.sending = None,
-                Some((reader, missed)) => {
+                Some((reader, Reader { peer, missed })) => {
                     self.sending = Some((Rc::clone(&bytes), Some(reader)));
                     let bytes = if missed { anew(self).into() } else { bytes };
-                    self.readers.insert(reader, false);
+                    self.readers.insert(reader, Reader { peer, missed: false });
                     return Some((reader, bytes));
                 }
             }
@@ -154,15 +166,12 @@ impl Core {
         };
         self.forget_reader(conn);
         let query = request.raw_query();
-        let views = &mut self.web.streams.views;
+        let views = &self.web.streams.views;
         let place = views.iter().position(|view| view.request.raw_query() == query);
         let place = match place {
             Some(place) => place,
-            None if views.len() >= MAX_VIEWS => {
-                let why = format!("{MAX_VIEWS} different queries are followed already; poll");
-                return self.respond(conn, Response::problem(503, &why));
-            }
             None => {
+                self.make_room_for_view(request.peer);
                 let filter = Filter::new(request);
                 let members = self.members(&filter);
                 let (told, whole) = (members.len(), shown.len() == members.len());
@@ -192,12 +201,45 @@ impl Core {
         let revision = self.revision();
         let view = &mut self.web.streams.views[place];
         view.shown.extend(shown);
-        view.readers.insert(conn, false);
+        view.readers.insert(conn, Reader { peer: request.peer, missed: false });
         let mut begin = format!("retry: {RETRY_MS}\n").into_bytes();
         begin.extend(snapshot(revision, view));
         self.listen_to_changes(true);
         self.respond(conn, Response::event_stream());
         self.push_action(Action::Push(conn, begin.into()));
+    }
+
+    /// Where as many queries are followed as can be, the readers of one of them are displaced. A
+    /// query belongs to the first of its readers; one that clients at several addresses follow is
+    /// the last to go.
+    fn make_room_for_view(&mut self, newcomer: Peer) {
+        let views = &self.web.streams.views;
+        if views.len() < MAX_VIEWS {
+            return;
+        }
+        let peers = |at: &usize| {
+            let all: BTreeSet<Peer> = views[*at].readers.values().map(|it| it.peer).collect();
+            all.len()
+        };
+        let mut order: Vec<usize> = (0..views.len()).collect();
+        order.sort_by_cached_key(peers);
+        let mut places = Places::default();
+        for at in order {
+            let holder = views[at].readers.first_key_value().map(|(_, reader)| reader.peer);
+            places.take(at, holder.unwrap_or_default());
+        }
+        let Some(at) = places.gives_way_to(newcomer) else { return };
+        let readers: Vec<ConnId> = views[at].readers.keys().copied().collect();
+        for reader in readers {
+            self.forget_reader(reader);
+            self.displace(reader);
+        }
+    }
+
+    /// Ends a client's stream in favour of another's.
+    pub(super) fn displace(&mut self, conn: ConnId) {
+        self.push_action(Action::Push(conn, DISPLACED.into()));
+        self.push_action(Action::Finish(conn));
     }
 
     /// The jobs on the page that a query asks for.
@@ -375,15 +417,15 @@ impl Core {
             PushFailure::Gone => self.forget_reader(conn),
             PushFailure::Full => {
                 for view in &mut self.web.streams.views {
-                    if let Some(missed) = view.readers.get_mut(&conn) {
-                        *missed = true;
+                    if let Some(reader) = view.readers.get_mut(&conn) {
+                        reader.missed = true;
                     }
                 }
             }
         }
     }
 
-    fn forget_reader(&mut self, conn: ConnId) {
+    pub(super) fn forget_reader(&mut self, conn: ConnId) {
         for view in &mut self.web.streams.views {
             view.readers.remove(&conn);
         }

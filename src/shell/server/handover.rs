@@ -8,6 +8,7 @@ use mio::{Registry, Token};
 
 use super::{BindError, Server, Stats, listen};
 use crate::core::http::{Connection, Limits};
+use crate::core::places::Peer;
 use crate::core::time::Now;
 use crate::shell::handover::lasting;
 
@@ -63,7 +64,8 @@ impl Server {
             if !input.is_empty() {
                 http.receive(now, &input);
             }
-            if let Ok(place) = self.seat(TcpStream::from_std(stream), http) {
+            let peer = stream.peer_addr().map(|from| Peer::at(from.ip())).unwrap_or_default();
+            if let Ok(place) = self.seat(TcpStream::from_std(stream), peer, http) {
                 self.settle(place);
             }
         }

@@ -10,6 +10,7 @@ use mio::net::{TcpListener, TcpStream};
 use rustix::net::{self, AddressFamily, SocketFlags, SocketType, sockopt};
 
 use crate::core::http::{Connection, Limits};
+use crate::core::places::Peer;
 use crate::core::time::Now;
 use crate::shell::sys;
 
@@ -181,7 +182,7 @@ pub(super) fn affordable(connections: usize) -> usize {
 #[derive(Debug)]
 pub(super) enum Accepted {
     /// A client.
-    Client(TcpStream),
+    Client(TcpStream, Peer),
     /// Nobody waits.
     Nobody,
     /// Out of descriptors; somebody waits.
@@ -194,7 +195,7 @@ pub(super) enum Accepted {
 pub(super) fn accept(listener: &TcpListener) -> Accepted {
     loop {
         let error = match listener.accept() {
-            Ok((stream, _)) => return Accepted::Client(stream),
+            Ok((stream, from)) => return Accepted::Client(stream, Peer::at(from.ip())),
             Err(error) => error,
         };
         match error.raw_os_error() {

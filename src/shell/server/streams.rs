@@ -3,6 +3,7 @@
 use super::Server;
 use crate::core::ids::ConnId;
 use crate::core::time::Now;
+use crate::core::web::DISPLACED;
 
 impl Server {
     /// Adds a piece to a stream. `false`: its reader is gone or has too much to read already, see
@@ -13,6 +14,27 @@ impl Server {
         self.write(place, now);
         self.settle(place);
         taken
+    }
+
+    /// A client of a stream, or of a request that was handed out and not answered, that waits no
+    /// more. Ask before [`Server::next_request`]: the connection may go on with another request.
+    pub fn next_gone(&mut self) -> Option<ConnId> {
+        self.gone.pop_front()
+    }
+
+    /// Where all places of streams are taken, one is given up for the client at `place`.
+    pub(super) fn make_room_for_stream(&mut self, now: Now, place: usize) {
+        if self.streams.len() < self.limits.streams {
+            return;
+        }
+        let Some(peer) = self.table.get(place).map(|client| client.peer) else { return };
+        let Some(victim) = self.streams.gives_way_to(peer) else { return };
+        if let Some(client) = self.table.get(victim) {
+            client.http.push(now, DISPLACED);
+            client.http.finish(now);
+        }
+        self.write(victim, now);
+        self.settle(victim);
     }
 
     /// Ends a stream.

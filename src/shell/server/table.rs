@@ -6,6 +6,7 @@ use mio::net::TcpStream;
 
 use crate::core::http::Connection;
 use crate::core::ids::ConnId;
+use crate::core::places::Peer;
 
 /// Bits of a [`ConnId`] that name the place; the rest count connections and never come again.
 const PLACE_BITS: u32 = 20;
@@ -30,6 +31,10 @@ pub(super) struct Client {
     pub again: bool,
     /// Counted as a stream.
     pub streaming: bool,
+    /// Whose it is.
+    pub peer: Peer,
+    /// The core has a request of it to answer, or a stream to tell things to.
+    pub engaged: bool,
     armed_ms: u64,
     linked: bool,
     before: u32,
@@ -76,7 +81,7 @@ impl Table {
     }
 
     /// Adds a client at [`Table::next_place`].
-    pub(super) fn insert(&mut self, stream: TcpStream, http: Connection) -> usize {
+    pub(super) fn insert(&mut self, stream: TcpStream, peer: Peer, http: Connection) -> usize {
         let place = self.next_place();
         assert!(place < 1 << PLACE_BITS, "more connections than any limit of open files allows");
         self.free.pop();
@@ -91,6 +96,8 @@ impl Table {
             queued: false,
             again: false,
             streaming: false,
+            peer,
+            engaged: false,
             armed_ms: NEVER,
             linked: false,
             before: NONE,

@@ -93,6 +93,8 @@ function connect() {
   on("gone", gone);
   on("total", () => later());
   on("daemon", daemon);
+  // Others need the place: it is tried again, but not at once.
+  feed.addEventListener("displaced", () => (pauseS = 60));
   feed.onerror = lost;
 }
 

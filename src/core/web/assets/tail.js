@@ -34,6 +34,9 @@ async function once(url) {
 
 function follow(url) {
   const stream = new EventSource(`${url}&follow=1`);
+  let pauseMs = 5000;
+  // Others need the place: it is tried again, but not at once.
+  stream.addEventListener("displaced", () => (pauseMs = 60000));
   tail = stream;
   stream.addEventListener("append", (event) => append(JSON.parse(event.data)));
   stream.addEventListener("reset", () => {
@@ -45,7 +48,7 @@ function follow(url) {
     stream.close();
     if (tail !== stream) return;
     if (!out.firstChild) out.append(make("span", T.empty, "dim"));
-    setTimeout(() => tail === stream && open(), 5000);
+    setTimeout(() => tail === stream && open(), pauseMs);
   };
 }
 
