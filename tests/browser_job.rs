@@ -5,6 +5,7 @@ mod browser;
 mod common;
 mod daemon;
 
+use browser::Look;
 use browser::site::{self, FAILS, LONG, NEVER, WRITES};
 use daemon::Site;
 use daemon::rows::Row;
@@ -165,4 +166,16 @@ fn the_log_is_followed() {
         "document.querySelector('#level').dispatchEvent(new Event('change', {bubbles: true}))",
     );
     page.wait("nothing of less weight", &format!("!{}", shows("start job=")));
+}
+
+#[test]
+fn a_log_that_cannot_be_shown_says_why() {
+    let (mut site, _database) = Site::on(Driver::Sqlite);
+    site.base.push_str("logfile = -\n");
+    std::os::unix::fs::symlink("stderr", site.file("1.log")).unwrap();
+    let daemon = site.start();
+    let mut page = daemon.page(&Look::default());
+    page.expect("409 (Conflict)");
+    page.go("/log");
+    page.wait("the reason", "/standard error/.test(document.querySelector('#out').innerText)");
 }

@@ -87,7 +87,7 @@ fn the_flat_form() {
          db[driver] = pdo_mysql\n",
     );
     assert_eq!(config.base.pidfile.path(99), "/var/run/sched99.pid");
-    assert_eq!(config.base.logfile.path(5), "/tmp/5.log");
+    assert_eq!(config.base.log_path(5), Some("/tmp/5.log".into()));
     assert_eq!(config.base.loglevel, log::LevelFilter::Debug);
     let servers: Vec<_> = config.servers.values().map(|s| (s.id, s.port, s.vars_server)).collect();
     assert_eq!(servers, [(5, 3405, 3), (99, 3499, 3)], "10.0.0.1 goes before loopback");

@@ -205,6 +205,52 @@ fn databases() {
     database("driver = oracle", &["3 error: it takes mysql, pdo_mysql, sqlite"]);
 }
 
+/// Words that elsewhere stand for something else than a file, with the line and what to write.
+#[test]
+fn paths_that_are_none() {
+    let said = |line: &str| {
+        let text = format!("[base]\n{line}\n[server_1]\n[db1]\n");
+        let parsed = parse("x.ini", text.as_bytes(), &[]);
+        let texts: Vec<String> = parsed.problems.iter().map(ToString::to_string).collect();
+        (parsed.config, texts)
+    };
+    for word in ["syslog", "STDERR", "stdout", "journal", "php://stderr", "syslog://h", "console"] {
+        let (config, texts) = said(&format!("logfile = {word}"));
+        let start = format!("x.ini:2: error: `logfile` is `{word}`, which is no path: write `-` ");
+        assert!(texts.len() == 1 && texts[0].starts_with(&start), "{texts:?}");
+        assert!(config.is_none(), "{word}");
+    }
+    for word in ["none", "Off", "no", "null", "0"] {
+        let (_, texts) = said(&format!("logfile = {word}"));
+        assert!(texts.len() == 1 && texts[0].contains("error: "), "{texts:?}");
+        assert!(texts[0].contains("write /dev/null for no log at all, or `-`"), "{texts:?}");
+    }
+    for line in ["pidfile = none", "pidfile = -", "statedir = off", "logfile = file:///x"] {
+        let (_, texts) = said(line);
+        assert!(texts.len() == 1 && texts[0].contains("error: "), "{texts:?}");
+        assert!(
+            texts[0].ends_with("which is no path: write a path, beginning with /"),
+            "{texts:?}"
+        );
+    }
+    for line in ["logfile = schedule", "statedir = state"] {
+        let (config, texts) = said(line);
+        assert!(texts.len() == 1 && texts[0].contains("x.ini:2: warning: "), "{texts:?}");
+        assert!(config.is_some() && texts[0].contains("write ./s"), "{texts:?}");
+    }
+    // What is advised, and what is a path, is taken as it stands.
+    for line in ["logfile = /dev/null", "logfile = ./none", "logfile = a.log", "logfile = l{%d}"] {
+        let (config, texts) = said(line);
+        assert!(config.is_some() && texts.is_empty(), "{texts:?}");
+    }
+    for line in ["logfile = -", "logfile = \"-\"  ; stderr"] {
+        let (config, texts) = said(line);
+        assert!(config.unwrap().base.log_path(1).is_none() && texts.is_empty(), "{texts:?}");
+    }
+    let shared = b"[base]\nlogfile = -\n[server_1]\n[server_2]\n[db1]\n";
+    assert!(parse("x.ini", shared, &[]).problems.is_empty());
+}
+
 #[test]
 fn flat_entries() {
     let flat = |line: &str, expected: &[&str]| {

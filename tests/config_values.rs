@@ -119,5 +119,5 @@ fn values_that_php_took_for_something_else() {
     }
     let glued = parse("x.ini", b"[base]\nlogfile=;x\n[server_1]\n[db1]\n", &[]);
     assert!(glued.problems[0].to_string().starts_with("x.ini:2: warning: the `;`"));
-    assert_eq!(glued.config.unwrap().base.logfile.0, ";x");
+    assert_eq!(glued.config.unwrap().base.log_path(1), Some(";x".into()));
 }

@@ -6,7 +6,7 @@
 
 use std::fs;
 use std::io::Read;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -57,6 +57,16 @@ fn the_child() {
         "stderr" => {
             logging::init(None, LevelFilter::Info, TimeZone::UTC).unwrap();
             log::info!(target: US, "to stderr");
+            assert!(!logging::reopen().unwrap(), "there is no file");
+        }
+        "journal" => {
+            logging::init(None, LevelFilter::Trace, TimeZone::UTC).unwrap();
+            say_all();
+            log::trace!(target: US, "much");
+        }
+        "not the journal" => {
+            logging::init(Some(&file), LevelFilter::Info, TimeZone::UTC).unwrap();
+            log::info!(target: US, "to a file");
         }
         "rotate" => {
             logging::init(Some(&file), LevelFilter::Info, zone).unwrap();
@@ -156,6 +166,48 @@ fn stderr() {
     let out = run("stderr", &directory("stderr"), "");
     let text = String::from_utf8(out.stderr).unwrap();
     assert_eq!(after_stamp(text.trim_end(), "UTC"), " [INFO] to stderr");
+}
+
+/// Runs a case with a file as stderr, and a journal at that inode or beside it.
+fn with_journal(case: &str, dir: &Path, beside: u64) -> String {
+    let path = dir.join("stderr");
+    let file = fs::File::create(&path).unwrap();
+    let meta = file.metadata().unwrap();
+    let stream = format!("{}:{}", meta.dev(), meta.ino() + beside);
+    let mut child = child(case, dir, "");
+    let status = child.env("JOURNAL_STREAM", stream).stderr(file).status().unwrap();
+    let text = fs::read_to_string(&path).unwrap();
+    assert!(status.success(), "{text}");
+    text
+}
+
+/// sd-daemon(3): a priority and no time. A variable from elsewhere means nothing.
+#[test]
+fn the_journal_is_told_priorities() {
+    let dir = directory("journal");
+    assert_eq!(
+        with_journal("journal", &dir, 0).lines().collect::<Vec<_>>(),
+        [
+            "<3>[ERROR] id 5 said\\nsomething\\u{1b}[31m red\t密",
+            "<4>[WARN] a library warns",
+            "<6>[INFO] job=5 run=7",
+            "<7>[DEBUG] details",
+            "<7>[TRACE] much",
+        ]
+    );
+    let elsewhere = with_journal("stderr", &dir, 1);
+    assert_eq!(after_stamp(elsewhere.trim_end(), "UTC"), " [INFO] to stderr");
+    assert_eq!(with_journal("not the journal", &dir, 0), "");
+    let text = fs::read_to_string(dir.join("a.log")).unwrap();
+    assert_eq!(after_stamp(text.trim_end(), "UTC"), " [INFO] to a file");
+}
+
+/// What stderr is called is a file only where it can be opened.
+#[test]
+fn names_of_stderr_that_cannot_be_opened() {
+    let path = Path::new("/dev/fd/999");
+    let why = logging::init(Some(path), LevelFilter::Info, TimeZone::UTC).unwrap_err();
+    assert!(why.to_string().ends_with("write `logfile = -` for stderr"), "{why}");
 }
 
 #[test]

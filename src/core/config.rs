@@ -39,8 +39,8 @@ pub struct Config {
 pub struct Base {
     /// Pid file.
     pub pidfile: Template,
-    /// The daemon's log.
-    pub logfile: Template,
+    /// The daemon's log; `None` = stderr.
+    pub logfile: Option<Template>,
     /// Directory of what survives the daemon: journal, snapshot, outputs of runs.
     pub statedir: Template,
     /// Lines below this level are not logged. `RUST_LOG` wins over it.
@@ -59,6 +59,13 @@ pub struct Base {
     pub control_groups: bool,
     /// Seconds between TERM and KILL when a run is stopped, 0..=3,600.
     pub stop_grace_s: u32,
+}
+
+impl Base {
+    /// The file of one group's log; `None` = stderr.
+    pub fn log_path(&self, server_id: u32) -> Option<String> {
+        self.logfile.as_ref().map(|template| template.path(server_id))
+    }
 }
 
 /// A path in which `{%d}` stands for the server id.

@@ -96,8 +96,9 @@ fn local_addresses() -> Vec<IpAddr> {
 
 fn make_absolute(config: &mut Config) {
     let base = &mut config.base;
-    let templates = [&mut base.pidfile.0, &mut base.logfile.0, &mut base.statedir.0];
-    for path in templates.into_iter().chain([&mut config.database.path]) {
+    let templates = [&mut base.pidfile, &mut base.statedir].into_iter().chain(&mut base.logfile);
+    let templates = templates.map(|template| &mut template.0);
+    for path in templates.chain([&mut config.database.path]) {
         // It fails for an empty path and without a working directory: then it stays as it is.
         if let Ok(absolute) = path::absolute(path.as_str()) {
             *path = absolute.display().to_string();

@@ -463,7 +463,8 @@ impl Daemon {
 /// SIGUSR1, after the log was moved away.
 fn reopen_log() {
     match logging::reopen() {
-        Ok(()) => log::info!("the log is opened anew"),
+        Ok(true) => log::info!("the log is opened anew"),
+        Ok(false) => log::info!("the log goes to stderr: there is nothing to be opened anew"),
         Err(why) => log::error!("{why}; lines go on to the old file"),
     }
 }

@@ -23,7 +23,7 @@ fn path_of(name: &FileName, outputs: &Outputs) -> Result<PathBuf, FileTrouble> {
         FileName::Run(job, run, stream) => Ok(outputs.path(job.0, &run.to_string(), *stream)),
         FileName::Log => logging::path().ok_or_else(|| {
             let why = "the daemon logs to its standard error: look where that goes";
-            FileTrouble::Missing(why.into())
+            FileTrouble::Unusable(why.into())
         }),
     }
 }

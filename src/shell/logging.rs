@@ -1,6 +1,7 @@
 //! The daemon's log: `log` in front, `env_logger` as the filter, and a sink of our own.
 //!
-//! A line is `2026-11-22 13:42:07 [INFO] text`, the original's form. Logging never waits and never
+//! A line is `2026-11-22 13:42:07 [INFO] text`, the original's form; in the journal of systemd,
+//! which has the time by itself, `<6>[INFO] text` (sd-daemon(3)). Logging never waits and never
 //! fails: a line that can't be written at once (disk full, a pipe nobody reads) is dropped and
 //! counted, and the first line that can be written again is preceded by the count.
 
@@ -16,13 +17,14 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use log::{Level, LevelFilter};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::fstat;
 use thiserror::Error;
 
 /// Logging could not be set up.
 #[derive(Debug, Error)]
 pub enum LogError {
     /// The file can't be opened.
-    #[error("cannot open the log {}: {source}; {}", path.display(), hint(source))]
+    #[error("cannot open the log {}: {source}; {}", path.display(), hint(path, source))]
     Open {
         /// The file.
         path: PathBuf,
@@ -34,7 +36,12 @@ pub enum LogError {
     Twice,
 }
 
-fn hint(source: &io::Error) -> &'static str {
+fn hint(path: &Path, source: &io::Error) -> &'static str {
+    // A socket can't be opened by its name, nor what belongs to another user.
+    let streams = ["/dev/stderr", "/dev/stdout", "/dev/fd", "/proc/self/fd"];
+    if streams.iter().any(|it| path.starts_with(it)) {
+        return "write `logfile = -` for stderr";
+    }
     match source.kind() {
         io::ErrorKind::NotFound => "create its directory or change `logfile`",
         io::ErrorKind::PermissionDenied => "let this user write there or change `logfile`",
@@ -47,6 +54,8 @@ struct Sink {
     /// `None` = stderr.
     path: Option<PathBuf>,
     file: Option<File>,
+    /// Stderr is the journal of systemd.
+    journal: bool,
     zone: TimeZone,
     /// The second whose time stamp is kept, and the stamp.
     stamp: (i64, String),
@@ -60,6 +69,7 @@ struct Sink {
 static SINK: Mutex<Sink> = Mutex::new(Sink {
     path: None,
     file: None,
+    journal: false,
     zone: TimeZone::UTC,
     stamp: (i64::MIN, String::new()),
     lost: 0,
@@ -81,6 +91,7 @@ pub fn init(file: Option<&Path>, level: LevelFilter, zone: TimeZone) -> Result<(
         let mut sink = sink();
         sink.path = file.map(Path::to_path_buf);
         sink.file = opened;
+        sink.journal = file.is_none() && stderr_is_journal();
     }
     set_zone(zone);
     let mut builder = env_logger::Builder::new();
@@ -93,7 +104,7 @@ pub fn init(file: Option<&Path>, level: LevelFilter, zone: TimeZone) -> Result<(
     };
     builder
         .format(|out, record| {
-            let text = line(&sink().stamp_now(), record.level(), record.args());
+            let text = line(&sink().head(record.level()), record.args());
             out.write_all(text.as_bytes())
         })
         .target(env_logger::Target::Pipe(Box::new(ToSink)))
@@ -134,15 +145,14 @@ pub fn log_panics() {
     }));
 }
 
-/// Opens the file anew, after it was moved away by log rotation. If that fails, lines go on to
-/// the old one.
-pub fn reopen() -> Result<(), LogError> {
+/// Opens the file anew, after it was moved away by log rotation; says whether there is one. If it
+/// can't be opened, lines go on to the old one.
+pub fn reopen() -> Result<bool, LogError> {
     let mut sink = sink();
-    if let Some(path) = &sink.path {
-        sink.file = Some(open(path)?);
-        sink.torn = false;
-    }
-    Ok(())
+    let Some(path) = &sink.path else { return Ok(false) };
+    sink.file = Some(open(path)?);
+    sink.torn = false;
+    Ok(true)
 }
 
 /// Sends lines to another file from now on (`logfile` was changed). If it can't be opened, they go
@@ -152,6 +162,7 @@ pub fn move_to(file: &Path) -> Result<(), LogError> {
     let mut sink = sink();
     sink.path = Some(file.to_path_buf());
     sink.file = Some(opened);
+    sink.journal = false;
     sink.torn = false;
     Ok(())
 }
@@ -183,8 +194,8 @@ fn open(path: &Path) -> Result<File, LogError> {
 
 /// One line. Control characters and marks of direction are written as escapes: what a job is called
 /// or a client sends must not be able to begin a line of its own, or to look like another.
-fn line(stamp: &str, level: Level, text: &std::fmt::Arguments) -> String {
-    let mut line = format!("{stamp} [{level}] ");
+fn line(head: &str, text: &std::fmt::Arguments) -> String {
+    let mut line = head.to_owned();
     for c in text.to_string().chars() {
         match c {
             '\t' => line.push(c),
@@ -196,7 +207,32 @@ fn line(stamp: &str, level: Level, text: &std::fmt::Arguments) -> String {
     line
 }
 
+/// Whether stderr is the journal: the variable is inherited, too, by what writes elsewhere
+/// (systemd.exec(5), `$JOURNAL_STREAM`).
+fn stderr_is_journal() -> bool {
+    let told = std::env::var("JOURNAL_STREAM").unwrap_or_default();
+    fstat(io::stderr()).is_ok_and(|stat| told == format!("{}:{}", stat.st_dev, stat.st_ino))
+}
+
+/// The priority of syslog(3).
+fn priority(level: Level) -> u8 {
+    match level {
+        Level::Error => 3,
+        Level::Warn => 4,
+        Level::Info => 6,
+        Level::Debug | Level::Trace => 7,
+    }
+}
+
 impl Sink {
+    /// What a line begins with.
+    fn head(&mut self, level: Level) -> String {
+        match self.journal {
+            true => format!("<{}>[{level}] ", priority(level)),
+            false => format!("{} [{level}] ", self.stamp_now()),
+        }
+    }
+
     /// The time, to the second; rendered once a second.
     fn stamp_now(&mut self) -> String {
         let now = Timestamp::now();
@@ -215,8 +251,8 @@ impl Sink {
         if self.lost > 0 {
             let note =
                 format_args!("log: lost={} lines could not be written", self.lost).to_string();
-            let stamp = self.stamp_now();
-            bytes.extend(line(&stamp, Level::Warn, &format_args!("{note}")).into_bytes());
+            let head = self.head(Level::Warn);
+            bytes.extend(line(&head, &format_args!("{note}")).into_bytes());
         }
         bytes.extend_from_slice(text);
         let stderr = io::stderr();

@@ -19,8 +19,9 @@ pub enum Look {
 /// Why this process must not make the files of a group, and what to do; `None` if it may.
 pub fn refusal(config: &Config, server_id: u32, look: Look) -> Option<String> {
     let base = &config.base;
-    let own = [&base.statedir, &base.logfile, &base.pidfile].map(|it| it.path(server_id));
-    refusal_of(own.iter().chain([&config.database.path]), look)
+    let own = [&base.statedir, &base.pidfile].map(|it| it.path(server_id));
+    let log = base.log_path(server_id);
+    refusal_of(own.iter().chain(&log).chain([&config.database.path]), look)
 }
 
 /// The same of these files.

@@ -176,8 +176,9 @@ pub fn probe(config: &Config, server_id: u32) -> Result<(), StartError> {
         return Err(StartError::StateDir(state_dir));
     }
     make_dir("state directory", &state_dir)?;
-    let log = PathBuf::from(config.base.logfile.path(server_id));
-    logging::try_open(&log).map_err(|why| StartError::Log(why.to_string()))?;
+    if let Some(log) = config.base.log_path(server_id) {
+        logging::try_open(Path::new(&log)).map_err(|why| StartError::Log(why.to_string()))?;
+    }
     settings(config, server, &state_dir).map(|_| ())
 }
 

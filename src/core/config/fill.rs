@@ -3,15 +3,17 @@
 
 mod database;
 mod keys;
+mod paths;
 mod servers;
 
 use ::core::net::IpAddr;
 
 use super::problem::Problems;
 use super::sections::{Draft, Drafts};
-use super::{Base, Config, Template};
+use super::{Base, Config};
 use crate::core::cron;
 use keys::Keys;
+use paths::{logfile, template};
 
 /// Keys of `[base]`.
 const BASE: [&str; 11] = [
@@ -44,7 +46,7 @@ fn base(draft: &Draft, several: bool, problems: &mut Problems) -> Base {
     keys.known(&BASE);
     Base {
         pidfile: template(&mut keys, "pidfile", "/run/schedule/{%d}.pid", several),
-        logfile: template(&mut keys, "logfile", "/var/log/schedule/{%d}.log", several),
+        logfile: logfile(&mut keys, several),
         statedir: template(&mut keys, "statedir", "/var/lib/schedule/{%d}", several),
         loglevel: loglevel(&mut keys),
         keepalive_s: keepalive(&mut keys),
@@ -55,27 +57,6 @@ fn base(draft: &Draft, several: bool, problems: &mut Problems) -> Base {
         control_groups: keys.choice("control_groups", &["on", "off"], "on") == "on",
         stop_grace_s: keys.number("stop_grace", 10, 0..=3600, "seconds"),
     }
-}
-
-fn template(keys: &mut Keys, key: &str, default: &str, several: bool) -> Template {
-    let Some(entry) = keys.find(key) else {
-        return Template(default.to_string());
-    };
-    let template = Template(entry.value.clone());
-    if template.has_server_id() {
-        return template;
-    }
-    if template.0.contains("%d") {
-        keys.problems.warning(entry.line, format!("`{key}`: the server id is written `{{%d}}`"));
-    }
-    let shared = format!("`{key}` would be shared by all servers: put `{{%d}}` (the id) into it");
-    match (several, key) {
-        (false, _) => {}
-        // Lines of two daemons in one log are a nuisance, in one journal they are a disaster.
-        (true, "logfile") => keys.problems.warning(entry.line, shared),
-        (true, _) => keys.problems.error(entry.line, shared),
-    }
-    template
 }
 
 const LEVELS: [(&str, log::LevelFilter); 7] = [

@@ -189,8 +189,8 @@ fn predecessor_of(config: &Config, id: u32) -> Option<String> {
 /// What is wrong with the daemon's own files: key, path, and why.
 fn own_paths(config: &Config, id: u32) -> Vec<(&'static str, String, &'static str)> {
     let base = &config.base;
-    let mut files =
-        vec![("[base] pidfile", base.pidfile.path(id)), ("[base] logfile", base.logfile.path(id))];
+    let mut files = vec![("[base] pidfile", base.pidfile.path(id))];
+    files.extend(base.log_path(id).map(|path| ("[base] logfile", path)));
     if config.database.driver == Driver::Sqlite {
         let path = config.database.path.clone();
         // Journals of the database are made beside it.

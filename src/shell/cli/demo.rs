@@ -2,7 +2,7 @@
 
 use crate::core::config::{Config, parse};
 use crate::core::protocol::Database;
-use crate::shell::cli::run::{Mode, serve};
+use crate::shell::cli::run::serve;
 use crate::shell::database::{self, schema};
 use std::fs;
 use std::io;
@@ -31,9 +31,7 @@ pub struct DemoArgs {
 /// Sets everything up in one directory and runs the daemon there until it is told to end.
 pub fn run(args: &DemoArgs) -> ExitCode {
     match prepare(args) {
-        Ok((dir, config)) => {
-            serve(&config, SERVER_ID, Mode::default(), |ready| tell(&dir, ready.address))
-        }
+        Ok((dir, config)) => serve(&config, SERVER_ID, false, |ready| tell(&dir, ready.address)),
         Err(why) => {
             eprintln!("schedule demo: {why}");
             ExitCode::FAILURE

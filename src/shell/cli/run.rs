@@ -24,20 +24,11 @@ pub struct RunArgs {
     /// Configuration file [default: ./conf/schedule.ini, then /etc/schedule/schedule.ini]
     #[arg(short = 'c', long = "config", value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Log to stderr and not to the logfile
+    /// Log to stderr and not to the logfile, as `logfile = -` does
     #[arg(long)]
     pub log_to_stderr: bool,
     /// As `schedule start` starts it: see `shell::detach`
     #[arg(long, hide = true, conflicts_with = "log_to_stderr")]
-    pub detached: bool,
-}
-
-/// How a daemon is run.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Mode {
-    /// Log to stderr and not to the logfile.
-    pub log_to_stderr: bool,
-    /// `schedule start` waits for it to be ready.
     pub detached: bool,
 }
 
@@ -64,14 +55,22 @@ pub fn run(args: &RunArgs) -> ExitCode {
             false => eprintln!("{problem}"),
         }
     }
-    let Some(config) = parsed.config else {
+    let Some(mut config) = parsed.config else {
         return refuse("the configuration has errors; `schedule check` shows them, too");
     };
-    let mode = Mode { log_to_stderr: args.log_to_stderr, detached: args.detached };
-    let log = config.base.logfile.path(args.server_id);
-    serve(&config, args.server_id, mode, |ready| {
+    if args.log_to_stderr {
+        config.base.logfile = None;
+    }
+    if args.detached && config.base.logfile.is_none() {
+        return refuse(
+            "`logfile = -` is stderr, which nobody reads in the background: name a file, or have \
+             systemd or a container start `schedule run`",
+        );
+    }
+    let log = config.base.log_path(args.server_id);
+    serve(&config, args.server_id, args.detached, |ready| {
         // For who stands before it; the rest is in the log.
-        if !mode.detached && !mode.log_to_stderr && !ready.renewed {
+        if let Some(log) = log.filter(|_| !args.detached && !ready.renewed) {
             println!("server {}: http://{}/, log in {log}", args.server_id, ready.address);
         }
     })
@@ -85,8 +84,13 @@ fn refuse(why: &str) -> ExitCode {
     ExitCode::from(BAD_CONFIGURATION)
 }
 
-/// Opens everything, says so through `ready`, and loops.
-pub fn serve(config: &Config, server_id: u32, mode: Mode, ready: impl FnOnce(&Ready)) -> ExitCode {
+/// Opens everything, says so through `ready`, and loops. `detached`: `schedule start` waits for it.
+pub fn serve(
+    config: &Config,
+    server_id: u32,
+    detached: bool,
+    ready: impl FnOnce(&Ready),
+) -> ExitCode {
     if renewal::is_probe() {
         return match start::probe(config, server_id) {
             Ok(()) => ExitCode::SUCCESS,
@@ -100,14 +104,17 @@ pub fn serve(config: &Config, server_id: u32, mode: Mode, ready: impl FnOnce(&Re
         eprintln!("schedule run: {why}");
         return BAD_CONFIGURATION.into();
     }
-    if let Err(why) = open_log(config, server_id, mode.log_to_stderr) {
+    if let Err(why) = open_log(config, server_id) {
         return refuse(&why);
     }
     let prepared = match start::prepare(config, server_id) {
         Ok(prepared) => prepared,
         Err(why) => {
             log::error!("start failed: {why}");
-            eprintln!("schedule run: {why}");
+            // For who starts it.
+            if config.base.logfile.is_some() {
+                eprintln!("schedule run: {why}");
+            }
             return match why {
                 StartError::Lock(LockError::File { .. }) => BAD_CONFIGURATION.into(),
                 StartError::Lock(_) | StartError::System(..) => ExitCode::FAILURE,
@@ -124,7 +131,7 @@ pub fn serve(config: &Config, server_id: u32, mode: Mode, ready: impl FnOnce(&Re
     ready(&prepared);
     let Ready { mut daemon, trouble, .. } = prepared;
     let state_dir = config.base.statedir.path(server_id);
-    daemon.announce(Notify::new(Path::new(&state_dir), address, mode.detached, trouble));
+    daemon.announce(Notify::new(Path::new(&state_dir), address, detached, trouble));
     match daemon.run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {
@@ -134,18 +141,18 @@ pub fn serve(config: &Config, server_id: u32, mode: Mode, ready: impl FnOnce(&Re
     }
 }
 
-fn open_log(config: &Config, server_id: u32, to_stderr: bool) -> Result<(), String> {
+fn open_log(config: &Config, server_id: u32) -> Result<(), String> {
     let base = &config.base;
     start::server_of(config, server_id).map_err(|why| why.to_string())?;
     let zone = start::configured_zone(&base.timezone).map_err(|why| why.to_string())?;
-    let path = base.logfile.path(server_id);
-    let file = (!to_stderr).then_some(Path::new(&path));
-    logging::init(file, base.loglevel, zone).map_err(|why| why.to_string())?;
+    let file = base.log_path(server_id);
+    logging::init(file.as_deref().map(Path::new), base.loglevel, zone)
+        .map_err(|why| why.to_string())?;
     logging::log_panics();
     if let Some(why) = system_zone().1.filter(|_| base.timezone.is_empty()) {
         log::warn!("{why}");
         // For who starts it.
-        if !to_stderr {
+        if file.is_some() {
             eprintln!("warning: {why}");
         }
     }

@@ -29,6 +29,8 @@ function open() {
 async function once(url) {
   const answer = await fetch(url, { headers: { Accept: "text/plain" } }).catch(() => null);
   if (answer?.ok) append(await answer.text());
+  const trouble = answer && !answer.ok ? await answer.json().catch(() => null) : null;
+  if (trouble && !out.firstChild) out.append(make("span", trouble.detail, "dim"));
   if (!out.firstChild) out.append(make("span", T.empty, "dim"));
 }
 
@@ -47,7 +49,8 @@ function follow(url) {
   stream.onerror = () => {
     stream.close();
     if (tail !== stream) return;
-    if (!out.firstChild) out.append(make("span", T.empty, "dim"));
+    // A stream can't tell why there is none.
+    if (!out.firstChild) once(url);
     setTimeout(() => tail === stream && open(), pauseMs);
   };
 }
