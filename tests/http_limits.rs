@@ -38,6 +38,23 @@ fn header_bytes() {
     assert_eq!(statuses(&request(44), limits), [431]);
 }
 
+/// A browser sends the cookies of all programs on this host: the console's own are kept.
+#[test]
+fn cookies_of_others_lock_nobody_out() {
+    let foreign: String = (0..18).map(|n| format!("grafana_{n}={}; ", "x".repeat(3_400))).collect();
+    let head = format!("Cookie: {foreign} theme=dark;lang=zh; themes=1\r\nX: y\r\ncookie: a=b");
+    let bytes = format!("GET / HTTP/1.1\r\n{head}\r\nHost: a\r\n\r\n").into_bytes();
+    assert!(bytes.len() > 60_000);
+    let mut connection = connect(Limits::default());
+    bytes.chunks(16_384).for_each(|piece| connection.receive(NOW, piece));
+    assert!(connection.held_bytes() < 1_000, "{} bytes are kept", connection.held_bytes());
+    let request = connection.next_request().expect("a request");
+    assert_eq!(request.header("cookie"), Some("theme=dark; lang=zh"));
+    assert_eq!((request.header("x"), request.host()), (Some("y"), "a"));
+    let too_many = format!("GET / HTTP/1.1\r\nHost: a\r\nCookie: {}\r\n\r\n", "x".repeat(66_000));
+    assert_eq!(statuses(too_many.as_bytes(), Limits::default()), [431]);
+}
+
 #[test]
 fn header_count() {
     let request = |count: usize| {
@@ -69,7 +86,7 @@ fn body_bytes() {
     assert_eq!(statuses(&chunked("8\r\n12345678\r\n3\r\n"), limits.clone()), [413]);
     let long = format!("1;{}\r\nx\r\n0\r\n\r\n", "e".repeat(1_025));
     assert_eq!(statuses(&chunked(&long), limits.clone()), [400], "a chunk extension too long");
-    let trailer = format!("0\r\nX: {}\r\n\r\n", "t".repeat(20_000));
+    let trailer = format!("0\r\nX: {}\r\n\r\n", "t".repeat(70_000));
     assert_eq!(statuses(&chunked(&trailer), limits.clone()), [431]);
     let trailers = format!("0\r\n{}\r\n", "X:\r\n".repeat(101));
     assert_eq!(statuses(&chunked(&trailers), limits), [431]);

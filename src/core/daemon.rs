@@ -242,6 +242,7 @@ impl Core {
             Event::AnswerLine(line) => self.answer_line(line),
             Event::ExchangeEnded(result) => self.exchange_ended(now, result),
             Event::Gone(conn) => self.client_gone(conn),
+            Event::PieceWanted(conn) => self.next_piece(conn),
             Event::Request(conn, request) => self.request(now, conn, &request),
             Event::Terminate => self.terminate(now),
             Event::EndWithRuns => self.end_with_runs(now),
@@ -386,6 +387,11 @@ impl Core {
     /// Plans something for the shell to do.
     pub(super) fn push_action(&mut self, action: Action) {
         self.actions.push_back(action);
+    }
+
+    /// Plans something before all else, so that what was read for it does not wait in memory.
+    pub(super) fn push_action_first(&mut self, action: Action) {
+        self.actions.push_front(action);
     }
 
     /// Whether the daemon waits for its last runs.

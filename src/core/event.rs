@@ -31,6 +31,8 @@ pub enum Event<'a> {
     ExchangeEnded(Result<(), String>),
     /// The client of a stream, or of a request that is not answered yet, waits no more.
     Gone(ConnId),
+    /// A client has taken what it was given of a body, and can take the next piece.
+    PieceWanted(ConnId),
     /// A client asks; it is answered by [`Action::Respond`].
     Request(ConnId, Box<Request>),
     /// SIGTERM, SIGINT, SIGQUIT: end, the runs go on.
@@ -145,7 +147,7 @@ pub enum Action {
     Respond(ConnId, Box<Response>),
     /// Add a piece to a client's stream; [`Event::PushFailed`] if that is not possible.
     Push(ConnId, Rc<[u8]>),
-    /// End a client's stream.
+    /// End a client's stream; break a body off that is not whole.
     Finish(ConnId),
     /// Read a piece of a file and say [`Event::FileRead`].
     ReadFile(ConnId, Box<ReadPlan>),

@@ -16,9 +16,11 @@
 
 mod body;
 mod connection;
+mod cookies;
 mod date;
 mod encode;
 mod head;
+mod ledger;
 mod limits;
 mod output;
 mod query;
@@ -28,6 +30,7 @@ mod target;
 
 pub use connection::Connection;
 pub use date::http_date;
+pub use ledger::Ledger;
 pub use limits::Limits;
 pub use query::{decode as percent_decode, pairs as query_pairs};
 pub use request::{Method, Request};

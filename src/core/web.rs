@@ -7,7 +7,7 @@
 //! - `api`: JSON for programs; `cache`: its answers, rendered once per change
 //! - `text`: tables for terminals; `metrics`: figures for monitoring
 //! - `routes`: which request is which command; `actions`: what commands do
-//! - `output`: what runs have written and the log, followed if wanted
+//! - `output`: what runs have written and the log, followed if wanted; `download`: as it is
 //! - `stream`: what changes, as server-sent events
 //! - `missing`: what is asked for and is not there
 //! - `original`: the URLs of the program this one replaces
@@ -17,6 +17,7 @@
 mod actions;
 mod api;
 mod cache;
+mod download;
 mod filter;
 mod listed;
 mod metrics;

@@ -238,6 +238,9 @@ impl Daemon {
         while let Some(conn) = self.server.next_gone() {
             self.core.handle(now, Event::Gone(conn));
         }
+        while let Some(conn) = self.server.next_hungry() {
+            self.core.handle(now, Event::PieceWanted(conn));
+        }
         // The rest waits for the next turn, with what is due meanwhile before it.
         let began_us = clock::mono_us();
         while clock::mono_us() - began_us < LISTEN_US

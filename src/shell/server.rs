@@ -16,6 +16,7 @@
 //! - Whatever a client does, the others are served and the listener does not spin.
 //! - An idle connection owns no buffer; they all share one for reading.
 
+mod budget;
 mod handover;
 mod listen;
 mod streams;
@@ -34,7 +35,7 @@ use serde::{Deserialize, Serialize};
 
 use self::listen::{Accepted, Reserve};
 use self::table::Table;
-use crate::core::http::{Body, Connection, Limits, Request, Response};
+use crate::core::http::{Body, Connection, Ledger, Limits, Request, Response};
 use crate::core::ids::ConnId;
 use crate::core::places::{Peer, Places};
 use crate::core::time::Now;
@@ -87,6 +88,11 @@ pub struct Server {
     ready: VecDeque<u32>,
     /// Places with more to read or write than a turn allows, or with answers held for one write.
     again: VecDeque<u32>,
+    ledger: Rc<Ledger>,
+    /// So many bytes held are more than the last relief left.
+    relief_at: usize,
+    /// Clients that want the next piece of a body.
+    hungry: VecDeque<ConnId>,
     /// Clients of streams.
     streams: Places<usize>,
     /// Clients that wait no more for what the core was asked.
@@ -127,7 +133,11 @@ impl Server {
         registry.register(&mut listener, first_token, Interest::READABLE)?;
         limits.connections = listen::affordable(limits.connections);
         limits.streams = limits.streams.min(limits.connections / 4 * 3);
+        let held = limits.held_bytes;
         Ok(Server {
+            ledger: Rc::new(Ledger::new(held)),
+            relief_at: held,
+            hungry: VecDeque::new(),
             listener,
             registry: registry.try_clone()?,
             first_token: first_token.0,
@@ -214,7 +224,7 @@ impl Server {
     /// any more.
     pub fn respond(&mut self, now: Now, id: ConnId, response: Response) -> bool {
         let Some(place) = self.table.find(id) else { return false };
-        if matches!(response.body(), Body::Stream) {
+        if matches!(response.body(), Body::Stream | Body::Begun(..)) {
             self.make_room_for_stream(now, place);
         }
         let Some(client) = self.table.get(place) else { return false };
@@ -231,7 +241,7 @@ impl Server {
     /// at once, `None` = never.
     pub fn next_deadline_ms(&self) -> Option<u64> {
         let waits = self.knocking && !self.paused && self.accept_paused_ms.is_none();
-        let news = !self.ready.is_empty() || !self.gone.is_empty();
+        let news = !(self.ready.is_empty() && self.gone.is_empty() && self.hungry.is_empty());
         if waits || news || !self.again.is_empty() {
             return Some(0);
         }
@@ -315,7 +325,7 @@ impl Server {
         }
         let http = match full {
             true => Connection::refused(&self.limits, now),
-            false => Connection::new(&self.limits, now),
+            false => Connection::counted(&self.limits, &self.ledger, now),
         };
         match self.seat(stream, peer, http) {
             // The request usually is there already; this saves a turn of the queue.
@@ -448,11 +458,13 @@ impl Server {
             self.again.push_back(place as u32);
         }
         self.table.settle(place);
+        self.weigh(place);
     }
 
     fn remove(&mut self, place: usize) {
         if let Some(client) = self.table.get(place) {
             self.streams.leave(place);
+            self.ledger.change(client.held, 0);
             if client.engaged {
                 self.gone.push_back(client.id);
             }

@@ -300,11 +300,21 @@ pub fn configured_zone(name: &str) -> Result<cron::Zone, StartError> {
     cron::zone(name).map_err(|why| StartError::Zone(why.to_string()))
 }
 
+/// What clients may hold, as a part of `memory_limit`: half a limit is left for the jobs, and a
+/// quarter for what is being made for the clients.
+const HELD_PART: usize = 4;
+
 fn limits(base: &Base) -> Limits {
+    let default = Limits::default();
+    let held_bytes = match base.memory_limit_mb {
+        0 => default.held_bytes,
+        mb => ((mb as usize) << 20) / HELD_PART,
+    };
     Limits {
+        held_bytes,
         keep_alive: base.keepalive_s > 0,
         idle_ms: u64::from(base.keepalive_s.max(1)) * 1000,
-        ..Limits::default()
+        ..default
     }
 }
 

@@ -64,6 +64,8 @@ pub struct Bench {
     pub signals: Vec<(RunId, Signal)>,
     pub pushes: usize,
     pub reads: usize,
+    /// What a client held at the most, bytes.
+    pub most_held: usize,
     /// Whose the next connections are.
     pub peer: Peer,
     /// The database does not answer.
@@ -148,6 +150,7 @@ impl Bench {
             signals: Vec::new(),
             pushes: 0,
             reads: 0,
+            most_held: 0,
             peer: Peer::default(),
             silent: false,
             stuffed: Vec::new(),
@@ -316,12 +319,20 @@ impl Bench {
 
     /// What has arrived at a client since it was last asked.
     pub fn received(&mut self, conn: ConnId) -> String {
-        let client = self.clients.get_mut(&conn).unwrap();
         let mut bytes = Vec::new();
-        while client.output_bytes() > 0 {
-            bytes.extend_from_slice(client.output());
-            let count = client.output().len();
-            client.sent(self.now, count);
+        loop {
+            let client = self.clients.get_mut(&conn).unwrap();
+            self.most_held = self.most_held.max(client.held_bytes());
+            while client.output_bytes() > 0 {
+                bytes.extend_from_slice(client.output());
+                let count = client.output().len();
+                client.sent(self.now, count);
+            }
+            if !client.wants_piece() {
+                break;
+            }
+            self.core.handle(self.now, Event::PieceWanted(conn));
+            self.turn();
         }
         String::from_utf8(bytes).unwrap()
     }

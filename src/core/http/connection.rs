@@ -18,6 +18,7 @@
 //! a reset, which destroys the answer on its way.
 
 mod handover;
+mod pieces;
 
 use std::io::IoSlice;
 use std::rc::Rc;
@@ -26,7 +27,7 @@ use super::body::Decoder;
 use super::encode::{self, Terms};
 use super::head::{self, Exchange, Refusal, Scan, Scanner, refuse};
 use super::output::Output;
-use super::{Body, Limits, Request, Response};
+use super::{Body, Ledger, Limits, Request, Response, cookies};
 use crate::core::time::Now;
 
 /// Where a connection stands; see the picture above.
@@ -37,6 +38,8 @@ enum State {
     Ready(Box<Request>),
     Answering,
     Streaming,
+    /// The rest of a body, of so many bytes, follows in pieces.
+    Sending(u64),
     Last,
     Linger,
     Closed,
@@ -46,6 +49,7 @@ enum State {
 #[derive(Debug)]
 pub struct Connection {
     limits: Rc<Limits>,
+    ledger: Rc<Ledger>,
     state: State,
     /// When the wait began that the deadline of the state counts from, monotonic.
     since_ms: u64,
@@ -67,8 +71,14 @@ pub struct Connection {
 impl Connection {
     /// A client that has just connected.
     pub fn new(limits: &Rc<Limits>, now: Now) -> Connection {
+        Connection::counted(limits, &Rc::default(), now)
+    }
+
+    /// The same, and what it holds counts with what others hold.
+    pub fn counted(limits: &Rc<Limits>, ledger: &Rc<Ledger>, now: Now) -> Connection {
         Connection {
             limits: Rc::clone(limits),
+            ledger: Rc::clone(ledger),
             state: State::Head,
             since_ms: now.mono_ms,
             input: Vec::new(),
@@ -144,6 +154,7 @@ impl Connection {
         if !matches!(self.state, State::Answering) {
             return false;
         }
+        let left = response.body.left().filter(|_| !self.exchange.head_only);
         let streams = matches!(response.body, Body::Stream) && !self.exchange.head_only;
         let keep_alive = self.exchange.keep_alive
             && self.limits.keep_alive
@@ -152,44 +163,13 @@ impl Connection {
             && !(streams && self.exchange.old);
         self.queue_answer(now, response, keep_alive);
         self.exchange.keep_alive = keep_alive;
-        match (streams, keep_alive) {
-            (true, _) => self.enter(now, State::Streaming),
-            (false, true) => self.await_next(now),
-            (false, false) => self.last(now),
+        match (streams, left, keep_alive) {
+            (true, ..) => self.enter(now, State::Streaming),
+            (_, Some(left), _) => self.enter(now, State::Sending(left)),
+            (_, None, true) => self.await_next(now),
+            (_, None, false) => self.last(now),
         }
         true
-    }
-
-    /// Adds a piece to the stream being answered. `false`: it was not taken, because this is no
-    /// stream or its reader has [`Limits::stream_bytes`] to read already; send it the whole state
-    /// once it has caught up.
-    pub fn push(&mut self, now: Now, bytes: &[u8]) -> bool {
-        let room = self.output.len() + bytes.len() <= self.limits.stream_bytes;
-        if !matches!(self.state, State::Streaming) || !room {
-            return false;
-        }
-        // A chunk of no bytes would end the stream.
-        if !bytes.is_empty() {
-            let chunk = encode::chunk(bytes, &self.exchange);
-            self.note_queueing(now);
-            self.output.bytes(chunk);
-        }
-        true
-    }
-
-    /// Ends the stream being answered.
-    pub fn finish(&mut self, now: Now) {
-        if !matches!(self.state, State::Streaming) {
-            return;
-        }
-        if !self.exchange.old {
-            self.note_queueing(now);
-            self.output.bytes(b"0\r\n\r\n".to_vec());
-        }
-        match self.exchange.keep_alive && !self.draining {
-            true => self.await_next(now),
-            false => self.last(now),
-        }
     }
 
     /// The bytes to send next (not necessarily all of them).
@@ -263,11 +243,6 @@ impl Connection {
         }
     }
 
-    /// Whether a stream is being answered.
-    pub fn is_streaming(&self) -> bool {
-        matches!(self.state, State::Streaming)
-    }
-
     /// Whether the answer to a request is awaited, or the rest of one.
     pub fn is_engaged(&self) -> bool {
         matches!(self.state, State::Answering) || self.is_streaming()
@@ -293,8 +268,9 @@ impl Connection {
             State::Head => Some(self.since_ms + limits.header_ms),
             State::Body(_) => Some(self.since_ms + limits.body_ms),
             State::Ready(_) | State::Answering => Some(self.since_ms + limits.answer_ms),
+            State::Sending(_) if self.output.is_empty() => Some(self.since_ms + limits.answer_ms),
             State::Linger => Some(self.since_ms + limits.linger_ms),
-            State::Streaming | State::Last | State::Closed => None,
+            State::Streaming | State::Sending(_) | State::Last | State::Closed => None,
         };
         match (writing, state) {
             (Some(a), Some(b)) => Some(a.min(b)),
@@ -402,15 +378,18 @@ impl Connection {
         };
         self.scanner = Scanner::default();
         let end = range.end;
-        let bytes = &input[range];
-        self.exchange = Exchange::of_part(bytes);
-        let head = head::parse(bytes, &self.limits)?;
+        let bytes = cookies::without_foreign(&input[range]);
+        self.exchange = Exchange::of_part(&bytes);
+        let head = head::parse(&bytes, &self.limits)?;
         self.exchange = head.exchange;
+        let decoder = Decoder::new(head.framing);
+        if !decoder.is_done() && self.ledger.is_over() {
+            return Err(refuse(503, "There is no memory for the body now; try again shortly."));
+        }
         if head.expects_continue {
             self.note_queueing(now);
             self.output.bytes(b"HTTP/1.1 100 Continue\r\n\r\n".to_vec());
         }
-        let decoder = Decoder::new(head.framing);
         if head.asterisk && decoder.is_done() {
             self.state = State::Answering;
             self.respond_to_asterisk(now);
@@ -466,7 +445,7 @@ impl Connection {
     fn queue_answer(&mut self, now: Now, response: Response, keep_alive: bool) {
         self.note_queueing(now);
         let terms = Terms { keep_alive, wall_ms: now.wall_ms };
-        encode::answer(&mut self.output, response, &self.exchange, terms);
+        encode::answer((&mut self.output, &self.ledger), response, &self.exchange, terms);
         self.output.count_answer();
     }
 

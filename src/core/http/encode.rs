@@ -1,10 +1,12 @@
 //! An answer on the wire.
 
 use std::io::Write;
+use std::rc::Rc;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
+use super::Ledger;
 use super::date;
 use super::head::Exchange;
 use super::output::Output;
@@ -27,7 +29,12 @@ pub(super) struct Terms {
 
 /// Queues an answer. A body is left out where the method or the status has none, a page that the
 /// client has becomes 304, text is compressed where the client likes that and it pays.
-pub(super) fn answer(out: &mut Output, response: Response, exchange: &Exchange, terms: Terms) {
+pub(super) fn answer(
+    (out, ledger): (&mut Output, &Rc<Ledger>),
+    response: Response,
+    exchange: &Exchange,
+    terms: Terms,
+) {
     let textual = is_textual(response.content_type);
     if is_unmodified(&response, exchange) {
         return bodiless(out, 304, &response, textual, exchange, terms);
@@ -58,6 +65,7 @@ pub(super) fn answer(out: &mut Output, response: Response, exchange: &Exchange, 
     };
     let length = match &body {
         Body::Shared(shared) if compressed => shared.gzip().map_or(0, <[u8]>::len),
+        Body::Begun(_, length) => usize::try_from(*length).unwrap_or(usize::MAX),
         body => body.bytes().len(),
     };
     if compressed {
@@ -68,8 +76,8 @@ pub(super) fn answer(out: &mut Output, response: Response, exchange: &Exchange, 
     head.extend_from_slice(b"\r\n\r\n");
     match body {
         _ if exchange.head_only => out.bytes(head),
-        Body::Shared(shared) => out.shared(head, shared, compressed),
-        Body::Bytes(bytes) => out.owned(head, bytes),
+        Body::Shared(shared) => out.shared(head, shared, compressed, ledger),
+        Body::Bytes(bytes) | Body::Begun(bytes, _) => out.owned(head, bytes),
         Body::Empty | Body::Stream => out.bytes(head),
     }
 }

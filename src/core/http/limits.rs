@@ -19,6 +19,9 @@ pub struct Limits {
     pub input_bytes: usize,
     /// Bytes queued for the client; beyond, no further request is taken up.
     pub output_bytes: usize,
+    /// What all connections may hold together, bytes: input, bodies and what is queued. Beyond, the
+    /// one that keeps the daemon waiting longest is closed; new bodies: 503.
+    pub held_bytes: usize,
     /// Bytes queued for the reader of a stream; beyond, chunks are not taken.
     pub stream_bytes: usize,
     /// Time between two requests, and from connecting to the first byte; beyond: closed.
@@ -53,12 +56,13 @@ impl Default for Limits {
         Limits {
             keep_alive: true,
             request_line_bytes: 8_192,
-            header_bytes: 16_384,
+            header_bytes: 65_536,
             header_count: Limits::MAX_HEADERS,
             body_bytes: 65_536,
             pipelined: 64,
             input_bytes: 32_768,
             output_bytes: 1_048_576,
+            held_bytes: 268_435_456,
             stream_bytes: 65_536,
             idle_ms: 60_000,
             header_ms: 10_000,

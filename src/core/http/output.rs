@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::io::IoSlice;
 use std::rc::Rc;
 
+use super::Ledger;
 use super::response::Shared;
 
 /// Up to this size a body is copied behind its head: cheaper than a second piece.
@@ -14,17 +15,37 @@ const PIECE_BYTES: usize = 65_536;
 #[derive(Debug)]
 enum Piece {
     Owned(Vec<u8>),
-    Plain(Rc<Shared>),
-    Gzip(Rc<Shared>),
+    Plain(Queued),
+    Gzip(Queued),
 }
 
 impl Piece {
     fn bytes(&self) -> &[u8] {
         match self {
             Piece::Owned(bytes) => bytes,
-            Piece::Plain(shared) => shared.plain(),
-            Piece::Gzip(shared) => shared.gzip().unwrap_or_default(),
+            Piece::Plain(queued) => queued.shared.plain(),
+            Piece::Gzip(queued) => queued.shared.gzip().unwrap_or_default(),
         }
+    }
+}
+
+/// A shared body as long as it is queued.
+#[derive(Debug)]
+struct Queued {
+    shared: Rc<Shared>,
+    ledger: Rc<Ledger>,
+}
+
+impl Queued {
+    fn new(shared: Rc<Shared>, ledger: &Rc<Ledger>) -> Queued {
+        shared.queued_once_more(ledger);
+        Queued { shared, ledger: Rc::clone(ledger) }
+    }
+}
+
+impl Drop for Queued {
+    fn drop(&mut self) {
+        self.shared.queued_once_less(&self.ledger);
     }
 }
 
@@ -41,6 +62,15 @@ impl Output {
     /// Bytes that wait.
     pub(super) fn len(&self) -> usize {
         self.queued
+    }
+
+    /// Bytes held for this queue alone, those already sent of its first piece included.
+    pub(super) fn held_bytes(&self) -> usize {
+        let of = |piece: &Piece| match piece {
+            Piece::Owned(bytes) => bytes.capacity(),
+            Piece::Plain(_) | Piece::Gzip(_) => 0,
+        };
+        self.pieces.iter().map(of).sum()
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -81,7 +111,14 @@ impl Output {
     }
 
     /// Queues a head and a body that others use too.
-    pub(super) fn shared(&mut self, mut head: Vec<u8>, body: Rc<Shared>, gzip: bool) {
+    pub(super) fn shared(
+        &mut self,
+        mut head: Vec<u8>,
+        body: Rc<Shared>,
+        gzip: bool,
+        ledger: &Rc<Ledger>,
+    ) {
+        let body = Queued::new(body, ledger);
         let piece = if gzip { Piece::Gzip(body) } else { Piece::Plain(body) };
         let length = piece.bytes().len();
         if length <= COPY_BYTES {

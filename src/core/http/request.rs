@@ -139,6 +139,11 @@ impl Request {
         })
     }
 
+    /// Bytes that it holds.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.head.len() + self.body.capacity() + self.path.capacity()
+    }
+
     fn is_named(&self, field: &Field, name: &str) -> bool {
         self.bytes(&field.name).eq_ignore_ascii_case(name.as_bytes())
     }

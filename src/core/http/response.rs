@@ -1,10 +1,10 @@
 //! An answer as the router makes it. Length, date, connection and compression are added on its way
 //! out (`encode`), so that no page can get them wrong.
 
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 use std::rc::Rc;
 
-use super::encode;
+use super::{Ledger, encode};
 
 /// Bytes that many answers share: a page that is rendered once per change, an asset. It is
 /// compressed once, when the first client asks for that, and never copied.
@@ -12,17 +12,41 @@ use super::encode;
 pub struct Shared {
     plain: Box<[u8]>,
     gzip: OnceCell<Option<Box<[u8]>>>,
+    /// How often it is queued, and the bytes that were counted for that.
+    queued: Cell<(usize, usize)>,
 }
 
 impl Shared {
     /// Takes the bytes as they are.
     pub fn new(bytes: impl Into<Box<[u8]>>) -> Rc<Shared> {
-        Rc::new(Shared { plain: bytes.into(), gzip: OnceCell::new() })
+        let queued = Cell::new((0, 0));
+        Rc::new(Shared { plain: bytes.into(), gzip: OnceCell::new(), queued })
     }
 
     /// The bytes.
     pub fn plain(&self) -> &[u8] {
         &self.plain
+    }
+
+    /// Counts once for all queues that it is in.
+    pub(super) fn queued_once_more(&self, ledger: &Ledger) {
+        let (times, counted) = self.queued.get();
+        let gzip = self.gzip.get().and_then(Option::as_deref).map_or(0, <[u8]>::len);
+        let size = self.plain.len() + gzip;
+        ledger.change(counted, size);
+        self.queued.set((times + 1, size));
+    }
+
+    /// One of them has sent it.
+    pub(super) fn queued_once_less(&self, ledger: &Ledger) {
+        let (times, counted) = self.queued.get();
+        match times {
+            2.. => self.queued.set((times - 1, counted)),
+            _ => {
+                ledger.change(counted, 0);
+                self.queued.set((0, 0));
+            }
+        }
     }
 
     /// The bytes compressed, if that pays.
@@ -45,14 +69,26 @@ pub enum Body {
     Shared(Rc<Shared>),
     /// Follows in pieces: [`super::Connection::push`].
     Stream,
+    /// The beginning of a body of so many bytes; the rest follows as the client takes it:
+    /// [`super::Connection::wants_piece`].
+    Begun(Vec<u8>, u64),
 }
 
 impl Body {
-    /// The uncompressed bytes; empty for a stream.
+    /// How much follows in pieces of a body whose length is known.
+    pub(super) fn left(&self) -> Option<u64> {
+        match self {
+            Body::Begun(bytes, length) => Some(length.saturating_sub(bytes.len() as u64)),
+            Body::Empty | Body::Bytes(_) | Body::Shared(_) | Body::Stream => None,
+        }
+        .filter(|left| *left > 0)
+    }
+
+    /// The uncompressed bytes that are there; none of a stream.
     pub fn bytes(&self) -> &[u8] {
         match self {
             Body::Empty | Body::Stream => &[],
-            Body::Bytes(bytes) => bytes,
+            Body::Bytes(bytes) | Body::Begun(bytes, _) => bytes,
             Body::Shared(shared) => shared.plain(),
         }
     }

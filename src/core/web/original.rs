@@ -188,7 +188,8 @@ impl Core {
         };
         match self.names_of(&source) {
             Ok(names) => {
-                let tail = Tail { lines, level: None, form: TailForm::Page(page) };
+                let form = TailForm::Page(page);
+                let tail = Tail { lines, level: None, head_only: false, form };
                 self.read_tail(conn, names, tail);
                 Routed::Later
             }

@@ -4,11 +4,12 @@
 //! [`FOLLOW_BYTES`] at a time for a follower, which is looked after about once a second. Followers
 //! that don't read get nothing new until they do, and lose only what is overwritten meanwhile.
 
+use super::download::{Download, PIECE_BYTES, file_name};
 use super::original;
 use crate::core::daemon::Core;
 use crate::core::event::Action;
 use crate::core::files::{FileName, FileTrouble, MAX_READ_BYTES, Mark, Piece, ReadPlan};
-use crate::core::http::{Body, Request, Response};
+use crate::core::http::{Body, Method, Request, Response};
 use crate::core::ids::{ConnId, JobId, RunId};
 use crate::core::launch::Stream;
 use crate::core::places::{Peer, Places};
@@ -84,6 +85,8 @@ impl Level {
 pub(super) struct Tail {
     pub lines: usize,
     pub level: Option<Level>,
+    /// The client wants no body.
+    pub head_only: bool,
     pub form: TailForm,
 }
 
@@ -97,7 +100,7 @@ pub(super) enum TailForm {
     /// A page of the original.
     Page(original::Page),
     /// Server-sent events: these lines, then what is appended.
-    Follow(Vec<FileName>),
+    Follow,
 }
 
 /// A client that follows a file.
@@ -116,8 +119,9 @@ struct Follower {
 /// Clients that wait for files, and those that follow them.
 #[derive(Debug, Default)]
 pub struct Readers {
-    asked: BTreeMap<ConnId, Tail>,
+    asked: BTreeMap<ConnId, (Tail, Vec<FileName>)>,
     followers: BTreeMap<ConnId, Follower>,
+    pub(super) downloads: BTreeMap<ConnId, Download>,
     /// Those that follow, or will as soon as the file was read.
     places: Places<ConnId>,
 }
@@ -190,15 +194,16 @@ impl Core {
             Err((status, why)) => return Some(Response::problem(status, &why)),
         };
         let is_set = |name| request.query(name).is_some_and(|text| text != "0");
-        let form = if is_set("follow") && request.method == crate::core::http::Method::Get {
+        let form = if is_set("follow") && request.method == Method::Get {
             self.make_room_for_follower(conn, request.peer);
-            TailForm::Follow(names.clone())
+            TailForm::Follow
         } else if is_set("download") {
             TailForm::Download(file_name(source))
         } else {
             TailForm::Text
         };
-        self.read_tail(conn, names, Tail { lines, level, form });
+        let head_only = request.method == Method::Head;
+        self.read_tail(conn, names, Tail { lines, level, head_only, form });
         None
     }
 
@@ -217,19 +222,22 @@ impl Core {
     pub(super) fn forget_follower(&mut self, conn: ConnId) {
         self.web.readers.asked.remove(&conn);
         self.web.readers.followers.remove(&conn);
+        self.web.readers.downloads.remove(&conn);
         self.web.readers.places.leave(conn);
     }
 
     /// Has the end of a file read; the client is answered when it was.
     pub(super) fn read_tail(&mut self, conn: ConnId, names: Vec<FileName>, tail: Tail) {
         let max_bytes = match tail.form {
-            TailForm::Download(_) => MAX_READ_BYTES,
+            TailForm::Download(_) => PIECE_BYTES,
             // A filter leaves most lines out.
             _ if tail.level.is_some() => MAX_READ_BYTES,
             _ => (tail.lines as u64 * LINE_BYTES).clamp(MIN_BYTES, MAX_READ_BYTES),
         };
-        let plan = ReadPlan { names, from: None, max_bytes };
-        self.web.readers.asked.insert(conn, tail);
+        let whole = matches!(tail.form, TailForm::Download(_));
+        let from = whole.then_some(Mark { identity: (0, 0), offset: 0 });
+        self.web.readers.asked.insert(conn, (tail, names.clone()));
+        let plan = ReadPlan { names, from, max_bytes };
         self.push_action(Action::ReadFile(conn, Box::new(plan)));
     }
 
@@ -240,8 +248,11 @@ impl Core {
         read: Result<Piece, FileTrouble>,
     ) {
         match self.web.readers.asked.remove(&conn) {
-            Some(tail) => self.answer_tail(now, conn, tail, read),
-            None => self.follow_on(now, conn, read),
+            Some((tail, names)) => self.answer_tail(now, conn, (tail, names), read),
+            None => {
+                let read = self.send_piece(conn, read);
+                read.into_iter().for_each(|read| self.follow_on(now, conn, read));
+            }
         }
     }
 
@@ -249,31 +260,35 @@ impl Core {
         &mut self,
         now: Now,
         conn: ConnId,
-        tail: Tail,
+        (tail, names): (Tail, Vec<FileName>),
         read: Result<Piece, FileTrouble>,
     ) {
-        let Tail { lines, level, form } = tail;
+        let Tail { lines, level, head_only, form } = tail;
         let response = match (form, read) {
             (TailForm::Page(page), read) => {
                 let read = read.map(|piece| last_lines(&piece, lines, level).to_vec());
                 self.original_page(&page, read)
             }
-            (TailForm::Follow(names), Ok(piece)) => {
+            (TailForm::Follow, Ok(piece)) => {
                 return self.begin_follow(now, conn, names, level, Some((piece, lines)));
             }
-            (TailForm::Follow(names), Err(FileTrouble::Missing(_))) => {
+            (TailForm::Follow, Err(FileTrouble::Missing(_))) => {
                 return self.begin_follow(now, conn, names, level, None);
             }
             (_, Err(FileTrouble::Missing(why))) => Response::problem(404, &why),
             (_, Err(FileTrouble::Unusable(why))) => Response::problem(409, &why),
-            (TailForm::Text, Ok(piece)) => plain(last_lines(&piece, lines, level)),
+            (TailForm::Text, Ok(piece)) => self.text_of(conn, names, piece, (lines, level)),
             (TailForm::Download(name), Ok(piece)) => {
                 let value = format!("attachment; filename=\"{name}\"");
-                plain(piece.bytes).header("Content-Disposition", value)
+                let response = self.begin_download(conn, names, piece);
+                response.header("Content-Disposition", value)
             }
         };
         self.web.readers.places.leave(conn);
-        self.respond(conn, response);
+        if head_only {
+            self.web.readers.downloads.remove(&conn);
+        }
+        self.push_action_first(Action::Respond(conn, Box::new(super::secured(response))));
     }
 
     fn begin_follow(
@@ -411,7 +426,7 @@ pub(super) fn number(
     }
 }
 
-fn plain(bytes: Vec<u8>) -> Response {
+pub(super) fn plain(bytes: Vec<u8>) -> Response {
     Response::new(200, "text/plain; charset=utf-8", Body::Bytes(bytes))
         .header("Cache-Control", "no-store")
 }
@@ -421,7 +436,7 @@ fn end_of(piece: &Piece, used: usize) -> Mark {
 }
 
 /// The last lines of a piece; the first line of a piece that was cut is left out.
-fn last_lines(piece: &Piece, lines: usize, level: Option<Level>) -> Vec<u8> {
+pub(super) fn last_lines(piece: &Piece, lines: usize, level: Option<Level>) -> Vec<u8> {
     let mut bytes = &piece.bytes[..];
     if piece.start.offset > 0
         && let Some(end) = bytes.iter().position(|&byte| byte == b'\n')
@@ -466,16 +481,4 @@ fn whole_part(bytes: &[u8], lines: bool) -> usize {
 fn sse(event: &str, id: u64, text: &str) -> Rc<[u8]> {
     let data = serde_json::Value::from(text);
     format!("event: {event}\nid: {id}\ndata: {data}\n\n").into_bytes().into()
-}
-
-fn file_name(source: &Source) -> String {
-    let stream = |stream: &Stream| match stream {
-        Stream::Stdout => "stdout",
-        Stream::Stderr => "stderr",
-    };
-    match source {
-        Source::Run(run, which) => format!("run-{run}-{}.txt", stream(which)),
-        Source::Job(job, which) => format!("job-{job}-{}.txt", stream(which)),
-        Source::Log => "schedule-log.txt".into(),
-    }
 }

@@ -60,7 +60,7 @@ impl Server {
             if stream.set_nonblocking(true).is_err() {
                 continue;
             }
-            let mut http = Connection::new(&self.limits, now);
+            let mut http = Connection::counted(&self.limits, &self.ledger, now);
             if !input.is_empty() {
                 http.receive(now, &input);
             }

@@ -35,6 +35,10 @@ pub(super) struct Client {
     pub peer: Peer,
     /// The core has a request of it to answer, or a stream to tell things to.
     pub engaged: bool,
+    /// Bytes that were counted for it.
+    pub held: usize,
+    /// It was told that the next piece is wanted.
+    pub asked: bool,
     armed_ms: u64,
     linked: bool,
     before: u32,
@@ -98,6 +102,8 @@ impl Table {
             streaming: false,
             peer,
             engaged: false,
+            held: 0,
+            asked: false,
             armed_ms: NEVER,
             linked: false,
             before: NONE,

@@ -9,7 +9,8 @@ impl Connection {
         match self.state {
             State::Head => self.output.is_empty(),
             State::Streaming | State::Linger | State::Closed => true,
-            State::Body(_) | State::Ready(_) | State::Answering | State::Last => false,
+            State::Body(_) | State::Ready(_) | State::Answering => false,
+            State::Sending(_) | State::Last => false,
         }
     }
 

@@ -1,0 +1,113 @@
+//! Whole files, and large ends of files: read piece by piece as their readers take them, so that a
+//! file of any size costs no more memory than a piece.
+
+use super::output::{Level, Source, last_lines, plain};
+use crate::core::daemon::Core;
+use crate::core::event::Action;
+use crate::core::files::{FileName, FileTrouble, Mark, Piece, ReadPlan};
+use crate::core::http::{Body, Response};
+use crate::core::ids::ConnId;
+use crate::core::launch::Stream;
+
+/// Bytes of a piece.
+pub(super) const PIECE_BYTES: u64 = 131_072;
+
+/// A file on its way to a client.
+#[derive(Debug)]
+pub(super) struct Download {
+    names: Vec<FileName>,
+    /// Where the next piece begins.
+    at: Mark,
+    /// Bytes from there on.
+    left: u64,
+}
+
+impl Core {
+    /// Begins to send what is from the start of `piece` on up to the present end of its file.
+    pub(super) fn begin_download(
+        &mut self,
+        conn: ConnId,
+        names: Vec<FileName>,
+        piece: Piece,
+    ) -> Response {
+        let Piece { start, size, mut bytes } = piece;
+        let length = size.saturating_sub(start.offset);
+        bytes.truncate(PIECE_BYTES as usize);
+        bytes.shrink_to_fit();
+        let left = length - (bytes.len() as u64).min(length);
+        let body = match left {
+            0 => Body::Bytes(bytes),
+            _ => {
+                let at = Mark { offset: start.offset + bytes.len() as u64, ..start };
+                self.web.readers.downloads.insert(conn, Download { names, at, left });
+                Body::Begun(bytes, length)
+            }
+        };
+        Response::new(200, "text/plain; charset=utf-8", body).header("Cache-Control", "no-store")
+    }
+
+    /// The last lines of a piece. Many are read once more, as the client takes them.
+    pub(super) fn text_of(
+        &mut self,
+        conn: ConnId,
+        names: Vec<FileName>,
+        piece: Piece,
+        (lines, level): (usize, Option<Level>),
+    ) -> Response {
+        let size = piece.start.offset + piece.bytes.len() as u64;
+        let bytes = last_lines(&piece, lines, level);
+        if level.is_some() || bytes.len() as u64 <= 2 * PIECE_BYTES {
+            return plain(bytes);
+        }
+        let offset = size - bytes.len() as u64;
+        let start = Mark { offset, ..piece.start };
+        self.begin_download(conn, names, Piece { start, size, bytes })
+    }
+
+    /// A client has taken what it got: the next piece is read.
+    pub(in crate::core) fn next_piece(&mut self, conn: ConnId) {
+        let Some(download) = self.web.readers.downloads.get(&conn) else { return };
+        let (names, from) = (download.names.clone(), Some(download.at));
+        let plan = ReadPlan { names, from, max_bytes: download.left.min(PIECE_BYTES) };
+        self.push_action(Action::ReadFile(conn, Box::new(plan)));
+    }
+
+    /// A piece was read. A file that has become shorter or another one meanwhile is broken off.
+    /// Returns the answer of the file if it is none of a download.
+    pub(super) fn send_piece(
+        &mut self,
+        conn: ConnId,
+        read: Result<Piece, FileTrouble>,
+    ) -> Option<Result<Piece, FileTrouble>> {
+        let Some(download) = self.web.readers.downloads.get_mut(&conn) else { return Some(read) };
+        match read {
+            Ok(piece) if piece.start == download.at && !piece.bytes.is_empty() => {
+                let count = piece.bytes.len() as u64;
+                download.at.offset += count;
+                download.left = download.left.saturating_sub(count);
+                if download.left == 0 {
+                    self.web.readers.downloads.remove(&conn);
+                }
+                self.push_action_first(Action::Push(conn, piece.bytes.into()));
+            }
+            _ => {
+                self.web.readers.downloads.remove(&conn);
+                self.push_action(Action::Finish(conn));
+            }
+        }
+        None
+    }
+}
+
+/// Under which name a file is kept.
+pub(super) fn file_name(source: &Source) -> String {
+    let stream = |stream: &Stream| match stream {
+        Stream::Stdout => "stdout",
+        Stream::Stderr => "stderr",
+    };
+    match source {
+        Source::Run(run, which) => format!("run-{run}-{}.txt", stream(which)),
+        Source::Job(job, which) => format!("job-{job}-{}.txt", stream(which)),
+        Source::Log => "schedule-log.txt".into(),
+    }
+}
