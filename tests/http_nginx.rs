@@ -64,6 +64,25 @@ fn pages_and_kept_connections() {
     assert!(connections <= 3, "{requests} requests over {connections} connections");
 }
 
+/// nginx without the slash behind `proxy_pass`: its own path stands before what is asked for.
+#[test]
+fn a_path_that_the_proxy_leaves_is_told() {
+    let (_site, _database, daemon, nginx) = proxied();
+    let paths = ["/schedule/", "/schedule/jobs/1", "/schedule/api/v1/jobs", "/a/b/assets/x.css"];
+    for path in paths {
+        for (address, host) in [(nginx.address, host()), (daemon.address, "Host: [::1]\r\n".into())]
+        {
+            let (status, body) = ask(address, "GET", path, &host);
+            assert_eq!(status, 404, "{path}: {body}");
+            assert!(body.contains("if a proxy stands before it, it has to take"), "{path}: {body}");
+        }
+    }
+    for path in ["/none", "/jobs/1/log", "/api/v1/jobs/1/metrics", "/a/b"] {
+        let (status, body) = ask(nginx.address, "GET", path, &host());
+        assert!(status == 404 && !body.contains("proxy"), "{path}: {status}: {body}");
+    }
+}
+
 #[test]
 fn changes_are_taken_from_own_pages_only() {
     let (_site, _database, daemon, nginx) = proxied();

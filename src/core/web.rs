@@ -152,8 +152,7 @@ impl Core {
             ["api", "v1", "jobs", _] => |core, now, request| core.job_view(now, request),
             ["api", "v1", "jobs", _, "runs"] => |core, now, request| core.job_runs(now, request),
             _ => {
-                let why = "there is no such page; see /api/v1/openapi.json and /";
-                let response = Response::problem(404, why);
+                let response = missing::no_page(request);
                 return self.respond_to(now, conn, request, response);
             }
         };
