@@ -182,6 +182,50 @@ fn the_source_is_tidy() {
     assert!(found.is_empty(), "{} violations:\n{}", found.len(), found.join("\n"));
 }
 
+/// Lines of a document that are too long, as `path:line: what`. Tables, pictures and samples can't
+/// be wrapped.
+fn long_lines(path: &str, text: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut sample = false;
+    for (number, line) in (1..).zip(text.lines()) {
+        let fence = line.trim_start().starts_with("```");
+        sample ^= fence;
+        let start = line.trim_start();
+        let free = sample || line.starts_with("    ") || start.starts_with('|');
+        let columns = line.chars().count();
+        if columns > MAX_COLUMNS && !free && !start.starts_with("![") {
+            found.push(format!("{path}:{number}: {columns} columns; {MAX_COLUMNS} are the limit"));
+        }
+    }
+    found
+}
+
+#[test]
+fn the_documents_are_tidy() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut files = vec!["README.md".to_string(), "CHANGELOG.md".to_string()];
+    files.push("conf/schedule.ini".to_string());
+    for entry in fs::read_dir(root.join("docs")).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        files.extend(name.ends_with(".md").then(|| format!("docs/{name}")));
+    }
+    files.sort();
+    assert!(files.len() > 10, "only {files:?}");
+    let text = |file: &String| fs::read_to_string(root.join(file)).unwrap();
+    let found: Vec<_> = files.iter().flat_map(|file| long_lines(file, &text(file))).collect();
+    assert!(found.is_empty(), "{} violations:\n{}", found.len(), found.join("\n"));
+}
+
+#[test]
+fn sees_long_lines_of_documents() {
+    let (long, most) = ("x".repeat(101), "密".repeat(100));
+    let samples = format!("```\n{long}\n```\n    {long}\n| {long} |\n![{long}](x.png)\n{most}\n");
+    assert!(long_lines("x.md", &samples).is_empty());
+    let found = long_lines("x.md", &format!("{samples}- {long}\n  {long}\n```\n{long}"));
+    assert_eq!(found.len(), 2, "{found:?}");
+    assert!(found[0].starts_with("x.md:8: 103 columns"), "{found:?}");
+}
+
 /// `text`, put below a doc line, has violations on exactly these lines (the doc line is 1).
 #[track_caller]
 fn expect(path: &str, text: &str, lines: &[usize]) {
