@@ -31,8 +31,11 @@ const STATUS_MS: u64 = 5_000;
 /// The name of the note in the state directory.
 const NOTE: &str = "daemon";
 
-/// Characters of each of what went wrong that the note tells: it is to fit in a block.
+/// Characters of what went wrong that the note tells: all of it is to fit in a block.
 const MAX_TROUBLE: usize = 800;
+
+/// Characters of the database's trouble likewise.
+const MAX_WARNING: usize = 400;
 
 /// Whom to tell, and what they know.
 #[derive(Default)]
@@ -169,14 +172,14 @@ impl Notify {
     fn write_note(&self, trouble: &str, warning: &str) {
         let Some(address) = self.address else { return };
         let printable = |c: char| if c.is_control() { ' ' } else { c };
-        let line = |text: &str| text.chars().take(MAX_TROUBLE).map(printable).collect();
+        let line = |text: &str, most| text.chars().take(most).map(printable).collect();
         let note = Note {
             pid: process::id(),
             address,
             told_ms: clock::now().wall_ms,
             version: env!("CARGO_PKG_VERSION").into(),
-            trouble: line(trouble),
-            warning: line(warning),
+            trouble: line(trouble, MAX_TROUBLE),
+            warning: line(warning, MAX_WARNING),
         };
         if let Err(why) = note.write(&self.state_dir) {
             log::warn!("{}: {why}", self.state_dir.join(NOTE).display());
