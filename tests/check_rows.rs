@@ -67,7 +67,7 @@ fn commands_and_limits() {
         found[0].starts_with("job 2 \"n2\": warning: the command is the same as that of job 1")
     );
     assert!(found[1].starts_with("job 4 \"n4\": warning: max_concurrence is 0"));
-    assert!(found[2].starts_with("job 5 \"n5\": error: the command is empty"));
+    assert!(found[2].starts_with("job 5 \"n5\": error: its command is empty: nothing"));
 }
 
 #[test]
@@ -271,7 +271,7 @@ fn characters_that_are_hardly_meant() {
         let of_job = |line: &&String| line.starts_with(&format!("job {id} "));
         assert!(found.iter().filter(of_job).any(|line| line.contains(text)), "{id}: {found:#?}");
     };
-    has(1, "error: command holds a NUL byte");
+    has(1, "error: its command holds a NUL byte");
     has(2, "warning: the command ends in a carriage return");
     has(3, "error: name holds a NUL byte");
     has(3, "error: output holds a NUL byte");

@@ -252,8 +252,10 @@ fn a_browser_changes_nothing_by_a_link_and_is_asked_instead() {
     bench.files.insert("log".into(), b"old".to_vec());
     bench.files.insert("/var/log/three".into(), b"old".to_vec());
     let navigation = "Sec-Fetch-Site: none\r\nSec-Fetch-Mode: navigate\r\nSec-Fetch-User: ?1\r\n";
+    let with_page = format!("{navigation}Accept: text/html,*/*;q=0.8\r\n");
     let browsers = [
         navigation,
+        &with_page,
         "Sec-Fetch-Site: same-origin\r\n",
         "Sec-Fetch-Dest: document\r\n",
         "User-Agent: Mozilla/5.0 (X11; Linux x86_64)\r\n",

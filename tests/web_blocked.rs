@@ -5,7 +5,7 @@
 
 mod web_common;
 
-use schedule::core::protocol::JobRow;
+use schedule::core::protocol::{Answer, JobRow};
 use serde_json::{Value, json};
 use web_common::{Bench, events, row};
 
@@ -147,7 +147,7 @@ fn the_page_says_it_first_and_in_both_languages() {
                 "Jobs that are not started until their rows are corrected: 3",
                 "never due: its schedule is wrong",
                 "never due: its time zone is unknown",
-                "never started: its command is empty",
+                "never started: its command can&#39;t be run",
                 "never started: limit 0",
             ],
         ),
@@ -157,7 +157,7 @@ fn the_page_says_it_first_and_in_both_languages() {
                 "更正相应的行之前不会启动的任务:3",
                 "永不到期:计划有误",
                 "永不到期:时区未知",
-                "永不启动:命令为空",
+                "永不启动:命令无法运行",
                 "永不启动:上限为 0",
             ],
         ),
@@ -220,4 +220,33 @@ fn what_still_runs_does_not_hide_it() {
     assert_eq!((&found["state"], &found["blocked"]), (&"running".into(), &"schedule".into()));
     assert_eq!(ids(&bench.get("/api/v1/jobs?state=invalid").json()), [2]);
     assert_eq!(ids(&bench.get("/api/v1/jobs?state=running").json()), [2]);
+}
+
+/// What placeholders make of a command counts, and every row that is no good is counted.
+#[test]
+fn a_command_is_judged_as_it_would_be_run() {
+    let rows = [row(1, OFTEN, "{V}"), row(2, OFTEN, " {V} "), row(3, OFTEN, "echo {N}")];
+    let mut bench = Bench::with(&[]);
+    let var = |name: &str, value: &str| Answer::Var { name: name.into(), value: value.into() };
+    let jobs = rows.into_iter().map(|row| Answer::Job(Box::new(row)));
+    bench.set_answers([var("V", ""), var("N", "a\0b")].into_iter().chain(jobs).collect());
+    bench.post("/api/v1/sync").is(200);
+    for (id, why) in [(1, "is empty with its placeholders"), (2, "is empty"), (3, "a NUL byte")] {
+        let job = job(&mut bench, id);
+        assert_eq!((&job["state"], &job["blocked"]), (&"invalid".into(), &"command".into()));
+        assert!(job["error"].as_str().unwrap().contains(why), "{job}");
+    }
+}
+
+#[test]
+fn rows_beyond_those_that_are_told_are_counted() {
+    let mut bench = Bench::with(&[]);
+    bench.set_answers((1..=300).map(|id| Answer::BadRow { id, why: "text".into() }).collect());
+    bench.post("/api/v1/sync").is(200);
+    let status = bench.get("/api/v1/status").json();
+    assert_eq!(status["bad_rows"].as_array().unwrap().len(), 100);
+    assert_eq!(status["bad_rows_total"], 300);
+    assert!(bench.get("/metrics").body.contains("\nschedule_bad_rows 300\n"));
+    let page = bench.ask("GET", "/", BROWSER, "").body;
+    assert!(page.contains("Rows that can&#39;t be jobs: 300") && !page.contains("no jobs yet"));
 }

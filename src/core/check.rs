@@ -10,6 +10,7 @@ use std::fmt;
 
 use crate::core::config::{Severity, did_you_mean};
 use crate::core::cron::{self, Cron, Dialect, Lang, readings_differ};
+use crate::core::definition::{Vars, command_flaw, fill};
 use crate::core::protocol::{Answer, JobRow};
 
 /// One thing that is wrong. Displays as `job 7 "backup": error: text`.
@@ -77,8 +78,9 @@ pub fn check_rows(answers: &[Answer], files: &BTreeMap<String, OutputFile>) -> V
     let mut commands = BTreeMap::new();
     for job in jobs(answers) {
         let mut add = |severity, text| findings.push(finding(job, severity, text));
-        if job.command.trim().is_empty() {
-            add(Severity::Error, "the command is empty: nothing would be run".to_string());
+        let filled = fill(&job.command, &vars);
+        if let Some(why) = command_flaw(&job.command, &filled) {
+            add(Severity::Error, why);
         } else if let Some(first) = commands.insert((job.server_id, &job.command), job.id) {
             let text = format!("the command is the same as that of job {first}: is one too many?");
             add(Severity::Warning, text);
@@ -103,7 +105,6 @@ fn characters(job: &JobRow) -> Vec<(Severity, String)> {
     let mut found = Vec::new();
     let columns = [
         ("name", &job.name),
-        ("command", &job.command),
         ("cron", &job.cron),
         ("timezone", &job.timezone),
         ("output", &job.output),
@@ -205,14 +206,12 @@ fn jobs(answers: &[Answer]) -> impl Iterator<Item = &JobRow> {
     })
 }
 
-fn vars(answers: &[Answer]) -> BTreeSet<&str> {
-    let mut names = BTreeSet::new();
-    for answer in answers {
-        if let Answer::Var { name, .. } = answer {
-            names.insert(name.as_str());
-        }
-    }
-    names
+fn vars(answers: &[Answer]) -> Vars {
+    let var = |answer: &Answer| match answer {
+        Answer::Var { name, value } => Some((name.clone(), value.clone())),
+        _ => None,
+    };
+    answers.iter().filter_map(var).collect()
 }
 
 fn finding(job: &JobRow, severity: Severity, text: String) -> Finding {
@@ -233,7 +232,7 @@ fn unusable(answers: &[Answer]) -> Vec<Finding> {
 
 /// Names in `{…}` that no variable fills. They stay in the command as they are, which may be
 /// meant: `${HOME}`, `{a,b}` and `{print $1}` are the shell's and awk's, and are left alone.
-fn unknown_placeholders<'a>(command: &'a str, vars: &BTreeSet<&str>) -> BTreeSet<&'a str> {
+fn unknown_placeholders<'a>(command: &'a str, vars: &Vars) -> BTreeSet<&'a str> {
     let name = |c: char| c.is_alphanumeric() || c == '_' || c == '-' || c == '.';
     let mut unknown = BTreeSet::new();
     for (i, _) in command.match_indices('{') {
@@ -242,15 +241,15 @@ fn unknown_placeholders<'a>(command: &'a str, vars: &BTreeSet<&str>) -> BTreeSet
         };
         let shells = command[..i].ends_with('$') || inside.is_empty() || !inside.chars().all(name);
         // `{1..5}` is a sequence to bash.
-        if !shells && !inside.contains("..") && !vars.contains(inside) {
+        if !shells && !inside.contains("..") && !vars.contains_key(inside) {
             unknown.insert(inside);
         }
     }
     unknown
 }
 
-fn unknown_placeholder(name: &str, vars: &BTreeSet<&str>) -> String {
-    let hint = match did_you_mean(name, vars.iter().copied()) {
+fn unknown_placeholder(name: &str, vars: &Vars) -> String {
+    let hint = match did_you_mean(name, vars.keys().map(String::as_str)) {
         Some(right) => format!("did you mean `{{{right}}}`?"),
         None => "it stays in the command as it is; add the variable if it is meant as one".into(),
     };

@@ -112,15 +112,9 @@ impl Definition {
         texts: &mut SharedTexts,
     ) -> Definition {
         let command = fill(&row.command, vars);
-        let schedule = match schedule {
-            Schedule::Due(..) if command.len() > MAX_COMMAND_BYTES => {
-                let why = format!(
-                    "its command has more than {MAX_COMMAND_BYTES} bytes with its placeholders \
-                     filled in: put it into a script"
-                );
-                Schedule::Refused(Flaw::Command, why.into())
-            }
-            schedule => schedule,
+        let schedule = match (schedule, command_flaw(&row.command, &command)) {
+            (Schedule::Due(..), Some(why)) => Schedule::Refused(Flaw::Command, why.into()),
+            (schedule, _) => schedule,
         };
         let md5 = original_key(&row, &command);
         let raw_command = (command != row.command).then(|| row.command.into_boxed_str());
@@ -168,6 +162,23 @@ pub fn hex(bytes: &[u8]) -> String {
         let _ = write!(text, "{byte:02x}");
         text
     })
+}
+
+/// Why a command, `raw` in its row, can't be run with its placeholders filled in.
+pub fn command_flaw(raw: &str, filled: &str) -> Option<String> {
+    let filled_in = if raw == filled { "" } else { " with its placeholders filled in" };
+    if filled.trim().is_empty() {
+        Some(format!("its command is empty{filled_in}: nothing would be run"))
+    } else if filled.contains('\0') {
+        let whose = if raw.contains('\0') { "command" } else { "command, by a variable," };
+        Some(format!("its {whose} holds a NUL byte, which no process can be given: take it out"))
+    } else if filled.len() > MAX_COMMAND_BYTES {
+        Some(format!(
+            "its command has more than {MAX_COMMAND_BYTES} bytes{filled_in}: put it into a script"
+        ))
+    } else {
+        None
+    }
 }
 
 /// Replaces each `{NAME}` that has a value; unknown names stay as they are, and values are not

@@ -166,10 +166,6 @@ impl Table {
     /// Understands a row.
     pub fn define(&mut self, row: JobRow, vars: &Vars) -> Definition {
         let schedule = match self.read_schedule(&row.cron, &row.timezone) {
-            Ok(_) if row.command.trim().is_empty() => {
-                let why = "its command is empty: nothing would be run";
-                Schedule::Refused(Flaw::Command, why.into())
-            }
             Ok((cron, zone)) => Schedule::Due(cron, zone),
             Err((flaw, why)) => Schedule::Refused(flaw, why.into_boxed_str()),
         };

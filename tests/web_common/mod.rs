@@ -163,8 +163,14 @@ impl Bench {
     pub fn set_rows(&mut self, rows: &[JobRow]) {
         let jobs = rows.iter().map(|row| Answer::Job(Box::new(row.clone())));
         let tag = Answer::Tag { id: 2, name: "备份".into() };
-        let end = Answer::End { digest: format!("{rows:?}"), rows: rows.len() as u64 + 1 };
-        self.table = [tag].into_iter().chain(jobs).chain([end]).collect();
+        self.set_answers([tag].into_iter().chain(jobs).collect());
+    }
+
+    /// The same with other lines than jobs.
+    pub fn set_answers(&mut self, mut lines: Vec<Answer>) {
+        let end = Answer::End { digest: format!("{lines:?}"), rows: lines.len() as u64 };
+        lines.push(end);
+        self.table = lines;
     }
 
     /// Time passes.

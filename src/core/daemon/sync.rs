@@ -59,6 +59,8 @@ pub struct SyncState {
     pub successes: u64,
     /// Rows that can't be jobs: id and reason; the first 100.
     pub bad_rows: Vec<(u32, String)>,
+    /// How many there are.
+    pub bad_rows_count: u64,
 }
 
 /// The exchange under way and what is planned.
@@ -100,6 +102,7 @@ struct Staged {
     changed: VecDeque<Vec<Definition>>,
     kept: usize,
     bad_rows: Vec<(u32, String)>,
+    bad_rows_count: u64,
     /// Lines that stand for a row of the database each.
     rows: u64,
     digest: Option<String>,
@@ -131,6 +134,7 @@ impl Sync {
                 failures: 0,
                 successes: 0,
                 bad_rows: Vec::new(),
+                bad_rows_count: 0,
             },
             running: None,
             applying: None,
@@ -309,10 +313,12 @@ impl Core {
                 staged.tags.insert(id, name);
             }
             Answer::Job(row) => self.stage_job(staged, *row),
-            Answer::BadRow { id, why } if staged.bad_rows.len() < MAX_BAD_ROWS => {
-                staged.bad_rows.push((id, why));
+            Answer::BadRow { id, why } => {
+                staged.bad_rows_count += 1;
+                if staged.bad_rows.len() < MAX_BAD_ROWS {
+                    staged.bad_rows.push((id, why));
+                }
             }
-            Answer::BadRow { .. } => {}
             Answer::End { digest, rows } if rows == staged.rows => staged.digest = Some(digest),
             Answer::End { rows, .. } => {
                 let came = staged.rows;

@@ -42,6 +42,17 @@ pub(super) enum Command {
     Clear(Vec<Source>),
 }
 
+impl Command {
+    /// Whether it is about jobs, which nobody knows before the first table.
+    pub(super) fn needs_table(&self) -> bool {
+        match self {
+            Command::Start(_) | Command::Stop(_) | Command::StopRun(_) => true,
+            Command::Sync => false,
+            Command::Clear(sources) => sources.iter().any(|source| *source != Source::Log),
+        }
+    }
+}
+
 /// How a client is answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Form {

@@ -24,7 +24,8 @@ pub(super) struct BadRow<'a> {
 }
 
 impl Core {
-    /// All rows that nothing is ever started for, by mistake.
+    /// The rows that nothing is ever started for, by mistake; of those that can't even be jobs the
+    /// first ones.
     pub(super) fn bad_rows(&self) -> Vec<BadRow<'_>> {
         let rows = self.sync_state().bad_rows.iter();
         let rows = rows.map(|(id, why)| BadRow { id: *id, what: "row", why });
@@ -32,6 +33,12 @@ impl Core {
             Some(BadRow { id: job.def.id.0, what: block.word(), why: block.mistake()? })
         });
         rows.chain(jobs).collect()
+    }
+
+    /// How many rows nothing is ever started for, by mistake.
+    pub(super) fn bad_rows_count(&self) -> u64 {
+        let mistakes = self.table().blocked().filter(|(_, block)| block.mistake().is_some());
+        self.sync_state().bad_rows_count + mistakes.count() as u64
     }
 
     /// How many jobs are never started when they should be, by reason.
@@ -77,6 +84,7 @@ impl Core {
             "sync_age_ms": age_ms,
             "sync_failures": sync.failures,
             "bad_rows": bad_rows,
+            "bad_rows_total": self.bad_rows_count(),
             "blocked": blocked,
             "launched": counters.launched,
             "succeeded": counters.succeeded,

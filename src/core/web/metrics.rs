@@ -95,10 +95,8 @@ impl Core {
             let count = states.get(state).copied().unwrap_or(0);
             out.sample("schedule_jobs", &format!("state=\"{state}\""), count);
         }
-        let bad = self.bad_rows().len();
-        let help = "Rows that nothing is started for by mistake; of those that can't even be jobs \
-                    100 at the most.";
-        out.gauge("schedule_bad_rows", "", help, bad);
+        let help = "Rows that nothing is started for by mistake.";
+        out.gauge("schedule_bad_rows", "", help, self.bad_rows_count());
         let help = "Jobs that are never started when they should be, by what of the row does that.";
         out.family("schedule_blocked_jobs", "gauge", "", help);
         for (word, count) in self.blocked_by_word() {

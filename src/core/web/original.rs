@@ -57,7 +57,10 @@ impl Core {
         }
         match segments[..] {
             ["index.html" | "stderr.html"] => {
-                Response::redirect(301, &Root::of(request).to(&back_of(request))).into()
+                let back = back_of(request);
+                let is_browser = origin::is_browser(request);
+                let back = if is_browser { Root::of(request).to(&back) } else { back };
+                Response::redirect(301, &back).into()
             }
             ["stderr.php"] => match self.named_job(request) {
                 Ok(id) => {
@@ -91,7 +94,8 @@ impl Core {
         if origin::is_browser(request) {
             return self.ask_page(now, request, &command, back_of(request)).into();
         }
-        let back = Root::of(request).to(&back_of(request));
+        // Programs are not behind a path of a proxy, and PHP's can't follow a relative address.
+        let back = back_of(request);
         // HEAD must change nothing (RFC 9110 §9.2.1).
         if request.method == Method::Head {
             return Response::redirect(301, &back).header("Cache-Control", "no-store").into();

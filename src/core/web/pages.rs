@@ -83,7 +83,13 @@ impl Core {
         response: Response,
     ) -> Response {
         let is_page = !request.path().starts_with("/api/");
-        if response.status() < 400 || !is_page || !request.header_lists("accept", "text/html") {
+        // What asks is one already.
+        let made = response.content_type().starts_with("text/html");
+        if response.status() < 400
+            || made
+            || !is_page
+            || !request.header_lists("accept", "text/html")
+        {
             return response;
         }
         self.error_page(now, request, &response)

@@ -70,6 +70,11 @@ impl Core {
         let back = same_site(request.form("back").as_deref().unwrap_or("/"));
         let back = Root::of(request).to(&back);
         match form_command(request) {
+            // What a page is sent back to could not tell that nothing was done.
+            Ok(command) if command.needs_table() && !self.knows_table() => {
+                let unread = self.table_unread().map(super::missing::answer);
+                return unread.map_or(Routed::Later, Routed::Now);
+            }
             Ok(command) => self.command(now, (conn, request.peer), Form::Back(303, back), command),
             Err(response) => return response.into(),
         }

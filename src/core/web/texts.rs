@@ -106,7 +106,7 @@ texts! {
     off: "off", "停用";
     block_schedule: "never due: its schedule is wrong", "永不到期:计划有误";
     block_timezone: "never due: its time zone is unknown", "永不到期:时区未知";
-    block_command: "never started: its command is empty", "永不启动:命令为空";
+    block_command: "never started: its command can't be run", "永不启动:命令无法运行";
     block_limit: "never started: limit 0", "永不启动:上限为 0";
     blocked_jobs: "Jobs that are not started until their rows are corrected: {}",
         "更正相应的行之前不会启动的任务:{}";

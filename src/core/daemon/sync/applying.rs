@@ -57,6 +57,7 @@ impl Core {
         self.touch_all();
         self.sync.digest = staged.digest.unwrap_or_default();
         self.sync.state.bad_rows = staged.bad_rows;
+        self.sync.state.bad_rows_count = staged.bad_rows_count;
         for (id, why) in &self.sync.state.bad_rows {
             log::error!("bad row job={id}: {why}");
         }

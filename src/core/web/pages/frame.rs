@@ -174,7 +174,7 @@ impl Core {
         if !sync.bad_rows.is_empty() {
             let row = |(id, why): &(u32, String)| (fill(t.row_id, &[&id.to_string()]), why.clone());
             let rows: Vec<_> = sync.bad_rows.iter().map(row).collect();
-            let text = fill(t.bad_rows, &[&rows.len().to_string()]);
+            let text = fill(t.bad_rows, &[&sync.bad_rows_count.to_string()]);
             alerts.push(Alert { kind: "bad", text, rows });
         }
         alerts

@@ -102,9 +102,10 @@ impl Core {
             columns: columns(t, &query),
             per_page: PER_PAGE.map(|length| (length, length == part.per_page)).into(),
             pager: pager(t, &query, number, last, [first, rows.len(), found.lines.len()]),
-            no_jobs: match self.knows_table() {
-                true => fill(t.no_jobs, &[&self.settings().server_id.to_string()]),
-                false => t.unread.to_owned(),
+            no_jobs: match (self.knows_table(), self.sync_state().bad_rows_count) {
+                (true, 0) => fill(t.no_jobs, &[&self.settings().server_id.to_string()]),
+                (true, bad) => fill(t.bad_rows, &[&bad.to_string()]),
+                (false, _) => t.unread.to_owned(),
             },
             all,
             rows,

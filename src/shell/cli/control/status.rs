@@ -159,8 +159,9 @@ fn never_started(id: u32, view: &Value) -> Vec<String> {
         let (job, why) = (&row["id"], row["reason"].as_str().unwrap_or_default());
         lines.push(format!("server {id}: job {job} is never started: {why}"));
     }
-    if bad.len() > MAX_TOLD {
-        let more = bad.len() - MAX_TOLD;
+    let total = view["bad_rows_total"].as_u64().unwrap_or(bad.len() as u64);
+    if total > MAX_TOLD as u64 {
+        let more = total - MAX_TOLD as u64;
         lines.push(format!("server {id}: {more} more are never started: `schedule check {id}`"));
     }
     match view["blocked"]["limit"].as_u64() {
