@@ -49,7 +49,7 @@ fn output_is_followed() {
     });
     assert!(page.eval(LAST_LINE).as_u64().unwrap() <= at + 3, "{at}: it goes on");
     page.click("form.act button[value=stop]");
-    page.wait("the job to stop", "!!document.querySelector('#job .st.exited')");
+    page.wait("the job to stop", "!!document.querySelector('#job .st.stopped')");
     assert_eq!(page.eval("window.seen"), true, "the page was loaded anew");
 }
 
@@ -82,7 +82,7 @@ fn runs_are_told_and_stopped_one_by_one() {
     page.wait("the output of that run", &own);
     page.click(&format!("#past tr:has([data-run='{middle}']) button[value=stop]"));
     page.wait("two runs", "document.querySelectorAll('#past tbody .st.running').length === 2");
-    let ended = format!("#past tr:has([data-run='{middle}']) .st.exited");
+    let ended = format!("#past tr:has([data-run='{middle}']) .st.stopped");
     page.wait("that run to have ended", &format!("!!document.querySelector(\"{ended}\")"));
     assert_eq!(daemon.job(1).unwrap()["running"], 2);
 }

@@ -54,7 +54,7 @@ fn start_and_stop_change_the_row_in_place() {
         &format!("{start}.ariaDisabled && {start}.title"),
     );
     page.click(&format!("#j{LONG} button[value=stop]"));
-    page.wait("the job to be stopped", &format!("!!{}", state("exited")));
+    page.wait("the job to be stopped", &format!("!!{}", state("stopped")));
     let last = page.text(&format!("#j{LONG} .last"));
     assert!(last.contains("signal"), "{last}");
     page.wait("a start button again", &format!("!{start}.ariaDisabled"));
@@ -93,6 +93,11 @@ fn a_row_that_changes_in_the_database_shows_by_itself() {
     page.wait("the new command", &format!("{row}.includes('sleep 700')"));
     page.wait("the new limit", &format!("{row}.includes('0/4')"));
     database.sql(&format!("DELETE FROM scheduler_jobs WHERE id = {FAILS}"));
+    // It stays where it is, grey, until somebody wants to see the list as it is now.
+    let gone = format!("!!document.querySelector('#j{FAILS}.gone button[aria-disabled]')");
+    page.wait("the row to be gone", &gone);
+    page.wait("word of it", "!document.querySelector('#hint').hidden");
+    page.click("#hint button");
     page.wait("the row to go", &format!("!document.querySelector('#j{FAILS}')"));
     database.sql(&Row::new(77, NEVER, "true").named("A new one").insert());
     // A new row changes the order: the page says so, or shows it.
@@ -125,7 +130,7 @@ fn a_selection_starts_and_stops_together() {
     }
     page.click("#sel button[value=stop]");
     for id in [LONG, WRITES] {
-        let stopped = format!("!!document.querySelector('#j{id} .st.exited')");
+        let stopped = format!("!!document.querySelector('#j{id} .st.stopped')");
         page.wait("the selected job to stop", &stopped);
     }
 }

@@ -104,7 +104,7 @@ fn on_a_phone_nothing_sticks_out() {
         page.click(&format!("#j{WRITES} button[value=start]"));
         page.wait("the job to run", &format!("!!document.querySelector('#j{WRITES} .running')"));
         page.click(&format!("#j{WRITES} button[value=stop]"));
-        page.wait("it to stop", &format!("!!document.querySelector('#j{WRITES} .exited')"));
+        page.wait("it to stop", &format!("!!document.querySelector('#j{WRITES} .stopped')"));
     }
 }
 

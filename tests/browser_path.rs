@@ -46,7 +46,7 @@ fn all_of_the_console_works_below_a_path() {
     page.click("form.act button[value=start]");
     page.wait("lines", "/line 3/.test(document.querySelector('#out').innerText)");
     page.click("form.act button[value=stop]");
-    page.wait("the job to stop", "!!document.querySelector('#job .st.exited')");
+    page.wait("the job to stop", "!!document.querySelector('#job .st.stopped')");
     let icon = "fetch(document.querySelector('link[rel=icon]').href).then(it => it.status)";
     assert_eq!(page.eval(icon), 200);
     page.leads_on(|| page.click(".top nav a[href$=log]"));

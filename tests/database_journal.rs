@@ -73,7 +73,13 @@ fn entry(number: u64, pid: u32, end: Option<End>) -> Entry<'static> {
 
 fn ended(code: u8) -> Option<End> {
     let outcome = Outcome::Ended(Exit::Code(code));
-    Some(End { at_ms: AT_MS + 7_003, outcome, usage: Usage::default(), duration_ms: 7_000 })
+    Some(End {
+        at_ms: AT_MS + 7_003,
+        outcome,
+        usage: Usage::default(),
+        duration_ms: 7_000,
+        stopped: false,
+    })
 }
 
 fn recorded(count: u64, through: u64) -> Answer {

@@ -36,7 +36,7 @@ impl Journal {
     fn named(&mut self, number: u64, job: u32, ended: bool, command: &str) {
         let outcome = Outcome::Ended(Exit::Code(0));
         let usage = Usage::default();
-        let end = End { at_ms: AT_MS + 5_000, outcome, usage, duration_ms: 5_000 };
+        let end = End { at_ms: AT_MS + 5_000, outcome, usage, duration_ms: 5_000, stopped: false };
         let entry = Entry::Run(RunEntry {
             run: RunId { server_id: 1, sequence: number, instance: 0 },
             job: JobId(job),

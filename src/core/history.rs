@@ -32,9 +32,21 @@ pub struct PastRun {
     pub outcome: Outcome,
     /// What it used.
     pub usage: Usage,
+    /// Somebody had asked it to end.
+    pub stopped: bool,
 }
 
 impl PastRun {
+    /// Nothing that anybody has to look after: it did what it should, or what it was told.
+    pub fn is_well(&self) -> bool {
+        self.stopped || self.outcome.is_success()
+    }
+
+    /// The state of a job whose last run this was: one that was told to end is `stopped`.
+    pub fn state_label(&self) -> &'static str {
+        if self.stopped { "stopped" } else { self.outcome.state_label() }
+    }
+
     /// From the journal's entry; none if the run has not ended.
     pub fn from_entry(entry: &RunEntry<'_>) -> Option<PastRun> {
         let end = entry.end.as_ref()?;
@@ -48,6 +60,7 @@ impl PastRun {
             pid: entry.pid,
             outcome: end.outcome.clone(),
             usage: end.usage,
+            stopped: end.stopped,
         })
     }
 }

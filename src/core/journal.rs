@@ -123,6 +123,9 @@ pub struct End {
     pub usage: Usage,
     /// How long it ran by the monotonic clock, ms.
     pub duration_ms: u64,
+    /// Somebody had asked it to end.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stopped: bool,
 }
 
 /// Consecutive slots of a job skipped for one reason. A longer range replaces a shorter one with

@@ -220,6 +220,7 @@ mod tests {
             outcome: Outcome::Ended(Exit::Code(0)),
             usage: Usage::default(),
             duration_ms: 7,
+            stopped: false,
         };
         Entry::Run(RunEntry {
             run: RunId { server_id: 1, sequence, instance: 0 },

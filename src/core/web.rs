@@ -19,6 +19,7 @@ mod api;
 mod cache;
 mod download;
 mod filter;
+mod lines;
 mod listed;
 mod metrics;
 mod missing;

@@ -161,7 +161,13 @@ impl Page {
     /// Waits until an expression is true. It may throw meanwhile: an element is not there yet.
     #[track_caller]
     pub fn wait(&self, what: &str, script: &str) -> Value {
-        let deadline = Instant::now() + SOON;
+        self.wait_for(what, SOON, script)
+    }
+
+    /// The same with a patience of its own.
+    #[track_caller]
+    pub fn wait_for(&self, what: &str, patience: Duration, script: &str) -> Value {
+        let deadline = Instant::now() + patience;
         loop {
             let value = self.try_eval(script);
             match &value {

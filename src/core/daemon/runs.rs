@@ -294,7 +294,10 @@ impl Core {
         self.launching.remove(&id);
         self.forget_timer(&run);
         let duration_ms = now.mono_ms.saturating_sub(run.mono_ms);
-        let end = End { at_ms: now.wall_ms, outcome, usage, duration_ms };
+        // Its process has to have ended: what was lost, or never started, is another matter.
+        let stopped = outcome.exit().is_some()
+            && matches!(run.phase, RunPhase::Stopping { .. } | RunPhase::Killed);
+        let end = End { at_ms: now.wall_ms, outcome, usage, duration_ms, stopped };
         self.log_end(&run, &end);
         self.metrics.ended(&end.outcome);
         let failure = match &end.outcome {

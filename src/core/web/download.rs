@@ -1,7 +1,8 @@
 //! Whole files, and large ends of files: read piece by piece as their readers take them, so that a
 //! file of any size costs no more memory than a piece.
 
-use super::output::{Level, Source, last_lines, plain};
+use super::lines::{Level, beginning, last_lines};
+use super::output::{Source, plain};
 use crate::core::daemon::Core;
 use crate::core::event::Action;
 use crate::core::files::{FileName, FileTrouble, Mark, Piece, ReadPlan};
@@ -55,13 +56,16 @@ impl Core {
         (lines, level): (usize, Option<Level>),
     ) -> Response {
         let size = piece.start.offset + piece.bytes.len() as u64;
+        let before = piece.start.offset + beginning(&piece, lines, level) as u64;
+        let told =
+            |response: Response| response.header("Schedule-Bytes-Before", before.to_string());
         let bytes = last_lines(&piece, lines, level);
         if level.is_some() || bytes.len() as u64 <= 2 * PIECE_BYTES {
-            return plain(bytes);
+            return told(plain(bytes));
         }
         let offset = size - bytes.len() as u64;
         let start = Mark { offset, ..piece.start };
-        self.begin_download(conn, names, Piece { start, size, bytes })
+        told(self.begin_download(conn, names, Piece { start, size, bytes }))
     }
 
     /// A client has taken what it got: the next piece is read.

@@ -6,8 +6,8 @@ use super::views::block_of;
 use crate::core::daemon::Core;
 use crate::core::definition::{Block, Definition};
 use crate::core::http::{Request, Response};
-use crate::core::table::Job;
-use std::cmp::{Ordering, Reverse};
+use crate::core::table::{Job, Phase};
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 /// A line of a list: the job, the definition that is shown, its state label.
@@ -45,6 +45,14 @@ impl Sort {
             Sort::Last => "last",
             Sort::Runs => "runs",
             Sort::Overtime => "overtime",
+        }
+    }
+
+    /// Whether what is most, or latest, comes first where nothing turns the order.
+    pub(super) fn begins_high(self) -> bool {
+        match self {
+            Sort::Last | Sort::Runs | Sort::Overtime => true,
+            Sort::Id | Sort::State | Sort::Name | Sort::Tag | Sort::Next => false,
         }
     }
 
@@ -116,31 +124,72 @@ impl Core {
             }
         }
         let sort = request.query("sort").map_or(Sort::Id, |name| Sort::of(&name));
-        self.sort(&mut found.lines, sort);
-        if request.query("dir").is_some_and(|dir| dir == "desc") {
-            found.lines.reverse();
-        }
+        let turned = request.query("dir").is_some_and(|dir| dir == "desc");
+        self.sort(&mut found.lines, sort, turned);
         found
     }
 
-    /// Lines come by id, and those that are equal stay so.
-    fn sort(&self, lines: &mut [Line<'_>], sort: Sort) {
-        let ended = |job: &Job| Some(job.history.as_ref()?.runs.back()?.ended_ms);
-        let tag = |def: &Definition| self.table().tags.get(&def.tag_id).map(String::as_str);
+    /// Lines come by id, and those that are equal stay so. What has no value comes last, whichever
+    /// way the order is turned.
+    fn sort(&self, lines: &mut Vec<Line<'_>>, sort: Sort, turned: bool) {
+        let has_none = |line: &Line<'_>| self.has_none(line, sort);
+        let (mut known, none): (Vec<_>, Vec<_>) = lines.drain(..).partition(|it| !has_none(it));
+        self.order(&mut known, sort);
+        if turned {
+            known.reverse();
+        }
+        lines.extend(known.into_iter().chain(none));
+    }
+
+    fn has_none(&self, (job, def, state): &Line<'_>, sort: Sort) -> bool {
+        match sort {
+            Sort::Id | Sort::State | Sort::Name | Sort::Overtime => false,
+            Sort::Tag => !self.table().tags.contains_key(&def.tag_id),
+            Sort::Next => self.next_of(job, def, state).is_none(),
+            Sort::Last => ended(job, state).is_none(),
+            Sort::Runs => self.running_of(job, state) == 0,
+        }
+    }
+
+    fn order(&self, lines: &mut [Line<'_>], sort: Sort) {
         match sort {
             Sort::Id => {}
             Sort::State => lines.sort_by_key(|(job, def, state)| {
                 states_of(job, def, state).into_iter().flatten().map(rank).min()
             }),
             Sort::Name => lines.sort_by_cached_key(|(_, def, _)| def.name.to_lowercase()),
-            Sort::Tag => lines.sort_by(|a, b| some_first(tag(a.1), tag(b.1))),
-            Sort::Next => lines.sort_by(|a, b| some_first(a.0.next_due_ms, b.0.next_due_ms)),
+            Sort::Tag => {
+                let tag = |def: &Definition| self.table().tags.get(&def.tag_id);
+                lines.sort_by(|a, b| tag(a.1).cmp(&tag(b.1)));
+            }
+            Sort::Next => lines.sort_by_key(|(job, def, state)| self.next_of(job, def, state)),
             // What ran last is what one looks for.
-            Sort::Last => lines.sort_by_key(|line| Reverse(ended(line.0))),
-            Sort::Runs => lines.sort_by_key(|line| Reverse(line.0.live.len())),
+            Sort::Last => lines.sort_by_key(|(job, _, state)| Reverse(ended(job, state))),
+            Sort::Runs => {
+                lines.sort_by_key(|(job, _, state)| Reverse(self.running_of(job, state)));
+            }
             Sort::Overtime => lines.sort_by_key(|line| Reverse(line.0.overtime)),
         }
     }
+
+    /// The next slot of a line that is to be launched. The slots of a job that is being replaced
+    /// are those of its new definition.
+    pub(super) fn next_of(&self, job: &Job, def: &Definition, state: &str) -> Option<i64> {
+        let its_own = (state == "waiting") == matches!(job.phase, Phase::Replaced(_));
+        // With a limit of 0 each of them is skipped.
+        job.next_due_ms.filter(|_| its_own && block_of(job, def).is_none())
+    }
+
+    /// How many runs a line shows.
+    pub(super) fn running_of(&self, job: &Job, state: &str) -> usize {
+        if state == "waiting" { 0 } else { self.processes_of(job) }
+    }
+}
+
+/// When the last run of a line ended.
+fn ended(job: &Job, state: &str) -> Option<i64> {
+    let last = job.history.as_ref()?.runs.back()?;
+    (state != "waiting").then_some(last.ended_ms)
 }
 
 /// The states by which a line is found: its own, and that of what keeps it from ever being started
@@ -157,12 +206,4 @@ pub(super) fn states_of(
 /// The place of a state in [`STATES`].
 pub(super) fn rank(state: &str) -> usize {
     STATES.iter().position(|known| *known == state).unwrap_or(STATES.len())
-}
-
-/// What has no value comes last.
-fn some_first<T: Ord>(a: Option<T>, b: Option<T>) -> Ordering {
-    match (a, b) {
-        (Some(a), Some(b)) => a.cmp(&b),
-        (a, b) => b.is_some().cmp(&a.is_some()),
-    }
 }

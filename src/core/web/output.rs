@@ -5,6 +5,7 @@
 //! that don't read get nothing new until they do, and lose only what is overwritten meanwhile.
 
 use super::download::{Download, PIECE_BYTES, file_name};
+use super::lines::{Level, beginning, last_lines, only, whole_part};
 use super::original;
 use crate::core::daemon::Core;
 use crate::core::event::Action;
@@ -30,7 +31,7 @@ const LINE_BYTES: u64 = 1_024;
 const MIN_BYTES: u64 = 65_536;
 
 /// Bytes of an appended piece.
-const FOLLOW_BYTES: u64 = 16_384;
+pub(super) const FOLLOW_BYTES: u64 = 16_384;
 
 /// A follower this far behind the end goes on near the end.
 const MAX_BEHIND_BYTES: u64 = 4 << 20;
@@ -44,8 +45,8 @@ const POLL_MS: u64 = 1_000;
 /// Milliseconds until the next look where there was more than a piece.
 const HURRY_MS: u64 = 20;
 
-/// A heartbeat after so many looks without news.
-const BEAT_POLLS: u32 = 15;
+/// A beat after so many looks without news, as for the lists of jobs.
+const BEAT_POLLS: u32 = 10;
 
 /// What can be read and cleared.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,28 +57,6 @@ pub(super) enum Source {
     Job(JobId, Stream),
     /// The daemon's log.
     Log,
-}
-
-/// Lines of the log below this are left out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Level(pub usize);
-
-/// The levels of log lines, the gravest first.
-pub(super) const LEVELS: [&str; 5] = ["ERROR", "WARN", "INFO", "DEBUG", "TRACE"];
-
-impl Level {
-    /// From its name in any case.
-    pub(super) fn named(name: &str) -> Option<Level> {
-        LEVELS.iter().position(|level| level.eq_ignore_ascii_case(name)).map(Level)
-    }
-
-    /// Whether a line `2026-11-22 13:42:07 [INFO] text` is at this level or graver. Lines of
-    /// another form are kept: somebody wrote them for a reason.
-    pub(super) fn takes(self, line: &str) -> bool {
-        let word = line.get(21..).and_then(|rest| rest.split(']').next());
-        let level = word.and_then(|word| LEVELS.iter().position(|level| *level == word));
-        level.is_none_or(|level| level <= self.0)
-    }
 }
 
 /// What an answer is made of once its file was read.
@@ -308,20 +287,32 @@ impl Core {
             next_ms: now.mono_ms + POLL_MS,
             quiet: 0,
         };
-        let mut text = Vec::new();
+        let mut events = Vec::new();
         let mut end = Mark { identity: (0, 0), offset: 0 };
-        if let Some((piece, lines)) = piece {
-            end = end_of(&piece, piece.bytes.len());
+        let mut text = &[][..];
+        if let Some((piece, lines)) = &piece {
+            let from = beginning(piece, *lines, level);
+            text = &piece.bytes[from..];
+            // The rest is told in pieces, as if it were written just now: a stream takes only so
+            // much at once.
+            if text.len() as u64 > FOLLOW_BYTES {
+                text = &text[..FOLLOW_BYTES as usize];
+                text = &text[..whole_part(text, level.is_some())];
+                follower.next_ms = now.mono_ms + HURRY_MS;
+            }
+            end = end_of(piece, from + text.len());
             follower.at = Some(end);
-            text = last_lines(&piece, lines, level);
-            // More than a stream takes at once is cut, from its beginning.
-            let surplus = text.len().saturating_sub(FOLLOW_BYTES as usize * 2);
-            text.drain(..surplus);
+            let before = piece.start.offset + from as u64;
+            if before > 0 {
+                events.extend_from_slice(&sse("before", end.offset, &before.to_string()));
+            }
         }
-        let event = sse("append", end.offset, &String::from_utf8_lossy(&text));
+        let kept = level.map(|level| only(text, level));
+        let text = String::from_utf8_lossy(kept.as_deref().unwrap_or(text));
+        events.extend_from_slice(&sse("append", end.offset, &text));
         follower.before = follower.at;
         self.web.readers.followers.insert(conn, follower);
-        self.push_action(Action::Push(conn, event));
+        self.push_action(Action::Push(conn, events.into()));
     }
 
     /// A followed file was looked at.
@@ -373,7 +364,7 @@ impl Core {
         if follower.quiet >= BEAT_POLLS {
             follower.quiet = 0;
             follower.before = follower.at;
-            self.push_action(Action::Push(conn, Rc::from(&b": alive\n\n"[..])));
+            self.push_action(Action::Push(conn, Rc::from(&b"event: beat\ndata: {}\n\n"[..])));
         }
     }
 
@@ -433,48 +424,6 @@ pub(super) fn plain(bytes: Vec<u8>) -> Response {
 
 fn end_of(piece: &Piece, used: usize) -> Mark {
     Mark { offset: piece.start.offset + used as u64, ..piece.start }
-}
-
-/// The last lines of a piece; the first line of a piece that was cut is left out.
-pub(super) fn last_lines(piece: &Piece, lines: usize, level: Option<Level>) -> Vec<u8> {
-    let mut bytes = &piece.bytes[..];
-    if piece.start.offset > 0
-        && let Some(end) = bytes.iter().position(|&byte| byte == b'\n')
-    {
-        bytes = &bytes[end + 1..];
-    }
-    let kept = level.map(|level| only(bytes, level));
-    let bytes = kept.as_deref().unwrap_or(bytes);
-    let body = bytes.strip_suffix(b"\n").unwrap_or(bytes);
-    let ends = body.iter().enumerate().rev().filter(|(_, byte)| **byte == b'\n');
-    let from = ends.map(|(at, _)| at + 1).nth(lines - 1).unwrap_or(0);
-    bytes[from..].to_vec()
-}
-
-/// The lines of a log at a level or graver.
-fn only(bytes: &[u8], level: Level) -> Vec<u8> {
-    let lines = bytes.split_inclusive(|&byte| byte == b'\n');
-    let takes = |line: &&[u8]| level.takes(&String::from_utf8_lossy(line));
-    lines.filter(takes).flatten().copied().collect()
-}
-
-/// How much of a piece can be told: whole characters, or whole lines.
-fn whole_part(bytes: &[u8], lines: bool) -> usize {
-    let full = bytes.len() as u64 >= FOLLOW_BYTES;
-    if lines && let Some(at) = bytes.iter().rposition(|&byte| byte == b'\n') {
-        return at + 1;
-    }
-    if lines && !full {
-        return 0;
-    }
-    // A character that is cut has its first byte among the last three (RFC 3629 §3).
-    let cut = (1..=bytes.len().min(3)).find(|back| bytes[bytes.len() - back] >= 0xC0);
-    match cut.map(|back| (back, bytes[bytes.len() - back])) {
-        Some((back, lead)) if back < 2 + usize::from(lead >= 0xE0) + usize::from(lead >= 0xF0) => {
-            bytes.len() - back
-        }
-        _ => bytes.len(),
-    }
 }
 
 /// An event whose data is a JSON string: a line end in it ends nothing.

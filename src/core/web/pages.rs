@@ -4,7 +4,7 @@
 //! - `frame`: what is around every page
 //! - `list`: `/`, the jobs; `row` is one line of it
 //! - `job`: `/jobs/ID`; `plot` draws its past
-//! - `log`: `/log`
+//! - `log`: `/log`; `chosen`: what of a text is shown
 //! - `ask`: what a link would do, behind a button
 //! - `error`: answers that are no success, for people
 //! - `words`: times, durations and outcomes as text
@@ -13,6 +13,7 @@
 mod ask;
 mod assets;
 mod cache;
+mod chosen;
 mod error;
 mod frame;
 mod job;

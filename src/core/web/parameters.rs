@@ -24,8 +24,8 @@ fn known(segments: &[&str]) -> Option<Vec<&'static str>> {
     let page = |own: &[&'static str]| [own, &LOOK].concat();
     Some(match *segments {
         ["" | "index.php"] => [page(LIST), ORIGINAL.to_vec()].concat(),
-        ["jobs", _] => page(&["run", "stream"]),
-        ["log"] => page(&["level", "tail"]),
+        ["jobs", _] => page(&["run", "stream", "tail", "follow"]),
+        ["log"] => page(&["level", "filter", "tail", "follow"]),
         ["api", "v1", "jobs" | "events"] => LIST.to_vec(),
         ["api", "v1", "jobs" | "runs", _, "output"] | ["api", "v1", "log"] => FILE.to_vec(),
         ["api", "v1", "jobs" | "runs", _, "output", "clear"] => vec!["stream"],

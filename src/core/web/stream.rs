@@ -34,8 +34,12 @@ const HOLD_MS: u64 = 500;
 /// Milliseconds between two events about the daemon itself.
 const DAEMON_MS: u64 = 1_000;
 
-/// Milliseconds without news after which a comment is sent, which also finds out who has left.
-const BEAT_MS: u64 = 15_000;
+/// Milliseconds between two beats: who misses two of them knows that nothing comes any more, and
+/// who has left is found out.
+const BEAT_MS: u64 = 10_000;
+
+/// An event, as a client's script never hears of a comment.
+const BEAT: &[u8] = b"event: beat\ndata: {}\n\n";
 
 /// Milliseconds after which a client should connect anew.
 const RETRY_MS: u64 = 2_000;
@@ -90,7 +94,6 @@ struct View {
     room: usize,
     /// What is being sent and the last reader that got it.
     sending: Option<(Rc<[u8]>, Option<ConnId>)>,
-    last_ms: u64,
 }
 
 /// Everything about events.
@@ -189,7 +192,6 @@ impl Core {
                     whole,
                     room: Page::new(request).map_or(0, |page| page.per_page),
                     sending: None,
-                    last_ms: now.mono_ms,
                 });
                 self.web.streams.views.len() - 1
             }
@@ -278,10 +280,7 @@ impl Core {
             self.round_slice(now, &mut streams);
         } else if !sending && now.mono_ms >= streams.next_beat_ms {
             for view in &mut streams.views {
-                if now.mono_ms >= view.last_ms + BEAT_MS {
-                    view.last_ms = now.mono_ms;
-                    view.batches.push_back(Rc::from(&b": alive\n\n"[..]));
-                }
+                view.batches.push_back(Rc::from(BEAT));
             }
             streams.next_beat_ms = now.mono_ms + BEAT_MS;
         }
@@ -393,9 +392,6 @@ impl Core {
                 view.add(daemon);
             }
             view.close();
-            if view.is_sending() {
-                view.last_ms = now.mono_ms;
-            }
         }
     }
 

@@ -128,6 +128,7 @@ texts! {
     d: "{} d", "{} 天";
     exit: "exit {}", "退出码 {}";
     signal: "signal {}", "信号 {}";
+    by_hand: "stopped by hand, {}", "手动停止,{}";
     spawn_failed: "did not start: {}", "启动失败:{}";
     lost: "lost: {}", "失去踪迹:{}";
     left_behind: "{}, left behind: {}", "{},遗留进程:{}";
@@ -216,14 +217,28 @@ texts! {
     d: "{} d", "{} 天";
     exit: "exit {}", "退出码 {}";
     signal: "signal {}", "信号 {}";
+    by_hand: "stopped by hand, {}", "手动停止,{}";
     live: "Live", "实时";
-    waiting: "Connection lost; trying again in {} s", "连接中断,{} 秒后重试";
-    connecting: "Connecting", "连接中";
+    again: "Connection lost, as of {}; trying again in {} s", "连接中断,数据截至 {};{} 秒后重试";
+    connecting: "Connecting; as of {}", "连接中;数据截至 {}";
+    gone: "Not in force", "未生效";
+    job_gone: "This job is gone: its row was deleted or disabled. What is shown is of {}",
+        "该任务已不存在:其行已删除或已停用。所示内容截至 {}";
+    row_gone: "Not in force any more: its row was deleted, disabled or moved out of this list",
+        "不再生效:其行已删除、已停用或已不属于此列表";
     changed: "The list has changed. Show it", "列表已变化,点击刷新";
+    page_changed: "There is news. Show it", "有新内容,点击显示";
+    alert_over: "What was wrong is over. Show it", "故障已解除,点击显示";
+    show: "{} Show it", "{} 点击显示";
     started: "Started {}: run {}", "已启动 {}:运行 {}";
-    stopped: "Stopping {}: {} runs", "正在停止 {}:{} 个运行";
+    told_stop: "Stopping {}, runs: {}", "正在停止 {},运行数:{}";
     refused: "Refused, {}: {}", "被拒绝,{}:{}";
-    failed: "The daemon does not answer", "守护进程无应答";
+    refused_plain: "Refused: {}", "被拒绝:{}";
+    failed: "The daemon does not answer; what is shown is of {}", "守护进程无应答;所示内容截至 {}";
+    unsure: "No answer within {} s: whether it was done is not known. Look before you try again",
+        "{} 秒内无应答:不知是否已执行。再试之前请先查看";
+    before: "… {} before this", "… 此前还有 {}";
+    lines_lost: "… {} left out", "… 略去 {}";
     selected: "{} selected", "已选 {} 项";
     at_limit: "At its limit of {} live runs", "已达并发上限 {}";
     limit_zero: "Its limit is 0: it never starts", "上限为 0:永不启动";

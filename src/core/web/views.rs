@@ -66,7 +66,7 @@ impl Core {
             // That it will never run again matters more than how it ended.
             return match (job.def.block(), last) {
                 (Some(block), _) => block.state(),
-                (None, Some(run)) => run.outcome.state_label(),
+                (None, Some(run)) => run.state_label(),
                 (None, None) => "",
             };
         };
@@ -134,6 +134,7 @@ impl Core {
             "outcome": run.outcome.to_string(),
             "exit_code": run.outcome.exit_code(),
             "signal": run.outcome.signal(),
+            "stopped": run.stopped,
             "user_ms": run.usage.user_ms,
             "system_ms": run.usage.system_ms,
             "max_rss_bytes": run.usage.max_rss_bytes,

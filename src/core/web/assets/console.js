@@ -1,7 +1,8 @@
 // The console comes alive: rows follow what happens, buttons act in place, output is followed.
 // Without this script everything works too, by forms and links.
 //
-// The three files console.js, find.js and tail.js are one function: assets.rs puts them together.
+// The files console.js, still.js, find.js and tail.js are one function: assets.rs puts them
+// together.
 
 const root = document.documentElement;
 const body = document.body;
@@ -23,6 +24,11 @@ root.classList.add("js");
 // relative, by the daemon's clock.
 
 let aheadMs = 0;
+// When the daemon was heard last, by the clock of this machine: what is shown is as of then.
+let heardAt = Date.now();
+// Nothing is heard of it any more.
+let away = false;
+const asOf = () => new Date(heardAt).toTimeString().slice(0, 8);
 
 // The daemon writes them the same way (`words::duration`).
 function span(s) {
@@ -55,7 +61,8 @@ function relative(ms) {
 }
 
 function tick() {
-  const now = Date.now() + aheadMs;
+  // Of a daemon that is not heard nobody knows what happens now.
+  const now = (away ? heardAt : Date.now()) + aheadMs;
   for (const time of all("time:not(.abs, .for)")) {
     const iso = time.dateTime;
     const text = relative(Date.parse(iso) - now);
@@ -73,9 +80,16 @@ function tick() {
 // What happens: server-sent events, with a pause that doubles after each failure.
 
 const live = by("live");
+// The server sends a beat each 10 seconds; who missed two of them hears nothing any more.
+const SILENCE_MS = 21000;
+// For how long an answer is waited for.
+const PATIENCE_MS = 10000;
 let feed = null;
 let pauseS = 1;
 let retry = 0;
+let silence = 0;
+// Why the job of this page is none any more.
+let gone = "";
 
 function say(text, state) {
   live.hidden = false;
@@ -87,36 +101,53 @@ function connect() {
   disconnect();
   if (!body.dataset.events) return;
   feed = new EventSource(body.dataset.events);
-  const on = (name, act) => feed.addEventListener(name, (event) => act(JSON.parse(event.data)));
-  on("snapshot", snapshot);
+  const on = (name, act) => feed.addEventListener(name, (event) => {
+    heardAt = Date.now();
+    expect(SILENCE_MS);
+    act(JSON.parse(event.data));
+  });
+  on("snapshot", () => refresh(false));
+  on("beat", () => away && refresh(false));
   on("job", changed);
-  on("gone", gone);
+  on("gone", left);
   on("total", () => later());
   on("daemon", daemon);
   // Others need the place: it is tried again, but not at once.
   feed.addEventListener("displaced", () => (pauseS = 60));
   feed.onerror = lost;
+  expect(PATIENCE_MS);
+}
+
+function expect(ms) {
+  clearTimeout(silence);
+  silence = setTimeout(lost, ms);
 }
 
 function disconnect() {
   clearTimeout(retry);
+  clearTimeout(silence);
   if (feed) feed.close();
 }
 
 function lost() {
-  feed.close();
-  say(fill(T.waiting, pauseS), "off");
+  disconnect();
+  away = true;
+  root.classList.add("stale");
+  tick();
+  say(fill(T.again, asOf(), pauseS), "off");
   retry = setTimeout(() => {
-    say(T.connecting, "off");
+    say(fill(T.connecting, asOf()), "off");
     connect();
   }, pauseS * 1000);
   pauseS = Math.min(pauseS * 2, 30);
 }
 
-function snapshot() {
+// What is shown is what the daemon says now.
+function fresh() {
   pauseS = 1;
-  say(T.live, "on");
-  refresh(false);
+  away = false;
+  root.classList.toggle("stale", gone !== "");
+  say(gone ? T.gone : T.live, gone ? "off" : "on");
 }
 
 // The daemon line.
@@ -136,6 +167,8 @@ let wrong = null;
 
 function daemon(status) {
   aheadMs = Date.parse(status.now) - Date.now();
+  put("pid", status.pid);
+  put("version", status.version);
   put("jobs", status.jobs);
   put("running", status.running);
   put("late", duration(status.worst_lateness_ms));
@@ -148,6 +181,10 @@ function daemon(status) {
   const bad = JSON.stringify(status.bad_rows);
   if (was !== node.className || (wrong ?? bad) !== bad) refresh(false);
   wrong = bad;
+  const started = put("started");
+  if (Date.parse(started.dateTime) !== Math.floor(Date.parse(status.started_at) / 1000) * 1000) {
+    started.dateTime = status.started_at;
+  }
   const synced = put("synced");
   if (synced && synced.tagName === "TIME" && status.sync_age_ms !== null) {
     synced.dateTime = new Date(Date.parse(status.now) - status.sync_age_ms).toISOString();
@@ -159,11 +196,12 @@ function daemon(status) {
 
 let toldAt = 0;
 
-// News stay in sight for some seconds, then they are at the foot of the page.
+// News are bold for some seconds.
 function message(text, bad) {
   const line = by("message");
   if (line.textContent === text && !bad) return;
   line.textContent = text;
+  line.title = text;
   line.className = bad ? "message bad" : "message";
   clearTimeout(toldAt);
   toldAt = setTimeout(() => line.classList.add("past"), 12000);
@@ -182,7 +220,7 @@ const changedAt = new Map();
 function changed(job) {
   if (by("job")) return later();
   const row = by(`j${job.id}`);
-  if (!row) return later();
+  if (!row || row.classList.contains("gone")) return later();
   const same = text(row, ".schedule code") === job.cron && text(row, ".name code") === job.command
     && (text(row, ".name a") === job.name || job.name === "");
   if (!same || job.waiting || by(`w${job.id}`)) return later();
@@ -223,7 +261,8 @@ function last(cell, run) {
   let how = run.outcome;
   if (run.exit_code !== null) how = fill(T.exit, run.exit_code);
   else if (run.signal !== null) how = fill(T.signal, run.signal);
-  const bad = run.exit_code === 0 ? "" : "bad";
+  if (run.stopped) how = fill(T.by_hand, how);
+  const bad = run.exit_code === 0 || run.stopped ? "" : "bad";
   const line = make("span", `${how}, ${duration(run.duration_ms)}`, bad);
   cell.replaceChildren(moment(run.ended_at), line);
 }
@@ -245,145 +284,19 @@ function disable(button, why) {
   button.title = why;
 }
 
-function gone(job) {
-  by(`j${job.id}`)?.classList.add("gone");
+function left(job) {
+  const row = by(`j${job.id}`);
+  if (row) leave(row);
   later();
 }
 
-// What rows can't tell by themselves (counts, order, what came and went) is asked for at most
-// every two seconds, and put in place where that disturbs nobody.
-
-let planned = 0;
-
-function later() {
-  if (planned) return;
-  const pause = by("job") ? 300 : 2000;
-  planned = setTimeout(() => {
-    planned = 0;
-    refresh(false);
-  }, pause);
-}
-
-async function fetched(url) {
-  const since = changes;
-  const answer = await fetch(url, { headers: { Accept: "text/html" } });
-  const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-  for (const row of page.getElementById("rows")?.rows ?? []) {
-    if (changedAt.get(row.id) > since && by(row.id)) row.dataset.late = "";
+// A row that is none any more stays where it is, and nothing on it can be pressed.
+function leave(row) {
+  row.classList.add("gone");
+  for (const button of all(".act button", row)) disable(button, T.row_gone);
+  for (const box of all(".c input", row)) {
+    box.checked = false;
+    box.disabled = true;
   }
-  return page;
-}
-
-// A button that is replaced between the press and the release was not clicked, for a browser.
-let pressedAt = 0;
-addEventListener("pointerdown", () => { pressedAt = Date.now(); }, true);
-for (const end of ["pointerup", "pointercancel"]) {
-  addEventListener(end, () => setTimeout(() => { pressedAt = 0; }), true);
-}
-
-async function refresh(wanted) {
-  const url = location.pathname + location.search;
-  const page = await fetched(url).catch(() => null);
-  if (!page || url !== location.pathname + location.search) return;
-  if (Date.now() - pressedAt < 3000) return later();
-  swap(page, ".alerts");
-  if (by("list") && page.getElementById("rows")) list(page, wanted);
-  if (by("job")) for (const part of ["#job", "#facts", "#past"]) swap(page, part);
-  if (by("which")) sources(page);
-  tick();
-}
-
-// Parts of the page as the daemon last rendered them.
-const shown = new Map();
-
-// Takes over a part of a page unless it is the same.
-function swap(page, query) {
-  const [old, fresh] = [document.querySelector(query), page.querySelector(query)];
-  if (!old || !fresh || shown.get(query) === fresh.outerHTML) return;
-  shown.set(query, fresh.outerHTML);
-  const scrolled = all(".wide", old).map((box) => box.scrollLeft);
-  keepFocus(old, () => {
-    old.replaceWith(document.adoptNode(fresh));
-    return fresh;
-  });
-  all(".wide", fresh).forEach((box, at) => { box.scrollLeft = scrolled[at] ?? 0; });
-}
-
-// Controls like this one: the same thing in the row of the same job or run.
-function alike(root, one) {
-  const mark = (node) => {
-    const row = node.closest("tr");
-    const run = row?.querySelector("[data-run]")?.dataset.run;
-    return [row?.id, run, node.tagName, node.name, node.value, node.rel, node.dataset.stream].join();
-  };
-  const wanted = mark(one);
-  return all("a, button, input, select, summary", root).filter((node) => mark(node) === wanted);
-}
-
-// Replaces a part of the page. The focus goes to what has taken the place of where it was.
-function keepFocus(old, replace) {
-  const at = document.activeElement;
-  const place = old.contains(at) ? alike(old, at).indexOf(at) : -1;
-  const fresh = replace();
-  if (place < 0) return;
-  const heirs = alike(fresh, at);
-  const heir = heirs[place] ?? heirs[0] ?? fresh.querySelector("a, button");
-  heir?.focus({ preventScroll: true });
-}
-
-// Takes over what can be chosen. Which one is chosen is up to the caller.
-function refill(select, fresh) {
-  select.replaceChildren(...[...fresh.options].map((option) => document.adoptNode(option)));
-}
-
-function list(page, wanted) {
-  swap(page, ".states");
-  swap(page, ".pager");
-  const [tag, tags] = [find.elements.tag, page.querySelector("#find [name=tag]")];
-  if (tag !== document.activeElement) {
-    const chosen = tags.value;
-    refill(tag, tags);
-    tag.value = chosen;
-  }
-  const fresh = [...page.getElementById("rows").rows];
-  const old = [...rows.rows];
-  const same = fresh.map((row) => row.id).join() === old.map((row) => row.id).join();
-  if (!same && !wanted && !calm()) return offer();
-  take(fresh);
-  const caption = ".jobs caption";
-  document.querySelector(caption).textContent = page.querySelector(caption).textContent;
-  all(".none").forEach((none) => none.remove());
-  const none = page.querySelector(".none");
-  if (none) document.querySelector(".jobs").after(document.adoptNode(none));
-}
-
-/// Nobody points at the list, has chosen something in it or is in it with the keyboard.
-function calm() {
-  const busy = rows.matches(":hover") || rows.contains(document.activeElement);
-  return !busy && all(":checked", rows).length === 0;
-}
-
-function take(fresh) {
-  const checked = new Set(all(":checked", rows).map((box) => box.value));
-  for (const row of fresh) {
-    const box = row.querySelector(".c input");
-    if (box) box.checked = checked.has(box.value);
-  }
-  // `alike` looks at the old rows until they are replaced.
-  keepFocus(rows, () => {
-    const late = (row) => "late" in row.dataset;
-    rows.replaceChildren(...fresh.map((row) => (late(row) ? by(row.id) : document.adoptNode(row))));
-    return rows;
-  });
-  hint.hidden = true;
   count();
-}
-
-function offer() {
-  if (!hint.hidden) return;
-  const button = make("button", T.changed);
-  button.type = "button";
-  button.onclick = () => refresh(true);
-  hint.replaceChildren(button);
-  hint.hidden = false;
 }

@@ -5,9 +5,20 @@
 const find = by("find");
 let typing = 0;
 
+let goes = 0;
+
 async function go(url, push) {
-  const page = await fetched(url).catch(() => null);
-  if (!page?.getElementById("rows")) return location.assign(url);
+  goes += 1;
+  const mine = goes;
+  by("list").ariaBusy = "true";
+  const got = await fetched(url).catch(() => null);
+  // Something else was searched meanwhile.
+  if (mine !== goes) return;
+  by("list").ariaBusy = null;
+  if (!got || got.status >= 500) return message(fill(T.failed, asOf()), true);
+  const page = got.page;
+  if (!page.getElementById("rows")) return location.assign(url);
+  told = Math.max(told, got.turn);
   if (push) history.pushState(null, "", url);
   else history.replaceState(null, "", url);
   const to = find.querySelector(".reset");
@@ -17,10 +28,12 @@ async function go(url, push) {
   for (const old of all("input[type=hidden]", find)) old.remove();
   for (const kept of all(".find input[type=hidden]", page)) find.append(document.adoptNode(kept));
   by("sel").elements.back.value = page.getElementById("sel").elements.back.value;
-  swap(page, ".jobs thead");
+  swap(page, ".jobs thead", true);
   body.dataset.events = page.body.dataset.events;
   list(page, true);
+  offer("");
   every();
+  pend();
   tick();
   connect();
 }
@@ -73,12 +86,25 @@ function count() {
   box.indeterminate = chosen > 0 && !box.checked;
 }
 
-// Buttons act in place and say what was done.
+// Buttons act in place and say what was done; one that is under way does nothing a second time.
 
 async function post(path) {
-  const answer = await fetch(path, { method: "POST", headers: { Accept: "application/json" } });
-  const result = await answer.json().catch(() => ({}));
-  return answer.ok ? { ok: true, ...result } : { ok: false, why: result.detail ?? answer.statusText };
+  const signal = AbortSignal.timeout(PATIENCE_MS);
+  const headers = { Accept: "application/json" };
+  try {
+    const answer = await fetch(path, { method: "POST", headers, signal });
+    const result = await answer.json().catch(() => ({}));
+    return answer.ok ? { ok: true, ...result } : { why: result.detail ?? answer.statusText };
+  } catch (error) {
+    const late = error.name === "TimeoutError";
+    return { lost: true, text: late ? fill(T.unsure, PATIENCE_MS / 1000) : fill(T.failed, asOf()) };
+  }
+}
+
+function refused(result, name) {
+  const plain = result.text ?? fill(T.refused_plain, result.why);
+  const text = name && !result.text ? fill(T.refused, name, result.why) : plain;
+  return { bad: true, lost: result.lost, text };
 }
 
 // The run that was started here last: a job's page shows what it writes.
@@ -88,34 +114,52 @@ const nameOf = (id) => text(document, `#j${id} .name a`) || id;
 
 async function one(action, id) {
   const result = await post(`${up}api/v1/jobs/${id}/${action}`);
-  if (!result.ok) return { bad: true, text: fill(T.refused, nameOf(id), result.why) };
+  if (!result.ok) return refused(result, nameOf(id));
   if (action === "start") {
     begun = result.run_id;
     return { text: fill(T.started, nameOf(id), begun) };
   }
-  return { text: fill(T.stopped, nameOf(id), result.runs.length) };
+  return { text: fill(T.told_stop, nameOf(id), result.runs.length) };
+}
+
+async function plain(path, done) {
+  const result = await post(path);
+  return result.ok ? { text: done } : refused(result, "");
 }
 
 async function act(form, button) {
   const fields = new FormData(form, button);
   const action = fields.get("action");
   const [jobs, run] = [fields.getAll("job"), fields.get("run")];
-  const plain = async (path, done) => {
-    const result = await post(path);
-    return result.ok ? { text: done } : { bad: true, text: fill(T.refused, "", result.why) };
-  };
-  const results = [];
-  if (run) results.push(await plain(`${up}api/v1/runs/${run}/stop`, fill(T.stopped, run, 1)));
-  else if (action === "sync") results.push(await plain(`${up}api/v1/sync`, T.synced));
-  else if (action === "clear_log") results.push(await plain(`${up}api/v1/log/clear`, T.cleared));
-  else if (action === "start" || action === "stop") {
-    for (const id of jobs) results.push(await one(action, id));
-  } else {
+  if (run) return [await plain(`${up}api/v1/runs/${run}/stop`, fill(T.told_stop, run, 1))];
+  if (action === "sync") return [await plain(`${up}api/v1/sync`, T.synced)];
+  if (action === "clear_log") return [await plain(`${up}api/v1/log/clear`, T.cleared)];
+  if (action !== "start" && action !== "stop") {
     const stream = action === "clear_output" ? "stdout" : "stderr";
-    results.push(await plain(`${up}api/v1/jobs/${jobs[0]}/output/clear?stream=${stream}`, T.cleared));
+    const path = `${up}api/v1/jobs/${jobs[0]}/output/clear?stream=${stream}`;
+    return [await plain(path, T.cleared)];
+  }
+  const results = [];
+  for (const id of jobs) {
+    results.push(await one(action, id));
+    if (results.at(-1).lost) break;
   }
   return results;
 }
+
+// Buttons whose answer is waited for.
+const underWay = new Set();
+
+function pend() {
+  for (const button of all("button[aria-busy]")) if (!underWay.has(mark(button))) button.ariaBusy = null;
+  if (underWay.size === 0) return;
+  for (const button of all("button")) if (underWay.has(mark(button))) button.ariaBusy = "true";
+}
+
+// The second click of a double click.
+document.addEventListener("click", (event) => {
+  if (event.detail > 1 && event.target.closest("form button")) event.preventDefault();
+}, true);
 
 document.addEventListener("submit", async (event) => {
   const [form, button] = [event.target, event.submitter];
@@ -123,18 +167,21 @@ document.addEventListener("submit", async (event) => {
   // It leads back to another page.
   if ("plain" in form.dataset) return;
   event.preventDefault();
-  if (button?.ariaDisabled === "true") {
-    actedAt = Date.now();
-    return message(button.title, true);
-  }
+  const name = button ? mark(button) : "";
+  if (underWay.has(name)) return;
+  actedAt = Date.now();
+  if (button?.ariaDisabled === "true") return message(button.title, true);
   if (button?.hasAttribute("data-sure") && !confirm(T.sure)) return;
-  actedAt = Date.now();
-  const results = await act(form, button).catch(() => [{ bad: true, text: T.failed }]);
+  underWay.add(name);
+  pend();
+  const results = await act(form, button);
+  underWay.delete(name);
+  pend();
   results.sort((a, b) => Boolean(b.bad) - Boolean(a.bad));
-  const told = results.slice(0, 5).map((result) => result.text);
-  if (results.length > 5) told.push("…");
-  message(told.join(" · "), Boolean(results[0]?.bad));
+  const said = results.slice(0, 5).map((result) => result.text);
+  if (results.length > 5) said.push("…");
+  message(said.join(" · "), Boolean(results[0]?.bad));
   actedAt = Date.now();
-  if (by("job")) refresh(false);
+  if (by("job")) refresh(!results[0]?.bad);
   if (by("out") && button?.hasAttribute("data-sure")) open();
 });

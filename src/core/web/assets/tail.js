@@ -6,6 +6,11 @@ const out = by("out");
 const MAX_LINES = 5000;
 let tail = null;
 let whole = true;
+// Texts are opened in turns: what an older one has to say is not put under a newer one.
+let opened = 0;
+// Bytes before the first line that is shown.
+let earlier = 0;
+let quiet = 0;
 
 function source() {
   const which = by("which");
@@ -13,62 +18,112 @@ function source() {
   return `${up}api/v1/log?level=${by("level").value}`;
 }
 
-function open() {
-  if (tail) tail.close();
-  tail = null;
+function empty() {
   out.replaceChildren();
   whole = true;
+  earlier = 0;
+}
+
+function shut() {
+  clearTimeout(quiet);
+  if (tail) tail.close();
+  tail = null;
+}
+
+// `again`: what is there stays until there is something newer.
+function open(again) {
+  shut();
+  opened += 1;
+  if (again !== true) empty();
   const from = source();
-  if (!from) return out.append(make("span", T.empty, "dim"));
+  if (!from) return nothing(T.empty);
   if (by("download")) by("download").href = `${from}&download=1`;
   const url = `${from}&tail=${by("lines").value}`;
   if (by("follow").checked) follow(url);
   else once(url);
 }
 
+function nothing(why) {
+  if (!out.firstChild) out.append(make("span", why, "dim"));
+}
+
 async function once(url) {
-  const answer = await fetch(url, { headers: { Accept: "text/plain" } }).catch(() => null);
-  if (answer?.ok) append(await answer.text());
-  const trouble = answer && !answer.ok ? await answer.json().catch(() => null) : null;
-  if (trouble && !out.firstChild) out.append(make("span", trouble.detail, "dim"));
-  if (!out.firstChild) out.append(make("span", T.empty, "dim"));
+  const turn = opened;
+  const signal = AbortSignal.timeout(PATIENCE_MS);
+  const answer = await fetch(url, { headers: { Accept: "text/plain" }, signal }).catch(() => null);
+  const said = await answer?.text().catch(() => "");
+  if (turn !== opened) return;
+  if (!answer) return nothing(fill(T.failed, asOf()));
+  if (!answer.ok) return nothing(reason(said));
+  empty();
+  earlier = Number(answer.headers.get("Schedule-Bytes-Before"));
+  append(said);
+}
+
+// A problem as the daemon tells it (RFC 9457).
+function reason(said) {
+  try {
+    return JSON.parse(said).detail;
+  } catch {
+    return said;
+  }
 }
 
 function follow(url) {
   const stream = new EventSource(`${url}&follow=1`);
-  let pauseMs = 5000;
-  // Others need the place: it is tried again, but not at once.
-  stream.addEventListener("displaced", () => (pauseMs = 60000));
   tail = stream;
-  stream.addEventListener("append", (event) => append(JSON.parse(event.data)));
-  stream.addEventListener("reset", () => {
-    out.replaceChildren();
+  let first = true;
+  let pauseMs = 5000;
+  const broken = () => {
+    if (tail !== stream) return;
+    shut();
+    // Why there is nothing is said where it is asked for once.
+    if (first) once(url);
+    quiet = setTimeout(() => open(true), pauseMs);
+  };
+  const on = (name, act) => stream.addEventListener(name, (event) => {
+    if (tail !== stream) return;
+    clearTimeout(quiet);
+    quiet = setTimeout(broken, SILENCE_MS);
+    if (first && name !== "beat") empty();
+    first &&= name === "beat";
+    act(JSON.parse(event.data));
+  });
+  on("before", (bytes) => { earlier = Number(bytes); });
+  on("append", append);
+  on("reset", empty);
+  on("skipped", (bytes) => {
+    out.append(make("span", `${fill(T.lines_lost, size(Number(bytes)))}\n`, "dim gap"));
     whole = true;
   });
-  stream.addEventListener("skipped", () => out.append(make("span", "…\n", "dim")));
-  stream.onerror = () => {
-    stream.close();
-    if (tail !== stream) return;
-    // A stream can't tell why there is none.
-    if (!out.firstChild) once(url);
-    setTimeout(() => tail === stream && open(), pauseMs);
-  };
+  on("beat", () => {});
+  // Others need the place: it is tried again, but not at once.
+  stream.addEventListener("displaced", () => { pauseMs = 60000; });
+  stream.onerror = broken;
+  quiet = setTimeout(broken, PATIENCE_MS);
 }
+
+const lengthOf = (text) => new TextEncoder().encode(text).length;
 
 function append(text) {
   const low = out.scrollHeight - out.scrollTop - out.clientHeight < 40;
+  if (text === "") return nothing(T.empty);
   if (out.firstChild?.className === "dim") out.replaceChildren();
-  if (text === "" && !out.firstChild) out.append(make("span", T.empty, "dim"));
+  out.querySelector(".before")?.remove();
   const grep = by("grep")?.value.toLowerCase() ?? "";
-  const lines = text.split(/(?<=\n)/).slice(-MAX_LINES);
-  const fresh = document.createDocumentFragment();
-  for (const line of lines) {
-    if (!whole && out.lastChild) out.lastChild.textContent += line;
-    else if (line) fresh.append(lineOf(line, grep));
+  const part = document.createDocumentFragment();
+  for (const line of text.split(/(?<=\n)/)) {
+    const last = part.lastChild ?? out.lastChild;
+    if (!whole && last) last.textContent += line;
+    else if (line) part.append(lineOf(line, grep));
     whole = line.endsWith("\n");
   }
-  out.append(fresh);
-  while (out.childNodes.length > MAX_LINES) out.firstChild.remove();
+  out.append(part);
+  while (out.childNodes.length > MAX_LINES) {
+    earlier += lengthOf(out.firstChild.textContent);
+    out.firstChild.remove();
+  }
+  if (earlier) out.prepend(make("span", `${fill(T.before, size(earlier))}\n`, "dim before"));
   if (low) out.scrollTop = out.scrollHeight;
 }
 
@@ -79,38 +134,71 @@ function lineOf(line, grep) {
   return node;
 }
 
-// The runs there are now. What is shown stays, except that who has started a run wants to see it.
+// The runs there are now. What is shown stays, also where it is forgotten, except that who has
+// started a run wants to see it.
 function sources(page) {
   const which = by("which");
   if (which === document.activeElement) return;
-  const fresh = page.getElementById("which");
-  const there = (value) => [...fresh.options].some((option) => option.value === value);
+  const part = page.getElementById("which");
+  const there = (value) => [...part.options].some((option) => option.value === value);
   const old = which.value;
   const ofBegun = `${up}api/v1/runs/${begun}/output?stream=stdout`;
-  let to = there(old) ? old : fresh.value;
+  let to = old || part.value;
   if (begun && there(ofBegun)) {
     if (!old.startsWith(`${up}api/v1/jobs/`)) to = ofBegun;
     begun = "";
   }
-  refill(which, fresh);
+  const kept = which.selectedOptions[0];
+  refill(which, part);
+  if (kept && ![...which.options].some((option) => option.value === old)) which.append(kept);
   which.value = to;
   if (to !== old) open();
 }
 
+// What is chosen is in the address: a link to it opens just that.
+function address() {
+  const query = new URLSearchParams(location.search);
+  const set = (name, value) => (value ? query.set(name, value) : query.delete(name));
+  set("lang", "");
+  set("theme", "");
+  if (by("which")) {
+    set("run", /runs\/([^/]+)\/output/.exec(source())?.[1]);
+    set("stream", /stream=(\w+)/.exec(source())?.[1]);
+  } else {
+    set("level", by("level").value === "info" ? "" : by("level").value);
+    set("filter", by("grep").value);
+  }
+  set("tail", by("lines").value === "500" ? "" : by("lines").value);
+  set("follow", by("follow").checked ? "" : "0");
+  history.replaceState(null, "", `${location.pathname}${query.size ? `?${query}` : ""}`);
+  for (const link of all(".look a[lang]")) {
+    const url = new URL(link.href);
+    const lang = url.searchParams.get("lang");
+    url.search = new URLSearchParams([...query, ["lang", lang]]);
+    link.href = url;
+  }
+}
+
+function chosen() {
+  address();
+  open();
+}
+
 function reader() {
-  for (const id of ["which", "lines", "follow", "level"]) by(id)?.addEventListener("change", open);
+  for (const id of ["which", "lines", "follow", "level"]) by(id)?.addEventListener("change", chosen);
   by("grep")?.addEventListener("input", (event) => {
     const grep = event.target.value.toLowerCase();
     for (const line of out.childNodes) {
       line.hidden = grep !== "" && !line.textContent.toLowerCase().includes(grep);
     }
+    address();
   });
   document.addEventListener("click", (event) => {
     const link = event.target.closest("a[data-run]");
     if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
     event.preventDefault();
     by("which").value = `${up}api/v1/runs/${link.dataset.run}/output?stream=${link.dataset.stream}`;
-    open();
+    chosen();
     by("tail").scrollIntoView({ behavior: "smooth", block: "nearest" });
     out.focus({ preventScroll: true });
   });
@@ -157,11 +245,10 @@ document.addEventListener("keydown", (event) => {
 function seen(yes) {
   if (yes) {
     connect();
-    if (out && !tail) open();
+    if (out && !tail) open(true);
   } else {
     disconnect();
-    if (tail) tail.close();
-    tail = null;
+    shut();
   }
 }
 

@@ -5,10 +5,11 @@ use crate::core::http::{Body, Response, Shared, etag_of};
 use std::rc::Rc;
 
 const CSS: &str = include_str!("../assets/console.css");
-// One function of three files, so that nothing of it is global in a page.
+// One function of four files, so that nothing of it is global in a page.
 const JS: &str = concat!(
     "\"use strict\";\n(() => {\n",
     include_str!("../assets/console.js"),
+    include_str!("../assets/still.js"),
     include_str!("../assets/find.js"),
     include_str!("../assets/tail.js"),
     "})();\n"

@@ -4,6 +4,7 @@ use super::super::missing;
 use super::super::root::Root;
 use super::super::texts::{Texts, fill};
 use super::cache::Page;
+use super::chosen::{self, Chosen};
 use super::frame::{Alert, Frame, Part, blocked_alert};
 use super::look::Look;
 use super::plot::{self, Plots};
@@ -14,7 +15,7 @@ use crate::core::daemon::{Core, Run, RunPhase};
 use crate::core::definition::Definition;
 use crate::core::history::PastRun;
 use crate::core::http::{Request, Response};
-use crate::core::ids::JobId;
+use crate::core::ids::{JobId, RunId};
 use crate::core::journal::SkipEntry;
 use crate::core::table::Job;
 use crate::core::time::Now;
@@ -36,6 +37,9 @@ struct JobPage<'a> {
     runs: Vec<RunRow>,
     skips: Vec<Skip>,
     sources: Vec<Source>,
+    chosen: Chosen,
+    /// Where the text that is chosen is without scripts: an address, and a stream of it.
+    plain: (String, &'static str),
 }
 
 struct RunRow {
@@ -61,6 +65,8 @@ struct Skip {
 
 /// Something whose end can be looked at.
 struct Source {
+    /// The address without a query, and the stream that goes there.
+    at: (String, &'static str),
     href: String,
     label: String,
     chosen: bool,
@@ -86,9 +92,15 @@ impl Core {
         let def = &job.def;
         let runs = self.run_rows(now, t, job);
         let place = (look, request);
-        let mut frame = self.frame(now, place, Part::Jobs, row.name, format!("/jobs/{id}"));
+        let here = chosen::address(&format!("/jobs/{id}"), request, &["run", "stream"]);
+        let mut frame = self.frame(now, place, Part::Jobs, row.name, here);
         frame.events = frame.root.to(&format!("/api/v1/events?id={id}"));
+        let sources = sources(t, def, &runs, request);
+        let shown = sources.iter().find(|source| source.chosen).or(sources.first());
+        let own = || (frame.root.to(&format!("/api/v1/jobs/{id}/output")), "stdout");
         let page = JobPage {
+            plain: shown.map_or_else(own, |source| source.at.clone()),
+            chosen: Chosen::of(request),
             alert: blocked_alert(t, job.scheduled().and_then(Definition::block)),
             zone: self.zone_name(t, def),
             output: &def.output,
@@ -97,7 +109,7 @@ impl Core {
             dues: self.dues(job),
             plots: plot::plots(t, job, self.zone_of(def)),
             skips: self.skips(now, t, job),
-            sources: sources(t, def, &runs, request),
+            sources,
             runs,
             row,
             frame,
@@ -163,8 +175,8 @@ impl Core {
         RunRow {
             id: run.run.to_string(),
             live: false,
-            state: run.outcome.state_label(),
-            outcome: words::outcome(t, &run.outcome),
+            state: run.state_label(),
+            outcome: words::past(t, run),
             started: Moment::new(now, run.started_ms, zone),
             took: words::duration(t, run.duration_ms),
             cpu: known(words::duration(t, run.usage.user_ms + run.usage.system_ms)),
@@ -188,36 +200,51 @@ impl Core {
 }
 
 /// The job's own files where it has some, then the streams of each run. Where nothing is asked for
-/// it is the first, or the errors of a run that has just failed.
+/// it is the first, or the errors of a run that has just failed. A run that is asked for is there,
+/// though it may be forgotten: another one in its place would be taken for it.
 fn sources(t: &Texts, def: &Definition, runs: &[RunRow], request: &Request) -> Vec<Source> {
     let asked = request.query("run").unwrap_or_default();
     let stream = request.query("stream").unwrap_or_default();
     let failed = |run: &RunRow| !matches!(run.state, "stopped" | "running" | "starting");
     let ill = asked.is_empty() && stream.is_empty() && runs.first().is_some_and(failed);
     let root = Root::of(request);
-    let source_href = |path: &str, stream| {
-        let mut href = root.to(path);
+    let source = |path: String, stream: &'static str, label: String, chosen: bool| {
+        let at = root.to(&path);
+        let mut href = at.clone();
         links::add(&mut href, "stream", stream);
-        href
+        Source { at: (at, stream), href, label, chosen }
     };
+    let is_stream = |name: &str| stream == name || stream.is_empty() && name == "stdout";
     let mut sources = Vec::new();
     for (file, name, label) in
         [(&def.output, "stdout", t.job_output), (&def.stderr, "stderr", t.job_errors)]
     {
         if !file.is_empty() {
-            let href = source_href(&format!("/api/v1/jobs/{}/output", def.id), name);
+            let path = format!("/api/v1/jobs/{}/output", def.id);
             let chosen = asked.is_empty() && stream == name;
-            sources.push(Source { href, label: label.to_owned(), chosen });
+            sources.push(source(path, name, label.to_owned(), chosen));
         }
     }
-    for (at, run) in runs.iter().enumerate() {
+    let forgotten = (!asked.is_empty() && runs.iter().all(|run| run.id != asked))
+        .then(|| (asked.as_ref(), String::new()));
+    let known = runs.iter().map(|run| (run.id.as_str(), format!(" {}", run.started.text)));
+    for (at, (run, started)) in known.chain(forgotten).enumerate() {
         for (name, label) in [("stdout", t.run_output), ("stderr", t.run_errors)] {
-            let href = source_href(&format!("/api/v1/runs/{}/output", run.id), name);
-            let chosen = asked == run.id && (stream == name || stream.is_empty())
+            let chosen = asked == run && is_stream(name)
                 || ill && at == 0 && name == "stderr" && def.stderr.is_empty();
-            let label = fill(label, &[&format!("{} {}", run.id, run.started.text)]);
-            sources.push(Source { href, label, chosen });
+            let label = fill(label, &[&format!("{run}{started}")]);
+            sources.push(source(
+                format!("/api/v1/runs/{}/output", clean(run)),
+                name,
+                label,
+                chosen,
+            ));
         }
     }
     sources
+}
+
+/// What is no id of a run leads to none.
+fn clean(run: &str) -> &str {
+    if run.parse::<RunId>().is_ok() { run } else { "0" }
 }

@@ -149,7 +149,7 @@ fn columns(t: &Texts, query: &Query) -> Vec<Column> {
             return Column { label, class, href, order, hint };
         };
         let is = sort == asked;
-        let order = match (is, down) {
+        let order = match (is, down != sort.begins_high()) {
             (false, _) => "",
             (true, false) => "ascending",
             (true, true) => "descending",

@@ -1,6 +1,8 @@
 //! `/log`: the daemon's own log.
 
+use super::super::texts::Texts;
 use super::cache::Page;
+use super::chosen::{self, Chosen};
 use super::frame::{Frame, Part};
 use super::look::Look;
 use super::render;
@@ -13,6 +15,10 @@ use askama::Template;
 #[template(path = "log.html")]
 struct LogPage {
     frame: Frame,
+    chosen: Chosen,
+    /// Value, label, whether it is chosen.
+    levels: Vec<(&'static str, &'static str, bool)>,
+    filter: String,
 }
 
 impl Core {
@@ -28,8 +34,24 @@ impl Core {
     ) -> Result<Page, Response> {
         let t = look.texts();
         let place = (look, request);
-        let mut frame = self.frame(now, place, Part::Log, t.log, "/log".to_owned());
+        let here = chosen::address("/log", request, &["level", "filter"]);
+        let mut frame = self.frame(now, place, Part::Log, t.log, here);
         frame.events = frame.root.to("/api/v1/events?per_page=1&state=-");
-        Ok(render(200, &LogPage { frame }))
+        let levels = levels(t, &request.query("level").unwrap_or_default());
+        let filter = request.query("filter").unwrap_or_default().into_owned();
+        Ok(render(200, &LogPage { frame, chosen: Chosen::of(request), levels, filter }))
     }
+}
+
+fn levels(t: &Texts, asked: &str) -> Vec<(&'static str, &'static str, bool)> {
+    let levels = [
+        ("error", t.level_error),
+        ("warn", t.level_warn),
+        ("info", t.level_info),
+        ("trace", t.level_debug),
+    ];
+    let asked = if asked == "debug" { "trace" } else { asked };
+    let wanted = levels.iter().map(|(name, _)| *name).find(|name| *name == asked);
+    let wanted = wanted.unwrap_or("info");
+    levels.map(|(name, label)| (name, label, name == wanted)).into()
 }

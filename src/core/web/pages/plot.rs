@@ -65,7 +65,7 @@ fn draw(paint: impl Fn(&Area<'_>) -> Drawn) -> String {
 }
 
 fn colour(run: &PastRun) -> RGBColor {
-    if run.outcome.is_success() { GOOD } else { BAD }
+    if run.is_well() { GOOD } else { BAD }
 }
 
 /// A bar for each run, the newest at the right.

@@ -89,10 +89,7 @@ impl Core {
         };
         let block = block_of(job, def);
         let also = block.map(Block::state).filter(|block| *block != state);
-        // The slots of a job that is being replaced are those of its new definition.
-        let next = job.next_due_ms.filter(|_| waits == matches!(job.phase, Phase::Replaced(_)));
-        // With a limit of 0 each of them is skipped.
-        let next = next.filter(|_| block.is_none());
+        let next = self.next_of(job, def, state);
         Row {
             id: def.id.0,
             name: if def.name.is_empty() { "—" } else { &def.name },
@@ -107,7 +104,7 @@ impl Core {
             zone: &def.timezone,
             next: next.map(|due| Moment::new(now, due, self.zone_of(def))),
             last: self.last_run(now, t, job).filter(|_| !waits),
-            running: if waits { 0 } else { self.processes_of(job) },
+            running: self.running_of(job, state),
             limit: def.max_concurrence,
             overtime: if waits { 0 } else { job.overtime },
             command: cut(&def.command, LISTED_COMMAND_CHARS),
@@ -128,8 +125,8 @@ impl Core {
         let run = job.history.as_ref()?.runs.back()?;
         Some(Last {
             ended: Moment::new(now, run.ended_ms, self.zone_of(&job.def)),
-            outcome: words::outcome(t, &run.outcome),
-            good: run.outcome.is_success(),
+            outcome: words::past(t, run),
+            good: run.is_well(),
             took: words::duration(t, run.duration_ms),
         })
     }

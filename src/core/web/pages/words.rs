@@ -3,6 +3,7 @@
 use super::super::texts::{Texts, fill};
 use crate::core::cron::Zone;
 use crate::core::definition::{Block, Flaw};
+use crate::core::history::PastRun;
 use crate::core::journal::{Cause, SkipReason};
 use crate::core::outcome::{Exit, Outcome};
 use crate::core::time::{Now, rfc3339};
@@ -60,8 +61,14 @@ pub(super) fn size(bytes: u64) -> String {
     format!("{value:.digits$} {}", units[unit])
 }
 
+/// How a run ended, and whether somebody wanted that.
+pub(super) fn past(t: &Texts, run: &PastRun) -> String {
+    let how = outcome(t, &run.outcome);
+    if run.stopped { fill(t.by_hand, &[&how]) } else { how }
+}
+
 /// How a run ended, in words.
-pub(super) fn outcome(t: &Texts, outcome: &Outcome) -> String {
+fn outcome(t: &Texts, outcome: &Outcome) -> String {
     match outcome {
         Outcome::Ended(how) => exit(t, *how),
         Outcome::LeftBehind(how, left) => fill(t.left_behind, &[&exit(t, *how), left]),

@@ -1,0 +1,264 @@
+// What rows can't tell by themselves (counts, order, what came and went) is asked for at most
+// every two seconds. Nothing that comes by itself moves what can be pressed: parts of the page are
+// exchanged where they are, and what would move others is offered in the bar, which has its room
+// always.
+
+let planned = 0;
+
+function later() {
+  if (planned) return;
+  const pause = by("job") ? 300 : 2000;
+  planned = setTimeout(() => {
+    planned = 0;
+    refresh(false);
+  }, pause);
+}
+
+// Pages are asked for in turns: an older answer never takes the place of a newer one.
+let turns = 0;
+let told = 0;
+
+async function fetched(url) {
+  const since = changes;
+  turns += 1;
+  const turn = turns;
+  const signal = AbortSignal.timeout(PATIENCE_MS);
+  const answer = await fetch(url, { headers: { Accept: "text/html" }, signal });
+  const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+  for (const row of page.getElementById("rows")?.rows ?? []) {
+    if (changedAt.get(row.id) > since && by(row.id)) row.dataset.late = "";
+  }
+  return { page, turn, status: answer.status };
+}
+
+// A button that is replaced between the press and the release was not clicked, for a browser.
+let pressedAt = 0;
+addEventListener("pointerdown", () => { pressedAt = Date.now(); }, true);
+for (const end of ["pointerup", "pointercancel"]) {
+  addEventListener(end, () => setTimeout(() => { pressedAt = 0; }), true);
+}
+
+const here = () => location.pathname + location.search;
+
+async function refresh(wanted) {
+  const url = here();
+  const got = await fetched(url).catch(() => null);
+  if (!got) return wanted && message(fill(T.failed, asOf()), true);
+  if (got.turn < told) return;
+  if (url !== here() || (!wanted && Date.now() - pressedAt < 3000)) return later();
+  told = got.turn;
+  if (by("job") && got.status === 404) return vanish();
+  if (got.status !== 200) return;
+  revive();
+  fresh();
+  show(got.page, wanted);
+}
+
+function show(page, wanted) {
+  document.title = page.title;
+  for (const part of all("[data-d]", page)) {
+    document.querySelector(`[data-d="${part.dataset.d}"]`)?.replaceWith(document.adoptNode(part));
+  }
+  const listed = by("list") && page.getElementById("rows") ? list(page, wanted) : "";
+  let news = alerts(page, wanted) || listed;
+  for (const part of by("job") ? ["#job", "#warn", "#facts", "#past"] : []) {
+    const waits = swap(page, part, wanted);
+    if (waits) news ||= T.page_changed;
+    if (waits && part === "#past") for (const run of all("tr[id]", waits)) exchange(run);
+  }
+  if (by("which")) sources(page);
+  offer(news);
+  pend();
+  tick();
+}
+
+// The job of this page is none any more: said, and nothing can be pressed.
+function vanish() {
+  gone = fill(T.job_gone, asOf());
+  fresh();
+  const state = document.querySelector("#job .st");
+  state.className = "st off";
+  state.textContent = T.gone;
+  for (const button of all("#job button, #past button, .tools .danger")) disable(button, gone);
+  offer("");
+}
+
+function revive() {
+  if (!gone) return;
+  gone = "";
+  shown.clear();
+  for (const button of all(".tools .danger")) disable(button, "");
+}
+
+// Parts of the page as the daemon last rendered them.
+const shown = new Map();
+
+// Takes over a part of a page unless it is the same. Returns the part that has to wait, as it would
+// move what can be pressed.
+function swap(page, query, wanted) {
+  const [old, part] = [document.querySelector(query), page.querySelector(query)];
+  const html = part?.outerHTML;
+  if (!old || !part || shown.get(query) === html) return null;
+  const scrolled = all(".wide", old).map((box) => box.scrollLeft);
+  const before = places(old);
+  let to = document.adoptNode(part);
+  keepFocus(old, () => {
+    old.replaceWith(part);
+    if (!wanted && moves(before, places(part))) {
+      part.replaceWith(old);
+      to = old;
+    }
+    return to;
+  });
+  all(".wide", to).forEach((box, at) => { box.scrollLeft = scrolled[at] ?? 0; });
+  if (to === old) return part;
+  shown.set(query, html);
+  return null;
+}
+
+// Where the controls of a part are, and how much room it takes from what is below it.
+function places(part) {
+  const last = part.id === "past" || part.classList.contains("pager");
+  const at = new Map([["", [0, last ? 0 : part.offsetHeight]]]);
+  for (const one of all("a, button, input, select, summary", part)) {
+    const box = one.getBoundingClientRect();
+    let name = mark(one);
+    while (at.has(name)) name += "+";
+    at.set(name, [box.left, box.top]);
+  }
+  return at;
+}
+
+const moves = (before, after) => [...before].some(([name, [x, y]]) => {
+  const to = after.get(name);
+  return to && (Math.abs(to[0] - x) > 4 || Math.abs(to[1] - y) > 2);
+});
+
+// Controls like this one: the same thing in the row of the same job or run.
+function mark(node) {
+  const row = node.closest("tr")?.id;
+  const { tagName, className, name, value, rel, dataset } = node;
+  return [row, tagName, className, name, value, rel, dataset.stream].join();
+}
+
+function alike(root, one) {
+  const wanted = mark(one);
+  return all("a, button, input, select, summary", root).filter((node) => mark(node) === wanted);
+}
+
+// Replaces a part of the page. The focus goes to what has taken the place of where it was.
+function keepFocus(old, replace) {
+  const at = document.activeElement;
+  const place = old.contains(at) ? alike(old, at).indexOf(at) : -1;
+  const to = replace();
+  if (place < 0) return;
+  const heirs = alike(to, at);
+  const heir = heirs[place] ?? heirs[0] ?? to.querySelector("a, button");
+  heir?.focus({ preventScroll: true });
+}
+
+// Puts a row in the place of the one with its id.
+function exchange(row) {
+  const old = by(row.id);
+  if (!old || "late" in row.dataset) return;
+  const [box, chosen] = [row.querySelector(".c input"), old.querySelector(".c input")?.checked];
+  if (box) box.checked = Boolean(chosen);
+  keepFocus(old, () => {
+    old.replaceWith(document.adoptNode(row));
+    return row;
+  });
+}
+
+const textOf = (alert) => alert.querySelector("p, summary").textContent;
+
+// What is wrong. Returns what of it is news that wait.
+function alerts(page, wanted) {
+  const waits = swap(page, ".alerts", wanted);
+  if (!waits) return "";
+  const now = all(".alert", waits).map(textOf);
+  const old = all(".alerts .alert");
+  for (const one of old) one.classList.toggle("past", !now.includes(textOf(one)));
+  const news = now.find((text) => !old.some((one) => textOf(one) === text));
+  return news ? fill(T.show, news) : now.length ? T.page_changed : T.alert_over;
+}
+
+// Takes over what can be chosen. Which one is chosen is up to the caller.
+function refill(select, part) {
+  select.replaceChildren(...[...part.options].map((option) => document.adoptNode(option)));
+}
+
+// Returns what is to be offered.
+function list(page, wanted) {
+  const chips = swap(page, ".states", wanted);
+  if (chips) counts(chips);
+  const pager = swap(page, ".pager", wanted);
+  if (pager) by("shown").textContent = pager.querySelector("#shown").textContent;
+  const [tag, tags] = [find.elements.tag, page.querySelector("#find [name=tag]")];
+  if (tag !== document.activeElement) {
+    const chosen = tags.value;
+    refill(tag, tags);
+    tag.value = chosen;
+  }
+  const caption = ".jobs caption";
+  document.querySelector(caption).textContent = page.querySelector(caption).textContent;
+  const part = [...page.getElementById("rows").rows];
+  if (!wanted && !settle(part)) return T.changed;
+  if (wanted) take(part);
+  all(".none").forEach((none) => none.remove());
+  const none = page.querySelector(".none");
+  if (none) document.querySelector(".jobs").after(document.adoptNode(none));
+  return "";
+}
+
+// The states are counted where they are.
+function counts(chips) {
+  for (const chip of all(".states a")) {
+    const now = [...chips.children].find((other) => other.classList[1] === chip.classList[1]);
+    chip.querySelector("b").textContent = now ? text(now, "b") : 0;
+  }
+}
+
+// Exchanges rows where they are, and adds others at the end. Returns whether that is the whole list
+// in its order.
+function settle(part) {
+  const ids = part.map((row) => row.id);
+  const old = [...rows.rows];
+  const kept = old.filter((row) => ids.includes(row.id)).map((row) => row.id);
+  const added = part.filter((row) => !kept.includes(row.id));
+  for (const row of old) if (!ids.includes(row.id)) leave(row);
+  part.filter((row) => kept.includes(row.id)).forEach(exchange);
+  const ordered = [...kept, ...added.map((row) => row.id)].join() === ids.join();
+  if (ordered) rows.append(...added.map((row) => document.adoptNode(row)));
+  count();
+  return ordered && kept.length === old.length;
+}
+
+function take(part) {
+  const checked = new Set(all(":checked", rows).map((box) => box.value));
+  for (const row of part) {
+    const box = row.querySelector(".c input");
+    if (box) box.checked = checked.has(box.value);
+  }
+  // `alike` looks at the old rows until they are replaced.
+  keepFocus(rows, () => {
+    const late = (row) => "late" in row.dataset;
+    rows.replaceChildren(...part.map((row) => (late(row) ? by(row.id) : document.adoptNode(row))));
+    return rows;
+  });
+  count();
+}
+
+// The bar has news, with a button that shows them; or that there is no job any more.
+function offer(news) {
+  const said = gone || news;
+  hint.hidden = !said;
+  hint.className = gone ? "hint bad" : "hint";
+  if (!said || hint.textContent === said) return;
+  const button = make(gone ? "span" : "button", said);
+  button.title = said;
+  if (!gone) {
+    button.type = "button";
+    button.onclick = () => refresh(true);
+  }
+  hint.replaceChildren(button);
+}
