@@ -19,6 +19,8 @@ enum Command {
     Restart(control::GroupArgs),
     /// Make running daemons read their configuration anew and open their log anew
     Reload(control::GroupArgs),
+    /// Make running daemons open their logs anew, after those were moved away
+    Reopen(control::GroupArgs),
     /// Tell whether daemons run, where, since when, and what they do
     Status(control::GroupArgs),
     /// The parent of the runs of a group, started by its daemon
@@ -60,6 +62,7 @@ fn main() -> ExitCode {
         Command::Stop(args) => done(|| control::stop(&args)),
         Command::Restart(args) => done(|| control::restart(&args)),
         Command::Reload(args) => done(|| control::reload(&args)),
+        Command::Reopen(args) => done(|| control::reopen(&args)),
         Command::Status(args) => done(|| control::status(&args)),
         Command::Check(args) => done(|| check::run(&args)),
         Command::Next(args) => done(|| next::run(&args)),

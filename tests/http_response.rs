@@ -45,6 +45,8 @@ fn unpack(bytes: &[u8]) -> String {
 #[test]
 fn a_small_answer_byte_for_byte() {
     let expected = "HTTP/1.1 200 OK\r\nDate: Sun, 22 Nov 2026 13:42:07 GMT\r\n\
+                    Cross-Origin-Opener-Policy: same-origin\r\n\
+                    Cross-Origin-Resource-Policy: same-origin\r\n\
                     Content-Type: text/plain; charset=utf-8\r\nVary: Accept-Encoding\r\n\
                     Content-Length: 3\r\n\r\nhi\n";
     let bytes = exchange("GET", "", Response::text(200, "hi\n"));
@@ -178,8 +180,9 @@ fn nothing_gets_into_the_head() {
         .header("Date", "never");
     let found = answer("GET", "", response);
     let names: Vec<&str> = found.headers.iter().map(|(name, _)| name.as_str()).collect();
-    let expected = ["Date", "Content-Type", "Vary", "Location", "X-Note", "Content-Length"];
-    assert_eq!(names, expected);
+    let of_ours = ["Date", "Cross-Origin-Opener-Policy", "Cross-Origin-Resource-Policy"];
+    let given = ["Content-Type", "Vary", "Location", "X-Note", "Content-Length"];
+    assert_eq!(names, [&of_ours[..], &given].concat());
     let location = found.header("location").expect("a location");
     assert_eq!(location, "/x%0D%0ASet-Cookie:%20a=1%0D%0A%0D%0A%3Cscript%3E%C2%85%00");
     assert_eq!(percent_decode(location, false), evil);

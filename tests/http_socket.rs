@@ -71,7 +71,10 @@ fn a_half_closed_client_gets_its_answer() {
     assert!(all.len() > 96_600);
     let mut cut = server.client(b"GET / HT");
     cut.shutdown(Shutdown::Write).expect("to half-close");
-    assert!(everything(&mut cut).starts_with("HTTP/1.1 400 "));
+    let answer = everything(&mut cut);
+    assert!(answer.starts_with("HTTP/1.1 400 "));
+    // What no page has made has it, too.
+    assert!(answer.contains("\r\nCross-Origin-Resource-Policy: same-origin\r\n"), "{answer}");
 }
 
 #[test]

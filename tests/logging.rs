@@ -54,6 +54,11 @@ fn the_child() {
             logging::set_level(LevelFilter::Debug);
             say_all();
         }
+        "long" => {
+            logging::init(Some(&file), LevelFilter::Info, zone).unwrap();
+            log::info!(target: US, "{}", "\u{202e}密\u{9b}".repeat(100_000));
+            log::info!(target: US, "{}", "x".repeat(4_000));
+        }
         "stderr" => {
             logging::init(None, LevelFilter::Info, TimeZone::UTC).unwrap();
             log::info!(target: US, "to stderr");
@@ -140,7 +145,21 @@ fn levels_and_form() {
     all.push(" [DEBUG] details");
     assert_eq!(lines(&dir.join("a.log")), all);
     let mode = fs::metadata(dir.join("a.log")).unwrap().permissions().mode() & 0o777;
-    assert_eq!(mode & !0o644, 0, "{mode:o}");
+    assert_eq!(mode & !0o640, 0, "{mode:o}");
+}
+
+/// Whoever can have something logged can't fill a terminal or a disk with one line of it.
+#[test]
+fn a_line_is_cut_at_four_kilobytes() {
+    let dir = directory("long");
+    run("long", &dir, "");
+    let text = fs::read_to_string(dir.join("a.log")).unwrap();
+    let found: Vec<&str> = text.split_inclusive('\n').collect();
+    assert_eq!(found.len(), 2);
+    assert!((4_000..=4_096).contains(&found[0].len()), "{}", found[0].len());
+    assert!(found[0].ends_with("…\n") && found[0].contains("\\u{202e}密\\u{9b}"));
+    assert!(found[1].ends_with("xx\n"), "what fits stays whole");
+    assert!(!text.contains(['\u{202e}', '\u{9b}']));
 }
 
 #[test]

@@ -69,6 +69,10 @@ fn install_again_and_uninstall() {
     assert!(!unit.contains("/usr/bin/schedule"), "{unit}");
     let rotate = fs::read_to_string(dir.file("etc/logrotate.d/schedule")).unwrap();
     assert!(rotate.contains("su jobs jobs"), "{rotate}");
+    assert!(unit.contains("\nStateDirectoryMode=0700\n"), "{unit}");
+    assert!(rotate.contains("\n        /opt/x/bin/schedule reopen all "), "{rotate}");
+    let mode = |name: &str| fs::metadata(dir.file(name)).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode("var/lib/schedule"), mode("var/log/schedule")), (0o700, 0o750));
     let ini = dir.file("etc/schedule/schedule.ini");
     // It may hold a password.
     assert_eq!(fs::metadata(&ini).unwrap().permissions().mode() & 0o777, 0o640);

@@ -179,7 +179,8 @@ fn log_rotation_signals_daemons_and_nobody_else() {
     let text = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/conf/logrotate")).unwrap();
     let (_, script) = text.split_once("postrotate\n").unwrap();
     let (script, _) = script.split_once("endscript").unwrap();
-    let script = script.replace("/run/schedule", groups.site.dir.0.to_str().unwrap());
+    let script = script.replace("/usr/bin/schedule", env!("CARGO_BIN_EXE_schedule"));
+    let script = script.replace("/etc/schedule/schedule.ini", &groups.config);
     let mut daemon = stand_in(&groups, "");
     // A pid file of a daemon that was killed; its pid has become somebody else's.
     let mut other = Command::new("sleep").arg("600").spawn().unwrap();

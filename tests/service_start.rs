@@ -13,6 +13,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use service::{Groups, is_alive, proc_file};
 use std::fs::{self, File};
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::parent_id;
 use std::process::{Child, Command};
 use std::time::Instant;
@@ -233,7 +234,8 @@ fn a_pid_that_was_given_anew_is_never_signalled() {
     groups.run(&["reload", "1"]).expect(7, "not running");
     fs::write(&file, format!("{}\n", other.0.id())).unwrap();
     // Somebody holds the lock, but it is not the process that the file names.
-    let held = File::open(&file).unwrap();
+    let held = File::create(groups.site.file("1.pid.lock")).unwrap();
+    held.set_permissions(fs::Permissions::from_mode(0o600)).unwrap();
     flock(&held, FlockOperation::LockExclusive).unwrap();
     let named = format!("locked, but not by pid {}", other.0.id());
     for words in [&["stop", "1"][..], &["stop", "1", "--kill"], &["restart", "1"], &["start", "1"]]

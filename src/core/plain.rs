@@ -1,7 +1,7 @@
 //! Text of others, made plain before it is shown: a row, or a process of another user, may say
 //! anything at all of itself.
 
-use unicode_width::UnicodeWidthStr;
+use unicode_width::UnicodeWidthChar;
 
 /// Whether a character does something to who reads it instead of being read: controls, and marks
 /// that have no width or change the direction of writing.
@@ -13,21 +13,32 @@ pub fn acts(c: char) -> bool {
         || matches!(c, '\u{e0000}'..='\u{e007f}')
 }
 
+/// Columns of a line that is told to a terminal: the text in it may be anybody's.
+pub const LINE_COLUMNS: usize = 2_000;
+
 /// The text with a `?` for each character that [`acts`], cut at so many columns.
 pub fn clean(text: &str, columns: usize) -> String {
-    let text: String = text.chars().map(|c| if acts(c) { '?' } else { c }).collect();
-    if text.width() <= columns {
-        return text;
-    }
     let mut kept = String::new();
-    for c in text.chars() {
+    let (mut taken, mut end) = (0, 0);
+    for c in text.chars().map(|c| if acts(c) { '?' } else { c }) {
+        taken += c.width().unwrap_or(0);
+        if taken > columns {
+            kept.truncate(end);
+            kept.push('…');
+            return kept;
+        }
         kept.push(c);
-        if kept.width() >= columns {
-            kept.pop();
-            break;
+        // Room for the mark.
+        if taken < columns {
+            end = kept.len();
         }
     }
-    kept + "…"
+    kept
+}
+
+/// A line for a terminal or a log.
+pub fn line(text: &str) -> String {
+    clean(text, LINE_COLUMNS)
 }
 
 #[cfg(test)]
@@ -38,5 +49,9 @@ mod tests {
     fn what_acts_is_replaced_and_what_is_long_is_cut() {
         assert_eq!(clean("a\x1b[31m\u{202e}b\n中文", 80), "a?[31m?b?中文");
         assert_eq!(clean("abcdef", 4), "abc…");
+        assert_eq!(clean("abcd", 4), "abcd");
+        assert_eq!(clean("中文中", 5), "中文…");
+        assert_eq!(clean("\u{9b}2J\u{61c}\u{2066}\r\n", 80), "?2J????");
+        assert_eq!(clean(&"中".repeat(1_000_000), 9), "中中中中…");
     }
 }

@@ -22,12 +22,18 @@ pub const VARIABLE: &str = "SCHEDULE_HANDOVER";
 pub struct Handover {
     /// The listening socket.
     pub listener: RawFd,
-    /// The pid file with the lock.
+    /// The pid file.
     pub lock: RawFd,
+    /// What is locked beside it; none from a program that has locked the pid file itself.
+    #[serde(default)]
+    pub lock_guard: Option<RawFd>,
     /// The pid file's name.
     pub lock_path: PathBuf,
-    /// The state directory, locked.
+    /// The state directory.
     pub state_lock: RawFd,
+    /// What is locked in it; none from a program that has locked the directory itself.
+    #[serde(default)]
+    pub state_guard: Option<RawFd>,
     /// The state directory's name.
     pub state_dir: PathBuf,
     /// Clients between two requests, and what they have sent of the next one.

@@ -1,16 +1,20 @@
-//! Who holds a group: the other side of `shell::lock`. A daemon is found by its lock on the pid
-//! file. The text of the file only says where to look; a process counts as the daemon if it has
-//! that very file open while the lock is held. It is pinned by a pidfd before it is looked at, so
-//! no signal ever reaches somebody to whom the pid was given anew.
+//! Who holds a group: the other side of `shell::lock`. The text of a pid file only says where to
+//! look; a process counts as the daemon if it has that very file open while the lock is held, and
+//! is of the user whose file that is: root must not be led to signal somebody else. It is pinned by
+//! a pidfd before it is looked at, so no signal ever reaches somebody to whom the pid was given
+//! anew.
 
+use super::lock::{guard_in, guard_of};
+use super::own;
 use super::predecessor;
+use super::proc_fs;
 use super::sys::{Pid, Signal};
 use crate::core::plain;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::{FlockOperation, Stat, flock, fstat, stat};
+use rustix::fs::{FlockOperation, flock, fstat};
 use rustix::io::Errno;
 use rustix::process::{PidfdFlags, pidfd_open, pidfd_send_signal};
-use std::fs::{self, File, ReadDir};
+use std::fs::{self, File, OpenOptions, ReadDir};
 use std::io::{self, ErrorKind, Read, Seek};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
@@ -35,6 +39,8 @@ pub enum Found {
     Predecessor(Pid),
     /// Somebody holds the lock, and who that is can't be told; the reason.
     Unclear(String),
+    /// This user may not look; at what.
+    NotPermitted(String),
 }
 
 /// A running daemon.
@@ -76,12 +82,27 @@ impl Holder {
     }
 }
 
-/// Who holds the lock on this pid file.
+/// What the files say of who has the lock.
+enum Sign {
+    /// Nobody has.
+    Free,
+    /// Somebody has, and nobody else may open what is locked.
+    Held,
+    /// Somebody has locked the pid file itself, as daemons of earlier versions do. So may anybody.
+    Perhaps,
+    /// What is locked can't be opened by this user.
+    Hidden,
+}
+
+/// Who holds the lock of this pid file.
 pub fn find(path: &Path) -> Found {
     let failed = |why: io::Error| format!("pid file {}: {why}", path.display());
-    let mut file = match File::open(path) {
+    let mut file = match own::open_pid_file(path, OpenOptions::new().read(true)) {
         Ok(file) => file,
         Err(why) if why.kind() == ErrorKind::NotFound => return Found::Nobody,
+        Err(why) if why.kind() == ErrorKind::PermissionDenied => {
+            return Found::NotPermitted(failed(why));
+        }
         Err(why) => return Found::Unclear(failed(why)),
     };
     let deadline = Instant::now() + PATIENCE;
@@ -94,70 +115,98 @@ pub fn find(path: &Path) -> Found {
         if let Some(pid) = predecessor::named(&text) {
             return Found::Predecessor(pid);
         }
-        // Shared, so that two who look don't take each other for a daemon.
-        match flock(&file, FlockOperation::NonBlockingLockShared) {
-            Ok(()) if text.is_empty() => return Found::Nobody,
-            Ok(()) => return Found::Stale,
-            Err(Errno::WOULDBLOCK) => {}
-            Err(errno) => return Found::Unclear(failed(errno.into())),
-        }
+        let sign = match sign(&file, path) {
+            Ok(sign) => sign,
+            Err(why) => return Found::Unclear(failed(why)),
+        };
         let named = text.parse().ok().and_then(Pid::from_raw);
-        if let Some(holder) = named.and_then(|pid| pinned(pid, &file)) {
-            return Found::Running(holder);
+        let holder = || named.and_then(|pid| pinned(pid, &file));
+        match sign {
+            Sign::Held | Sign::Perhaps | Sign::Hidden => {
+                if let Some(holder) = holder() {
+                    return Found::Running(holder);
+                }
+            }
+            Sign::Free => {}
         }
-        if Instant::now() >= deadline {
-            let who = if text.is_empty() {
-                "nobody".into()
-            } else {
-                format!("pid {}", plain::clean(&text, 20))
-            };
-            return Found::Unclear(format!(
-                "pid file {} is locked, but not by {who} that it names; `fuser` or `lsof` on it \
-                 tells who has it open",
-                path.display()
-            ));
+        match sign {
+            Sign::Free | Sign::Perhaps | Sign::Hidden if text.is_empty() => return Found::Nobody,
+            Sign::Free | Sign::Perhaps | Sign::Hidden => return Found::Stale,
+            Sign::Held if Instant::now() >= deadline => {
+                return Found::Unclear(unknown(path, &text));
+            }
+            Sign::Held => sleep(Duration::from_millis(20)),
         }
-        sleep(Duration::from_millis(20));
+    }
+}
+
+fn unknown(path: &Path, text: &str) -> String {
+    let who =
+        if text.is_empty() { "nobody".into() } else { format!("pid {}", plain::clean(text, 20)) };
+    let guard = guard_of(path);
+    format!(
+        "pid file {} is locked, but not by {who} that it names; `fuser` or `lsof` on {} tells who \
+         has it open",
+        path.display(),
+        guard.display()
+    )
+}
+
+fn sign(file: &File, path: &Path) -> io::Result<Sign> {
+    match own::open(&guard_of(path), OpenOptions::new().read(true)) {
+        Ok(guard) if is_locked(&guard)? => return Ok(Sign::Held),
+        Err(why) if why.kind() == ErrorKind::PermissionDenied => return Ok(Sign::Hidden),
+        // There may be a daemon that knows of no such file.
+        Ok(_) | Err(_) => {}
+    }
+    Ok(if is_locked(file)? { Sign::Perhaps } else { Sign::Free })
+}
+
+/// Whether somebody has locked it. Looked at by a shared lock, so that two who look don't take each
+/// other for a daemon.
+fn is_locked(file: &File) -> io::Result<bool> {
+    match flock(file, FlockOperation::NonBlockingLockShared) {
+        // Given back, because the file may stay open for a while.
+        Ok(()) => Ok(flock(file, FlockOperation::Unlock).map(|()| false)?),
+        Err(Errno::WOULDBLOCK) => Ok(true),
+        Err(errno) => Err(errno.into()),
     }
 }
 
 /// The daemon that works in a state directory: this process, if it has the directory open while
 /// that is locked. For where the pid file was deleted, or the configuration names another one.
 pub fn find_in(state_dir: &Path, pid: u32) -> Option<Holder> {
-    let dir = File::open(state_dir).ok()?;
-    let locked = flock(&dir, FlockOperation::NonBlockingLockShared) == Err(Errno::WOULDBLOCK);
-    locked.then(|| pinned(Pid::from_raw(pid.cast_signed())?, &dir)).flatten()
+    let dir = own::open_dir(state_dir).ok()?;
+    let guard = own::open(&guard_in(state_dir), OpenOptions::new().read(true));
+    let held = guard.is_ok_and(|guard| is_locked(&guard).unwrap_or(false))
+        || is_locked(&dir).unwrap_or(false);
+    held.then(|| pinned(Pid::from_raw(pid.cast_signed())?, &dir)).flatten()
 }
 
 fn text_of(file: &mut File) -> io::Result<String> {
-    let mut text = String::new();
+    let mut text = Vec::new();
     file.rewind()?;
-    file.take(64).read_to_string(&mut text)?;
-    Ok(text.trim().to_owned())
+    file.take(64).read_to_end(&mut text)?;
+    Ok(String::from_utf8_lossy(&text).trim().to_owned())
 }
 
-/// This process, if it has the file open.
+/// This process, if it is of the user whose file that is, and has it open.
 fn pinned(pid: Pid, file: &File) -> Option<Holder> {
     let fd = pidfd_open(pid, PidfdFlags::empty()).ok()?;
     let holder = Holder { pid, fd };
-    // In this order: that it is alive after the look says that it was it that was looked at.
-    let open = has_open(pid, &fstat(file).ok()?);
-    (open && !holder.has_ended(Duration::ZERO)).then_some(holder)
+    let wanted = fstat(file).ok()?;
+    // In this order: that it is alive after the look says that it was it that was looked at. Of
+    // another user's process its files can't be seen, with `hidepid` nothing at all; then the text
+    // is believed, because the kernel refuses any signal.
+    let user = proc_fs::real_user(pid);
+    let is_theirs = user.is_some_and(|user| user != wanted.st_uid);
+    let open = proc_fs::has_open(pid, &wanted).unwrap_or_else(|| {
+        let title = proc_fs::title(pid).unwrap_or_else(|| b"schedule".to_vec());
+        title.windows(8).any(|word| word == b"schedule")
+    });
+    (open && !is_theirs && !holder.has_ended(Duration::ZERO)).then_some(holder)
 }
 
 fn open_files(pid: Pid) -> io::Result<ReadDir> {
     fs::read_dir(format!("/proc/{}/fd", pid.as_raw_nonzero()))
-}
-
-/// Whether a process has a file open. Of another user's process that can't be seen; then the text
-/// is believed, because the kernel refuses any signal.
-fn has_open(pid: Pid, wanted: &Stat) -> bool {
-    let entries = match open_files(pid) {
-        Ok(entries) => entries,
-        Err(why) => return why.kind() == ErrorKind::PermissionDenied,
-    };
-    entries.flatten().any(|entry| {
-        stat(entry.path())
-            .is_ok_and(|found| (found.st_dev, found.st_ino) == (wanted.st_dev, wanted.st_ino))
-    })
 }

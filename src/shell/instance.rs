@@ -5,10 +5,10 @@
 //! daemons whose journal was lost or could not be written, and copies of a state directory or of a
 //! whole machine, make ids of their own, too.
 
+use crate::shell::own;
 use std::fs::{self, OpenOptions};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 /// In the state directory: 16 hexadecimal digits.
@@ -30,7 +30,7 @@ pub fn draw(state_dir: &Path) -> u64 {
 }
 
 fn read(state_dir: &Path) -> Option<u64> {
-    let text = fs::read_to_string(state_dir.join(FILE)).ok()?;
+    let text = String::from_utf8(own::read(&state_dir.join(FILE), 64).ok()?).ok()?;
     let digits = text.strip_suffix('\n').filter(|text| text.len() == 16)?;
     u64::from_str_radix(digits, 16).ok()
 }
@@ -39,7 +39,7 @@ fn read(state_dir: &Path) -> Option<u64> {
 fn keep(state_dir: &Path, number: u64) -> io::Result<()> {
     let temporary = state_dir.join("instance.tmp");
     let _ = fs::remove_file(&temporary);
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
+    let mut file = own::open(&temporary, OpenOptions::new().write(true).create_new(true))?;
     writeln!(file, "{number:016x}")?;
     file.sync_all()?;
     fs::rename(&temporary, state_dir.join(FILE))

@@ -5,6 +5,7 @@ mod reserve;
 use crate::core::daemon::Segment;
 use crate::core::journal::{Replay, count_records, past_segments, whole_lines};
 use crate::shell::clock;
+use crate::shell::own;
 use reserve::Reserve;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom};
@@ -12,6 +13,12 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 pub use reserve::is_full;
+
+/// Bytes of a segment at the most: one ends at 4 MB, or with what has waited for room on the disk.
+const MAX_SEGMENT_BYTES: u64 = 64 << 20;
+
+/// No log gets as long as this.
+const MAX_START: u64 = 1 << 60;
 
 /// The journal, open for writing.
 pub struct Journal {
@@ -59,8 +66,13 @@ pub fn list_segments(dir: &Path) -> io::Result<Vec<Segment>> {
         let entry = entry?;
         let name = entry.file_name();
         let start = name.to_str().and_then(|name| name.strip_suffix(".log")?.parse().ok());
-        if let Some(start) = start {
-            segments.push(Segment { start, bytes: entry.metadata()?.len() });
+        let found = entry.metadata();
+        if let Some(start) = start.filter(|start| *start <= MAX_START)
+            // What a job has put there, or a helper has deleted meanwhile.
+            && let Some(found) = found.ok().filter(|found| found.is_file())
+            && found.len() <= MAX_SEGMENT_BYTES
+        {
+            segments.push(Segment { start, bytes: found.len() });
         }
     }
     segments.sort_by_key(|segment| segment.start);
@@ -74,7 +86,7 @@ impl Journal {
     /// # Errors
     /// The directory can't be made, read or written.
     pub fn open(dir: &Path) -> io::Result<Opened> {
-        fs::create_dir_all(dir)?;
+        own::make_dir(dir)?;
         let mut segments = list_segments(dir)?;
         let mut replay = Replay::default();
         let past = past_segments(segments.iter().rev().map(|segment| segment.bytes));
@@ -87,7 +99,7 @@ impl Journal {
         // Where no new segment can be begun it goes on there.
         let file = segments.last().and_then(|last| {
             let path = segment_path(dir, last.start);
-            let file = OpenOptions::new().read(true).write(true).open(path).ok()?;
+            let file = own::open(&path, OpenOptions::new().read(true).write(true)).ok()?;
             let _ = reserve.allocate(&file);
             Some((file, last.start))
         });
@@ -139,7 +151,8 @@ impl Journal {
     /// How many records there are in the segment that begins at `start`, from an offset of the log
     /// on.
     pub fn count(&self, start: u64, from: u64) -> u64 {
-        let bytes = fs::read(segment_path(&self.dir, start)).unwrap_or_default();
+        let path = segment_path(&self.dir, start);
+        let bytes = own::read(&path, MAX_SEGMENT_BYTES).unwrap_or_default();
         let skipped = usize::try_from(from.saturating_sub(start)).unwrap_or(usize::MAX);
         bytes.get(skipped..).map_or(0, count_records)
     }
@@ -164,13 +177,12 @@ impl Journal {
     /// # Errors
     /// The file can't be made or written.
     pub fn begin_segment(&mut self, start: u64, lines: &[u8]) -> io::Result<()> {
-        fs::create_dir_all(&self.dir)?;
+        own::make_dir(&self.dir)?;
         let (file, temporary) = match self.reserve.take() {
             Some(spare) => spare,
             None => {
                 let path = self.dir.join("next.tmp");
-                let mut options = OpenOptions::new();
-                let file = options.write(true).create(true).truncate(true).open(&path)?;
+                let file = own::create(&path)?;
                 // Better without than not at all.
                 let _ = self.reserve.allocate(&file);
                 (file, path)
@@ -202,9 +214,9 @@ impl Journal {
 /// Feeds a segment to `replay` and cuts off what follows its last line end. Returns its length.
 fn read_segment(dir: &Path, start: u64, replay: &mut Replay) -> io::Result<u64> {
     let path = segment_path(dir, start);
-    let mut file = OpenOptions::new().read(true).write(true).open(&path)?;
+    let mut file = own::open(&path, OpenOptions::new().read(true).write(true))?;
     let mut bytes = Vec::new();
-    file.read_to_end(&mut bytes)?;
+    (&mut file).take(MAX_SEGMENT_BYTES).read_to_end(&mut bytes)?;
     let (lines, whole) = whole_lines(&bytes);
     lines.for_each(|line| replay.line(line));
     if whole < bytes.len() {
@@ -233,7 +245,8 @@ pub fn read_range(dir: &Path, from: u64, to: u64, max_bytes: usize) -> io::Resul
         let room = (max_bytes - bytes.len()) as u64;
         let wanted = (segment_end.min(to) - at).min(room);
         let mut piece = vec![0; usize::try_from(wanted).unwrap_or(0)];
-        let file = match File::open(segment_path(dir, segment.start)) {
+        let path = segment_path(dir, segment.start);
+        let file = match own::open(&path, OpenOptions::new().read(true)) {
             Err(why) if why.kind() == io::ErrorKind::NotFound => continue,
             file => file?,
         };

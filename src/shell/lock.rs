@@ -1,14 +1,21 @@
-//! One daemon per group: a lock on the pid file. Its text only tells people who holds it; a file
-//! that a crash left behind is no obstacle.
+//! One daemon per group: a lock that belongs to the pid file. Its text only tells people who holds
+//! it; a file that a crash left behind is no obstacle.
+//!
+//! Everybody may read a pid file, and who may open a file may lock it. So what is locked is a file
+//! beside it that nobody else may open (`N.pid.lock`, and `lock` in the state directory). Daemons
+//! of earlier versions have locked the pid file and the directory themselves. That is done still,
+//! so that those see us, and looked at, so that we see those; but such a lock counts only if a
+//! process of our own user may be who holds it.
 
+use super::own;
 use super::predecessor;
+use super::search;
 use super::sys::Pid;
 use crate::core::plain;
 use rustix::fs::{FlockOperation, flock};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -21,7 +28,10 @@ const MAX_TEXT_BYTES: u64 = 64;
 
 /// The lock, held until it is dropped or the process ends.
 pub struct Lock {
+    /// What it is about: the pid file, or the state directory.
     file: File,
+    /// What is locked; none where it could not be taken over from a program that had none.
+    guard: Option<File>,
 }
 
 /// Why the group can't be had.
@@ -70,6 +80,26 @@ pub enum LockError {
         /// What the system says.
         source: io::Error,
     },
+    /// The same in the state directory.
+    #[error("{}: {source}; the user of the daemon must be able to write there", path.display())]
+    StateFile {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+}
+
+/// The file that is locked for a pid file.
+pub fn guard_of(pid_file: &Path) -> PathBuf {
+    let mut name = pid_file.as_os_str().to_owned();
+    name.push(".lock");
+    name.into()
+}
+
+/// The file that is locked for a state directory.
+pub fn guard_in(state_dir: &Path) -> PathBuf {
+    state_dir.join("lock")
 }
 
 impl Lock {
@@ -80,23 +110,21 @@ impl Lock {
     pub fn take(path: &Path, server_id: u32) -> Result<Lock, LockError> {
         let failed = |source| LockError::File { path: path.into(), source };
         let mut options = OpenOptions::new();
-        options.read(true).write(true).create(true).truncate(false).mode(0o644);
-        let mut file = options.open(path).map_err(failed)?;
-        let mut holder = String::new();
-        let _ = (&mut file).take(MAX_TEXT_BYTES).read_to_string(&mut holder);
-        if let Some(pid) = predecessor::named(&holder) {
+        let mut file = own::open_pid_file(path, options.read(true).write(true).create(true))
+            .map_err(failed)?;
+        if let Some(pid) = predecessor::named(&text_of(&mut file)) {
             return Err(LockError::Predecessor { pid, path: path.into() });
         }
-        if !locked(&file) {
-            holder.clear();
-            let text = file.rewind().map(|()| file.take(MAX_TEXT_BYTES));
-            let _ = text.and_then(|mut text| text.read_to_string(&mut holder));
-            let holder = plain::clean(holder.trim(), 20);
+        let guard_path = guard_of(path);
+        let guard = open_guard(&guard_path, true);
+        let guard = guard.map_err(|source| LockError::File { path: guard_path, source })?;
+        if !locked(&guard) || !unlocked_by_old(&file) {
+            let holder = plain::clean(text_of(&mut file).trim(), 20);
             return Err(LockError::Held { holder, server_id, path: path.into() });
         }
         file.rewind().and_then(|()| file.set_len(0)).map_err(failed)?;
         writeln!(file, "{}", std::process::id()).map_err(failed)?;
-        Ok(Lock { file })
+        Ok(Lock { file, guard: Some(guard) })
     }
 
     /// Takes the lock on a state directory: two daemons there would start everything twice,
@@ -105,42 +133,87 @@ impl Lock {
     /// # Errors
     /// Somebody holds it, or it can't be opened.
     pub fn state_dir(path: &Path) -> Result<Lock, LockError> {
-        let failed = |source| LockError::File { path: path.into(), source };
-        let file = File::open(path).map_err(failed)?;
-        match locked(&file) {
-            true => Ok(Lock { file }),
-            false => Err(LockError::StateDir { path: path.into() }),
+        let failed = |path: &Path, source| LockError::StateFile { path: path.into(), source };
+        let file = own::open_dir(path).map_err(|why| failed(path, why))?;
+        let guard_path = guard_in(path);
+        let guard = open_guard(&guard_path, true);
+        let guard = guard.map_err(|why| failed(&guard_path, why))?;
+        if !locked(&guard) || !unlocked_by_old(&file) {
+            return Err(LockError::StateDir { path: path.into() });
         }
+        Ok(Lock { file, guard: Some(guard) })
     }
 
-    /// Takes over the lock of the program before this one.
-    pub fn adopt(file: OwnedFd) -> Lock {
-        Lock { file: file.into() }
+    /// Takes over the lock of the program before this one. One of an earlier version has not locked
+    /// the file at `guard_path`; that is done now, but a daemon that runs does not end for it.
+    pub fn adopt(file: OwnedFd, guard: Option<OwnedFd>, guard_path: &Path) -> Lock {
+        let take = || {
+            let guard = open_guard(guard_path, true)?;
+            if locked(&guard) { Ok(guard) } else { Err(io::ErrorKind::WouldBlock.into()) }
+        };
+        let guard = guard.map(|guard| Ok(guard.into())).unwrap_or_else(take);
+        let guard = guard.inspect_err(|why: &io::Error| {
+            log::warn!("{}: can't be locked: {why}", guard_path.display());
+        });
+        Lock { file: file.into(), guard: guard.ok() }
+    }
+
+    /// What is locked.
+    pub fn guard(&self) -> Option<BorrowedFd<'_>> {
+        self.guard.as_ref().map(AsFd::as_fd)
     }
 }
 
 impl Drop for Lock {
-    /// Gives the lock back, at an orderly end or where the start failed. The file is left empty,
-    /// which tells that from a crash; it is not deleted, because somebody may have it open and be
-    /// about to lock it. Of a directory there is nothing to be emptied.
+    /// Gives the lock back, at an orderly end or where the start failed. The pid file is left
+    /// empty, which tells that from a crash; nothing is deleted, because somebody may have it open
+    /// and be about to lock it. Of a directory there is nothing to be emptied.
     fn drop(&mut self) {
         let _ = self.file.set_len(0);
     }
 }
 
 impl AsFd for Lock {
-    /// The pid file.
+    /// The pid file, or the state directory.
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.file.as_fd()
     }
 }
 
-/// Takes the lock, with some patience: a child that a killed daemon was just starting holds it,
-/// too, until it executes its program.
-fn locked(file: &File) -> bool {
+/// Empties the pid file of a daemon that was killed, unless somebody has the lock by now. Makes no
+/// file: it may be root that does this.
+pub fn forget_killed(path: &Path) {
+    let Ok(mut file) = own::open_pid_file(path, OpenOptions::new().read(true).write(true)) else {
+        return;
+    };
+    let guard = open_guard(&guard_of(path), false);
+    let is_ours = match &guard {
+        Ok(guard) => flock(guard, FlockOperation::NonBlockingLockExclusive).is_ok(),
+        Err(why) => why.kind() == io::ErrorKind::NotFound,
+    };
+    if is_ours && predecessor::named(&text_of(&mut file)).is_none() {
+        let _ = file.set_len(0);
+    }
+}
+
+/// Opens what is locked; makes it, if that is wanted.
+fn open_guard(path: &Path, create: bool) -> io::Result<File> {
+    own::open(path, OpenOptions::new().read(true).write(true).create(create))
+}
+
+/// The beginning of a pid file.
+fn text_of(file: &mut File) -> String {
+    let mut text = String::new();
+    let _ = file.rewind().and_then(|()| file.take(MAX_TEXT_BYTES).read_to_string(&mut text));
+    text
+}
+
+/// Does it again and again until it is so, with some patience: a child that a killed daemon was
+/// just starting holds its locks, too, until it executes its program.
+fn in_time(is_so: impl Fn() -> bool) -> bool {
     let deadline = Instant::now() + PATIENCE;
     loop {
-        if flock(file, FlockOperation::NonBlockingLockExclusive).is_ok() {
+        if is_so() {
             return true;
         }
         if Instant::now() >= deadline {
@@ -148,4 +221,17 @@ fn locked(file: &File) -> bool {
         }
         sleep(Duration::from_millis(10));
     }
+}
+
+fn locked(file: &File) -> bool {
+    in_time(|| flock(file, FlockOperation::NonBlockingLockExclusive).is_ok())
+}
+
+/// Whether no daemon of an earlier version has this file: it is locked by us, or by somebody who
+/// is none.
+fn unlocked_by_old(file: &File) -> bool {
+    in_time(|| {
+        flock(file, FlockOperation::NonBlockingLockExclusive).is_ok()
+            || search::other_with(file).is_none()
+    })
 }

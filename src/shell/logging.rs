@@ -20,6 +20,12 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::fstat;
 use thiserror::Error;
 
+/// Bytes of a line at the most, its end included: what a pipe takes in one piece.
+const MAX_LINE_BYTES: usize = 4_096;
+
+/// Bytes that the longest escape, the mark of a cut and the end of a line take.
+const ROOM_BYTES: usize = 16;
+
 /// Logging could not be set up.
 #[derive(Debug, Error)]
 pub enum LogError {
@@ -80,7 +86,7 @@ fn sink() -> MutexGuard<'static, Sink> {
     SINK.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Starts logging to `file` (opened for append, created with mode 0644; its directory is not
+/// Starts logging to `file` (opened for append, created with mode 0640; its directory is not
 /// created), or to stderr where that is `None`.
 ///
 /// `level` holds for this program's own lines; those of libraries appear from `warn` on. If the
@@ -186,7 +192,7 @@ fn open(path: &Path) -> Result<File, LogError> {
     OpenOptions::new()
         .append(true)
         .create(true)
-        .mode(0o644)
+        .mode(0o640)
         .custom_flags(rustix::fs::OFlags::NONBLOCK.bits() as i32)
         .open(path)
         .map_err(|source| LogError::Open { path: path.to_path_buf(), source })
@@ -194,9 +200,15 @@ fn open(path: &Path) -> Result<File, LogError> {
 
 /// One line. Control characters and marks of direction are written as escapes: what a job is called
 /// or a client sends must not be able to begin a line of its own, or to look like another.
+///
+/// A line is cut where it has [`MAX_LINE_BYTES`]; whoever wants to fill a disk needs many.
 fn line(head: &str, text: &std::fmt::Arguments) -> String {
     let mut line = head.to_owned();
     for c in text.to_string().chars() {
+        if line.len() > MAX_LINE_BYTES - ROOM_BYTES {
+            line.push('…');
+            break;
+        }
         match c {
             '\t' => line.push(c),
             c if plain::acts(c) => line.extend(c.escape_default()),

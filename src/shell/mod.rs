@@ -20,6 +20,7 @@ pub mod lock;
 pub mod logging;
 pub mod notify;
 pub mod output;
+pub mod own;
 pub mod owner;
 pub mod panics;
 pub mod predecessor;

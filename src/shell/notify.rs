@@ -7,11 +7,13 @@
 
 use super::clock;
 use super::detach;
+use super::own;
 use crate::core::daemon::{Core, DatabaseState};
+use crate::core::plain;
 use crate::core::time::Now;
 use rustix::fs::{CWD, RenameFlags};
 use std::env;
-use std::fs::{self, File};
+use std::fs::{self, OpenOptions};
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr as Address;
 use std::os::linux::net::SocketAddrExt;
@@ -31,11 +33,14 @@ const STATUS_MS: u64 = 5_000;
 /// The name of the note in the state directory.
 const NOTE: &str = "daemon";
 
-/// Characters of what went wrong that the note tells: all of it is to fit in a block.
+/// Columns of what went wrong that the note tells: all of it is to fit in a block.
 const MAX_TROUBLE: usize = 800;
 
-/// Characters of the database's trouble likewise.
+/// Columns of the database's trouble likewise.
 const MAX_WARNING: usize = 400;
+
+/// Bytes of the note at the most.
+const MAX_NOTE_BYTES: u64 = 16 << 10;
 
 /// Whom to tell, and what they know.
 #[derive(Default)]
@@ -171,8 +176,7 @@ impl Notify {
 
     fn write_note(&self, trouble: &str, warning: &str) {
         let Some(address) = self.address else { return };
-        let printable = |c: char| if c.is_control() { ' ' } else { c };
-        let line = |text: &str, most| text.chars().take(most).map(printable).collect();
+        let line = plain::clean;
         let note = Note {
             pid: process::id(),
             address,
@@ -230,10 +234,13 @@ pub struct Note {
 impl Note {
     /// Reads the note; `None` if there is none, or none that makes sense.
     pub fn read(state_dir: &Path) -> Option<Note> {
-        let text = fs::read_to_string(state_dir.join(NOTE)).ok()?;
+        let bytes = own::read_anybodys(&state_dir.join(NOTE), MAX_NOTE_BYTES).ok()?;
+        let text = String::from_utf8_lossy(&bytes);
         let value = |name: &str| {
             let mut lines = text.lines().filter_map(|line| line.split_once(' '));
-            lines.find(|(known, _)| *known == name).map(|(_, value)| value.trim().to_owned())
+            let found = lines.find(|(known, _)| *known == name);
+            // Whoever may write there may say anything.
+            found.map(|(_, value)| plain::clean(value.trim(), MAX_TROUBLE))
         };
         Some(Note {
             pid: value("pid")?.parse().ok()?,
@@ -270,7 +277,7 @@ impl Note {
 
 /// Writes a short file in the place that it has, if there is one.
 fn write_over(path: &Path, text: &str) -> io::Result<()> {
-    let file = File::options().write(true).create(true).truncate(false).open(path)?;
+    let file = own::open(path, OpenOptions::new().write(true).create(true))?;
     file.write_all_at(text.as_bytes(), 0)?;
     file.set_len(text.len() as u64)
 }
@@ -287,6 +294,22 @@ fn exchange(new: &Path, path: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_forged_note_says_nothing_to_a_terminal_and_a_long_one_nothing_at_all() {
+        let dir = std::env::temp_dir().join(format!("note-{}", process::id()));
+        fs::create_dir(&dir).unwrap();
+        let text = "pid 7\naddress 127.0.0.1:1\ntold_ms 1\nversion 1\u{9b}2J\ntrouble ";
+        fs::write(dir.join(NOTE), format!("{text}\u{1b}]0;x\u{202e}{}\n", "y".repeat(9_000)))
+            .unwrap();
+        let note = Note::read(&dir).unwrap();
+        assert_eq!((note.pid, note.version.as_str()), (7, "1?2J"));
+        assert!(note.trouble.starts_with("?]0;x?yyy"), "{}", note.trouble);
+        assert!(note.trouble.chars().count() <= MAX_TROUBLE, "{}", note.trouble.len());
+        fs::write(dir.join(NOTE), text.repeat(1_000)).unwrap();
+        assert!(Note::read(&dir).is_none());
+        fs::remove_dir_all(&dir).unwrap();
+    }
 
     #[test]
     fn sockets_have_paths_or_abstract_names() {

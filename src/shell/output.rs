@@ -17,6 +17,7 @@ use rustix::io::Errno;
 use crate::core::launch::{LaunchError, LaunchPlan, Stream};
 use crate::shell::files::mounts::Mounts;
 use crate::shell::files::trusted::{self, Refusal};
+use crate::shell::own;
 use spares::Spares;
 
 /// Files to come are in this directory beside those of the jobs.
@@ -266,12 +267,13 @@ fn is_file_name(run_id: &str) -> bool {
 /// Creating the directory only when it turns out to be missing makes the common case one system
 /// call, and heals a state directory that was emptied while the daemon runs.
 fn open_creating_directory(path: &Path, mounts: &Mounts) -> Result<OwnedFd, Refusal> {
-    match open_append(path, mounts) {
+    let open = || open_for_append(path, own::FILE_MODE, mounts);
+    match open() {
         Err(why) if why == Errno::NOENT.into() => {
             let directory = path.parent().ok_or(Errno::NOENT)?;
-            fs::create_dir_all(directory)
+            own::make_dir(directory)
                 .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::NOENT))?;
-            open_append(path, mounts)
+            open()
         }
         opened => opened,
     }
@@ -286,10 +288,13 @@ fn open_creating_directory(path: &Path, mounts: &Mounts) -> Result<OwnedFd, Refu
 /// # Errors
 /// See [`Refusal`].
 pub fn open_append(path: &Path, mounts: &Mounts) -> Result<OwnedFd, Refusal> {
+    open_for_append(path, 0o644, mounts)
+}
+
+fn open_for_append(path: &Path, mode: u32, mounts: &Mounts) -> Result<OwnedFd, Refusal> {
     let flags = OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE;
-    let mode = Mode::from_raw_mode(0o644);
     let flags = flags | OFlags::NONBLOCK | OFlags::NOCTTY;
-    let file = trusted::open_file(path, flags, mode, mounts)?;
+    let file = trusted::open_file(path, flags, Mode::from_raw_mode(mode), mounts)?;
     rustix::fs::fcntl_setfl(&file, OFlags::APPEND)?;
     Ok(file)
 }

@@ -6,6 +6,7 @@ use std::io::{self, Write};
 use std::os::fd::OwnedFd;
 
 use rustix::fs::{Mode, OFlags};
+use rustix::fs::{Stat, stat as stat_of};
 use rustix::io::Errno;
 use rustix::process::{PidfdFlags, pidfd_open};
 
@@ -143,6 +144,23 @@ pub fn parent(pid: Pid) -> Option<Pid> {
 pub fn name(pid: Pid) -> String {
     let said = fs::read(format!("/proc/{}/comm", pid.as_raw_nonzero())).unwrap_or_default();
     plain::clean(String::from_utf8_lossy(&said).trim_end(), NAME_COLUMNS)
+}
+
+/// Whether a process has this file or directory open; none if that can't be seen, because it is
+/// another user's.
+pub fn has_open(pid: Pid, wanted: &Stat) -> Option<bool> {
+    let entries = fs::read_dir(format!("/proc/{}/fd", pid.as_raw_nonzero())).ok()?;
+    let is_it = |entry: fs::DirEntry| {
+        stat_of(entry.path())
+            .is_ok_and(|found| (found.st_dev, found.st_ino) == (wanted.st_dev, wanted.st_ino))
+    };
+    Some(entries.flatten().any(is_it))
+}
+
+/// What a process is called in ps(1).
+pub fn title(pid: Pid) -> Option<Vec<u8>> {
+    let text = fs::read(format!("/proc/{}/cmdline", pid.as_raw_nonzero())).ok()?;
+    Some(text.split(|&byte| byte == 0).next()?.to_vec())
 }
 
 /// All processes that are there now.

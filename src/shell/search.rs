@@ -7,7 +7,7 @@
 use super::keeper::KEEPER_TITLE;
 use super::proc_fs;
 use super::sys::Pid;
-use rustix::fs::stat;
+use rustix::fs::{fstat, stat};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -86,7 +86,7 @@ pub fn keeper_of(state_dir: &Path) -> Option<Pid> {
     let is_its = |pid: Pid| match has_open(pid, state_dir) {
         Some(open) => open,
         // Another user's, whose files can't be seen.
-        None => title_of(pid).as_deref() == Some(title.as_bytes()),
+        None => proc_fs::title(pid).as_deref() == Some(title.as_bytes()),
     };
     let mut keepers = proc_fs::all().ok()?.filter(|pid| is_keeper(*pid));
     keepers.find(|pid| {
@@ -96,21 +96,24 @@ pub fn keeper_of(state_dir: &Path) -> Option<Pid> {
 }
 
 fn is_keeper(pid: Pid) -> bool {
-    title_of(pid).is_some_and(|title| title.starts_with(KEEPER_TITLE.as_bytes()))
-}
-
-fn title_of(pid: Pid) -> Option<Vec<u8>> {
-    let text = fs::read(format!("/proc/{}/cmdline", pid.as_raw_nonzero())).ok()?;
-    Some(text.split(|&byte| byte == 0).next()?.to_vec())
+    proc_fs::title(pid).is_some_and(|title| title.starts_with(KEEPER_TITLE.as_bytes()))
 }
 
 /// Whether a process has this directory open; none if that can't be seen.
 fn has_open(pid: Pid, dir: &Path) -> Option<bool> {
-    let wanted = stat(dir).ok()?;
-    let entries = fs::read_dir(format!("/proc/{}/fd", pid.as_raw_nonzero())).ok()?;
-    let is_it = |entry: fs::DirEntry| {
-        stat(entry.path())
-            .is_ok_and(|found| (found.st_dev, found.st_ino) == (wanted.st_dev, wanted.st_ino))
+    proc_fs::has_open(pid, &stat(dir).ok()?)
+}
+
+/// Another process of this user that has this file or directory open, keepers left out: a daemon of
+/// an earlier version may be one.
+pub fn other_with(file: &File) -> Option<Pid> {
+    let (own, user) = (rustix::process::getpid(), rustix::process::getuid().as_raw());
+    let wanted = fstat(file).ok()?;
+    let is_it = |pid: &Pid| {
+        *pid != own
+            && proc_fs::real_user(*pid) == Some(user)
+            && proc_fs::has_open(*pid, &wanted) == Some(true)
+            && !is_keeper(*pid)
     };
-    Some(entries.flatten().any(is_it))
+    proc_fs::all().ok()?.find(is_it)
 }

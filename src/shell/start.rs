@@ -22,6 +22,7 @@ use crate::shell::journal::{Journal, Opened};
 use crate::shell::lock::{self, Lock};
 use crate::shell::logging;
 use crate::shell::output::Outputs;
+use crate::shell::own;
 use crate::shell::proc_fs;
 use crate::shell::process;
 use crate::shell::renewal;
@@ -30,7 +31,6 @@ use crate::shell::sys;
 use crate::shell::system_zone::system_zone;
 use mio::{Poll, Registry, Token};
 use std::collections::BTreeMap;
-use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -44,6 +44,9 @@ const MAX_UNWRITTEN_BYTES: usize = 8 << 20;
 
 /// Directory entries looked at in search of output files that a crash left behind.
 const MAX_SWEPT: usize = 100_000;
+
+/// Bytes of a snapshot at the most: it is in memory as a whole when it is loaded.
+const MAX_SNAPSHOT_BYTES: u64 = 256 << 20;
 
 /// Why there is no daemon.
 #[derive(Debug, thiserror::Error)]
@@ -117,6 +120,8 @@ pub fn prepare(config: &Config, server_id: u32) -> Result<Ready, StartError> {
     let lock = take_lock(&lock_path, server_id, handed.as_ref())?;
     let state_dir = PathBuf::from(config.base.statedir.path(server_id));
     make_dir("state directory", &state_dir)?;
+    own::tighten_dir(&state_dir);
+    own::tighten_database(&config.database.path);
     let state_lock = take_state_lock(&state_dir, handed.as_ref())?;
     let instance = instance::draw(&state_dir);
     let settings = Settings { instance, ..settings(config, server, &state_dir)? };
@@ -184,8 +189,9 @@ pub fn probe(config: &Config, server_id: u32) -> Result<(), StartError> {
 
 fn take_state_lock(path: &Path, handed: Option<&Handover>) -> Result<Lock, StartError> {
     let old = handed.filter(|handed| handed.state_dir == path);
+    let guard = old.and_then(|handed| sys::take_descriptor(handed.state_guard?));
     match old.and_then(|handed| sys::take_descriptor(handed.state_lock)) {
-        Some(file) => Ok(Lock::adopt(file)),
+        Some(file) => Ok(Lock::adopt(file, guard, &lock::guard_in(path))),
         None => Ok(Lock::state_dir(path)?),
     }
 }
@@ -193,9 +199,12 @@ fn take_state_lock(path: &Path, handed: Option<&Handover>) -> Result<Lock, Start
 /// The lock of the program before, if it is on the same file; else a new one. The old one is
 /// given back only after that.
 fn take_lock(path: &Path, id: u32, handed: Option<&Handover>) -> Result<Lock, StartError> {
+    let guard = handed.and_then(|handed| sys::take_descriptor(handed.lock_guard?));
     let old = handed.and_then(|handed| Some((sys::take_descriptor(handed.lock)?, handed)));
     match old {
-        Some((file, handed)) if handed.lock_path == path => Ok(Lock::adopt(file)),
+        Some((file, handed)) if handed.lock_path == path => {
+            Ok(Lock::adopt(file, guard, &lock::guard_of(path)))
+        }
         _ => Ok(Lock::take(path, id)?),
     }
 }
@@ -255,7 +264,7 @@ pub fn server_of(config: &Config, server_id: u32) -> Result<&ServerConfig, Start
 }
 
 fn make_dir(what: &'static str, path: &Path) -> Result<(), StartError> {
-    fs::create_dir_all(path).map_err(|source| StartError::Path {
+    own::make_dir(path).map_err(|source| StartError::Path {
         what,
         path: path.into(),
         source,
@@ -428,8 +437,8 @@ fn settle(
 /// next one in its place left it under its other name.
 fn load_snapshot(core: &mut Core, path: &Path) {
     let none = |why: &io::Error| why.kind() == io::ErrorKind::NotFound;
-    let read = match fs::read(path) {
-        Err(why) if none(&why) => fs::read(path.with_extension("old")),
+    let read = match own::read(path, MAX_SNAPSHOT_BYTES) {
+        Err(why) if none(&why) => own::read(&path.with_extension("old"), MAX_SNAPSHOT_BYTES),
         read => read,
     };
     match read {

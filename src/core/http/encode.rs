@@ -18,6 +18,11 @@ const MIN_GZIP_BYTES: usize = 1_024;
 /// loop for more than 2 ms. Shared ones are compressed once, whatever their size.
 const MAX_GZIP_BYTES: usize = 262_144;
 
+/// Pages of others neither embed an answer, whatever it is, nor keep a window that they opened on
+/// one. It ends the line before.
+const OWN_ORIGIN: &[u8] = b"\r\nCross-Origin-Opener-Policy: same-origin\r\n\
+    Cross-Origin-Resource-Policy: same-origin\r\n";
+
 /// What the connection decides about an answer.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Terms {
@@ -106,14 +111,14 @@ fn start(
 ) -> Vec<u8> {
     let small = if exchange.head_only { 0 } else { response.body.bytes().len() };
     let small = if small <= super::output::COPY_BYTES { small } else { 0 };
-    let mut head = Vec::with_capacity(320 + small);
+    let mut head = Vec::with_capacity(420 + small);
     head.extend_from_slice(b"HTTP/1.1 ");
     decimal(&mut head, usize::from(status));
     head.push(b' ');
     head.extend_from_slice(reason(status).as_bytes());
     head.extend_from_slice(b"\r\nDate: ");
     head.extend_from_slice(&date::http_date(terms.wall_ms));
-    head.extend_from_slice(b"\r\n");
+    head.extend_from_slice(OWN_ORIGIN);
     if !terms.keep_alive {
         head.extend_from_slice(b"Connection: close\r\n");
     } else if exchange.old {

@@ -15,6 +15,7 @@ use crate::core::check::{
     unique_key,
 };
 use crate::core::config::{Config, Parsed, Severity};
+use crate::core::plain;
 use crate::core::protocol::{Answer, Ask, Driver, Request};
 use crate::shell::config_file;
 use crate::shell::database::{self, schema};
@@ -55,6 +56,8 @@ struct Report(Vec<(Vec<u32>, String)>);
 
 impl Report {
     fn add(&mut self, id: u32, text: String) {
+        // Rows, and what the database says, may hold anything.
+        let text = plain::line(&text);
         match self.0.iter_mut().find(|(_, known)| *known == text) {
             Some((ids, _)) if ids.contains(&id) => {}
             Some((ids, _)) => ids.push(id),

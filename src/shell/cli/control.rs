@@ -1,4 +1,4 @@
-//! `schedule start|stop|restart|reload|status`: daemons in the background, as an init script
+//! `schedule start|stop|restart|reload|reopen|status`: daemons in the background, as an init script
 //! needs them. A daemon is found by its lock (`shell::holder`), told by signals, and asked over
 //! HTTP, each with a deadline.
 
@@ -18,6 +18,7 @@ use crate::shell::search;
 use crate::shell::start::server_of;
 use crate::shell::sys::Pid;
 use std::fmt::Display;
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -149,9 +150,11 @@ impl Groups {
 
     fn find(&self, id: u32) -> Found {
         match holder::find(Path::new(&self.config.base.pidfile.path(id))) {
-            none @ (Found::Nobody | Found::Stale) => {
-                self.find_in_state_dir(id).map_or(none, Found::Running)
-            }
+            none @ (Found::Nobody | Found::Stale) => match self.find_in_state_dir(id) {
+                Some(holder) => Found::Running(holder),
+                // It may be there all the same, under another pid file.
+                None => self.hidden_state_dir(id).map_or(none, Found::NotPermitted),
+            },
             found => found,
         }
     }
@@ -170,6 +173,14 @@ impl Groups {
     fn find_in_state_dir(&self, id: u32) -> Option<Holder> {
         let dir = self.configured_state_dir(id);
         holder::find_in(&dir, Note::read(&dir)?.pid)
+    }
+
+    /// What keeps this user from looking into the state directory.
+    fn hidden_state_dir(&self, id: u32) -> Option<String> {
+        let dir = self.configured_state_dir(id);
+        let why = fs::read_dir(&dir).err()?;
+        let is_closed = why.kind() == io::ErrorKind::PermissionDenied;
+        is_closed.then(|| format!("state directory {}: {why}", dir.display()))
     }
 
     /// What to say of runs that go on without a daemon.
@@ -242,6 +253,14 @@ pub fn reload(args: &GroupArgs) -> ExitCode {
     }
 }
 
+/// Makes running daemons open their logs anew.
+pub fn reopen(args: &GroupArgs) -> ExitCode {
+    match Groups::read_most("reopen", args) {
+        Ok(groups) => groups.each(|id| renew::reopen(&groups, id)),
+        Err(()) => BAD_CONFIGURATION.into(),
+    }
+}
+
 /// Tells how daemons are.
 pub fn status(args: &GroupArgs) -> ExitCode {
     match Groups::read_most("status", args) {
@@ -251,11 +270,20 @@ pub fn status(args: &GroupArgs) -> ExitCode {
     }
 }
 
+/// Tells that this user may not look; the exit status.
+fn not_permitted(id: u32, what: &str) -> u8 {
+    eprintln!("server {id}: {}", no_permission(what));
+    NOT_PERMITTED
+}
+
+fn no_permission(what: &str) -> String {
+    format!("not permitted: {what}: be root or the user of the daemon")
+}
+
 /// Tells that a daemon can't be signalled; the exit status.
 fn cannot_signal(id: u32, why: &io::Error) -> u8 {
     if why.kind() == io::ErrorKind::PermissionDenied {
-        eprintln!("server {id}: {why}: be root or the user of the daemon");
-        return NOT_PERMITTED;
+        return not_permitted(id, &why.to_string());
     }
     eprintln!("server {id}: it can't be signalled: {why}");
     FAILED

@@ -2,10 +2,12 @@
 
 use super::BAD_CONFIGURATION;
 use crate::core::config::Parsed;
+use crate::core::plain;
 use crate::core::protocol::{Database, ErrorKind};
 use crate::shell::config_file;
 use crate::shell::database::Failure;
 use crate::shell::database::schema::{self, Status};
+use crate::shell::own;
 use crate::shell::owner::{self, Look};
 use clap::{Args, Subcommand};
 use std::path::{Path, PathBuf};
@@ -55,7 +57,7 @@ pub fn run(args: &DbArgs) -> ExitCode {
             if complete { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }
         Err(failure) => {
-            eprintln!("schedule db: {}", failure.message);
+            eprintln!("schedule db: {}", plain::line(&failure.message));
             ExitCode::FAILURE
         }
     }
@@ -91,7 +93,7 @@ pub fn perform(command: DbCommand, database: &Database) -> Result<(String, bool)
 /// Makes the directory of an SQLite file.
 fn make_directory(database: &Database) -> Result<(), Failure> {
     let Some(dir) = Path::new(&database.path).parent() else { return Ok(()) };
-    std::fs::create_dir_all(dir).map_err(|why| {
+    own::make_dir(dir).map_err(|why| {
         let text =
             format!("can't make {}: {why}: make it, or correct path of [db1]", dir.display());
         Failure::new(ErrorKind::Connect, text)

@@ -4,9 +4,11 @@ use crate::core::config::{Config, parse};
 use crate::core::protocol::Database;
 use crate::shell::cli::run::serve;
 use crate::shell::database::{self, schema};
+use crate::shell::own;
 use std::fs;
-use std::io;
+use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -43,7 +45,8 @@ fn prepare(args: &DemoArgs) -> Result<(PathBuf, Config), String> {
     let dir = demo_dir(args).map_err(|why| why.to_string())?;
     let text = ini(&dir, args.port.unwrap_or_else(free_port));
     let path = dir.join("schedule.ini");
-    fs::write(&path, &text).map_err(|why| format!("{}: {why}", path.display()))?;
+    let write = || own::create(&path)?.write_all(text.as_bytes());
+    write().map_err(|why| format!("{}: {why}", path.display()))?;
     let parsed = parse(&path.display().to_string(), text.as_bytes(), &[]);
     let problems: Vec<String> = parsed.problems.iter().map(ToString::to_string).collect();
     let config = parsed.config.ok_or_else(|| problems.join("\n"))?;
@@ -61,7 +64,14 @@ fn demo_dir(args: &DemoArgs) -> io::Result<PathBuf> {
         }
     };
     let named = |why: io::Error| io::Error::new(why.kind(), format!("{}: {why}", dir.display()));
-    fs::create_dir_all(&dir).map_err(named)?;
+    own::make_dir(&dir).map_err(named)?;
+    // In a directory for everybody's files somebody else may have made it first.
+    let found = fs::symlink_metadata(&dir).map_err(named)?;
+    if args.dir.is_none() && (!found.is_dir() || found.uid() != rustix::process::geteuid().as_raw())
+    {
+        let text = "it is not a directory of yours: name another with --dir";
+        return Err(named(io::Error::other(text)));
+    }
     Ok(dir)
 }
 

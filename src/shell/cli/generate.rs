@@ -146,7 +146,8 @@ fn shown(command: &Command) -> Command {
 }
 
 /// Subcommands that take a group.
-const OF_GROUPS: [&str; 7] = ["start", "stop", "restart", "reload", "status", "run", "check"];
+const OF_GROUPS: [&str; 8] =
+    ["start", "stop", "restart", "reload", "reopen", "status", "run", "check"];
 
 /// Prints the groups of the configurations that are read where none is named; for any shell.
 const GROUPS: &str = r"sed -n \

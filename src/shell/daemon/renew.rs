@@ -100,13 +100,17 @@ impl Daemon {
     fn write_handover(&mut self, with_clients: bool) -> io::Result<(OwnedFd, Vec<OwnedFd>)> {
         let (listener, clients) = self.server.hand_over(clock::now())?;
         let (lock, state_lock) = (lasting(&self.lock)?, lasting(&self.state_lock)?);
+        let lock_guard = self.lock.guard().map(lasting).transpose()?;
+        let state_guard = self.state_lock.guard().map(lasting).transpose()?;
         let (fds, inputs): (Vec<OwnedFd>, Vec<Vec<u8>>) =
             clients.into_iter().filter(|_| with_clients).unzip();
         let handover = Handover {
             listener: listener.as_raw_fd(),
             lock: lock.as_raw_fd(),
+            lock_guard: lock_guard.as_ref().map(AsRawFd::as_raw_fd),
             lock_path: self.keeping.lock_path.clone(),
             state_lock: state_lock.as_raw_fd(),
+            state_guard: state_guard.as_ref().map(AsRawFd::as_raw_fd),
             state_dir: self.state_dir.clone(),
             clients: fds.iter().map(AsRawFd::as_raw_fd).zip(inputs).collect(),
             carried: self.core.carry(),
@@ -115,7 +119,9 @@ impl Daemon {
             panics_ms: self.keeping.panics_ms.clone(),
         };
         let written = handover.write()?;
-        Ok((written, fds.into_iter().chain([listener, lock, state_lock]).collect()))
+        let guards = lock_guard.into_iter().chain(state_guard);
+        let kept = [listener, lock, state_lock].into_iter().chain(guards);
+        Ok((written, fds.into_iter().chain(kept).collect()))
     }
 
     /// A turn panicked: this program starts anew in the same process, the sooner the longer ago

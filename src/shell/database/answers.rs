@@ -3,9 +3,9 @@
 use super::Failure;
 use crate::core::limits::MAX_LINE_BYTES;
 use crate::core::protocol::{Answer, ErrorKind};
-use std::fs::{self, File, OpenOptions};
+use crate::shell::own;
+use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 /// Bytes gathered before they are written, to either place.
@@ -62,9 +62,7 @@ impl<'a> Answers<'a> {
                 let _ = fs::remove_file(path.with_extension("old"));
             }
             // Commands may hold secrets: the owner's eyes only.
-            let mut options = OpenOptions::new();
-            let file = options.write(true).create(true).truncate(true).mode(0o600);
-            let file = file.open(&self.path)?;
+            let file = own::create(path)?;
             self.snapshot = Some(BufWriter::with_capacity(BUFFER_BYTES, file));
         }
         match &mut self.snapshot {
@@ -81,7 +79,9 @@ impl<'a> Answers<'a> {
     fn remove_snapshot(&mut self) {
         if let Some(file) = self.snapshot.take() {
             drop(file.into_parts());
-            // Gone already is as good.
+        }
+        if !self.path.is_empty() {
+            // What lies there in its place, too. Gone already is as good.
             let _ = fs::remove_file(&self.path);
         }
         self.path.clear();

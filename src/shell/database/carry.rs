@@ -9,15 +9,15 @@ use super::records::Batch;
 use super::{Failure, sqlite};
 use crate::core::cron::Zone;
 use crate::core::journal::Entry;
-use crate::core::limits::{MAX_REASON_CHARS, cut};
+use crate::core::limits::{MAX_REASON_CHARS, MAX_REFUSED_BYTES, cut};
 use crate::core::protocol::{Database, Driver, ErrorKind, Record, SetAside};
 use crate::core::records::{news, record};
 use crate::core::refused::{Change, Refused, about};
 use crate::shell::journal::read_range;
+use crate::shell::own;
 use rustix::fs::{FlockOperation, flock};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -33,6 +33,9 @@ const RETRIED_AT_A_TIME: usize = 40;
 
 /// No further piece is begun after this: the daemon kills a helper that takes 30 s.
 const PATIENCE: Duration = Duration::from_secs(8);
+
+/// Bytes of the file of what is set aside: it is written anew when it has grown too long.
+const MAX_FILE_BYTES: u64 = 4 * MAX_REFUSED_BYTES as u64;
 
 /// What is to be carried, and where to.
 pub struct Range<'a> {
@@ -265,7 +268,7 @@ impl Work<'_> {
     }
 
     fn read_refused(&self) -> Result<Vec<u8>, Failure> {
-        match fs::read(self.range.refused) {
+        match own::read(self.range.refused, MAX_FILE_BYTES) {
             Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
             read => read.map_err(|why| self.unkept(&why)),
         }
@@ -282,20 +285,17 @@ impl Work<'_> {
 /// Changes the file of what is set aside. It is on the disk before the daemon is told: the part of
 /// the journal that it is from may be deleted then.
 fn change(path: &Path, change: Change) -> io::Result<()> {
-    let mut options = OpenOptions::new();
-    // Commands may hold secrets: the owner's eyes only.
-    let options = options.create(true).mode(0o600);
     match change {
         Change::None => Ok(()),
         Change::Add(lines) => {
-            let mut file = options.append(true).open(path)?;
+            let mut file = own::open(path, OpenOptions::new().create(true).append(true))?;
             file.write_all(&lines)?;
             file.sync_data()
         }
         Change::Replace(lines) if lines.is_empty() => fs::remove_file(path),
         Change::Replace(lines) => {
             let temporary = path.with_extension("tmp");
-            let mut file = options.write(true).truncate(true).open(&temporary)?;
+            let mut file = own::create(&temporary)?;
             file.write_all(&lines)?;
             file.sync_data()?;
             fs::rename(temporary, path)
@@ -322,7 +322,7 @@ fn read(range: &Range<'_>, from: u64, to: u64, bytes: usize) -> Result<(Vec<u8>,
 
 /// What is set aside below a state directory, for who only looks.
 pub fn read_set_aside(path: &Path) -> io::Result<SetAside> {
-    match fs::read(path) {
+    match own::read(path, MAX_FILE_BYTES) {
         Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(SetAside::default()),
         read => Ok(Refused::read(&read?).told()),
     }

@@ -11,6 +11,7 @@ use super::rows::{self, Cell};
 use super::schema::Ran;
 use super::{Failure, Group};
 use crate::core::protocol::{Answer, Database, ErrorKind};
+use crate::shell::own;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Error, ErrorCode, OpenFlags, Row};
 use std::fs::{self, File};
@@ -107,6 +108,12 @@ impl<'a> Session<'a> {
     pub fn open(database: &'a Database, create: bool) -> Result<Self, Failure> {
         let mut flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         flags.set(OpenFlags::SQLITE_OPEN_CREATE, create);
+        if create {
+            // By SQLite it would be everybody's to read. The files beside it get its mode. What is
+            // wrong is told by SQLite.
+            let _ =
+                own::open(Path::new(&database.path), File::options().write(true).create_new(true));
+        }
         let conn = Connection::open_with_flags(&database.path, flags)
             .and_then(|conn| conn.busy_timeout(BUSY_TIMEOUT).map(|()| conn));
         let conn = conn.map_err(|err| explain(database, &err))?;

@@ -5,6 +5,7 @@
 //! all their blocks allocated behind their end: `next.1`, `next.2`. A segment that begins takes
 //! one of them. Beside them there is the *last word*, a block that is written over in place.
 
+use crate::shell::own;
 use rustix::fs::{FallocateFlags, StatVfs, fallocate, statvfs};
 use rustix::io::Errno;
 use std::fs::{self, File, OpenOptions};
@@ -53,8 +54,10 @@ impl Reserve {
         let all = |found: &StatVfs| found.f_blocks.saturating_mul(found.f_frsize);
         reserve.useless = reserve.stat().is_some_and(|found| all(&found) < MIN_DISK_BYTES);
         for number in 1..=SPARE_SEGMENTS {
-            let there = fs::metadata(reserve.path(number));
-            if there.is_ok_and(|it| it.len() == 0 && it.blocks() * 512 >= SEGMENT_BYTES) {
+            let there = fs::symlink_metadata(reserve.path(number));
+            if there
+                .is_ok_and(|it| it.is_file() && it.len() == 0 && it.blocks() * 512 >= SEGMENT_BYTES)
+            {
                 reserve.spares.push(number);
             }
         }
@@ -80,7 +83,7 @@ impl Reserve {
         let missing = (1..=SPARE_SEGMENTS).find(|number| !self.spares.contains(number));
         let Some(number) = missing.filter(|_| !self.useless) else { return Ok(()) };
         let path = self.path(number);
-        let file = OpenOptions::new().write(true).create(true).truncate(true).open(&path)?;
+        let file = own::create(&path)?;
         let allocated = self.allocate(&file);
         if allocated.is_ok() && !self.useless {
             self.spares.push(number);
@@ -113,7 +116,7 @@ impl Reserve {
     pub fn take(&mut self) -> Option<(File, PathBuf)> {
         while let Some(number) = self.spares.pop() {
             let path = self.path(number);
-            if let Ok(file) = OpenOptions::new().write(true).open(&path) {
+            if let Ok(file) = own::open(&path, OpenOptions::new().write(true)) {
                 return Some((file, path));
             }
         }
@@ -136,8 +139,7 @@ impl Reserve {
 
     fn open_word(&self) -> io::Result<File> {
         let path = self.dir.join("last");
-        let mut options = OpenOptions::new();
-        let file = options.read(true).write(true).create(true).truncate(false).open(path)?;
+        let file = own::open(&path, OpenOptions::new().read(true).write(true).create(true))?;
         if file.metadata()?.blocks() * 512 < WORD_BYTES as u64 {
             file.write_all_at(&[0; WORD_BYTES], 0)?;
         }

@@ -2,14 +2,18 @@
 
 use crate::core::ids::RunId;
 use crate::core::keeping::{KeptEnd, Legacy};
+use crate::shell::own;
 use std::collections::BTreeMap;
 use std::fs;
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 /// Keepers that are remembered by name. A daemon that is killed before it has noted its keeper
 /// leaves one of which no journal tells; so many of them in a row don't come about.
 const MAX_KEEPERS: usize = 32;
+
+/// Bytes of the file at the most: some 100,000 ends.
+const MAX_BYTES: u64 = 32 << 20;
 
 /// The ends that no daemon has taken yet, by run.
 #[derive(Debug)]
@@ -24,7 +28,8 @@ impl Ends {
     /// read, there are none.
     pub fn inherit(state_dir: &Path) -> Ends {
         let path = state_dir.join("keeper.ends");
-        let left = fs::read(&path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        let left = own::read(&path, MAX_BYTES).ok();
+        let left = left.and_then(|bytes| serde_json::from_slice(&bytes).ok());
         let Legacy { keepers: after, ends } = left.unwrap_or_default();
         Ends { ends: ends.into_iter().map(|end| (end.run, end)).collect(), after, path }
     }
@@ -64,7 +69,7 @@ impl Ends {
         keepers.drain(..keepers.len().saturating_sub(MAX_KEEPERS));
         let legacy = Legacy { keepers, ends: self.ends.values().cloned().collect() };
         let temporary = self.path.with_extension("tmp");
-        fs::write(&temporary, serde_json::to_vec(&legacy)?)?;
+        own::create(&temporary)?.write_all(&serde_json::to_vec(&legacy)?)?;
         fs::rename(&temporary, &self.path)
     }
 }

@@ -5,6 +5,7 @@
 //! that was freed within five minutes, 0.2 to 0.9 ms a file with some thousand runs an hour. A new
 //! name costs a tenth of that. So between bursts as many files are made as one has asked for.
 
+use crate::shell::own;
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, RenameFlags, Timespec, Timestamps, UTIME_NOW};
 use rustix::io::Errno;
 use std::fs;
@@ -82,10 +83,11 @@ impl Spares {
     fn create(&self, number: u64) -> Result<(), Errno> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
         let path = self.path(number);
-        let create = || rustix::fs::open(&path, flags, Mode::from_raw_mode(0o644)).map(drop);
+        let create =
+            || rustix::fs::open(&path, flags, Mode::from_raw_mode(own::FILE_MODE)).map(drop);
         match create() {
             Err(Errno::NOENT) => {
-                let made = fs::create_dir_all(&self.dir);
+                let made = own::make_dir(&self.dir);
                 made.map_err(|why| Errno::from_io_error(&why).unwrap_or(Errno::IO))?;
                 create()
             }

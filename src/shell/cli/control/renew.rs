@@ -1,7 +1,10 @@
 //! `schedule reload` and `schedule restart`: a daemon that runs gets a new configuration or a new
 //! program, and tells by its note how that went.
 
-use super::{DONE, FAILED, Groups, NOT_RUNNING, cannot_signal, start, warn_of_database};
+use super::{
+    DONE, FAILED, Groups, NOT_RUNNING, cannot_signal, not_permitted, start, warn_of_database,
+};
+use crate::core::plain;
 use crate::shell::holder::{Found, Holder};
 use crate::shell::notify::Note;
 use crate::shell::sys::Signal;
@@ -26,6 +29,25 @@ pub(super) fn reload(groups: &Groups, id: u32) -> u8 {
         }
         Found::Predecessor(pid) => groups.predecessor(id, pid),
         Found::Unclear(why) => failed(id, &why),
+        Found::NotPermitted(what) => not_permitted(id, &what),
+    }
+}
+
+/// Makes the daemon of a group open its log anew, after that was moved away. Where none runs there
+/// is no log to be opened.
+pub(super) fn reopen(groups: &Groups, id: u32) -> u8 {
+    match groups.find(id) {
+        Found::Running(holder) => match holder.signal(Signal::USR1) {
+            Ok(()) => told(id, &holder, "opens its log anew", ""),
+            Err(why) => cannot_signal(id, &why),
+        },
+        Found::Nobody | Found::Stale => {
+            println!("server {id}: not running, so there is no log to be opened");
+            DONE
+        }
+        Found::Predecessor(pid) => groups.predecessor(id, pid),
+        Found::Unclear(why) => failed(id, &why),
+        Found::NotPermitted(what) => not_permitted(id, &what),
     }
 }
 
@@ -45,6 +67,7 @@ pub(super) fn restart(groups: &Groups, id: u32) -> u8 {
         Found::Nobody | Found::Stale => start::start(groups, &[id]),
         Found::Predecessor(pid) => groups.predecessor(id, pid),
         Found::Unclear(why) => failed(id, &why),
+        Found::NotPermitted(what) => not_permitted(id, &what),
     }
 }
 
@@ -98,6 +121,6 @@ fn told(id: u32, holder: &Holder, what: &str, warning: &str) -> u8 {
 }
 
 fn failed(id: u32, why: &str) -> u8 {
-    eprintln!("server {id}: {why}");
+    eprintln!("server {id}: {}", plain::line(why));
     FAILED
 }

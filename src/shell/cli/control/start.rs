@@ -1,6 +1,7 @@
 //! `schedule start`: daemons in the background.
 
-use super::{DONE, FAILED, Groups, NOT_PERMITTED, warn_of_database};
+use super::{DONE, FAILED, Groups, NOT_PERMITTED, not_permitted, warn_of_database};
+use crate::core::plain;
 use crate::shell::detach::MARK;
 use crate::shell::holder::Found;
 use crate::shell::owner::{self, Look};
@@ -72,6 +73,7 @@ fn begin(groups: &Groups, id: u32) -> Result<Starting, u8> {
             eprintln!("server {id}: {why}");
             return Err(FAILED);
         }
+        Found::NotPermitted(what) => return Err(not_permitted(id, &what)),
     }
     if let Some(why) = owner::refusal(&groups.config, id, Look::Directories) {
         eprintln!("server {id}: {why}");
@@ -155,8 +157,8 @@ impl Starting {
             let line = line.trim_end();
             match line.strip_prefix(MARK).and_then(|line| line.split_once(' ')) {
                 Some(("pid", pid)) => self.pid = pid.parse().ok().and_then(Pid::from_raw),
-                Some(("ready", text)) => return Some(text.trim_end().to_owned()),
-                _ => eprintln!("{line}"),
+                Some(("ready", text)) => return Some(plain::line(text.trim_end())),
+                _ => eprintln!("{}", plain::line(line)),
             }
         }
         None

@@ -1,7 +1,8 @@
 //! `schedule status`: whether daemons run, and how they are. Exit statuses are those of LSB 3.1
 //! §22.2 for the action `status`.
 
-use super::Groups;
+use super::{Groups, no_permission};
+use crate::core::plain;
 use crate::shell::holder::Found;
 use crate::shell::predecessor;
 use serde_json::Value;
@@ -13,6 +14,9 @@ const DEAD: u8 = 1;
 const NOT_RUNNING: u8 = 3;
 /// How it is can't be told.
 pub(super) const UNKNOWN: u8 = 4;
+
+/// Columns of a value. Whoever listens where the daemon should may say anything.
+const MAX_COLUMNS: usize = 40;
 
 /// Rows that are told of one by one.
 const MAX_TOLD: usize = 5;
@@ -50,6 +54,10 @@ pub(super) fn line(groups: &Groups, id: u32) -> u8 {
             println!("server {id}: unknown: {why}");
             UNKNOWN
         }
+        Found::NotPermitted(what) => {
+            println!("server {id}: unknown: {}", no_permission(&what));
+            UNKNOWN
+        }
         Found::Running(holder) => {
             let pid = holder.pid.as_raw_nonzero();
             match groups.ask(id, &holder) {
@@ -63,10 +71,17 @@ pub(super) fn line(groups: &Groups, id: u32) -> u8 {
                         "server {id}: running, pid {pid}, since {since}, http://{address}/, \
                          {runs} runs{ends}, database {database}, synced {synced}{journal}"
                     );
-                    never_started(id, &view).iter().for_each(|line| println!("{line}"));
-                    refused(&view).iter().for_each(|text| println!("server {id}: {text}"));
+                    never_started(id, &view)
+                        .iter()
+                        .for_each(|line| println!("{}", plain::line(line)));
+                    refused(&view)
+                        .iter()
+                        .for_each(|text| println!("server {id}: {}", plain::line(text)));
                 }
-                Err(why) => println!("server {id}: running, pid {pid}, but silent: {why}"),
+                Err(why) => {
+                    let why = plain::line(&why);
+                    println!("server {id}: running, pid {pid}, but silent: {why}");
+                }
             }
             RUNNING
         }
@@ -84,7 +99,7 @@ pub(super) fn table(groups: &Groups) -> u8 {
         rows.push(row);
     }
     print!("{}", aligned(&rows));
-    notes.iter().for_each(|note| eprintln!("{note}"));
+    notes.iter().for_each(|note| eprintln!("{}", plain::line(note)));
     worst
 }
 
@@ -101,6 +116,10 @@ fn row(groups: &Groups, id: u32, notes: &mut Vec<String>) -> (u8, Vec<String>) {
         }
         Found::Unclear(why) => {
             notes.push(format!("server {id}: {why}"));
+            (UNKNOWN, plain("unknown"))
+        }
+        Found::NotPermitted(what) => {
+            notes.push(format!("server {id}: {}", no_permission(&what)));
             (UNKNOWN, plain("unknown"))
         }
         Found::Running(holder) => {
@@ -133,15 +152,15 @@ fn journal(view: &Value) -> Option<String> {
     let dropped = view["records_dropped"].as_u64().filter(|dropped| *dropped > 0);
     let dropped = dropped.map(|dropped| format!("{dropped} records are dropped for good"));
     let said: Vec<String> = error.into_iter().chain(dropped).collect();
-    (!said.is_empty()).then(|| said.join("; "))
+    (!said.is_empty()).then(|| plain::line(&said.join("; ")))
 }
 
 /// Since when it runs, its live runs, its database, and how old its table is.
 fn told(view: &Value) -> [String; 4] {
     let text = |name: &str| match &view[name] {
-        Value::String(text) => text.clone(),
+        Value::String(text) => plain::clean(text, MAX_COLUMNS),
         Value::Null => "-".to_owned(),
-        other => other.to_string(),
+        other => plain::clean(&other.to_string(), MAX_COLUMNS),
     };
     let synced = match view["sync_age_ms"].as_u64() {
         Some(ms) => format!("{} s ago", ms / 1000),

@@ -1,9 +1,9 @@
 //! `schedule stop`: daemons end.
 
-use super::{DONE, FAILED, Groups, cannot_signal};
+use super::{DONE, FAILED, Groups, cannot_signal, not_permitted};
 use crate::shell::cli::BAD_CONFIGURATION;
 use crate::shell::holder::{Found, Holder};
-use crate::shell::lock::Lock;
+use crate::shell::lock;
 use crate::shell::proc_fs;
 use crate::shell::signals::{drain_signal, stop_runs_signal};
 use crate::shell::sys::{Pid, Signal};
@@ -58,7 +58,7 @@ pub(super) fn stop(groups: &Groups, id: u32, how: How, timeout: Option<Duration>
             }
             // What a crash has left behind would be `dead` for ever.
             if matches!(found, Found::Stale) {
-                drop(Lock::take(Path::new(&groups.config.base.pidfile.path(id)), id));
+                lock::forget_killed(Path::new(&groups.config.base.pidfile.path(id)));
             }
             println!("server {id}: not running{left}");
             return DONE;
@@ -68,6 +68,7 @@ pub(super) fn stop(groups: &Groups, id: u32, how: How, timeout: Option<Duration>
             eprintln!("server {id}: {why}");
             return FAILED;
         }
+        Found::NotPermitted(what) => return not_permitted(id, &what),
     };
     let signal = how.signal();
     // As the first process of a container it takes all with it, so it ends with its last run.

@@ -1,0 +1,224 @@
+//! Files of the daemon's own: the state directory and what is in it. Commands, outputs and the
+//! variables of jobs are in there, so they are nobody else's to read.
+//!
+//! The directory belongs to the user of the jobs, and root looks into it, too (`schedule status`):
+//! whatever lies there in place of a file, a link, a FIFO, somebody else's file, is refused with
+//! the reason, and nothing is waited for.
+
+use rustix::fs::OFlags;
+use rustix::io::Errno;
+use std::ffi::OsStr;
+use std::fs::{self, DirBuilder, DirEntry, File, Metadata, OpenOptions, Permissions};
+use std::io::{self, Read};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::Path;
+
+/// The mode of such a file.
+pub const FILE_MODE: u32 = 0o600;
+
+/// The mode of such a directory.
+const DIR_MODE: u32 = 0o700;
+
+/// The bits of a mode that are about others than the owner.
+const OTHERS: u32 = 0o077;
+
+/// Directories within each other that are looked at: `runs/JOB/RUN.out`.
+const MAX_DEPTH: u32 = 3;
+
+/// What a daemon, its keeper and its helpers make in a state directory.
+const NAMES: [&str; 15] = [
+    "daemon",
+    "daemon.new",
+    "instance",
+    "instance.tmp",
+    "journal",
+    "keeper.ends",
+    "keeper.sock",
+    "keeper.tmp",
+    "lock",
+    "refused",
+    "refused.tmp",
+    "runs",
+    "snapshot",
+    "snapshot.new",
+    "snapshot.old",
+];
+
+/// Entries that are looked at.
+const MAX_ENTRIES: usize = 200_000;
+
+/// Makes a directory where there is none, and those that it is in.
+///
+/// # Errors
+/// It can't be made.
+pub fn make_dir(path: &Path) -> io::Result<()> {
+    DirBuilder::new().mode(DIR_MODE).recursive(true).create(path)
+}
+
+/// Opens a directory, and nothing else that may be there.
+///
+/// # Errors
+/// It can't be opened, or is none.
+pub fn open_dir(path: &Path) -> io::Result<File> {
+    let flags = OFlags::DIRECTORY | OFlags::NONBLOCK;
+    OpenOptions::new().read(true).custom_flags(flags.bits() as i32).open(path)
+}
+
+/// Opens a file; one that is made is the owner's alone. Don't ask for `truncate`: whose file it is
+/// is known only when it is open.
+///
+/// # Errors
+/// It can't be opened, or it is no regular file of the right owner.
+pub fn open(path: &Path, how: &mut OpenOptions) -> io::Result<File> {
+    let own = rustix::process::geteuid().as_raw();
+    open_if(path, how.mode(FILE_MODE), |found| found.uid() == own)
+}
+
+/// Opens a pid file, which everybody may read. It may be anybody's: it only tells where to look.
+///
+/// # Errors
+/// See [`open`].
+pub fn open_pid_file(path: &Path, how: &mut OpenOptions) -> io::Result<File> {
+    open_if(path, how.mode(0o644), |_| true)
+}
+
+/// What is not the directory's owner's file is taken only if it passes, and never if it is a hard
+/// link to one: that may be a file that its maker could not even read.
+fn open_if(
+    path: &Path,
+    how: &mut OpenOptions,
+    passes: impl Fn(&Metadata) -> bool,
+) -> io::Result<File> {
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let opened = how.custom_flags(flags.bits() as i32).open(path);
+    let file = opened.map_err(|why| match Errno::from_io_error(&why) {
+        Some(Errno::LOOP) => io::Error::other("it is a symbolic link: take it away"),
+        Some(Errno::NXIO) => no_file(),
+        _ => why,
+    })?;
+    let found = file.metadata()?;
+    if !found.is_file() {
+        return Err(no_file());
+    }
+    let dir =
+        path.parent().map(|dir| if dir.as_os_str().is_empty() { Path::new(".") } else { dir });
+    let of_dir = dir.and_then(|dir| fs::metadata(dir).ok());
+    let is_its = of_dir.is_some_and(|dir| dir.uid() == found.uid());
+    if !is_its && !(found.nlink() == 1 && passes(&found)) {
+        let text = format!("it is a file of user {}: take it away", found.uid());
+        return Err(io::Error::other(text));
+    }
+    Ok(file)
+}
+
+fn no_file() -> io::Error {
+    io::Error::other("it is no regular file: take it away")
+}
+
+/// Opens a file for writing, empty.
+///
+/// # Errors
+/// See [`open`].
+pub fn create(path: &Path) -> io::Result<File> {
+    let file = open(path, OpenOptions::new().write(true).create(true))?;
+    file.set_len(0)?;
+    Ok(file)
+}
+
+/// Reads a whole file.
+///
+/// # Errors
+/// See [`open`]; it has more bytes than that.
+pub fn read(path: &Path, max_bytes: u64) -> io::Result<Vec<u8>> {
+    read_all(open(path, OpenOptions::new().read(true))?, max_bytes)
+}
+
+/// The same of what tells others of the daemon: it may be anybody's, and root may read it.
+///
+/// # Errors
+/// See [`read`].
+pub fn read_anybodys(path: &Path, max_bytes: u64) -> io::Result<Vec<u8>> {
+    read_all(open_pid_file(path, OpenOptions::new().read(true))?, max_bytes)
+}
+
+fn read_all(file: File, max_bytes: u64) -> io::Result<Vec<u8>> {
+    let too_long = || io::Error::other(format!("it has more than {max_bytes} bytes"));
+    if file.metadata()?.len() > max_bytes {
+        return Err(too_long());
+    }
+    let mut bytes = Vec::new();
+    // One that grows meanwhile has no end.
+    file.take(max_bytes + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > max_bytes { Err(too_long()) } else { Ok(bytes) }
+}
+
+/// Takes from others what an earlier version, or somebody, let them see of a state directory, and
+/// says so. Behind one that is closed nobody sees anything, so nothing is looked at there. One that
+/// holds other things, too, may be `/var/lib` by mistake: it stays as it is, only ours is closed.
+pub fn tighten_dir(dir: &Path) {
+    let Ok(found) = fs::metadata(dir) else { return };
+    if found.mode() & OTHERS == 0 {
+        return;
+    }
+    let is_ours = |name: &OsStr| NAMES.iter().any(|known| name == *known);
+    let entries = || fs::read_dir(dir).into_iter().flatten().flatten();
+    let mut left = MAX_ENTRIES;
+    let mut count = 0;
+    if entries().all(|entry| is_ours(&entry.file_name())) {
+        match close(dir, &found) {
+            Ok(()) => count += 1,
+            Err(why) => {
+                let dir = dir.display();
+                log::warn!("{dir}: others may look into it, which can't be changed: {why}");
+            }
+        }
+    }
+    for entry in entries().filter(|entry| is_ours(&entry.file_name())) {
+        count += tighten(&entry, MAX_DEPTH, &mut left);
+    }
+    if count > 0 {
+        let dir = dir.display();
+        log::warn!("{dir}: what others could read is the owner's alone now ({count} in number)");
+    }
+}
+
+/// Closes a file, or a directory with what is in it. Links lead elsewhere and are left alone.
+fn tighten(entry: &DirEntry, depth: u32, left: &mut usize) -> usize {
+    let Ok(found) = entry.metadata() else { return 0 };
+    if *left == 0 || !(found.is_dir() || found.is_file()) || found.mode() & OTHERS == 0 {
+        return 0;
+    }
+    *left -= 1;
+    let mut count = usize::from(close(&entry.path(), &found).is_ok());
+    if found.is_dir() && depth > 1 {
+        for below in fs::read_dir(entry.path()).into_iter().flatten().flatten() {
+            count += tighten(&below, depth - 1, left);
+        }
+    }
+    count
+}
+
+fn close(path: &Path, found: &Metadata) -> io::Result<()> {
+    fs::set_permissions(path, Permissions::from_mode(found.mode() & !OTHERS & 0o7777))
+}
+
+/// The same of the file of an embedded database, and of those that SQLite has beside it. Where its
+/// group may write it, that is meant.
+pub fn tighten_database(path: &str) {
+    if path.is_empty() {
+        return;
+    }
+    for ending in ["", "-wal", "-shm"] {
+        let path = format!("{path}{ending}");
+        let Ok(found) = fs::symlink_metadata(&path) else { continue };
+        if !found.is_file() || found.mode() & 0o007 == 0 {
+            continue;
+        }
+        let kept = if found.mode() & 0o020 == 0 { 0o700 } else { 0o770 };
+        let mode = found.mode() & kept;
+        match fs::set_permissions(&path, Permissions::from_mode(mode)) {
+            Ok(()) => log::warn!("{path}: others could read it; it has mode {mode:04o} now"),
+            Err(why) => log::warn!("{path}: others may read it, which can't be changed: {why}"),
+        }
+    }
+}
