@@ -174,9 +174,13 @@ fn full_disk(kind: Kind, size: &str, kills: u64) {
     assert!(dropped == 0 || (kills > 0 && size == SIZES[1]), "{dropped} are dropped");
 }
 
+/// In its short form the databases are gone through where the daemon is killed on a disk with
+/// room for what is kept; all else is the same for each.
 fn on_each(size: &str, kills: u64) {
     let _alone = alone();
-    Kind::all().into_iter().for_each(|kind| full_disk(kind, size, kills));
+    let is_long = std::env::var_os("SCHEDULE_FULL_DISK_SECONDS").is_some();
+    let short = |kind: &Kind| is_long || *kind == Kind::Sqlite || (kills, size) == (2, SIZES[0]);
+    Kind::all().into_iter().filter(short).for_each(|kind| full_disk(kind, size, kills));
 }
 
 #[test]

@@ -155,12 +155,14 @@ fn unreachable(database: &Database, place: &str, why: &str) -> Failure {
 }
 
 /// The account is of a kind that the driver does not know. The server gave it its place in the
-/// handshake, so there is no doubt of what is at the other end.
+/// handshake, so there is no doubt of what is at the other end. Of users that there are not MySQL
+/// names some method all the same, so that nobody can find out which ones there are.
 fn not_spoken(database: &Database, place: &str, method: &str) -> Failure {
     let user = &database.user;
     let message = format!(
-        "{place}: user '{user}' is identified by {method}, which is not spoken here: ALTER USER it \
-         to be IDENTIFIED WITH caching_sha2_password (MySQL) or mysql_native_password (MariaDB)"
+        "{place}: user '{user}' is identified by {method}, which is not spoken here, or there is \
+         no such user: correct user of [db1], or ALTER USER it to be IDENTIFIED WITH \
+         caching_sha2_password (MySQL) or mysql_native_password (MariaDB)"
     );
     Failure::new(ErrorKind::Auth, message)
 }
