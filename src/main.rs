@@ -1,7 +1,7 @@
 //! The `schedule` command.
 
 use clap::{CommandFactory, Parser};
-use schedule::shell::cli::{check, control, db, demo, generate, next, run};
+use schedule::shell::cli::{check, control, db, demo, generate, look, next, run};
 use schedule::shell::panics::caught;
 use std::process::ExitCode;
 
@@ -52,6 +52,9 @@ fn main() -> ExitCode {
     // before anything is built that it does not need.
     if std::env::args_os().nth(1).is_some_and(|word| word == "exchange") {
         return schedule::shell::database::exchange();
+    }
+    if std::env::args_os().nth(1).is_some_and(|word| word == "files") {
+        return schedule::shell::files::helper::serve(look::look_at);
     }
     match Command::parse() {
         // What lives on must not hide that it doesn't.

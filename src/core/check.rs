@@ -12,6 +12,7 @@ use crate::core::config::{Severity, did_you_mean};
 use crate::core::cron::{self, Cron, Dialect, Lang, readings_differ};
 use crate::core::definition::{Vars, command_flaw, fill};
 use crate::core::protocol::{Answer, JobRow};
+use serde::{Deserialize, Serialize};
 
 /// One thing that is wrong. Displays as `job 7 "backup": error: text`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,7 +46,7 @@ impl fmt::Display for Finding {
 }
 
 /// What the file system says about the file to which a job's output is to be appended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum OutputFile {
     /// It can be appended to, or created.
     Writable,
@@ -57,6 +58,8 @@ pub enum OutputFile {
     ForbiddenDirectory,
     /// It is a directory.
     IsDirectory,
+    /// Its file system does not answer.
+    NoAnswer,
 }
 
 /// The output files of all jobs: what the shell has to look at for [`check_rows`].
@@ -276,6 +279,9 @@ fn output_file(
         Some(OutputFile::ForbiddenDirectory) => format!(
             "output and stderr: this user can't make files in {directory:?}: change the \
              directory's owner or mode"
+        ),
+        Some(OutputFile::NoAnswer) => format!(
+            "output and stderr: the file system of {directory:?} does not answer: see to its mount"
         ),
         Some(OutputFile::Forbidden) => {
             format!("{column} {path:?}: this user may not write it: change its owner or mode")

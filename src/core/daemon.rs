@@ -232,6 +232,7 @@ impl Core {
         match event {
             Event::Tick => self.tick(now),
             Event::Launched(run, result) => self.launched(now, run, result),
+            Event::Waits(run, what) => self.launch_waits(now, run, what),
             Event::Ended(run, outcome, usage) => self.run_ended(now, run, outcome, usage),
             Event::NoOutput(run, why) => {
                 self.counters.outputs_dropped += 1;

@@ -18,6 +18,8 @@ pub enum Event<'a> {
     Launched(RunId, Result<Started, LaunchError>),
     /// What this run writes is not kept; the reason.
     NoOutput(RunId, String),
+    /// The launch of this run waits for a file system; what it does meanwhile.
+    Waits(RunId, String),
     /// A run's process is gone; said with the clocks as they were when it went.
     Ended(RunId, Outcome, Usage),
     /// The keeper with this id launches from now on; what an earlier one still had to launch was
@@ -51,9 +53,9 @@ pub enum Event<'a> {
     Turned(u64),
     /// The journal was written.
     JournalWritten,
-    /// What became of [`Action::ReadFile`]; said at once.
+    /// What became of [`Action::ReadFile`].
     FileRead(ConnId, Result<Piece, FileTrouble>),
-    /// What became of [`Action::ClearFile`]; said at once.
+    /// What became of [`Action::ClearFile`].
     FileCleared(u64, Result<(), FileTrouble>),
     /// [`Action::Push`] did not take place; said at once.
     PushFailed(ConnId, PushFailure),

@@ -3,6 +3,7 @@
 
 use crate::core::ids::{JobId, RunId};
 use crate::core::launch::Stream;
+use serde::{Deserialize, Serialize};
 
 /// Bytes read of a file at a time, at the most.
 pub const MAX_READ_BYTES: u64 = 1 << 20;
@@ -31,7 +32,7 @@ pub struct ReadPlan {
 }
 
 /// A place in a file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mark {
     /// Device and inode: a file that was moved away is another one.
     pub identity: (u64, u64),
@@ -40,21 +41,35 @@ pub struct Mark {
 }
 
 /// A piece of a file.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Piece {
     /// Where the piece begins.
     pub start: Mark,
     /// The length of the whole file, bytes.
     pub size: u64,
-    /// What was read.
+    /// What was read; between processes by itself.
+    #[serde(skip)]
     pub bytes: Vec<u8>,
 }
 
 /// Why there is nothing to read or to clear.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FileTrouble {
     /// None of the files exists (yet); the last one's name.
     Missing(String),
     /// It can't be used: what is wrong, where, and what to do.
     Unusable(String),
+    /// Its file system does not answer; which file.
+    NoAnswer(String),
+}
+
+impl FileTrouble {
+    /// Status of an answer, and its text.
+    pub fn told(self) -> (u16, String) {
+        match self {
+            FileTrouble::Missing(why) => (404, why),
+            FileTrouble::Unusable(why) => (409, why),
+            FileTrouble::NoAnswer(why) => (504, why),
+        }
+    }
 }

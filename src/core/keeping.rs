@@ -70,6 +70,9 @@ pub enum Notice {
     Stopping(RunId, u64),
     /// There is no room for what a run writes, so nobody will read it; before its start.
     NoOutput(RunId, String),
+    /// A file of this run is on a file system that has not answered yet: what is done meanwhile.
+    /// It is started, or fails, later.
+    Waits(RunId, String),
     /// A run could not be started.
     Failed(RunId, LaunchError),
     /// A run's process is gone, at that time.

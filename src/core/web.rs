@@ -43,6 +43,7 @@ use crate::core::ids::ConnId;
 use crate::core::time::Now;
 use routes::Routed;
 
+pub(in crate::core) use actions::Begun;
 pub use secure::secured;
 pub use stream::DISPLACED;
 

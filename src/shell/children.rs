@@ -63,6 +63,8 @@ pub enum News {
     Ended(Now, RunId, Outcome, Usage),
     /// What this run writes is not kept.
     NoOutput(RunId, String),
+    /// The launch of this run waits for a file system.
+    Waits(RunId, String),
     /// This keeper launches from now on.
     KeeperIs(String),
     /// Nothing can be launched for now.
@@ -179,6 +181,7 @@ impl Children {
                 Some(News::Launched(run, Ok(started)))
             }
             Notice::NoOutput(run, why) => Some(News::NoOutput(run, why)),
+            Notice::Waits(run, what) => Some(News::Waits(run, what)),
             Notice::Failed(run, error) => Some(News::Launched(run, Err(error))),
             Notice::Ended(end) => Some(self.ended(end)),
             Notice::Keeper { .. } | Notice::Stopping(..) | Notice::Complete | Notice::Here => None,

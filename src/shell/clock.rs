@@ -8,6 +8,11 @@ use rustix::time::{
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
+/// How long it is until the monotonic clock shows this, ms.
+pub fn until(mono_ms: u64) -> std::time::Duration {
+    std::time::Duration::from_millis(mono_ms.saturating_sub(now().mono_ms))
+}
+
 /// Reads both clocks.
 pub fn now() -> Now {
     let wall = clock_gettime(ClockId::Realtime);

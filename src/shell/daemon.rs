@@ -1,5 +1,6 @@
 //! The loop: sleep, read the clocks once, listen, reap, think, act. It holds no decisions.
 
+mod reading;
 mod renew;
 
 use crate::core::daemon::Core;
@@ -9,7 +10,8 @@ use crate::core::time::Now;
 use crate::shell::children::{Children, News};
 use crate::shell::clock::{self, WallTimer};
 use crate::shell::exchange::Exchange;
-use crate::shell::files;
+use crate::shell::files::lanes::Lanes;
+use crate::shell::files::mounts::Mounts;
 use crate::shell::journal::{Journal, Room};
 use crate::shell::lock::Lock;
 use crate::shell::logging;
@@ -37,6 +39,8 @@ pub const KEEPER: Token = Token(4);
 /// A program that is asked whether it could take the place of this one.
 const PROBE_STDIN: Token = Token(5);
 const PROBE_STDOUT: Token = Token(6);
+/// Processes that look at files.
+const FILES: Token = Token(7);
 /// Pidfds of runs have tokens from here on, connections from [`FIRST_SERVER_TOKEN`] on.
 pub const FIRST_WATCHED_TOKEN: usize = 16;
 /// See [`FIRST_WATCHED_TOKEN`].
@@ -67,6 +71,8 @@ pub struct Daemon {
     signals: Signals,
     timer: WallTimer,
     exchange: Option<Exchange>,
+    mounts: Mounts,
+    lanes: Lanes<reading::Reader>,
     scratch: Vec<u8>,
     state_dir: PathBuf,
     /// When the core was last told how the process is, monotonic ms.
@@ -131,6 +137,7 @@ impl Daemon {
         let registry = parts.poll.registry();
         registry.register(&mut SourceFd(&timer.raw_fd()), TIMER, Interest::READABLE)?;
         let signals = Signals::register(registry, SIGNALS)?;
+        let lanes = Lanes::new(registry, FILES, reading::REST_MS)?;
         Ok(Daemon {
             poll: parts.poll,
             core: parts.core,
@@ -141,6 +148,8 @@ impl Daemon {
             signals,
             timer,
             exchange: None,
+            mounts: Mounts::of(&parts.state_dir),
+            lanes,
             scratch: Vec::new(),
             state_dir: parts.state_dir,
             examined_ms: None,
@@ -202,7 +211,8 @@ impl Daemon {
         self.timer.arm(wake.wall_ms.filter(|_| !at_once))?;
         let deadline = wake.mono_ms.into_iter().chain(self.server.next_deadline_ms());
         let renewal = self.renewal.as_ref().map(|it| it.next_ms(now.mono_ms));
-        let others = [self.notify.next_ms(), renewal, self.children.next_deadline_ms()];
+        let lanes = self.lanes.next_ms();
+        let others = [self.notify.next_ms(), renewal, self.children.next_deadline_ms(), lanes];
         let deadline = deadline.chain(others.into_iter().flatten()).min();
         let timeout = match (at_once, deadline) {
             (true, _) => Some(Duration::ZERO),
@@ -226,7 +236,7 @@ impl Daemon {
                 HELPER_STDOUT => self.exchange.iter_mut().for_each(|it| it.readable = true),
                 token if self.server.owns(token) => self.server.ready(event, now),
                 // Told below, whether there was an event or not.
-                KEEPER => {}
+                KEEPER | FILES => {}
                 token => {
                     let news = self.children.watched_ended(token);
                     news.into_iter().for_each(|news| self.tell(now, news));
@@ -234,6 +244,7 @@ impl Daemon {
             }
         }
         self.read_answer(now);
+        self.take_readings(now);
         self.server.expire(now);
         while let Some(conn) = self.server.next_gone() {
             self.core.handle(now, Event::Gone(conn));
@@ -257,6 +268,7 @@ impl Daemon {
                 self.core.handle(at, Event::Ended(run, outcome, usage));
             }
             News::NoOutput(run, why) => self.core.handle(now, Event::NoOutput(run, why)),
+            News::Waits(run, what) => self.core.handle(now, Event::Waits(run, what)),
             News::KeeperIs(id) => self.core.handle(now, Event::KeeperIs(id)),
             News::NoKeeper => self.core.handle(now, Event::NoKeeper),
         }
@@ -286,6 +298,7 @@ impl Daemon {
             self.tell(now, news);
         }
         while let Some(ended) = sys::wait_any() {
+            self.lanes.reaped(ended.pid);
             let probe = self.renewal.as_mut().and_then(Renewal::probe);
             let mut helpers = self.exchange.as_mut().into_iter().chain(probe);
             if let Some(exchange) = helpers.find(|it| it.pid() == ended.pid) {
@@ -378,14 +391,8 @@ impl Daemon {
             }
             Action::Push(conn, bytes) => self.push(conn, &bytes),
             Action::Finish(conn) => self.server.finish(clock::now(), conn),
-            Action::ReadFile(conn, plan) => {
-                let read = files::read(&plan, &self.outputs);
-                self.core.handle(clock::now(), Event::FileRead(conn, read));
-            }
-            Action::ClearFile(ticket, names) => {
-                let cleared = files::clear(&names, &self.outputs);
-                self.core.handle(clock::now(), Event::FileCleared(ticket, cleared));
-            }
+            Action::ReadFile(conn, plan) => self.read_file(conn, &plan),
+            Action::ClearFile(ticket, names) => self.clear_file(ticket, &names),
             Action::Exit => self.exiting = true,
         }
     }

@@ -1,6 +1,8 @@
 //! Reading and clearing the files that the web shows. Bounded, and never waiting: what is no
 //! regular file (a FIFO, a device) is left alone, and no stranger's link is followed.
 
+pub mod helper;
+pub mod lanes;
 pub mod mounts;
 pub mod trusted;
 
@@ -15,6 +17,22 @@ use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use trusted::{Refusal, open_regular};
+
+/// Why nothing was read or cleared.
+#[derive(Debug)]
+pub enum Unread {
+    /// That is how it is.
+    Trouble(FileTrouble),
+    /// This file is on a file system that may not answer, which is mounted there: it is to be asked
+    /// elsewhere.
+    Elsewhere(PathBuf, PathBuf),
+}
+
+impl From<FileTrouble> for Unread {
+    fn from(trouble: FileTrouble) -> Unread {
+        Unread::Trouble(trouble)
+    }
+}
 
 /// Where a file is.
 fn path_of(name: &FileName, outputs: &Outputs) -> Result<PathBuf, FileTrouble> {
@@ -31,17 +49,38 @@ fn path_of(name: &FileName, outputs: &Outputs) -> Result<PathBuf, FileTrouble> {
 /// Reads what is planned.
 ///
 /// # Errors
-/// See [`FileTrouble`].
-pub fn read(plan: &ReadPlan, outputs: &Outputs) -> Result<Piece, FileTrouble> {
-    let (path, file) = open_first(&plan.names, outputs, OFlags::RDONLY, &Mounts::none())?;
-    read_piece(&file, plan).map_err(|why| trouble(&path, &why))
+/// See [`Unread`].
+pub fn read(plan: &ReadPlan, outputs: &Outputs, mounts: &Mounts) -> Result<Piece, Unread> {
+    let (path, file) = open_first(&plan.names, outputs, OFlags::RDONLY, mounts)?;
+    let piece = read_piece(&file, plan.from, plan.max_bytes);
+    Ok(piece.map_err(|why| trouble(&path, &why))?)
 }
 
-fn read_piece(file: &File, plan: &ReadPlan) -> io::Result<Piece> {
+/// The same of a file with this name, for who may wait.
+///
+/// # Errors
+/// See [`FileTrouble`].
+pub fn read_path(path: &Path, from: Option<Mark>, max_bytes: u64) -> Result<Piece, FileTrouble> {
+    let file = open_one(path, OFlags::RDONLY, true, &Mounts::none())
+        .map_err(|why| refused(path, &why))??;
+    read_piece(&file, from, max_bytes).map_err(|why| trouble(path, &why))
+}
+
+/// Makes a file empty, for who may wait.
+///
+/// # Errors
+/// See [`FileTrouble`].
+pub fn clear_path(path: &Path) -> Result<(), FileTrouble> {
+    let file = open_one(path, OFlags::WRONLY, true, &Mounts::none())
+        .map_err(|why| refused(path, &why))??;
+    file.set_len(0).map_err(|why| trouble(path, &why))
+}
+
+fn read_piece(file: &File, from: Option<Mark>, max_bytes: u64) -> io::Result<Piece> {
     let meta = file.metadata()?;
     let (identity, size) = ((meta.dev(), meta.ino()), meta.size());
-    let max_bytes = plan.max_bytes.min(MAX_READ_BYTES);
-    let offset = match plan.from {
+    let max_bytes = max_bytes.min(MAX_READ_BYTES);
+    let offset = match from {
         None => size.saturating_sub(max_bytes),
         Some(mark) if mark.identity == identity && mark.offset <= size => mark.offset,
         Some(_) => 0,
@@ -64,10 +103,10 @@ fn read_piece(file: &File, plan: &ReadPlan) -> io::Result<Piece> {
 /// beginning.
 ///
 /// # Errors
-/// See [`FileTrouble`].
-pub fn clear(names: &[FileName], outputs: &Outputs) -> Result<(), FileTrouble> {
-    let (path, file) = open_first(names, outputs, OFlags::WRONLY, &Mounts::none())?;
-    file.set_len(0).map_err(|why| trouble(&path, &why))
+/// See [`Unread`].
+pub fn clear(names: &[FileName], outputs: &Outputs, mounts: &Mounts) -> Result<(), Unread> {
+    let (path, file) = open_first(names, outputs, OFlags::WRONLY, mounts)?;
+    Ok(file.set_len(0).map_err(|why| trouble(&path, &why))?)
 }
 
 fn open_first(
@@ -75,37 +114,59 @@ fn open_first(
     outputs: &Outputs,
     how: OFlags,
     mounts: &Mounts,
-) -> Result<(PathBuf, File), FileTrouble> {
+) -> Result<(PathBuf, File), Unread> {
     let mut missing = FileTrouble::Missing("there is no such file".into());
     for name in names {
         let path = path_of(name, outputs)?;
         // In the state directory nobody but a job that wants to mislead makes links.
         let follow = !matches!(name, FileName::Run(..));
-        match open_regular(&path, how, follow, mounts) {
-            Ok(Some(file)) => return Ok((path, file.into())),
-            Ok(None) => {
-                let text = format!("{} is no regular file: nothing to show", path.display());
-                return Err(FileTrouble::Unusable(text));
-            }
-            Err(why) if why == Errno::NOENT.into() => {
-                missing = FileTrouble::Missing(format!("{} does not exist (yet)", path.display()));
-            }
-            Err(why) => return Err(refused(&path, &why)),
+        match open_one(&path, how, follow, mounts) {
+            Ok(file) => return Ok((path, file?)),
+            Err(Refusal::MayHang(mount)) => return Err(Unread::Elsewhere(path, mount)),
+            Err(why) => match refused(&path, &why) {
+                FileTrouble::Missing(text) => missing = FileTrouble::Missing(text),
+                other @ (FileTrouble::Unusable(_) | FileTrouble::NoAnswer(_)) => {
+                    return Err(other.into());
+                }
+            },
         }
     }
-    Err(missing)
+    Err(missing.into())
+}
+
+fn open_one(
+    path: &Path,
+    how: OFlags,
+    follow: bool,
+    mounts: &Mounts,
+) -> Result<Result<File, FileTrouble>, Refusal> {
+    let nothing = || {
+        let text = format!("{} is no regular file: nothing to show", path.display());
+        FileTrouble::Unusable(text)
+    };
+    Ok(open_regular(path, how, follow, mounts)?.map(File::from).ok_or_else(nothing))
 }
 
 fn refused(path: &Path, why: &Refusal) -> FileTrouble {
+    let shown = path.display();
     match why {
+        why if *why == Errno::NOENT.into() => {
+            FileTrouble::Missing(format!("{shown} does not exist (yet)"))
+        }
         Refusal::System(errno) => trouble(path, &io::Error::from_raw_os_error(*errno)),
         Refusal::Stranger(link, owner) => {
-            FileTrouble::Unusable(format!("{}: {}", path.display(), trusted::told(link, *owner)))
+            FileTrouble::Unusable(format!("{shown}: {}", trusted::told(link, *owner)))
         }
-        Refusal::MayHang(mount) => {
-            FileTrouble::Unusable(format!("{} leads to {}", path.display(), mount.display()))
-        }
+        Refusal::MayHang(mount) => no_answer(path, mount),
     }
+}
+
+/// What is said of a file whose file system does not answer.
+pub fn no_answer(path: &Path, mount: &Path) -> FileTrouble {
+    let (path, mount) = (path.display(), mount.display());
+    FileTrouble::NoAnswer(format!(
+        "{path}: the file system mounted at {mount} does not answer: see to that mount"
+    ))
 }
 
 fn trouble(path: &Path, why: &io::Error) -> FileTrouble {

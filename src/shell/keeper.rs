@@ -18,6 +18,7 @@ mod aliases;
 pub mod channel;
 pub mod client;
 pub mod ends;
+mod opening;
 pub mod process;
 mod runs;
 

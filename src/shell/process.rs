@@ -5,13 +5,13 @@ use std::ffi::{CStr, CString, OsStr};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::process::{Signal, kill_process_group};
 
-use super::output::{Opener, Streams, launch_error};
+use super::output::{Given, Opener, Streams, launch_error};
 use super::proc_fs::{is_same_process, kernel_start};
 use super::sys::{self, Newborn, Pid, Spawn};
 use crate::core::command_line::{CommandLine, parse};
@@ -105,6 +105,47 @@ impl Launcher {
         let _ = env::set_current_dir(OsStr::from_bytes(directory));
     }
 
+    /// Takes in what was mounted: see [`Opener::refresh`].
+    pub fn refresh(&mut self) {
+        self.opener.refresh();
+    }
+
+    /// See [`Opener::hanging`].
+    pub fn far_files(&self, plan: &LaunchPlan) -> Vec<(String, PathBuf)> {
+        self.opener.hanging(plan)
+    }
+
+    /// See [`Opener::give`].
+    pub fn give(&mut self, files: Vec<(String, Given)>) {
+        files.into_iter().for_each(|(path, given)| self.opener.give(path, given));
+    }
+
+    /// See [`Opener::forget_given`].
+    pub fn forget_given(&mut self) {
+        self.opener.forget_given();
+    }
+
+    /// Whether to find a program could take forever. We wait until a child has executed its
+    /// program; so that is a shell then, which waits by itself.
+    fn is_far(&self, program: &str) -> bool {
+        if !self.opener.may_hang() {
+            return false;
+        }
+        if program.contains('/') {
+            return self.opener.hangs(program).is_some();
+        }
+        let path = env::var_os("PATH").unwrap_or_default();
+        for directory in env::split_paths(&path) {
+            let file = directory.join(program).display().to_string();
+            match self.opener.hangs(&file) {
+                Some(_) => return true,
+                None if Path::new(&file).exists() => return false,
+                None => {}
+            }
+        }
+        false
+    }
+
     /// Whether [`Launcher::prepare`] is of use.
     pub fn is_unprepared(&self) -> bool {
         self.opener.is_unprepared()
@@ -175,6 +216,9 @@ impl Launcher {
         let CommandLine::Direct(words) = parse(&plan.command) else { return Ok(None) };
         // Without PATH, the shell has a default of its own.
         if !self.has_path && !words[0].contains('/') {
+            return Ok(None);
+        }
+        if self.is_far(words[0]) {
             return Ok(None);
         }
         let Ok(words) = words.iter().map(|word| CString::new(*word)).collect::<Result<Vec<_>, _>>()

@@ -7,6 +7,7 @@ pub mod account;
 pub mod bare;
 pub mod clients;
 pub mod facts;
+pub mod far;
 pub mod http;
 pub mod keeper;
 pub mod ledger;

@@ -82,6 +82,7 @@ impl World {
                 self.tell(|| format!("{signal:?} to run {run}"));
                 self.ledger.signalled(now, run, signal);
                 let delay_ms = self.random.below(50);
+                self.stop_waiting(run);
                 self.processes.signal(run, signal, now.mono_ms, delay_ms);
             }
             Action::ForgetOutput(_, run) => {

@@ -33,6 +33,7 @@ pub struct KeptEnd {
 
 /// What it tells the daemon.
 enum Notice {
+    Waits(RunId),
     Launched(RunId, Result<Started, LaunchError>),
     Ended(RunId, KeptEnd),
 }
@@ -50,11 +51,15 @@ pub struct Keeper {
     id: String,
     after: Vec<String>,
     orders: VecDeque<Order>,
+    /// Those of which a file is on a file system that does not answer until then.
+    waiting: Vec<Order>,
     notices: VecDeque<Notice>,
     /// Ends that no daemon has in its journal.
     ends: BTreeMap<RunId, KeptEnd>,
     /// Launches that the daemon has no answer to.
     outstanding: Vec<RunId>,
+    /// Those of them of which it has said that they wait.
+    told_to_wait: Vec<RunId>,
     /// It does nothing until then, by the monotonic clock.
     pub still_until_ms: u64,
 }
@@ -62,7 +67,8 @@ pub struct Keeper {
 impl Keeper {
     /// When it has something to do or to say.
     pub fn next_ms(&self) -> Option<u64> {
-        let order = self.orders.front().map(|order| order.at_ms.max(self.still_until_ms));
+        let orders = self.orders.front().into_iter().chain(&self.waiting);
+        let order = orders.map(|order| order.at_ms.max(self.still_until_ms)).min();
         // What it has said already is there to be read.
         if self.notices.is_empty() { order } else { Some(0) }
     }
@@ -98,10 +104,13 @@ impl World {
                 break;
             }
             let Some(order) = keeper.orders.pop_front() else { return };
-            let result = self.fulfil(&order);
-            let Some(keeper) = &mut self.keeper else { return };
-            keeper.notices.push_back(Notice::Launched(order.run, result));
+            if !self.calm && now.mono_ms <= order.not_after_ms && self.random.one_in(25) {
+                self.wait_for_file(order);
+                continue;
+            }
+            self.obey(&order);
         }
+        self.open_files();
         for (run, process) in self.processes.reap(now.mono_ms, true) {
             let ago_ms = now.mono_ms - process.end_ms.max(process.started.at.mono_ms);
             let at =
@@ -113,6 +122,44 @@ impl World {
         }
         if self.core.is_none() {
             self.orphans_end();
+        }
+    }
+
+    fn obey(&mut self, order: &Order) {
+        let result = self.fulfil(order);
+        let Some(keeper) = &mut self.keeper else { return };
+        keeper.notices.push_back(Notice::Launched(order.run, result));
+    }
+
+    fn wait_for_file(&mut self, order: Order) {
+        let at_ms = self.now.mono_ms + self.random.below(40_000);
+        self.tell(|| format!("run {} waits for its file until {at_ms}", order.run));
+        let Some(keeper) = &mut self.keeper else { return };
+        keeper.notices.push_back(Notice::Waits(order.run));
+        keeper.waiting.push(Order { at_ms, ..order });
+    }
+
+    /// Launches what has waited for its file. What a daemon that is gone wanted is not launched.
+    fn open_files(&mut self) {
+        let now_ms = self.now.mono_ms;
+        let Some(keeper) = &mut self.keeper else { return };
+        if self.core.is_none() {
+            keeper.waiting.clear();
+        }
+        let there: Vec<Order> =
+            keeper.waiting.extract_if(.., |order| order.at_ms <= now_ms).collect();
+        there.iter().for_each(|order| self.obey(order));
+    }
+
+    /// A run is told to end: one that waits for its file is not launched.
+    pub fn stop_waiting(&mut self, run: RunId) {
+        let Some(keeper) = &mut self.keeper else { return };
+        let before = keeper.waiting.len();
+        keeper.waiting.retain(|order| order.run != run);
+        if keeper.waiting.len() < before {
+            let text = "stopped before it was started".into();
+            let error = LaunchError { errno: 0, retryable: false, text };
+            keeper.notices.push_back(Notice::Launched(run, Err(error)));
         }
     }
 
@@ -170,15 +217,28 @@ impl World {
         let told: Vec<Notice> = keeper.notices.drain(..count as usize).collect();
         for notice in told {
             match notice {
+                Notice::Waits(run) => self.told_to_wait(now, run),
                 Notice::Launched(run, result) => self.launched(now, run, result),
                 Notice::Ended(run, end) => self.ended(run, end),
             }
         }
     }
 
+    fn told_to_wait(&mut self, now: Now, run: RunId) {
+        if let Some(keeper) = &mut self.keeper {
+            keeper.outstanding.retain(|other| *other != run);
+            keeper.told_to_wait.push(run);
+        }
+        if let Some(core) = &mut self.core {
+            core.handle(now, Event::Waits(run, "opening /far".into()));
+            self.ledger.waits(run);
+        }
+    }
+
     fn launched(&mut self, now: Now, run: RunId, result: Result<Started, LaunchError>) {
         if let Some(keeper) = &mut self.keeper {
             keeper.outstanding.retain(|other| *other != run);
+            keeper.told_to_wait.retain(|other| *other != run);
         }
         let Some(core) = &mut self.core else { return };
         core.handle(now, Event::Launched(run, result.clone()));
@@ -238,6 +298,7 @@ impl World {
         core.handle(now, Event::NoKeeper);
         self.ledger.keeper(false);
         self.keeper_at_ms = now.mono_ms;
+        keeper.outstanding.append(&mut keeper.told_to_wait);
         keeper.outstanding.sort_unstable();
         for run in keeper.outstanding {
             match self.search(run).map(|process| process.started) {
@@ -289,7 +350,8 @@ impl World {
         // Ends that it can't leave it keeps.
         let full = self.disk.room.is_some();
         let Some(keeper) = self.keeper.take_if(|keeper| {
-            let done = keeper.orders.is_empty() && (keeper.ends.is_empty() || !full);
+            let none = keeper.orders.is_empty() && keeper.waiting.is_empty();
+            let done = none && (keeper.ends.is_empty() || !full);
             !busy && done && keeper.still_until_ms <= self.now.mono_ms
         }) else {
             return;
@@ -318,6 +380,7 @@ impl World {
         self.processes.alive.remove(&run);
         if let Some(keeper) = &mut self.keeper {
             keeper.orders.retain(|order| order.run != run);
+            keeper.waiting.retain(|order| order.run != run);
             keeper.ends.remove(&run);
         }
     }
@@ -334,6 +397,9 @@ impl World {
         let Some(keeper) = &mut self.keeper else { return self.new_keeper() };
         keeper.orders.iter_mut().for_each(|order| order.at_ms = 0);
         self.keep();
+        let Some(keeper) = &mut self.keeper else { return self.new_keeper() };
+        keeper.waiting.clear();
+        keeper.told_to_wait.clear();
         let Some(keeper) = &mut self.keeper else { return self.new_keeper() };
         keeper.notices.clear();
         keeper.outstanding.clear();

@@ -115,6 +115,7 @@ impl Core {
             pid: entry.pid,
             kernel_start: entry.kernel_start,
             phase: if entry.pid == 0 { RunPhase::Queued } else { RunPhase::Live },
+            waits: None,
             intended: true,
         };
         self.adopt_job(&entry);

@@ -16,6 +16,7 @@ use crate::core::launch::{LaunchError, LaunchPlan};
 use crate::core::outcome::{Outcome, Usage};
 use crate::core::table::Phase;
 use crate::core::time::{Now, rfc3339};
+use crate::core::web::Begun;
 
 /// First pause before a failed launch is tried again, ms; doubled each time.
 const RETRY_MIN_MS: u64 = 50;
@@ -56,6 +57,8 @@ pub struct Run {
     pub kernel_start: u64,
     /// How far it has got.
     pub phase: RunPhase,
+    /// What its launch waits for, once that has taken long.
+    pub waits: Option<Box<str>>,
     /// Its intent is in the journal.
     pub intended: bool,
 }
@@ -119,6 +122,7 @@ impl Core {
             pid: 0,
             kernel_start: now.mono_ms / TICK_MS,
             phase: RunPhase::Queued,
+            waits: None,
             intended: false,
         };
         let id = run.id;
@@ -216,9 +220,25 @@ impl Core {
         Some(Action::Launch { run: id, plan: Box::new(plan), not_after_ms })
     }
 
+    /// A launch waits for a file system. Others are not to wait for it: it is not counted among
+    /// those that are under way.
+    pub(super) fn launch_waits(&mut self, now: Now, id: RunId, what: String) {
+        let Some(run) = self.runs.get_mut(&id) else { return };
+        if !matches!(run.phase, RunPhase::Launching { .. }) {
+            return;
+        }
+        self.launching.remove(&id);
+        log::warn!("wait job={} run={id}: {what}: its file system has not answered yet", run.job);
+        run.waits = Some(what.clone().into_boxed_str());
+        let job = run.job;
+        self.touch(job);
+        self.run_answered(now, id, Begun::Not("starting", &what));
+    }
+
     pub(super) fn launched(&mut self, now: Now, id: RunId, result: Result<Started, LaunchError>) {
         self.launching.remove(&id);
         let Some(run) = self.runs.get_mut(&id) else { return };
+        run.waits = None;
         let stop = matches!(run.phase, RunPhase::Launching { stop: true, .. });
         match result {
             Ok(started) => {
@@ -230,7 +250,7 @@ impl Core {
                 let job = run.job;
                 self.has_started(now, id);
                 self.touch(job);
-                self.run_answered(now, id, Ok(()));
+                self.run_answered(now, id, Begun::Yes);
                 if stop {
                     self.stop_run(now, id);
                 }
@@ -286,7 +306,7 @@ impl Core {
         let job = run.job;
         log::warn!("retry job={job} run={id} in {pause_ms} ms: {}", error.text);
         self.touch(job);
-        self.run_answered(now, id, Err((true, &error.text)));
+        self.run_answered(now, id, Begun::Not("backoff", &error.text));
     }
 
     pub(super) fn run_ended(&mut self, now: Now, id: RunId, outcome: Outcome, usage: Usage) {
@@ -320,7 +340,7 @@ impl Core {
         self.table.run_ended(run.job, id);
         self.touch(run.job);
         if let Some(why) = failure {
-            self.run_answered(now, id, Err((false, &why)));
+            self.run_answered(now, id, Begun::Never(&why));
         }
     }
 

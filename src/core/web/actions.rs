@@ -106,6 +106,17 @@ impl Waiting {
     }
 }
 
+/// Whether a run has a process.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::core) enum Begun<'a> {
+    /// It has.
+    Yes,
+    /// Not yet; its state, and why.
+    Not(&'static str, &'a str),
+    /// It never will have one; why.
+    Never(&'a str),
+}
+
 impl Core {
     /// What was done last over the web, as the original's page says it; empty at first.
     pub fn last_message(&self) -> &str {
@@ -273,13 +284,8 @@ impl Core {
         }
     }
 
-    /// A run that somebody may wait for got a process (`Ok`), or not yet (`true`), or never will.
-    pub(in crate::core) fn run_answered(
-        &mut self,
-        now: Now,
-        run: RunId,
-        result: Result<(), (bool, &str)>,
-    ) {
+    /// Tells how far a run is that somebody may wait for.
+    pub(in crate::core) fn run_answered(&mut self, now: Now, run: RunId, begun: Begun<'_>) {
         let Some((ticket, job)) = self.web.waiting.runs.remove(&run) else { return };
         let live = self.runs().get(&run);
         let view = |state: &str, reason: Option<&str>| {
@@ -292,10 +298,10 @@ impl Core {
                 "reason": reason,
             })
         };
-        let done = match result {
-            Ok(()) => Ok(view("running", None)),
-            Err((true, why)) => Ok(view("backoff", Some(why))),
-            Err((false, why)) => Err((500, format!("run {run} could not be started: {why}"))),
+        let done = match begun {
+            Begun::Yes => Ok(view("running", None)),
+            Begun::Not(state, why) => Ok(view(state, Some(why))),
+            Begun::Never(why) => Err((500, format!("run {run} could not be started: {why}"))),
         };
         self.note(ticket, job.to_string(), done);
         self.one_less(now, ticket);
@@ -371,11 +377,7 @@ impl Core {
         ticket: u64,
         result: Result<(), FileTrouble>,
     ) {
-        let done = match result {
-            Ok(()) => Ok(json!({ "cleared": true })),
-            Err(FileTrouble::Missing(why)) => Err((404, why)),
-            Err(FileTrouble::Unusable(why)) => Err((409, why)),
-        };
+        let done = result.map(|()| json!({ "cleared": true })).map_err(FileTrouble::told);
         self.note(ticket, String::new(), done);
         self.one_less(now, ticket);
     }

@@ -222,8 +222,11 @@ impl Core {
         };
         let text = match &read {
             Ok(bytes) => String::from_utf8_lossy(bytes).into_owned(),
-            Err(FileTrouble::Missing(why) | FileTrouble::Unusable(why)) => why.clone(),
+            Err(
+                FileTrouble::Missing(why) | FileTrouble::Unusable(why) | FileTrouble::NoAnswer(why),
+            ) => why.clone(),
         };
+        let status = if matches!(read, Err(FileTrouble::NoAnswer(_))) { 504 } else { 200 };
         let job = match page {
             Page::Output(id, _) => format!("<input type=\"hidden\" name=\"job\" value=\"{id}\">"),
             Page::Log => String::new(),
@@ -231,7 +234,7 @@ impl Core {
         let (title, text, back) = (escape(&title), escape(&text), escape(&back));
         let message = escape(self.last_message());
         Response::html(
-            200,
+            status,
             format!(
                 "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n\
                  <meta name=\"viewport\" content=\"width=device-width\">\n\

@@ -42,6 +42,10 @@ const MAX_FOLLOWERS: usize = 200;
 /// Milliseconds between two looks at followed files.
 const POLL_MS: u64 = 1_000;
 
+/// Milliseconds until the next look where the file system does not answer; longer than a look takes
+/// at the most.
+const LATER_MS: u64 = 10_000;
+
 /// Milliseconds until the next look where there was more than a piece.
 const HURRY_MS: u64 = 20;
 
@@ -93,6 +97,8 @@ struct Follower {
     before: Option<Mark>,
     next_ms: u64,
     quiet: u32,
+    /// It was told that the file system does not answer.
+    is_told: bool,
 }
 
 /// Clients that wait for files, and those that follow them.
@@ -254,8 +260,10 @@ impl Core {
             (TailForm::Follow, Err(FileTrouble::Missing(_))) => {
                 return self.begin_follow(now, conn, names, level, None);
             }
-            (_, Err(FileTrouble::Missing(why))) => Response::problem(404, &why),
-            (_, Err(FileTrouble::Unusable(why))) => Response::problem(409, &why),
+            (_, Err(trouble)) => {
+                let (status, why) = trouble.told();
+                Response::problem(status, &why)
+            }
             (TailForm::Text, Ok(piece)) => self.text_of(conn, names, piece, (lines, level)),
             (TailForm::Download(name), Ok(piece)) => {
                 let value = format!("attachment; filename=\"{name}\"");
@@ -286,6 +294,7 @@ impl Core {
             before: None,
             next_ms: now.mono_ms + POLL_MS,
             quiet: 0,
+            is_told: false,
         };
         let mut events = Vec::new();
         let mut end = Mark { identity: (0, 0), offset: 0 };
@@ -321,9 +330,11 @@ impl Core {
         follower.next_ms = now.mono_ms + POLL_MS;
         let piece = match read {
             Ok(piece) => piece,
+            Err(FileTrouble::NoAnswer(why)) => return self.follow_later(now, conn, &why),
             // Not there yet, or moved away and not there again: it is waited for.
-            Err(_) => return self.beat(conn),
+            Err(FileTrouble::Missing(_) | FileTrouble::Unusable(_)) => return self.beat(conn),
         };
+        follower.is_told = false;
         let mut events = Vec::new();
         let begun_anew = follower.at.is_some_and(|at| at != piece.start);
         if begun_anew {
@@ -357,6 +368,18 @@ impl Core {
         self.push_action(Action::Push(conn, events.into()));
     }
 
+    /// A followed file is where nobody answers: that is told once, and it is tried again later.
+    fn follow_later(&mut self, now: Now, conn: ConnId, why: &str) {
+        let Some(follower) = self.web.readers.followers.get_mut(&conn) else { return };
+        follower.next_ms = now.mono_ms + LATER_MS;
+        if std::mem::replace(&mut follower.is_told, true) {
+            return self.beat(conn);
+        }
+        follower.before = follower.at;
+        let at = follower.at.map_or(0, |at| at.offset);
+        self.push_action(Action::Push(conn, sse("trouble", at, why)));
+    }
+
     /// Tells a follower now and then that the line is alive; that also finds out who has left.
     fn beat(&mut self, conn: ConnId) {
         let Some(follower) = self.web.readers.followers.get_mut(&conn) else { return };
@@ -384,7 +407,8 @@ impl Core {
         let mut plans = Vec::new();
         for (conn, follower) in &mut self.web.readers.followers {
             if follower.next_ms <= now.mono_ms {
-                follower.next_ms = now.mono_ms + POLL_MS;
+                // What was read says when the next look is; until then there is none.
+                follower.next_ms = now.mono_ms + LATER_MS;
                 let from = follower.at.or(Some(Mark { identity: (0, 0), offset: 0 }));
                 let names = follower.names.clone();
                 plans.push((*conn, ReadPlan { names, from, max_bytes: FOLLOW_BYTES }));

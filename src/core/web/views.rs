@@ -168,6 +168,7 @@ impl Core {
                 "duration_ms": now.mono_ms.saturating_sub(run.mono_ms),
                 "pid": (run.pid != 0).then_some(run.pid),
                 "outcome": state,
+                "detail": run.waits,
             })
         })
         .collect()

@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use rustix::fs::{Access, access};
-use rustix::io::Errno;
 
 use super::BAD_CONFIGURATION;
+use super::look::Looker;
 use crate::core::check::{
     Finding, OutputFile, check_crons, check_rows, moved_rows, moved_zone, output_files, told,
     unique_key,
@@ -22,6 +22,8 @@ use crate::shell::database::{self, schema};
 use crate::shell::holder::{self, Found};
 use crate::shell::predecessor;
 use crate::shell::system_zone::system_zone;
+
+const SILENT: &str = "its file system does not answer: see to its mount";
 
 /// Arguments of `schedule check`.
 #[derive(Clone, Debug, clap::Args)]
@@ -91,9 +93,9 @@ fn checked(args: &CheckArgs) -> Result<(String, ExitCode), config_file::LoadErro
         lines.push_str(&format!("warning: {why}\n"));
     }
     let mut right = true;
-    let mut report = Report::default();
+    let (mut report, mut looker) = (Report::default(), Looker::default());
     for id in config.servers.keys().filter(|id| args.server_id.is_none_or(|only| only == **id)) {
-        right &= check_group(&parsed, config, *id, &mut report);
+        right &= check_group(&parsed, config, *id, (&mut report, &mut looker));
     }
     lines.push_str(&report.lines());
     Ok((lines, if right { ExitCode::SUCCESS } else { ExitCode::FAILURE }))
@@ -101,10 +103,18 @@ fn checked(args: &CheckArgs) -> Result<(String, ExitCode), config_file::LoadErro
 
 /// Reads the rows of a group, as the daemon would, and reports what is wrong with them. Returns
 /// whether nothing is.
-fn check_group(parsed: &Parsed, config: &Config, id: u32, report: &mut Report) -> bool {
-    let own = own_paths(config, id);
+fn check_group(
+    parsed: &Parsed,
+    config: &Config,
+    id: u32,
+    (report, looker): (&mut Report, &mut Looker),
+) -> bool {
+    let own = own_paths(config, id, looker);
     for (name, path, what) in &own {
         report.add(id, format!("error: {name}: {path}: {what}"));
+    }
+    if own.iter().any(|(_, _, what)| *what == SILENT) {
+        return false;
     }
     if let Some(text) = predecessor_of(config, id) {
         report.add(id, format!("warning: {text}"));
@@ -119,7 +129,7 @@ fn check_group(parsed: &Parsed, config: &Config, id: u32, report: &mut Report) -
     };
     // The configuration takes no other text.
     let dialect = config.base.cron_dialect.parse().unwrap_or_default();
-    let mut findings = rows(&answers);
+    let mut findings = rows_by(looker, &answers);
     findings.extend(check_crons(&answers, dialect));
     findings.extend(moved(parsed, config, &answers));
     findings.sort_by_key(|finding| finding.job_id);
@@ -190,7 +200,11 @@ fn predecessor_of(config: &Config, id: u32) -> Option<String> {
 }
 
 /// What is wrong with the daemon's own files: key, path, and why.
-fn own_paths(config: &Config, id: u32) -> Vec<(&'static str, String, &'static str)> {
+fn own_paths(
+    config: &Config,
+    id: u32,
+    looker: &mut Looker,
+) -> Vec<(&'static str, String, &'static str)> {
     let base = &config.base;
     let mut files = vec![("[base] pidfile", base.pidfile.path(id))];
     files.extend(base.log_path(id).map(|path| ("[base] logfile", path)));
@@ -198,13 +212,15 @@ fn own_paths(config: &Config, id: u32) -> Vec<(&'static str, String, &'static st
         let path = config.database.path.clone();
         // Journals of the database are made beside it.
         let beside = Path::new(&path).with_extension("db-journal").to_string_lossy().into_owned();
-        let wanted = if look_at(Path::new(&path)) == OutputFile::Writable { beside } else { path };
+        let wanted =
+            if looker.look(Path::new(&path)) == OutputFile::Writable { beside } else { path };
         files.push(("[db1] path", wanted));
     }
     let mut wrong = Vec::new();
     for (name, path) in files {
-        match look_at(Path::new(&path)) {
+        match looker.look(Path::new(&path)) {
             OutputFile::Writable => {}
+            OutputFile::NoAnswer => wrong.push((name, path, SILENT)),
             OutputFile::IsDirectory => wrong.push((name, path, "is a directory: name a file")),
             // That there is no such database is told below.
             OutputFile::NoDirectory if name == "[db1] path" => {}
@@ -216,6 +232,10 @@ fn own_paths(config: &Config, id: u32) -> Vec<(&'static str, String, &'static st
     }
     // The daemon makes this one, with all that lead to it.
     let dir = base.statedir.path(id);
+    if looker.look(Path::new(&dir)) == OutputFile::NoAnswer {
+        wrong.push(("[base] statedir", dir, SILENT));
+        return wrong;
+    }
     let there = Path::new(&dir).ancestors().find(|part| part.exists());
     if !there.is_some_and(|part| part.is_dir() && access(part, Access::WRITE_OK).is_ok()) {
         wrong.push(("[base] statedir", dir, "this user can't make or write it"));
@@ -254,32 +274,14 @@ fn no_such_server(parsed: &Parsed, config: &Config, id: u32) -> String {
 /// What is wrong with the rows of one group, but for their schedules. `answers` is a whole answer
 /// of the exchange.
 pub fn rows(answers: &[Answer]) -> Vec<Finding> {
+    rows_by(&mut Looker::default(), answers)
+}
+
+fn rows_by(looker: &mut Looker, answers: &[Answer]) -> Vec<Finding> {
     let look = |path: String| {
-        let found = look_at(Path::new(&path));
+        let found = looker.look(Path::new(&path));
         (path, found)
     };
     let files: BTreeMap<_, _> = output_files(answers).into_iter().map(look).collect();
     check_rows(answers, &files)
-}
-
-/// Whether this user could append to a file, without touching it.
-fn look_at(path: &Path) -> OutputFile {
-    if path.is_dir() {
-        return OutputFile::IsDirectory;
-    }
-    match access(path, Access::WRITE_OK) {
-        Ok(()) => return OutputFile::Writable,
-        Err(Errno::NOENT) => {}
-        Err(Errno::NOTDIR) => return OutputFile::NoDirectory,
-        Err(_) => return OutputFile::Forbidden,
-    }
-    let directory = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    match access(directory, Access::WRITE_OK | Access::EXEC_OK) {
-        Ok(()) => OutputFile::Writable,
-        Err(Errno::NOENT | Errno::NOTDIR) => OutputFile::NoDirectory,
-        Err(_) => OutputFile::ForbiddenDirectory,
-    }
 }

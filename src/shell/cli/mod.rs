@@ -5,6 +5,7 @@ pub mod control;
 pub mod db;
 pub mod demo;
 pub mod generate;
+pub mod look;
 pub mod next;
 pub mod run;
 

@@ -80,6 +80,7 @@ impl Daemon {
             || self.core.busy()
             || self.core.is_launching()
             || self.exchange.is_some()
+            || self.lanes.are_busy()
             || near;
         !busy && self.server.is_settled()
     }

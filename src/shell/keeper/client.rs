@@ -52,6 +52,8 @@ pub struct Keeper {
     aliases: Aliases,
     /// Runs it was asked to launch and has said nothing of; and when it was asked, monotonic ms.
     outstanding: BTreeMap<RunId, u64>,
+    /// The same, of which it has said that they wait for a file system: it owes no answer.
+    waiting: BTreeMap<RunId, u64>,
     /// Launches that were not handed over yet.
     unsent: usize,
 }
@@ -160,6 +162,7 @@ impl Keeper {
             silence,
             aliases: Aliases::new(instances),
             outstanding,
+            waiting: BTreeMap::new(),
             unsent: 0,
         };
         keeper.order(&Order::Surroundings {
@@ -207,6 +210,7 @@ impl Keeper {
     /// what comes after is not. Only time in which the loop looks is counted, so that one who was
     /// put to sleep together with the daemon is not to blame.
     pub fn look_after(&mut self, mono_ms: u64, has_runs: bool) {
+        let has_runs = has_runs || !self.waiting.is_empty();
         let may_ask = has_runs && self.answers && !self.silence.is_asked;
         if may_ask && mono_ms >= self.silence.asked_ms + ASK_MS {
             (self.silence.is_asked, self.silence.asked_ms) = (true, mono_ms);
@@ -225,6 +229,7 @@ impl Keeper {
 
     /// When [`Keeper::look_after`] is to be called next, by the monotonic clock.
     pub fn next_look_ms(&self, has_runs: bool) -> Option<u64> {
+        let has_runs = has_runs || !self.waiting.is_empty();
         match self.owes_answer() {
             true => Some(self.silence.looked_ms + LOOK_MS),
             false => (has_runs && self.answers).then_some(self.silence.asked_ms + ASK_MS),
@@ -287,8 +292,21 @@ impl Keeper {
         let notices: Vec<Notice> =
             notices.into_iter().map(|notice| self.aliases.read(notice)).collect();
         for notice in &notices {
-            if let Notice::Started(run, _) | Notice::Failed(run, _) = notice {
-                self.outstanding.remove(run);
+            match notice {
+                Notice::Started(run, _) | Notice::Failed(run, _) => {
+                    self.outstanding.remove(run);
+                    self.waiting.remove(run);
+                }
+                Notice::Waits(run, _) => {
+                    let asked = self.outstanding.remove(run);
+                    self.waiting.extend(asked.map(|asked_ms| (*run, asked_ms)));
+                }
+                Notice::Keeper { .. }
+                | Notice::Stopping(..)
+                | Notice::NoOutput(..)
+                | Notice::Ended(_)
+                | Notice::Complete
+                | Notice::Here => {}
             }
         }
         (notices, alive)
@@ -296,7 +314,7 @@ impl Keeper {
 
     /// The launches it took with it, each with when it was asked for it, monotonic ms.
     pub fn into_outstanding(self) -> BTreeMap<RunId, u64> {
-        self.outstanding
+        self.outstanding.into_iter().chain(self.waiting).collect()
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::channel::Channel;
 use super::ends::Ends;
+use super::opening::{Opened, Opening};
 use super::runs::{LOOK, Runs};
 use super::{KEEPER_TITLE, socket_path};
 use crate::core::event::Started;
@@ -28,6 +29,7 @@ use std::time::Duration;
 const LISTENER: Token = Token(0);
 const DAEMON: Token = Token(1);
 const SIGNALS: Token = Token(2);
+const FILES: Token = Token(3);
 
 /// Starts are told so many at a time, or when there is nothing more to start.
 const NOTICES_AT_ONCE: usize = 16;
@@ -84,6 +86,7 @@ struct Keeper {
     /// The daemon that is served.
     daemon: Option<Channel>,
     runs: Runs,
+    opening: Opening,
     ends: Ends,
     /// Starts that were not told yet.
     unsaid: usize,
@@ -137,6 +140,7 @@ impl Keeper {
         signal_hook::flag::register(SIGXFSZ, Arc::default())?;
         let mut keeper = Keeper {
             id: own_id()?,
+            opening: Opening::new(poll.registry(), FILES)?,
             poll,
             listener: listener.0,
             socket: listener.1,
@@ -161,7 +165,8 @@ impl Keeper {
             let look = self.runs.holds_ends().then_some(LOOK);
             let idle = self.daemon.is_none() && self.runs.is_empty();
             let again = idle.then_some(LEAVE_AGAIN);
-            let wait = self.prepare().into_iter().chain(look).chain(again).min();
+            let opening = self.opening.next_ms().map(clock::until);
+            let wait = self.prepare().into_iter().chain(look).chain(again).chain(opening).min();
             match self.poll.poll(&mut events, wait) {
                 Err(why) if why.kind() == io::ErrorKind::Interrupted => continue,
                 result => result?,
@@ -171,6 +176,7 @@ impl Keeper {
             self.signals.wishes();
             self.obey();
             self.reap();
+            self.open_on();
             // The next daemon is heard when all that the last one said was done.
             while self.daemon.is_none()
                 && let Ok((stream, _)) = self.listener.accept()
@@ -234,9 +240,12 @@ impl Keeper {
         let Some(daemon) = &mut self.daemon else { return };
         // A line that makes no sense is of another version: it can only be passed over.
         let (orders, alive) = daemon.hear(|_| ());
+        self.launcher.refresh();
         orders.into_iter().for_each(|order| self.perform(order));
         if !alive {
             self.daemon = None;
+            // They were not started, and the next daemon will ask for them if it wants them.
+            self.opening.forget_all();
         }
     }
 
@@ -246,11 +255,12 @@ impl Keeper {
                 self.launcher.surround(environment, &directory);
             }
             Order::Launch { run, plan, not_after_ms } => {
-                let notice = match self.launch(run, &plan, not_after_ms) {
-                    Ok(started) => Notice::Started(run, started),
-                    Err(error) => Notice::Failed(run, error),
-                };
-                self.say(&notice);
+                let now_ms = clock::now().mono_ms;
+                let far = self.launcher.far_files(&plan);
+                match far.is_empty() || now_ms > not_after_ms {
+                    true => self.launch_and_tell(run, &plan, not_after_ms),
+                    false => return self.opening.begin(now_ms, run, plan, not_after_ms, far),
+                }
                 // Not each by itself: the daemon would wake for it, and take the processor from
                 // the processes that are being made. Nor all at the end: it has more to order.
                 self.unsaid += 1;
@@ -259,9 +269,42 @@ impl Keeper {
                 }
             }
             Order::ControlGroups(wanted) => self.runs.use_groups(wanted),
-            Order::Stop(run, signal) => self.runs.stop(clock::now(), run, signal),
+            Order::Stop(run, signal) => match self.opening.forget(run) {
+                true => {
+                    let text = "stopped before it was started".into();
+                    let error = LaunchError { errno: 0, retryable: false, text };
+                    self.say(&Notice::Failed(run, error));
+                }
+                false => self.runs.stop(clock::now(), run, signal),
+            },
             Order::Forget(run) => self.ends.forget(run),
             Order::Answer => self.say(&Notice::Here),
+        }
+    }
+
+    fn launch_and_tell(&mut self, run: RunId, plan: &LaunchPlan, not_after_ms: u64) {
+        let notice = match self.launch(run, plan, not_after_ms) {
+            Ok(started) => Notice::Started(run, started),
+            Err(error) => Notice::Failed(run, error),
+        };
+        self.say(&notice);
+    }
+
+    /// Launches runs whose files were opened elsewhere, and tells of those that wait.
+    fn open_on(&mut self) {
+        let (opened, waiting) = self.opening.turn(clock::now().mono_ms);
+        for Opened { run, plan, not_after_ms, files } in opened {
+            match files {
+                Ok(files) => {
+                    self.launcher.give(files);
+                    self.launch_and_tell(run, &plan, not_after_ms);
+                    self.launcher.forget_given();
+                }
+                Err(error) => self.say(&Notice::Failed(run, error)),
+            }
+        }
+        for (run, what) in waiting {
+            self.say(&Notice::Waits(run, what));
         }
     }
 
@@ -286,7 +329,9 @@ impl Keeper {
 
     /// Takes in every run that has ended.
     fn reap(&mut self) {
-        if self.runs.take_in(clock::now()) {
+        let any = self.runs.take_in(clock::now());
+        self.runs.take_others().into_iter().for_each(|pid| self.opening.reaped(pid));
+        if any {
             // A run may have been told to end while others were being started here: the daemon said
             // so before it signalled, so before the run ended.
             self.obey();

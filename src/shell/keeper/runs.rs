@@ -52,6 +52,8 @@ pub struct Runs {
     sweep_at_ms: u64,
     /// All processes are not looked through again before this (monotonic clock, ms).
     search_at_ms: u64,
+    /// Processes that were taken in and were no run.
+    others: Vec<Pid>,
 }
 
 struct Kept {
@@ -82,6 +84,7 @@ impl Runs {
             use_groups: false,
             sweep_at_ms: 0,
             search_at_ms: 0,
+            others: Vec::new(),
         }
     }
 
@@ -189,7 +192,10 @@ impl Runs {
         let mut any = false;
         while let Some(ended) = sys::wait_any() {
             let pid = ended.pid.as_raw_nonzero().get().unsigned_abs();
-            let Some(run) = self.leaders.remove(&pid) else { continue };
+            let Some(run) = self.leaders.remove(&pid) else {
+                self.others.push(ended.pid);
+                continue;
+            };
             if let Some(kept) = self.kept.get_mut(&run) {
                 kept.end = Some((now, ended));
                 self.ended.insert(run);
@@ -197,6 +203,11 @@ impl Runs {
             }
         }
         any
+    }
+
+    /// Processes that have ended and were no run.
+    pub fn take_others(&mut self) -> Vec<Pid> {
+        std::mem::take(&mut self.others)
     }
 
     /// The ends that are to be told.

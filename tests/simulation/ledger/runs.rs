@@ -68,6 +68,8 @@ pub struct Run {
     pub state: State,
     /// It had a process.
     pub made: bool,
+    /// Its launch waits for a file, and the daemon knows.
+    pub waits: bool,
     /// How it ended.
     pub end: Option<End>,
     pub intent_seen: bool,
@@ -96,6 +98,7 @@ impl Run {
             decided_mono_ms: mono_ms,
             state: State::Queued,
             made: false,
+            waits: false,
             end: None,
             intent_seen: false,
             intent_at: None,
@@ -119,14 +122,26 @@ impl Ledger {
 
     /// Whether the keeper takes no more launches for now.
     pub(super) fn is_stuck(&self) -> bool {
-        let asked = |id: &&RunId| matches!(self.runs[*id].state, State::Asked { .. });
+        let asked = |id: &&RunId| {
+            let run = &self.runs[*id];
+            matches!(run.state, State::Asked { .. }) && !run.waits
+        };
         !self.has_keeper || self.live.iter().filter(asked).count() >= MAX_LAUNCHING
     }
 
     /// Whether runs are waiting for their process.
     pub fn is_launching(&self) -> bool {
-        let waits = |id: &RunId| matches!(self.runs[id].state, State::Asked { .. } | State::Queued);
+        let waits = |id: &RunId| match self.runs[id].state {
+            State::Asked { .. } => !self.runs[id].waits,
+            State::Queued => true,
+            _ => false,
+        };
         self.live.iter().any(waits)
+    }
+
+    /// The daemon is told that the launch of a run waits for a file.
+    pub fn waits(&mut self, id: RunId) {
+        self.run(id).waits = true;
     }
 
     /// The keeper makes a process.
@@ -158,6 +173,7 @@ impl Ledger {
         assert!(in_force, "run {id} is launched from a definition that is no longer in force");
         let limit = job.def.row.max_concurrence as usize;
         assert!(job.live.len() <= limit, "run {id}: {} of {limit} are alive", job.live.len());
+        self.run(id).waits = false;
         self.run(id).state = State::Asked { stop: false };
     }
 

@@ -154,11 +154,13 @@ impl Core {
             RunPhase::Live => "running",
             RunPhase::Stopping { .. } | RunPhase::Killed => "stopping",
         };
+        let told = if state == "running" { t.is_running } else { state };
+        let detail = run.waits.as_ref().map(|what| format!(": {what}")).unwrap_or_default();
         RunRow {
             id: run.id.to_string(),
             live: true,
             state,
-            outcome: if state == "running" { t.is_running } else { state }.to_owned(),
+            outcome: format!("{told}{detail}"),
             started: Moment::new(now, run.at_ms, zone),
             took: words::duration(t, now.mono_ms.saturating_sub(run.mono_ms)),
             cpu: "–".to_owned(),

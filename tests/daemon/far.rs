@@ -1,0 +1,203 @@
+//! A file system that stops answering when it is told to: FUSE, spoken with the kernel by hand
+//! (linux/fuse.h). Each name in it is a file with the same text; who executes it waits, too.
+
+use crate::common::TempDir;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread::{JoinHandle, spawn};
+
+/// What is in each file.
+pub const TEXT: &str = "far away\n";
+
+const ROOT: u64 = 1;
+const FILE: u64 = 2;
+
+/// Opcodes.
+mod op {
+    pub const LOOKUP: u32 = 1;
+    pub const FORGET: u32 = 2;
+    pub const GETATTR: u32 = 3;
+    pub const SETATTR: u32 = 4;
+    pub const OPEN: u32 = 14;
+    pub const READ: u32 = 15;
+    pub const WRITE: u32 = 16;
+    pub const RELEASE: u32 = 18;
+    pub const FLUSH: u32 = 25;
+    pub const INIT: u32 = 26;
+    pub const INTERRUPT: u32 = 36;
+    pub const BATCH_FORGET: u32 = 42;
+}
+
+/// A mount, and the thread that answers for it. Dropped, all that hang there get an error.
+pub struct Far {
+    dir: TempDir,
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+}
+
+#[derive(Default)]
+struct Shared {
+    hangs: AtomicBool,
+    ends: AtomicBool,
+    held: AtomicUsize,
+    written: AtomicUsize,
+}
+
+impl Far {
+    /// One that answers. `None`, said aloud, where none can be made.
+    pub fn mount() -> Option<Far> {
+        let device = match File::options().read(true).write(true).open("/dev/fuse") {
+            Ok(device) => device,
+            Err(why) => {
+                eprintln!("NOT TESTED: a file system that hangs: /dev/fuse: {why}");
+                return None;
+            }
+        };
+        let dir = TempDir::new();
+        // Its stdin, so that no other child of the tests gets it.
+        let mounted = Command::new("mount")
+            .args(["-i", "-t", "fuse", "-o"])
+            .arg("fd=0,rootmode=40755,user_id=0,group_id=0,allow_other")
+            .args(["far"])
+            .arg(&dir.0)
+            .stdin(Stdio::from(device.try_clone().unwrap()))
+            .status()
+            .unwrap();
+        if !mounted.success() {
+            eprintln!("NOT TESTED: a file system that hangs: it can't be mounted");
+            return None;
+        }
+        let shared = Arc::new(Shared::default());
+        let its = Arc::clone(&shared);
+        let thread = Some(spawn(move || serve(device, &its)));
+        Some(Far { dir, shared, thread })
+    }
+
+    /// A file there.
+    pub fn file(&self, name: &str) -> String {
+        self.dir.file(name)
+    }
+
+    /// Whether it leaves requests without an answer from now on; those it has get theirs later.
+    pub fn hang(&self, hangs: bool) {
+        self.shared.hangs.store(hangs, Ordering::SeqCst);
+    }
+
+    /// Requests without an answer.
+    pub fn held(&self) -> usize {
+        self.shared.held.load(Ordering::SeqCst)
+    }
+
+    /// Bytes that were written there.
+    pub fn written(&self) -> usize {
+        self.shared.written.load(Ordering::SeqCst)
+    }
+}
+
+impl Drop for Far {
+    fn drop(&mut self) {
+        self.shared.ends.store(true, Ordering::SeqCst);
+        let _ = self.thread.take().map(JoinHandle::join);
+        let _ = Command::new("umount").arg("-l").arg(&self.dir.0).status();
+    }
+}
+
+fn serve(mut device: File, shared: &Shared) {
+    let mut request = vec![0; 1 << 18];
+    let mut held: Vec<Vec<u8>> = Vec::new();
+    let short = Timespec { tv_sec: 0, tv_nsec: 5_000_000 };
+    while !shared.ends.load(Ordering::SeqCst) {
+        let hangs = shared.hangs.load(Ordering::SeqCst);
+        if !hangs {
+            held.drain(..).for_each(|request| reply(&mut device, &request, shared));
+        }
+        shared.held.store(held.len(), Ordering::SeqCst);
+        let ready = poll(&mut [PollFd::new(&device, PollFlags::IN)], Some(&short));
+        if !ready.is_ok_and(|ready| ready > 0) {
+            continue;
+        }
+        let Ok(length) = device.read(&mut request) else { continue };
+        let one = request[..length].to_vec();
+        match hangs && number(&one, 4) != op::INIT {
+            true => held.push(one),
+            false => reply(&mut device, &one, shared),
+        }
+    }
+}
+
+fn number(bytes: &[u8], at: usize) -> u32 {
+    u32::from_ne_bytes(bytes[at..at + 4].try_into().unwrap())
+}
+
+fn reply(device: &mut File, request: &[u8], shared: &Shared) {
+    let node = u64::from_ne_bytes(request[16..24].try_into().unwrap());
+    let body: Result<Vec<u8>, i32> = match number(request, 4) {
+        op::FORGET | op::BATCH_FORGET | op::INTERRUPT => return,
+        op::INIT => {
+            let mut out = [0; 64];
+            let words = [7, 31, 0, 0, 0, 1 << 16, 1];
+            for (at, word) in words.into_iter().enumerate() {
+                out[at * 4..at * 4 + 4].copy_from_slice(&u32::to_ne_bytes(word));
+            }
+            Ok(out.to_vec())
+        }
+        op::LOOKUP => {
+            let mut out = [0; 40].to_vec();
+            out[..8].copy_from_slice(&FILE.to_ne_bytes());
+            out.extend(attributes(FILE));
+            Ok(out)
+        }
+        op::GETATTR | op::SETATTR => {
+            let mut out = [0; 16].to_vec();
+            out.extend(attributes(node));
+            Ok(out)
+        }
+        op::OPEN => Ok(vec![0; 16]),
+        op::READ => {
+            let offset = usize::try_from(number(request, 48)).unwrap();
+            Ok(TEXT.as_bytes().get(offset..).unwrap_or_default().to_vec())
+        }
+        op::WRITE => {
+            let size = number(request, 56);
+            shared.written.fetch_add(size as usize, Ordering::SeqCst);
+            Ok([size.to_ne_bytes(), [0; 4]].concat())
+        }
+        op::FLUSH | op::RELEASE => Ok(Vec::new()),
+        _ => Err(-libc_enosys()),
+    };
+    let error = body.as_ref().err().copied().unwrap_or(0);
+    let body = body.unwrap_or_default();
+    let length = u32::try_from(16 + body.len()).unwrap();
+    let mut out = length.to_ne_bytes().to_vec();
+    out.extend(error.to_ne_bytes());
+    out.extend(&request[8..16]);
+    out.extend(body);
+    let _ = device.write_all(&out);
+}
+
+fn libc_enosys() -> i32 {
+    rustix::io::Errno::NOSYS.raw_os_error()
+}
+
+/// `struct fuse_attr`.
+fn attributes(node: u64) -> Vec<u8> {
+    let mut out = Vec::new();
+    for word in [node, TEXT.len() as u64, 1, 0, 0, 0] {
+        out.extend(word.to_ne_bytes());
+    }
+    let mode = if node == ROOT { 0o040_755 } else { 0o100_755 };
+    for word in [0, 0, 0, mode, 1, 0, 0, 0, 4096, 0] {
+        out.extend(u32::to_ne_bytes(word));
+    }
+    out
+}
+
+/// A file in a directory of this machine, which is a link to one there.
+pub fn link_to(far: &Far, at: &str) {
+    std::os::unix::fs::symlink(far.file("linked"), at).unwrap();
+    assert!(fs::symlink_metadata(at).unwrap().is_symlink());
+}
