@@ -40,23 +40,49 @@ pub struct Opener {
     given: BTreeMap<String, Given>,
 }
 
-/// What became of a file that was opened by another process.
+/// What became of a file that was opened by another process: a socket in which it waits.
 pub type Given = Result<OwnedFd, Refusal>;
 
 /// A run's descriptors 1 and 2, open.
 #[derive(Debug)]
 pub struct Streams {
-    stdout: OwnedFd,
+    stdout: Stdio,
     /// `None`: the same as `stdout`, opened once.
-    stderr: Option<OwnedFd>,
+    stderr: Option<Stdio>,
     /// Why what is written there is not kept.
     trouble: Option<String>,
+}
+
+/// A descriptor of a run's, or a socket in which it waits.
+#[derive(Debug)]
+enum Stdio {
+    Here(OwnedFd),
+    Brought(OwnedFd),
+}
+
+impl Stdio {
+    fn fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Stdio::Here(fd) | Stdio::Brought(fd) => fd.as_fd(),
+        }
+    }
+
+    fn is_brought(&self) -> bool {
+        matches!(self, Stdio::Brought(_))
+    }
 }
 
 impl Streams {
     /// Descriptor 1.
     pub fn stdout(&self) -> BorrowedFd<'_> {
-        self.stdout.as_fd()
+        self.stdout.fd()
+    }
+
+    /// Which of the three descriptors are sockets in which the descriptor waits: see
+    /// [`sys::spawn_receiving`](crate::shell::sys::spawn_receiving).
+    pub fn bring(&self) -> [bool; 3] {
+        let stdout = self.stdout.is_brought();
+        [false, stdout, self.stderr.as_ref().map_or(stdout, Stdio::is_brought)]
     }
 
     /// Closes them. Returns why what is written there is not kept, if that is so.
@@ -66,7 +92,7 @@ impl Streams {
 
     /// Descriptor 2.
     pub fn stderr(&self) -> BorrowedFd<'_> {
-        self.stderr.as_ref().unwrap_or(&self.stdout).as_fd()
+        self.stderr.as_ref().unwrap_or(&self.stdout).fd()
     }
 }
 
@@ -221,11 +247,12 @@ impl Opener {
         plan: &LaunchPlan,
         stream: Stream,
         named: &str,
-    ) -> Result<OwnedFd, LaunchError> {
+    ) -> Result<Stdio, LaunchError> {
         if named.is_empty() {
             let path = self.outputs.path(plan.job_id, &plan.run_id, stream);
             self.spares.put(&path);
             return open_creating_directory(&path, &self.mounts)
+                .map(Stdio::Here)
                 .map_err(|why| refused("state directory's", &path, &why));
         }
         let path = Path::new(named);
@@ -234,9 +261,12 @@ impl Opener {
             Stream::Stderr => "stderr",
         };
         let opened = match self.given.get(named) {
-            Some(Ok(file)) => rustix::io::fcntl_dupfd_cloexec(file, 3).map_err(Into::into),
+            Some(Ok(file)) => {
+                let file = rustix::io::fcntl_dupfd_cloexec(file, 3);
+                file.map(Stdio::Brought).map_err(Into::into)
+            }
             Some(Err(why)) => Err(why.clone()),
-            None => open_append(path, &self.mounts),
+            None => open_append(path, &self.mounts).map(Stdio::Here),
         };
         opened.map_err(|why| refused(column, path, &why))
     }
@@ -244,15 +274,15 @@ impl Opener {
 
 /// A job whose output finds no room on a full disk runs all the same, and its output is lost.
 fn on_full_disk(
-    opened: Result<OwnedFd, LaunchError>,
+    opened: Result<Stdio, LaunchError>,
     trouble: &mut Option<String>,
-) -> Result<OwnedFd, LaunchError> {
+) -> Result<Stdio, LaunchError> {
     let full = [Errno::NOSPC.raw_os_error(), Errno::DQUOT.raw_os_error()];
     match opened {
         Err(why) if full.contains(&why.errno) => {
             let null = open_append(Path::new("/dev/null"), &Mounts::none());
             *trouble = Some(why.text.clone());
-            null.map_err(|_| why)
+            null.map(Stdio::Here).map_err(|_| why)
         }
         opened => opened,
     }

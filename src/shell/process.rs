@@ -218,7 +218,8 @@ impl Launcher {
         if !self.has_path && !words[0].contains('/') {
             return Ok(None);
         }
-        if self.is_far(words[0]) {
+        // A child that fails has its descriptors closed, and we wait for that.
+        if place.streams.bring().contains(&true) || self.is_far(words[0]) {
             return Ok(None);
         }
         let Ok(words) = words.iter().map(|word| CString::new(*word)).collect::<Result<Vec<_>, _>>()
@@ -247,7 +248,8 @@ impl Launcher {
         let search_path = true;
         let group = place.group;
         let wanted = Spawn { program, search_path, argv, envp, stdin, stdout, stderr, group };
-        sys::spawn(&wanted).map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))
+        let spawned = sys::spawn_receiving(&wanted, place.streams.bring());
+        spawned.map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))
     }
 }
 

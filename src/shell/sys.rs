@@ -15,7 +15,7 @@ use std::sync::OnceLock;
 
 pub use priority::{Newborn, Precedence, end_precedence_of, go_first, take_precedence};
 pub use rustix::process::{Pid, Signal};
-pub use spawn::{Spawn, spawn};
+pub use spawn::{Spawn, spawn, spawn_receiving};
 pub use words::last_words;
 
 use crate::core::outcome::{Exit, Usage};

@@ -147,8 +147,10 @@ fn reply(device: &mut File, request: &[u8], shared: &Shared) {
         }
         op::LOOKUP => {
             let mut out = [0; 40].to_vec();
-            out[..8].copy_from_slice(&FILE.to_ne_bytes());
-            out.extend(attributes(FILE));
+            // Who executes a file is not to keep others from writing to theirs.
+            let node = FILE + u64::from(request[40..].starts_with(b"script"));
+            out[..8].copy_from_slice(&node.to_ne_bytes());
+            out.extend(attributes(node));
             Ok(out)
         }
         op::GETATTR | op::SETATTR => {

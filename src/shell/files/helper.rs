@@ -58,7 +58,7 @@ pub enum Answer {
     Read(Result<Piece, FileTrouble>),
     /// Of [`What::Clear`].
     Cleared(Result<(), FileTrouble>),
-    /// Of [`What::Append`]; the descriptor comes with it.
+    /// Of [`What::Append`]; with it comes a socket in which the descriptor waits, for the child.
     Opened(Result<(), Refusal>),
     /// Of [`What::Look`].
     Looked(OutputFile),
@@ -76,12 +76,17 @@ pub fn serve(look: LookAt) -> ExitCode {
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
     let mut input = io::stdin().lock();
     let mut line = String::new();
+    // What was opened last stays open here, so that nobody else is the last to close it.
+    let mut kept = None;
     while input.read_line(&mut line).is_ok_and(|bytes| bytes > 0) {
         let Ok(question) = serde_json::from_str(&line) else { return ExitCode::FAILURE };
+        drop(kept.take());
         let (answer, file) = answer(&question, look);
-        if send(answer, file.as_ref()).is_err() {
+        let sent = file.as_ref().map(parcel).transpose();
+        if sent.and_then(|parcel| send(answer, parcel.as_ref())).is_err() {
             return ExitCode::FAILURE;
         }
+        kept = file;
         line.clear();
     }
     ExitCode::SUCCESS
@@ -100,6 +105,18 @@ fn answer(question: &Question, look: LookAt) -> (Answer, Option<OwnedFd>) {
         },
         What::Look => (Answer::Looked(look(path)), None),
     }
+}
+
+/// A socket in which a descriptor waits.
+fn parcel(file: &OwnedFd) -> io::Result<OwnedFd> {
+    let (into, out) =
+        socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    let fds = [file.as_fd()];
+    control.push(SendAncillaryMessage::ScmRights(&fds));
+    sendmsg(&into, &[IoSlice::new(b".")], &mut control, SendFlags::NOSIGNAL)?;
+    Ok(out)
 }
 
 fn send(mut answer: Answer, file: Option<&OwnedFd>) -> io::Result<()> {

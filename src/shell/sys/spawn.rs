@@ -57,6 +57,8 @@ struct Child {
     argv: *const *const c_char,
     envp: *const *const c_char,
     fds: [RawFd; 3],
+    /// Which of them are sockets that bring the descriptor.
+    bring: [bool; 3],
     /// It was made to begin on the parent's processor.
     is_held: bool,
     errno: c_int,
@@ -73,6 +75,16 @@ struct Child {
 /// `ENOSYS` before Linux 5.7 and on other processors than x86-64, `EBUSY` and `EOPNOTSUPP` where
 /// the group takes no processes, `ENODEV` where it is gone.
 pub fn spawn(wanted: &Spawn<'_>) -> io::Result<Newborn> {
+    spawn_receiving(wanted, [false; 3])
+}
+
+/// The same, where some of the three are sockets in which the descriptor waits that is meant
+/// (unix(7), `SCM_RIGHTS`). Only the child takes it: were it one of this process, this process
+/// would have to close it, and that may wait for a file system that does not answer.
+///
+/// # Errors
+/// As [`spawn`]; `EBADF` if there is none in the socket.
+pub fn spawn_receiving(wanted: &Spawn<'_>, bring: [bool; 3]) -> io::Result<Newborn> {
     let fds = [wanted.stdin, wanted.stdout, wanted.stderr].map(|fd| fd.as_raw_fd());
     if (0..).zip(fds).any(|(target, fd)| fd < 3 && fd != target) {
         return Err(io::Error::from_raw_os_error(libc::EINVAL));
@@ -86,6 +98,7 @@ pub fn spawn(wanted: &Spawn<'_>) -> io::Result<Newborn> {
         argv: argv.as_ptr(),
         envp: envp.as_ptr(),
         fds,
+        bring,
         is_held: here.is_some(),
         errno: 0,
     };
@@ -194,7 +207,7 @@ extern "C" fn become_program(child: *mut c_void) -> c_int {
     // can't be set, which are at their defaults.
     unsafe {
         let child = &mut *child.cast::<Child>();
-        child.errno = match prepare(child.fds) {
+        child.errno = match prepare(child.fds, child.bring) {
             Err(errno) => errno,
             Ok(()) => {
                 if child.is_held {
@@ -214,7 +227,7 @@ extern "C" fn become_program(child: *mut c_void) -> c_int {
 
 /// # Safety
 /// In the child.
-unsafe fn prepare(fds: [RawFd; 3]) -> Result<(), c_int> {
+unsafe fn prepare(fds: [RawFd; 3], bring: [bool; 3]) -> Result<(), c_int> {
     // SAFETY: see above.
     unsafe {
         libc::setpgid(0, 0);
@@ -229,7 +242,11 @@ unsafe fn prepare(fds: [RawFd; 3]) -> Result<(), c_int> {
         let mut none = MaybeUninit::uninit();
         libc::sigemptyset(none.as_mut_ptr());
         libc::sigprocmask(libc::SIG_SETMASK, none.as_ptr(), ptr::null_mut());
-        for (target, fd) in (0..).zip(fds) {
+        for ((target, fd), is_brought) in (0..).zip(fds).zip(bring) {
+            if is_brought {
+                receive(fd, target)?;
+                continue;
+            }
             // The same number would keep its close-on-exec.
             let moved = match fd == target {
                 true => libc::fcntl(fd, libc::F_SETFD, 0),
@@ -241,4 +258,35 @@ unsafe fn prepare(fds: [RawFd; 3]) -> Result<(), c_int> {
         }
     }
     Ok(())
+}
+
+/// Takes the descriptor that waits in a socket, as this one, and leaves it there for another child.
+///
+/// # Safety
+/// In the child.
+unsafe fn receive(socket: RawFd, target: RawFd) -> Result<(), c_int> {
+    let mut byte = 0u8;
+    // Aligned as a `cmsghdr`, and large enough for one descriptor.
+    let mut control = [0u64; 8];
+    // SAFETY: what the message points to lives until it was received; the control message is
+    // looked at within its bounds, by the C library's own macros.
+    unsafe {
+        let mut part = libc::iovec { iov_base: (&raw mut byte).cast(), iov_len: 1 };
+        let mut message: libc::msghdr = std::mem::zeroed();
+        message.msg_iov = &raw mut part;
+        message.msg_iovlen = 1;
+        message.msg_control = control.as_mut_ptr().cast();
+        message.msg_controllen = size_of_val(&control) as _;
+        // The lowest number that is free is taken: that of this one, for those below are open.
+        libc::close(target);
+        if libc::recvmsg(socket, &raw mut message, libc::MSG_PEEK | libc::MSG_DONTWAIT) < 0 {
+            return Err(*libc::__errno_location());
+        }
+        let header = libc::CMSG_FIRSTHDR(&raw const message);
+        if header.is_null() || (*header).cmsg_type != libc::SCM_RIGHTS {
+            return Err(libc::EBADF);
+        }
+        let received = libc::CMSG_DATA(header).cast::<c_int>().read_unaligned();
+        if received == target { Ok(()) } else { Err(libc::EBADF) }
+    }
 }
