@@ -82,15 +82,7 @@ fn while_it_hangs_all_the_rest_goes_on_and_what_hangs_is_told() {
     far.hang(true);
     let (from, began) = (count(), Instant::now());
     let ask = |method, target: &str| asked(daemon.address, method, target);
-    let mut hung: Vec<JoinHandle<(Duration, String)>> = Vec::new();
-    for id in 2..=3 {
-        let base = format!("/api/v1/jobs/{id}");
-        hung.push(ask("GET", &format!("{base}/output")));
-        hung.push(ask("GET", &format!("{base}/output?download=1")));
-        hung.push(ask("GET", &format!("{base}/output?follow=1")));
-        hung.push(ask("POST", &format!("{base}/output/clear")));
-        hung.push(ask("GET", &format!("/stderr.php?id={id}&type=1")));
-    }
+    let hung = ask_all(&daemon);
     let begun = [ask("POST", "/api/v1/jobs/2/start"), ask("POST", "/api/v1/jobs/3/start")];
     // Its program is there: a shell waits for it, and nobody else.
     assert_eq!(daemon.request("POST", "/api/v1/jobs/5/start").status, 200);
@@ -115,15 +107,7 @@ fn while_it_hangs_all_the_rest_goes_on_and_what_hangs_is_told() {
         assert!(took < TOLD, "told after {took:?}: {answer}");
         assert!(answer.contains("\"starting\"") && answer.contains("opening /"), "{answer}");
     }
-    // Told at once to whoever asks now.
-    let asked = Instant::now();
-    assert_eq!(daemon.get("/api/v1/jobs/2/output").status, 504);
-    assert!(asked.elapsed() < Duration::from_secs(1));
-    let runs = daemon.json("/api/v1/jobs/2/runs");
-    let opening = format!("opening {}", far.file("out"));
-    assert_eq!(runs["runs"][0]["detail"], opening.as_str(), "{runs}");
-    assert!(daemon.get("/jobs/2").body.contains(&format!("starting: {opening}")));
-    assert!(!site.logged(&format!("{opening}: its file system has not answered")).is_empty());
+    told_of_the_second_job(&site, &daemon, &far);
     wait_for("starts of others", SOON, || (count() >= from + 6).then_some(()));
     let hung = lateness(&site, 1, from)[0];
     assert!(hung <= calm * 5 + 250, "started {hung} ms late instead of {calm} ms");
@@ -143,6 +127,34 @@ fn while_it_hangs_all_the_rest_goes_on_and_what_hangs_is_told() {
         (daemon.get("/api/v1/jobs/2/output").status == 200).then_some(())
     });
     daemon.stop();
+}
+
+/// All ways to look at the files of jobs 2 and 3.
+fn ask_all(daemon: &Daemon) -> Vec<JoinHandle<(Duration, String)>> {
+    let ask = |method, target: &str| asked(daemon.address, method, target);
+    let mut all = Vec::new();
+    for id in 2..=3 {
+        let base = format!("/api/v1/jobs/{id}");
+        all.push(ask("GET", &format!("{base}/output")));
+        all.push(ask("GET", &format!("{base}/output?download=1")));
+        all.push(ask("GET", &format!("{base}/output?follow=1")));
+        all.push(ask("POST", &format!("{base}/output/clear")));
+        all.push(ask("GET", &format!("/stderr.php?id={id}&type=1")));
+    }
+    all
+}
+
+/// What is said of it while its run waits.
+fn told_of_the_second_job(site: &Site, daemon: &Daemon, far: &Far) {
+    // At once to whoever asks by now.
+    let asked = Instant::now();
+    assert_eq!(daemon.get("/api/v1/jobs/2/output").status, 504);
+    assert!(asked.elapsed() < Duration::from_secs(1));
+    let runs = daemon.json("/api/v1/jobs/2/runs");
+    let opening = format!("opening {}", far.file("out"));
+    assert_eq!(runs["runs"][0]["detail"], opening.as_str(), "{runs}");
+    assert!(daemon.get("/jobs/2").body.contains(&format!("starting: {opening}")));
+    assert!(!site.logged(&format!("{opening}: its file system has not answered")).is_empty());
 }
 
 /// Processes that look at files.
