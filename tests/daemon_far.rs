@@ -60,8 +60,7 @@ fn while_it_hangs_all_the_rest_goes_on_and_what_hangs_is_told() {
     let _alone = alone();
     let Some(far) = Far::mount() else { return };
     let (site, mut database) = Site::on(Driver::Sqlite);
-    let link = site.file("link");
-    link_to(&far, &link);
+    let link = link_to(&far, site.file("link"));
     let rows = [
         Row::new(1, Due::Step(1), "true").limit(9),
         Row::new(2, NEVER, "echo out").output(&far.file("out")),
@@ -76,14 +75,14 @@ fn while_it_hangs_all_the_rest_goes_on_and_what_hangs_is_told() {
     assert_eq!(daemon.get("/api/v1/jobs/2/output").body, TEXT);
     assert_eq!(daemon.request("POST", "/api/v1/jobs/3/output/clear").status, 200);
     let count = || site.logged("start job=1 ").len();
-    wait_for("some starts", SOON, || (count() >= 5).then_some(()));
+    wait_for("starts", SOON, || (count() >= 5).then_some(()));
     let calm = lateness(&site, 1, 0)[0];
 
     far.hang(true);
     let (from, began) = (count(), Instant::now());
-    let ask = |method, target: &str| asked(daemon.address, method, target);
     let hung = ask_all(&daemon);
-    let begun = [ask("POST", "/api/v1/jobs/2/start"), ask("POST", "/api/v1/jobs/3/start")];
+    let start = |id: u32| asked(daemon.address, "POST", &format!("/api/v1/jobs/{id}/start"));
+    let begun = [2, 3].map(start);
     // Its program is there: a shell waits for it, and nobody else.
     assert_eq!(daemon.request("POST", "/api/v1/jobs/5/start").status, 200);
     let mut slowest = Duration::ZERO;
@@ -113,15 +112,15 @@ fn while_it_hangs_all_the_rest_goes_on_and_what_hangs_is_told() {
     assert!(hung <= calm * 5 + 250, "started {hung} ms late instead of {calm} ms");
     assert_eq!(keeper_of(&site), keeper, "the keeper was replaced");
     // What can't be killed is one process for each side.
-    let helpers = helpers(&daemon, keeper);
-    assert!(helpers <= 2, "{helpers} processes look at files");
+    assert!(helpers(&daemon, keeper) <= 2);
 
     // It comes back: what waited goes on.
     let written = far.written();
     far.hang(false);
-    daemon.wait_job(2, "done", |job| job["last_run"]["outcome"] == "exit 0");
-    let third = daemon.wait_job(3, "done", |job| !job["last_run"].is_null());
-    assert_eq!(third["last_run"]["outcome"], "exit 0", "{third}");
+    for id in [2, 3] {
+        let job = daemon.wait_job(id, "done", |job| !job["last_run"].is_null());
+        assert_eq!(job["last_run"]["outcome"], "exit 0", "{job}");
+    }
     assert!(far.written() > written);
     wait_for("the file to be shown again", SOON * 3, || {
         (daemon.get("/api/v1/jobs/2/output").status == 200).then_some(())

@@ -3,8 +3,9 @@
 
 use crate::common::TempDir;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{Read, Write};
+use std::os::unix::fs::symlink;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -198,8 +199,8 @@ fn attributes(node: u64) -> Vec<u8> {
     out
 }
 
-/// A file in a directory of this machine, which is a link to one there.
-pub fn link_to(far: &Far, at: &str) {
-    std::os::unix::fs::symlink(far.file("linked"), at).unwrap();
-    assert!(fs::symlink_metadata(at).unwrap().is_symlink());
+/// A file of this machine, which is a link to one there.
+pub fn link_to(far: &Far, at: String) -> String {
+    symlink(far.file("linked"), &at).unwrap();
+    at
 }

@@ -5,7 +5,11 @@
 //! that don't read get nothing new until they do, and lose only what is overwritten meanwhile.
 
 use super::download::{Download, PIECE_BYTES, file_name};
+<<<<<<< HEAD
 use super::lines::{Level, beginning, last_lines, only, whole_part};
+=======
+use super::lines::{last_lines, only, whole_part};
+>>>>>>> 80dda40 (Lines of a file's piece in a module of their own; wrap the docs)
 use super::original;
 use crate::core::daemon::Core;
 use crate::core::event::Action;
