@@ -1,13 +1,8 @@
 //! Whole files, and large ends of files: read piece by piece as their readers take them, so that a
 //! file of any size costs no more memory than a piece.
 
-<<<<<<< HEAD
 use super::lines::{Level, beginning, last_lines};
 use super::output::{Source, plain};
-=======
-use super::lines::last_lines;
-use super::output::{Level, Source, plain};
->>>>>>> 80dda40 (Lines of a file's piece in a module of their own; wrap the docs)
 use crate::core::daemon::Core;
 use crate::core::event::Action;
 use crate::core::files::{FileName, FileTrouble, Mark, Piece, ReadPlan};

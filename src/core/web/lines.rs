@@ -1,4 +1,3 @@
-<<<<<<< HEAD
 //! The lines of a text: which of them are the last, which are grave enough, which are whole.
 
 use super::output::FOLLOW_BYTES;
@@ -50,27 +49,6 @@ pub(super) fn beginning(piece: &Piece, lines: usize, level: Option<Level>) -> us
         from = at;
     }
     from
-=======
-//! The lines of a piece of a file.
-
-use super::output::{FOLLOW_BYTES, Level};
-use crate::core::files::Piece;
-
-/// The last lines of a piece; the first line of a piece that was cut is left out.
-pub(super) fn last_lines(piece: &Piece, lines: usize, level: Option<Level>) -> Vec<u8> {
-    let mut bytes = &piece.bytes[..];
-    if piece.start.offset > 0
-        && let Some(end) = bytes.iter().position(|&byte| byte == b'\n')
-    {
-        bytes = &bytes[end + 1..];
-    }
-    let kept = level.map(|level| only(bytes, level));
-    let bytes = kept.as_deref().unwrap_or(bytes);
-    let body = bytes.strip_suffix(b"\n").unwrap_or(bytes);
-    let ends = body.iter().enumerate().rev().filter(|(_, byte)| **byte == b'\n');
-    let from = ends.map(|(at, _)| at + 1).nth(lines - 1).unwrap_or(0);
-    bytes[from..].to_vec()
->>>>>>> 80dda40 (Lines of a file's piece in a module of their own; wrap the docs)
 }
 
 /// The lines of a log at a level or graver.

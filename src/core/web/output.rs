@@ -5,11 +5,7 @@
 //! that don't read get nothing new until they do, and lose only what is overwritten meanwhile.
 
 use super::download::{Download, PIECE_BYTES, file_name};
-<<<<<<< HEAD
 use super::lines::{Level, beginning, last_lines, only, whole_part};
-=======
-use super::lines::{last_lines, only, whole_part};
->>>>>>> 80dda40 (Lines of a file's piece in a module of their own; wrap the docs)
 use super::original;
 use crate::core::daemon::Core;
 use crate::core::event::Action;
@@ -377,6 +373,8 @@ impl Core {
         let Some(follower) = self.web.readers.followers.get_mut(&conn) else { return };
         follower.next_ms = now.mono_ms + LATER_MS;
         if std::mem::replace(&mut follower.is_told, true) {
+            // Such looks are rare: each says that the line is alive.
+            follower.quiet = BEAT_POLLS;
             return self.beat(conn);
         }
         follower.before = follower.at;

@@ -96,6 +96,10 @@ function follow(url) {
     out.append(make("span", `${fill(T.lines_lost, size(Number(bytes)))}\n`, "dim gap"));
     whole = true;
   });
+  on("trouble", (why) => {
+    out.append(make("span", `${why}\n`, "dim gap"));
+    whole = true;
+  });
   on("beat", () => {});
   // Others need the place: it is tried again, but not at once.
   stream.addEventListener("displaced", () => { pauseMs = 60000; });
