@@ -97,5 +97,7 @@ fn forms_and_links_alone_stay_below_the_path() {
     page.expect("favicon.ico");
     page.go(&format!("/jobs/{LONG}"));
     page.leads_on(|| page.click(".tools button.plainly"));
-    assert_eq!(path(&page), format!("/schedule/api/v1/jobs/{LONG}/output"));
+    // That of the run that is chosen.
+    let run = daemon.runs(LONG)[0]["run_id"].as_str().unwrap().to_owned();
+    assert_eq!(path(&page), format!("/schedule/api/v1/runs/{run}/output"));
 }
