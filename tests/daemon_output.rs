@@ -187,3 +187,19 @@ fn a_stranger_s_link_is_neither_shown_nor_cleared_nor_written_to() {
     assert_eq!(site.read("secret"), "");
     daemon.stop();
 }
+
+/// Who reads as fast as it is sent gets each piece, too.
+#[test]
+fn a_long_output_is_sent_to_its_end() {
+    let (site, mut database) = Site::on(Driver::Sqlite);
+    let file = site.file("long");
+    let text = "0123456789abcde\n".repeat(1 << 16);
+    fs::write(&file, &text).unwrap();
+    let row = Row::new(1, Due::Never("0 0 1 1 *"), "true").output(&file);
+    database.sql(&row.insert());
+    let daemon = site.start();
+    daemon.wait_job(1, "there", |_| true);
+    assert!(daemon.get("/api/v1/jobs/1/output?download=1").body == text);
+    assert!(text.ends_with(&daemon.get("/api/v1/jobs/1/output?tail=50000").body));
+    daemon.stop();
+}

@@ -10,7 +10,11 @@ impl Server {
     /// [`Connection::push`].
     pub fn push(&mut self, now: Now, id: ConnId, bytes: &[u8]) -> bool {
         let Some(place) = self.table.find(id) else { return false };
-        let taken = self.table.get(place).is_some_and(|client| client.http.push(now, bytes));
+        let taken = self.table.get(place).is_some_and(|client| {
+            // That was what it wanted; a socket that takes all of it at once wants more at once.
+            client.asked = false;
+            client.http.push(now, bytes)
+        });
         self.write(place, now);
         self.settle(place);
         taken
