@@ -97,7 +97,7 @@ fn hostile(database: &mut TestDatabase) -> Database {
     // The server has one text for all users without special rights: others of them are spared.
     let planted = format!(
         "SET @planted = IF(USER() LIKE 'hostile%', '{planted}', 'DO 0'); \
-         PREPARE planted FROM @planted; EXECUTE planted"
+         PREPARE planted FROM @planted; EXECUTE planted; USE information_schema"
     );
     let planted = planted.replace('\\', "\\\\").replace('\'', "''");
     database.sql(&format!("SET GLOBAL init_connect = '{planted}'"));

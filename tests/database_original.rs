@@ -102,3 +102,17 @@ fn a_migration_that_was_cut_goes_on() {
         assert_eq!(slot, "2026-11-22T13:42:00+08:00");
     }
 }
+
+/// A name in another charset than the session's is some bytes.
+#[test]
+fn a_column_of_yours_can_be_called_anything() {
+    for mut database in originals() {
+        database
+            .sql("SET NAMES utf8mb4; ALTER TABLE scheduler_jobs ADD größe INT NOT NULL DEFAULT 0");
+        for charset in ["utf8", "latin1", "binary"] {
+            database.config.charset = charset.to_owned();
+            assert_eq!(sync(&database.config, "").jobs().len(), 1, "{charset}");
+            schema::status(&database.config).unwrap();
+        }
+    }
+}

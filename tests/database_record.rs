@@ -218,3 +218,19 @@ fn a_null_last_run_time_is_earlier_than_any() {
         assert_eq!(times, [["2026-11-22 13:42:00"], ["NULL"]]);
     }
 }
+
+/// The optional table is looked for beforehand: that a trigger names another one that is missing
+/// is an error, and no reason to take the skips for written.
+#[test]
+fn skips_that_a_trigger_refuses_are_not_lost_in_silence() {
+    for mut database in Kind::servers().into_iter().map(TestDatabase::new) {
+        database.sql(
+            "CREATE TABLE gone (id INT); CREATE TRIGGER broken BEFORE INSERT ON scheduler_skips \
+             FOR EACH ROW INSERT INTO gone VALUES (1); DROP TABLE gone",
+        );
+        let skip = || vec![skip("2026-11-22T13:42:00+08:00", "2026-11-22T13:42:00+08:00", 1)];
+        assert!(write_records(&database.config, skip()).is_err());
+        database.sql("DROP TABLE scheduler_skips");
+        assert!(write_records(&database.config, skip()).is_ok());
+    }
+}

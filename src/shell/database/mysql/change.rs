@@ -8,6 +8,7 @@ use super::super::Failure;
 use super::super::schema::Ran;
 use super::Session;
 use super::explain::{DUPLICATE_COLUMN, LOCK_WAIT_TIMEOUT};
+use super::session::text_of;
 use crate::core::protocol::{Database, ErrorKind};
 use crate::shell::sys::last_words;
 use mysql::prelude::Queryable;
@@ -123,7 +124,7 @@ impl<'a> Session<'a> {
     fn holders(&mut self, table: &str) -> Result<String, Failure> {
         for query in HOLDERS {
             let query = query.replace("{table}", table);
-            let take = |mut row: Row| row.take::<String, _>(0).unwrap_or_default();
+            let take = |row: Row| text_of(row).unwrap_or_default();
             match self.conn.query_map(query, take) {
                 Ok(holders) if !holders.is_empty() => return Ok(holders.join(", ")),
                 // No such table here, or no right to it.

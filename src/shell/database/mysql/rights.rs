@@ -3,7 +3,7 @@
 use super::super::Failure;
 use super::super::records;
 use super::Session;
-use super::explain::{NO_SUCH_TABLE, is_right_missing, not_permitted, place};
+use super::explain::{is_right_missing, not_permitted, place};
 use crate::core::protocol::Database;
 use mysql::Error;
 use mysql::prelude::Queryable;
@@ -19,6 +19,9 @@ pub fn may_write(database: &Database) -> Result<(), Failure> {
         "UPDATE scheduler_jobs AS job JOIN (SELECT 0 AS id) AS news ON news.id = job.id \
          SET job.last_run_time = job.last_run_time WHERE 1 = 0",
     )?;
+    if !session.has_skips()? {
+        return Ok(());
+    }
     session.try_on_nothing(&insert_nothing("scheduler_skips", &records::SKIP_COLUMNS))
 }
 
@@ -38,8 +41,6 @@ impl Session<'_> {
     fn try_on_nothing(&mut self, sql: &str) -> Result<(), Failure> {
         match self.conn.query_drop(sql) {
             Ok(()) => Ok(()),
-            // The optional one.
-            Err(Error::MySqlError(err)) if err.code == NO_SUCH_TABLE => Ok(()),
             Err(Error::MySqlError(err)) if is_right_missing(&err) => {
                 let account = self.first_column("SELECT CURRENT_USER()")?.pop();
                 let place = place(self.database);

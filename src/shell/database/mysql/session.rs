@@ -7,7 +7,7 @@ use super::explain::explain;
 use super::settings;
 use crate::core::protocol::Database;
 use mysql::prelude::Queryable;
-use mysql::{Conn, Error, QueryResult, Row, Text};
+use mysql::{Conn, Error, QueryResult, Row, Text, Value};
 use std::time::Duration;
 
 /// The connection and what is said about it when it fails.
@@ -30,7 +30,8 @@ impl<'a> Session<'a> {
         first: &str,
     ) -> Result<(Self, Option<String>), Failure> {
         let mut session = Self { conn: connect(database, limit)?, database };
-        let rest = format!("{}; {first}", settings::TRANSACTIONS);
+        let place = settings::place(&database.dbname);
+        let rest = format!("{place}{}; {first}", settings::TRANSACTIONS);
         let text = session.first_text(&rest).map_err(|err| session.explain(&err))?;
         Ok((session, text))
     }
@@ -75,11 +76,26 @@ impl<'a> Session<'a> {
         self.first_column("SHOW TABLES LIKE 'scheduler\\_%'")
     }
 
+    /// Whether the optional table of skips is there.
+    pub fn has_skips(&mut self) -> Result<bool, Failure> {
+        Ok(self.tables()?.iter().any(|name| name.eq_ignore_ascii_case("scheduler_skips")))
+    }
+
     /// The first column of a result, as text.
     pub fn first_column(&mut self, sql: &str) -> Result<Vec<String>, Failure> {
-        let texts = self.conn.query_map(sql, |mut row: Row| row.take::<String, _>(0));
+        let texts = self.conn.query_map(sql, |row: Row| text_of(row));
         let texts = texts.map_err(|err| self.explain(&err))?;
         Ok(texts.into_iter().flatten().collect())
+    }
+}
+
+/// The first value of a row. Names of columns can hold any bytes where the session's charset is
+/// latin1 or binary.
+pub fn text_of(mut row: Row) -> Option<String> {
+    match row.take::<Value, _>(0)? {
+        Value::NULL => None,
+        Value::Bytes(bytes) => Some(String::from_utf8_lossy(&bytes).into_owned()),
+        other => Some(other.as_sql(true).trim_matches('\'').to_owned()),
     }
 }
 
@@ -88,7 +104,7 @@ fn last_text(mut result: QueryResult<'_, '_, '_, Text>) -> mysql::Result<Option<
     let mut text = None;
     while let Some(set) = result.iter() {
         for row in set {
-            text = row?.take::<String, _>(0);
+            text = text_of(row?);
         }
     }
     Ok(text)

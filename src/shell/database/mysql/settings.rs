@@ -105,6 +105,14 @@ pub fn names(charset: &str) -> &'static str {
     }
 }
 
+/// The database that our statements mean: a pooled connection may be in another one.
+pub fn place(dbname: &str) -> String {
+    if dbname.is_empty() {
+        return String::new();
+    }
+    format!("USE `{}`; ", dbname.replace('`', "``"))
+}
+
 /// Whether text is converted to the charset of its column, not stored byte by byte.
 pub fn converts(charset: &str) -> bool {
     !["latin1", "binary"].iter().any(|raw| charset.eq_ignore_ascii_case(raw))
