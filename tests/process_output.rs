@@ -97,6 +97,21 @@ fn an_output_that_cannot_be_opened_says_what_to_do() {
     }
 }
 
+/// What is wrong with the state directory is not the job's fault: it runs, and that is told.
+#[test]
+fn a_run_whose_own_files_cannot_be_made_runs_without_them() {
+    let stage = Stage::set();
+    // As on a file system that went read-only, but so that root sees it, too.
+    fs::write(stage.dir.join("runs"), "").unwrap();
+    let plan = stage.plan("echo lost; echo lost >&2; exit 3");
+    assert_eq!(stage.run_plan(&plan).ended.exit, code(3));
+    let trouble = stage.launcher.borrow_mut().take_trouble().unwrap();
+    assert!(trouble.contains("Not a directory"), "{trouble}");
+    // A file that the job names is another matter.
+    let error = stage.refused(&to(&stage, "true", "no/such.log", ""));
+    assert_eq!(error.errno, 2, "{error:?}");
+}
+
 /// A FIFO without a reader would block whoever opens it, and that would be the daemon.
 #[test]
 fn a_fifo_blocks_nobody() {

@@ -233,12 +233,12 @@ impl Opener {
     fn open_both(&mut self, plan: &LaunchPlan) -> Result<Streams, LaunchError> {
         let mut trouble = None;
         let stdout = self.open_one(plan, Stream::Stdout, &plan.output);
-        let stdout = on_full_disk(stdout, &mut trouble)?;
+        let stdout = or_nowhere(stdout, plan.output.is_empty(), &mut trouble)?;
         if !plan.stderr.is_empty() && plan.stderr == plan.output {
             return Ok(Streams { stdout, stderr: None, trouble });
         }
         let stderr = self.open_one(plan, Stream::Stderr, &plan.stderr);
-        let stderr = Some(on_full_disk(stderr, &mut trouble)?);
+        let stderr = Some(or_nowhere(stderr, plan.stderr.is_empty(), &mut trouble)?);
         Ok(Streams { stdout, stderr, trouble })
     }
 
@@ -272,14 +272,18 @@ impl Opener {
     }
 }
 
-/// A job whose output finds no room on a full disk runs all the same, and its output is lost.
-fn on_full_disk(
+/// A job whose output finds no room on a full disk runs all the same, and its output is lost. So
+/// does one whose files are our `own`, whatever is wrong with the state directory (a file system
+/// that went read-only, a bad block): the job has no part in that. What is merely scarce is tried
+/// again as ever.
+fn or_nowhere(
     opened: Result<Stdio, LaunchError>,
+    own: bool,
     trouble: &mut Option<String>,
 ) -> Result<Stdio, LaunchError> {
     let full = [Errno::NOSPC.raw_os_error(), Errno::DQUOT.raw_os_error()];
     match opened {
-        Err(why) if full.contains(&why.errno) => {
+        Err(why) if full.contains(&why.errno) || (own && !why.retryable) => {
             let null = open_append(Path::new("/dev/null"), &Mounts::none());
             *trouble = Some(why.text.clone());
             null.map(Stdio::Here).map_err(|_| why)
