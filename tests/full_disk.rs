@@ -217,3 +217,41 @@ fn a_job_whose_output_finds_no_room_runs_without_it() {
     assert_eq!(daemon.status()["failed"], 0);
     assert!(daemon.metric("schedule_outputs_dropped_total") > 60);
 }
+
+fn exchanges(daemon: &Daemon, result: &str) -> u64 {
+    daemon.metric(&format!("schedule_exchanges_total{{result=\"{result}\"}}"))
+}
+
+/// The table in force had no room on the disk: what is there is of before, and a job that was
+/// switched off since must not run from it.
+#[test]
+fn a_snapshot_of_before_is_not_used_after_a_full_disk() {
+    let mut database = TestDatabase::new(Kind::Sqlite);
+    let mut site = Site::new(&database.config);
+    let Some(disk) = Disk::mount(&site, SIZES[0]) else { return };
+    fresh_jobs(&site, &mut database);
+    let daemon = site.start();
+    wait_for("runs", daemon::SOON, || (stamps(&site).len() > 60).then_some(()));
+    wait_for("a snapshot", daemon::SOON, || disk.0.join("snapshot").exists().then_some(()));
+    let filler = disk.fill();
+    wait_for("the full disk to be noticed", daemon::SOON, || journal_error(&daemon.status()));
+    database.sql("UPDATE scheduler_jobs SET status = 0;");
+    wait_for("no job", daemon::SOON, || (daemon.status()["jobs"] == 0).then_some(()));
+    // Several answers later it is told once.
+    let told = || site.logged("that of before is put aside").len();
+    wait_for("that to be told", daemon::SOON, || (told() > 0).then_some(()));
+    let answers = exchanges(&daemon, "success");
+    wait_for("more answers", daemon::SOON, || {
+        (exchanges(&daemon, "success") > answers + 2).then_some(())
+    });
+    assert_eq!(told(), 1);
+    daemon.kill();
+    let before = stamps(&site).len();
+    site.database.path = site.file("away.db");
+    let daemon = site.start();
+    wait_for("the database to be missed", daemon::SOON, || {
+        (exchanges(&daemon, "failure") > 2).then_some(())
+    });
+    assert_eq!(stamps(&site).len(), before, "runs of jobs that are switched off");
+    drop((daemon, filler));
+}

@@ -455,8 +455,16 @@ impl Daemon {
             let _ = fs::rename(&path, &old);
         }
         if let Err(why) = fs::rename(&new, &path) {
-            let path = path.display();
-            log::warn!("snapshot {path}: that of before stays, the new one is missing: {why}");
+            // That of before is not the table in force: a job that was switched off since must
+            // not run from it. Names change where there is no room for anything else.
+            let _ = fs::remove_file(&old);
+            if fs::rename(&path, path.with_extension("stale")).is_ok() {
+                let path = path.display();
+                log::warn!(
+                    "snapshot {path}: the new one is missing ({why}), that of before is put \
+                     aside: until there is one, a start waits for the database"
+                );
+            }
             self.core.ask_for_everything();
         }
     }

@@ -26,7 +26,7 @@ const OTHERS: u32 = 0o077;
 const MAX_DEPTH: u32 = 3;
 
 /// What a daemon, its keeper and its helpers make in a state directory.
-const NAMES: [&str; 15] = [
+const NAMES: [&str; 16] = [
     "daemon",
     "daemon.new",
     "instance",
@@ -42,6 +42,7 @@ const NAMES: [&str; 15] = [
     "snapshot",
     "snapshot.new",
     "snapshot.old",
+    "snapshot.stale",
 ];
 
 /// Entries that are looked at.

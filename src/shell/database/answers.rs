@@ -61,6 +61,8 @@ impl<'a> Answers<'a> {
             if path.with_extension("").exists() {
                 let _ = fs::remove_file(path.with_extension("old"));
             }
+            // Nobody reads this one, and its room is wanted.
+            let _ = fs::remove_file(path.with_extension("stale"));
             // Commands may hold secrets: the owner's eyes only.
             let file = own::create(path)?;
             self.snapshot = Some(BufWriter::with_capacity(BUFFER_BYTES, file));
