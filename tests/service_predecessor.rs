@@ -11,6 +11,13 @@ use schedule::shell::database::schema;
 use service::{Groups, Said};
 use std::fs;
 use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Such a process is seen by every daemon of the machine: one test at a time.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// What looks like `php Process.php ID`, until it is dropped.
 struct Php(Child);
@@ -46,6 +53,7 @@ impl Drop for Php {
 
 #[test]
 fn it_keeps_its_group_and_its_pid_file() {
+    let _alone = alone();
     let groups = Groups::new();
     // With the id of another group the file is no less its own.
     for (id, locks) in [("1", false), ("1", true), ("2", false)] {
@@ -73,6 +81,7 @@ fn it_keeps_its_group_and_its_pid_file() {
 
 #[test]
 fn it_keeps_no_other_group_from_starting() {
+    let _alone = alone();
     let groups = Groups::new();
     let php = Php::new(&groups, "1", false);
     groups.run(&["start", "all"]).expect(1, "server 2: started");
@@ -81,9 +90,33 @@ fn it_keeps_no_other_group_from_starting() {
     groups.run(&["start", "all"]).expect(0, "server 1: started");
 }
 
+/// Whatever the pid file is; unless it is said that it is another installation's.
+#[test]
+fn it_is_found_without_its_pid_file() {
+    let _alone = alone();
+    let groups = Groups::new();
+    let php = Php::new(&groups, "1", false);
+    fs::write(groups.site.file("1.pid"), "").unwrap();
+    let told = format!("the PHP program runs this group, pid {}: ", php.0.id());
+    for words in [&["start", "1"][..], &["restart", "1"], &["run", "1"]] {
+        groups.run(words).expect(1, &told).expect(1, "SCHEDULE_BESIDE_PHP=1");
+    }
+    groups.run(&["status", "1"]).expect(3, &told);
+    groups.run(&["status", "all"]).expect(3, &told);
+    let beside = |words: &[&str]| {
+        let mut command = groups.command(env!("CARGO_BIN_EXE_schedule"));
+        command.args(words).args(["-c", &groups.config]).env("SCHEDULE_BESIDE_PHP", "1");
+        Said::of(&command.output().unwrap())
+    };
+    beside(&["start", "1"]).expect(0, "started");
+    beside(&["restart", "1"]).expect(0, "restarted");
+    groups.run(&["stop", "1"]).expect(0, "stopped");
+}
+
 /// Only its daemons are meant: an editor that has the script open is none.
 #[test]
 fn a_pid_that_names_somebody_else_is_no_obstacle() {
+    let _alone = alone();
     let groups = Groups::new();
     for id in ["", "x"] {
         let _php = Php::new(&groups, id, false);
@@ -96,6 +129,7 @@ fn a_pid_that_names_somebody_else_is_no_obstacle() {
 /// `check` before the switch: what is otherwise here, each thing once.
 #[test]
 fn check_compares() {
+    let _alone = alone();
     let mut groups = Groups::new();
     let php = Php::new(&groups, "1", false);
     let warns = format!("server 1: warning: the PHP program runs this group, pid {}: ", php.0.id());

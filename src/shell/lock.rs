@@ -58,6 +58,9 @@ pub enum LockError {
         /// The pid file.
         path: PathBuf,
     },
+    /// The PHP program runs a group of this number, with another pid file.
+    #[error("{}", predecessor::found_beside(*.0))]
+    Beside(Pid),
     /// Another daemon works in the state directory, under another pid file.
     #[error(
         "another daemon works in the state directory {}: end it, with the pid file that it was \
@@ -70,8 +73,8 @@ pub enum LockError {
     },
     /// The file can't be made.
     #[error(
-        "pid file {}: {source}; create its directory, owned by the user of the daemon, or set \
-         [base] pidfile",
+        "pid file {}: {source}; set [base] pidfile to a directory of the daemon's user, as \
+         /run/schedule/{{%d}}.pid is",
         path.display()
     )]
     File {
@@ -114,6 +117,9 @@ impl Lock {
             .map_err(failed)?;
         if let Some(pid) = predecessor::named(&text_of(&mut file)) {
             return Err(LockError::Predecessor { pid, path: path.into() });
+        }
+        if let Some(pid) = predecessor::beside(server_id) {
+            return Err(LockError::Beside(pid));
         }
         let guard_path = guard_of(path);
         let guard = open_guard(&guard_path, true);

@@ -35,7 +35,8 @@ pub fn refusal_of<'a>(files: impl Iterator<Item = &'a String>, look: Look) -> Op
         let words: Vec<String> = env::args().collect();
         format!(
             "{path} belongs to {name}, and what root starts makes files that {name} can't write. \
-             Say: sudo -u '{name}' {} (for jobs that are to run as root: give it to root first)",
+             Say: sudo -u '{name}' {} (for jobs that are to run as root: first stop \
+             the daemon and chown -R root: {path} and the other files and directories of [base])",
             words.join(" ")
         )
     })

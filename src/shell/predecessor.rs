@@ -4,6 +4,7 @@
 
 use super::proc_fs;
 use super::sys::Pid;
+use std::env;
 use std::fs;
 
 /// The script that its daemons execute.
@@ -21,6 +22,24 @@ pub fn of_group(server_id: u32) -> Option<Pid> {
     let mut pids = processes
         .filter_map(|entry| entry.file_name().to_str()?.parse().ok().and_then(Pid::from_raw));
     pids.find(|pid| group_of(*pid) == Some(server_id))
+}
+
+/// Set where the PHP program of another installation has groups of the same numbers.
+const BESIDE: &str = "SCHEDULE_BESIDE_PHP";
+
+/// The same, unless it is said that it is another installation's: its process does not tell which
+/// tables it reads.
+pub fn beside(server_id: u32) -> Option<Pid> {
+    if env::var_os(BESIDE).is_some_and(|value| value == "1") { None } else { of_group(server_id) }
+}
+
+/// What to say where its process is known, but no pid file that we share.
+pub fn found_beside(pid: Pid) -> String {
+    format!(
+        "{}. If it is another installation's, with other tables, set {BESIDE}=1 in the \
+         environment of the daemon",
+        in_the_way(pid)
+    )
 }
 
 /// What to say where it keeps another daemon from its group.

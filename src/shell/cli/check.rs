@@ -196,7 +196,7 @@ fn predecessor_of(config: &Config, id: u32) -> Option<String> {
     if let Found::Predecessor(pid) = holder::find(Path::new(&path)) {
         return Some(format!("{}; its pid file is {path}", predecessor::in_the_way(pid)));
     }
-    predecessor::of_group(id).map(predecessor::in_the_way)
+    predecessor::beside(id).map(predecessor::found_beside)
 }
 
 /// What is wrong with the daemon's own files: key, path, and why.

@@ -37,6 +37,7 @@ pub(super) fn line(groups: &Groups, id: u32) -> u8 {
         }
         Found::Nobody => {
             println!("server {id}: not running{}", groups.without_daemon(id));
+            beside(id).iter().for_each(|line| println!("{line}"));
             NOT_RUNNING
         }
         Found::Stale => {
@@ -44,6 +45,7 @@ pub(super) fn line(groups: &Groups, id: u32) -> u8 {
                 "server {id}: dead, but its pid file {path} is not empty: it was killed{}",
                 groups.without_daemon(id)
             );
+            beside(id).iter().for_each(|line| println!("{line}"));
             DEAD
         }
         Found::Predecessor(pid) => {
@@ -107,8 +109,14 @@ fn row(groups: &Groups, id: u32, notes: &mut Vec<String>) -> (u8, Vec<String>) {
     let plain = |state: &str| vec![id.to_string(), state.to_owned()];
     match groups.find(id) {
         Found::Nobody | Found::Stale if groups.flawed => (UNKNOWN, plain("unknown")),
-        Found::Nobody => (NOT_RUNNING, plain("stopped")),
-        Found::Stale => (DEAD, plain("dead")),
+        Found::Nobody => {
+            notes.extend(stopped(groups, id));
+            (NOT_RUNNING, plain("stopped"))
+        }
+        Found::Stale => {
+            notes.extend(stopped(groups, id));
+            (DEAD, plain("dead"))
+        }
         Found::Predecessor(pid) => {
             notes.push(format!("server {id}: {}", predecessor::in_the_way(pid)));
             let pid = pid.as_raw_nonzero().to_string();
@@ -143,6 +151,19 @@ fn row(groups: &Groups, id: u32, notes: &mut Vec<String>) -> (u8, Vec<String>) {
             (RUNNING, row)
         }
     }
+}
+
+/// Who else runs a group of this number.
+fn beside(id: u32) -> Option<String> {
+    let pid = predecessor::beside(id)?;
+    Some(format!("server {id}: {}", predecessor::found_beside(pid)))
+}
+
+/// What goes on though the daemon does not run.
+fn stopped(groups: &Groups, id: u32) -> Vec<String> {
+    let runs = groups.without_daemon(id);
+    let runs = (!runs.is_empty()).then(|| format!("server {id}: not running{runs}"));
+    runs.into_iter().chain(beside(id)).collect()
 }
 
 /// What is wrong with the journal: a full disk, and what it has cost.
