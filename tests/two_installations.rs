@@ -244,6 +244,41 @@ fn a_copy_of_a_state_directory_leaves_the_runs_of_the_original_alone() {
     database.sql("UPDATE scheduler_jobs SET status = 0;");
 }
 
+/// Where the keeper of the original is dead nothing but the directory tells whose a process is.
+#[test]
+fn a_copy_takes_nothing_over_where_the_keeper_of_the_original_is_dead() {
+    let (site, mut database) = installation(by_hand("exec sleep 600"));
+    let daemon = site.start();
+    let (_, running) = start_by_hand(&daemon);
+    signal(site.keeper(), Signal::KILL);
+    wait_for("another keeper", SOON, || (site.keepers().len() == 1).then_some(()));
+    let copy = Site::new(&database.config);
+    let dirs = [site.file("state.1"), copy.file("state.1")];
+    assert!(Command::new("cp").arg("-a").args(dirs).status().unwrap().success());
+    let other = copy.start();
+    other.wait_job(BY_HAND, "there", |job| job["running"] == 0);
+    other.request("POST", &format!("/api/v1/jobs/{BY_HAND}/stop"));
+    assert_eq!(other.stop().code(), Some(0));
+    test_kill_process(pid(running)).unwrap();
+    assert_eq!(daemon.job(BY_HAND).unwrap()["running"], 1);
+    database.sql("UPDATE scheduler_jobs SET status = 0;");
+}
+
+/// The keeper knows what the journal would have told.
+#[test]
+fn a_run_whose_journal_was_removed_is_taken_over_from_its_keeper() {
+    let (site, _database) = installation(by_hand("exec sleep 600"));
+    let daemon = site.start();
+    let (run, _) = start_by_hand(&daemon);
+    assert_eq!(daemon.stop().code(), Some(0));
+    fs::remove_dir_all(site.file("state.1/journal")).unwrap();
+    let daemon = site.start();
+    daemon.wait_job(BY_HAND, "taken over", |job| job["running"] == 1);
+    assert_eq!(daemon.runs(BY_HAND)[0]["run_id"], run.as_str());
+    daemon.request("POST", &format!("/api/v1/jobs/{BY_HAND}/stop"));
+    assert_eq!(daemon.wait_end(BY_HAND)["outcome"], "signal 15");
+}
+
 #[test]
 fn what_a_process_calls_itself_is_made_plain() {
     let name = "printf 'a\\033[31m\\342\\200\\256' >/proc/self/task/$$/comm";

@@ -9,10 +9,36 @@ use crate::shell::own;
 use std::fs::{self, OpenOptions};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 /// In the state directory: 16 hexadecimal digits.
 const FILE: &str = "instance";
+
+/// In the state directory: its own device and inode. In a copy they are those of the original.
+const HOME: &str = "home";
+
+/// Whether this state directory is a copy of another: its journal then names processes that are the
+/// other's. A copy gets a number of its own. (One that was moved to another disk can't be told from
+/// a copy.)
+pub fn is_copy(state_dir: &Path) -> bool {
+    let Ok(found) = fs::metadata(state_dir) else { return false };
+    let here = format!("{} {}\n", found.dev(), found.ino());
+    let path = state_dir.join(HOME);
+    let noted = own::read(&path, 64);
+    if noted.as_ref().is_ok_and(|noted| noted == here.as_bytes()) {
+        return false;
+    }
+    let is_copy = noted.is_ok();
+    if is_copy {
+        let _ = fs::remove_file(state_dir.join(FILE));
+    }
+    let written = own::create(&path).and_then(|mut file| file.write_all(here.as_bytes()));
+    if let Err(why) = written {
+        log::warn!("{}: {why}: a copy of the state directory would not be known", path.display());
+    }
+    is_copy
+}
 
 /// The number of a daemon that starts in this state directory, which it has locked.
 pub fn draw(state_dir: &Path) -> u64 {

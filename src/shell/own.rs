@@ -26,9 +26,10 @@ const OTHERS: u32 = 0o077;
 const MAX_DEPTH: u32 = 3;
 
 /// What a daemon, its keeper and its helpers make in a state directory.
-const NAMES: [&str; 16] = [
+const NAMES: [&str; 17] = [
     "daemon",
     "daemon.new",
+    "home",
     "instance",
     "instance.tmp",
     "journal",

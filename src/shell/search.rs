@@ -7,6 +7,7 @@
 use super::keeper::KEEPER_TITLE;
 use super::proc_fs;
 use super::sys::Pid;
+use crate::core::ids::JobId;
 use rustix::fs::{fstat, stat};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -58,12 +59,21 @@ fn own_start(pid: Pid) -> Option<u64> {
 }
 
 fn run_id_of(pid: Pid) -> Option<String> {
+    variable(pid, b"SCHEDULE_RUN_ID=")
+}
+
+/// The job of a run that a process leads, as its environment has it.
+pub fn job_of(pid: Pid) -> Option<JobId> {
+    variable(pid, b"SCHEDULE_JOB_ID=")?.parse().ok().map(JobId)
+}
+
+fn variable(pid: Pid, name: &[u8]) -> Option<String> {
     let mut text = Vec::new();
     let file = File::open(format!("/proc/{}/environ", pid.as_raw_nonzero())).ok()?;
     file.take(MAX_ENVIRON_BYTES).read_to_end(&mut text).ok()?;
     let mut entries = text.split(|&byte| byte == 0);
-    let run_id = entries.find_map(|entry| entry.strip_prefix(b"SCHEDULE_RUN_ID="))?;
-    String::from_utf8(run_id.to_vec()).ok()
+    let value = entries.find_map(|entry| entry.strip_prefix(name))?;
+    String::from_utf8(value.to_vec()).ok()
 }
 
 /// Whether a process is the child of a keeper that works in another state directory than this: a

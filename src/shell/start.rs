@@ -1,15 +1,17 @@
 //! From a configuration to a daemon that is ready to loop: everything is opened here, and what
 //! can't be opened is a start-up mistake with a message that says what to do.
+//!
+//! - `settle`: what became of the runs of earlier daemons
+
+mod settle;
 
 use crate::core::config::{Base, Config, Server as ServerConfig};
 use crate::core::cron;
-use crate::core::daemon::{Carried, Core, Found, Settings};
-use crate::core::event::{Event, Started};
+use crate::core::daemon::{Core, Settings};
 use crate::core::http::Limits;
 use crate::core::ids::RunId;
 use crate::core::journal::{Replay, whole_lines};
-use crate::core::keeping::{KeptEnd, Notice};
-use crate::shell::children::{Children, News};
+use crate::shell::children::Children;
 use crate::shell::clock;
 use crate::shell::config_file;
 use crate::shell::daemon::{
@@ -30,7 +32,7 @@ use crate::shell::server::{self, Server};
 use crate::shell::sys;
 use crate::shell::system_zone::system_zone;
 use mio::{Poll, Registry, Token};
-use std::collections::BTreeMap;
+use settle::{know_those_alive, settle};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -123,6 +125,8 @@ pub fn prepare(config: &Config, server_id: u32) -> Result<Ready, StartError> {
     own::tighten_dir(&state_dir);
     own::tighten_database(&config.database.path);
     let state_lock = take_state_lock(&state_dir, handed.as_ref())?;
+    // First: a copy gets another number.
+    let is_copy = instance::is_copy(&state_dir);
     let instance = instance::draw(&state_dir);
     let settings = Settings { instance, ..settings(config, server, &state_dir)? };
     let poll = Poll::new().map_err(|why| StartError::System("the poll", why))?;
@@ -132,7 +136,7 @@ pub fn prepare(config: &Config, server_id: u32) -> Result<Ready, StartError> {
     let address = address.map_err(|why| StartError::System("the socket", why))?;
     let outputs = Outputs::new(&state_dir);
     let (mut core, journal, children) =
-        recall(config, settings, &state_dir, poll.registry(), handed.as_ref())?;
+        recall(config, settings, (&state_dir, is_copy), poll.registry(), handed.as_ref())?;
     let live: Vec<String> = core.runs().keys().map(RunId::to_string).collect();
     outputs.sweep(crate::core::history::MAX_RUNS, &live, MAX_SWEPT);
     let configured = std::iter::once(&server.host).chain(&server.names).cloned();
@@ -336,7 +340,7 @@ fn listen(base: &Base, server: &ServerConfig, poll: &Registry) -> Result<Server,
 fn recall(
     config: &Config,
     settings: Settings,
-    state_dir: &Path,
+    (state_dir, is_copy): (&Path, bool),
     poll: &Registry,
     handed: Option<&Handover>,
 ) -> Result<(Core, Journal, Children), StartError> {
@@ -351,17 +355,25 @@ fn recall(
     let Opened { journal, mut replay, end, segments } = opened;
     let end = recall_unwritten(&journal, &mut replay, end, handed);
     let same_boot = replay.boot_id == settings.boot_id;
+    if same_boot && is_copy && !replay.live.is_empty() {
+        log::warn!(
+            "{}: the state directory is a copy, or was moved: of the runs in its journal those \
+             that no keeper of its own has count as lost, and are left alone",
+            state_dir.display()
+        );
+    }
+    let groups = config.base.control_groups;
+    let (mut children, notices) =
+        Children::new(state_dir, groups, poll, KEEPER, FIRST_WATCHED_TOKEN)
+            .map_err(|why| StartError::System("the keeper of runs", why))?;
+    know_those_alive(&mut replay, &notices);
     let mut core = Core::new(now, settings, replay, end, segments);
     // Before anything is counted here.
     handed.iter().for_each(|handed| core.go_on(now, &handed.carried));
     load_snapshot(&mut core, &state_dir.join("snapshot"));
     load_refused(&mut core, &state_dir.join("refused"));
-    let groups = config.base.control_groups;
-    let (mut children, notices) =
-        Children::new(state_dir, groups, poll, KEEPER, FIRST_WATCHED_TOKEN)
-            .map_err(|why| StartError::System("the keeper of runs", why))?;
     let carried = handed.map(|handed| &handed.carried);
-    settle(&mut core, &mut children, notices, same_boot, carried);
+    settle(&mut core, &mut children, notices, same_boot && !is_copy, carried);
     Ok((core, journal, children))
 }
 
@@ -381,56 +393,6 @@ fn recall_unwritten(
         whole_lines(lines.as_bytes()).0.for_each(|line| replay.line(line));
     }
     end.max(offset + last.len() as u64)
-}
-
-/// Settles the runs of earlier daemons with what their keeper knows of them.
-fn settle(
-    core: &mut Core,
-    children: &mut Children,
-    notices: Vec<Notice>,
-    same_boot: bool,
-    carried: Option<&Carried>,
-) {
-    let now = clock::now();
-    let same_keeper = children.keeper_knows_as(&core.outbox().keepers);
-    let mut alive = BTreeMap::new();
-    let mut ends: BTreeMap<RunId, KeptEnd> = BTreeMap::new();
-    let mut stopping = Vec::new();
-    let runs = core.runs().keys().copied();
-    for notice in children.recognise(runs, notices) {
-        match notice {
-            Notice::Started(run, started) => drop(alive.insert(run, started)),
-            Notice::Ended(end) => drop(ends.insert(end.run, end)),
-            Notice::Stopping(run, asked_ms) => stopping.push((run, asked_ms)),
-            _ => {}
-        }
-    }
-    core.handle(now, Event::KeeperIs(children.keeper_id().to_owned()));
-    for (run, noted) in core.unsettled() {
-        let known = alive.remove(&run).inspect(|started| children.kept(run, *started));
-        let known = known.or_else(|| ends.get(&run).map(|end| end.started));
-        let found = match known {
-            Some(started) => Found::Alive(started),
-            None if same_keeper && noted.pid == 0 => Found::NotLaunched,
-            None if same_boot => find(run, noted, children),
-            None if noted.pid == 0 => Found::Doubtful,
-            None => Found::Gone,
-        };
-        core.settle(now, run, found);
-    }
-    carried.into_iter().for_each(|carried| core.go_on_stopping(carried));
-    for (run, asked_ms) in stopping {
-        core.resume_stop(run, asked_ms);
-    }
-    for end in ends.into_values() {
-        // That of a run that the journal has is only acknowledged.
-        if let News::Ended(at, run, outcome, usage) = children.ended(end) {
-            core.handle(at, Event::Ended(run, outcome, usage));
-        }
-    }
-    for (run, started) in alive {
-        log::warn!("run={run} pid={} is alive and not in the journal", started.pid);
-    }
 }
 
 /// Loads the last good snapshot. A daemon that was killed between putting it aside and putting the
@@ -458,20 +420,4 @@ fn load_refused(core: &mut Core, path: &Path) {
         Ok(aside) => core.begin_with_set_aside(aside),
         Err(why) => log::error!("records that were set aside, {}: {why}", path.display()),
     }
-}
-
-/// Finds out what became of a run of an earlier daemon in the same boot that has no keeper.
-fn find(run: RunId, started: Started, children: &mut Children) -> Found {
-    let started = match started.pid {
-        0 => match children.find_unnoted(run, started.kernel_start) {
-            Some((pid, kernel_start)) => Started { pid, kernel_start, ..started },
-            None => return Found::Doubtful,
-        },
-        _ => started,
-    };
-    if children.is_others(started) {
-        // The journal is a copy of theirs.
-        return Found::Gone;
-    }
-    if children.watch(run, started) { Found::Alive(started) } else { Found::Gone }
 }
