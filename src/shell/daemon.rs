@@ -448,13 +448,18 @@ impl Daemon {
     fn keep_snapshot(&mut self) {
         let path = self.state_dir.join("snapshot");
         let (old, new) = (path.with_extension("old"), path.with_extension("new"));
-        // There is none where the helper had no room for it; then the last one stays.
-        if new.is_file() {
+        // There is none where the helper had no room for it.
+        let is_there = match new.is_file() {
+            true => Ok(()),
+            false => Err(io::Error::from(io::ErrorKind::NotFound)),
+        };
+        let kept = is_there.and_then(|()| {
             // Put aside, not overwritten: giving back the blocks of a large file takes its time,
             // so that is left to the next helper.
             let _ = fs::rename(&path, &old);
-        }
-        if let Err(why) = fs::rename(&new, &path) {
+            fs::rename(&new, &path)
+        });
+        if let Err(why) = kept {
             // That of before is not the table in force: a job that was switched off since must
             // not run from it. Names change where there is no room for anything else.
             let _ = fs::remove_file(&old);
