@@ -10,6 +10,7 @@ use schedule::core::protocol::Driver;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
+use std::time::Instant;
 
 const NEVER: Due = Due::Never("0 0 1 1 *");
 
@@ -25,7 +26,10 @@ fn stream(daemon: &Daemon, target: &str) -> BufReader<TcpStream> {
 #[track_caller]
 fn read_until(reader: &mut BufReader<TcpStream>, parts: &[&str]) -> String {
     let mut before = String::new();
+    // Beats come on and on, so the whole of it has a deadline.
+    let deadline = Instant::now() + 2 * SOON;
     loop {
+        assert!(Instant::now() < deadline, "no line with {parts:?} in time after\n{before}");
         let mut line = String::new();
         let count = reader.read_line(&mut line).unwrap_or(0);
         assert!(count > 0, "no line with {parts:?} after\n{before}");
@@ -66,7 +70,7 @@ fn a_job_is_started_followed_and_stopped() {
     assert_eq!(stopped["runs"][0]["pid"], pid);
     let ended = daemon.wait_job(1, "stopped", |job| job["live"].as_array().unwrap().is_empty());
     assert_eq!(ended["last_run"]["signal"], 15);
-    read_until(&mut events, &["data: ", "\"state\":\"exited\"", "\"id\":1"]);
+    read_until(&mut events, &["data: ", "\"state\":\"stopped\"", "\"id\":1"]);
     assert_eq!(daemon.request("POST", &format!("/api/v1/runs/{run}/stop")).status, 409);
     // The job's own file, followed from before it exists until after it was cleared.
     let mut follower = stream(&daemon, "/api/v1/jobs/2/output?follow=1");
