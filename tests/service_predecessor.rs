@@ -25,8 +25,12 @@ struct Php(Child);
 impl Php {
     /// Its pid file is that of group 1, and it holds a lock on it if it is to.
     fn new(groups: &Groups, id: &str, locks: bool) -> Php {
+        Php::new_with(groups, id, locks, "1.pid")
+    }
+
+    fn new_with(groups: &Groups, id: &str, locks: bool, pid_file: &str) -> Php {
         let script = groups.site.file("Process.php");
-        let pid_file = groups.site.file("1.pid");
+        let pid_file = groups.site.file(pid_file);
         let lock = if locks { "flock 9; " } else { "" };
         let text =
             format!("exec 9>>'{pid_file}'; {lock}echo $$ >'{pid_file}'; echo >>ready; read x");
@@ -110,6 +114,25 @@ fn it_is_found_without_its_pid_file() {
     };
     beside(&["start", "1"]).expect(0, "started");
     beside(&["restart", "1"]).expect(0, "restarted");
+    groups.run(&["stop", "1"]).expect(0, "stopped");
+}
+
+/// It was started beside a daemon that runs: that goes on, also where its pid file moves.
+#[test]
+fn it_ends_no_daemon_that_runs() {
+    let _alone = alone();
+    let groups = Groups::new();
+    let pid_file = groups.site.file("1.pid");
+    groups.run(&["start", "1"]).expect(0, "started");
+    let pid = groups.site.read("1.pid");
+    let with = |name: &str| pid_file.replace("1.pid", name);
+    groups.edit(&with("{%d}.pid"), &with("moved-{%d}.pid"));
+    // Its own pid file is elsewhere.
+    let _php = Php::new_with(&groups, "1", false, "php.pid");
+    groups.run(&["reload", "1"]).expect(0, "has read its configuration");
+    assert_eq!(groups.site.read("1.pid"), "", "the old pid file names nobody");
+    assert_eq!(groups.site.read("moved-1.pid"), pid);
+    groups.run(&["restart", "1"]).expect(0, "restarted");
     groups.run(&["stop", "1"]).expect(0, "stopped");
 }
 

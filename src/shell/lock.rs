@@ -106,11 +106,12 @@ pub fn guard_in(state_dir: &Path) -> PathBuf {
 }
 
 impl Lock {
-    /// Takes the lock and writes our pid.
+    /// Takes the lock and writes our pid. A daemon that runs already (`renewed`) does not end for
+    /// what has begun to run beside it.
     ///
     /// # Errors
     /// Somebody holds it, or the file can't be made.
-    pub fn take(path: &Path, server_id: u32) -> Result<Lock, LockError> {
+    pub fn take(path: &Path, server_id: u32, renewed: bool) -> Result<Lock, LockError> {
         let failed = |source| LockError::File { path: path.into(), source };
         let mut options = OpenOptions::new();
         let mut file = own::open_pid_file(path, options.read(true).write(true).create(true))
@@ -118,7 +119,7 @@ impl Lock {
         if let Some(pid) = predecessor::named(&text_of(&mut file)) {
             return Err(LockError::Predecessor { pid, path: path.into() });
         }
-        if let Some(pid) = predecessor::beside(server_id) {
+        if let Some(pid) = predecessor::beside(server_id).filter(|_| !renewed) {
             return Err(LockError::Beside(pid));
         }
         let guard_path = guard_of(path);

@@ -209,7 +209,12 @@ fn take_lock(path: &Path, id: u32, handed: Option<&Handover>) -> Result<Lock, St
         Some((file, handed)) if handed.lock_path == path => {
             Ok(Lock::adopt(file, guard, &lock::guard_of(path)))
         }
-        _ => Ok(Lock::take(path, id)?),
+        old => {
+            let lock = Lock::take(path, id, handed.is_some())?;
+            // Dropping it leaves the pid file of before empty: nobody takes us for its daemon.
+            drop(old.map(|(file, old)| Lock::adopt(file, guard, &lock::guard_of(&old.lock_path))));
+            Ok(lock)
+        }
     }
 }
 
