@@ -174,7 +174,8 @@ pub fn command_flaw(raw: &str, filled: &str) -> Option<String> {
         Some(format!("its {whose} holds a NUL byte, which no process can be given: take it out"))
     } else if filled.len() > MAX_COMMAND_BYTES {
         Some(format!(
-            "its command has more than {MAX_COMMAND_BYTES} bytes{filled_in}: put it into a script"
+            "its command has more than {MAX_COMMAND_BYTES} bytes with its placeholders filled in: \
+             put it into a script"
         ))
     } else {
         None
