@@ -57,7 +57,7 @@ fn a_backward_range_wraps_around_with_its_step() {
 }
 
 /// What people paste, and what each is told to write.
-const PASTED: [(&str, &str); 45] = [
+const PASTED: [(&str, &str); 48] = [
     ("CRON_TZ=Asia/Shanghai 0 0 * * *", "0 0 * * *"),
     ("TZ=\"Asia/Shanghai\" 0 30 6 * * *", "0 30 6 * * *"),
     ("tz=UTC\t@daily", "@daily"),
@@ -87,6 +87,9 @@ const PASTED: [(&str, &str); 45] = [
     ("quarterly", "0 0 1 1,4,7,10 *"),
     ("minutely", "* * * * *"),
     ("cron(0 12 * * ? *)", "0 12 * * ?"),
+    ("cron(0 12 ? * 2-6 *)", "0 12 ? * 1-5"),
+    ("cron(0 12 ? * 1,7 *)", "0 12 ? * 0,6"),
+    ("0 0 12 ? * 6#3 2026", "0 0 12 ? * 5#3"),
     ("cron(0/15 8-17 ? * MON-FRI 2026)", "0/15 8-17 ? * MON-FRI"),
     ("rate(5 minutes)", "@every 5m"),
     ("rate(1 day)", "@every 1d"),
@@ -129,6 +132,7 @@ fn what_other_programs_have_is_told_as_it_is_here() {
         ("H H H H H H", "day of month \"H\""),
         ("@every 1x", "90s, 5m, 2h or 1d"),
         ("rate(0 minutes)", "has 2 fields"),
+        ("Fri *-*-13 12:00:00", "a day that is either is due"),
         ("0 0 * * *%", "day of week \"*%\""),
     ] {
         assert!(refused(wrong).contains(said), "{}", refused(wrong));
@@ -182,8 +186,9 @@ fn an_offset_is_never_answered_with_another_clock() {
             written.push(format!("{name}{offset}"));
             written.push(format!("{name}{}", offset.replace(':', "")));
         }
-        let reversed = if minutes < 0 { '+' } else { '-' };
-        written.push(format!("ABC{reversed}{hour}:{minute:02}"));
+        if minutes > 0 {
+            written.push(format!("ABC-{hour}:{minute:02}"));
+        }
         if minute == 0 {
             // Only what is no zone itself, as `GMT+0` and `Etc/GMT+8` are.
             let short = [format!("UTC{sign}{hour}"), format!("GMT{sign}{hour}")];
@@ -224,4 +229,29 @@ fn names_that_are_none_are_answered_with_zones() {
     // A letter off is another clock.
     assert!(!zone_refused("GMT-O").contains("GMT-0"));
     assert!(!zone_refused("Etc/GMT+8x").contains("; did you"));
+}
+
+/// What follows the advice must get the clock that it had in mind, or a word that names no other.
+#[test]
+fn a_short_name_or_a_far_place_is_not_answered_with_another_clock() {
+    let unknown = ["NZST", "NZDT", "SST", "GST", "WST", "AST", "ICT", "MSK+1", "EST-5", "CST-6"];
+    for name in unknown.into_iter().chain(["posixrules", "Factory", "localtime"]) {
+        let why = zone_refused(name);
+        assert!(why.ends_with("a name of the IANA database such as Asia/Shanghai or UTC"), "{why}");
+    }
+    for name in ["Asia/Nowhere", "America/Nowhere", "Europe/Nowhere/X"] {
+        assert!(zone_refused(name).contains("`timedatectl list-timezones`"), "{name}");
+    }
+    for (name, right) in [
+        ("Asia/Beijng", "Asia/Shanghai"),
+        ("Asia/Mumbai", "Asia/Kolkata"),
+        ("Asia/Delhi", "Asia/Kolkata"),
+        ("America/Boston", "America/New_York"),
+        ("America/Washington", "America/New_York"),
+        ("Europe/Berlim", "Europe/Berlin"),
+        ("Oslo", "Europe/Oslo"),
+    ] {
+        assert_eq!(named(&zone_refused(name)), [right], "{name}");
+    }
+    assert!(zone_refused("Z").ends_with("write UTC"));
 }

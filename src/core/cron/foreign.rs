@@ -31,6 +31,10 @@ const NAMES: [&str; 19] = [
 /// What a job of Jenkins is likely to get for `H`, field by field.
 const CHOSEN: [&str; 5] = ["17", "3", "1", "1", "1"];
 
+const BOTH_DAYS: &str = "is written as for systemd (OnCalendar), which wants the day of the week \
+     and the date; here a day that is either is due: give one of them, and let the command look at \
+     the other";
+
 /// What to do about an expression that was refused; none if nothing is known of its kind.
 pub(super) fn advice<'a>(text: &'a str, dialect: Dialect) -> Option<String> {
     // Several lines are several things; that is said already.
@@ -119,12 +123,15 @@ impl Expression<'_> {
         let right = match name.to_ascii_lowercase().as_str() {
             "rate" => every(inner)?,
             "cron" => {
-                let fields: Vec<&str> = inner.split_whitespace().take(5).collect();
+                let mut fields: Vec<String> =
+                    inner.split_whitespace().take(5).map(str::to_owned).collect();
+                let day = fields.get_mut(4)?;
+                *day = from_sunday_1(day)?;
                 self.good(&fields.join(" "))?
             }
             _ => return None,
         };
-        Some(format!("is written as for AWS: write {right}{}", self.days_counted(inner)))
+        Some(format!("is written as for AWS: write {right}{}", self.days_counted(inner, true)))
     }
 
     /// `@every 1h30m`, `every 5 minutes`.
@@ -145,7 +152,13 @@ impl Expression<'_> {
             "minutely" => "* * * * *".to_owned(),
             "quarterly" => "0 0 1 1,4,7,10 *".to_owned(),
             "semiannually" => "0 0 1 1,7 *".to_owned(),
-            _ => calendar(&self.parts)?,
+            _ => {
+                let (right, both) = calendar(&self.parts)?;
+                if both {
+                    return self.good(&right).map(|_| BOTH_DAYS.to_owned());
+                }
+                right
+            }
         };
         Some(format!("is written as for systemd (OnCalendar): write {}", self.good(&right)?))
     }
@@ -176,8 +189,17 @@ impl Expression<'_> {
         let many = matches!((self.dialect, fields.len()), (Dialect::Crontab, 5 | 6));
         let right = (many && year.chars().all(is_year)).then(|| self.good(&fields.join(" ")));
         let right = right.flatten()?;
-        let counted = self.days_counted(&right);
+        // With seven fields it is Quartz for sure; the six of others may count as cron does.
+        let quartz = self.parts.len() == 7;
+        let right = if quartz { self.quartz_days(fields)? } else { right };
+        let counted = self.days_counted(&right, quartz);
         Some(format!("no year can be given: write {right} without it{counted}"))
+    }
+
+    /// The six fields of Quartz, which has Sunday as 1.
+    fn quartz_days(&self, fields: &[&str]) -> Option<String> {
+        let (day, before) = fields.split_last()?;
+        self.good(&format!("{} {}", before.join(" "), from_sunday_1(day)?))
     }
 
     /// A line of a crontab, with its command.
@@ -189,12 +211,13 @@ impl Expression<'_> {
         Some(format!("the command belongs in the column command: write only {right} here"))
     }
 
-    /// Quartz and AWS count the days of the week from 1.
-    fn days_counted(&self, fields: &str) -> &'static str {
+    /// A word on the days of the week where there are numbers: Quartz and AWS count them from 1.
+    fn days_counted(&self, fields: &str, converted: bool) -> &'static str {
         let day = fields.split_whitespace().nth(if self.parts.len() == 7 { 5 } else { 4 });
-        match day.is_some_and(|day| day.contains(|c: char| c.is_ascii_digit())) {
-            true => "; mind that Sunday is 0 here where others have 1, Saturday is 6",
-            false => "",
+        match (day.is_some_and(|day| day.contains(|c: char| c.is_ascii_digit())), converted) {
+            (true, true) => " (Sunday is 0 here where others have 1)",
+            (true, false) => "; mind that Sunday is 0 here where others have 1, Saturday is 6",
+            (false, _) => "",
         }
     }
 }
@@ -237,8 +260,9 @@ fn every(text: &str) -> Option<String> {
     (seconds > 0).then(|| format!("@every {}{unit}", seconds / length))
 }
 
-/// `[days] [year-month-day] hour:minute[:second]` as fields.
-fn calendar(parts: &[&str]) -> Option<String> {
+/// `[days] [year-month-day] hour:minute[:second]` as fields, and whether a day must be both a day
+/// of the week and a date.
+fn calendar(parts: &[&str]) -> Option<(String, bool)> {
     let (mut days, mut month, mut dom) = ("*".to_owned(), "*", "*");
     let (time, before) = parts.split_last()?;
     for part in before {
@@ -263,7 +287,24 @@ fn calendar(parts: &[&str]) -> Option<String> {
     };
     let second = if second == "00" { String::new() } else { value(second) };
     let [minute, hour, dom, month] = [minute, hour, dom, month].map(value);
-    Some(format!("{second} {minute} {hour} {dom} {month} {days}"))
+    let both = days != "*" && dom != "*";
+    Some((format!("{second} {minute} {hour} {dom} {month} {days}"), both))
+}
+
+/// Days of the week that were counted from Sunday as 1, from 0. Steps and `#` count nothing.
+fn from_sunday_1(field: &str) -> Option<String> {
+    let mut out = String::with_capacity(field.len());
+    let mut before = ',';
+    for c in field.chars() {
+        match c.to_digit(10) {
+            Some(day) if ",-".contains(before) => {
+                out.push(char::from_digit(day.checked_sub(1)?, 10)?);
+            }
+            _ => out.push(c),
+        }
+        before = c;
+    }
+    Some(out)
 }
 
 /// A text in which names of days and months have three letters.

@@ -122,11 +122,19 @@ fn seconds(offset: Offset) -> i64 {
 /// # Errors
 /// The name is in neither; the error suggests the nearest one.
 pub fn zone(name: &str) -> Result<Zone, ZoneError> {
+    let bundled = TimeZoneDatabase::bundled();
+    if !is_place(name) {
+        return Err(ZoneError::new(name, &bundled));
+    }
     if let Ok(zone) = jiff::tz::db().get(name) {
         return Ok(zone);
     }
-    let bundled = TimeZoneDatabase::bundled();
     bundled.get(name).map_err(|_| ZoneError::new(name, &bundled))
+}
+
+/// Whether it is no file of the database that means whatever a machine has there.
+pub(super) fn is_place(name: &str) -> bool {
+    !["posixrules", "factory", "localtime"].iter().any(|file| name.eq_ignore_ascii_case(file))
 }
 
 /// The zone that the machine says it is in; none where it says none that is known.

@@ -8,7 +8,13 @@ use jiff::tz::TimeZoneDatabase;
 const MAX_NAME_BYTES: usize = 60;
 
 /// Names that people use and the database does not have, in lower case, and what to write.
-const KNOWN_AS: [(&[&str], &str); 16] = [
+const KNOWN_AS: [(&[&str], &str); 22] = [
+    (&["z"], "UTC"),
+    (&["mumbai", "delhi", "new delhi", "new_delhi", "bangalore", "chennai"], "Asia/Kolkata"),
+    (&["tokio", "osaka"], "Asia/Tokyo"),
+    (&["boston", "washington", "philadelphia", "miami", "atlanta"], "America/New_York"),
+    (&["houston", "dallas", "austin"], "America/Chicago"),
+    (&["munich", "hamburg", "frankfurt"], "Europe/Berlin"),
     (
         &[
             "beijing",
@@ -49,6 +55,10 @@ const KNOWN_AS: [(&[&str], &str); 16] = [
     (&["san francisco", "san_francisco", "seattle"], "America/Los_Angeles"),
 ];
 
+/// Names after which people write a `-` that is not the one of POSIX.
+const BEHIND: [&str; 11] =
+    ["msk", "est", "edt", "cdt", "mst", "mdt", "pst", "pdt", "ast", "adt", "hst"];
+
 /// Places that keep one offset all the year, by it, in minutes.
 const PLACES: [(i32, &str); 24] = [
     (-600, "Pacific/Honolulu"),
@@ -83,20 +93,39 @@ fn advice(name: &str, database: &TimeZoneDatabase) -> String {
     if name.is_empty() || name.len() > MAX_NAME_BYTES {
         return usual;
     }
-    if let Some(known) = undressed(name, database) {
+    if let Some(known) = undressed(name, database).filter(|known| super::zone::is_place(known)) {
         return format!("did you mean {known}?");
     }
     let lower = name.trim().to_lowercase();
     if let Some(minutes) = offset(&lower) {
         return of_offset(minutes);
     }
-    let place = lower.rsplit('/').next().unwrap_or(&lower); // rsplit yields at least one
-    let known_as = KNOWN_AS.iter().find(|(names, _)| names.contains(&place));
-    match (known_as, nearest(&lower, database)) {
+    let place = city(&lower);
+    let known_as = |fits: &dyn Fn(&str) -> bool| {
+        KNOWN_AS.iter().find(|(names, _)| names.iter().any(|name| fits(name)))
+    };
+    let known = known_as(&|name| name == place).or_else(|| known_as(&|name| alike(place, name)));
+    match (known, nearest(&lower, database)) {
         (Some((_, right)), _) => format!("write {right}"),
         (None, Some(near)) => format!("did you mean {near}?"),
+        (None, None) if is_region(&lower, database) => {
+            "write a place that the IANA database has; `timedatectl list-timezones` shows them"
+                .to_owned()
+        }
         (None, None) => usual,
     }
+}
+
+/// Whether a name begins as a place does, be there such a place or not.
+fn is_region(lower: &str, database: &TimeZoneDatabase) -> bool {
+    let first = |name: &str| name.split_once('/').map(|(region, _)| region.to_lowercase());
+    let region = first(lower);
+    region.is_some() && database.available().any(|known| first(known.as_str()) == region)
+}
+
+/// The last part of a name.
+fn city(lower: &str) -> &str {
+    lower.rsplit('/').next().unwrap_or(lower) // rsplit yields at least one
 }
 
 /// The name without what `TZ` or a hand put around it.
@@ -120,10 +149,13 @@ fn offset(lower: &str) -> Option<i32> {
     let ahead = match (word, sign) {
         ("utc" | "gmt" | "ut" | "z", 0) => 1,
         ("" | "utc" | "gmt" | "ut" | "z", sign) if sign != 0 => sign,
-        (name, sign) if name.len() == 3 && name.bytes().all(|b| b.is_ascii_lowercase()) => -sign,
+        // `MSK+1` is four hours ahead to some, and `EST-5` five hours behind: nothing is proposed.
+        (name, -1) if name.len() == 3 && name.bytes().all(|b| b.is_ascii_lowercase()) => 1,
         _ => return None,
     };
-    Some(ahead * minutes(number)?)
+    let minutes = minutes(number)?;
+    let other = BEHIND.contains(&word) || (word == "cst" && minutes != 480);
+    (!other).then_some(ahead * minutes)
 }
 
 /// `8`, `08`, `0800`, `8:30`.
@@ -160,14 +192,26 @@ fn nearest(lower: &str, database: &TimeZoneDatabase) -> Option<String> {
     if !plain(lower) {
         return None;
     }
+    let region = lower.split_once('/').map(|(region, _)| region);
     let rank = |known: &str| {
         let known = known.to_ascii_lowercase();
-        let city = known.rsplit('/').next().unwrap_or(&known); // rsplit yields at least one
-        distance(lower, &known).min(distance(lower, city) + 1)
+        let there = region.is_none_or(|region| known.split('/').next() == Some(region));
+        let near = city(lower) == city(&known) || (there && alike(city(lower), city(&known)));
+        near.then(|| distance(lower, &known))
     };
     let known = database.available().map(|known| known.to_string()).filter(|known| plain(known));
-    let (distance, known) = known.map(|known| (rank(&known), known)).min()?;
-    (distance <= 1 + lower.len() / 4).then_some(known)
+    let ranked = known.filter(|known| super::zone::is_place(known));
+    ranked.filter_map(|known| Some((rank(&known)?, known))).min().map(|(_, known)| known)
+}
+
+/// Whether one is the other with a slip. Short names are not alike: `GST` is not `EST`.
+fn alike(a: &str, b: &str) -> bool {
+    let edits = match a.len() {
+        ..6 => 0,
+        6..8 => 1,
+        8.. => 2,
+    };
+    a.is_ascii() && distance(a, b) <= edits
 }
 
 /// Edits (insert, delete, replace a byte) between two short texts.
