@@ -250,3 +250,16 @@ fn rows_beyond_those_that_are_told_are_counted() {
     let page = bench.ask("GET", "/", BROWSER, "").body;
     assert!(page.contains("Rows that can&#39;t be jobs: 300") && !page.contains("no jobs yet"));
 }
+
+/// A view may have an id twice; of the second row nothing is done in silence.
+#[test]
+fn an_id_that_is_there_twice_is_a_bad_row() {
+    let rows = [row(1, OFTEN, "true"), row(1, OFTEN, "false"), row(2, OFTEN, "true")];
+    let mut bench = Bench::with(&[]);
+    bench.set_answers(rows.into_iter().map(|row| Answer::Job(Box::new(row))).collect());
+    bench.post("/api/v1/sync").is(200);
+    assert_eq!(job(&mut bench, 1)["command"], "true");
+    let status = bench.get("/api/v1/status").json();
+    assert_eq!(status["bad_rows"].as_array().unwrap().len(), 1);
+    assert!(status["bad_rows"][0]["reason"].as_str().unwrap().contains("id 1 is there twice"));
+}

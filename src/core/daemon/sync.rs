@@ -101,6 +101,8 @@ struct Staged {
     /// long vector would be moved as it grows and freed at once, milliseconds for many jobs.
     changed: VecDeque<Vec<Definition>>,
     kept: usize,
+    /// The id of the job row that came last.
+    last_job: Option<u32>,
     bad_rows: Vec<(u32, String)>,
     bad_rows_count: u64,
     /// Lines that stand for a row of the database each.
@@ -113,6 +115,13 @@ struct Staged {
 }
 
 impl Staged {
+    fn bad_row(&mut self, id: u32, why: String) {
+        self.bad_rows_count += 1;
+        if self.bad_rows.len() < MAX_BAD_ROWS {
+            self.bad_rows.push((id, why));
+        }
+    }
+
     fn changed(&mut self, def: Definition) {
         match self.changed.back_mut() {
             Some(slice) if slice.len() < CHANGES_A_TURN => slice.push(def),
@@ -313,12 +322,7 @@ impl Core {
                 staged.tags.insert(id, name);
             }
             Answer::Job(row) => self.stage_job(staged, *row),
-            Answer::BadRow { id, why } => {
-                staged.bad_rows_count += 1;
-                if staged.bad_rows.len() < MAX_BAD_ROWS {
-                    staged.bad_rows.push((id, why));
-                }
-            }
+            Answer::BadRow { id, why } => staged.bad_row(id, why),
             Answer::End { digest, rows } if rows == staged.rows => staged.digest = Some(digest),
             Answer::End { rows, .. } => {
                 let came = staged.rows;
@@ -339,6 +343,11 @@ impl Core {
 
     /// A row that says what is in force already costs no memory; others wait for the end.
     fn stage_job(&mut self, staged: &mut Staged, row: JobRow) {
+        // Rows come by id. A view may have one twice: the second is no job, and that is told.
+        if staged.last_job.replace(row.id) == Some(row.id) {
+            let why = format!("id {} is there twice: give each row an id of its own", row.id);
+            return staged.bad_row(row.id, why);
+        }
         let (id, seen) = (JobId(row.id), self.sync.seen);
         let def = self.table.define(row, &staged.vars);
         match self.table.get_mut(id) {
