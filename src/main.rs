@@ -3,6 +3,7 @@
 use clap::{CommandFactory, Parser};
 use schedule::shell::cli::{check, control, db, demo, generate, look, next, run};
 use schedule::shell::panics::caught;
+use schedule::shell::sys;
 use std::process::ExitCode;
 
 /// A cron-style job scheduler that is controlled over the web.
@@ -48,6 +49,10 @@ status: 0 running, 1 dead: its pid file is not empty, 3 not running, 4 unknown. 
 With `all`, the highest of the groups.";
 
 fn main() -> ExitCode {
+    // First of all: what comes to process 1 before there are handlers would be lost.
+    if sys::is_init() && std::env::args_os().nth(1).is_some_and(|word| word == "run") {
+        sys::block_signals();
+    }
     // A helper process answers one question and ends, every few seconds: it goes straight to work,
     // before anything is built that it does not need.
     if std::env::args_os().nth(1).is_some_and(|word| word == "exchange") {

@@ -42,9 +42,6 @@ pub fn run(args: &RunArgs) -> ExitCode {
         eprintln!("schedule run: no process can be made for the background: {why}");
         return ExitCode::FAILURE;
     }
-    if sys::is_init() {
-        sys::block_signals();
-    }
     let parsed = match config_file::load(args.config.as_deref()) {
         Ok(parsed) => parsed,
         Err(why) => return refuse(&why.to_string()),
