@@ -46,7 +46,7 @@ fn a_hundred_thousand_rows_pass_through_without_being_held() {
         let mut child = helper::start(&helper::request(&database.config, ask_sync("")));
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let mut jobs = 0;
-        let mut peak_kb = 0;
+        let mut held_kb = 0;
         for line in lines.map(Result::unwrap) {
             match serde_json::from_str(&line).unwrap() {
                 Answer::Job(_) => jobs += 1,
@@ -56,19 +56,21 @@ fn a_hundred_thousand_rows_pass_through_without_being_held() {
             }
             // The helper is somewhere in the last rows: it can't be gone while we don't read.
             if jobs == 90_000 {
-                peak_kb = peak_memory_kb(child.id());
+                held_kb = private_memory_kb(child.id());
             }
         }
         assert_eq!((jobs, child.wait().unwrap().code()), (100_000, Some(0)));
-        println!("{:?}: peak {peak_kb} kB", database.kind);
-        // The rows are 15 MB as JSON.
-        assert!((1..12_000).contains(&peak_kb), "{:?}: {peak_kb} kB", database.kind);
+        println!("{:?}: {held_kb} kB", database.kind);
+        // The rows are 15 MB as JSON. The client of MySQL has a buffer of 4 MiB, the rest 1 MB.
+        assert!((1..5_500).contains(&held_kb), "{:?}: {held_kb} kB", database.kind);
     }
 }
 
-fn peak_memory_kb(pid: u32) -> u32 {
+/// What a process has for itself. Not the pages of the program: they are one copy for the daemon and
+/// all helpers, and grow with each capability.
+fn private_memory_kb(pid: u32) -> u32 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();
     line.trim().trim_end_matches(" kB").parse().unwrap()
 }
 
