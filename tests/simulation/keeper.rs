@@ -261,10 +261,10 @@ impl World {
 
     /// What the core was told is in the journal, as far as that can be written.
     pub fn journaled(&mut self) {
-        if !self.core.as_ref().is_some_and(|core| core.outbox().is_whole()) {
-            return;
-        }
+        let Some(core) = self.core.as_ref().filter(|core| core.outbox().is_whole()) else { return };
+        let none_waits = core.outbox().unwritten.is_empty();
         for run in std::mem::take(&mut self.told) {
+            self.ledger.check_end_kept(run, none_waits);
             if let Some(keeper) = &mut self.keeper {
                 keeper.ends.remove(&run);
             }

@@ -62,6 +62,17 @@ impl Ledger {
         assert!(run.durable || told, "run {id} is launched and nobody would know of it");
     }
 
+    /// The keeper forgets how a run ended: the journal has it, or it was dropped. `none_waits`:
+    /// nothing of the journal is in memory alone.
+    pub fn check_end_kept(&self, id: RunId, none_waits: bool) {
+        let Some(run) = self.runs.get(&id) else { return };
+        let is_kept = run.durable_end.is_some() || (!run.durable && none_waits);
+        assert!(
+            is_kept,
+            "the keeper forgets how run {id} ended, and the journal has no word of it"
+        );
+    }
+
     /// Compares what is written with what it should be.
     pub fn wrote(&mut self, piece: &Piece<'_>) {
         let mut carried = BTreeSet::new();

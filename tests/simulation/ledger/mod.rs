@@ -160,6 +160,7 @@ impl Ledger {
                 forgotten.push(id);
             }
             run.state = State::Unsettled;
+            run.waits = false;
             run.end = None;
             run.end_seen = false;
         }

@@ -181,6 +181,7 @@ impl Ledger {
     pub fn launched(&mut self, now: Now, id: RunId) {
         let kill_ms = now.mono_ms + self.grace_ms;
         let run = self.run(id);
+        run.waits = false;
         run.state = match run.state {
             State::Asked { stop: false } => State::Alive,
             State::Asked { stop: true } => State::Stopping { kill_ms, told: false },
@@ -190,6 +191,7 @@ impl Ledger {
 
     /// The launch failed: for good, or it may be tried again.
     pub fn launch_failed(&mut self, now: Now, id: RunId, core: &Core, retryable: bool, why: &str) {
+        self.run(id).waits = false;
         let job = &self.jobs[&self.runs[&id].job];
         let changed = retryable && (job.draining || job.waiting.is_some());
         if changed || self.run(id).state == (State::Asked { stop: true }) {
@@ -337,6 +339,17 @@ impl Ledger {
             };
             assert!(done, "run {id} is still {state:?}");
         }
+        let (is, should) = (core.is_launching(), self.is_launching());
+        // Without a keeper nobody has looked yet which of them have ended meanwhile.
+        let right = is == should || self.is_stuck();
+        assert!(right, "launches are under way: {is}, not {should}; what waits for a file is none");
+        let says = |id: &&RunId| core.runs().get(*id).is_some_and(|run| run.waits.is_some());
+        let waiting = |id: &&RunId| self.runs[*id].waits;
+        let wrong = self.live.iter().find(|id| says(id) != waiting(id));
+        assert_eq!(
+            wrong, None,
+            "a run that waits for a file, or does not, and it is said otherwise"
+        );
         self.check_told(core);
     }
 }
