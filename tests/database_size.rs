@@ -66,8 +66,8 @@ fn a_hundred_thousand_rows_pass_through_without_being_held() {
     }
 }
 
-/// What a process has for itself. Not the pages of the program: they are one copy for the daemon and
-/// all helpers, and grow with each capability.
+/// What a process has for itself. Not the pages of the program: they are one copy for the daemon
+/// and all helpers, and grow with each capability.
 fn private_memory_kb(pid: u32) -> u32 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();
