@@ -18,7 +18,7 @@ use rustix::process::Signal;
 use schedule::core::protocol::Database;
 use schedule::shell::database::schema;
 use std::collections::BTreeMap;
-use std::thread::sleep;
+use std::thread::{scope, sleep};
 use std::time::Duration;
 
 /// A try may take ten seconds, and after some failures the next one waits as long.
@@ -136,6 +136,16 @@ fn failures(log: &[String]) -> BTreeMap<String, usize> {
     failures
 }
 
+/// One daemon for each server, at the same time: these tests mostly wait, for the next try.
+fn on_each_server(test: fn(Kind)) {
+    let _alone = daemon::alone();
+    scope(|scope| {
+        let threads: Vec<_> =
+            Kind::servers().into_iter().map(|kind| scope.spawn(move || test(kind))).collect();
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
+    });
+}
+
 /// The second from which on every slot counts.
 fn next_second() -> i64 {
     now_ns() / 1_000_000_000 + 1
@@ -143,11 +153,10 @@ fn next_second() -> i64 {
 
 #[test]
 fn a_database_that_lies_hangs_up_or_refuses() {
-    Kind::servers().into_iter().for_each(lies_hangs_up_or_refuses);
+    on_each_server(lies_hangs_up_or_refuses);
 }
 
 fn lies_hangs_up_or_refuses(kind: Kind) {
-    let _alone = daemon::alone();
     let user = format!("u_{}", unique());
     let mut world = World::new(kind, &server(kind), Some(&user));
     let daemon = world.start();
@@ -181,11 +190,10 @@ fn lies_hangs_up_or_refuses(kind: Kind) {
 
 #[test]
 fn an_answer_that_is_cut_off_changes_nothing() {
-    Kind::servers().into_iter().for_each(cut_off);
+    on_each_server(cut_off);
 }
 
 fn cut_off(kind: Kind) {
-    let _alone = daemon::alone();
     let mut world = World::new(kind, &server(kind), None);
     let daemon = world.start();
     let (first, bare) = (next_second(), Bare::start(&world.site));
@@ -210,11 +218,10 @@ fn cut_off(kind: Kind) {
 
 #[test]
 fn a_database_that_stands_still_or_is_killed() {
-    Kind::servers().into_iter().for_each(stands_still_or_is_killed);
+    on_each_server(stands_still_or_is_killed);
 }
 
 fn stands_still_or_is_killed(kind: Kind) {
-    let _alone = daemon::alone();
     let mut server = Server::start(kind);
     let mut world = World::new(kind, &server.config(), None);
     let daemon = world.start();
