@@ -11,7 +11,7 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Two jobs of group 1 out of id order, one that is off, one of another group, and the rest.
 const ROWS: &str = "
@@ -154,12 +154,14 @@ fn digest_and_rows_are_of_one_state_while_others_write() {
         let writer = std::thread::spawn(move || {
             while !stopped.load(Ordering::Relaxed) {
                 let number = written.fetch_add(1, Ordering::Relaxed);
+                let before = Instant::now();
                 database.sql(&format!(
                     "BEGIN; UPDATE scheduler_vars SET value = '{number}' WHERE id = 1;
                      UPDATE scheduler_jobs SET name = '{number}' WHERE id = 4; COMMIT"
                 ));
-                // A gap for readers: SQLite's wait is not fair, a writer without one starves them.
-                std::thread::sleep(Duration::from_millis(2));
+                // A gap for readers: SQLite's wait is not fair. It looks each 100 ms, and where a
+                // write takes 50 it hardly ever finds one of 2 ms.
+                std::thread::sleep(before.elapsed().max(Duration::from_millis(2)));
             }
         });
         let mut known = HashMap::new();
@@ -168,12 +170,12 @@ fn digest_and_rows_are_of_one_state_while_others_write() {
         while syncs < 60 || writes.load(Ordering::Relaxed) < 60 {
             syncs += 1;
             let reply = sync(&config, "");
+            let digest = reply.digest().split('/').take(2).collect::<Vec<_>>().join("/");
             let name = reply.jobs()[0].name.clone();
             let [Answer::Var { value, .. }, ..] = &reply.answers[..] else { panic!("{reply:?}") };
             if name != "报表" {
                 assert_eq!(name, *value);
             }
-            let digest = reply.digest().split('/').take(2).collect::<Vec<_>>().join("/");
             let before = known.entry(digest).or_insert_with(|| name.clone());
             assert_eq!(*before, name);
         }
