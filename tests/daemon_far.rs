@@ -70,6 +70,8 @@ fn while_it_hangs_all_the_rest_goes_on_and_what_hangs_is_told() {
     ];
     database.sql(&insert(&rows));
     let daemon = site.start();
+    // Gone first when something fails: a daemon that hangs can't be killed before.
+    let far = far;
     let keeper = keeper_of(&site);
     wait_for("runs there", SOON, || (far.written() > 0).then_some(()));
     assert_eq!(daemon.get("/api/v1/jobs/2/output").body, TEXT);
@@ -84,15 +86,10 @@ fn while_it_hangs_all_the_rest_goes_on_and_what_hangs_is_told() {
     let begun = [2, 3].map(start);
     // Its program is there: a shell waits for it, and nobody else.
     assert_eq!(daemon.request("POST", "/api/v1/jobs/5/start").status, 200);
-    let mut slowest = Duration::ZERO;
     while began.elapsed() < Duration::from_secs(6) {
-        let asked = Instant::now();
-        for target in ["/healthz", "/", "/api/v1/jobs/2", "/api/v1/jobs/1/output", "/jobs/2"] {
-            assert!(matches!(daemon.get(target).status, 200 | 404), "{target}");
-        }
-        slowest = slowest.max(asked.elapsed() / 5);
+        let (page, slowest) = slowest_page(&daemon);
+        assert!(slowest < Duration::from_millis(500), "{page} took {slowest:?}");
     }
-    assert!(slowest < Duration::from_millis(500), "a page took {slowest:?}");
     for one in hung {
         let (took, answer) = one.join().unwrap();
         assert!(took < TOLD, "told after {took:?}: {answer}");
@@ -125,6 +122,17 @@ fn while_it_hangs_all_the_rest_goes_on_and_what_hangs_is_told() {
         (daemon.get("/api/v1/jobs/2/output").status == 200).then_some(())
     });
     daemon.stop();
+}
+
+/// Which of the pages took longest, and how long. None of them is of a file that hangs.
+fn slowest_page(daemon: &Daemon) -> (&'static str, Duration) {
+    let pages = ["/healthz", "/", "/api/v1/jobs/2", "/api/v1/jobs/1/output", "/jobs/2"];
+    let took = pages.map(|target| {
+        let asked = Instant::now();
+        assert!(matches!(daemon.get(target).status, 200 | 404), "{target}");
+        (target, asked.elapsed())
+    });
+    took.into_iter().max_by_key(|(_, took)| *took).unwrap()
 }
 
 /// All ways to look at the files of jobs 2 and 3.
@@ -177,6 +185,7 @@ fn a_run_that_waits_for_its_file_is_stopped_and_fails_in_time() {
     ];
     database.sql(&insert(&rows));
     let daemon = site.start();
+    let far = far;
     daemon.wait_job(2, "there", |_| true);
     far.hang(true);
     let start = |id: u32| daemon.request("POST", &format!("/api/v1/jobs/{id}/start"));
