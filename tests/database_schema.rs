@@ -115,3 +115,22 @@ fn all_kinds_have_the_same_columns() {
         }
     }
 }
+
+/// Several groups share a database, and each is installed by a script.
+#[test]
+fn several_may_migrate_at_once() {
+    for mut database in TestDatabase::each() {
+        for round in 0..12 {
+            database.sql("DELETE FROM scheduler_schema");
+            let config = &database.config;
+            std::thread::scope(|scope| {
+                let all: Vec<_> = (0..6).map(|_| scope.spawn(|| schema::migrate(config))).collect();
+                for one in all {
+                    let made = one.join().unwrap();
+                    assert_eq!(made, Ok(Vec::new()), "{:?} round {round}", database.kind);
+                }
+            });
+            assert_eq!(database.value("SELECT COUNT(*) FROM scheduler_schema"), "2");
+        }
+    }
+}

@@ -254,7 +254,12 @@ impl<'a> Session<'a> {
             let number = file.number;
             let known = format!("SELECT version FROM scheduler_schema WHERE version = {number}");
             if self.first_column(&known)?.is_empty() {
-                self.run(&format!("INSERT INTO scheduler_schema (version) VALUES ({number})"))?;
+                let note = format!("INSERT INTO scheduler_schema (version) VALUES ({number})");
+                let noted = self.run(&note);
+                // Another who does the same may have been faster: then that is done.
+                if noted.is_err() && self.first_column(&known)?.is_empty() {
+                    noted?;
+                }
             }
         }
         Ok(())
