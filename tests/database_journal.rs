@@ -50,6 +50,7 @@ impl Log {
             timezone: "Asia/Shanghai".to_owned(),
             refused: self.dir.join("refused").display().to_string(),
             retry: false,
+            believe: false,
         }
     }
 }
@@ -83,7 +84,7 @@ fn ended(code: u8) -> Option<End> {
 }
 
 fn recorded(count: u64, through: u64) -> Answer {
-    Answer::Recorded { count, through, aside: SetAside::default() }
+    Answer::Recorded { count, through, aside: SetAside::default(), unkept: String::new() }
 }
 
 const ROWS: &str = "SELECT uniq_id, start_time, end_time, running_time, outcome, pid, slot

@@ -23,6 +23,7 @@ pub mod plain;
 pub mod protocol;
 pub mod records;
 pub mod refused;
+pub mod settle;
 pub mod shared_text;
 pub mod table;
 pub mod time;

@@ -95,6 +95,9 @@ pub enum Ask {
         /// Whether those are to be tried again.
         #[serde(default)]
         retry: bool,
+        /// Whether a few are believed to be bad although none is taken: see `core::settle`.
+        #[serde(default)]
+        believe: bool,
     },
 }
 
@@ -176,6 +179,10 @@ pub enum Answer {
         /// What is set aside in all.
         #[serde(default)]
         aside: SetAside,
+        /// Why records that are refused could not be set aside: those from `through` on are to be
+        /// carried again. Empty: they could.
+        #[serde(default)]
+        unkept: String,
     },
     /// The exchange failed; nothing of it counts.
     Error {
@@ -233,6 +240,9 @@ pub enum ErrorKind {
     NoColumn,
     /// What was to be written is refused for itself: others would be taken.
     Refused,
+    /// What was to be written is refused, for itself or because nothing would be taken: only
+    /// trying others tells.
+    Unsure,
     /// Anything else.
     Other,
 }

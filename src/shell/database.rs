@@ -43,6 +43,13 @@ impl Failure {
         Self { kind, message: message.split_whitespace().collect::<Vec<_>>().join(" ") }
     }
 
+    /// What is missing is named by a trigger, a view or a routine of the operator's.
+    fn not_ours(place: &str, said: &str) -> Self {
+        let hint = "that is not one of this program's, so a trigger, view or routine of yours is \
+                    to be corrected";
+        Self::new(ErrorKind::Unsure, format!("{place} says: {said}: {hint}"))
+    }
+
     fn no_table(table: &str, database: &str) -> Self {
         let hint = "run `schedule db init`, or correct [db1] of the configuration";
         let message = format!("table {table} is missing in database `{database}`: {hint}");
@@ -92,7 +99,7 @@ fn perform(stdin: &mut dyn BufRead, answers: &mut Answers) -> Result<(), Failure
             let group = Group { server_id: *server_id, vars_server: *vars_server, digest };
             sync(&request.database, &group, answers)
         }
-        Ask::Record { journal, from, to, server_id, timezone, refused, retry } => {
+        Ask::Record { journal, from, to, server_id, timezone, refused, retry, believe } => {
             let carried = carry::carry(
                 &request.database,
                 &Range {
@@ -103,13 +110,14 @@ fn perform(stdin: &mut dyn BufRead, answers: &mut Answers) -> Result<(), Failure
                     zone: written_zone(timezone)?,
                     refused: Path::new(refused),
                     retry: *retry,
+                    believe: *believe,
                 },
             )?;
             for told in carried.told.into_iter().take(MAX_TOLD) {
                 answers.send(&Answer::Refused(told))?;
             }
-            let Carried { count, through, aside, .. } = carried;
-            answers.send(&Answer::Recorded { count, through, aside })
+            let Carried { count, through, aside, unkept, .. } = carried;
+            answers.send(&Answer::Recorded { count, through, aside, unkept })
         }
     }
 }

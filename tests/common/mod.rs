@@ -5,6 +5,7 @@
 
 pub mod database;
 pub mod helper;
+pub mod refusing;
 
 use std::fs;
 use std::path::{Path, PathBuf};

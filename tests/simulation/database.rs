@@ -7,9 +7,10 @@ use super::random::Random;
 use schedule::core::ids::RunId;
 use schedule::core::journal::{Entry, SkipEntry};
 use schedule::core::outcome::Outcome;
-use schedule::core::protocol::{Answer, JobRow, SetAside};
+use schedule::core::protocol::{Answer, ErrorKind, JobRow, SetAside};
 use schedule::core::records::news;
 use schedule::core::refused::{Change, Refused};
+use schedule::core::settle::{MAX_UNPROVEN, Refusal, Settling, bytes_before};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A row of `scheduler_jobs`, and what its schedule means.
@@ -40,8 +41,43 @@ pub struct Database {
     pub through: u64,
     /// Jobs whose records are refused for themselves.
     pub refuses: BTreeSet<u32>,
+    /// By an error that may as well be the database's.
+    is_unsure: bool,
+    /// By such an error every run is refused.
+    refuses_all: bool,
     /// The answer to a sync, until somebody changes something.
     unchanged: Option<(Vec<Vec<u8>>, String)>,
+}
+
+/// What a helper is asked to carry.
+#[derive(Clone, Copy)]
+pub struct Asked {
+    pub range: (u64, u64),
+    pub max_bytes: usize,
+    pub retry: bool,
+    pub believe: bool,
+    /// Any number.
+    pub any: usize,
+}
+
+/// What it did.
+pub struct Done {
+    pub through: u64,
+    pub aside: SetAside,
+    pub unkept: String,
+}
+
+/// A write was refused.
+struct Refuses(ErrorKind);
+
+impl Refusal for Refuses {
+    fn kind(&self) -> ErrorKind {
+        self.0
+    }
+
+    fn why(&self) -> &str {
+        "a foreign key"
+    }
 }
 
 impl Rows {
@@ -55,6 +91,11 @@ impl Rows {
         let answers = self.vars.iter().map(var).chain(jobs);
         answers.map(|answer| serde_json::to_vec(&answer).unwrap()).collect()
     }
+}
+
+/// How many runs are set aside.
+fn runs(refused: &Refused<'_>) -> u64 {
+    refused.entries().iter().filter(|entry| matches!(entry, Entry::Run(_))).count() as u64
 }
 
 /// FNV-1a over the lines.
@@ -78,58 +119,96 @@ impl Database {
     }
 
     /// Carries records as the helper does, by the core's own rules. `keeps`: it lives until what
-    /// is refused was set aside. Returns how far it came and what is set aside then; nothing
-    /// if it could not be kept.
-    pub fn commit(
-        &mut self,
-        disk: &mut Disk,
-        (from, to): (u64, u64),
-        max_bytes: usize,
-        retry: bool,
-        keeps: bool,
-    ) -> Option<(u64, SetAside)> {
-        let (bytes, through) = disk.read_range(from, to, max_bytes);
+    /// is refused was set aside.
+    ///
+    /// # Errors
+    /// All is refused: nothing counts.
+    pub fn commit(&mut self, disk: &mut Disk, asked: Asked, keeps: bool) -> Result<Done, ()> {
+        let (bytes, through) = disk.read_range(asked.range.0, asked.range.1, asked.max_bytes);
+        let found = news(&bytes);
         let before = disk.refused.clone();
         let mut refused = Refused::read(&before);
-        let again = if retry { refused.entries() } else { Vec::new() };
-        let mut any = false;
-        for entry in news(&bytes).into_iter().chain(again) {
-            if self.takes(&entry) {
-                refused.accept(&entry);
-            } else {
-                refused.refuse(entry, "a foreign key");
-                any = true;
-            }
+        let mut settling = Settling::new(&found, asked.any);
+        if asked.believe {
+            settling.believe(found.len() as u64, refused.told().count);
         }
+        let again = if asked.retry { refused.entries() } else { Vec::new() };
+        let fresh = self.settle(&mut settling, &found, &again).map_err(|_| {
+            self.check_none_is_taken(&found);
+        })?;
+        let aside = runs(&refused);
+        let lost = settling.note(&mut refused, fresh);
+        let few = runs(&refused) <= aside.max(MAX_UNPROVEN);
+        assert!(few || !self.refuses_all, "what is refused to all is set aside: {aside}");
         let change = refused.change();
-        if any && (disk.room.is_some() || !keeps) {
-            return None;
-        }
+        let kept = keeps && disk.room.is_none();
         match change {
-            _ if disk.room.is_some() || !keeps => {}
+            _ if !kept => {}
             Change::None => {}
             Change::Add(lines) => disk.refused.extend(lines),
             Change::Replace(lines) => disk.refused = lines,
         }
+        let unkept = !kept && !lost.is_empty();
+        let through = if unkept { asked.range.0 + bytes_before(&bytes, &lost) } else { through };
         self.through = self.through.max(through);
-        Some((through, Refused::read(&disk.refused).told()))
+        let unkept = if unkept { "the disk is full".to_owned() } else { String::new() };
+        Ok(Done { through, aside: Refused::read(&disk.refused).told(), unkept })
     }
 
-    /// Writes a record, unless it is refused for itself.
-    fn takes(&mut self, entry: &Entry<'_>) -> bool {
+    fn settle(
+        &mut self,
+        settling: &mut Settling<'_>,
+        found: &[Entry<'_>],
+        again: &[Entry<'_>],
+    ) -> Result<usize, Refuses> {
+        let write = &mut |entries: &[Entry<'_>], _| self.write(entries);
+        if !settling.whole(found, write)? {
+            settling.halve(found, write)?;
+        }
+        let fresh = settling.settled.len();
+        settling.only_again();
+        settling.halve(again, write)?;
+        Ok(fresh)
+    }
+
+    /// One bad record blocks no other: where an exchange fails for it, none is taken.
+    fn check_none_is_taken(&self, found: &[Entry<'_>]) {
+        let is_taken =
+            |entry: &Entry<'_>| matches!(entry, Entry::Run(_)) && self.refusal(entry).is_none();
+        let blocked = found.len() <= 32 && found.iter().any(is_taken);
+        assert!(!blocked, "a record that is refused blocks others");
+    }
+
+    /// Writes all of it or nothing.
+    fn write(&mut self, entries: &[Entry<'_>]) -> Result<(), Refuses> {
+        if let Some(kind) = entries.iter().find_map(|entry| self.refusal(entry)) {
+            return Err(Refuses(kind));
+        }
+        entries.iter().for_each(|entry| self.take(entry));
+        Ok(())
+    }
+
+    fn refusal(&self, entry: &Entry<'_>) -> Option<ErrorKind> {
+        let (job, is_run) = match entry {
+            Entry::Run(run) => (run.job.0, true),
+            Entry::Skip(skip) => (skip.job.0, false),
+            _ => return None,
+        };
+        if self.refuses_all && is_run {
+            return Some(ErrorKind::Unsure);
+        }
+        let kind = if self.is_unsure { ErrorKind::Unsure } else { ErrorKind::Refused };
+        self.refuses.contains(&job).then_some(kind)
+    }
+
+    fn take(&mut self, entry: &Entry<'_>) {
         match entry {
-            Entry::Run(run) if self.refuses.contains(&run.job.0) => false,
-            Entry::Skip(skip) if self.refuses.contains(&skip.job.0) => false,
             Entry::Run(run) => {
                 let outcome = run.end.as_ref().map(|end| end.outcome.clone());
                 self.record_run(run.run, outcome);
-                true
             }
-            Entry::Skip(skip) => {
-                self.record_skip(*skip);
-                true
-            }
-            _ => true,
+            Entry::Skip(skip) => self.record_skip(*skip),
+            _ => {}
         }
     }
 
@@ -139,6 +218,14 @@ impl Database {
         if !self.refuses.insert(id) || random.one_in(2) {
             self.refuses.clear();
         }
+        self.is_unsure = random.one_in(2);
+        self.refuses_all = random.one_in(4);
+    }
+
+    /// All that is refused is mended.
+    pub fn refuse_nothing(&mut self) {
+        self.refuses.clear();
+        self.refuses_all = false;
     }
 
     /// A start never overwrites an end, and there is one end.

@@ -1,6 +1,6 @@
 //! What becomes of a question to the database.
 
-use super::database::{Database, Rows};
+use super::database::{Asked, Database, Done, Rows};
 use super::disk::Disk;
 use super::random::Random;
 use schedule::core::protocol::{Answer, Ask, ErrorKind, Request, SetAside};
@@ -27,6 +27,8 @@ enum Fate {
     Error,
     /// A line in the middle is not there, and all else is as it should be.
     Loses,
+    /// The database refuses all that it is to write.
+    Refused,
     /// It claims to have written more than it was asked to.
     Boasts,
     NoStart,
@@ -150,8 +152,11 @@ impl Exchange {
     ) -> Reply {
         let mut lines = match self.ask.clone() {
             Ask::Sync { digest, .. } => self.read_table(&digest, database, random),
-            Ask::Record { from, to, retry, .. } => {
-                self.carry((from, to), retry, random, database, disk)
+            Ask::Record { from, to, retry, believe, .. } => {
+                let max_bytes = random.pick(&[8 << 20, 8 << 20, 200_000]);
+                let any = random.below(1_000) as usize;
+                let asked = Asked { range: (from, to), max_bytes, retry, believe, any };
+                self.carry(asked, random, database, disk)
             }
         };
         let result = self.spoil(&mut lines, random);
@@ -180,29 +185,29 @@ impl Exchange {
 
     fn carry(
         &mut self,
-        range: (u64, u64),
-        retry: bool,
+        asked: Asked,
         random: &mut Random,
         database: &mut Database,
         disk: &mut Disk,
     ) -> Vec<Vec<u8>> {
-        let answer = |through, aside| vec![line(&Answer::Recorded { count: 1, through, aside })];
+        let answer = |Done { through, aside, unkept }| {
+            vec![line(&Answer::Recorded { count: 1, through, aside, unkept })]
+        };
+        let nothing =
+            || Done { through: asked.range.1, aside: SetAside::default(), unkept: String::new() };
         let rolled_back = matches!(self.fate, Fate::Error | Fate::Dies | Fate::Hangs);
         if rolled_back && random.one_in(2) {
-            return answer(range.1, SetAside::default());
+            return answer(nothing());
         }
-        let max_bytes = random.pick(&[8 << 20, 8 << 20, 200_000]);
         let keeps = !rolled_back || random.one_in(2);
-        let Some((mut through, aside)) = database.commit(disk, range, max_bytes, retry, keeps)
-        else {
-            // Good or not: what is refused could not be kept.
-            self.fate = if rolled_back { self.fate } else { Fate::Error };
-            return answer(range.1, SetAside::default());
+        let Ok(mut done) = database.commit(disk, asked, keeps) else {
+            self.fate = if rolled_back { self.fate } else { Fate::Refused };
+            return answer(nothing());
         };
-        if self.fate == Fate::Boasts && through == range.1 {
-            through += 50_000;
+        if self.fate == Fate::Boasts && done.through == asked.range.1 {
+            done.through += 50_000;
         }
-        answer(through, aside)
+        answer(done)
     }
 
     /// Does to the answer what the fate says. Returns the status.
@@ -224,10 +229,13 @@ impl Exchange {
                 // The last line says that it is the last.
                 lines.remove(at.min(lines.len().saturating_sub(2)));
             }
-            Fate::Error => {
+            Fate::Error | Fate::Refused => {
                 lines.truncate(at);
-                let message = "MySQL server has gone away".into();
-                lines.push(line(&Answer::Error { kind: ErrorKind::Other, message }));
+                let (kind, why) = match self.fate {
+                    Fate::Refused => (ErrorKind::Unsure, "no CASE"),
+                    _ => (ErrorKind::Other, "MySQL server has gone away"),
+                };
+                lines.push(line(&Answer::Error { kind, message: why.into() }));
                 return if random.one_in(2) { Ok(()) } else { Err("exit 1".into()) };
             }
         }
@@ -244,13 +252,14 @@ impl Exchange {
 
     /// The daemon died; the helper may still do what it was asked to.
     pub fn abandon(&self, random: &mut Random, database: &mut Database, disk: &mut Disk) {
-        if let Ask::Record { from, to, retry, .. } = self.ask
+        if let Ask::Record { from, to, retry, believe, .. } = self.ask
             && self.answer.is_none()
             && self.fate == Fate::Good
             && random.one_in(2)
         {
             let keeps = random.one_in(2);
-            database.commit(disk, (from, to), 8 << 20, retry, keeps);
+            let asked = Asked { range: (from, to), max_bytes: 8 << 20, retry, believe, any: 0 };
+            let _ = database.commit(disk, asked, keeps);
         }
     }
 }

@@ -236,7 +236,7 @@ impl World {
         self.spawning = Spawning::Works;
         self.kill_in = None;
         self.database.clear();
-        self.database.refuses.clear();
+        self.database.refuse_nothing();
         for turn in 0.. {
             self.step();
             let quiet = self

@@ -259,7 +259,9 @@ impl Bench {
             }],
             (None, true) => self.table.clone(),
             (None, false) => {
-                vec![Answer::Recorded { count: 0, through: u64::MAX, aside: SetAside::default() }]
+                let aside = SetAside::default();
+                let (count, through, unkept) = (0, u64::MAX, String::new());
+                vec![Answer::Recorded { count, through, aside, unkept }]
             }
         };
         for answer in answers {

@@ -9,6 +9,9 @@ use crate::core::time::Now;
 /// What is set aside is tried again this often, in milliseconds.
 const RETRY_MS: u64 = 600_000;
 
+/// Records that could not be set aside are carried again after this, in milliseconds.
+const UNKEPT_MS: u64 = 10_000;
+
 /// Records of one exchange that the log is told of one by one.
 pub(super) const MAX_TOLD: usize = 20;
 
@@ -20,6 +23,10 @@ pub struct Refused {
     retry_ms: u64,
     /// What the log was told last, so as not to be told again and again.
     said: Vec<String>,
+    /// Records were refused for long although the database was well, and are set aside since then.
+    believes: bool,
+    /// Why records could not be set aside.
+    unkept: Option<String>,
 }
 
 impl Refused {
@@ -42,6 +49,13 @@ impl Refused {
         self.retry_ms = 0;
     }
 
+    /// Whether a few are set aside although none is taken: once they have been refused for long,
+    /// and then as long as there are any.
+    fn believe(&mut self, for_long: bool) -> bool {
+        self.believes = for_long || (self.believes && self.aside.count > 0);
+        self.believes
+    }
+
     fn is_news(&mut self, why: &str) -> bool {
         let news = self.said.iter().all(|said| said != why);
         if news {
@@ -58,6 +72,11 @@ impl Core {
     /// Records that are set aside.
     pub fn set_aside(&self) -> &SetAside {
         &self.refused.aside
+    }
+
+    /// Why the state directory does not take what is to be kept there.
+    pub fn disk_error(&self) -> Option<&str> {
+        self.outbox.error().or(self.refused.unkept.as_deref())
     }
 
     /// What an earlier daemon left set aside: it is tried again at once.
@@ -79,14 +98,31 @@ impl Core {
             timezone: self.settings.timezone.clone(),
             refused: format!("{}/refused", self.settings.state_dir),
             retry: self.refused.begin(now),
+            believe: self.refused.believe(self.sync.refused_for_long(now)),
         }
     }
 
-    pub(super) fn recorded(&mut self, through: u64) {
+    pub(super) fn recorded(&mut self, now: Now, through: u64, unkept: String) {
         if through < self.outbox.recorded_target {
-            self.outbox.record_at = Some(0);
+            let pause_ms = if unkept.is_empty() { 0 } else { UNKEPT_MS };
+            let at = clock::between_slots(now, now.mono_ms + pause_ms);
+            self.outbox.record_at = Some(if pause_ms == 0 { 0 } else { at });
         }
         self.outbox.recorded_through(through);
+        self.told_of_unkept(unkept);
+    }
+
+    fn told_of_unkept(&mut self, why: String) {
+        let why = (!why.is_empty()).then_some(why);
+        if why == self.refused.unkept {
+            return;
+        }
+        match &why {
+            Some(why) => log::error!("records: {why}: the others go on"),
+            None => log::info!("records: what the database refuses is kept again"),
+        }
+        self.refused.unkept = why;
+        self.touch_daemon();
     }
 
     /// A helper has carried records: what it says of those that were refused.

@@ -302,6 +302,10 @@ impl Core {
         self.due.beyond.clear();
         self.due.able_ms = Some(i64::MIN);
         self.due.anew = Some(Anew { after: None, from_ms: now.wall_ms });
+        if self.due.anew_sequence == self.last_sequence {
+            // No run since it last began: who reads of both must tell which is the later one.
+            self.last_sequence += 1;
+        }
         self.due.anew_sequence = self.last_sequence;
         self.outbox.note(&Entry::Anew(self.last_sequence));
         self.outbox.note(&Entry::Decided(now.wall_ms));

@@ -110,7 +110,7 @@ struct Staged {
     digest: Option<String>,
     same: bool,
     refused: Vec<String>,
-    recorded: Option<(u64, SetAside)>,
+    recorded: Option<(u64, SetAside, String)>,
     error: Option<(ErrorKind, String)>,
 }
 
@@ -159,6 +159,12 @@ impl Sync {
     /// Whether the database was asked and what it said is in force.
     pub fn settled(&self) -> bool {
         self.state.database != DatabaseState::Unknown && self.applying.is_none()
+    }
+
+    /// Whether records have long been refused while the database is well: see
+    /// [`crate::core::settle`].
+    pub fn refused_for_long(&self, now: Now) -> bool {
+        self.troubles.refused_for_long(now)
     }
 
     /// Whether a new table is being put in force.
@@ -332,8 +338,8 @@ impl Core {
             Answer::Digest(digest) => staged.digest = Some(digest),
             Answer::Refused(why) if staged.refused.len() < MAX_TOLD => staged.refused.push(why),
             Answer::Refused(_) => {}
-            Answer::Recorded { count: _, through, aside } => {
-                staged.recorded = Some((through, aside));
+            Answer::Recorded { count: _, through, aside, unkept } => {
+                staged.recorded = Some((through, aside, unkept));
             }
             Answer::Error { kind, message } => {
                 staged.error.get_or_insert((kind, message));
@@ -415,8 +421,8 @@ impl Core {
         self.sync.state.database = self.sync.troubles.state();
         match asked {
             Kind::Record => {
-                let (through, aside) = staged.recorded.unwrap_or_default();
-                self.recorded(through);
+                let (through, aside, unkept) = staged.recorded.unwrap_or_default();
+                self.recorded(now, through, unkept);
                 self.told_of_refused(now, &staged.refused, aside);
             }
             Kind::Sync => {

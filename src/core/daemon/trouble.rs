@@ -15,6 +15,9 @@ const MAX_BACKOFF_MS: u64 = 60_000;
 /// The same failure is said again after this long, in milliseconds.
 const REPEAT_FAILURE_MS: u64 = 600_000;
 
+/// So long records are refused before they are to blame, in milliseconds.
+const UNSURE_MS: u64 = 60_000;
+
 /// Messages remembered so as not to be said again.
 const MAX_SAID: usize = 16;
 
@@ -25,6 +28,9 @@ struct Trouble {
     failures: u32,
     not_before_ms: u64,
     last: Option<(ErrorKind, String)>,
+    /// Since when what was written was refused by an error that blames nobody; none if the last
+    /// failure was another.
+    unsure_ms: Option<u64>,
 }
 
 /// What is wrong.
@@ -74,6 +80,8 @@ impl Troubles {
         let pause_ms = (500u64 << trouble.failures.min(10)).min(MAX_BACKOFF_MS);
         trouble.not_before_ms = clock::between_slots(now, now.mono_ms + pause_ms);
         trouble.last = Some((kind, message.clone()));
+        let since = trouble.unsure_ms.unwrap_or(now.mono_ms);
+        trouble.unsure_ms = (kind == ErrorKind::Unsure).then_some(since);
         (pause_ms, self.is_news(now, message))
     }
 
@@ -87,6 +95,13 @@ impl Troubles {
             self.said.push((message, now.mono_ms));
         }
         news
+    }
+
+    /// Whether records have been refused for long, by an error that may be theirs or the
+    /// database's, while that answers otherwise.
+    pub fn refused_for_long(&self, now: Now) -> bool {
+        let long = |since| now.mono_ms >= since + UNSURE_MS;
+        self.sync.last.is_none() && self.record.unsure_ms.is_some_and(long)
     }
 
     /// Notes a success. Returns how many failures there were, if that was the end of them.
@@ -139,6 +154,28 @@ mod tests {
         assert_eq!(troubles.succeeded(Kind::Record), Some(2));
         assert_eq!(troubles.state(), DatabaseState::Up);
         assert!(fail(&mut troubles, 5_000, Kind::Record, "no table"));
+    }
+
+    #[test]
+    fn records_are_to_blame_when_they_are_refused_for_long_and_the_database_answers() {
+        let mut troubles = Troubles::default();
+        let refuse = |troubles: &mut Troubles, mono_ms, kind| {
+            troubles.failed(at(mono_ms), Kind::Record, kind, "no CASE".into());
+        };
+        refuse(&mut troubles, 1_000, ErrorKind::Unsure);
+        refuse(&mut troubles, 40_000, ErrorKind::Unsure);
+        assert!(!troubles.refused_for_long(at(60_999)));
+        assert!(troubles.refused_for_long(at(61_000)));
+        fail(&mut troubles, 61_000, Kind::Sync, "gone");
+        assert!(!troubles.refused_for_long(at(61_000)));
+        troubles.succeeded(Kind::Sync);
+        assert!(troubles.refused_for_long(at(61_000)));
+        // Another reason: it begins again.
+        refuse(&mut troubles, 61_000, ErrorKind::Connect);
+        refuse(&mut troubles, 62_000, ErrorKind::Unsure);
+        assert!(!troubles.refused_for_long(at(100_000)));
+        troubles.succeeded(Kind::Record);
+        assert!(!troubles.refused_for_long(at(500_000)));
     }
 
     #[test]

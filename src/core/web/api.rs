@@ -98,7 +98,7 @@ impl Core {
             "records_refused": self.set_aside().count,
             "records_refused_last": self.set_aside().last,
             "outputs_dropped": counters.outputs_dropped,
-            "journal_error": self.outbox().error(),
+            "journal_error": self.disk_error(),
         })
     }
 

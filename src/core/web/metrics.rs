@@ -143,7 +143,7 @@ impl Core {
         out.counter("schedule_records_dropped", help, dropped);
         let help = "Runs whose outputs had to go, or were not kept, on a full disk.";
         out.counter("schedule_outputs_dropped", help, self.counters().outputs_dropped);
-        let failing = u8::from(self.outbox().error().is_some());
+        let failing = u8::from(self.disk_error().is_some());
         let help = "Whether the state disk is full or the journal can't be written.";
         out.gauge("schedule_journal_error", "", help, failing);
     }

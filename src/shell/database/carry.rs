@@ -9,15 +9,16 @@ use super::records::Batch;
 use super::{Failure, sqlite};
 use crate::core::cron::Zone;
 use crate::core::journal::Entry;
-use crate::core::limits::{MAX_REASON_CHARS, MAX_REFUSED_BYTES, cut};
+use crate::core::limits::MAX_REFUSED_BYTES;
 use crate::core::protocol::{Database, Driver, ErrorKind, Record, SetAside};
 use crate::core::records::{news, record};
-use crate::core::refused::{Change, Refused, about};
+use crate::core::refused::{Change, Refused};
+use crate::core::settle::{Refusal, Settling, Write, bytes_before};
 use crate::shell::journal::read_range;
 use crate::shell::own;
 use rustix::fs::{FlockOperation, flock};
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Write as _};
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -50,6 +51,8 @@ pub struct Range<'a> {
     pub refused: &'a Path,
     /// Whether what is set aside is tried again.
     pub retry: bool,
+    /// Whether a few are believed to be bad although none is taken.
+    pub believe: bool,
 }
 
 /// What became of it.
@@ -63,44 +66,45 @@ pub struct Carried {
     pub told: Vec<String>,
     /// All that is set aside.
     pub aside: SetAside,
+    /// Why what was refused could not be set aside; empty if it could.
+    pub unkept: String,
 }
 
 /// Carries what the range holds.
 ///
 /// # Errors
-/// The database can't be reached or is not fit to be written; or what it refuses can't be kept.
+/// The database can't be reached or is not fit to be written.
 pub fn carry(database: &Database, range: &Range<'_>) -> Result<Carried, Failure> {
     let until = Instant::now() + PATIENCE;
-    let mut work =
-        Work { database, range, writer: None, settled: Vec::new(), fresh: 0, told: Vec::new() };
     let (lines, mut through) = read(range, range.from, range.to, RECORD_BYTES)?;
     let found = news(&lines);
-    match work.write(&found, true) {
-        Ok(()) => work.accept(&found),
-        Err(failure) if failure.kind == ErrorKind::Refused => {
-            through = work.in_pieces(through, until)?;
-        }
-        Err(failure) => return Err(failure),
+    let any = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let any = any.subsec_nanos() as usize;
+    let mut work = Work { range, settling: Settling::new(&found, any), fresh: 0 };
+    if range.believe {
+        let aside = Refused::read(&read_refused(range.refused)?).told().count;
+        work.settling.believe(found.len() as u64, aside);
     }
-    work.fresh = work.settled.len();
+    let mut writer = None;
+    let write = &mut |entries: &[Entry<'_>], jobs| {
+        write_entries(database, range, &mut writer, entries, jobs)
+    };
+    if !work.settling.whole(&found, write)? {
+        through = work.in_pieces(through, until, write)?;
+    }
+    work.fresh = work.settling.settled.len();
     if range.retry {
-        work.retry(until)?;
+        work.retry(until, any, write)?;
     }
-    let count = work.settled.iter().filter(|(_, refused)| refused.is_none()).count() as u64;
-    let aside = work.keep()?;
-    Ok(Carried { count, through, told: work.told, aside })
+    work.keep(through)
 }
 
 /// An exchange under way.
 struct Work<'a> {
-    database: &'a Database,
     range: &'a Range<'a>,
-    writer: Option<Writer<'a>>,
-    /// What was written, and what was refused and why, in order.
-    settled: Vec<(Entry<'static>, Option<String>)>,
-    /// So many of those are from the journal, the others were set aside before.
+    settling: Settling<'a>,
+    /// So many of what is settled are from the journal, the others were set aside before.
     fresh: usize,
-    told: Vec<String>,
 }
 
 enum Writer<'a> {
@@ -137,31 +141,48 @@ pub fn write_records(database: &Database, records: Vec<Record>) -> Result<u64, F
     Ok(batch.count)
 }
 
+/// Writes all of the entries or nothing; with `jobs` also when their jobs ran last.
+fn write_entries<'a>(
+    database: &'a Database,
+    range: &Range<'_>,
+    writer: &mut Option<Writer<'a>>,
+    entries: &[Entry<'_>],
+    jobs: bool,
+) -> Result<(), Failure> {
+    let Range { server_id, zone, .. } = range;
+    let records = entries.iter().filter_map(|entry| record(entry, *server_id, zone));
+    let mut batch = Batch::new(records.collect());
+    if batch.count == 0 {
+        return Ok(());
+    }
+    if !jobs {
+        batch.last_runs.clear();
+    }
+    let writer = match writer {
+        Some(writer) => writer,
+        none => none.insert(Writer::open(database)?),
+    };
+    writer.write(&batch)
+}
+
+impl Refusal for Failure {
+    fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    fn why(&self) -> &str {
+        &self.message
+    }
+}
+
 impl Work<'_> {
-    /// Writes all of the entries or nothing; with `jobs` also when their jobs ran last.
-    fn write(&mut self, entries: &[Entry<'_>], jobs: bool) -> Result<(), Failure> {
-        let Range { server_id, zone, .. } = self.range;
-        let records = entries.iter().filter_map(|entry| record(entry, *server_id, zone));
-        let mut batch = Batch::new(records.collect());
-        if batch.count == 0 {
-            return Ok(());
-        }
-        if !jobs {
-            batch.last_runs.clear();
-        }
-        let writer = match &mut self.writer {
-            Some(writer) => writer,
-            none => none.insert(Writer::open(self.database)?),
-        };
-        writer.write(&batch)
-    }
-
-    fn accept(&mut self, entries: &[Entry<'_>]) {
-        self.settled.extend(entries.iter().filter_map(|entry| Some((owned(entry)?, None))));
-    }
-
     /// Carries the range up to `to` in small pieces. Returns how far it came.
-    fn in_pieces(&mut self, to: u64, until: Instant) -> Result<u64, Failure> {
+    fn in_pieces(
+        &mut self,
+        to: u64,
+        until: Instant,
+        write: Write<'_, Failure>,
+    ) -> Result<u64, Failure> {
         let mut at = self.range.from;
         while at < to && Instant::now() < until {
             let mut bytes = PIECE_BYTES;
@@ -173,113 +194,86 @@ impl Work<'_> {
                 // A line that is longer than a piece.
                 bytes *= 2;
             };
-            self.halve(&news(&lines))?;
+            self.settling.halve(&news(&lines), write)?;
             at = through;
         }
         Ok(at)
     }
 
-    /// Writes what can be written of the entries; the others are refused.
-    fn halve(&mut self, entries: &[Entry<'_>]) -> Result<(), Failure> {
-        match (self.write(entries, true), entries) {
-            (Ok(()), _) => self.accept(entries),
-            (Err(failure), _) if failure.kind != ErrorKind::Refused => return Err(failure),
-            (Err(failure), [entry]) => self.one(entry, &failure)?,
-            (Err(_), _) => {
-                let (first, second) = entries.split_at(entries.len() / 2);
-                self.halve(first)?;
-                self.halve(second)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// A single record was refused. It may have been for its job's row, where a trigger watches
-    /// that: the record itself is still taken. (It may also have been for a helper of an earlier
-    /// daemon that was writing the same: then it is there by now.)
-    fn one(&mut self, entry: &Entry<'_>, failure: &Failure) -> Result<(), Failure> {
-        match self.write(std::slice::from_ref(entry), false) {
-            Ok(()) => {
-                self.accept(std::slice::from_ref(entry));
-                if let Entry::Run(run) = entry {
-                    let why = cut(&failure.message, MAX_REASON_CHARS);
-                    let job = run.job;
-                    self.told.push(format!("last_run_time of job={job} is not set: {why}"));
-                }
-            }
-            Err(failure) if failure.kind == ErrorKind::Refused => {
-                self.settled.extend(owned(entry).map(|entry| (entry, Some(failure.message))));
-            }
-            Err(failure) => return Err(failure),
-        }
-        Ok(())
-    }
-
     /// Tries again what is set aside, beginning anywhere: where not all can be tried in time, it
     /// is others each time.
-    fn retry(&mut self, until: Instant) -> Result<(), Failure> {
-        let bytes = self.read_refused()?;
+    fn retry(
+        &mut self,
+        until: Instant,
+        any: usize,
+        write: Write<'_, Failure>,
+    ) -> Result<(), Failure> {
+        let bytes = read_refused(self.range.refused)?;
         let mut entries = Refused::read(&bytes).entries();
-        let any = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        let first = any.subsec_nanos() as usize % entries.len().max(1);
+        let first = any % entries.len().max(1);
         entries.rotate_left(first);
+        self.settling.only_again();
         for entries in entries.chunks(RETRIED_AT_A_TIME) {
             if Instant::now() >= until {
                 break;
             }
-            self.halve(entries)?;
+            self.settling.halve(entries, write)?;
         }
         Ok(())
     }
 
     /// Notes in the file what was refused, and takes out what was written.
-    fn keep(&mut self) -> Result<SetAside, Failure> {
+    fn keep(mut self, through: u64) -> Result<Carried, Failure> {
         let path = self.range.refused;
-        let any = self.settled.iter().any(|(_, refused)| refused.is_some());
-        if !any && !path.exists() {
-            return Ok(SetAside::default());
+        let settled = &self.settling.settled;
+        let count = settled.iter().filter(|(_, refused)| refused.is_none()).count();
+        let any = count < settled.len();
+        let mut carried = Carried { count: count as u64, through, ..Carried::default() };
+        if any || path.exists() {
+            // A helper of a daemon that was killed may be at the same point.
+            let lock = File::open(self.range.journal).map_err(|err| unkept(path, &err))?;
+            flock(&lock, FlockOperation::LockExclusive).map_err(|err| unkept(path, &err.into()))?;
+            self.keep_in(path, &mut carried)?;
         }
-        // A helper of a daemon that was killed may be at the same point.
-        let lock = File::open(self.range.journal).map_err(|err| self.unkept(&err))?;
-        flock(&lock, FlockOperation::LockExclusive).map_err(|err| self.unkept(&err.into()))?;
-        let bytes = self.read_refused()?;
+        carried.told = self.settling.told;
+        Ok(carried)
+    }
+
+    fn keep_in(&mut self, path: &Path, carried: &mut Carried) -> Result<(), Failure> {
+        let bytes = read_refused(path)?;
         let before = Refused::read(&bytes);
         let mut refused = before.clone();
-        for (place, (entry, why)) in std::mem::take(&mut self.settled).into_iter().enumerate() {
-            match why {
-                None => refused.accept(&entry),
-                Some(why) => {
-                    let told = about(&entry, &why);
-                    if refused.refuse(entry, &why) && place < self.fresh {
-                        self.told.push(told);
-                    }
-                }
-            }
+        let lost = self.settling.note(&mut refused, self.fresh);
+        let Err(why) = change(path, refused.change()) else {
+            carried.aside = refused.told();
+            return Ok(());
+        };
+        // What is there stays, and what of it was accepted is found in the database the next time.
+        carried.aside = before.told();
+        if lost.is_empty() {
+            eprintln!("{}: {why}: what was accepted is tried again", path.display());
+            return Ok(());
         }
-        match change(path, refused.change()) {
-            Ok(()) => Ok(refused.told()),
-            Err(why) if any => Err(self.unkept(&why)),
-            Err(why) => {
-                // They stay there and are found in the database the next time.
-                eprintln!("{}: {why}: what was accepted is tried again", path.display());
-                Ok(before.told())
-            }
-        }
+        // So is what comes behind the first that is not kept.
+        let (lines, _) = read(self.range, self.range.from, carried.through, RECORD_BYTES)?;
+        carried.through = self.range.from + bytes_before(&lines, &lost);
+        carried.unkept = unkept(path, &why).message;
+        Ok(())
     }
+}
 
-    fn read_refused(&self) -> Result<Vec<u8>, Failure> {
-        match own::read(self.range.refused, MAX_FILE_BYTES) {
-            Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-            read => read.map_err(|why| self.unkept(&why)),
-        }
+fn read_refused(path: &Path) -> Result<Vec<u8>, Failure> {
+    match own::read(path, MAX_FILE_BYTES) {
+        Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        read => read.map_err(|why| unkept(path, &why)),
     }
+}
 
-    fn unkept(&self, why: &io::Error) -> Failure {
-        let path = self.range.refused.display();
-        let hint = "the daemon's user must be able to write it, and there must be room";
-        let text = format!("what the database refuses can't be kept in {path}: {why}: {hint}");
-        Failure::new(ErrorKind::Other, text)
-    }
+fn unkept(path: &Path, why: &io::Error) -> Failure {
+    let path = path.display();
+    let hint = "the daemon's user must be able to write it, and there must be room";
+    let text = format!("what the database refuses can't be kept in {path}: {why}: {hint}");
+    Failure::new(ErrorKind::Other, text)
 }
 
 /// Changes the file of what is set aside. It is on the disk before the daemon is told: the part of
@@ -300,15 +294,6 @@ fn change(path: &Path, change: Change) -> io::Result<()> {
             file.sync_data()?;
             fs::rename(temporary, path)
         }
-    }
-}
-
-/// What of an entry is known to be news, as a value that outlives the journal's bytes.
-fn owned(entry: &Entry<'_>) -> Option<Entry<'static>> {
-    match entry {
-        Entry::Run(run) => Some(Entry::Run(run.clone().into_owned())),
-        Entry::Skip(skip) => Some(Entry::Skip(*skip)),
-        _ => None,
     }
 }
 

@@ -51,6 +51,19 @@ const OPTIONAL: [(&str, &[&str]); 2] = [
     ("scheduler_logs", &super::records::OPTIONAL_RUN_COLUMNS),
 ];
 
+/// Whether a table is one of this program's.
+pub fn is_our_table(name: &str) -> bool {
+    let ours = REQUIRED.iter().chain(&["scheduler_skips", "scheduler_schema"]);
+    ours.into_iter().any(|table| table.eq_ignore_ascii_case(name))
+}
+
+/// Whether a column is one that this program reads or writes.
+pub fn is_our_column(name: &str) -> bool {
+    let tables = REQUIRED_COLUMNS.iter().chain(&OPTIONAL).map(|(_, columns)| *columns);
+    let mut ours = tables.chain([&super::records::SKIP_COLUMNS[..], &["end_time"]]).flatten();
+    ours.any(|column| column.eq_ignore_ascii_case(name))
+}
+
 /// How a statement of the schema ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ran {

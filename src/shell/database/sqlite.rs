@@ -8,7 +8,7 @@ mod write;
 
 use super::answers::Answers;
 use super::rows::{self, Cell};
-use super::schema::Ran;
+use super::schema::{self, Ran};
 use super::{Failure, Group};
 use crate::core::protocol::{Answer, Database, ErrorKind};
 use crate::shell::own;
@@ -245,11 +245,17 @@ fn explain(database: &Database, err: &Error) -> Failure {
     let path = &database.path;
     let said = err.to_string();
     if let Some(table) = word_after(&said, "no such table: ") {
-        return Failure::no_table(table, path);
+        return match schema::is_our_table(table) {
+            true => Failure::no_table(table, path),
+            false => Failure::not_ours(&format!("SQLite, about {path},"), &said),
+        };
     }
     let column = word_after(&said, "no such column: ");
     if let Some(column) = column.or_else(|| word_after(&said, "has no column named ")) {
-        return Failure::no_column(column, path, "sql/sqlite");
+        return match schema::is_our_column(column) {
+            true => Failure::no_column(column, path, "sql/sqlite"),
+            false => Failure::not_ours(&format!("SQLite, about {path},"), &said),
+        };
     }
     match err.sqlite_error_code() {
         Some(code) if is_records_own_fault(code) => {
@@ -276,6 +282,10 @@ fn explain(database: &Database, err: &Error) -> Failure {
         Some(ErrorCode::NotADatabase) => {
             let hint = "correct path of [db1], or move the file away and run `schedule db init`";
             Failure::new(ErrorKind::Other, format!("{path} is not an SQLite database: {hint}"))
+        }
+        // What a function says that a trigger calls. Others are of the file or of the disk.
+        Some(ErrorCode::Unknown) => {
+            Failure::new(ErrorKind::Unsure, format!("SQLite says about {path}: {said}"))
         }
         _ => Failure::new(ErrorKind::Other, format!("SQLite says about {path}: {said}")),
     }

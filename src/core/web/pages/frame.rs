@@ -151,7 +151,7 @@ impl Core {
         } else if !self.knows_table() {
             alerts.push(Alert { kind: "warn", text: t.unread.to_owned(), rows: Vec::new() });
         }
-        if let Some(why) = self.outbox().error() {
+        if let Some(why) = self.disk_error() {
             let text = fill(t.disk_alert, &[why, &self.settings().state_dir]);
             alerts.push(Alert { kind: "bad", text, rows: Vec::new() });
         }
@@ -250,6 +250,7 @@ fn database_trouble(t: &Texts, kind: ErrorKind) -> &'static str {
         | ErrorKind::Rights
         | ErrorKind::Full
         | ErrorKind::Refused
+        | ErrorKind::Unsure
         | ErrorKind::NoDatabase
         | ErrorKind::NoTable
         | ErrorKind::NoColumn => t.db_refuses,

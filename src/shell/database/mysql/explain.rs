@@ -1,6 +1,6 @@
 //! What a server of MySQL or MariaDB refuses, in words that say what to do.
 
-use super::super::Failure;
+use super::super::{Failure, schema};
 use super::connect::{self, ANSWER_TIMEOUT, CONNECT_TIMEOUT};
 use crate::core::protocol::{Database, ErrorKind};
 use crate::shell::panics::Panic;
@@ -12,7 +12,8 @@ use std::io;
 const HOST_REFUSED: [u16; 2] = [1129, 1130];
 const USER_REFUSED: [u16; 2] = [1045, 1698];
 const DATABASE_REFUSED: u16 = 1044;
-const RIGHT_MISSING: [u16; 4] = [1142, 1143, 1227, 1370];
+const RIGHT_MISSING: [u16; 4] = [1142, 1143, 1227, ROUTINE_FORBIDDEN];
+const ROUTINE_FORBIDDEN: u16 = 1370;
 const NO_SUCH_DATABASE: u16 = 1049;
 pub const NO_SUCH_TABLE: u16 = 1146;
 const NO_SUCH_COLUMN: u16 = 1054;
@@ -35,36 +36,74 @@ const OWN_FAULT_CLASSES: [&str; 4] = ["22", "23", "44", "45"];
 /// partition, check violated, SIGNAL, more than one row in a trigger.
 const OWN_FAULTS: [u16; 8] = [1265, 1364, 1366, 1526, 1644, 1748, 3819, 1242];
 
-/// Whether a record is refused for itself, so that others would be taken. All else is a fault of
-/// the database, of the connection or of the moment: a deadlock, a full disk, a missing table.
+/// Classes of SQLSTATE that no record is to blame for: the connection, the state of a transaction,
+/// a deadlock, an interruption.
+const NOT_OWN_CLASSES: [&str; 4] = ["08", "25", "40", "70"];
+/// The same of those that have no class of their own: shut down, out of memory, threads or
+/// connections, a broken file, a lock, a time limit, a table that is being changed, a cluster that
+/// is not ready.
+const NOT_OWN: [u16; 35] = [
+    1020, 1026, 1030, 1034, 1035, 1037, 1038, 1040, 1041, 1047, 1053, 1077, 1099, 1135, 1180, 1194,
+    1195, 1203, 1205, 1206, 1213, 1226, 1290, 1317, 1412, 1461, 1615, 1637, 1689, 1836, 1927, 1969,
+    3024, 3100, 3101,
+];
+
+/// Whether a record is refused for itself, so that others would be taken.
 pub fn is_records_own_fault(err: &MySqlError) -> bool {
-    !ids_used_up(err)
-        && (OWN_FAULTS.contains(&err.code)
-            || OWN_FAULT_CLASSES.iter().any(|class| err.state.starts_with(class)))
+    OWN_FAULTS.contains(&err.code)
+        || OWN_FAULT_CLASSES.iter().any(|class| err.state.starts_with(class))
 }
 
-/// Whether the table has no id left for another row. We never name one: a key that is there
-/// already or out of range is the server's own.
-pub fn ids_used_up(err: &MySqlError) -> bool {
-    const LAST_IDS: [&str; 10] = [
-        "'127'",
-        "'255'",
-        "'32767'",
-        "'65535'",
-        "'8388607'",
-        "'16777215'",
-        "'2147483647'",
-        "'4294967295'",
-        "'9223372036854775807'",
-        "'18446744073709551615'",
-    ];
-    let said = &err.message;
+/// Who is to blame for an error that is none of those we know. What is the database's or the
+/// moment's is a list; what a trigger, a routine or a constraint may say is without end.
+fn kind_of(err: &MySqlError) -> ErrorKind {
+    let never = NOT_OWN.contains(&err.code)
+        || NOT_OWN_CLASSES.iter().any(|class| err.state.starts_with(class));
+    match (is_records_own_fault(err), never) {
+        (true, _) => ErrorKind::Refused,
+        (false, true) => ErrorKind::Other,
+        (false, false) => ErrorKind::Unsure,
+    }
+}
+
+/// Whether an INSERT may have failed because its table has no id left. A trigger's may say the
+/// same of another table: [`ids_used_up`] is for who has looked.
+pub fn may_be_ids(err: &Error) -> bool {
+    let Error::MySqlError(err) = err else { return false };
+    matches!(err.code, 167 | 1264 | 1467) || err.code == 1062 && err.message.contains("PRIMARY")
+}
+
+/// The table has no id left for another row.
+pub fn ids_used_up(database: &Database, err: &Error, table: &str) -> Failure {
+    let (dbname, place) = (&database.dbname, place(database));
+    let hint = format!(
+        "make room by ALTER TABLE `{dbname}`.{table} MODIFY id BIGINT UNSIGNED NOT NULL \
+         AUTO_INCREMENT"
+    );
+    Failure::new(ErrorKind::Full, format!("no ids are left at {place}: {err}: {hint}"))
+}
+
+/// Whether the error is about a table or a routine that is not ours: one that a trigger, a view or
+/// a routine of the operator's names.
+fn is_about_others(err: &MySqlError, dbname: &str) -> bool {
+    const NAMES_A_TABLE: [u16; 5] = [NO_SUCH_TABLE, TABLE_FULL, 1036, 1142, 1143];
     match err.code {
-        1467 => true,
-        1062 => said.contains("PRIMARY") && LAST_IDS.iter().any(|last| said.contains(last)),
-        167 | 1264 => said.contains("column 'id'"),
+        ROUTINE_FORBIDDEN => true,
+        code if NAMES_A_TABLE.contains(&code) => named_table(&err.message).is_some_and(|name| {
+            let (place, table) = name.rsplit_once('.').unwrap_or((dbname, &name));
+            let temporary = table.contains("#sql");
+            !temporary && !(place.eq_ignore_ascii_case(dbname) && schema::is_our_table(table))
+        }),
+        NO_SUCH_COLUMN => !schema::is_our_column(&quoted_name(&err.message)),
         _ => false,
     }
+}
+
+/// The table that a message names last, as it stands there without quotes: `x` or `db.x`.
+fn named_table(said: &str) -> Option<String> {
+    let (_, name) = said.rsplit_once("able ")?;
+    let name = name.split_whitespace().next()?;
+    Some(name.chars().filter(|quote| !matches!(quote, '\'' | '`')).collect())
 }
 
 /// What went wrong while we tried to `verb` the server, and what to do about it.
@@ -207,18 +246,12 @@ fn refused(database: &Database, err: &MySqlError, place: &str) -> Failure {
             let message = format!("user '{user}' may not use database `{dbname}`: {said}: {hint}");
             Failure::new(ErrorKind::Rights, message)
         }
+        _ if is_about_others(err, dbname) => Failure::not_ours(place, said),
         _ if is_right_missing(err) => not_permitted(database, place, said, None),
         code if READ_ONLY.contains(&code) && is_read_only(err) => {
             let hint = "nothing can be written there: name the server that takes writes, or end \
                         its read_only";
             Failure::new(ErrorKind::Rights, format!("{place} is read-only: {said}: {hint}"))
-        }
-        _ if ids_used_up(err) => {
-            let hint = format!(
-                "make room by ALTER TABLE `{dbname}`.scheduler_logs MODIFY id BIGINT UNSIGNED NOT \
-                 NULL AUTO_INCREMENT, or the same of the table that it names"
-            );
-            Failure::new(ErrorKind::Full, format!("no ids are left at {place}: {said}: {hint}"))
         }
         TABLE_FULL => {
             let hint = "free space on the server's disk, or raise what limits the table there";
@@ -245,11 +278,7 @@ fn refused(database: &Database, err: &MySqlError, place: &str) -> Failure {
             let hint = "TLS is not spoken here; use unix_socket or allow this user without TLS";
             Failure::new(ErrorKind::Auth, format!("{place} wants TLS: {said}: {hint}"))
         }
-        code => {
-            let own = is_records_own_fault(err);
-            let kind = if own { ErrorKind::Refused } else { ErrorKind::Other };
-            Failure::new(kind, format!("{place} says: {said} (error {code})"))
-        }
+        code => Failure::new(kind_of(err), format!("{place} says: {said} (error {code})")),
     }
 }
 
@@ -384,18 +413,18 @@ mod tests {
         }
     }
 
-    fn own(code: u16, state: &str, message: &str) -> bool {
-        is_records_own_fault(&MySqlError { state: state.into(), message: message.into(), code })
-    }
-
     #[test]
     fn a_record_is_blamed_for_itself_only() {
+        let kind = |code, state: &str| {
+            kind_of(&MySqlError { state: state.into(), message: String::new(), code })
+        };
         for (code, state) in [
             (1452, "23000"),
             (1062, "23000"),
             (1048, "23000"),
             (1406, "22001"),
             (1264, "22003"),
+            (167, "22003"),
             (1366, "HY000"),
             (1526, "HY000"),
             (3819, "HY000"),
@@ -403,25 +432,52 @@ mod tests {
             (1644, "45000"),
             (1644, "02000"),
         ] {
-            assert!(own(code, state, "for key 'theirs'"), "{code}");
+            assert_eq!(kind(code, state), ErrorKind::Refused, "{code}");
         }
-        // Deadlock, lock wait, full table, full disk, read-only, no table, no right, gone, ids
-        // used up in their three forms.
-        for (code, state, message) in [
-            (1213, "40001", ""),
-            (1205, "HY000", ""),
-            (1114, "HY000", ""),
-            (1021, "HY000", ""),
-            (1290, "HY000", ""),
-            (1792, "25006", ""),
-            (1146, "42S02", ""),
-            (1142, "42000", ""),
-            (1053, "08S01", ""),
-            (1467, "HY000", ""),
-            (1062, "23000", "Duplicate entry '4294967295' for key 'scheduler_logs.PRIMARY'"),
-            (167, "22003", "Out of range value for column 'id' at row 1"),
+        // Deadlock, lock wait, read-only transaction, gone, killed, a query that was ended.
+        for (code, state) in [
+            (1213, "40001"),
+            (1205, "HY000"),
+            (1792, "25006"),
+            (1053, "08S01"),
+            (1927, "70100"),
+            (1317, "70100"),
         ] {
-            assert!(!own(code, state, message), "{code}");
+            assert_eq!(kind(code, state), ErrorKind::Other, "{code}");
+        }
+        // No CASE, two rows, a date, a number of a trigger's own, no such function.
+        for (code, state) in
+            [(1339, "20000"), (1172, "42000"), (1411, "HY000"), (30_001, "HY000"), (1305, "42000")]
+        {
+            assert_eq!(kind(code, state), ErrorKind::Unsure, "{code}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_ours_is_not_told_as_ours() {
+        for (code, said, kind) in [
+            (1146, "Table 'jobs.scheduler_logs' doesn't exist", ErrorKind::NoTable),
+            (1146, "Table 'jobs.audit' doesn't exist", ErrorKind::Unsure),
+            (1146, "Table 'audit.scheduler_logs' doesn't exist", ErrorKind::Unsure),
+            (1114, "The table 'audit' is full", ErrorKind::Unsure),
+            (1114, "The table '/tmp/#sql1_2_3' is full", ErrorKind::Full),
+            (1036, "Table 'audit' is read only", ErrorKind::Unsure),
+            (1142, "INSERT command denied to user 'x'@'h' for table 'audit'", ErrorKind::Unsure),
+            (1142, "INSERT command denied to user 'x'@'h' for table `jobs`.`a`", ErrorKind::Unsure),
+            (
+                1142,
+                "INSERT command denied to user 'x'@'h' for table `jobs`.`scheduler_logs`",
+                ErrorKind::Rights,
+            ),
+            (
+                1370,
+                "execute command denied to user 'x'@'h' for routine 'jobs.f'",
+                ErrorKind::Unsure,
+            ),
+            (1054, "Unknown column 'team' in 'field list'", ErrorKind::Unsure),
+            (1054, "Unknown column 'job.last_run_time' in 'where clause'", ErrorKind::NoColumn),
+        ] {
+            assert_eq!(told(code, said).0, kind, "{said}");
         }
     }
 }

@@ -4,7 +4,7 @@
 use super::super::Failure;
 use super::super::records::{self, Batch, Field};
 use super::Session;
-use super::settings;
+use super::{explain, settings};
 use crate::core::protocol::{Database, RunRecord, SkipRecord};
 use mysql::Value;
 use mysql::prelude::Queryable;
@@ -80,7 +80,7 @@ impl<'a> Writer<'a> {
         let fields: Vec<_> = columns.iter().map(|c| records::run_field(runs[0], c)).collect();
         let sql = insert("scheduler_logs", columns, &self.row(&fields), runs.len());
         let fields = runs.iter().flat_map(|run| columns.iter().map(|c| records::run_field(run, c)));
-        self.run(&sql, fields.map(value).collect())
+        self.insert("scheduler_logs", &sql, fields.map(value).collect())
     }
 
     /// One statement for many rows: each column takes the value that belongs to the row's key.
@@ -125,6 +125,30 @@ impl<'a> Writer<'a> {
         self.session.conn.exec_drop(sql, values).map_err(|err| self.session.explain(&err))
     }
 
+    fn insert(&mut self, table: &str, sql: &str, values: Vec<Value>) -> Result<(), Failure> {
+        let Err(err) = self.session.conn.exec_drop(sql, values) else { return Ok(()) };
+        match explain::may_be_ids(&err) && self.has_no_id(table)? {
+            true => Err(explain::ids_used_up(self.session.database, &err, table)),
+            false => Err(self.session.explain(&err)),
+        }
+    }
+
+    /// Whether the last id of a table is the last that its column holds.
+    fn has_no_id(&mut self, table: &str) -> Result<bool, Failure> {
+        let sql = format!(
+            "SELECT (SELECT MAX(id) FROM {table}) > CASE WHEN COLUMN_TYPE LIKE '%unsigned%' THEN \
+             CASE DATA_TYPE WHEN 'tinyint' THEN 255 WHEN 'smallint' THEN 65535 \
+             WHEN 'mediumint' THEN 16777215 WHEN 'int' THEN 4294967295 \
+             ELSE 18446744073709551615 END \
+             ELSE CASE DATA_TYPE WHEN 'tinyint' THEN 127 WHEN 'smallint' THEN 32767 \
+             WHEN 'mediumint' THEN 8388607 WHEN 'int' THEN 2147483647 \
+             ELSE 9223372036854775807 END END - @@auto_increment_increment \
+             FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = DATABASE() \
+             AND TABLE_NAME = '{table}' AND COLUMN_NAME = 'id' AND EXTRA LIKE '%auto_increment%'"
+        );
+        Ok(self.session.first_column(&sql)?.first().is_some_and(|full| full == "1"))
+    }
+
     /// Slots of a skip are added while it lasts: the record with more of them is the later one.
     fn insert_skips(&mut self, skips: &[SkipRecord]) -> Result<(), Failure> {
         let Some(first) = skips.first() else { return Ok(()) };
@@ -140,7 +164,7 @@ impl<'a> Writer<'a> {
             insert("scheduler_skips", &records::SKIP_COLUMNS, &row, skips.len())
         );
         let values: Vec<Value> = skips.iter().flat_map(records::skip_fields).map(value).collect();
-        self.run(&sql, values)
+        self.insert("scheduler_skips", &sql, values)
     }
 
     fn has_skips(&mut self) -> Result<bool, Failure> {
