@@ -7,7 +7,7 @@ mod common;
 use common::database::{Kind, TestDatabase};
 use common::helper;
 use common::refusing::{Journal, refusals, runs};
-use schedule::core::protocol::{ErrorKind, SetAside};
+use schedule::core::protocol::{Answer, ErrorKind, SetAside};
 use std::fs;
 use std::time::{Duration, Instant};
 
@@ -217,5 +217,35 @@ fn many_ends_at_once_fill_their_rows() {
         let right = "SELECT COUNT(*), COUNT(DISTINCT command), MAX(id) FROM scheduler_logs
             WHERE outcome = 'exit 0' AND running_time = 5 AND end_time > '2026-01-01'";
         assert_eq!(database.query(right), [["2000", "2000", "2000"]]);
+    }
+}
+
+/// The state disk takes nothing: that is the disk's fault, and all that can be told is.
+#[test]
+fn what_cant_be_set_aside_is_carried_again_and_blocks_no_other() {
+    for mut database in TestDatabase::each() {
+        let (_, begin, end) =
+            refusals(database.kind).into_iter().find(|(what, ..)| *what == "trigger").unwrap();
+        database.sql(begin);
+        let mut journal = Journal { place: "full/refused", ..Journal::new() };
+        (1..=3).for_each(|number| journal.run(number, 1, true));
+        let kept = journal.bytes.len() as u64;
+        journal.run(4, 2, true);
+        (5..=9).for_each(|number| journal.run(number, 1, true));
+        for _ in 0..2 {
+            let reply = journal.talk(&database);
+            let Some(Answer::Recorded { through, aside, unkept, .. }) = reply.answers.last() else {
+                panic!("{reply:?}")
+            };
+            assert_eq!((*through, aside.count, reply.code), (kept, 0, Some(0)), "{reply:?}");
+            assert!(unkept.contains("full/refused: No such file"), "{unkept}");
+            assert_eq!(runs(&mut database), "8", "{:?}", database.kind);
+            journal.through = *through;
+        }
+        fs::create_dir(journal.dir.file("full")).unwrap();
+        assert_eq!(journal.carry(&database, false).1.count, 1);
+        database.sql(end);
+        assert_eq!(journal.carry(&database, true).1, SetAside::default());
+        assert_eq!(runs(&mut database), "9");
     }
 }

@@ -17,13 +17,15 @@ pub struct Journal {
     pub through: u64,
     /// What it asks for is believed: see `core::settle`.
     pub believe: bool,
+    /// Where below the state directory is kept what is refused.
+    pub place: &'static str,
 }
 
 impl Journal {
     pub fn new() -> Journal {
         let dir = TempDir::new();
         fs::create_dir(dir.file("journal")).unwrap();
-        Journal { dir, bytes: Vec::new(), through: 0, believe: false }
+        Journal { dir, bytes: Vec::new(), through: 0, believe: false, place: "refused" }
     }
 
     pub fn run(&mut self, number: u64, job: u32, ended: bool) {
@@ -65,7 +67,7 @@ impl Journal {
             to: self.bytes.len() as u64,
             server_id: 1,
             timezone: "UTC".to_owned(),
-            refused: self.dir.file("refused"),
+            refused: self.dir.file(self.place),
             retry,
             believe: self.believe,
         }
@@ -86,7 +88,7 @@ impl Journal {
 
     /// Whether anything is set aside.
     pub fn set_aside(&self) -> bool {
-        fs::exists(self.dir.file("refused")).unwrap()
+        fs::exists(self.dir.file(self.place)).unwrap()
     }
 
     /// Carries what is new until all of it was. What was told, and what is set aside.
