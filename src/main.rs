@@ -61,6 +61,9 @@ fn main() -> ExitCode {
     if std::env::args_os().nth(1).is_some_and(|word| word == "files") {
         return schedule::shell::files::helper::serve(look::look_at);
     }
+    if std::env::args_os().nth(1).is_some_and(|word| word == "log") {
+        return schedule::shell::logging::writer::serve(std::env::args_os().nth(2));
+    }
     match Command::parse() {
         // What lives on must not hide that it doesn't.
         Command::Keeper { state_dir } => schedule::shell::keeper::process::run(&state_dir),

@@ -3,21 +3,28 @@
 //! A line is `2026-11-22 13:42:07 [INFO] text`, the original's form; in the journal of systemd,
 //! which has the time by itself, `<6>[INFO] text` (sd-daemon(3)). Logging never waits and never
 //! fails: a line that can't be written at once (disk full, a pipe nobody reads) is dropped and
-//! counted, and the first line that can be written again is preceded by the count.
+//! counted, and the first line that can be written again is preceded by the count. Where the file
+//! system may not answer, lines go to a process that writes them (`writer`).
+
+pub mod writer;
 
 use crate::core::plain;
+use crate::shell::far_files;
+use crate::shell::handover::Handover;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use log::{Level, LevelFilter};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::fstat;
+use rustix::io::Errno;
 use thiserror::Error;
 
 /// Bytes of a line at the most, its end included: what a pipe takes in one piece.
@@ -25,6 +32,12 @@ const MAX_LINE_BYTES: usize = 4_096;
 
 /// Bytes that the longest escape, the mark of a cut and the end of a line take.
 const ROOM_BYTES: usize = 16;
+
+/// A file system that may not answer has so long to open the file, where that is waited for.
+const PATIENCE: Duration = Duration::from_secs(4);
+
+/// Between two starts of a process that writes the log.
+const REST: Duration = Duration::from_secs(1);
 
 /// Logging could not be set up.
 #[derive(Debug, Error)]
@@ -59,7 +72,9 @@ fn hint(path: &Path, source: &io::Error) -> &'static str {
 struct Sink {
     /// `None` = stderr.
     path: Option<PathBuf>,
-    file: Option<File>,
+    out: Option<Out>,
+    /// When the process that writes the log was put in place of one that was gone.
+    replaced: Option<Instant>,
     /// Stderr is the journal of systemd.
     journal: bool,
     zone: TimeZone,
@@ -71,10 +86,18 @@ struct Sink {
     torn: bool,
 }
 
+/// What lines are written to.
+struct Out {
+    file: File,
+    /// It is the pipe to a process that writes them.
+    is_far: bool,
+}
+
 // A mutex because statics ask for one; with a single thread nobody ever waits for it.
 static SINK: Mutex<Sink> = Mutex::new(Sink {
     path: None,
-    file: None,
+    out: None,
+    replaced: None,
     journal: false,
     zone: TimeZone::UTC,
     stamp: (i64::MIN, String::new()),
@@ -92,11 +115,14 @@ fn sink() -> MutexGuard<'static, Sink> {
 /// `level` holds for this program's own lines; those of libraries appear from `warn` on. If the
 /// environment has `RUST_LOG`, that counts instead of `level`.
 pub fn init(file: Option<&Path>, level: LevelFilter, zone: TimeZone) -> Result<(), LogError> {
-    let opened = file.map(open).transpose()?;
+    // Who takes the place of another program was asked before whether it can be opened.
+    let patience = if Handover::is_there() { Duration::ZERO } else { PATIENCE };
+    let opened = file.map(|file| open(file, patience)).transpose()?;
+    let silent = file.filter(|_| !patience.is_zero() && matches!(opened, Some((_, false))));
     {
         let mut sink = sink();
         sink.path = file.map(Path::to_path_buf);
-        sink.file = opened;
+        sink.out = opened.map(|(out, _)| out);
         sink.journal = file.is_none() && stderr_is_journal();
     }
     set_zone(zone);
@@ -117,6 +143,13 @@ pub fn init(file: Option<&Path>, level: LevelFilter, zone: TimeZone) -> Result<(
         .try_init()
         .map_err(|_| LogError::Twice)?;
     set_level(level);
+    if let Some(file) = silent {
+        let why =
+            format!("the log {}: its file system does not answer: lines wait", file.display());
+        log::warn!("{why}");
+        // For who starts it.
+        let _ = writeln!(io::stderr(), "warning: {why}");
+    }
     Ok(())
 }
 
@@ -134,12 +167,12 @@ pub fn set_zone(zone: TimeZone) {
     sink.stamp.0 = i64::MIN;
 }
 
-/// Whether the log could be opened.
+/// Whether the log could be opened. A file system without an answer is no error.
 ///
 /// # Errors
 /// It can't.
 pub fn try_open(file: &Path) -> Result<(), LogError> {
-    open(file).map(drop)
+    open(file, PATIENCE).map(drop)
 }
 
 /// Has panics logged, with a backtrace.
@@ -156,18 +189,23 @@ pub fn log_panics() {
 pub fn reopen() -> Result<bool, LogError> {
     let mut sink = sink();
     let Some(path) = &sink.path else { return Ok(false) };
-    sink.file = Some(open(path)?);
-    sink.torn = false;
+    // The process that writes it opens it for each piece.
+    let is_far =
+        sink.out.as_ref().is_some_and(|out| out.is_far) && far_files::mount_of(path).is_some();
+    if !is_far {
+        sink.out = Some(open(path, Duration::ZERO)?.0);
+        sink.torn = false;
+    }
     Ok(true)
 }
 
 /// Sends lines to another file from now on (`logfile` was changed). If it can't be opened, they go
 /// on to the old one.
 pub fn move_to(file: &Path) -> Result<(), LogError> {
-    let opened = open(file)?;
+    let (opened, _) = open(file, Duration::ZERO)?;
     let mut sink = sink();
     sink.path = Some(file.to_path_buf());
-    sink.file = Some(opened);
+    sink.out = Some(opened);
     sink.journal = false;
     sink.torn = false;
     Ok(())
@@ -187,15 +225,25 @@ fn rust_log() -> Option<String> {
     std::env::var("RUST_LOG").ok().filter(|filters| !filters.is_empty())
 }
 
+/// What lines go to, and whether it is open: where the file system may not answer, that is waited
+/// for no longer than so long.
+fn open(path: &Path, patience: Duration) -> Result<(Out, bool), LogError> {
+    let opened = match far_files::mount_of(path) {
+        Some(_) => writer::start(path, patience)
+            .map(|begun| (Out { file: begun.pipe, is_far: true }, begun.is_open)),
+        None => open_here(path).map(|file| (Out { file, is_far: false }, true)),
+    };
+    opened.map_err(|source| LogError::Open { path: path.to_path_buf(), source })
+}
+
 /// `O_NONBLOCK` only matters for the opening of a FIFO, which would wait for a reader.
-fn open(path: &Path) -> Result<File, LogError> {
+fn open_here(path: &Path) -> io::Result<File> {
     OpenOptions::new()
         .append(true)
         .create(true)
         .mode(0o640)
         .custom_flags(rustix::fs::OFlags::NONBLOCK.bits() as i32)
         .open(path)
-        .map_err(|source| LogError::Open { path: path.to_path_buf(), source })
 }
 
 /// One line. Control characters and marks of direction are written as escapes: what a job is called
@@ -267,23 +315,41 @@ impl Sink {
             bytes.extend(line(&head, &format_args!("{note}")).into_bytes());
         }
         bytes.extend_from_slice(text);
-        let stderr = io::stderr();
-        let out = self.file.as_ref().map_or(stderr.as_fd(), File::as_fd);
-        match write_now(out, &bytes) {
+        let mut done = self.write_out(&bytes);
+        if done == Err((0, Errno::PIPE)) && self.replace_writer() {
+            done = self.write_out(&bytes);
+        }
+        match done {
             Ok(()) => (self.lost, self.torn) = (0, false),
-            Err(written) => {
+            Err((written, _)) => {
                 self.lost += 1;
                 self.torn |= written > 0;
             }
         }
     }
+
+    fn write_out(&self, bytes: &[u8]) -> Result<(), (usize, Errno)> {
+        let stderr = io::stderr();
+        write_now(self.out.as_ref().map_or(stderr.as_fd(), |out| out.file.as_fd()), bytes)
+    }
+
+    /// Puts another process in place of the one that wrote the log and is gone.
+    fn replace_writer(&mut self) -> bool {
+        let rests = self.replaced.is_some_and(|at| at.elapsed() < REST);
+        let is_far = self.out.as_ref().is_some_and(|out| out.is_far);
+        let Some(path) = self.path.as_ref().filter(|_| is_far && !rests) else { return false };
+        self.replaced = Some(Instant::now());
+        let Ok((out, _)) = open(path, Duration::ZERO) else { return false };
+        self.out = Some(out);
+        true
+    }
 }
 
-/// Writes without waiting; otherwise tells how many bytes went out.
+/// Writes without waiting; otherwise tells how many bytes went out, and why not all did.
 ///
 /// The descriptor itself may block: stderr is shared with others and can't be switched. But once
 /// `poll` says that it is writable, `PIPE_BUF` bytes fit (POSIX `write`, "Pipes").
-fn write_now(out: BorrowedFd<'_>, bytes: &[u8]) -> Result<(), usize> {
+fn write_now(out: BorrowedFd<'_>, bytes: &[u8]) -> Result<(), (usize, Errno)> {
     const PIPE_BUF: usize = 4096;
     const AT_ONCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
     let mut written = 0;
@@ -292,16 +358,16 @@ fn write_now(out: BorrowedFd<'_>, bytes: &[u8]) -> Result<(), usize> {
         let end = bytes.len().min(written + PIPE_BUF);
         let ready = match poll(&mut fds, Some(&AT_ONCE)) {
             // No descriptor may be polled where their limit was set to 0 meanwhile (poll(2)).
-            Err(rustix::io::Errno::INVAL) => Ok(1),
+            Err(Errno::INVAL) => Ok(1),
             ready => ready,
         };
         match ready
             .and_then(|n| if n == 0 { Ok(0) } else { rustix::io::write(out, &bytes[written..end]) })
         {
-            Ok(0) => return Err(written),
+            Ok(0) => return Err((written, Errno::AGAIN)),
             Ok(n) => written += n,
-            Err(rustix::io::Errno::INTR) => {}
-            Err(_) => return Err(written),
+            Err(Errno::INTR) => {}
+            Err(why) => return Err((written, why)),
         }
     }
     Ok(())

@@ -9,6 +9,7 @@ pub mod daemon;
 pub mod database;
 pub mod detach;
 pub mod exchange;
+pub mod far_files;
 pub mod files;
 pub mod handover;
 pub mod helper;

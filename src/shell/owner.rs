@@ -2,6 +2,7 @@
 //! can't write, and runs the user's jobs as root; so root is told what to say instead.
 
 use crate::core::config::Config;
+use crate::shell::far_files;
 use std::env;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -20,7 +21,8 @@ pub enum Look {
 pub fn refusal(config: &Config, server_id: u32, look: Look) -> Option<String> {
     let base = &config.base;
     let own = [&base.statedir, &base.pidfile].map(|it| it.path(server_id));
-    let log = base.log_path(server_id);
+    // What may not answer is not asked.
+    let log = base.log_path(server_id).filter(|it| far_files::mount_of(Path::new(it)).is_none());
     refusal_of(own.iter().chain(&log).chain([&config.database.path]), look)
 }
 

@@ -18,6 +18,7 @@ use crate::shell::daemon::{
     Daemon, FIRST_SERVER_TOKEN, FIRST_WATCHED_TOKEN, KEEPER, Keeping, Parts,
 };
 use crate::shell::database::read_set_aside;
+use crate::shell::far_files;
 use crate::shell::handover::Handover;
 use crate::shell::instance;
 use crate::shell::journal::{Journal, Opened};
@@ -118,6 +119,8 @@ pub fn prepare(config: &Config, server_id: u32) -> Result<Ready, StartError> {
     if let Err(why) = sys::take_precedence(sys::Precedence::Share) {
         log::debug!("the daemon has no precedence over its jobs: {why}");
     }
+    // Before any of them is waited for.
+    far_files::told(config, server_id).iter().for_each(|text| log::warn!("{text}"));
     let lock_path = PathBuf::from(config.base.pidfile.path(server_id));
     let lock = take_lock(&lock_path, server_id, handed.as_ref())?;
     let state_dir = PathBuf::from(config.base.statedir.path(server_id));

@@ -7,8 +7,8 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::os::unix::fs::symlink;
 use std::process::{Command, Stdio};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread::{JoinHandle, spawn};
 
 /// What is in each file.
@@ -46,6 +46,7 @@ struct Shared {
     ends: AtomicBool,
     held: AtomicUsize,
     written: AtomicUsize,
+    text: Mutex<Vec<u8>>,
 }
 
 impl Far {
@@ -96,6 +97,11 @@ impl Far {
     /// Bytes that were written there.
     pub fn written(&self) -> usize {
         self.shared.written.load(Ordering::SeqCst)
+    }
+
+    /// What was written there, to whichever files.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.shared.text.lock().unwrap()).into_owned()
     }
 }
 
@@ -167,6 +173,8 @@ fn reply(device: &mut File, request: &[u8], shared: &Shared) {
         op::WRITE => {
             let size = number(request, 56);
             shared.written.fetch_add(size as usize, Ordering::SeqCst);
+            // struct fuse_write_in has 40 bytes.
+            shared.text.lock().unwrap().extend_from_slice(&request[80..80 + size as usize]);
             Ok([size.to_ne_bytes(), [0; 4]].concat())
         }
         op::FLUSH | op::RELEASE => Ok(Vec::new()),

@@ -22,7 +22,7 @@ use crate::common::database::{Kind, TestDatabase};
 use rustix::process::{Pid, Signal, kill_process};
 use schedule::core::protocol::{Database, Driver};
 use std::fs::{self, File};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -171,6 +171,23 @@ impl Site {
         self.start_by(command)
     }
 
+    /// Starts a daemon whose log is elsewhere, and waits until it listens on this port.
+    pub fn start_logging_to(&self, log: &str, port: u16) -> Daemon {
+        let mut command = self.command();
+        let config = self.file("schedule.ini");
+        let text = fs::read_to_string(&config).unwrap();
+        let ours = format!("logfile = \"{}/{{%d}}.log\"", self.dir.0.display());
+        assert!(text.contains(&ours), "{text}");
+        let text = text.replace(&ours, &format!("logfile = \"{log}\""));
+        fs::write(&config, text.replace("\nport = 0\n", &format!("\nport = {port}\n"))).unwrap();
+        let stderr = File::options().create(true).append(true).open(self.file("stderr")).unwrap();
+        let child = command.stdout(Stdio::null()).stderr(stderr).spawn().unwrap();
+        // Ended if it never listens.
+        let daemon = Daemon { child, address: SocketAddr::from(([127, 0, 0, 1], port)) };
+        wait_for("the daemon to listen", SOON, || TcpStream::connect(daemon.address).ok());
+        daemon
+    }
+
     /// The same with a command that was made by hand.
     pub fn start_by(&self, mut command: Command) -> Daemon {
         let before = self.log().len();
@@ -272,8 +289,13 @@ impl Daemon {
 }
 
 impl Drop for Daemon {
+    /// What hangs on a file system can't be killed before that is gone: it is not waited for.
     fn drop(&mut self) {
         let _ = self.child.kill();
-        let _ = self.child.wait();
+        let deadline = Instant::now() + Duration::from_secs(5);
+        while self.child.try_wait().is_ok_and(|ended| ended.is_none()) && Instant::now() < deadline
+        {
+            sleep(Duration::from_millis(2));
+        }
     }
 }

@@ -19,6 +19,7 @@ use crate::core::plain;
 use crate::core::protocol::{Answer, Ask, Driver, Request};
 use crate::shell::config_file;
 use crate::shell::database::{self, schema};
+use crate::shell::far_files;
 use crate::shell::holder::{self, Found};
 use crate::shell::predecessor;
 use crate::shell::system_zone::system_zone;
@@ -109,6 +110,9 @@ fn check_group(
     id: u32,
     (report, looker): (&mut Report, &mut Looker),
 ) -> bool {
+    far_files::told(config, id)
+        .into_iter()
+        .for_each(|text| report.add(id, format!("warning: {text}")));
     let own = own_paths(config, id, looker);
     for (name, path, what) in &own {
         report.add(id, format!("error: {name}: {path}: {what}"));
