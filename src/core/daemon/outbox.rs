@@ -216,10 +216,15 @@ impl Outbox {
         }
     }
 
-    /// Where there is a gap: the last segment. The next one begins with all that counts.
+    /// Where there is a gap: the last segment that is on the disk. The next one begins with all
+    /// that counts.
     pub fn gap_until(&self) -> Option<u64> {
-        let last = self.segments.back().map_or(0, |last| last.start);
-        self.has_gap.then_some(last)
+        let is_to_come = |start| {
+            let is = |it: &Action| matches!(it, Action::JournalSegment(at, _) if *at == start);
+            self.pending.iter().any(is)
+        };
+        let mut starts = self.segments.iter().rev().map(|segment| segment.start);
+        self.has_gap.then(|| starts.find(|start| !is_to_come(*start)).unwrap_or(0))
     }
 
     /// A segment could not be begun. What follows goes behind the one before, and its checkpoint
