@@ -139,26 +139,3 @@ fn variables_count_as_soon_as_they_change() {
     assert!(job["raw_command"].as_str().unwrap().contains("{词}"));
     wait_for("the word", SOON, || site.read("said").contains("你好\n").then_some(()));
 }
-
-#[test]
-fn a_snapshot_that_cannot_be_written_is_none_and_is_made_up_for() {
-    let (site, mut database) = Site::on(Driver::Sqlite);
-    database.sql(&Row::new(1, Due::Minute, "true").named("first").insert());
-    let daemon = site.start();
-    let snapshot = || fs::read_to_string(site.file("state.1/snapshot")).unwrap_or_default();
-    let names = |name: &str| {
-        wait_for("a snapshot", SOON, || snapshot().contains(name).then_some(()));
-    };
-    names("first");
-    // The helper can't write here. (On a disk that is full it is the same.)
-    fs::create_dir(site.file("state.1/snapshot.new")).unwrap();
-    for name in ["second", "third"] {
-        database.sql(&format!("UPDATE scheduler_jobs SET name = '{name}';"));
-        daemon.wait_job(1, "renamed", |job| job["name"] == name);
-        // That of before is not what is in force: nobody is to start from it.
-        wait_for("no snapshot", SOON, || snapshot().is_empty().then_some(()));
-    }
-    assert!(!site.logged("that of before is put").is_empty());
-    fs::remove_dir(site.file("state.1/snapshot.new")).unwrap();
-    names("third");
-}

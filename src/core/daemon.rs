@@ -14,6 +14,7 @@
 //! - `metrics`: figures
 //! - `trouble`: what is wrong with the database, and when it is tried again
 //! - `outbox`: the journal's segments and how their records reach the database
+//! - `snapshot`: what a daemon that starts goes by until the database answers
 //! - `segments`: when a segment begins, and which ones go
 //! - `unwritten`: what the journal has no room for
 
@@ -26,6 +27,7 @@ mod metrics;
 mod outbox;
 mod runs;
 mod segments;
+mod snapshot;
 mod sync;
 mod trouble;
 mod unwritten;
@@ -35,6 +37,7 @@ pub(in crate::core) use changes::Changed;
 pub use metrics::{Histogram, Metrics, OUTCOMES};
 pub use outbox::{Outbox, Segment};
 pub use runs::{MAX_LAUNCHING, Run, RunPhase};
+pub use snapshot::{Kept, Loaded, SnapshotTrouble};
 pub use sync::{DatabaseState, SyncState};
 pub use unwritten::Unwritten;
 
@@ -159,6 +162,7 @@ pub struct Core {
     actions: VecDeque<Action>,
     outbox: outbox::Outbox,
     sync: sync::Sync,
+    snapshot: snapshot::Snapshot,
     refused: carry::Refused,
     due: due::Due,
     past: Option<Box<adopt::Past>>,
@@ -197,6 +201,7 @@ impl Core {
                 .kept_by(replay.keepers.clone())
                 .waiting_up_to(settings.unwritten_limit_bytes),
             sync: sync::Sync::new(),
+            snapshot: snapshot::Snapshot::told_by(replay.table.clone()),
             refused: carry::Refused::default(),
             past: None,
             table,

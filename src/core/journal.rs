@@ -8,9 +8,11 @@
 //! helper that carries records to the database reads them straight from the segments, so an
 //! outage of any length costs the daemon no memory.
 
+use crate::core::definition::hex;
 use crate::core::history::PastRun;
 use crate::core::ids::{JobId, RunId};
 use crate::core::outcome::{Outcome, Usage};
+use md5::{Digest, Md5};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
@@ -144,6 +146,19 @@ pub struct SkipEntry {
     pub count: u64,
 }
 
+/// The table in force.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TableEntry<'a> {
+    /// What stands for the digest of the answer that told it: see [`TableEntry::mark`].
+    #[serde(borrow)]
+    pub digest: Cow<'a, str>,
+    /// When that was, unix ms: what is new in it has no slots before.
+    pub at_ms: i64,
+    /// That of the snapshot which was on the disk then, if it was of another table.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<Cow<'a, str>>,
+}
+
 /// One line of the journal.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -163,6 +178,9 @@ pub enum Entry<'a> {
     Skip(SkipEntry),
     /// Every slot up to this instant (unix ms) is decided.
     Decided(i64),
+    /// A table came into force: a snapshot of the one before counts no more.
+    #[serde(borrow)]
+    Table(TableEntry<'a>),
     /// Every slot of a job up to this instant is decided (checkpoint, where that is later).
     Slot {
         /// The job.
@@ -303,6 +321,22 @@ impl RunEntry<'_> {
     }
 }
 
+impl TableEntry<'_> {
+    /// What stands for a digest in the journal, however long that is.
+    pub fn mark(digest: &str) -> String {
+        hex(&Md5::digest(digest.as_bytes()))
+    }
+
+    /// The same entry, owning its texts.
+    pub fn into_owned(self) -> TableEntry<'static> {
+        TableEntry {
+            digest: Cow::Owned(self.digest.into_owned()),
+            before: self.before.map(|before| Cow::Owned(before.into_owned())),
+            ..self
+        }
+    }
+}
+
 /// Ended runs that a replay keeps for the history of the pages.
 const MAX_REPLAYED_ENDS: usize = 20_000;
 
@@ -323,6 +357,8 @@ pub struct Replay {
     pub last_sequence: u64,
     /// The same when the schedule last began anew.
     pub anew_sequence: u64,
+    /// The table that was in force last.
+    pub table: Option<TableEntry<'static>>,
     /// The last boot seen.
     pub boot_id: String,
     /// The keepers since the last checkpoint, the last one at the end.
@@ -349,6 +385,7 @@ impl Replay {
             Entry::Checkpoint => {
                 self.live.clear();
                 self.keepers.clear();
+                self.table = None;
             }
             Entry::Boot(id) => self.boot_id = id.into_owned(),
             Entry::Keeper(id) => self.keepers.push(id.into_owned()),
@@ -366,6 +403,7 @@ impl Replay {
                 }
                 self.decided_ms = Some(at);
             }
+            Entry::Table(table) => self.table = Some(table.into_owned()),
             Entry::Anew(sequence) => self.anew(sequence),
             Entry::Slot { job, slot_ms } => self.slot_decided(job, slot_ms),
             Entry::Sequence(last) => self.last_sequence = self.last_sequence.max(last),

@@ -33,7 +33,8 @@ pub fn key(entry: &Entry<'_>) -> Option<Key> {
         | Entry::Sequence(_)
         | Entry::Recorded(_)
         | Entry::Dropped { .. }
-        | Entry::Unwritten { .. } => None,
+        | Entry::Unwritten { .. }
+        | Entry::Table(_) => None,
     }
 }
 

@@ -21,6 +21,7 @@ use crate::shell::proc_fs;
 use crate::shell::renewal::{Renewal, Why};
 use crate::shell::server::Server;
 use crate::shell::signals::{Signals, Wish};
+use crate::shell::snapshot;
 use crate::shell::sys;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
@@ -385,7 +386,7 @@ impl Daemon {
             }
             Action::Exchange(question) => self.start_exchange(question),
             Action::KillExchange => self.exchange.iter().for_each(Exchange::kill),
-            Action::KeepSnapshot => self.keep_snapshot(),
+            Action::KeepSnapshot => self.core.snapshot_kept(snapshot::keep(&self.state_dir)),
             Action::Respond(conn, response) => {
                 self.server.respond(clock::now(), conn, *response);
             }
@@ -442,35 +443,6 @@ impl Daemon {
                 let why = format!("the helper can't be started: {why}");
                 self.core.handle(clock::now(), Event::ExchangeEnded(Err(why)));
             }
-        }
-    }
-
-    fn keep_snapshot(&mut self) {
-        let path = self.state_dir.join("snapshot");
-        let (old, new) = (path.with_extension("old"), path.with_extension("new"));
-        // There is none where the helper had no room for it.
-        let is_there = match new.is_file() {
-            true => Ok(()),
-            false => Err(io::Error::from(io::ErrorKind::NotFound)),
-        };
-        let kept = is_there.and_then(|()| {
-            // Put aside, not overwritten: giving back the blocks of a large file takes its time,
-            // so that is left to the next helper.
-            let _ = fs::rename(&path, &old);
-            fs::rename(&new, &path)
-        });
-        if let Err(why) = kept {
-            // That of before is not the table in force: a job that was switched off since must
-            // not run from it. Names change where there is no room for anything else.
-            let _ = fs::remove_file(&old);
-            if fs::rename(&path, path.with_extension("stale")).is_ok() {
-                let path = path.display();
-                log::warn!(
-                    "snapshot {path}: the new one is missing ({why}), that of before is put \
-                     aside: until there is one, a start waits for the database"
-                );
-            }
-            self.core.ask_for_everything();
         }
     }
 

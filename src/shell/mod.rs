@@ -31,6 +31,7 @@ pub mod renewal;
 pub mod search;
 pub mod server;
 pub mod signals;
+pub mod snapshot;
 pub mod start;
 pub mod sys;
 pub mod system_zone;

@@ -30,6 +30,7 @@ use crate::shell::proc_fs;
 use crate::shell::process;
 use crate::shell::renewal;
 use crate::shell::server::{self, Server};
+use crate::shell::snapshot;
 use crate::shell::sys;
 use crate::shell::system_zone::system_zone;
 use mio::{Poll, Registry, Token};
@@ -47,9 +48,6 @@ const MAX_UNWRITTEN_BYTES: usize = 8 << 20;
 
 /// Directory entries looked at in search of output files that a crash left behind.
 const MAX_SWEPT: usize = 100_000;
-
-/// Bytes of a snapshot at the most: it is in memory as a whole when it is loaded.
-const MAX_SNAPSHOT_BYTES: u64 = 256 << 20;
 
 /// Why there is no daemon.
 #[derive(Debug, thiserror::Error)]
@@ -378,7 +376,7 @@ fn recall(
     let mut core = Core::new(now, settings, replay, end, segments);
     // Before anything is counted here.
     handed.iter().for_each(|handed| core.go_on(now, &handed.carried));
-    load_snapshot(&mut core, &state_dir.join("snapshot"));
+    snapshot::load(&mut core, state_dir);
     load_refused(&mut core, &state_dir.join("refused"));
     let carried = handed.map(|handed| &handed.carried);
     settle(&mut core, &mut children, notices, same_boot && !is_copy, carried);
@@ -401,26 +399,6 @@ fn recall_unwritten(
         whole_lines(lines.as_bytes()).0.for_each(|line| replay.line(line));
     }
     end.max(offset + last.len() as u64)
-}
-
-/// Loads the last good snapshot. A daemon that was killed between putting it aside and putting the
-/// next one in its place left it under its other name.
-fn load_snapshot(core: &mut Core, path: &Path) {
-    let none = |why: &io::Error| why.kind() == io::ErrorKind::NotFound;
-    let read = match own::read(path, MAX_SNAPSHOT_BYTES) {
-        Err(why) if none(&why) => own::read(&path.with_extension("old"), MAX_SNAPSHOT_BYTES),
-        read => read,
-    };
-    match read {
-        Ok(bytes) => {
-            let lines = bytes.split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
-            if !core.load_snapshot(lines) {
-                log::warn!("snapshot {} is not whole and was not used", path.display());
-            }
-        }
-        Err(why) if none(&why) => {}
-        Err(why) => log::warn!("snapshot {}: {why}", path.display()),
-    }
 }
 
 fn load_refused(core: &mut Core, path: &Path) {

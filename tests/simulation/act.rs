@@ -31,6 +31,7 @@ impl World {
         let in_vain = !self.clients.is_empty() && !self.ledger.is_launching();
         assert!(!in_vain, "clients wait in vain: {:?}", self.clients);
         self.ledger.check_runs(ticked, core);
+        self.ledger.check_table_told(&self.disk.last_word);
         if !self.profile.crowd || self.random.one_in(16) {
             self.ledger.check_table(core);
         }
@@ -56,6 +57,7 @@ impl World {
                 self.write(offset, &lines, kept);
             }
             Action::Exchange(_) => {}
+            Action::KeepSnapshot if done == 1 => drop(self.disk.keep_snapshot(true)),
             action if done > 0 => {
                 self.perform(action);
             }
@@ -76,6 +78,7 @@ impl World {
             Action::Launch { run, plan, not_after_ms } => {
                 self.hear_memory();
                 self.ledger.check_known(run, &self.disk.last_word);
+                self.ledger.check_table_told(&self.disk.last_word);
                 self.order(run, *plan, not_after_ms);
             }
             Action::Signal(run, signal) => {
@@ -99,7 +102,7 @@ impl World {
                 exchange.kill(now.mono_ms);
                 self.tell(|| "the helper is killed".into());
             }
-            Action::KeepSnapshot => self.disk.snapshot = self.disk.snapshot_new.take(),
+            Action::KeepSnapshot => self.keep_snapshot(),
             Action::Respond(conn, response) => self.answered(conn, response.status()),
             Action::Push(..)
             | Action::Finish(..)
@@ -113,6 +116,14 @@ impl World {
             }
         }
         true
+    }
+
+    fn keep_snapshot(&mut self) {
+        let kept = self.disk.keep_snapshot(false);
+        self.tell(|| format!("the snapshot is kept: {kept:?}"));
+        if let Some(core) = &mut self.core {
+            core.snapshot_kept(kept);
+        }
     }
 
     fn journal(&mut self, offset: u64, lines: Vec<u8>) {

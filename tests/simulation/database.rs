@@ -5,7 +5,7 @@ use super::disk::Disk;
 use super::profile::Profile;
 use super::random::Random;
 use schedule::core::ids::RunId;
-use schedule::core::journal::{Entry, SkipEntry};
+use schedule::core::journal::{Entry, SkipEntry, TableEntry};
 use schedule::core::outcome::Outcome;
 use schedule::core::protocol::{Answer, ErrorKind, JobRow, SetAside};
 use schedule::core::records::news;
@@ -90,6 +90,11 @@ impl Rows {
         let jobs = enabled.map(|row| Answer::Job(Box::new(row.row.clone())));
         let answers = self.vars.iter().map(var).chain(jobs);
         answers.map(|answer| serde_json::to_vec(&answer).unwrap()).collect()
+    }
+
+    /// What stands in the journal for the digest of the answer that tells them.
+    pub fn digest(&self) -> String {
+        TableEntry::mark(&digest(&self.lines()))
     }
 }
 

@@ -1,7 +1,7 @@
 //! A disk that can be full, and whose journal is read back as the daemon's shell reads it.
 
 use super::database::Rows;
-use schedule::core::daemon::Segment;
+use schedule::core::daemon::{Kept, Segment};
 use schedule::core::journal::{Replay, past_segments, whole_lines};
 use std::collections::BTreeMap;
 
@@ -16,13 +16,27 @@ pub struct Disk {
     pub room: Option<usize>,
     /// What is kept where it needs no room.
     pub last_word: Vec<u8>,
-    /// The last good snapshot, and the table it tells of.
-    pub snapshot: Option<(Vec<u8>, Rows)>,
+    /// The last good snapshot.
+    pub snapshot: Option<Snapshot>,
     /// The file of records that are set aside.
     pub refused: Vec<u8>,
     /// What a helper wrote for the next one.
-    pub snapshot_new: Option<(Vec<u8>, Rows)>,
+    pub snapshot_new: Option<Snapshot>,
+    /// What the last good one replaced.
+    pub snapshot_old: Option<Snapshot>,
+    /// No name in the directory can be made, changed or taken away; the journal, in one of its own,
+    /// can be written.
+    pub names_stay: bool,
     read: Read,
+}
+
+/// A snapshot, and the table it tells of.
+#[derive(Clone)]
+pub struct Snapshot {
+    pub lines: Vec<Vec<u8>>,
+    pub rows: Rows,
+    /// All of the table is in it.
+    pub is_whole: bool,
 }
 
 /// What the segments from `first` up to, but not including, `next` come to: they are not written
@@ -74,6 +88,37 @@ impl Disk {
     /// How many of the newest segments are replayed.
     pub fn past_segments(&self) -> usize {
         past_segments(self.segments.values().rev().map(|file| file.len() as u64))
+    }
+
+    /// A helper writes a snapshot, or has no room for it.
+    pub fn write_snapshot(&mut self, new: Snapshot) {
+        let bytes = new.lines.iter().map(|line| line.len() + 1).sum();
+        self.snapshot_new = match self.names_stay && self.snapshot_new.is_none() {
+            true => None,
+            false if self.room.is_some_and(|room| room < bytes) => None,
+            false => Some(new),
+        };
+        if self.snapshot.is_some() {
+            self.snapshot_old = None;
+        }
+    }
+
+    /// Puts what a helper wrote in the place of the last good snapshot; killed in the middle of
+    /// that only the first half is done.
+    pub fn keep_snapshot(&mut self, is_killed: bool) -> Kept {
+        let not = |aside| Kept::Not { why: "No space left on device".into(), aside };
+        if self.names_stay {
+            return not(false);
+        }
+        if self.snapshot_new.is_none() {
+            (self.snapshot, self.snapshot_old) = (None, None);
+            return not(true);
+        }
+        self.snapshot_old = self.snapshot.take();
+        if !is_killed {
+            self.snapshot = self.snapshot_new.take();
+        }
+        Kept::Done
     }
 
     /// Opens the journal: the newest segments are replayed, torn last lines are cut off.

@@ -1,7 +1,7 @@
 //! What becomes of a question to the database.
 
 use super::database::{Asked, Database, Done, Rows};
-use super::disk::Disk;
+use super::disk::{Disk, Snapshot};
 use super::random::Random;
 use schedule::core::protocol::{Answer, Ask, ErrorKind, Request, SetAside};
 use std::collections::VecDeque;
@@ -161,7 +161,8 @@ impl Exchange {
         };
         let result = self.spoil(&mut lines, random);
         if let Some((_, rows)) = &self.table {
-            disk.snapshot_new = Some((lines.join(&b'\n'), rows.clone()));
+            let is_whole = matches!(self.fate, Fate::Good | Fate::Boasts | Fate::BadStatus);
+            disk.write_snapshot(Snapshot { lines: lines.clone(), rows: rows.clone(), is_whole });
         }
         let good = matches!(self.fate, Fate::Good | Fate::Boasts);
         let rows = self.table.take().filter(|_| good).map(|(_, rows)| rows);

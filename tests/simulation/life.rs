@@ -1,9 +1,11 @@
 //! What happens to a daemon: kills, restarts, reboots, orders, and a world that changes.
 
+use super::disk::Snapshot;
 use super::ledger::LastWord;
+use super::random::Random;
 use super::world::{Spawning, World};
 use schedule::core::cron::{Dialect, zone};
-use schedule::core::daemon::{Core, Settings};
+use schedule::core::daemon::{Core, Loaded, Settings};
 use schedule::core::event::Event;
 use schedule::core::http::{Connection, Limits};
 use schedule::core::ids::{ConnId, RunId};
@@ -33,6 +35,10 @@ impl World {
                 self.spawning = Spawning::Short(until_ms);
                 self.tell(|| format!("no processes to be had until {until_ms}"));
             }
+            // A table that has just come into force.
+            103..=106 if self.disk.snapshot_new.is_some() && !self.profile.fat => {
+                self.kill_in.get_or_insert(self.random.below(6));
+            }
             58..=61 => {
                 // What is kept for the journal is there or is used up.
                 let room = self.random.pick(&[0, 0, 300, 3_000, 30_000]);
@@ -50,6 +56,11 @@ impl World {
                 self.tell(|| refused);
             }
             94 | 95 => self.keeper_stands_still(),
+            100..=102 => {
+                self.disk.names_stay = self.random.one_in(2);
+                let stay = self.disk.names_stay;
+                self.tell(|| format!("no name can be changed: {stay}"));
+            }
             _ => {}
         }
     }
@@ -262,22 +273,65 @@ impl World {
         }
     }
 
+    /// The snapshot is loaded as `shell/snapshot.rs` does it; the ledger says what is to come of
+    /// that.
     fn load_snapshot(&mut self, core: &mut Core) {
-        let Some((bytes, rows)) = &self.disk.snapshot else { return };
-        let damaged = self.random.one_in(20);
-        let end =
-            if damaged { self.random.below(bytes.len() as u64 - 1) as usize } else { bytes.len() };
-        let lines = bytes[..end].split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
-        let mut lines: Vec<_> = lines.collect();
-        let damaged = damaged
-            || lines.len() > 1 && self.random.one_in(20) && {
-                lines.remove(self.random.below(lines.len() as u64 - 1) as usize);
-                true
-            };
-        let whole = core.load_snapshot(lines.into_iter());
-        assert_eq!(whole, !damaged, "a snapshot of {end} of {} bytes", bytes.len());
-        if whole {
-            self.ledger.apply(rows, None);
+        let found = if self.disk.snapshot.is_some() {
+            &mut self.disk.snapshot
+        } else {
+            &mut self.disk.snapshot_old
+        };
+        if let Some(found) = found
+            && self.random.one_in(20)
+        {
+            damage(found, &mut self.random);
+        }
+        let found = found.clone();
+        let loaded = found.as_ref().map(|found| core.load_snapshot(lines(found)));
+        let digest = |found: &Snapshot| found.rows.digest();
+        let expected = found.as_ref().map(|found| match found.is_whole {
+            false => Loaded::NotWhole,
+            true if self.ledger.is_last_table(&digest(found)) => Loaded::InForce,
+            true => Loaded::Stale,
+        });
+        let told = &self.ledger.durable.table;
+        let found_digest = found.as_ref().map(digest);
+        assert_eq!(
+            loaded, expected,
+            "the snapshot {found_digest:?} is used (left), and what it is (right): {told:?}"
+        );
+        if let Some(found) = found.filter(|_| loaded == Some(Loaded::InForce)) {
+            return self.ledger.apply_snapshot(&found.rows);
+        }
+        if let Some(new) = self.disk.snapshot_new.clone() {
+            let is_used = core.load_new_snapshot(lines(&new));
+            let may_be = new.is_whole && self.ledger.is_last_table_decided(&digest(&new));
+            assert_eq!(is_used, may_be, "the snapshot that was not kept is used");
+            if is_used {
+                self.tell(|| "the snapshot that was not kept is used".into());
+                core.snapshot_kept(self.disk.keep_snapshot(false));
+                return self.ledger.apply_snapshot(&new.rows);
+            }
+        }
+        if loaded == Some(Loaded::Stale) && !self.disk.names_stay {
+            self.tell(|| "the snapshot is stale".into());
+            (self.disk.snapshot, self.disk.snapshot_old) = (None, None);
+            core.snapshot_put_aside();
         }
     }
+}
+
+fn lines(snapshot: &Snapshot) -> impl Iterator<Item = &[u8]> {
+    snapshot.lines.iter().map(Vec::as_slice)
+}
+
+/// It ends too early, or a line in the middle is not there.
+fn damage(snapshot: &mut Snapshot, random: &mut Random) {
+    let last = snapshot.lines.len() - 1;
+    if last == 0 || random.one_in(2) {
+        snapshot.lines[last].pop();
+    } else {
+        snapshot.lines.remove(random.below(last as u64) as usize);
+    }
+    snapshot.is_whole = false;
 }

@@ -233,6 +233,7 @@ impl World {
     pub fn settle(&mut self) {
         self.calm = true;
         self.disk.room = None;
+        self.disk.names_stay = false;
         self.spawning = Spawning::Works;
         self.kill_in = None;
         self.database.clear();

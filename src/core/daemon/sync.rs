@@ -4,7 +4,7 @@
 //! only at its successful end; then it is put in force in slices. A failed exchange changes
 //! nothing: it is said once, and tried again after a pause that doubles up to a minute.
 
-mod applying;
+pub(super) mod applying;
 
 use super::Core;
 use super::carry::MAX_TOLD;
@@ -13,6 +13,7 @@ use crate::core::clock;
 use crate::core::definition::{Definition, Vars};
 use crate::core::event::Action;
 use crate::core::ids::JobId;
+use crate::core::journal::TableEntry;
 use crate::core::protocol::{Answer, Ask, ErrorKind, JobRow, Request, SetAside};
 use crate::core::table::Phase;
 use crate::core::time::Now;
@@ -68,8 +69,6 @@ pub struct Sync {
     pub state: SyncState,
     running: Option<Running>,
     applying: Option<Applying>,
-    /// A snapshot is there that is not to be kept yet.
-    snapshot_waits: bool,
     /// A whole table was put in force since the start: from the snapshot or the database.
     known: bool,
     digest: String,
@@ -94,7 +93,7 @@ pub(super) enum Kind {
 
 /// An answer so far.
 #[derive(Default)]
-struct Staged {
+pub(super) struct Staged {
     vars: Vars,
     tags: BTreeMap<u32, String>,
     /// In slices of [`CHANGES_A_TURN`], each put in force and given back in a turn of its own: one
@@ -107,11 +106,11 @@ struct Staged {
     bad_rows_count: u64,
     /// Lines that stand for a row of the database each.
     rows: u64,
-    digest: Option<String>,
+    pub digest: Option<String>,
     same: bool,
     refused: Vec<String>,
     recorded: Option<(u64, SetAside, String)>,
-    error: Option<(ErrorKind, String)>,
+    pub error: Option<(ErrorKind, String)>,
 }
 
 impl Staged {
@@ -147,7 +146,6 @@ impl Sync {
             },
             running: None,
             applying: None,
-            snapshot_waits: false,
             known: false,
             digest: String::new(),
             seen: 0,
@@ -196,26 +194,18 @@ impl Core {
         self.refused.retry_now();
     }
 
-    /// Loads the last good snapshot: the lines of an answer. Returns whether it was whole.
-    pub fn load_snapshot<'a>(&mut self, lines: impl Iterator<Item = &'a [u8]>) -> bool {
+    /// The lines of a snapshot, as an answer that is put in force or not.
+    pub(super) fn stage_all<'a>(&mut self, lines: impl Iterator<Item = &'a [u8]>) -> Staged {
         let mut staged = Staged::default();
         self.sync.seen += 1;
         for line in lines {
             self.stage_line(&mut staged, line);
         }
-        if staged.digest.is_none() || staged.error.is_some() {
-            return false;
-        }
-        self.begin_applying(staged, Since::EVER);
-        while self.sync.applying() {
-            self.apply_some(None);
-        }
-        true
+        staged
     }
 
-    /// The last good snapshot is not that of the table in force: the next answer is to have all of
-    /// the table, so that there is another chance to write it down.
-    pub fn ask_for_everything(&mut self) {
+    /// The next answer is to have all of the table.
+    pub(super) fn ask_for_everything(&mut self) {
         self.sync.digest.clear();
     }
 
@@ -271,7 +261,7 @@ impl Core {
     }
 
     fn begin_exchange(&mut self, now: Now, kind: Kind) {
-        if kind == Kind::Sync && std::mem::take(&mut self.sync.snapshot_waits) {
+        if kind == Kind::Sync && std::mem::take(&mut self.snapshot.waits) {
             // The helper writes in its place; all of the table, for another chance to keep it.
             self.ask_for_everything();
         }
@@ -434,19 +424,13 @@ impl Core {
                     // To the next daemon all that stands in the snapshot was in force when this
                     // one decided last: that is noted before, be there slots or not.
                     self.due.unnoted = true;
-                    self.sync.snapshot_waits = true;
+                    self.snapshot.waits = true;
+                    let mark = TableEntry::mark(staged.digest.as_deref().unwrap_or_default());
+                    self.table_in_force(mark, now.wall_ms);
                     self.begin_applying(staged, Since::answered(now, first));
                 }
                 self.web.waiting.synced = true;
             }
         }
-    }
-
-    /// The snapshot that waited, when the journal has how far deciding has come.
-    pub(super) fn waiting_snapshot(&mut self) -> Option<Action> {
-        let decided = !self.due.unnoted && !self.due.behind && !self.sync.applying();
-        let keep = self.sync.snapshot_waits && decided && self.outbox.is_written();
-        self.sync.snapshot_waits &= !keep;
-        keep.then_some(Action::KeepSnapshot)
     }
 }

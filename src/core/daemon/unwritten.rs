@@ -282,6 +282,7 @@ impl Core {
         encode(&mut word, &Entry::Anew(self.due.anew_sequence));
         encode(&mut word, &Entry::Decided(self.due.decided_ms.max(self.due.last_slot_ms)));
         encode(&mut word, &self.dropped_entry());
+        self.snapshot.entry().iter().for_each(|entry| encode(&mut word, entry));
         Some(Action::LastWord(word))
     }
 }

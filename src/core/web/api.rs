@@ -99,6 +99,7 @@ impl Core {
             "records_refused_last": self.set_aside().last,
             "outputs_dropped": counters.outputs_dropped,
             "journal_error": self.disk_error(),
+            "snapshot_error": self.snapshot_error(),
         })
     }
 

@@ -146,6 +146,9 @@ impl Core {
         let failing = u8::from(self.disk_error().is_some());
         let help = "Whether the state disk is full or the journal can't be written.";
         out.gauge("schedule_journal_error", "", help, failing);
+        let failing = u8::from(self.snapshot_trouble().is_some());
+        let help = "Whether a start without the database would have no jobs, or has none.";
+        out.gauge("schedule_snapshot_error", "", help, failing);
     }
 
     fn write_process(&self, out: &mut Writer) {

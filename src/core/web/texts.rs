@@ -56,6 +56,12 @@ texts! {
     disk_alert: "The journal can't be written as it should be: {}. Make room in {}. Jobs go on; \
                  their outputs may be lost now, their records later.",
         "日志无法正常写入:{}。请在 {} 腾出空间。任务继续运行;其输出可能丢失,之后记录也可能丢失。";
+    stale_alert: "The snapshot of the jobs in {} was not of the table that was in force last: \
+                  nothing is started before the database has answered.",
+        "{} 中的任务快照不是最后生效的任务表:数据库应答之前不会启动任何运行。";
+    unkept_alert: "The jobs in force could not be written to {}/snapshot: {}. After a restart \
+                   nothing is started before the database has answered.",
+        "当前生效的任务无法写入 {}/snapshot:{}。重启后,数据库应答之前不会启动任何运行。";
     dropped_alert: "{} records of runs are missing in the database, the last ones lost {}: the \
                     state disk was full, or the database away for too long.",
         "数据库缺少 {} 条运行记录,最近一次丢失于 {}:状态目录磁盘已满,或数据库中断太久。";

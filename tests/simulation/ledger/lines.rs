@@ -3,7 +3,7 @@
 use super::{End, Ledger, State};
 use schedule::core::daemon::Core;
 use schedule::core::ids::RunId;
-use schedule::core::journal::{self, Entry, RunEntry, SkipEntry, decode};
+use schedule::core::journal::{self, Entry, RunEntry, SkipEntry, TableEntry, decode};
 use schedule::core::outcome::Outcome;
 use std::collections::BTreeSet;
 
@@ -17,6 +17,20 @@ pub struct LastWord {
     /// Every slot up to this instant counts as decided.
     pub decided: i64,
     pub boot: String,
+    pub table: Option<Told>,
+}
+
+/// The table in force, as the journal has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Told {
+    pub digest: String,
+    pub at_ms: i64,
+}
+
+impl Told {
+    fn of(entry: &TableEntry<'_>) -> Told {
+        Told { digest: entry.digest.clone().into_owned(), at_ms: entry.at_ms }
+    }
 }
 
 impl LastWord {
@@ -34,7 +48,11 @@ impl LastWord {
             Entry::Decided(at) => Some(at),
             _ => None,
         });
-        Some(LastWord { end, until, anew: anew?, decided: decided?, boot })
+        let table = entries.find_map(|entry| match entry {
+            Entry::Table(table) => Some(Told::of(&table)),
+            _ => None,
+        });
+        Some(LastWord { end, until, anew: anew?, decided: decided?, boot, table })
     }
 }
 
@@ -60,6 +78,26 @@ impl Ledger {
             counts && run.intent_at.is_some_and(|at| at <= word.end)
         });
         assert!(run.durable || told, "run {id} is launched and nobody would know of it");
+    }
+
+    /// Were the daemon killed now, the next one would know which table is in force.
+    pub fn check_table_told(&self, word: &[u8]) {
+        let Some(table) = &self.table else { return };
+        let is = |told: &Option<Told>| told.as_ref().is_some_and(|told| told.digest == *table);
+        let told = is(&self.durable.table) || LastWord::read(word).is_some_and(|it| is(&it.table));
+        assert!(told, "table {table} is in force, the journal has {:?}", self.durable.table);
+    }
+
+    /// Whether a snapshot is of the table that was in force last, as far as the disk tells.
+    pub fn is_last_table(&self, digest: &str) -> bool {
+        self.durable.table.as_ref().is_none_or(|told| told.digest == digest)
+    }
+
+    /// The same of one that was not kept: slots before its rows were there must be decided.
+    pub fn is_last_table_decided(&self, digest: &str) -> bool {
+        let decided = self.durable.decided.unwrap_or(i64::MAX);
+        let is = |told: &Told| told.digest == digest && told.at_ms <= decided;
+        self.durable.table.as_ref().is_some_and(is)
     }
 
     /// The keeper forgets how a run ended: the journal has it, or it was dropped. `none_waits`:
@@ -93,7 +131,15 @@ impl Ledger {
                 self.anew_from = piece.offset + at as u64;
             }
             match entry {
-                Entry::Checkpoint => assert!(piece.segment && at == line.len(), "a checkpoint"),
+                Entry::Checkpoint => {
+                    assert!(piece.segment && at == line.len(), "a checkpoint");
+                    if durable.is_some() {
+                        self.durable.table = None;
+                    }
+                }
+                Entry::Table(table) if durable.is_some() => {
+                    self.durable.table = Some(Told::of(&table));
+                }
                 Entry::Boot(boot) => self.boot_told(&boot, piece.segment, durable),
                 Entry::Run(run) => {
                     self.run_told(run, news.then_some(piece.offset + at as u64), durable)

@@ -15,7 +15,7 @@ mod runs;
 mod slots;
 mod table;
 
-pub use lines::{LastWord, Piece};
+pub use lines::{LastWord, Piece, Told};
 pub use runs::{End, Run, Settled, State};
 pub use table::{Def, Job};
 
@@ -42,6 +42,8 @@ pub struct Durable {
     pub decided: Option<i64>,
     /// Last slot of each job.
     pub last: BTreeMap<u32, i64>,
+    /// The table that was in force last.
+    pub table: Option<Told>,
     pub boot: String,
     /// How often the schedule began anew.
     epoch: u32,
@@ -84,6 +86,8 @@ pub struct Ledger {
     /// When each definition of a job was in the database for the first time.
     born: BTreeMap<u32, Vec<(Rc<Def>, i64)>>,
     staged: Option<Rows>,
+    /// The digest of the table in force, if a whole one came.
+    table: Option<String>,
     pub boot: String,
     first_of_boot: bool,
     pub draining: bool,
@@ -129,6 +133,7 @@ impl Ledger {
             inherited: 0,
             born: BTreeMap::new(),
             staged: None,
+            table: None,
             boot: String::new(),
             first_of_boot: false,
             draining: false,
@@ -173,7 +178,9 @@ impl Ledger {
         self.fresh.clear();
         self.misfired.clear();
         self.staged = None;
+        self.table = None;
         if let Some(word) = word {
+            self.durable.table = word.table.or(self.durable.table.take());
             self.durable.boot = word.boot;
             if word.anew >= self.durable.anew {
                 if self.durable.epoch != self.epoch {
@@ -220,6 +227,7 @@ impl Ledger {
         self.answered = true;
         self.first = synced && !self.synced;
         self.synced |= synced;
+        self.table = rows.as_ref().map(Rows::digest).or(self.table.take());
         self.staged = rows.or(self.staged.take());
     }
 

@@ -144,6 +144,12 @@ impl Ledger {
         }
     }
 
+    /// The table of a snapshot comes into force.
+    pub fn apply_snapshot(&mut self, rows: &Rows) {
+        self.table = Some(rows.digest());
+        self.apply(rows, None);
+    }
+
     fn apply_row(&mut self, def: Rc<Def>, now: Option<Now>) {
         let (id, decided) = (def.row.id, self.decided);
         // What is new has no slots before it was seen.

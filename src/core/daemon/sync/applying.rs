@@ -23,7 +23,7 @@ pub(super) struct Applying {
 /// for jobs that the daemon before had in force with the same definition: somebody who adds or
 /// enables a row while there is no daemon does not expect a launch for a time before that.
 #[derive(Clone, Copy)]
-pub(super) struct Since {
+pub(in crate::core::daemon) struct Since {
     /// When the answer was there, unix ms.
     seen_ms: i64,
     /// It is the first one from the database: what differs in it may have changed long ago.
@@ -32,7 +32,7 @@ pub(super) struct Since {
 
 impl Since {
     /// A snapshot: what was in force before.
-    pub(super) const EVER: Since = Since { seen_ms: i64::MIN, first: false };
+    pub(in crate::core::daemon) const EVER: Since = Since { seen_ms: i64::MIN, first: false };
 
     /// An answer of the database, the `first` one or not.
     pub(super) fn answered(now: Now, first: bool) -> Since {
@@ -51,7 +51,7 @@ struct Counts {
 
 impl Core {
     /// Begins to put an answer in force.
-    pub(super) fn begin_applying(&mut self, staged: Staged, since: Since) {
+    pub(in crate::core::daemon) fn begin_applying(&mut self, staged: Staged, since: Since) {
         self.table.vars = staged.vars;
         self.table.tags = staged.tags;
         self.touch_all();

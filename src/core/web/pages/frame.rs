@@ -7,7 +7,7 @@ use super::super::texts::{Texts, fill, script_texts};
 use super::links;
 use super::look::{Look, Theme};
 use super::words::{self, Moment};
-use crate::core::daemon::{Core, DatabaseState};
+use crate::core::daemon::{Core, DatabaseState, SnapshotTrouble};
 use crate::core::definition::Block;
 use crate::core::http::Request;
 use crate::core::protocol::ErrorKind;
@@ -153,6 +153,14 @@ impl Core {
         }
         if let Some(why) = self.disk_error() {
             let text = fill(t.disk_alert, &[why, &self.settings().state_dir]);
+            alerts.push(Alert { kind: "bad", text, rows: Vec::new() });
+        }
+        if let Some(trouble) = self.snapshot_trouble() {
+            let dir = &self.settings().state_dir;
+            let text = match trouble {
+                SnapshotTrouble::Stale => fill(t.stale_alert, &[dir]),
+                SnapshotTrouble::NotKept(why) => fill(t.unkept_alert, &[dir, why]),
+            };
             alerts.push(Alert { kind: "bad", text, rows: Vec::new() });
         }
         let counters = self.counters();

@@ -166,13 +166,14 @@ fn stopped(groups: &Groups, id: u32) -> Vec<String> {
     runs.into_iter().chain(beside(id)).collect()
 }
 
-/// What is wrong with the journal: a full disk, and what it has cost.
+/// What is wrong with the state directory: a full disk, what it has cost, and the snapshot.
 fn journal(view: &Value) -> Option<String> {
     let error =
         view["journal_error"].as_str().map(|why| format!("journal: {why}: make room there"));
     let dropped = view["records_dropped"].as_u64().filter(|dropped| *dropped > 0);
     let dropped = dropped.map(|dropped| format!("{dropped} records are dropped for good"));
-    let said: Vec<String> = error.into_iter().chain(dropped).collect();
+    let snapshot = view["snapshot_error"].as_str().map(|why| format!("snapshot: {why}"));
+    let said: Vec<String> = error.into_iter().chain(dropped).chain(snapshot).collect();
     (!said.is_empty()).then(|| plain::line(&said.join("; ")))
 }
 
