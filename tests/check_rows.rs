@@ -56,6 +56,14 @@ fn placeholders() {
     );
 }
 
+/// A view may have an id twice: the second row is no job.
+#[test]
+fn an_id_that_is_there_twice() {
+    let found = said(&[answer(job(1, "a")), answer(job(1, "a")), answer(job(2, "b"))], &[]);
+    let text = "job 1 \"n1\": error: id 1 is there twice: give each row an id of its own";
+    assert_eq!(found, [text]);
+}
+
 #[test]
 fn commands_and_limits() {
     let other_group = JobRow { server_id: 2, ..job(3, "a") };

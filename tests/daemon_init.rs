@@ -13,6 +13,7 @@ use daemon::{Daemon, SOON, Site, facts, wait_for};
 use rustix::process::{Pid, Signal, kill_process};
 use schedule::core::protocol::Driver;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, ExitStatus, Stdio};
 
 const NEVER: Due = Due::Never("0 0 1 1 *");
@@ -44,10 +45,22 @@ struct Init {
 
 impl Init {
     fn start(site: &Site) -> Option<Init> {
+        let init = Init::start_below(site, None)?;
+        assert_eq!(init.daemon.status()["pid"], 1, "process 1 there");
+        Some(init)
+    }
+
+    /// Starts it as the child of another process 1.
+    fn start_below(site: &Site, first: Option<&str>) -> Option<Init> {
         let way = unshare()?;
         let plain = site.command();
         let mut command = Command::new("unshare");
-        command.args(way).arg(plain.get_program()).args(plain.get_args()).stdin(Stdio::null());
+        command
+            .args(way)
+            .args(first)
+            .arg(plain.get_program())
+            .args(plain.get_args())
+            .stdin(Stdio::null());
         for (name, value) in plain.get_envs() {
             match value {
                 Some(value) => command.env(name, value),
@@ -56,7 +69,6 @@ impl Init {
         }
         let daemon = site.start_by(command);
         let pid = children(daemon.pid())[0].0;
-        assert_eq!(daemon.status()["pid"], 1, "process 1 there");
         Some(Init { daemon, pid })
     }
 
@@ -98,7 +110,7 @@ fn term_waits_for_the_runs_and_their_outcomes_are_recorded() {
     init.start_job(1);
     init.signal(Signal::TERM);
     wait_for("it to say what it waits for", SOON, || {
-        site.logged("end: waiting for 1 runs: job=1 run=1-").pop()
+        site.logged("end: waiting for 1 run: job=1 run=1-").pop()
     });
     assert_eq!(site.logged("TERM once more stops the runs").len(), 1);
     assert_eq!(init.daemon.status()["draining"], true, "it answers meanwhile");
@@ -139,6 +151,32 @@ fn a_second_term_stops_the_runs() {
     assert_eq!(ends, [(1, "signal 15"), (2, "signal 9")]);
 }
 
+/// A stand-in for tini: process 1 hands TERM on to its one child and ends when that does.
+const FORWARDER: &str = "#!/bin/sh\n\"$@\" &\nchild=$!\ntrap 'kill -TERM $child' TERM\n\
+                         while kill -0 $child 2>/dev/null; do wait $child; done\n";
+
+#[test]
+fn below_a_process_that_ends_with_it_term_waits_as_well() {
+    for (name, waits) in [("tini", true), ("docker-init", true), ("somebody", false)] {
+        let (site, mut database) = Site::on(Driver::Sqlite);
+        let (done, forwarder) = (site.file("done"), site.file(name));
+        fs::write(&forwarder, FORWARDER).unwrap();
+        fs::set_permissions(&forwarder, fs::Permissions::from_mode(0o755)).unwrap();
+        database.sql(&Row::new(1, NEVER, &format!("sleep 3; echo done >'{done}'")).insert());
+        let Some(init) = Init::start_below(&site, Some(&forwarder)) else { return };
+        init.daemon.wait_job(1, "there", |job| job["state"] == "");
+        init.start_job(1);
+        init.signal(Signal::TERM);
+        init.ended();
+        let words = match waits {
+            true => "end: its container ends with it, so it waits",
+            false => "end: 1 run goes on without the daemon, unless its container ends with it",
+        };
+        assert_eq!(site.logged(words).len(), 1, "{name}: {:?}", site.logged("end: "));
+        assert_eq!(site.file_exists("done"), waits, "{name}");
+    }
+}
+
 #[test]
 fn without_runs_it_ends_at_once() {
     let (site, _database) = Site::on(Driver::Sqlite);
@@ -146,6 +184,7 @@ fn without_runs_it_ends_at_once() {
     init.signal(Signal::QUIT);
     assert!(init.ended().success());
     assert_eq!(site.logged("end: waiting for 0 runs").len(), 1);
+    assert_eq!(site.logged("end: no run is left").len(), 1);
 }
 
 #[test]
@@ -193,7 +232,7 @@ fn the_commands_work_within() {
     assert!(said.status.success() && text.contains("running, pid 1,"), "{text} {said:?}");
     // It waits for the end, and goes with all others then.
     let mut stop = within("stop").stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-    wait_for("it to wait", SOON, || site.logged("end: waiting for 1 runs").pop());
+    wait_for("it to wait", SOON, || site.logged("end: waiting for 1 run").pop());
     assert!(init.ended().success());
     stop.wait().unwrap();
     assert_eq!(site.logged("outcome=\"exit 0\"").len(), 1);

@@ -164,7 +164,7 @@ fn runs_go_on_after_term_and_are_adopted() {
     let job = daemon.wait_job(1, "running", |job| job["running"] == 1);
     let (run, pid) = (job["live"][0]["run_id"].clone(), job["live"][0]["pid"].clone());
     assert_eq!(daemon.stop().code(), Some(0));
-    assert_eq!(site.logged("end: 1 runs go on").len(), 1);
+    assert_eq!(site.logged("end: 1 run goes on").len(), 1);
     let leader = rustix::process::Pid::from_raw(pid.as_i64().unwrap().try_into().unwrap());
     test_kill_process(leader.unwrap()).expect("the run is alive");
     assert_eq!(site.read("done"), "");

@@ -214,7 +214,11 @@ fn an_account_of_the_socket_is_told_over_tcp() {
         let account = Account::new(&database, "", &identified);
         for host in ["127.0.0.1", "localhost"] {
             let config = Database { host: host.to_owned(), ..account.tcp() };
-            says(&sync(&config, ""), ErrorKind::Auth, &["by its socket only", "unix_socket"]);
+            says(
+                &sync(&config, ""),
+                ErrorKind::Auth,
+                &["correct user", "by its socket only", "unix_socket"],
+            );
         }
         // Nobody in the system is called so.
         says(&sync(&account.config, ""), ErrorKind::Auth, &["run this as", &account.config.user]);

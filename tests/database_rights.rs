@@ -11,7 +11,7 @@ use common::unique;
 use daemon::server::Server;
 use daemon::{SOON, Site, wait_for};
 use mysql::prelude::Queryable;
-use schedule::core::protocol::{Database, ErrorKind};
+use schedule::core::protocol::{Database, Driver, ErrorKind};
 use schedule::shell::database::{Failure, schema, write_records};
 use std::process::Command;
 
@@ -67,7 +67,7 @@ fn a_user_who_may_only_read_is_found_and_told_what_to_grant() {
             let (status, report) = check(&config);
             assert_eq!(status, Some(1), "{grants:?}: {report}");
             assert!(report.contains("error: runs could not be recorded: not permitted to user"));
-            assert!(report.contains("1 errors"), "{report}");
+            assert!(report.contains("1 error,"), "{report}");
             // Who may insert has runs recorded, as far as that goes.
             if !grants.iter().any(|grant| grant.contains("INSERT ON")) {
                 let (kind, message) = writes(&config).unwrap_err();
@@ -182,4 +182,34 @@ fn without_a_key(server: &mut Server, config: Database) {
     // And it does.
     sync(&config, "").digest();
     sync(&over_tcp(config), "").digest();
+}
+
+#[test]
+fn who_may_not_change_tables_is_told_what_to_grant_for_that() {
+    for mut database in TestDatabase::each_server() {
+        database.sql("ALTER TABLE scheduler_jobs DROP COLUMN timezone");
+        database.sql("DELETE FROM scheduler_schema");
+        let (config, mut conn) = user_with(&database, &["SELECT, INSERT, UPDATE ON {db}.*"]);
+        let failure = schema::migrate(&config).unwrap_err();
+        assert_eq!(failure.kind, ErrorKind::Rights);
+        let grant = failure.message.split("GRANT ").nth(1).unwrap();
+        assert!(grant.contains("UPDATE, CREATE, ALTER ON"), "{}", failure.message);
+        // What it says is all there is to do.
+        conn.query_drop(format!("GRANT {grant}")).unwrap();
+        assert_ne!(schema::migrate(&config).unwrap(), [""; 0]);
+        conn.query_drop(format!("DROP USER '{}'@'%'", config.user)).unwrap();
+    }
+}
+
+/// What is said of the configuration's files is an error as any other.
+#[test]
+fn as_many_errors_are_counted_as_are_told() {
+    let (site, _database) = Site::on(Driver::Sqlite);
+    std::fs::create_dir(site.file("1.log")).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_schedule"));
+    let output = command.args(["check", "-c", &site.write_config()]).output().unwrap();
+    let report = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{report}");
+    assert_eq!(report.matches(" error: ").count(), 1, "{report}");
+    assert!(report.contains(" 1 error, 0 warnings"), "{report}");
 }

@@ -70,7 +70,7 @@ fn ready_status_and_stopping() {
         assert!(text.contains("\nSTATUS=1 jobs, 0 runs, database up"), "{text}");
         assert_eq!(manager.heard.len(), 1, "{:?}", manager.heard);
         daemon.request("POST", "/api/v1/jobs/1/start");
-        manager.wait("STATUS=1 jobs, 1 runs, database up");
+        manager.wait("STATUS=1 job, 1 run, database up");
         assert_eq!(daemon.stop().code(), Some(0));
         manager.wait("STOPPING=1");
         assert!(manager.hear(Duration::from_millis(50)).is_none());

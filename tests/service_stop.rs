@@ -26,8 +26,8 @@ fn runs_go_on() {
     groups.database.sql(&row.insert());
     groups.run(&["start", "1"]).expect(0, "started");
     let run = written_pid(&groups, "pid");
-    groups.run(&["status", "1"]).expect(0, " 1 runs,");
-    groups.run(&["stop", "1"]).expect(0, "1 runs go on");
+    groups.run(&["status", "1"]).expect(0, " 1 run,");
+    groups.run(&["stop", "1"]).expect(0, "1 run goes on");
     assert!(is_alive(run));
     groups.run(&["status", "1"]).expect(3, "not running; runs of it go on, with keeper pid ");
     groups.run(&["stop", "1"]).expect(0, "not running; runs of it go on");
@@ -104,7 +104,7 @@ fn a_stop_goes_on_over_a_reload_without_another_term() {
     groups.database.sql(&Row::new(1, Due::Step(1), &job).insert());
     groups.run(&["start", "1"]).expect(0, "started");
     groups.wait_lines("begun", 1);
-    groups.run(&["stop", "1", "--kill", "--timeout", "0"]).expect(1, "1 runs are left");
+    groups.run(&["stop", "1", "--kill", "--timeout", "0"]).expect(1, "1 run is left");
     groups.wait_lines("terms", 1);
     groups.run(&["reload", "1"]).expect(0, "has read its configuration");
     groups.run(&["stop", "1", "--drain"]).expect(0, "");
@@ -157,11 +157,11 @@ fn term_ends_a_daemon_that_drains() {
     let groups = Groups::with(&[Row::new(1, Due::Step(1), "exec sleep 600")]);
     groups.run(&["start", "1"]).expect(0, "started");
     let pid = groups.pid(1);
-    let running = || groups.run(&["status", "1"]).out.contains(" 1 runs,").then_some(());
+    let running = || groups.run(&["status", "1"]).out.contains(" 1 run,").then_some(());
     wait_for("a run", SOON, running);
     groups.run(&["stop", "1", "--drain", "--timeout", "0"]).expect(1, "has not ended");
-    wait_for("draining", SOON, || groups.site.logged("waiting for 1 runs").pop());
-    groups.run(&["stop", "1"]).expect(0, "1 runs go on");
+    wait_for("draining", SOON, || groups.site.logged("waiting for 1 run").pop());
+    groups.run(&["stop", "1"]).expect(0, "1 run goes on");
     assert!(!is_alive(pid));
 }
 

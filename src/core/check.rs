@@ -10,7 +10,7 @@ use std::fmt;
 
 use crate::core::config::{Severity, did_you_mean};
 use crate::core::cron::{self, Cron, Dialect, Lang, readings_differ};
-use crate::core::definition::{Vars, command_flaw, fill};
+use crate::core::definition::{Vars, command_flaw, fill, there_twice};
 use crate::core::protocol::{Answer, JobRow};
 use serde::{Deserialize, Serialize};
 
@@ -78,9 +78,14 @@ pub fn output_files(answers: &[Answer]) -> BTreeSet<String> {
 pub fn check_rows(answers: &[Answer], files: &BTreeMap<String, OutputFile>) -> Vec<Finding> {
     let mut findings = unusable(answers);
     let vars = vars(answers);
-    let mut commands = BTreeMap::new();
+    let (mut commands, mut ids) = (BTreeMap::new(), BTreeSet::new());
     for job in jobs(answers) {
         let mut add = |severity, text| findings.push(finding(job, severity, text));
+        // The daemon does not look at it either.
+        if !ids.insert(job.id) {
+            add(Severity::Error, there_twice(job.id));
+            continue;
+        }
         let filled = fill(&job.command, &vars);
         if let Some(why) = command_flaw(&job.command, &filled) {
             add(Severity::Error, why);

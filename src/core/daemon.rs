@@ -250,7 +250,7 @@ impl Core {
             Event::Gone(conn) => self.client_gone(conn),
             Event::PieceWanted(conn) => self.next_piece(conn),
             Event::Request(conn, request) => self.request(now, conn, &request),
-            Event::Terminate => self.terminate(now),
+            Event::Terminate { contained } => self.terminate(now, contained),
             Event::EndWithRuns => self.end_with_runs(now),
             Event::Drain => self.drain(now),
             Event::StopRuns => self.stop_runs(now),

@@ -164,6 +164,11 @@ pub fn hex(bytes: &[u8]) -> String {
     })
 }
 
+/// Why the second row with an id, as a view may have it, is no job.
+pub fn there_twice(id: u32) -> String {
+    format!("id {id} is there twice: give each row an id of its own")
+}
+
 /// Why a command, `raw` in its row, can't be run with its placeholders filled in.
 pub fn command_flaw(raw: &str, filled: &str) -> Option<String> {
     let filled_in = if raw == filled { "" } else { " with its placeholders filled in" };

@@ -38,8 +38,11 @@ pub enum Event<'a> {
     /// A client asks; it is answered by [`Action::Respond`].
     Request(ConnId, Box<Request>),
     /// SIGTERM, SIGINT, SIGQUIT: end, the runs go on.
-    Terminate,
-    /// The same signals where this process is the first of its container: all end with it.
+    Terminate {
+        /// They end if what is around the daemon ends with it, which is not known.
+        contained: bool,
+    },
+    /// The same signals where a container ends with this process, and all others in it.
     EndWithRuns,
     /// End when the last run has ended; start no more.
     Drain,

@@ -12,6 +12,7 @@ use crate::core::definition::hex;
 use crate::core::history::PastRun;
 use crate::core::ids::{JobId, RunId};
 use crate::core::outcome::{Outcome, Usage};
+use crate::core::plain::counted;
 use md5::{Digest, Md5};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
@@ -449,7 +450,8 @@ impl Replay {
             }
         }
         if records > 0 {
-            log::error!("journal: a full disk took {records} records with the daemon before");
+            let took = counted(records, "record");
+            log::error!("journal: a full disk took {took} with the daemon before");
             self.dropped = (self.dropped.0 + records, now_ms);
         }
         end.max(told)

@@ -36,6 +36,16 @@ pub fn clean(text: &str, columns: usize) -> String {
     kept
 }
 
+/// `1 run`, `2 runs`.
+pub fn counted(count: u64, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
+/// `1 run goes on`, `2 runs go on`.
+pub fn runs_go_on(count: u64) -> String {
+    format!("{} {} on", counted(count, "run"), if count == 1 { "goes" } else { "go" })
+}
+
 /// A line for a terminal or a log.
 pub fn line(text: &str) -> String {
     clean(text, LINE_COLUMNS)
@@ -44,6 +54,12 @@ pub fn line(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_is_not_several() {
+        assert_eq!(["0 runs", "1 run", "2 runs"], [0, 1, 2].map(|n| counted(n, "run")));
+        assert_eq!(["0 runs go on", "1 run goes on"], [0, 1].map(runs_go_on));
+    }
 
     #[test]
     fn what_acts_is_replaced_and_what_is_long_is_cut() {

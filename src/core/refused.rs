@@ -8,6 +8,7 @@
 
 use crate::core::journal::{Entry, decode_line, encode_line, whole_lines};
 use crate::core::limits::{MAX_REASON_CHARS, MAX_REFUSED_BYTES, cut};
+use crate::core::plain::counted;
 use crate::core::protocol::SetAside;
 use crate::core::records::{Key, key};
 
@@ -201,7 +202,10 @@ pub fn about(entry: &Entry<'_>, why: &str) -> String {
     let why = cut(why, MAX_REASON_CHARS);
     match entry {
         Entry::Run(run) => format!("run={} job={}: {why}", run.run, run.job),
-        Entry::Skip(skip) => format!("skip of {} slots job={}: {why}", skip.count, skip.job),
+        Entry::Skip(skip) => {
+            let slots = counted(skip.count.into(), "slot");
+            format!("skip of {slots} job={}: {why}", skip.job)
+        }
         _ => why.into_owned(),
     }
 }

@@ -9,6 +9,7 @@ use crate::core::ids::ConnId;
 use crate::core::time::Now;
 use crate::shell::children::{Children, News};
 use crate::shell::clock::{self, WallTimer};
+use crate::shell::container;
 use crate::shell::exchange::Exchange;
 use crate::shell::files::lanes::Lanes;
 use crate::shell::files::mounts::Mounts;
@@ -314,8 +315,7 @@ impl Daemon {
     fn think(&mut self, now: Now) {
         for wish in self.signals.wishes() {
             match wish {
-                Wish::Terminate if sys::is_init() => self.core.handle(now, Event::EndWithRuns),
-                Wish::Terminate => self.core.handle(now, Event::Terminate),
+                Wish::Terminate => self.core.handle(now, container::meaning_of_term()),
                 Wish::Drain => self.core.handle(now, Event::Drain),
                 Wish::StopRuns => self.core.handle(now, Event::StopRuns),
                 Wish::Reload => self.begin_renewal(now, Why::Reload),

@@ -4,6 +4,7 @@ mod reserve;
 
 use crate::core::daemon::Segment;
 use crate::core::journal::{Replay, count_records, past_segments, whole_lines};
+use crate::core::plain::counted;
 use crate::shell::clock;
 use crate::shell::own;
 use reserve::Reserve;
@@ -104,7 +105,8 @@ impl Journal {
             Some((file, last.start))
         });
         if replay.bad_lines > 0 {
-            log::error!("journal: {} lines could not be read and were left out", replay.bad_lines);
+            let lines = counted(replay.bad_lines as u64, "line");
+            log::error!("journal: {lines} could not be read and were left out");
         }
         let journal = Journal { dir: dir.into(), file, reserve, is_silent: false };
         Ok(Opened { journal, replay, end, segments })

@@ -5,6 +5,7 @@ pub mod children;
 pub mod cli;
 pub mod clock;
 pub mod config_file;
+pub mod container;
 pub mod daemon;
 pub mod database;
 pub mod detach;

@@ -10,6 +10,7 @@ use super::detach;
 use super::own;
 use crate::core::daemon::{Core, DatabaseState};
 use crate::core::plain;
+use crate::core::plain::counted;
 use crate::core::time::Now;
 use rustix::fs::{CWD, RenameFlags};
 use std::env;
@@ -202,16 +203,17 @@ fn service(name: &[u8]) -> Option<SocketAddr> {
 }
 
 fn status(core: &Core) -> String {
-    let (jobs, runs) = (core.table().len(), core.runs().len());
+    let (jobs, runs) =
+        (counted(core.table().len() as u64, "job"), counted(core.runs().len() as u64, "run"));
     if core.draining() {
-        return format!("ending: waiting for {runs} runs");
+        return format!("ending: waiting for {runs}");
     }
     let database = match &core.sync_state().database {
         DatabaseState::Unknown => "not asked yet",
         DatabaseState::Up => "up",
         DatabaseState::Down { .. } => "down",
     };
-    format!("{jobs} jobs, {runs} runs, database {database}")
+    format!("{jobs}, {runs}, database {database}")
 }
 
 /// What a daemon that is ready leaves in its state directory for those who look for it.

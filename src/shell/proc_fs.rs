@@ -134,10 +134,20 @@ pub fn real_user(pid: Pid) -> Option<u32> {
 
 /// The parent of a process, now: field 4 of `/proc/PID/stat`.
 pub fn parent(pid: Pid) -> Option<Pid> {
+    Pid::from_raw(number_in_stat(pid, 4)?)
+}
+
+/// The session of a process: field 6. 0 is one from outside of this namespace of processes.
+pub fn session_of(pid: Pid) -> Option<i32> {
+    number_in_stat(pid, 6)
+}
+
+/// A field of `/proc/PID/stat` behind the name.
+fn number_in_stat(pid: Pid, field: usize) -> Option<i32> {
     let text = fs::read(format!("/proc/{}/stat", pid.as_raw_nonzero())).ok()?;
     let after_name = text.iter().rposition(|&byte| byte == b')')? + 1;
     let fields = std::str::from_utf8(&text[after_name..]).ok()?;
-    Pid::from_raw(fields.split_ascii_whitespace().nth(1)?.parse().ok()?)
+    fields.split_ascii_whitespace().nth(field - 3)?.parse().ok()
 }
 
 /// What a process says that it is called (`/proc/PID/comm`), made plain; empty if it is gone.

@@ -114,7 +114,7 @@ impl World {
             25..=29 => core.sync_now(),
             40..=59 => self.start_by_hand(now),
             30 | 31 => {
-                core.handle(now, Event::Terminate);
+                core.handle(now, Event::Terminate { contained: false });
                 self.ledger.draining = true;
                 self.tell(|| "terminate".into());
             }

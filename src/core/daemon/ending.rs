@@ -3,6 +3,7 @@
 
 use super::{Core, Run};
 use crate::core::ids::RunId;
+use crate::core::plain::{counted, runs_go_on};
 use crate::core::time::Now;
 
 /// What is waited for is said again after this long, ms.
@@ -25,32 +26,38 @@ impl Core {
     /// The same, and stops the runs.
     pub(super) fn stop_runs(&mut self, now: Now) {
         self.drain(now);
-        log::info!("end: stopping {} runs", self.runs.len());
+        log::info!("end: stopping {}", counted(self.runs.len() as u64, "run"));
         let runs: Vec<RunId> = self.runs.keys().copied().collect();
         for run in runs {
             self.stop_run(now, run);
         }
     }
 
-    /// What TERM means to the first process of a container: when it ends the kernel kills all
-    /// others. So it ends with the last run, and if it is told again it stops the runs.
+    /// What TERM means to a daemon with which its container ends: the kernel kills all others then.
+    /// So it ends with the last run, and if it is told again it stops the runs.
     pub(super) fn end_with_runs(&mut self, now: Now) {
         if self.draining {
             return self.stop_runs(now);
         }
         self.drain(now);
         if !self.runs.is_empty() {
-            log::info!("end: all ends with process 1, so it waits; TERM once more stops the runs");
+            log::info!(
+                "end: its container ends with it, so it waits; TERM once more stops the runs"
+            );
         }
     }
 
-    /// Ends at once; the runs go on.
-    pub(super) fn terminate(&mut self, now: Now) {
+    /// Ends at once; the runs go on. `contained`: unless what is around it ends, too.
+    pub(super) fn terminate(&mut self, now: Now, contained: bool) {
         if self.exiting {
             return;
         }
         self.sync_answered(now, Err("the daemon is ending".into()));
-        log::info!("end: {} runs go on without the daemon", self.runs.len());
+        let unless = if contained { ", unless its container ends with it" } else { "" };
+        match self.runs.len() as u64 {
+            0 => log::info!("end: no run is left"),
+            runs => log::info!("end: {} without the daemon{unless}", runs_go_on(runs)),
+        }
         self.exiting = true;
         self.draining = true;
         self.outbox.unwritten.look_at_once();
@@ -64,7 +71,7 @@ impl Core {
         }
         if self.runs.is_empty() {
             if self.last_records_told(now) {
-                self.terminate(now);
+                self.terminate(now, false);
             }
         } else if now.mono_ms >= self.say_again_ms {
             log::info!("end: still {}", self.waited_for(now));
@@ -91,6 +98,6 @@ impl Core {
             parts.push(format!("{} more", count - MAX_NAMED));
         }
         let colon = if count == 0 { "" } else { ": " };
-        format!("waiting for {count} runs{colon}{}", parts.join("; "))
+        format!("waiting for {}{colon}{}", counted(count as u64, "run"), parts.join("; "))
     }
 }

@@ -10,10 +10,11 @@ use super::Core;
 use super::carry::MAX_TOLD;
 use super::trouble::Troubles;
 use crate::core::clock;
-use crate::core::definition::{Definition, Vars};
+use crate::core::definition::{Definition, Vars, there_twice};
 use crate::core::event::Action;
 use crate::core::ids::JobId;
 use crate::core::journal::TableEntry;
+use crate::core::plain::counted;
 use crate::core::protocol::{Answer, Ask, ErrorKind, JobRow, Request, SetAside};
 use crate::core::table::Phase;
 use crate::core::time::Now;
@@ -341,8 +342,7 @@ impl Core {
     fn stage_job(&mut self, staged: &mut Staged, row: JobRow) {
         // Rows come by id. A view may have one twice: the second is no job, and that is told.
         if staged.last_job.replace(row.id) == Some(row.id) {
-            let why = format!("id {} is there twice: give each row an id of its own", row.id);
-            return staged.bad_row(row.id, why);
+            return staged.bad_row(row.id, there_twice(row.id));
         }
         let (id, seen) = (JobId(row.id), self.sync.seen);
         let def = self.table.define(row, &staged.vars);
@@ -394,7 +394,9 @@ impl Core {
         }
         if news {
             let jobs = self.table.len();
-            log::error!("database: {message} ({jobs} jobs go on; next try in {pause_ms} ms)");
+            let go = if jobs == 1 { "goes" } else { "go" };
+            let jobs = counted(jobs as u64, "job");
+            log::error!("database: {message} ({jobs} {go} on; next try in {pause_ms} ms)");
         }
         if asked == Kind::Sync {
             self.sync_answered(now, Err(message));

@@ -10,6 +10,7 @@ use super::{Core, Counters};
 use crate::core::event::Action;
 use crate::core::ids::{JobId, RunId};
 use crate::core::journal::{Entry, count_records, decode, encode};
+use crate::core::plain::counted;
 use crate::core::time::Now;
 use std::collections::{BTreeSet, VecDeque};
 
@@ -261,7 +262,8 @@ impl Core {
         let count = ended.len() as u64;
         self.counters.outputs_dropped += count;
         let total = self.counters.outputs_dropped;
-        log::warn!("outputs of the {count} runs that ended first give way, {total} in all");
+        let runs = counted(count, "run");
+        log::warn!("the outputs of {runs} that ended first give way, {total} in all");
         self.actions.extend(ended.into_iter().map(|(_, job, run)| Action::ForgetOutput(job, run)));
     }
 

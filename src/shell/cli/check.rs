@@ -114,16 +114,19 @@ fn check_group(
         .into_iter()
         .for_each(|text| report.add(id, format!("warning: {text}")));
     let own = own_paths(config, id, looker);
-    for (name, path, what) in &own {
-        report.add(id, format!("error: {name}: {path}: {what}"));
-    }
+    let wrong = |(name, path, what): &(_, _, _)| {
+        (Severity::Error, format!("error: {name}: {path}: {what}"))
+    };
+    let mut all: Vec<(Severity, String)> = own.iter().map(wrong).collect();
+    all.iter().for_each(|(_, line)| report.add(id, line.clone()));
     if own.iter().any(|(_, _, what)| *what == SILENT) {
         return false;
     }
-    if let Some(text) = predecessor_of(config, id) {
+    let warnings = predecessor_of(config, id).into_iter().chain(refused(config, id));
+    for text in warnings {
+        all.push((Severity::Warning, format!("warning: {text}")));
         report.add(id, format!("warning: {text}"));
     }
-    refused(config, id).into_iter().for_each(|text| report.add(id, format!("warning: {text}")));
     let answers = match ask(config, id) {
         Ok(answers) => answers,
         Err(why) => {
@@ -139,12 +142,15 @@ fn check_group(
     findings.sort_by_key(|finding| finding.job_id);
     let mut told = told(&findings);
     told.extend(unwritable(config));
+    told.iter().for_each(|(_, line)| report.add(id, line.clone()));
+    all.extend(told);
     let jobs = answers.iter().filter(|answer| matches!(answer, Answer::Job(_))).count();
-    let count = |severity| told.iter().filter(|(found, _)| *found == severity).count();
+    let count = |severity| all.iter().filter(|(found, _)| *found == severity).count();
     let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
-    told.into_iter().for_each(|(_, line)| report.add(id, line));
-    report.add(id, format!("{jobs} jobs, {errors} errors, {warnings} warnings"));
-    errors == 0 && own.is_empty()
+    let told = [(jobs, "job"), (errors, "error"), (warnings, "warning")];
+    let told = told.map(|(count, what)| plain::counted(count as u64, what));
+    report.add(id, told.join(", "));
+    errors == 0
 }
 
 /// What the daemon of the group had to set aside.

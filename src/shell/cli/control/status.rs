@@ -71,7 +71,7 @@ pub(super) fn line(groups: &Groups, id: u32) -> u8 {
                     let ends = if view["draining"] == true { "; it ends with them" } else { "" };
                     println!(
                         "server {id}: running, pid {pid}, since {since}, http://{address}/, \
-                         {runs} runs{ends}, database {database}, synced {synced}{journal}"
+                         {runs}{ends}, database {database}, synced {synced}{journal}"
                     );
                     never_started(id, &view)
                         .iter()
@@ -171,7 +171,8 @@ fn journal(view: &Value) -> Option<String> {
     let error =
         view["journal_error"].as_str().map(|why| format!("journal: {why}: make room there"));
     let dropped = view["records_dropped"].as_u64().filter(|dropped| *dropped > 0);
-    let dropped = dropped.map(|dropped| format!("{dropped} records are dropped for good"));
+    let dropped =
+        dropped.map(|dropped| format!("{} dropped for good", plain::counted(dropped, "record")));
     let snapshot = view["snapshot_error"].as_str().map(|why| format!("snapshot: {why}"));
     let said: Vec<String> = error.into_iter().chain(dropped).chain(snapshot).collect();
     (!said.is_empty()).then(|| plain::line(&said.join("; ")))
@@ -188,7 +189,9 @@ fn told(view: &Value) -> [String; 4] {
         Some(ms) => format!("{} s ago", ms / 1000),
         None => "never".to_owned(),
     };
-    [text("started_at"), text("running"), text("database"), synced]
+    let runs = view["running"].as_u64();
+    let runs = runs.map_or("- runs".to_owned(), |runs| plain::counted(runs, "run"));
+    [text("started_at"), runs, text("database"), synced]
 }
 
 /// Rows that nothing is started for, a line each kind: those that are mistakes, each with its
@@ -217,7 +220,8 @@ fn never_started(id: u32, view: &Value) -> Vec<String> {
 fn refused(view: &Value) -> Option<String> {
     let count = view["records_refused"].as_u64().filter(|count| *count > 0)?;
     let last = view["records_refused_last"].as_str().unwrap_or_default();
-    Some(format!("{count} records refused by the database, kept and tried again; last: {last}"))
+    let records = plain::counted(count, "record");
+    Some(format!("{records} refused by the database, kept and tried again; last: {last}"))
 }
 
 fn aligned(rows: &[Vec<String>]) -> String {

@@ -1,12 +1,14 @@
 //! `schedule stop`: daemons end.
 
 use super::{DONE, FAILED, Groups, cannot_signal, not_permitted};
+use crate::core::plain::{counted, runs_go_on};
 use crate::shell::cli::BAD_CONFIGURATION;
+use crate::shell::container::{self, Fate};
 use crate::shell::holder::{Found, Holder};
 use crate::shell::lock;
 use crate::shell::proc_fs;
 use crate::shell::signals::{drain_signal, stop_runs_signal};
-use crate::shell::sys::{Pid, Signal};
+use crate::shell::sys::Signal;
 use std::path::Path;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -71,8 +73,9 @@ pub(super) fn stop(groups: &Groups, id: u32, how: How, timeout: Option<Duration>
         Found::NotPermitted(what) => return not_permitted(id, &what),
     };
     let signal = how.signal();
-    // As the first process of a container it takes all with it, so it ends with its last run.
-    let how = if how == How::Leave && holder.pid == Pid::INIT { How::Drain } else { how };
+    // Where its container ends with it, it ends with its last run.
+    let fate = container::fate_of_runs(holder.pid);
+    let how = if how == How::Leave && fate == Fate::End { How::Drain } else { how };
     // What it leaves behind is known only now.
     let runs = live_runs(groups, id, &holder).filter(|_| how == How::Leave);
     match holder.signal(signal) {
@@ -90,7 +93,8 @@ pub(super) fn stop(groups: &Groups, id: u32, how: How, timeout: Option<Duration>
             How::Leave => "its log may tell why".to_owned(),
             How::Drain | How::StopRuns => {
                 let runs = live_runs(groups, id, &holder).unwrap_or(0);
-                format!("{runs} runs are left, and it ends with the last one")
+                let are = if runs == 1 { "is" } else { "are" };
+                format!("{} {are} left, and it ends with the last one", counted(runs, "run"))
             }
         };
         eprintln!("server {id}: pid {pid} has not ended in {seconds} s; {why}");
@@ -98,7 +102,12 @@ pub(super) fn stop(groups: &Groups, id: u32, how: How, timeout: Option<Duration>
     }
     match runs {
         Some(runs) if runs > 0 => {
-            println!("server {id}: stopped (it was pid {pid}); {runs} runs go on");
+            let runs = runs_go_on(runs);
+            let unless = match fate {
+                Fate::GoOn | Fate::End => "",
+                Fate::Unknown => ", unless their container ends with it",
+            };
+            println!("server {id}: stopped (it was pid {pid}); {runs}{unless}");
         }
         _ => println!("server {id}: stopped (it was pid {pid})"),
     }
@@ -113,8 +122,8 @@ fn gone(groups: &Groups, id: u32, holder: &Holder, patience: Option<Duration>) -
         if left().is_some_and(|left| left.is_zero()) {
             return false;
         }
-        let runs =
-            live_runs(groups, id, holder).map_or(String::new(), |runs| format!(", {runs} runs"));
+        let told = |runs| format!(", {}", counted(runs, "run"));
+        let runs = live_runs(groups, id, holder).map_or(String::new(), told);
         eprintln!("server {id}: waiting for pid {}{runs}", holder.pid.as_raw_nonzero());
     }
     // A child that it was just starting lets go of the lock a moment later.

@@ -81,7 +81,7 @@ impl<'a> Session<'a> {
         let ran = match self.when_free(sql) {
             Ok(ran) => ran,
             Err(Refused::Told(failure)) => return Err(failure),
-            Err(Refused::ByServer(err)) => return Err(self.explain(&err)),
+            Err(Refused::ByServer(err)) => return Err(self.explain_right(&err)),
         };
         self.run_all(&format!("SET SESSION lock_wait_timeout = {LOCK_WAIT_SECONDS}"))?;
         Ok(ran)

@@ -14,13 +14,17 @@ const USER_REFUSED: [u16; 2] = [1045, 1698];
 const DATABASE_REFUSED: u16 = 1044;
 const RIGHT_MISSING: [u16; 4] = [1142, 1143, 1227, ROUTINE_FORBIDDEN];
 const ROUTINE_FORBIDDEN: u16 = 1370;
+/// What the daemon needs.
+const RIGHTS: &str = "SELECT, INSERT, UPDATE";
+/// What `schedule db` needs, too.
+const RIGHTS_TO_CHANGE: &str = "SELECT, INSERT, UPDATE, CREATE, ALTER";
 const NO_SUCH_DATABASE: u16 = 1049;
 pub const NO_SUCH_TABLE: u16 = 1146;
 const NO_SUCH_COLUMN: u16 = 1054;
 pub const DUPLICATE_COLUMN: u16 = 1060;
 pub const LOCK_WAIT_TIMEOUT: u16 = 1205;
 const SECURE_TRANSPORT: u16 = 3159;
-/// Known by the socket, or not at all: no password was looked at.
+/// Known by the socket, or not at all (a server may hide that there is no such user): no password was looked at.
 const NO_PASSWORD: u16 = 1698;
 /// Runs with an option that forbids it, in a mode that does, or the table is.
 const READ_ONLY: [u16; 3] = [1290, 1836, 1036];
@@ -242,7 +246,8 @@ fn refused(database: &Database, err: &MySqlError, place: &str) -> Failure {
             Failure::new(ErrorKind::Auth, message)
         }
         DATABASE_REFUSED => {
-            let hint = format!("{}, or correct user and dbname of [db1]", grant(database, None));
+            let hint =
+                format!("{}, or correct user and dbname of [db1]", grant(database, RIGHTS, None));
             let message = format!("user '{user}' may not use database `{dbname}`: {said}: {hint}");
             Failure::new(ErrorKind::Rights, message)
         }
@@ -286,12 +291,13 @@ fn refused(database: &Database, err: &MySqlError, place: &str) -> Failure {
 fn other_reasons(database: &Database, code: u16) -> String {
     let user = &database.user;
     match (code, connect::socket(database)) {
-        (NO_PASSWORD, None) => "the server knows this user by its socket only: name that with \
-                                unix_socket of [db1], or give the user a password"
+        (NO_PASSWORD, None) => "correct user of [db1]; if it is right, the server knows it by its \
+                                socket only: name that with unix_socket of [db1], or give the \
+                                user a password"
             .to_owned(),
         (NO_PASSWORD, Some(_)) => format!(
-            "the server knows this user by its name in the system: run this as `{user}`, or give \
-             the user a password"
+            "correct user of [db1]; if it is right, the server knows it by its name in the system \
+             only: run this as `{user}`, or give the user a password"
         ),
         (_, Some(_)) => format!(
             "correct user and password of [db1]; if they are right, the account may demand TLS \
@@ -318,19 +324,21 @@ pub fn not_permitted(
     account: Option<&str>,
 ) -> Failure {
     let user = &database.user;
-    let grant = grant(database, account);
+    let changes = ["CREATE", "ALTER"].iter().any(|verb| said.starts_with(verb));
+    let rights = if changes { RIGHTS_TO_CHANGE } else { RIGHTS };
+    let grant = grant(database, rights, account);
     let message = format!("not permitted to user '{user}' at {place}: {said}: {grant}");
     Failure::new(ErrorKind::Rights, message)
 }
 
 /// The statement that gives all rights that are needed.
-fn grant(database: &Database, account: Option<&str>) -> String {
+fn grant(database: &Database, rights: &str, account: Option<&str>) -> String {
     let Database { dbname, user, .. } = database;
     let to = match account.and_then(|account| account.rsplit_once('@')) {
         Some((user, host)) => format!("'{user}'@'{host}'"),
         None => format!("'{user}'@… (the host as SELECT CURRENT_USER() tells it)"),
     };
-    format!("GRANT SELECT, INSERT, UPDATE ON `{dbname}`.* TO {to}")
+    format!("GRANT {rights} ON `{dbname}`.* TO {to}")
 }
 
 /// 1290 is said of every option that forbids something.

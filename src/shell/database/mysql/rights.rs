@@ -41,12 +41,20 @@ impl Session<'_> {
     fn try_on_nothing(&mut self, sql: &str) -> Result<(), Failure> {
         match self.conn.query_drop(sql) {
             Ok(()) => Ok(()),
-            Err(Error::MySqlError(err)) if is_right_missing(&err) => {
-                let account = self.first_column("SELECT CURRENT_USER()")?.pop();
+            Err(err) => Err(self.explain_right(&err)),
+        }
+    }
+
+    /// As [`Session::explain`]; of a right that is missing it tells the account, too.
+    pub(super) fn explain_right(&mut self, err: &Error) -> Failure {
+        match err {
+            Error::MySqlError(err) if is_right_missing(err) => {
+                let account = self.first_column("SELECT CURRENT_USER()").ok();
+                let account = account.and_then(|mut found| found.pop());
                 let place = place(self.database);
-                Err(not_permitted(self.database, &place, &err.message, account.as_deref()))
+                not_permitted(self.database, &place, &err.message, account.as_deref())
             }
-            Err(err) => Err(self.explain(&err)),
+            err => self.explain(err),
         }
     }
 }
