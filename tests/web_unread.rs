@@ -115,6 +115,34 @@ fn a_tag_is_judged_by_the_first_table() {
     bench.get("/api/v1/jobs?tag=x").is(503);
 }
 
+/// A database that takes its time keeps nobody waiting.
+#[test]
+fn who_asks_for_a_tag_waits_a_second_and_no_longer() {
+    let mut bench = Bench::asleep(START, 0, None);
+    bench.silent = true;
+    let ask = |bench: &mut Bench, target: &str, accept: &str| {
+        bench.send(&format!("GET {target} HTTP/1.1\r\nHost: 127.0.0.1:3401\r\n{accept}\r\n"))
+    };
+    let program = ask(&mut bench, "/api/v1/jobs?tag=3", "");
+    let terminal = ask(&mut bench, "/?tag=3", "User-Agent: curl/8\r\n");
+    let browser = ask(&mut bench, "/?tag=3", BROWSER);
+    bench.pass(999);
+    assert_eq!(bench.received(program), "");
+    // The loop wakes for it by itself.
+    let wake = bench.core.next_wake().mono_ms.unwrap();
+    assert_eq!(wake, bench.now.mono_ms + 1);
+    bench.pass(1);
+    for conn in [program, terminal] {
+        let reply = bench.received(conn);
+        assert!(
+            reply.starts_with("HTTP/1.1 503 ") && reply.contains("Retry-After: 5\r\n"),
+            "{reply}"
+        );
+    }
+    let page = bench.received(browser);
+    assert!(page.starts_with("HTTP/1.1 200 ") && page.contains("The jobs were not read yet."));
+}
+
 /// A form's page would not tell that nothing was done.
 #[test]
 fn forms_say_that_nothing_was_done() {

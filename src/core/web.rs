@@ -50,6 +50,17 @@ pub use stream::DISPLACED;
 /// Clients that may wait for the first answer of the database.
 const MAX_EARLY: usize = 100;
 
+/// So long they wait; a database that answers at all takes less. Then they are told to ask again.
+const EARLY_PATIENCE_MS: u64 = 1_000;
+
+/// A client that asked for what only the first answer of the database can tell.
+#[derive(Debug)]
+struct Early {
+    conn: ConnId,
+    request: Request,
+    until_ms: u64,
+}
+
 /// What the web keeps between requests.
 #[derive(Debug, Default)]
 pub struct Web {
@@ -64,8 +75,8 @@ pub struct Web {
     streams: stream::Streams,
     keys: original::Keys,
     cache: cache::Cache,
-    /// Clients that asked for what only the first answer of the database can tell.
-    early: Vec<(ConnId, Request)>,
+    /// In the order in which they asked.
+    early: Vec<Early>,
     /// Pages as they were rendered.
     pub pages: pages::PageCache,
 }
@@ -106,6 +117,10 @@ impl Core {
         match routed {
             Routed::Now(response) => self.respond_to(now, conn, request, response),
             Routed::Later => {}
+            Routed::Other if self.web.early.len() < MAX_EARLY && self.awaits_tags(request) => {
+                let until_ms = now.mono_ms + EARLY_PATIENCE_MS;
+                self.web.early.push(Early { conn, request: request.clone(), until_ms });
+            }
             Routed::Other => self.read(now, conn, request),
         }
     }
@@ -115,7 +130,7 @@ impl Core {
         self.forget_reader(conn);
         self.forget_follower(conn);
         self.forget_waiting(conn);
-        self.web.early.retain(|(waiting, _)| *waiting != conn);
+        self.web.early.retain(|early| early.conn != conn);
     }
 
     fn respond(&mut self, conn: ConnId, response: Response) {
@@ -130,9 +145,6 @@ impl Core {
 
     /// What only reads.
     fn read(&mut self, now: Now, conn: ConnId, request: &Request) {
-        if self.web.early.len() < MAX_EARLY && self.awaits_tags(request) {
-            return self.web.early.push((conn, request.clone()));
-        }
         let segments = request.segments();
         if segments[..] == ["api", "v1", "events"] && request.method == Method::Get {
             return match self.web.listening.check_reader(request) {
@@ -172,14 +184,21 @@ impl Core {
             self.web.waiting.synced = false;
             self.sync_answered(now, Ok(()));
         }
-        let down = matches!(self.sync_state().database, DatabaseState::Down { .. });
-        if (down || self.knows_table()) && !self.web.early.is_empty() {
-            for (conn, request) in std::mem::take(&mut self.web.early) {
-                self.read(now, conn, &request);
-            }
-        }
+        self.answer_early(now);
         self.poll_followed(now);
         self.tell_news(now);
+    }
+
+    /// Answers who waited for the first answer of the database, with it or without.
+    fn answer_early(&mut self, now: Now) {
+        let down = matches!(self.sync_state().database, DatabaseState::Down { .. });
+        let told = down || self.knows_table();
+        let is_over = |early: &&Early| told || early.until_ms <= now.mono_ms;
+        let over = self.web.early.iter().take_while(is_over).count();
+        let over: Vec<Early> = self.web.early.drain(..over).collect();
+        for early in over {
+            self.read(now, early.conn, &early.request);
+        }
     }
 
     /// Whether there is more to tell right now.
@@ -189,6 +208,7 @@ impl Core {
 
     /// When [`Core::web_tick`] has something to do, monotonic ms.
     pub(super) fn web_wake(&self) -> Option<u64> {
-        self.follow_wake().into_iter().chain(self.news_wake()).min()
+        let early = self.web.early.first().map(|early| early.until_ms);
+        self.follow_wake().into_iter().chain(self.news_wake()).chain(early).min()
     }
 }

@@ -80,8 +80,8 @@ fn one_of(request: &Request, name: &str, choices: &[&str]) -> Result<(), Respons
 }
 
 impl Core {
-    /// Whether a request is to wait for the first answer of the database, which comes in a moment:
-    /// before it nobody knows which tags there are.
+    /// Whether a request is to wait for the first answer of the database, which mostly comes in a
+    /// moment: before it nobody knows which tags there are.
     pub(super) fn awaits_tags(&self, request: &Request) -> bool {
         let first = !matches!(self.sync_state().database, DatabaseState::Down { .. });
         let list = matches!(request.segments()[..], ["" | "index.php"] | ["api", "v1", "jobs"]);
