@@ -100,18 +100,18 @@ pub(super) fn stop(groups: &Groups, id: u32, how: How, timeout: Option<Duration>
         eprintln!("server {id}: pid {pid} has not ended in {seconds} s; {why}");
         return FAILED;
     }
-    match runs {
-        Some(runs) if runs > 0 => {
-            let runs = runs_go_on(runs);
-            let unless = match fate {
-                Fate::GoOn | Fate::End => "",
-                Fate::Unknown => ", unless their container ends with it",
-            };
-            println!("server {id}: stopped (it was pid {pid}); {runs}{unless}");
-        }
-        _ => println!("server {id}: stopped (it was pid {pid})"),
-    }
+    let runs = runs.filter(|runs| *runs > 0).map_or(String::new(), |runs| left(runs, fate));
+    println!("server {id}: stopped (it was pid {pid}){runs}");
     DONE
+}
+
+/// What is said of the runs that were left.
+fn left(runs: u64, fate: Fate) -> String {
+    let unless = match fate {
+        Fate::GoOn | Fate::End => "",
+        Fate::Unknown => ", unless their container ends with it",
+    };
+    format!("; {}{unless}", runs_go_on(runs))
 }
 
 /// Waits until the daemon is gone and another one could start.

@@ -24,7 +24,7 @@ const NO_SUCH_COLUMN: u16 = 1054;
 pub const DUPLICATE_COLUMN: u16 = 1060;
 pub const LOCK_WAIT_TIMEOUT: u16 = 1205;
 const SECURE_TRANSPORT: u16 = 3159;
-/// Known by the socket, or not at all (a server may hide that there is no such user): no password was looked at.
+/// Known by the socket, or not at all, which a server may hide: no password was looked at.
 const NO_PASSWORD: u16 = 1698;
 /// Runs with an option that forbids it, in a mode that does, or the table is.
 const READ_ONLY: [u16; 3] = [1290, 1836, 1036];
