@@ -151,3 +151,27 @@ fn figures_are_well_formed_and_right() {
         assert!(!families[family].samples.is_empty(), "{family}");
     }
 }
+
+/// Somebody wanted that end: nobody is to be woken for it.
+#[test]
+fn a_stop_by_hand_is_no_failure() {
+    let mut bench = Bench::with(&[row(1, "0 0 1 1 *", "true")]);
+    for (stop, code) in [(true, 143), (true, 0), (false, 1)] {
+        bench.post("/api/v1/jobs/1/start");
+        if stop {
+            bench.post("/api/v1/jobs/1/stop").is(200);
+        }
+        bench.end_all(code);
+    }
+    let status = bench.get("/api/v1/status").json();
+    let counts = ["succeeded", "stopped", "failed"].map(|name| status[name].as_u64().unwrap());
+    assert_eq!(counts, [1, 1, 1], "{status}");
+    let families = parse(&bench.get("/metrics").is(200).body);
+    for outcome in ["success", "stopped", "failure"] {
+        let name = format!("schedule_runs_total{{outcome=\"{outcome}\"}}");
+        assert_eq!(families["schedule_runs"].samples[&name], 1.0, "{outcome}");
+    }
+    // How it ended is still said.
+    let job = bench.get("/api/v1/jobs/1/runs").json();
+    assert_eq!(job["runs"][2]["outcome"], "exit 143", "{job}");
+}

@@ -108,8 +108,10 @@ pub struct Counters {
     pub launched: u64,
     /// Runs that ended with exit status 0.
     pub succeeded: u64,
-    /// Runs that ended otherwise, failed launches included.
+    /// Runs that ended otherwise, failed launches included, but for those that were stopped.
     pub failed: u64,
+    /// Runs that somebody told to end, and that ended with another status than 0.
+    pub stopped: u64,
     /// Slots that were skipped.
     pub skipped: u64,
     /// Records that the database never hears of, since the journal was begun: it had reached its

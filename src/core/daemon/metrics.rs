@@ -40,6 +40,8 @@ pub struct Metrics {
     /// Runs that ended, by outcome: success, failure (exit status not 0), signal, spawn failed,
     /// lost.
     pub outcomes: [u64; 5],
+    /// Runs that somebody told to end, and that ended with another status than 0.
+    pub stopped: u64,
     /// Skipped slots by reason, in the order of `SkipReason`.
     pub skipped: [u64; 4],
 }
@@ -77,6 +79,7 @@ impl Metrics {
                 250 * MS,
             ]),
             outcomes: [0; 5],
+            stopped: 0,
             skipped: [0; 4],
         }
     }
@@ -85,7 +88,8 @@ impl Metrics {
     pub fn figures(&self) -> Vec<u64> {
         let parts = |of: &Histogram<10>| of.counts.into_iter().chain([of.beyond, of.sum_us]);
         let histograms = parts(&self.lateness).chain(parts(&self.turns));
-        histograms.chain(self.outcomes).chain(self.skipped).collect()
+        // What was added later stands last.
+        histograms.chain(self.outcomes).chain(self.skipped).chain([self.stopped]).collect()
     }
 
     /// Goes on from these counts. What is missing, because another version wrote them, is 0.
@@ -99,10 +103,15 @@ impl Metrics {
         }
         self.outcomes.iter_mut().for_each(|count| *count = next());
         self.skipped.iter_mut().for_each(|count| *count = next());
+        self.stopped = next();
     }
 
-    /// Counts the end of a run.
-    pub fn ended(&mut self, outcome: &Outcome) {
+    /// Counts the end of a run. One that ended as it was told to is no failure.
+    pub fn ended(&mut self, outcome: &Outcome, stopped: bool) {
+        if stopped && !outcome.is_success() {
+            self.stopped += 1;
+            return;
+        }
         let place = match outcome {
             Outcome::Ended(exit) | Outcome::LeftBehind(exit, _) => match exit {
                 Exit::Code(0) => 0,

@@ -319,16 +319,17 @@ impl Core {
             && matches!(run.phase, RunPhase::Stopping { .. } | RunPhase::Killed);
         let end = End { at_ms: now.wall_ms, outcome, usage, duration_ms, stopped };
         self.log_end(&run, &end);
-        self.metrics.ended(&end.outcome);
+        self.metrics.ended(&end.outcome, stopped);
         let failure = match &end.outcome {
             Outcome::SpawnFailed(why) | Outcome::Lost(why) => Some(why.clone()),
             Outcome::Ended(_) | Outcome::LeftBehind(..) => None,
         };
-        if end.outcome.is_success() {
-            self.counters.succeeded += 1;
-        } else {
-            self.counters.failed += 1;
-        }
+        let counters = &mut self.counters;
+        *match (end.outcome.is_success(), stopped) {
+            (true, _) => &mut counters.succeeded,
+            (false, true) => &mut counters.stopped,
+            (false, false) => &mut counters.failed,
+        } += 1;
         if let Some(job) = self.table.get_mut(run.job) {
             let md5 = job.def.md5_hex();
             let entry = run.entry(&job.def.name, &job.def.command, &md5, Some(end));

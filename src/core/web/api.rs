@@ -89,6 +89,7 @@ impl Core {
             "launched": counters.launched,
             "succeeded": counters.succeeded,
             "failed": counters.failed,
+            "stopped": counters.stopped,
             "skipped": counters.skipped,
             "worst_lateness_ms": counters.worst_lateness_ms,
             "slow_turns": counters.slow_turns,

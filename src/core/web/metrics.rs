@@ -108,7 +108,8 @@ impl Core {
         let (counters, metrics) = (self.counters(), self.metrics());
         out.gauge("schedule_live_runs", "", "Runs that have not ended.", self.runs().len());
         out.counter("schedule_launches", "Processes started.", counters.launched);
-        let outcomes: Vec<_> = OUTCOMES.into_iter().zip(metrics.outcomes).collect();
+        let outcomes = OUTCOMES.into_iter().zip(metrics.outcomes);
+        let outcomes: Vec<_> = outcomes.chain([("stopped", metrics.stopped)]).collect();
         out.counters("schedule_runs", "Runs that ended, by outcome.", "outcome", &outcomes);
         use SkipReason::{Draining, Misfire, Overlap, Waiting};
         let skips = [Overlap, Draining, Waiting, Misfire]
