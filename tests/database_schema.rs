@@ -7,7 +7,7 @@ use common::database::{Kind, TestDatabase};
 use common::helper::{ended, recorded, run, sync};
 use schedule::core::protocol::ErrorKind;
 use schedule::shell::cli::db::{DbCommand, perform};
-use schedule::shell::database::schema;
+use schedule::shell::database::{may_write, schema, write_records};
 use std::fs;
 
 fn file(kind: Kind, name: &str) -> String {
@@ -132,5 +132,39 @@ fn several_may_migrate_at_once() {
             });
             assert_eq!(database.value("SELECT COUNT(*) FROM scheduler_schema"), "2");
         }
+    }
+}
+
+/// Where it is too narrow a server cuts the id of a run in silence, and its row is never found.
+#[test]
+fn a_column_too_narrow_for_ids_is_told_and_widened() {
+    for mut database in TestDatabase::each_server() {
+        database.sql(
+            "ALTER TABLE scheduler_logs MODIFY uniq_id
+             CHAR(13) CHARACTER SET latin1 NOT NULL DEFAULT 'none' COMMENT 'theirs (13)'",
+        );
+        let config = database.config.clone();
+        let why = "column uniq_id of scheduler_logs holds 13 characters at MySQL";
+        let (text, complete) = perform(DbCommand::Status, &config).unwrap();
+        assert!(!complete && text.contains(&format!("narrow   {why}")), "{text}");
+        assert!(text.ends_with("run `schedule db migrate`: ids of runs would be cut\n"), "{text}");
+        // What `check` asks, and what the daemon does: nothing is cut, what fits goes on.
+        let failure = may_write(&config).unwrap_err();
+        assert!(failure.message.starts_with(why), "{failure:?}");
+        let long = write_records(&config, vec![run(ended("12345678901234567890"))]).unwrap_err();
+        assert!(long.kind == ErrorKind::NoColumn && long.message.starts_with(why), "{long:?}");
+        recorded(&config, &[run(ended("short"))]);
+
+        let (text, complete) = perform(DbCommand::Migrate, &config).unwrap();
+        assert!(complete && text.starts_with("added room for whole ids of runs"), "{text}");
+        recorded(&config, &[run(ended("12345678901234567890"))]);
+        let found = "SELECT CONCAT(COLUMN_TYPE, ' ', CHARACTER_SET_NAME, ' ', COLUMN_COMMENT)
+            FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = DATABASE()
+            AND TABLE_NAME = 'scheduler_logs' AND COLUMN_NAME = 'uniq_id'";
+        assert_eq!(database.value(found), "char(20) latin1 theirs (13)");
+        assert_eq!(database.value("SELECT COUNT(*) FROM scheduler_logs"), "2");
+        assert_eq!(may_write(&config), Ok(()));
+        let (text, _) = perform(DbCommand::Migrate, &config).unwrap();
+        assert_eq!(text, "nothing to do: everything is there\n");
     }
 }

@@ -87,7 +87,7 @@ pub fn perform(command: DbCommand, database: &Database) -> Result<(String, bool)
         text += &shown(&status);
     }
     text += &advice(&status);
-    Ok((text, status.missing.is_empty()))
+    Ok((text, status.missing.is_empty() && status.narrow.is_none()))
 }
 
 /// Makes the directory of an SQLite file.
@@ -112,7 +112,8 @@ fn shown(status: &Status) -> String {
     let rows = status.rows.iter().map(|(table, count)| format!("rows     {table}: {count}\n"));
     let missing = status.missing.iter().map(|thing| format!("missing  {thing}\n"));
     let optional = status.optional.iter().map(|thing| format!("optional {thing}: not there\n"));
-    applied.chain(rows).chain(missing).chain(optional).collect()
+    let narrow = status.narrow.iter().map(|why| format!("narrow   {why}\n"));
+    applied.chain(rows).chain(missing).chain(narrow).chain(optional).collect()
 }
 
 fn advice(status: &Status) -> String {
@@ -122,6 +123,9 @@ fn advice(status: &Status) -> String {
     if !status.missing.is_empty() {
         let how = "add the missing columns with ALTER TABLE as 001_original.sql declares them";
         return format!("{how}\n");
+    }
+    if status.narrow.is_some() {
+        return "run `schedule db migrate`: ids of runs would be cut\n".to_owned();
     }
     if !status.optional.is_empty() {
         let what = "time zones of jobs, outcomes of runs and skipped slots are not kept";

@@ -7,6 +7,7 @@ mod rights;
 mod session;
 mod settings;
 mod sync;
+mod width;
 mod write;
 
 pub use rights::may_write;

@@ -25,6 +25,9 @@ pub const RUN_COLUMNS: [&str; 9] = [
 pub const OPTIONAL_RUN_COLUMNS: [&str; 7] =
     ["slot", "cause", "outcome", "duration_ms", "user_ms", "system_ms", "max_rss_bytes"];
 
+/// Characters of a run's id.
+pub const ID_CHARS: usize = 20;
+
 /// What stands for a time that is none.
 const NEVER: &str = "1970-01-01 00:00:00";
 
@@ -79,7 +82,7 @@ impl Batch {
 }
 
 fn fitting_run(mut run: RunRecord) -> RunRecord {
-    keep_chars(&mut run.uniq_id, 20);
+    keep_chars(&mut run.uniq_id, ID_CHARS);
     keep_chars(&mut run.command, 200);
     keep_chars(&mut run.slot, 40);
     keep_chars(&mut run.cause, 20);

@@ -82,6 +82,8 @@ pub struct Status {
     pub missing: Vec<String>,
     /// Tables and columns that `migrate` would add.
     pub optional: Vec<String>,
+    /// What is wrong with the column that is to hold the ids of runs: `migrate` mends it.
+    pub narrow: Option<String>,
     /// The tables that are there, with their number of rows.
     pub rows: Vec<(String, u64)>,
 }
@@ -118,9 +120,18 @@ pub fn migrate(database: &Database) -> Result<Vec<String>, Failure> {
         let hint = "run `schedule db init` first";
         return Err(Failure::new(ErrorKind::NoTable, format!("{missing} is missing: {hint}")));
     }
-    Session::open_to_change(database)?.apply(files(database.driver))?;
+    let mut session = Session::open_to_change(database)?;
+    session.apply(files(database.driver))?;
+    if let Some(statement) = session.widening()? {
+        session.run(&statement)?;
+    }
     let after = status(database)?;
-    Ok(before.optional.into_iter().filter(|text| !after.optional.contains(text)).collect())
+    let mut made = before.optional;
+    made.retain(|text| !after.optional.contains(text));
+    if before.narrow.is_some() && after.narrow.is_none() {
+        made.push("room for whole ids of runs to column uniq_id of scheduler_logs".to_owned());
+    }
+    Ok(made)
 }
 
 /// Looks at the tables; changes nothing.
@@ -147,6 +158,9 @@ pub fn status(database: &Database) -> Result<Status, Failure> {
     }
     for (table, columns) in OPTIONAL.iter().filter(|(table, _)| there(table)) {
         status.optional.extend(session.absent(table, columns)?);
+    }
+    if there("scheduler_logs") {
+        status.narrow = session.narrow()?;
     }
     if !there("scheduler_skips") {
         status.optional.push("table scheduler_skips".to_owned());
@@ -256,6 +270,21 @@ impl<'a> Session<'a> {
         match self {
             Self::Mysql(session) => session.first_column(sql),
             Self::Sqlite(session) => session.first_column(sql),
+        }
+    }
+
+    /// What is wrong with the column that is to hold the ids of runs. SQLite cuts nothing.
+    fn narrow(&mut self) -> Result<Option<String>, Failure> {
+        match self {
+            Self::Mysql(session) => session.narrow_told(),
+            Self::Sqlite(_) => Ok(None),
+        }
+    }
+
+    fn widening(&mut self) -> Result<Option<String>, Failure> {
+        match self {
+            Self::Mysql(session) => session.widening(),
+            Self::Sqlite(_) => Ok(None),
         }
     }
 

@@ -4,6 +4,7 @@ use super::super::Failure;
 use super::super::records;
 use super::Session;
 use super::explain::{is_right_missing, not_permitted, place};
+use super::width::too_narrow;
 use crate::core::protocol::Database;
 use mysql::Error;
 use mysql::prelude::Queryable;
@@ -12,7 +13,10 @@ use mysql::prelude::Queryable;
 /// looks for rows, and a table without transactions keeps nothing of it either.
 pub fn may_write(database: &Database) -> Result<(), Failure> {
     let (mut session, _) = Session::open(database, "DO 0")?;
-    let existing = session.columns("scheduler_logs")?;
+    let (existing, _) = session.log_columns()?;
+    if let Some(width) = session.narrow()? {
+        return Err(too_narrow(database, width));
+    }
     let columns = records::run_columns(&existing, true);
     session.try_on_nothing(&insert_nothing("scheduler_logs", &columns))?;
     session.try_on_nothing(

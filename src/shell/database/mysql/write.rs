@@ -4,6 +4,7 @@
 use super::super::Failure;
 use super::super::records::{self, Batch, Field};
 use super::Session;
+use super::width::too_narrow;
 use super::{explain, settings};
 use crate::core::protocol::{Database, RunRecord, SkipRecord};
 use mysql::Value;
@@ -18,6 +19,8 @@ pub struct Writer<'a> {
     session: Session<'a>,
     /// Columns of `scheduler_logs`.
     existing: Vec<String>,
+    /// Characters of an id that it holds; none where that is no question.
+    id_width: Option<usize>,
     /// Whether the optional table of skips is there, once that was asked.
     has_skips: Option<bool>,
 }
@@ -26,12 +29,16 @@ impl<'a> Writer<'a> {
     /// Connects.
     pub fn open(database: &'a Database) -> Result<Self, Failure> {
         let (mut session, _) = Session::open(database, "SELECT 1")?;
-        let existing = session.columns("scheduler_logs")?;
-        Ok(Self { session, existing, has_skips: None })
+        let (existing, id_width) = session.log_columns()?;
+        Ok(Self { session, existing, id_width, has_skips: None })
     }
 
     /// Writes all of the batch or nothing.
     pub fn write(&mut self, batch: &Batch) -> Result<(), Failure> {
+        let longest = batch.starts.iter().chain(&batch.ends).map(|run| run.uniq_id.len()).max();
+        if let Some(width) = self.id_width.filter(|width| longest > Some(*width)) {
+            return Err(too_narrow(self.session.database, width));
+        }
         self.session.run_all("START TRANSACTION")?;
         let written = self.statements(batch).and_then(|()| self.session.run_all("COMMIT"));
         if written.is_err() {
