@@ -72,7 +72,8 @@ impl<'a> Session<'a> {
             }
             let table = table_of(sql);
             eprintln!(
-                "schedule db: this server rebuilds {table}: that may take long, and goes on if you leave; `KILL QUERY {id}` at the server ends it"
+                "schedule db: this server rebuilds {table}: that may take long, and goes on if you \
+                 leave; `KILL QUERY {id}` at the server ends it"
             );
             let wait = format!("SET SESSION lock_wait_timeout = {REBUILD_LOCK_WAIT_SECONDS}");
             self.run_all(&wait)?;
