@@ -8,7 +8,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use schedule::core::check::{
-    OutputFile, check_crons, check_rows, moved_rows, moved_zone, output_files, told,
+    OutputFile, check_crons, check_future, check_rows, moved_rows, moved_zone, output_files, told,
 };
 use schedule::core::config::Severity;
 use schedule::core::cron::Dialect;
@@ -130,6 +130,27 @@ fn crons() {
     assert!(told.contains(&(1, Severity::Error)), "{found:#?}");
     assert!(told.contains(&(2, Severity::Warning)), "either day or both: {found:#?}");
     assert!(!told.iter().any(|(id, _)| *id == 3), "{found:#?}");
+}
+
+/// It can be read, so it is no error, but nothing will ever come of it.
+#[test]
+fn a_schedule_that_is_over() {
+    let now_ms = 1_795_000_000_000; // 2026-11-18
+    let row = |id, cron: &str| answer(JobRow { cron: cron.to_string(), ..job(id, "true") });
+    let rows = [
+        row(1, "0 0 1 1 * 2019"),
+        row(2, "0 0 1 1 * 2026"),
+        row(3, "0 0 30 2 *"),
+        row(4, "0 0 1 12 * 2026"),
+        row(5, "0 0 1 1 *"),
+        row(6, "nonsense"),
+    ];
+    let found = check_future(&rows, Dialect::Original, now_ms);
+    assert_eq!(found.iter().map(|it| it.job_id).collect::<Vec<_>>(), [1, 2, 3]);
+    let hint = "it is never due again: correct it, or set status = 0";
+    let text = format!("job 1 \"n1\": warning: cron \"0 0 1 1 * 2019\": {hint}");
+    assert_eq!(found[0].to_string(), text);
+    assert!(check_future(&[row(1, "@reboot")], Dialect::Crontab, now_ms).is_empty());
 }
 
 #[test]

@@ -155,6 +155,22 @@ pub fn check_crons(answers: &[Answer], dialect: Dialect) -> Vec<Finding> {
     findings
 }
 
+/// Tells of schedules that can be read and will not come again: under the original's dialect a year
+/// that is past, or a date that there is not.
+pub fn check_future(answers: &[Answer], dialect: Dialect, now_ms: i64) -> Vec<Finding> {
+    let is_over = |job: &&JobRow| {
+        let Ok(cron) = Cron::parse(&job.cron, dialect) else { return false };
+        // What zone the daemon has makes hours of difference, and years are looked for.
+        let zone = cron::zone(&job.timezone).or_else(|_| cron::zone("UTC"));
+        !cron.is_reboot() && zone.is_ok_and(|zone| cron.next_after(&zone, now_ms).is_none())
+    };
+    let told = |job: &JobRow| {
+        let hint = "it is never due again: correct it, or set status = 0";
+        finding(job, Severity::Warning, format!("cron {:?}: {hint}", job.cron))
+    };
+    jobs(answers).filter(is_over).map(told).collect()
+}
+
 /// What is to be said of an expression, in one piece.
 fn schedule(job: &JobRow, dialect: Dialect) -> Option<Finding> {
     let other = readings_differ(&job.cron).map(|readings| {

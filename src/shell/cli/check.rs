@@ -11,12 +11,13 @@ use rustix::fs::{Access, access};
 use super::BAD_CONFIGURATION;
 use super::look::Looker;
 use crate::core::check::{
-    Finding, OutputFile, check_crons, check_rows, moved_rows, moved_zone, output_files, told,
-    unique_key,
+    Finding, OutputFile, check_crons, check_future, check_rows, moved_rows, moved_zone,
+    output_files, told, unique_key,
 };
 use crate::core::config::{Config, Parsed, Severity};
 use crate::core::plain;
 use crate::core::protocol::{Answer, Ask, Driver, Request};
+use crate::shell::clock;
 use crate::shell::config_file;
 use crate::shell::database::{self, schema};
 use crate::shell::far_files;
@@ -138,6 +139,7 @@ fn check_group(
     let dialect = config.base.cron_dialect.parse().unwrap_or_default();
     let mut findings = rows_by(looker, &answers);
     findings.extend(check_crons(&answers, dialect));
+    findings.extend(check_future(&answers, dialect, clock::now().wall_ms));
     findings.extend(moved(parsed, config, &answers));
     findings.sort_by_key(|finding| finding.job_id);
     let mut told = told(&findings);
