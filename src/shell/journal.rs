@@ -134,6 +134,7 @@ impl Journal {
 
     /// Makes more of the room that is kept, a piece at a time, and tells how much there is.
     pub fn make_room(&mut self) -> Room {
+        self.reserve.fill_snapshot();
         let text = |why: String| format!("{}: {why}", self.dir.display());
         let made = match self.reserve.is_short() {
             true => self.reserve.fill(),

@@ -26,7 +26,7 @@ const OTHERS: u32 = 0o077;
 const MAX_DEPTH: u32 = 3;
 
 /// What a daemon, its keeper and its helpers make in a state directory.
-const NAMES: [&str; 17] = [
+const NAMES: [&str; 18] = [
     "daemon",
     "daemon.new",
     "home",
@@ -43,6 +43,7 @@ const NAMES: [&str; 17] = [
     "snapshot",
     "snapshot.new",
     "snapshot.old",
+    "snapshot.room",
     "snapshot.stale",
 ];
 

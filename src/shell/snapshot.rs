@@ -1,15 +1,34 @@
 //! The files of the snapshot: `snapshot` is the last good one, `snapshot.new` what a helper wrote
-//! for the next, `snapshot.old` what was replaced and is deleted by the next helper, and
-//! `snapshot.stale` what is never read again.
+//! for the next, `snapshot.old` what was replaced and is deleted by the next helper,
+//! `snapshot.stale` what is never read again, and `snapshot.room` what the next one is written
+//! over: its blocks are there when the disk is full.
 
 use crate::core::daemon::{Core, Kept, Loaded};
 use crate::shell::own;
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// Bytes of a snapshot at the most: it is in memory as a whole when it is loaded.
 const MAX_BYTES: u64 = 256 << 20;
+
+/// The ending of the room for the next snapshot.
+pub const ROOM: &str = "room";
+
+/// Bytes that are kept for the next snapshot at the most: a table of some 10,000 jobs.
+pub const MAX_ROOM_BYTES: u64 = 4 << 20;
+
+/// The room for the next snapshot.
+pub fn room_in(state_dir: &Path) -> PathBuf {
+    path_in(state_dir).with_extension(ROOM)
+}
+
+/// Bytes that a file has on the disk; 0 if it is none.
+pub fn allocated_bytes(path: &Path) -> u64 {
+    let found = fs::symlink_metadata(path).ok().filter(|found| found.is_file());
+    found.map_or(0, |found| found.blocks() * 512)
+}
 
 fn path_in(state_dir: &Path) -> PathBuf {
     state_dir.join("snapshot")
@@ -66,6 +85,14 @@ fn lines(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
     bytes.split(|&byte| byte == b'\n').filter(|line| !line.is_empty())
 }
 
+/// What was replaced is room for the next one, unless there is more.
+fn recycle(old: &Path, room: &Path) {
+    let bytes = allocated_bytes(old);
+    if bytes <= MAX_ROOM_BYTES && bytes > allocated_bytes(room) {
+        let _ = fs::rename(old, room);
+    }
+}
+
 /// Nobody reads it any more. Names change where there is no room for anything else.
 fn put_aside(found: &Path, path: &Path) -> bool {
     match fs::rename(found, path.with_extension("stale")) {
@@ -90,7 +117,10 @@ pub fn keep(state_dir: &Path) -> Kept {
         let _ = fs::rename(&path, &old);
         fs::rename(&new, &path)
     });
-    let Err(why) = kept else { return Kept::Done };
+    let Err(why) = kept else {
+        recycle(&old, &room_in(state_dir));
+        return Kept::Done;
+    };
     // That of before is not the table in force: a job that was switched off since must not run
     // from it.
     let _ = fs::remove_file(&old);

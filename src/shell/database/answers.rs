@@ -4,8 +4,9 @@ use super::Failure;
 use crate::core::limits::MAX_LINE_BYTES;
 use crate::core::protocol::{Answer, ErrorKind};
 use crate::shell::own;
-use std::fs::{self, File};
-use std::io::{self, BufWriter, Write};
+use crate::shell::snapshot::{MAX_ROOM_BYTES, ROOM};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufWriter, Seek, Write};
 use std::path::Path;
 
 /// Bytes gathered before they are written, to either place.
@@ -63,8 +64,10 @@ impl<'a> Answers<'a> {
             }
             // Nobody reads this one, and its room is wanted.
             let _ = fs::remove_file(path.with_extension("stale"));
-            // Commands may hold secrets: the owner's eyes only.
-            let file = own::create(path)?;
+            // Written over, not emptied: its blocks are there when the disk is full. Commands may
+            // hold secrets: the owner's eyes only.
+            let room = path.with_extension(ROOM);
+            let file = own::open(&room, OpenOptions::new().write(true).create(true))?;
             self.snapshot = Some(BufWriter::with_capacity(BUFFER_BYTES, file));
         }
         match &mut self.snapshot {
@@ -80,7 +83,10 @@ impl<'a> Answers<'a> {
 
     fn remove_snapshot(&mut self) {
         if let Some(file) = self.snapshot.take() {
-            drop(file.into_parts());
+            // The room stays for the next one.
+            let (file, _) = file.into_parts();
+            let bytes = file.metadata().map_or(0, |found| found.len());
+            let _ = file.set_len(bytes.min(MAX_ROOM_BYTES));
         }
         if !self.path.is_empty() {
             // What lies there in its place, too. Gone already is as good.
@@ -94,15 +100,26 @@ impl<'a> Answers<'a> {
     /// # Errors
     /// Nobody reads stdout any more.
     pub fn finish(&mut self) -> Result<(), Failure> {
-        if let Some(file) = &mut self.snapshot {
-            // The daemon renames the file over the last good one: its bytes must be on the disk
-            // before its name is, or a power cut leaves an empty file under the good name.
-            let written = file.flush().and_then(|()| file.get_ref().sync_data());
-            if let Err(err) = written {
-                self.drop_snapshot(&err);
-            }
+        if self.snapshot.is_some()
+            && let Err(err) = self.finish_snapshot()
+        {
+            self.drop_snapshot(&err);
         }
         self.stdout.flush().map_err(|err| unwritten(&err))
+    }
+
+    fn finish_snapshot(&mut self) -> io::Result<()> {
+        let Some(writer) = &mut self.snapshot else { return Ok(()) };
+        writer.flush()?;
+        let file = writer.get_mut();
+        // What was written over may have been longer.
+        let bytes = file.stream_position()?;
+        file.set_len(bytes)?;
+        // The daemon renames the file over the last good one: its bytes must be on the disk before
+        // its name is, or a power cut leaves an empty file under the good name.
+        file.sync_data()?;
+        let path = Path::new(&self.path);
+        fs::rename(path.with_extension(ROOM), path)
     }
 
     /// The answer will never be whole: the snapshot goes, the reason is the last line.

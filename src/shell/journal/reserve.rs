@@ -6,6 +6,7 @@
 //! one of them. Beside them there is the *last word*, a block that is written over in place.
 
 use crate::shell::own;
+use crate::shell::snapshot;
 use rustix::fs::{FallocateFlags, StatVfs, fallocate, statvfs};
 use rustix::io::Errno;
 use std::fs::{self, File, OpenOptions};
@@ -123,6 +124,21 @@ impl Reserve {
         None
     }
 
+    /// Makes room for the next snapshot of the table, beside the journal, while the disk has some.
+    pub fn fill_snapshot(&self) {
+        let Some(state_dir) = self.dir.parent().filter(|_| !self.useless) else { return };
+        let room = snapshot::room_in(state_dir);
+        let wanted = snapshot::MAX_ROOM_BYTES;
+        let enough = snapshot::allocated_bytes(&room) >= wanted;
+        if enough || self.free_bytes().is_some_and(|free| free < wanted + FULL_BYTES) {
+            return;
+        }
+        if let Ok(file) = own::open(&room, OpenOptions::new().write(true).create(true)) {
+            // Better without than not at all.
+            let _ = fallocate(file, FallocateFlags::KEEP_SIZE, 0, wanted);
+        }
+    }
+
     fn stat(&self) -> Option<StatVfs> {
         // Some file systems do not tell how large they are.
         statvfs(&self.dir).ok().filter(|found| found.f_blocks > 0)
@@ -130,10 +146,14 @@ impl Reserve {
 
     /// Whether the file system is full.
     pub fn is_full(&self) -> bool {
+        self.free_bytes().is_some_and(|free| free < FULL_BYTES)
+    }
+
+    fn free_bytes(&self) -> Option<u64> {
         let is_root = rustix::process::geteuid().is_root();
-        self.stat().is_some_and(|found| {
+        self.stat().map(|found| {
             let blocks = if is_root { found.f_bfree } else { found.f_bavail };
-            blocks.saturating_mul(found.f_frsize) < FULL_BYTES
+            blocks.saturating_mul(found.f_frsize)
         })
     }
 
