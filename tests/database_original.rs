@@ -2,8 +2,10 @@
 
 mod common;
 
-use common::database::{Kind, TestDatabase};
+use common::database::{Kind, TestDatabase, mysql_conn};
 use common::helper::{ended, recorded, run, started, sync};
+use common::unique;
+use mysql::prelude::Queryable;
 use schedule::shell::database::schema;
 
 const ORIGINAL: &str = include_str!("common/original.sql");
@@ -114,5 +116,50 @@ fn a_column_of_yours_can_be_called_anything() {
             assert_eq!(sync(&database.config, "").jobs().len(), 1, "{charset}");
             schema::status(&database.config).unwrap();
         }
+    }
+}
+
+const GUIDE: &str = include_str!("../docs/migration.md");
+
+/// The statements of the guide: those of its blocks, and those which the client is given in a line.
+fn statements_of_the_guide() -> Vec<String> {
+    let blocks = GUIDE.split("```sql\n").skip(1).filter_map(|rest| rest.split("```").next());
+    let plain = |line: &str| line.split(" -- ").next().unwrap_or_default().to_owned();
+    let text = |block: &str| block.lines().map(plain).collect::<Vec<_>>().join(" ");
+    let mut found: Vec<String> = Vec::new();
+    for block in blocks {
+        let text = text(block);
+        found.extend(text.split(';').map(|it| it.trim().to_owned()).filter(|it| !it.is_empty()));
+    }
+    for line in GUIDE.lines().filter(|line| line.starts_with("    mysql ")) {
+        let Some((_, rest)) = line.split_once(" -e ") else { continue };
+        let quote = rest.chars().next().unwrap();
+        found.push(rest[1..].split(quote).next().unwrap().to_owned());
+    }
+    found.retain(|statement| !statement.starts_with("CREATE DATABASE"));
+    found
+}
+
+#[test]
+fn the_statements_of_the_guide_are_taken() {
+    for mut database in originals() {
+        let user = format!("'u{}'@'localhost'", unique());
+        let name = format!("`{}`.*", database.config.dbname);
+        let mut conn = mysql_conn(&database.config);
+        conn.query_drop(format!("USE `{}`", database.config.dbname)).unwrap();
+        let statements = statements_of_the_guide();
+        assert_eq!(statements.len(), 8, "{statements:#?}");
+        for statement in statements {
+            let own = statement.replace("'schedule'@'localhost'", &user);
+            let own = own.replace("schedule.*", &name).replace("rehearsal.*", &name);
+            let taken = conn.query_drop(&own);
+            // What the guide says of a MySQL without this function.
+            let again = own.replace("MD5(command)", "REPLACE(UUID(), '-', '')");
+            taken.or_else(|_| conn.query_drop(&again)).unwrap_or_else(|why| panic!("{own}: {why}"));
+        }
+        let rows = "SELECT COUNT(*), SUM(status), COUNT(DISTINCT command_md5) > 1 \
+                    FROM scheduler_jobs";
+        assert_eq!(database.query(rows), [["3", "0", "1"]]);
+        conn.query_drop(format!("DROP USER {user}")).unwrap();
     }
 }
