@@ -226,6 +226,11 @@ texts! {
     by_hand: "stopped by hand, {}", "手动停止,{}";
     live: "Live", "实时";
     again: "Connection lost, as of {}; trying again in {} s", "连接中断,数据截至 {};{} 秒后重试";
+    displaced: "Others need this place; as of {}, trying again in {} s",
+        "此位置已让给其他窗口;数据截至 {},{} 秒后重试";
+    tail_displaced: "… others need this place: it goes on in 60 s.", "… 此位置已让给其他窗口:60 秒后继续。";
+    take_up: "Go on now", "立即继续";
+    older: "The daemon was upgraded. Load this page anew", "守护进程已升级,点击重新加载本页";
     connecting: "Connecting; as of {}", "连接中;数据截至 {}";
     gone: "Not in force", "未生效";
     job_gone: "This job is gone: its row was deleted or disabled. What is shown is of {}",

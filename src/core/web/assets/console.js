@@ -88,6 +88,8 @@ let feed = null;
 let pauseS = 1;
 let retry = 0;
 let silence = 0;
+// Somebody else needed the place.
+let displaced = false;
 // Why the job of this page is none any more.
 let gone = "";
 
@@ -97,8 +99,17 @@ function say(text, state) {
   if (live.textContent !== text) live.textContent = text;
 }
 
+// A button that takes up again what another window has displaced.
+function taker(act) {
+  const button = make("button", T.take_up);
+  button.type = "button";
+  button.onclick = act;
+  return button;
+}
+
 function connect() {
   disconnect();
+  displaced = false;
   if (!body.dataset.events) return;
   feed = new EventSource(body.dataset.events);
   const on = (name, act) => feed.addEventListener(name, (event) => {
@@ -113,7 +124,10 @@ function connect() {
   on("total", () => later());
   on("daemon", daemon);
   // Others need the place: it is tried again, but not at once.
-  feed.addEventListener("displaced", () => (pauseS = 60));
+  feed.addEventListener("displaced", () => {
+    displaced = true;
+    pauseS = 60;
+  });
   feed.onerror = lost;
   expect(PATIENCE_MS);
 }
@@ -134,11 +148,13 @@ function lost() {
   away = true;
   root.classList.add("stale");
   tick();
-  say(fill(T.again, asOf(), pauseS), "off");
-  retry = setTimeout(() => {
+  say(fill(displaced ? T.displaced : T.again, asOf(), pauseS), "off");
+  const go = () => {
     say(fill(T.connecting, asOf()), "off");
     connect();
-  }, pauseS * 1000);
+  };
+  if (displaced) live.append(taker(go));
+  retry = setTimeout(go, pauseS * 1000);
   pauseS = Math.min(pauseS * 2, 30);
 }
 

@@ -54,7 +54,14 @@ async function refresh(wanted) {
   show(got.page, wanted);
 }
 
+// The script of this page is another one than that of the daemon, which was upgraded meanwhile.
+let older = false;
+const script = (page) => page.querySelector("script[src]")?.getAttribute("src");
+
 function show(page, wanted) {
+  older = script(page) !== script(document);
+  // First of all: it may not understand the rest.
+  if (older) offer("");
   document.title = page.title;
   for (const part of all("[data-d]", page)) {
     document.querySelector(`[data-d="${part.dataset.d}"]`)?.replaceWith(document.adoptNode(part));
@@ -250,7 +257,7 @@ function take(part) {
 
 // The bar has news, with a button that shows them; or that there is no job any more.
 function offer(news) {
-  const said = gone || news;
+  const said = gone || (older ? T.older : news);
   hint.hidden = !said;
   hint.className = gone ? "hint bad" : "hint";
   if (!said || hint.textContent === said) return;
@@ -258,7 +265,7 @@ function offer(news) {
   button.title = said;
   if (!gone) {
     button.type = "button";
-    button.onclick = () => refresh(true);
+    button.onclick = () => (older ? location.reload() : refresh(true));
   }
   hint.replaceChildren(button);
 }

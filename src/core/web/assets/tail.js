@@ -73,13 +73,14 @@ function follow(url) {
   const stream = new EventSource(`${url}&follow=1`);
   tail = stream;
   let first = true;
-  let pauseMs = 5000;
+  let displaced = false;
   const broken = () => {
     if (tail !== stream) return;
     shut();
     // Why there is nothing is said where it is asked for once.
     if (first) once(url);
-    quiet = setTimeout(() => open(true), pauseMs);
+    if (displaced) apart();
+    quiet = setTimeout(() => open(true), displaced ? 60000 : 5000);
   };
   const on = (name, act) => stream.addEventListener(name, (event) => {
     if (tail !== stream) return;
@@ -102,15 +103,24 @@ function follow(url) {
   });
   on("beat", () => {});
   // Others need the place: it is tried again, but not at once.
-  stream.addEventListener("displaced", () => { pauseMs = 60000; });
+  stream.addEventListener("displaced", () => { displaced = true; });
   stream.onerror = broken;
   quiet = setTimeout(broken, PATIENCE_MS);
 }
 
+// It is not followed any more: said under what came last, until it goes on.
+function apart() {
+  const low = atEnd();
+  out.append(make("span", `${T.tail_displaced} `, "dim gap"), taker(() => open(true)));
+  whole = true;
+  if (low) out.scrollTop = out.scrollHeight;
+}
+
+const atEnd = () => out.scrollHeight - out.scrollTop - out.clientHeight < 40;
 const lengthOf = (text) => new TextEncoder().encode(text).length;
 
 function append(text) {
-  const low = out.scrollHeight - out.scrollTop - out.clientHeight < 40;
+  const low = atEnd();
   if (text === "") return nothing(T.empty);
   if (out.firstChild?.className === "dim") out.replaceChildren();
   out.querySelector(".before")?.remove();
