@@ -37,6 +37,11 @@ fn guards(kind: Kind) -> &'static str {
     }
 }
 
+/// Helpers that are killed again and again have the daemon pause.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+const MEND: &str = "DROP TRIGGER guard; DROP TRIGGER other";
+
 /// The helper of a daemon.
 fn helper(daemon: &Daemon) -> Option<Pid> {
     let pid = daemon.pid().as_raw_nonzero();
@@ -53,19 +58,39 @@ fn look(site: &Site) -> u64 {
     fs::metadata(site.file("state.1/refused")).map_or(0, |file| file.len())
 }
 
+/// Asks now and then for what is set aside to be tried again: a daemon whose helper was killed may
+/// not know of it yet.
+fn try_again(daemon: &Daemon, asked: &mut u32) {
+    if *asked % 50 == 0 {
+        assert_eq!(daemon.request("POST", "/api/v1/sync").status, 200);
+    }
+    *asked += 1;
+}
+
 /// Lets some instant come that chance chooses, most of them around the file's change, and kills
 /// helper, daemon or both. Returns whether the daemon lives.
-fn kill_some_time(site: &Site, daemon: &Daemon, chance: u64) -> bool {
-    let before = look(site);
-    let at = match chance % 4 {
+fn kill_some_time(site: &Site, daemon: &Daemon, database: &mut TestDatabase, chance: u64) -> bool {
+    let what = chance % 5;
+    let mut before = look(site);
+    if what < 2 {
+        // All that is set aside is taken, and the file is written anew.
+        let there = || Some(look(site)).filter(|bytes| *bytes > 0);
+        before = wait_for("what is set aside", PATIENCE, there);
+        database.sql(MEND);
+    }
+    let mut asked = 0;
+    let at = match what {
         // The file has just changed: the daemon was not told yet.
-        0 | 1 => wait_for("a change of what is set aside", SOON, || {
+        0..=2 => wait_for("a change of what is set aside", PATIENCE, || {
+            if what < 2 {
+                try_again(daemon, &mut asked);
+            }
             (look(site) != before).then(|| helper(daemon))
         }),
-        _ => Some(wait_for("a helper", SOON, || helper(daemon))),
+        _ => Some(wait_for("a helper", PATIENCE, || helper(daemon))),
     };
-    if chance % 4 != 0 {
-        sleep(Duration::from_micros(chance / 4 % 40_000));
+    if what == 4 {
+        sleep(Duration::from_micros(chance / 8 % 40_000));
     }
     let at = at.or_else(|| helper(daemon));
     let whom = chance / 16 % 3;
@@ -76,19 +101,23 @@ fn kill_some_time(site: &Site, daemon: &Daemon, chance: u64) -> bool {
     if whom != 1 {
         kill_process(daemon.pid(), Signal::KILL).unwrap();
     }
+    if what < 2 {
+        database.sql(guards(database.kind));
+    }
     whom == 1
 }
 
 fn settle(site: &Site, daemon: &Daemon, database: &mut TestDatabase) {
-    database.sql("DROP TRIGGER guard; DROP TRIGGER other; UPDATE scheduler_jobs SET status = 0");
-    let deadline = Duration::from_secs(60);
-    wait_for("the last runs to be recorded", deadline, || {
+    database.sql(MEND);
+    database.sql("UPDATE scheduler_jobs SET status = 0");
+    wait_for("the last runs to be recorded", PATIENCE, || {
         let status = daemon.status();
         let done = ["jobs", "running", "records_waiting_bytes"].map(|name| status[name] == 0);
         (done == [true; 3]).then_some(())
     });
-    assert_eq!(daemon.request("POST", "/api/v1/sync").status, 200);
-    wait_for("what was set aside to be taken", deadline, || {
+    let mut asked = 0;
+    wait_for("what was set aside to be taken", PATIENCE, || {
+        try_again(daemon, &mut asked);
         (daemon.status()["records_refused"] == 0).then_some(())
     });
     assert_eq!(look(site), 0, "the file is to go");
@@ -107,7 +136,7 @@ fn kills(kind: Kind) {
     let mut chance = now_ns().unsigned_abs();
     for _ in 0..setting("SCHEDULE_REFUSED_KILLS", 14) {
         chance = chance.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1) >> 1;
-        if !kill_some_time(&site, &daemon, chance >> 8) {
+        if !kill_some_time(&site, &daemon, &mut database, chance >> 8) {
             drop(daemon);
             daemon = site.start();
         }
