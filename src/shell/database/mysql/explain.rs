@@ -96,7 +96,8 @@ fn is_about_others(err: &MySqlError, dbname: &str) -> bool {
         code if NAMES_A_TABLE.contains(&code) => named_table(&err.message).is_some_and(|name| {
             let (place, table) = name.rsplit_once('.').unwrap_or((dbname, &name));
             let temporary = table.contains("#sql");
-            !temporary && !(place.eq_ignore_ascii_case(dbname) && schema::is_our_table(table))
+            let ours = place.eq_ignore_ascii_case(dbname) && schema::is_our_table(table);
+            !temporary && !ours
         }),
         NO_SUCH_COLUMN => !schema::is_our_column(&quoted_name(&err.message)),
         _ => false,
