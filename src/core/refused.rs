@@ -203,7 +203,7 @@ pub fn about(entry: &Entry<'_>, why: &str) -> String {
     match entry {
         Entry::Run(run) => format!("run={} job={}: {why}", run.run, run.job),
         Entry::Skip(skip) => {
-            let slots = counted(skip.count.into(), "slot");
+            let slots = counted(skip.count, "slot");
             format!("skip of {slots} job={}: {why}", skip.job)
         }
         _ => why.into_owned(),

@@ -105,7 +105,7 @@ impl Journal {
             Some((file, last.start))
         });
         if replay.bad_lines > 0 {
-            let lines = counted(replay.bad_lines as u64, "line");
+            let lines = counted(replay.bad_lines, "line");
             log::error!("journal: {lines} could not be read and were left out");
         }
         let journal = Journal { dir: dir.into(), file, reserve, is_silent: false };
