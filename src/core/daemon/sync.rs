@@ -408,7 +408,7 @@ impl Core {
     fn exchange_succeeded(&mut self, now: Now, asked: Kind, staged: Staged) {
         self.sync.state.successes += 1;
         if let Some(failures) = self.sync.troubles.succeeded(asked) {
-            log::info!("database: back after {failures} failures");
+            log::info!("database: back after {}", counted(failures.into(), "failure"));
         }
         self.sync.state.database = self.sync.troubles.state();
         match asked {
