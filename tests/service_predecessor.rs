@@ -7,16 +7,46 @@ mod daemon;
 mod service;
 
 use common::database::TestDatabase;
+use daemon::BESIDE_PHP;
+use rustix::fs::{FlockOperation, flock};
+use rustix::process::geteuid;
 use schedule::shell::database::schema;
 use service::{Groups, Said};
-use std::fs;
+use std::env;
+use std::fs::{self, File};
+use std::os::unix::fs::chown;
+use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Such a process is seen by every daemon of the machine: one test at a time.
-fn alone() -> MutexGuard<'static, ()> {
-    static ALONE: Mutex<()> = Mutex::new(());
-    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+const NOBODY: u32 = 65534;
+
+/// Such a process is seen by every daemon of the machine. Those of other tests don't mind; of these
+/// there is one at a time, also where somebody else tests in another directory.
+fn alone() -> File {
+    let path = env::temp_dir().join("schedule-tests-of-php");
+    let _ = File::options().create(true).append(true).open(&path);
+    let file = File::open(&path).unwrap();
+    flock(&file, FlockOperation::LockExclusive).unwrap();
+    file
+}
+
+/// Two groups that mind the PHP program.
+fn groups() -> Groups {
+    let mut groups = Groups::new();
+    groups.forget(BESIDE_PHP);
+    groups
+}
+
+/// A program whose name is that of an interpreter: the shell.
+fn interpreter(groups: &Groups) -> Command {
+    let path = groups.site.file("php8.2");
+    if !fs::exists(&path).unwrap() {
+        fs::copy("/bin/sh", &path).unwrap();
+    }
+    let mut command = groups.command(&path);
+    // Of some the name says what they are to be.
+    command.arg0("sh").current_dir(&groups.site.dir.0).stdin(Stdio::piped());
+    command
 }
 
 /// What looks like `php Process.php ID`, until it is dropped.
@@ -36,9 +66,7 @@ impl Php {
             format!("exec 9>>'{pid_file}'; {lock}echo $$ >'{pid_file}'; echo >>ready; read x");
         fs::write(&script, text).unwrap();
         let ready = groups.site.read("ready").lines().count();
-        let mut command = Command::new("sh");
-        command.args([&script, id]).current_dir(&groups.site.dir.0).stdin(Stdio::piped());
-        let php = Php(command.spawn().unwrap());
+        let php = Php(interpreter(groups).args([&script, id]).spawn().unwrap());
         groups.wait_lines("ready", ready + 1);
         php
     }
@@ -58,7 +86,7 @@ impl Drop for Php {
 #[test]
 fn it_keeps_its_group_and_its_pid_file() {
     let _alone = alone();
-    let groups = Groups::new();
+    let groups = groups();
     // With the id of another group the file is no less its own.
     for (id, locks) in [("1", false), ("1", true), ("2", false)] {
         let mut php = Php::new(&groups, id, locks);
@@ -86,7 +114,7 @@ fn it_keeps_its_group_and_its_pid_file() {
 #[test]
 fn it_keeps_no_other_group_from_starting() {
     let _alone = alone();
-    let groups = Groups::new();
+    let groups = groups();
     let php = Php::new(&groups, "1", false);
     groups.run(&["start", "all"]).expect(1, "server 2: started");
     groups.run(&["start", "1"]).expect(1, "the PHP program");
@@ -98,7 +126,7 @@ fn it_keeps_no_other_group_from_starting() {
 #[test]
 fn it_is_found_without_its_pid_file() {
     let _alone = alone();
-    let groups = Groups::new();
+    let groups = groups();
     let php = Php::new(&groups, "1", false);
     fs::write(groups.site.file("1.pid"), "").unwrap();
     let told = format!("the PHP program runs this group, pid {}: ", php.0.id());
@@ -109,7 +137,7 @@ fn it_is_found_without_its_pid_file() {
     groups.run(&["status", "all"]).expect(3, &told);
     let beside = |words: &[&str]| {
         let mut command = groups.command(env!("CARGO_BIN_EXE_schedule"));
-        command.args(words).args(["-c", &groups.config]).env("SCHEDULE_BESIDE_PHP", "1");
+        command.args(words).args(["-c", &groups.config]).env(BESIDE_PHP, "1");
         Said::of(&command.output().unwrap())
     };
     beside(&["start", "1"]).expect(0, "started");
@@ -121,7 +149,7 @@ fn it_is_found_without_its_pid_file() {
 #[test]
 fn it_ends_no_daemon_that_runs() {
     let _alone = alone();
-    let groups = Groups::new();
+    let groups = groups();
     let pid_file = groups.site.file("1.pid");
     groups.run(&["start", "1"]).expect(0, "started");
     let pid = groups.site.read("1.pid");
@@ -140,7 +168,7 @@ fn it_ends_no_daemon_that_runs() {
 #[test]
 fn a_pid_that_names_somebody_else_is_no_obstacle() {
     let _alone = alone();
-    let groups = Groups::new();
+    let groups = groups();
     for id in ["", "x"] {
         let _php = Php::new(&groups, id, false);
         let said: Said = groups.run(&["start", "1"]);
@@ -149,11 +177,53 @@ fn a_pid_that_names_somebody_else_is_no_obstacle() {
     }
 }
 
+/// Anybody can call a process that; it is told where it could be true.
+#[test]
+fn a_process_of_another_user_keeps_nothing_from_starting() {
+    if !geteuid().is_root() {
+        return;
+    }
+    let _alone = alone();
+    let groups = groups();
+    let named = |mut command: Command| {
+        command.arg0("Process.php 1").args(["-c", "read x"]).uid(NOBODY).gid(NOBODY);
+        Php(command.stdin(Stdio::piped()).spawn().unwrap())
+    };
+    let (shell, mut php) = (named(Command::new("/bin/sh")), named(interpreter(&groups)));
+    let pid = php.0.id();
+    let told = format!("pid {pid} of user {NOBODY} calls itself the PHP program's daemon");
+    groups.run(&["check"]).expect(0, &format!("server 1: warning: {told}"));
+    // Nor where a pid file that is not its own names it, as one of long ago may.
+    fs::write(groups.site.file("1.pid"), format!("{pid}\n")).unwrap();
+    groups.run(&["start", "1"]).expect(0, "started");
+    assert_eq!(groups.site.logged(&told).len(), 1, "{:?}", groups.site.log());
+    groups.run(&["restart", "1"]).expect(0, "restarted");
+    groups.run(&["stop", "1"]).expect(0, "stopped");
+    assert!(php.is_well());
+    // Its own pid file is another thing.
+    fs::write(groups.site.file("1.pid"), format!("{pid}\n")).unwrap();
+    chown(groups.site.file("1.pid"), Some(NOBODY), None).unwrap();
+    groups.run(&["start", "1"]).expect(1, &format!("the PHP program runs this group, pid {pid}"));
+    drop((shell, php));
+}
+
+/// `sudo php Process.php 1` and `sh -c 'php Process.php 1'` are not what they have started.
+#[test]
+fn what_has_the_words_of_it_and_is_no_interpreter_is_no_obstacle() {
+    let _alone = alone();
+    let groups = groups();
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", "read x; : php Process.php 1"]).stdin(Stdio::piped());
+    let _shell = Php(command.spawn().unwrap());
+    groups.run(&["start", "1"]).expect(0, "started");
+    groups.run(&["stop", "1"]).expect(0, "stopped");
+}
+
 /// `check` before the switch: what is otherwise here, each thing once.
 #[test]
 fn check_compares() {
     let _alone = alone();
-    let mut groups = Groups::new();
+    let mut groups = groups();
     let php = Php::new(&groups, "1", false);
     let warns = format!("server 1: warning: the PHP program runs this group, pid {}: ", php.0.id());
     let before = groups.run(&["check"]);
@@ -177,7 +247,7 @@ fn check_compares() {
         "server 1: 2 jobs (1, 2): note: output or stderr is empty",
         "server 2: job 3 \"c\": note: output or stderr is empty",
         "right; schedules are read with cron_dialect = crontab in the system's zone, UTC",
-        "server 1: 2 jobs, 0 errors, 2 warnings\n",
+        "server 1: 2 jobs, 0 errors, 3 warnings\n",
     ] {
         assert_eq!(said.expect(0, text).out.matches(text).count(), 1, "{text} in {}", said.out);
     }

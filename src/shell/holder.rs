@@ -112,7 +112,7 @@ pub fn find(path: &Path) -> Found {
             Err(why) => return Found::Unclear(failed(why)),
         };
         // Before anything is signalled: it may hold a lock of its own.
-        if let Some(pid) = predecessor::named(&text) {
+        if let Some(pid) = predecessor::named(&text, &file) {
             return Found::Predecessor(pid);
         }
         let sign = match sign(&file, path) {

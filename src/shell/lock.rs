@@ -116,7 +116,7 @@ impl Lock {
         let mut options = OpenOptions::new();
         let mut file = own::open_pid_file(path, options.read(true).write(true).create(true))
             .map_err(failed)?;
-        if let Some(pid) = predecessor::named(&text_of(&mut file)) {
+        if let Some(pid) = predecessor::named(&text_of(&mut file), &file) {
             return Err(LockError::Predecessor { pid, path: path.into() });
         }
         if let Some(pid) = predecessor::beside(server_id).filter(|_| !renewed) {
@@ -198,7 +198,7 @@ pub fn forget_killed(path: &Path) {
         Ok(guard) => flock(guard, FlockOperation::NonBlockingLockExclusive).is_ok(),
         Err(why) => why.kind() == io::ErrorKind::NotFound,
     };
-    if is_ours && predecessor::named(&text_of(&mut file)).is_none() {
+    if is_ours && predecessor::named(&text_of(&mut file), &file).is_none() {
         let _ = file.set_len(0);
     }
 }

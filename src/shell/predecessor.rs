@@ -1,27 +1,59 @@
 //! The PHP program whose place this one takes: its daemons are known by their command line,
 //! `php …/Process.php SERVER_ID`. A job that both of them run is run twice, so one that is alive
 //! keeps its pid file and its group.
+//!
+//! Anybody can call a process that. So it counts only if it is root's, or of our own user, or of
+//! the user whose pid file names it; somebody else's keeps nothing from starting and is told.
 
 use super::proc_fs;
 use super::sys::Pid;
 use std::env;
-use std::fs;
+use std::fs::{self, File};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 
 /// The script that its daemons execute.
 const SCRIPT: &str = "Process.php";
 
+/// In the name of each program that executes such a script: `php8.2`, `php-cgi`, `lsphp`. What has
+/// only started one, as `sudo` and `sh -c` do, has the same words in its command line.
+const INTERPRETER: &str = "php";
+
 /// The daemon that the text of a pid file names, whichever group it runs: the file is its.
-pub fn named(text: &str) -> Option<Pid> {
+pub fn named(text: &str, file: &File) -> Option<Pid> {
     let pid = text.split_whitespace().next()?.parse().ok().and_then(Pid::from_raw)?;
-    group_of(pid).map(|_| pid)
+    let (_, user) = daemon(pid)?;
+    let is_its = file.metadata().is_ok_and(|found| found.uid() == user);
+    (is_its || is_trusted(user)).then_some(pid)
 }
 
 /// The daemon of a group, wherever its pid file is.
 pub fn of_group(server_id: u32) -> Option<Pid> {
-    let processes = fs::read_dir("/proc").ok()?.flatten();
-    let mut pids = processes
-        .filter_map(|entry| entry.file_name().to_str()?.parse().ok().and_then(Pid::from_raw));
-    pids.find(|pid| group_of(*pid) == Some(server_id))
+    daemons_of(server_id).find(|(_, user)| is_trusted(*user)).map(|(pid, _)| pid)
+}
+
+/// What to say of a process of somebody else that calls itself the daemon of a group.
+pub fn strangers(server_id: u32) -> Option<String> {
+    let (pid, user) = daemons_of(server_id).find(|(_, user)| !is_trusted(*user))?;
+    (!is_said_to_be_beside()).then(|| {
+        let pid = pid.as_raw_nonzero();
+        format!(
+            "pid {pid} of user {user} calls itself the PHP program's daemon of this group. If it \
+             is, its jobs run twice: end it (kill {pid}). If not, no daemon minds it"
+        )
+    })
+}
+
+fn daemons_of(server_id: u32) -> impl Iterator<Item = (Pid, u32)> {
+    let processes = proc_fs::all().into_iter().flatten();
+    processes.filter_map(move |pid| {
+        let (group, user) = daemon(pid)?;
+        (group == server_id).then_some((pid, user))
+    })
+}
+
+fn is_trusted(user: u32) -> bool {
+    user == 0 || user == rustix::process::geteuid().as_raw()
 }
 
 /// Set where the PHP program of another installation has groups of the same numbers.
@@ -30,7 +62,11 @@ const BESIDE: &str = "SCHEDULE_BESIDE_PHP";
 /// The same, unless it is said that it is another installation's: its process does not tell which
 /// tables it reads.
 pub fn beside(server_id: u32) -> Option<Pid> {
-    if env::var_os(BESIDE).is_some_and(|value| value == "1") { None } else { of_group(server_id) }
+    if is_said_to_be_beside() { None } else { of_group(server_id) }
+}
+
+fn is_said_to_be_beside() -> bool {
+    env::var_os(BESIDE).is_some_and(|value| value == "1")
 }
 
 /// What to say where its process is known, but no pid file that we share.
@@ -51,13 +87,38 @@ pub fn in_the_way(pid: Pid) -> String {
     )
 }
 
-/// The group that a process runs, if it is such a daemon and alive.
-fn group_of(pid: Pid) -> Option<u32> {
-    let text = fs::read(format!("/proc/{}/cmdline", pid.as_raw_nonzero())).ok()?;
+/// The group that a process runs, and whose it is, if it is such a daemon and alive.
+fn daemon(pid: Pid) -> Option<(u32, u32)> {
+    let number = pid.as_raw_nonzero();
+    let text = fs::read(format!("/proc/{number}/cmdline")).ok()?;
     let text = String::from_utf8_lossy(&text);
     // In one piece where the process has given itself a title.
     let mut words = text.split(['\0', ' ']);
     words.find(|word| word.rsplit('/').next() == Some(SCRIPT))?;
     let id = words.next()?.parse().ok()?;
-    (!proc_fs::has_ended(pid)).then_some(id)
+    // Of root's process only root can see it.
+    let program = fs::read_link(format!("/proc/{number}/exe"));
+    let is_php = program.map_or(true, |path| is_interpreter(&path));
+    let user = proc_fs::real_user(pid)?;
+    (is_php && !proc_fs::has_ended(pid)).then_some((id, user))
+}
+
+/// Also of one that was replaced meanwhile: the kernel writes `(deleted)` behind its name.
+fn is_interpreter(program: &Path) -> bool {
+    program.file_name().is_some_and(|name| name.to_string_lossy().contains(INTERPRETER))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_interpreter_is_known_by_its_name() {
+        for path in ["/usr/bin/php8.2", "/usr/bin/php-cgi (deleted)", "/opt/lsws/bin/lsphp"] {
+            assert!(is_interpreter(Path::new(path)), "{path}");
+        }
+        for path in ["/usr/bin/dash", "/opt/php/bin/sudo", "/"] {
+            assert!(!is_interpreter(Path::new(path)), "{path}");
+        }
+    }
 }

@@ -26,6 +26,7 @@ use crate::shell::lock::{self, Lock};
 use crate::shell::logging;
 use crate::shell::output::Outputs;
 use crate::shell::own;
+use crate::shell::predecessor;
 use crate::shell::proc_fs;
 use crate::shell::process;
 use crate::shell::renewal;
@@ -212,6 +213,7 @@ fn take_lock(path: &Path, id: u32, handed: Option<&Handover>) -> Result<Lock, St
         }
         old => {
             let lock = Lock::take(path, id, handed.is_some())?;
+            predecessor::strangers(id).iter().for_each(|text| log::warn!("{text}"));
             // Dropping it leaves the pid file of before empty: nobody takes us for its daemon.
             drop(old.map(|(file, old)| Lock::adopt(file, guard, &lock::guard_of(&old.lock_path))));
             Ok(lock)

@@ -35,6 +35,9 @@ pub const SERVER_ID: u32 = 1;
 /// In the environment of a daemon of a test, and so of everything that it starts.
 const MARK: &str = "SCHEDULE_TEST_MARK";
 
+/// A daemon with this does not mind what looks like the PHP program.
+pub const BESIDE_PHP: &str = "SCHEDULE_BESIDE_PHP";
+
 /// For what has no reason to take long; a machine that also compiles needs some patience.
 pub const SOON: Duration = Duration::from_secs(20);
 
@@ -150,6 +153,7 @@ impl Site {
         let (name, value) = (MARK, self.dir.0.as_os_str());
         command.args(["run", &SERVER_ID.to_string(), "-c", &self.write_config()]);
         command.env(name, value).env_remove("RUST_LOG").stdin(Stdio::null());
+        command.env(BESIDE_PHP, "1");
         // Its own group, so that a Ctrl-C of the tests leaves the end to the guards.
         command.process_group(0);
         command

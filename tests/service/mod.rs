@@ -69,6 +69,11 @@ impl Groups {
         Groups::with(&[])
     }
 
+    /// Takes a mark from the environment of all that is started.
+    pub fn forget(&mut self, mark: &str) {
+        self.marks.retain(|(name, _)| name != mark);
+    }
+
     /// Changes the text of the configuration.
     #[track_caller]
     pub fn edit(&self, from: &str, to: &str) {

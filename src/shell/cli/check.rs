@@ -208,7 +208,7 @@ fn predecessor_of(config: &Config, id: u32) -> Option<String> {
     if let Found::Predecessor(pid) = holder::find(Path::new(&path)) {
         return Some(format!("{}; its pid file is {path}", predecessor::in_the_way(pid)));
     }
-    predecessor::beside(id).map(predecessor::found_beside)
+    predecessor::beside(id).map(predecessor::found_beside).or_else(|| predecessor::strangers(id))
 }
 
 /// What is wrong with the daemon's own files: key, path, and why.
