@@ -61,7 +61,7 @@ fn look(site: &Site) -> u64 {
 /// Asks now and then for what is set aside to be tried again: a daemon whose helper was killed may
 /// not know of it yet.
 fn try_again(daemon: &Daemon, asked: &mut u32) {
-    if *asked % 50 == 0 {
+    if asked.is_multiple_of(50) {
         assert_eq!(daemon.request("POST", "/api/v1/sync").status, 200);
     }
     *asked += 1;
