@@ -1,4 +1,5 @@
 //! A database that the original made and filled is served as it is.
+#![allow(clippy::unwrap_used)]
 
 mod common;
 
