@@ -4,6 +4,7 @@
 pub mod helper;
 pub mod lanes;
 pub mod mounts;
+pub mod stacked;
 pub mod trusted;
 
 use crate::core::files::{FileName, FileTrouble, MAX_READ_BYTES, Mark, Piece, ReadPlan};

@@ -169,9 +169,6 @@ impl Opener {
     /// The files of a plan that are on file systems that may hang, and where those are mounted.
     /// They are to be opened elsewhere, and [given](Opener::give).
     pub fn hanging(&self, plan: &LaunchPlan) -> Vec<(String, PathBuf)> {
-        if self.mounts.is_empty() {
-            return Vec::new();
-        }
         let mut named = vec![&plan.output, &plan.stderr];
         named.dedup();
         let named = named.into_iter().filter(|path| !path.is_empty());

@@ -128,11 +128,11 @@ impl Launcher {
     /// Whether to find a program could take forever. We wait until a child has executed its
     /// program; so that is a shell then, which waits by itself.
     fn is_far(&self, program: &str) -> bool {
-        if !self.opener.may_hang() {
-            return false;
-        }
         if program.contains('/') {
             return self.opener.hangs(program).is_some();
+        }
+        if !self.opener.may_hang() {
+            return false;
         }
         let path = env::var_os("PATH").unwrap_or_default();
         for directory in env::split_paths(&path) {

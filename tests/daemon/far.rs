@@ -4,9 +4,10 @@
 use crate::common::TempDir;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::symlink;
-use std::process::{Command, Stdio};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{JoinHandle, spawn};
@@ -26,12 +27,33 @@ mod op {
     pub const OPEN: u32 = 14;
     pub const READ: u32 = 15;
     pub const WRITE: u32 = 16;
+    pub const STATFS: u32 = 17;
     pub const RELEASE: u32 = 18;
     pub const FLUSH: u32 = 25;
     pub const INIT: u32 = 26;
     pub const INTERRUPT: u32 = 36;
     pub const BATCH_FORGET: u32 = 42;
 }
+
+/// The device that speaks for it. `None`, said aloud, where there is none.
+fn device() -> Option<File> {
+    let opened = File::options().read(true).write(true).open("/dev/fuse");
+    opened
+        .inspect_err(|why| eprintln!("NOT TESTED: a file system that hangs: /dev/fuse: {why}"))
+        .ok()
+}
+
+/// The command that mounts it, which has the device as its stdin, so that no other child of the
+/// tests gets it.
+const MOUNT: [&str; 7] = [
+    "mount",
+    "-i",
+    "-t",
+    "fuse",
+    "-o",
+    "fd=0,rootmode=40755,user_id=0,group_id=0,allow_other",
+    "far",
+];
 
 /// A mount, and the thread that answers for it. Dropped, all that hang there get an error.
 pub struct Far {
@@ -52,19 +74,10 @@ struct Shared {
 impl Far {
     /// One that answers. `None`, said aloud, where none can be made.
     pub fn mount() -> Option<Far> {
-        let device = match File::options().read(true).write(true).open("/dev/fuse") {
-            Ok(device) => device,
-            Err(why) => {
-                eprintln!("NOT TESTED: a file system that hangs: /dev/fuse: {why}");
-                return None;
-            }
-        };
+        let device = device()?;
         let dir = TempDir::new();
-        // Its stdin, so that no other child of the tests gets it.
-        let mounted = Command::new("mount")
-            .args(["-i", "-t", "fuse", "-o"])
-            .arg("fd=0,rootmode=40755,user_id=0,group_id=0,allow_other")
-            .args(["far"])
+        let mounted = Command::new(MOUNT[0])
+            .args(&MOUNT[1..])
             .arg(&dir.0)
             .stdin(Stdio::from(device.try_clone().unwrap()))
             .status()
@@ -73,10 +86,39 @@ impl Far {
             eprintln!("NOT TESTED: a file system that hangs: it can't be mounted");
             return None;
         }
+        Some(Far::serving(device, dir))
+    }
+
+    /// The same in a mount namespace of its own, in which the process that is returned is: others
+    /// see it through that only.
+    pub fn mount_apart() -> Option<(Far, Apart)> {
+        let device = device()?;
+        let dir = TempDir::new();
+        let script = "\"$@\" && echo mounted && exec sleep 600 <&-";
+        let mut command = Command::new("unshare");
+        command.args(["-m", "--propagation", "private", "sh", "-c", script, "sh"]);
+        command.args(MOUNT).arg(&dir.0).stdin(Stdio::from(device.try_clone().unwrap()));
+        let mut child = Apart(command.stdout(Stdio::piped()).spawn().unwrap());
+        let far = Far::serving(device, dir);
+        let mut said = String::new();
+        BufReader::new(child.0.stdout.take().unwrap()).read_line(&mut said).unwrap();
+        if said.is_empty() {
+            eprintln!("NOT TESTED: a file system that hangs, in a namespace: it can't be mounted");
+            return None;
+        }
+        Some((far, child))
+    }
+
+    fn serving(device: File, dir: TempDir) -> Far {
         let shared = Arc::new(Shared::default());
         let its = Arc::clone(&shared);
         let thread = Some(spawn(move || serve(device, &its)));
-        Some(Far { dir, shared, thread })
+        Far { dir, shared, thread }
+    }
+
+    /// Where it is mounted.
+    pub fn point(&self) -> &Path {
+        &self.dir.0
     }
 
     /// A file there.
@@ -105,11 +147,29 @@ impl Far {
     }
 }
 
+/// A process in a mount namespace of its own; ended when it is dropped.
+pub struct Apart(Child);
+
+impl Apart {
+    /// The name that a file of its has for others.
+    pub fn seen(&self, path: &str) -> String {
+        format!("/proc/{}/root{path}", self.0.id())
+    }
+}
+
+impl Drop for Apart {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 impl Drop for Far {
     fn drop(&mut self) {
         self.shared.ends.store(true, Ordering::SeqCst);
         let _ = self.thread.take().map(JoinHandle::join);
-        let _ = Command::new("umount").arg("-l").arg(&self.dir.0).status();
+        // Silent where it is mounted apart.
+        let _ = Command::new("umount").arg("-ql").arg(&self.dir.0).status();
     }
 }
 
@@ -178,6 +238,12 @@ fn reply(device: &mut File, request: &[u8], shared: &Shared) {
             Ok([size.to_ne_bytes(), [0; 4]].concat())
         }
         op::FLUSH | op::RELEASE => Ok(Vec::new()),
+        op::STATFS => {
+            // struct fuse_kstatfs: how long a name may be is all that is asked for.
+            let mut out = [0; 80];
+            out[44..48].copy_from_slice(&255_u32.to_ne_bytes());
+            Ok(out.to_vec())
+        }
         _ => Err(-libc_enosys()),
     };
     let error = body.as_ref().err().copied().unwrap_or(0);

@@ -74,9 +74,6 @@ pub fn open_file(
 
 /// The file system that a look at this path could wait for.
 pub fn hangs(path: &Path, mounts: &Mounts) -> Option<PathBuf> {
-    if mounts.is_empty() {
-        return None;
-    }
     match open_file(path, OFlags::PATH, Mode::empty(), mounts) {
         Err(Refusal::MayHang(mount)) => Some(mount),
         Ok(_) | Err(Refusal::System(_) | Refusal::Stranger(..)) => None,
@@ -184,7 +181,11 @@ impl Walk {
             self.turn_to(&target)?;
             return Ok(None);
         }
-        // What such a one says is only a name; often of nothing that could be opened by it.
+        // What such a one says is only a name; often of nothing that could be opened by it. That of
+        // another process is one of the mounts that it sees, which may not be those that we see.
+        if target.is_absolute() && !mounts.may_wait() && !is_ours(place) {
+            return Err(Refusal::MayHang(place.into()));
+        }
         if let Some(mount) = mounts.on_way(&target).filter(|_| target.is_absolute()) {
             return Err(Refusal::MayHang(mount.into()));
         }
@@ -195,6 +196,11 @@ impl Walk {
         self.place = if target.is_absolute() { target } else { place.with_file_name(target) };
         Ok(None)
     }
+}
+
+/// Whether a place in `/proc` is of this very process.
+fn is_ours(place: &Path) -> bool {
+    place.starts_with(format!("/proc/{}", std::process::id()))
 }
 
 fn is_link(found: &OwnedFd) -> Result<bool, Errno> {
