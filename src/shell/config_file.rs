@@ -1,12 +1,15 @@
 //! The configuration file: which one it is, and its bytes.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Read};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{self, Path};
 
+use rustix::fs::{OFlags, fcntl_setfl, fstatfs};
 use thiserror::Error;
 
+use super::own;
 use crate::core::config::{self, Config, MAX_FILE_BYTES, Parsed};
 
 /// Where the configuration is looked for when none is named; the first that exists counts.
@@ -75,11 +78,30 @@ fn load_file(name: &str, path: &Path) -> Result<Parsed, LoadError> {
     Ok(parsed)
 }
 
-/// One byte over the limit is enough for the limit to be noticed.
+/// One byte over the limit is enough for the limit to be noticed. The file may be the daemon's
+/// user's, and root reads it, too: neither a lease nor a FIFO is waited for.
 fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
+    let opened = OpenOptions::new().read(true).custom_flags(flags.bits() as i32).open(path);
+    let file = opened.map_err(own::leased)?;
+    if file.metadata()?.file_type().is_fifo() {
+        if !is_unnamed(&file)? {
+            return Err(io::Error::other("it is a FIFO: name a file"));
+        }
+        // Whoever starts us with `-c <(…)` writes it in the meantime.
+        fcntl_setfl(&file, OFlags::empty())?;
+    }
     let mut text = Vec::new();
-    File::open(path)?.take(MAX_FILE_BYTES as u64 + 1).read_to_end(&mut text)?;
+    file.take(MAX_FILE_BYTES as u64 + 1).read_to_end(&mut text)?;
     Ok(text)
+}
+
+/// Whether it is a pipe, which has no place in a directory.
+fn is_unnamed(file: &File) -> io::Result<bool> {
+    /// `PIPEFS_MAGIC` (statfs(2)).
+    const PIPES: i64 = 0x5049_5045;
+    #[allow(clippy::unnecessary_cast)] // Its width depends on the machine.
+    Ok(fstatfs(file)?.f_type as i64 == PIPES)
 }
 
 /// The addresses of this machine. Loopback is there even if the system does not tell any.

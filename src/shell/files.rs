@@ -10,6 +10,7 @@ pub mod trusted;
 use crate::core::files::{FileName, FileTrouble, MAX_READ_BYTES, Mark, Piece, ReadPlan};
 use crate::shell::logging;
 use crate::shell::output::Outputs;
+use crate::shell::own;
 use mounts::Mounts;
 use rustix::fs::OFlags;
 use rustix::io::Errno;
@@ -176,6 +177,7 @@ fn trouble(path: &Path, why: &io::Error) -> FileTrouble {
         io::ErrorKind::PermissionDenied => {
             format!("{}: {why}: let user {user} read and write it", path.display())
         }
+        io::ErrorKind::WouldBlock => format!("{}: {}", path.display(), own::LEASED),
         _ => format!("{}: {why}", path.display()),
     })
 }

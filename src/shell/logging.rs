@@ -11,6 +11,7 @@ pub mod writer;
 use crate::core::plain;
 use crate::shell::far_files;
 use crate::shell::handover::Handover;
+use crate::shell::own;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -236,7 +237,8 @@ fn open(path: &Path, patience: Duration) -> Result<(Out, bool), LogError> {
     opened.map_err(|source| LogError::Open { path: path.to_path_buf(), source })
 }
 
-/// `O_NONBLOCK` only matters for the opening of a FIFO, which would wait for a reader.
+/// `O_NONBLOCK` only matters for the opening: of a FIFO, which would wait for a reader, or of a
+/// file on which somebody has a lease.
 fn open_here(path: &Path) -> io::Result<File> {
     OpenOptions::new()
         .append(true)
@@ -244,6 +246,7 @@ fn open_here(path: &Path) -> io::Result<File> {
         .mode(0o640)
         .custom_flags(rustix::fs::OFlags::NONBLOCK.bits() as i32)
         .open(path)
+        .map_err(own::leased)
 }
 
 /// One line. Control characters and marks of direction are written as escapes: what a job is called

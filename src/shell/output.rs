@@ -357,6 +357,7 @@ fn explain(what: &str, path: &Path, errno: Errno) -> LaunchError {
         }
         Errno::ROFS => "it is on a read-only file system, choose another".to_owned(),
         Errno::NXIO => "nobody reads this FIFO, or it is a socket: start its reader".to_owned(),
+        Errno::AGAIN => own::LEASED.to_owned(),
         Errno::NOSPC | Errno::DQUOT => "make room on that file system".to_owned(),
         Errno::INVAL => "a path can't hold a NUL byte".to_owned(),
         Errno::MFILE | Errno::NFILE => "raise the limit of open files".to_owned(),

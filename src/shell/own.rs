@@ -97,7 +97,7 @@ fn open_if(
     let file = opened.map_err(|why| match Errno::from_io_error(&why) {
         Some(Errno::LOOP) => io::Error::other("it is a symbolic link: take it away"),
         Some(Errno::NXIO) => no_file(),
-        _ => why,
+        _ => leased(why),
     })?;
     let found = file.metadata()?;
     if !found.is_file() {
@@ -113,6 +113,20 @@ fn open_if(
         return Err(io::Error::other(text));
     }
     Ok(file)
+}
+
+/// What to do about a file that is not opened because somebody has a lease on it (fcntl(2)): that
+/// is all that this error means of an open. After 45 seconds (`lease-break-time` of proc(5)) the
+/// kernel takes the lease away.
+pub const LEASED: &str = "another process holds a lease on it: end that process (`lslocks` or \
+    /proc/locks tells its pid), or try again in 45 seconds";
+
+/// The same in place of what the system says, which nobody would understand.
+pub fn leased(why: io::Error) -> io::Error {
+    match why.kind() {
+        io::ErrorKind::WouldBlock => io::Error::new(io::ErrorKind::WouldBlock, LEASED),
+        _ => why,
+    }
 }
 
 fn no_file() -> io::Error {
