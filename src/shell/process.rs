@@ -128,11 +128,12 @@ impl Launcher {
     /// Whether to find a program could take forever. We wait until a child has executed its
     /// program; so that is a shell then, which waits by itself.
     fn is_far(&self, program: &str) -> bool {
+        // Each launch pays for this. What another process sees may hang where nothing of ours may.
+        if !self.opener.may_hang() && !program.starts_with("/proc/") {
+            return false;
+        }
         if program.contains('/') {
             return self.opener.hangs(program).is_some();
-        }
-        if !self.opener.may_hang() {
-            return false;
         }
         let path = env::var_os("PATH").unwrap_or_default();
         for directory in env::split_paths(&path) {
