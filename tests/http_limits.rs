@@ -41,18 +41,35 @@ fn header_bytes() {
 /// A browser sends the cookies of all programs on this host: the console's own are kept.
 #[test]
 fn cookies_of_others_lock_nobody_out() {
-    let foreign: String = (0..18).map(|n| format!("grafana_{n}={}; ", "x".repeat(3_400))).collect();
+    // As many as Chromium keeps of a host.
+    let foreign: String = (0..180).map(|n| format!("other_{n}={}; ", "x".repeat(4_080))).collect();
     let head = format!("Cookie: {foreign} theme=dark;lang=zh; themes=1\r\nX: y\r\ncookie: a=b");
     let bytes = format!("GET / HTTP/1.1\r\n{head}\r\nHost: a\r\n\r\n").into_bytes();
-    assert!(bytes.len() > 60_000);
+    assert!(bytes.len() > 700_000);
     let mut connection = connect(Limits::default());
     bytes.chunks(16_384).for_each(|piece| connection.receive(NOW, piece));
     assert!(connection.held_bytes() < 1_000, "{} bytes are kept", connection.held_bytes());
     let request = connection.next_request().expect("a request");
     assert_eq!(request.header("cookie"), Some("theme=dark; lang=zh"));
     assert_eq!((request.header("x"), request.host()), (Some("y"), "a"));
-    let too_many = format!("GET / HTTP/1.1\r\nHost: a\r\nCookie: {}\r\n\r\n", "x".repeat(66_000));
-    assert_eq!(statuses(too_many.as_bytes(), Limits::default()), [431]);
+}
+
+/// They don't count among the other lines, wherever they are, and have a bound of their own.
+#[test]
+fn cookie_bytes() {
+    let limits = Limits { header_bytes: 40, cookie_bytes: 100, ..Limits::default() };
+    let request = |cookies: usize, rest: usize| {
+        let first = "x".repeat(cookies / 2 - "Cookie: \r\n".len());
+        let second = "x".repeat(cookies - cookies / 2 - "Cookie: \r\n".len());
+        let value = "x".repeat(rest - "Host: a\r\nX: \r\n".len());
+        let lines = format!("Cookie: {first}\r\nX: {value}\r\ncookie: {second}\r\nHost: a\r\n");
+        format!("GET / HTTP/1.1\r\n{lines}\r\n").into_bytes()
+    };
+    assert_eq!(statuses(&request(99, 40), limits.clone()), [200]);
+    assert_eq!(statuses(&request(60, 44), limits.clone()), [431]);
+    assert_eq!(statuses(&request(104, 40), limits.clone()), [431]);
+    // A request line is none of them.
+    assert_eq!(statuses(b"cookie: / HTTP/1.1\r\nHost: a\r\n\r\n", limits), [400]);
 }
 
 #[test]

@@ -232,7 +232,6 @@ fn another_host_is_refused_before_every_route() {
             assert_ne!(asked.status, 403, "{host} {path}");
         }
     }
-    bench.ask("GET", "/healthz", "Host: evil.example\r\n", "").is(200);
     // On an address that others can reach, each address will do; names are still to be known.
     bench.core.listens_on(vec!["jobs.corp".to_owned()], false);
     for host in ["10.0.0.1:3401", "[fe80::1]", "jobs.corp", "127.0.0.1"] {
@@ -243,6 +242,31 @@ fn another_host_is_refused_before_every_route() {
         bench.ask("GET", "/api/v1/jobs", &headers, "").is(403);
         bench.ask("POST", "/api/v1/jobs/1/start", &headers, "").is(403);
     }
+}
+
+/// Probes ask under any name, so nothing is done there and nothing told, however it is asked.
+#[test]
+fn the_path_of_probes_does_nothing_else() {
+    let mut bench = bench();
+    bench.files.insert("log".into(), b"old".to_vec());
+    bench.files.insert("/var/log/three".into(), b"old".to_vec());
+    let actions = ["start&id=3", "stop&id=3", "flush", "clear", "clear_1&id=3", "clear_2&id=3"];
+    for host in ["evil.example", "127.0.0.1"] {
+        let headers = format!("Host: {host}\r\nUser-Agent: x\r\nAccept: text/html\r\n");
+        for action in actions {
+            let target = format!("/healthz?action={action}");
+            let told = bench.ask("GET", &target, &headers, "").is(200).clone();
+            assert_eq!(told.body, "ok\n");
+        }
+        let refused = bench.ask("POST", "/healthz", &headers, "action=start&job=3").is(405).clone();
+        assert!(!refused.body.contains("<html"), "{}", refused.body);
+        bench.ask("OPTIONS", "/healthz?action=start&id=3", &headers, "");
+    }
+    assert!(bench.core.runs().is_empty());
+    assert_eq!(
+        (&bench.files["log"][..], &bench.files["/var/log/three"][..]),
+        (&b"old"[..], &b"old"[..])
+    );
 }
 
 /// A link in a mail is `Sec-Fetch-Site: none`, and stays it over a foreign redirection.

@@ -147,6 +147,13 @@ fn pages_of_other_sites_get_no_stream_and_no_file() {
             bench.ask("GET", target, &from(site, "cors"), "").is(200);
         }
         bench.get(target).is(200);
+        // No browser says where it comes from on a plain connection beyond this machine.
+        for origin in ["http://evil.example", "http://127.0.0.1:3402", "null"] {
+            let headers = format!("Host: 127.0.0.1:3401\r\nOrigin: {origin}\r\n");
+            bench.ask("GET", target, &headers, "").is(403);
+        }
+        let own = "Host: 127.0.0.1:3401\r\nOrigin: http://127.0.0.1:3401\r\n";
+        bench.ask("GET", target, own, "").is(200);
     }
     // The original's page of the log: a link may lead to it, a script may not fetch it.
     bench.ask("GET", "/tail.php", &from("cross-site", "no-cors"), "").is(403);

@@ -94,10 +94,10 @@ impl Core {
 
     /// Answers a request, now or later.
     pub(super) fn request(&mut self, now: Now, conn: ConnId, request: &Request) {
-        // Probes ask under any name, and learn nothing but that somebody answers.
-        if request.segments()[..] != ["healthz"]
-            && let Err(refusal) = self.web.listening.check_host(request)
-        {
+        if request.segments()[..] == ["healthz"] {
+            return self.respond(conn, health(request));
+        }
+        if let Err(refusal) = self.web.listening.check_host(request) {
             // Never as a page: what is around that tells of the daemon.
             return self.respond(conn, refusal);
         }
@@ -157,7 +157,6 @@ impl Core {
         }
         let answer: fn(&mut Core, Now, &Request) -> Response = match segments[..] {
             ["" | "index.php"] => |core, now, request| core.text_list(now, request),
-            ["healthz"] => |_, _, _| Response::text(200, "ok\n"),
             ["metrics"] => |core, now, _| core.metrics_page(now),
             ["api", "v1", "openapi.json"] => |core, _, _| core.openapi(),
             ["api", "v1", "events"] => |_, _, _| Response::event_stream(),
@@ -210,5 +209,15 @@ impl Core {
     pub(super) fn web_wake(&self) -> Option<u64> {
         let early = self.web.early.first().map(|early| early.until_ms);
         self.follow_wake().into_iter().chain(self.news_wake()).chain(early).min()
+    }
+}
+
+/// Probes ask under any name. So nothing else is there: no action of the original, which is done on
+/// every other path, and no page, whatever is asked and how.
+fn health(request: &Request) -> Response {
+    match request.method {
+        Method::Get | Method::Head => Response::text(200, "ok\n"),
+        Method::Options => Response::options("GET, HEAD, OPTIONS"),
+        _ => Response::method_not_allowed("GET, HEAD, OPTIONS"),
     }
 }

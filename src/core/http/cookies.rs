@@ -9,6 +9,14 @@ const OWN: [&str; 2] = ["lang", "theme"];
 /// In a head up to this many bytes they do no harm.
 const SMALL_BYTES: usize = 4_096;
 
+const NAME: &[u8] = b"cookie:";
+
+/// Whether this is a header line with cookies, or the beginning of one.
+pub(super) fn is_line(line: &[u8]) -> bool {
+    let known = line.len().min(NAME.len());
+    line[..known].eq_ignore_ascii_case(&NAME[..known])
+}
+
 /// A head, complete and sound, without the cookies of others if it is large.
 pub(super) fn without_foreign(head: &[u8]) -> Cow<'_, [u8]> {
     if head.len() <= SMALL_BYTES {
@@ -16,16 +24,16 @@ pub(super) fn without_foreign(head: &[u8]) -> Cow<'_, [u8]> {
     }
     let mut kept = Vec::with_capacity(SMALL_BYTES);
     for line in head.split_inclusive(|&byte| byte == b'\n') {
-        match line.get(..7) {
-            Some(name) if name.eq_ignore_ascii_case(b"cookie:") => {
-                let own =
-                    line[7..].trim_ascii().split(|&byte| byte == b';').filter(|it| is_own(it));
+        match is_line(line) {
+            true => {
+                let own = line[NAME.len()..].trim_ascii().split(|&byte| byte == b';');
+                let own = own.filter(|it| is_own(it));
                 let own: Vec<&[u8]> = own.map(<[u8]>::trim_ascii).collect();
                 kept.extend_from_slice(b"Cookie: ");
                 kept.extend_from_slice(&own.join(&b"; "[..]));
                 kept.extend_from_slice(b"\r\n");
             }
-            _ => kept.extend_from_slice(line),
+            false => kept.extend_from_slice(line),
         }
     }
     Cow::Owned(kept)

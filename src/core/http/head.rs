@@ -10,7 +10,7 @@ use std::ops::Range;
 
 use super::request::{Field, Method, Request};
 use super::target::{self, Target};
-use super::{Limits, Response};
+use super::{Limits, Response, cookies};
 use crate::core::places::Peer;
 
 /// Why a request is not served: an answer, and the end of the connection.
@@ -49,6 +49,8 @@ pub(super) struct Scanner {
     line_start: usize,
     headers_start: usize,
     count: usize,
+    /// Bytes of complete lines of cookies.
+    cookies: usize,
 }
 
 impl Scanner {
@@ -98,10 +100,22 @@ impl Scanner {
         if !self.in_headers() && length >= limits.request_line_bytes && byte != b'\r' {
             return Err(refuse(414, "The request line is too long; send long data in a body."));
         }
-        if self.in_headers() && self.at - self.headers_start >= limits.header_bytes + 2 {
-            return Err(refuse(431, "The header lines together are too long; send fewer cookies."));
+        let others = |cookies| self.at + 1 - self.headers_start - cookies;
+        if self.in_headers() && others(self.cookies) > limits.header_bytes + 2 {
+            // Most heads never come here, so the line is looked at this late.
+            let cookies = self.cookies + self.cookies_of_line(bytes);
+            if cookies > limits.cookie_bytes || others(cookies) > limits.header_bytes + 2 {
+                let why = "The header lines together are too long; send fewer cookies.";
+                return Err(refuse(431, why));
+            }
         }
         Ok(())
+    }
+
+    /// Bytes of the line so far, if it has cookies.
+    fn cookies_of_line(&self, bytes: &[u8]) -> usize {
+        let line = &bytes[self.line_start..=self.at];
+        if self.in_headers() && cookies::is_line(line) { line.len() } else { 0 }
     }
 
     /// A line feed: `Some(end)` if it ends the head.
@@ -111,6 +125,7 @@ impl Scanner {
         }
         let next = self.at + 1;
         let empty = next - self.line_start == 2;
+        self.cookies += self.cookies_of_line(bytes);
         self.line_start = next;
         match (empty, self.in_headers()) {
             (true, true) => return Ok(Some(next)),
@@ -193,7 +208,7 @@ pub(super) fn parse(bytes: &[u8], limits: &Limits) -> Result<Head, Refusal> {
     };
     let target = target::parse(target_text).map_err(|detail| refuse(400, detail))?;
     let seen = collect(parsed.headers, minor, method)?;
-    // Positions fit into u32: a head is at most request_line_bytes + header_bytes long.
+    // Positions fit into u32: the limits of a head are far below.
     let position = |part: &[u8]| (part.as_ptr() as usize - bytes.as_ptr() as usize) as u32;
     let span = |part: &[u8]| position(part)..position(part) + part.len() as u32;
     let at = position(target_text.as_bytes());

@@ -7,8 +7,11 @@ pub struct Limits {
     pub keep_alive: bool,
     /// Request line without its CRLF, bytes; beyond: 414 (RFC 9112 §3).
     pub request_line_bytes: usize,
-    /// All header lines of a request together, bytes; trailers alike; beyond: 431.
+    /// All header lines of a request together but for cookies, bytes; trailers alike; beyond: 431.
     pub header_bytes: usize,
+    /// Cookies of a request, bytes; beyond: 431. A browser sends those of all programs on a host,
+    /// Chromium up to 180 of 4 kB; what is not ours is not kept.
+    pub cookie_bytes: usize,
     /// Header lines of a request, at most [`Limits::MAX_HEADERS`]; beyond: 431.
     pub header_count: usize,
     /// Body of a request after decoding, bytes; beyond: 413.
@@ -57,6 +60,7 @@ impl Default for Limits {
             keep_alive: true,
             request_line_bytes: 8_192,
             header_bytes: 65_536,
+            cookie_bytes: 1_048_576,
             header_count: Limits::MAX_HEADERS,
             body_bytes: 65_536,
             pipelined: 64,

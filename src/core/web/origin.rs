@@ -74,8 +74,11 @@ impl Listening {
     /// # Errors
     /// The answer to such a request: 403.
     pub fn check_reader(&self, request: &Request) -> Result<(), Response> {
+        // Not each browser, and none on a plain connection beyond this machine, sends the former.
         let mut sites = request.headers("sec-fetch-site");
-        match sites.any(|site| !matches!(site, b"none" | b"same-origin")) {
+        let foreign = sites.any(|site| !matches!(site, b"none" | b"same-origin"))
+            || request.headers("origin").any(|origin| !is_own(origin, request.host()));
+        match foreign {
             true => Err(Response::problem(
                 403,
                 "files and streams are not for pages of other sites: open the console itself",
