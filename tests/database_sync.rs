@@ -242,6 +242,22 @@ fn a_value_that_becomes_null_is_noticed() {
 }
 
 #[test]
+fn a_row_too_long_for_a_hash_is_read_each_time_and_its_changes_show() {
+    for mut database in with_rows(TestDatabase::each_server()) {
+        // Each of them may be a value; together, as they are hashed, they may not.
+        database.sql(
+            "ALTER TABLE scheduler_jobs MODIFY output LONGTEXT, MODIFY stderr LONGTEXT;
+             UPDATE scheduler_jobs SET output = REPEAT('x', @@max_allowed_packet / 2 + 1),
+                 stderr = output WHERE id = 4",
+        );
+        let before = sync(&database.config, "").digest().to_owned();
+        assert_eq!(sync(&database.config, &before).digest(), before, "{:?}", database.kind);
+        database.sql("UPDATE scheduler_jobs SET command = 'another' WHERE id = 4");
+        assert_ne!(sync(&database.config, &before).digest(), before, "{:?}", database.kind);
+    }
+}
+
+#[test]
 fn text_that_is_not_utf8_is_a_bad_row() {
     let mut sqlite = TestDatabase::new(Kind::Sqlite);
     sqlite.sql(ROWS);

@@ -15,7 +15,7 @@ pub const JOB_COLUMNS: [&str; 9] =
 pub const TIMEZONE: &str = "timezone";
 
 /// A value, whatever its type was: numbers as decimal text.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Cell {
     /// SQL NULL.
     Null,

@@ -13,6 +13,7 @@ use super::explain::explain;
 use crate::core::protocol::{Answer, Database, ErrorKind};
 use mysql::prelude::Queryable;
 use mysql::{Error, Row, Value};
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// Without READ ONLY: servers that don't know it (MySQL and MariaDB 5.5, TiDB) would refuse it, and
 /// nothing is written here.
@@ -37,10 +38,12 @@ pub fn sync(database: &Database, group: &Group, answers: &mut Answers) -> Result
     let vars = format!("SELECT id, {name}, {value} FROM scheduler_vars {rule}");
     let tags = format!("SELECT id, {name} FROM scheduler_tags ORDER BY id");
     let [job_rows, var_rows, tag_rows] = digest.rows;
-    session.stream(&vars, rows::var, answers, ("scheduler_vars", var_rows))?;
-    session.stream(&tags, rows::tag, answers, ("scheduler_tags", tag_rows))?;
-    session.stream(&jobs, rows::job, answers, ("scheduler_jobs", job_rows))?;
-    answers.send(&Answer::End { digest: digest.text, rows: job_rows + var_rows + tag_rows })
+    let mut read = DefaultHasher::new();
+    session.stream(&vars, rows::var, answers, &mut read, ("scheduler_vars", var_rows))?;
+    session.stream(&tags, rows::tag, answers, &mut read, ("scheduler_tags", tag_rows))?;
+    session.stream(&jobs, rows::job, answers, &mut read, ("scheduler_jobs", job_rows))?;
+    let digest = digest.with(&read);
+    answers.send(&Answer::End { digest, rows: job_rows + var_rows + tag_rows })
 }
 
 /// What the server says of its rows.
@@ -70,22 +73,34 @@ impl Digest {
         let text = format!("m2:{}:{}:{text}", group.server_id, group.vars_server);
         Ok(Self { text, rows, complete })
     }
+
+    /// What names the rows that were read. Where the server could not hash them all, their own hash
+    /// is in it: two tables must not have one name, or the snapshot of the one before counts.
+    fn with(self, read: &DefaultHasher) -> String {
+        match self.complete {
+            true => self.text,
+            false => format!("{}/{:016x}", self.text, read.finish()),
+        }
+    }
 }
 
 impl Session<'_> {
-    /// Sends the rows of a query on; `table` has so many of them.
+    /// Sends the rows of a query on, and takes them into a hash; `table` has so many of them.
     fn stream(
         &mut self,
         query: &str,
         judge: fn(Vec<Cell>) -> Answer,
         answers: &mut Answers,
+        read: &mut DefaultHasher,
         (table, counted): (&str, u64),
     ) -> Result<(), Failure> {
         let database = self.database;
         let lost = |err: Error| explain(database, &err, "read from");
         let mut came = 0;
         for row in self.conn.query_iter(query).map_err(lost)? {
-            answers.send(&judge(cells(row.map_err(lost)?)))?;
+            let cells = cells(row.map_err(lost)?);
+            cells.hash(read);
+            answers.send(&judge(cells))?;
             came += 1;
         }
         if came == counted {
