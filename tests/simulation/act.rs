@@ -119,6 +119,7 @@ impl World {
     }
 
     fn keep_snapshot(&mut self) {
+        self.ledger.check_rows_decided();
         let kept = self.disk.keep_snapshot(false);
         self.tell(|| format!("the snapshot is kept: {kept:?}"));
         if let Some(core) = &mut self.core {
@@ -139,6 +140,8 @@ impl World {
     fn keep_last_word(&mut self, word: Vec<u8>) {
         self.tell(|| format!("last word: {}", String::from_utf8_lossy(&word)));
         self.hear_memory();
+        let on_disk = self.disk.segments.last_key_value().map(|(start, _)| *start);
+        self.ledger.check_last_word(&word, on_disk);
         self.disk.last_word = word;
     }
 

@@ -254,8 +254,9 @@ impl World {
         if end > found {
             self.tell(|| format!("the log ends at {found}, by its last word at {end}"));
         }
-        // Nothing was ever before the first segment, and what was behind the last is gone.
-        let first = segments.first().map_or(0, |segment| segment.start);
+        // Nothing was ever before the first segment, and what was behind the last is gone. Without
+        // any, all that the last word counts is.
+        let first = segments.first().map_or(end, |segment| segment.start);
         self.database.through = self.database.through.clamp(first, end.max(first));
         let same_boot = replay.boot_id == boot;
         let (replayed, decided) = (replay.live.len(), replay.decided_ms);

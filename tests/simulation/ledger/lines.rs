@@ -88,6 +88,33 @@ impl Ledger {
         assert!(told, "table {table} is in force, the journal has {:?}", self.durable.table);
     }
 
+    /// A last word counts until there is a segment behind those that are on the disk: the next one
+    /// tells all that counts.
+    pub fn check_last_word(&self, word: &[u8], on_disk: Option<u64>) {
+        let (Some(word), Some(last)) = (LastWord::read(word), on_disk) else { return };
+        let is_short = word.until.is_none_or(|until| until <= last);
+        assert!(is_short, "a last word counts until {:?}, the last segment is {last}", word.until);
+    }
+
+    /// A snapshot is kept. Were the daemon killed now, the next one would launch nothing by it for
+    /// slots before its rows were there: how far deciding has come is on the disk.
+    pub fn check_rows_decided(&self) {
+        let Some(decided) = self.durable.decided.filter(|_| self.durable.epoch == self.epoch)
+        else {
+            return;
+        };
+        for (id, job) in &self.jobs {
+            let Some(def) = job.scheduled() else { continue };
+            let last = self.durable.last.get(id).copied().unwrap_or(i64::MIN);
+            let next = def.expr.next(&self.zones[def.zone], last.max(decided));
+            let early = next.filter(|next| *next <= job.since);
+            assert_eq!(
+                early, None,
+                "a snapshot is kept, and by the disk job {id} is due before it"
+            );
+        }
+    }
+
     /// Whether a snapshot is of the table that was in force last, as far as the disk tells.
     pub fn is_last_table(&self, digest: &str) -> bool {
         self.durable.table.as_ref().is_none_or(|told| told.digest == digest)
@@ -127,8 +154,11 @@ impl Ledger {
             if !news && durable.is_none() {
                 continue;
             }
-            if news && matches!(entry, Entry::Anew(_)) {
+            if let Entry::Anew(sequence) = entry
+                && news
+            {
                 self.anew_from = piece.offset + at as u64;
+                self.began_anew(sequence, piece.segment);
             }
             match entry {
                 Entry::Checkpoint => {
@@ -285,6 +315,13 @@ impl Ledger {
         if durable.is_some_and(|at| at >= self.anew_from) {
             self.anew_told();
         }
+    }
+
+    /// Of a last word and a journal it must be clear which is the later one.
+    fn began_anew(&mut self, sequence: u64, segment: bool) {
+        let before = self.anew_known.replace(sequence);
+        let is_later = segment || before.is_none_or(|before| before < sequence);
+        assert!(is_later, "the schedule begins anew at {sequence} once more");
     }
 
     /// Whether a line is of the time before the schedule began anew, and that is known already.

@@ -104,6 +104,8 @@ pub struct Ledger {
     told_to: u64,
     /// Where the log says that the schedule began anew, the last time.
     anew_from: u64,
+    /// The sequence that this daemon told with it last.
+    anew_known: Option<u64>,
     /// Every run that ever had a process.
     pub made: BTreeSet<RunId>,
     /// What the skips on the disk come to.
@@ -144,6 +146,7 @@ impl Ledger {
             misfired: BTreeSet::new(),
             told_to: 0,
             anew_from: 0,
+            anew_known: None,
             made: BTreeSet::new(),
             kept_skips: BTreeMap::new(),
         }
@@ -196,6 +199,7 @@ impl Ledger {
     /// A daemon starts; it knows what is on the disk.
     pub fn up(&mut self, now: Now, boot: &str, log_end: u64) {
         self.told_to = log_end;
+        self.anew_known = None;
         self.decided = self.durable.decided.unwrap_or(now.wall_ms);
         self.durable.epoch = self.epoch;
         self.beyond = self.durable.last.clone();
