@@ -83,6 +83,34 @@ fn a_path_that_the_proxy_leaves_is_told() {
     }
 }
 
+/// Tools that were made for the PHP program follow where they are sent.
+#[test]
+fn old_addresses_stay_below_the_path_of_a_proxy() {
+    let (_site, _database, daemon, _) = proxied();
+    let nginx = Nginx::below_a_path(daemon.address);
+    for (target, to) in [
+        ("index.html?action=flush&tagid=2", "index.php?tagid=2"),
+        ("index.html?action=start&id=1", "index.php?id=1"),
+        ("stderr.html?id=1&type=1&action=clear_1", "stderr.php?id=1&type=1"),
+        ("?action=clear", "index.php"),
+        ("jobs/1?action=stop&id=1", "index.php?id=1"),
+        ("index.html", "index.php"),
+    ] {
+        let mut curl = std::process::Command::new("curl");
+        curl.args([
+            "-sSL",
+            "-o",
+            "/dev/null",
+            "-w",
+            "%{http_code} %{num_redirects} %{url_effective}",
+        ]);
+        curl.args(["--connect-to", &format!("{NAME}:80:{}", nginx.address)]);
+        let output = curl.arg(format!("http://{NAME}/schedule/{target}")).output();
+        let text = String::from_utf8(output.expect("curl: install it").stdout).unwrap();
+        assert_eq!(text, format!("200 1 http://{NAME}/schedule/{to}"), "{target}");
+    }
+}
+
 #[test]
 fn changes_are_taken_from_own_pages_only() {
     let (_site, _database, daemon, nginx) = proxied();

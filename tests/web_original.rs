@@ -19,7 +19,7 @@ fn actions_by_key_and_by_id_go_back_with_their_filters() {
     let mut bench = Bench::with(&rows);
     let target = format!("/index.html?action=start&md5={}&id=&tagid=2", key(77));
     let moved = bench.get(&target);
-    assert_eq!(moved.is(301).header("location"), Some("/?tagid=2"));
+    assert_eq!(moved.is(301).header("location"), Some("index.php?tagid=2"));
     assert_eq!(moved.header("cache-control"), Some("no-store"), "or browsers start it only once");
     assert_eq!(bench.core.last_message(), "start 77 at 2026-11-22 13:42:07 result:1");
     bench.get(&format!("/anything?action=stop&md5={}", key(77).to_uppercase())).is(301);
@@ -28,7 +28,33 @@ fn actions_by_key_and_by_id_go_back_with_their_filters() {
     assert_eq!(bench.core.last_message(), "start 3 at 2026-11-22 13:42:07 result:1");
     let evil = bench.get("/index.html?tagid=%0d%0aSet-Cookie:a=b%22%3E&q=//x");
     let location = evil.is(301).header("location").unwrap();
-    assert_eq!(location, "/?tagid=%0D%0ASet-Cookie%3Aa%3Db%22%3E&q=%2F%2Fx");
+    assert_eq!(location, "index.php?tagid=%0D%0ASet-Cookie%3Aa%3Db%22%3E&q=%2F%2Fx");
+}
+
+/// Below the path of a proxy, which the daemon does not know, an address that begins with a slash
+/// would leave it. PHP's own client leaves dots in an address, so there are none without need.
+#[test]
+fn nobody_is_led_to_the_root_of_the_host() {
+    let mut bench = Bench::with(&[row(1, NEVER, "sleep 9")]);
+    let browser = "User-Agent: Mozilla/5.0\r\n";
+    for (target, headers, expected) in [
+        ("/index.html", "", "index.php"),
+        ("/index.html?tagid=2", "", "index.php?tagid=2"),
+        ("/index.html?tagid=2", browser, "./?tagid=2"),
+        ("/stderr.html?id=1&type=2", "", "stderr.php?id=1&type=2"),
+        ("/stderr.html?id=1&type=2", browser, "./stderr.php?id=1&type=2"),
+        ("/?action=flush", "", "index.php"),
+        ("/?action=start&id=1&state=running", "", "index.php?id=1&state=running"),
+        ("/tail.php?action=clear&size=3", "", "tail.php?size=3"),
+        ("/jobs/1?action=flush", "", "../index.php"),
+        ("/a/b/?action=flush", "", "../../index.php"),
+    ] {
+        for method in ["HEAD", "GET"] {
+            let reply = bench.ask(method, target, headers, "");
+            let to = reply.is(301).header("location");
+            assert_eq!(to, Some(expected), "{method} {target} {headers}");
+        }
+    }
 }
 
 /// The original ended when it was asked for a key that no job has.
@@ -77,7 +103,7 @@ fn file_pages_show_the_end_of_a_file_as_text() {
     assert_eq!(log.body.matches("&lt;b&gt;").count(), 7);
     assert!(bench.get("/stderr.php?id=5&type=2").is(200).body.contains("no such file"));
     let cleared = bench.get("/stderr.html?id=5&type=1&action=clear_1");
-    assert_eq!(cleared.is(301).header("location"), Some("/stderr.php?id=5&type=1"));
+    assert_eq!(cleared.is(301).header("location"), Some("stderr.php?id=5&type=1"));
     assert_eq!(bench.files["/o"], b"");
 }
 

@@ -134,8 +134,8 @@ impl Response {
     }
 
     /// Elsewhere: 301, 302, 303, 307 or 308. Characters that could not stand in a URL are encoded,
-    /// so that a location made of user input stays one location; give a path that starts with one
-    /// slash to stay on this server.
+    /// so that a location made of user input stays one location; give a relative path, with one of
+    /// ours or dots in front, to stay on this server and below the path of a proxy.
     pub fn redirect(status: u16, location: &str) -> Response {
         let text = format!("See {}\n", encode::url(location));
         Response::text(status, text).header("Location", encode::url(location))

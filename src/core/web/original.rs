@@ -57,9 +57,10 @@ impl Core {
         }
         match segments[..] {
             ["index.html" | "stderr.html"] => {
-                let back = back_of(request);
-                let is_browser = origin::is_browser(request);
-                let back = if is_browser { Root::of(request).to(&back) } else { back };
+                let back = match origin::is_browser(request) {
+                    true => Root::of(request).to(&back_of(request)),
+                    false => way_back(request),
+                };
                 Response::redirect(301, &back).into()
             }
             ["stderr.php"] => match self.named_job(request) {
@@ -94,8 +95,7 @@ impl Core {
         if origin::is_browser(request) {
             return self.ask_page(now, request, &command, back_of(request)).into();
         }
-        // Programs are not behind a path of a proxy, and PHP's can't follow a relative address.
-        let back = back_of(request);
+        let back = way_back(request);
         // HEAD must change nothing (RFC 9110 §9.2.1).
         if request.method == Method::Head {
             return Response::redirect(301, &back).header("Cache-Control", "no-store").into();
@@ -276,6 +276,20 @@ fn back_of(request: &Request) -> String {
         back.push_str(&encode(&value));
     }
     back
+}
+
+/// The same for a program, seen from the address it asked for. PHP's puts a relative address behind
+/// its own and leaves the dots in it, so the page of jobs goes by its other name and not by `./`.
+fn way_back(request: &Request) -> String {
+    let back = back_of(request);
+    let back = match back.strip_prefix("/") {
+        Some(filters) if filters.is_empty() || filters.starts_with('?') => {
+            format!("/index.php{filters}")
+        }
+        _ => back,
+    };
+    let way = Root::of(request).to(&back);
+    way.strip_prefix("./").unwrap_or(&way).to_owned()
 }
 
 /// A value for a query string (RFC 3986 §2.3: everything but unreserved characters is encoded).
