@@ -140,6 +140,7 @@ impl World {
             self.command(now);
         }
         let Some(core) = &mut self.core else { return };
+        self.ledger.before_tick(core);
         core.handle(now, Event::Tick);
         self.ledger.tick(now, core);
         self.act(now);

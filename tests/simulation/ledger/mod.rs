@@ -93,6 +93,8 @@ pub struct Ledger {
     pub draining: bool,
     /// Somebody is there to launch runs.
     has_keeper: bool,
+    /// What the journal lacks no checkpoint had told anew when this turn began; in it one may.
+    has_hole: bool,
     last_sequence: u64,
     /// Ranges of skipped slots as this daemon wrote them.
     ranges: BTreeMap<(u32, i64), SkipEntry>,
@@ -101,7 +103,7 @@ pub struct Ledger {
     /// Jobs whose misfires are to be compared once they are counted.
     misfired: BTreeSet<u32>,
     /// Lines up to here were told, on the disk or in memory.
-    told_to: u64,
+    pub told_to: u64,
     /// Where the log says that the schedule began anew, the last time.
     anew_from: u64,
     /// The sequence that this daemon told with it last.
@@ -140,6 +142,7 @@ impl Ledger {
             first_of_boot: false,
             draining: false,
             has_keeper: true,
+            has_hole: false,
             last_sequence: 0,
             ranges: BTreeMap::new(),
             fresh: BTreeSet::new(),

@@ -244,8 +244,7 @@ impl Ledger {
             let job = &self.jobs[&self.runs[&id].job];
             let over = job.live.len() > job.def.row.max_concurrence as usize;
             // Were the daemon and its keeper killed, nobody could tell that it was started.
-            let unnoted = core.outbox().has_hole();
-            if unnoted || over || job.draining || job.waiting.is_some() || self.draining {
+            if self.has_hole || over || job.draining || job.waiting.is_some() || self.draining {
                 self.finish(id, End::NoProcess);
                 continue;
             }

@@ -13,6 +13,11 @@ use std::collections::BTreeMap;
 type Launch = (u32, Option<i64>);
 
 impl Ledger {
+    /// The core is about to be told that time has passed.
+    pub fn before_tick(&mut self, core: &Core) {
+        self.has_hole = core.outbox().has_hole();
+    }
+
     /// The core was told that time has passed. Everything up to now must be decided rightly.
     pub fn tick(&mut self, now: Now, core: &Core) {
         self.before_anew = None;
