@@ -119,7 +119,7 @@ impl World {
     }
 
     fn keep_snapshot(&mut self) {
-        self.ledger.check_rows_decided();
+        self.ledger.check_rows_decided(&self.disk.last_word);
         let kept = self.disk.keep_snapshot(false);
         self.tell(|| format!("the snapshot is kept: {kept:?}"));
         if let Some(core) = &mut self.core {
@@ -150,7 +150,7 @@ impl World {
         let Some(core) = &self.core else { return };
         let recorded = self.database.through.max(self.dropped);
         for waiting in core.outbox().unwritten.pieces() {
-            // It was told of most before: to read all that waits for each line takes most of the time.
+            // It was told of most before, and to read all that waits again takes long.
             let known = self.ledger.told_to.saturating_sub(waiting.offset) as usize;
             let Some(bytes) = waiting.lines.get(known..).filter(|new| !new.is_empty()) else {
                 continue;

@@ -97,12 +97,14 @@ impl Ledger {
     }
 
     /// A snapshot is kept. Were the daemon killed now, the next one would launch nothing by it for
-    /// slots before its rows were there: how far deciding has come is on the disk.
-    pub fn check_rows_decided(&self) {
+    /// slots before its rows were there: the disk says how far deciding has come, or the last word.
+    pub fn check_rows_decided(&self, word: &[u8]) {
         let Some(decided) = self.durable.decided.filter(|_| self.durable.epoch == self.epoch)
         else {
             return;
         };
+        let word = LastWord::read(word).filter(|word| word.anew >= self.durable.anew);
+        let decided = word.map_or(decided, |word| decided.max(word.decided));
         for (id, job) in &self.jobs {
             let Some(def) = job.scheduled() else { continue };
             let last = self.durable.last.get(id).copied().unwrap_or(i64::MIN);
