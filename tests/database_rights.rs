@@ -201,6 +201,38 @@ fn who_may_not_change_tables_is_told_what_to_grant_for_that() {
     }
 }
 
+/// Only what is made takes a right for it: see [`who_may_not_change_tables_is_told_what_to_grant`].
+#[test]
+fn complete_tables_take_no_right_to_change_them() {
+    for mut database in TestDatabase::each_server() {
+        let (config, mut conn) = user_with(&database, &["SELECT, INSERT, UPDATE ON {db}.*"]);
+        let site = Site::new(&config);
+        let run = |word: &str| {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_schedule"));
+            let output = command.args(["db", word, "-c", &site.write_config()]).output().unwrap();
+            let text = |bytes| String::from_utf8(bytes).unwrap();
+            (output.status.code(), text(output.stdout) + &text(output.stderr))
+        };
+        let nothing = (Some(0), "nothing to do: everything is there\n".to_owned());
+        // As it is; where the end of it was not noted; where nothing was ever noted.
+        for before in ["DO 0", "DELETE FROM scheduler_schema", "DROP TABLE scheduler_schema"] {
+            database.sql(before);
+            assert_eq!(run("init"), nothing, "{before}");
+            assert_eq!(run("migrate"), nothing, "{before}");
+        }
+        database.sql("DROP TABLE scheduler_skips");
+        assert_eq!(run("init").0, Some(0));
+        let (status, said) = run("migrate");
+        assert!(status == Some(1) && said.contains("CREATE command denied"), "{said}");
+        let grant = format!("GRANT CREATE ON {}.* TO '{}'@'%'", config.dbname, config.user);
+        conn.query_drop(grant).unwrap();
+        // No column is missing, so nothing is altered.
+        assert_eq!(run("migrate"), (Some(0), "added table scheduler_skips\n".to_owned()));
+        assert_eq!(schema::status(&config).unwrap().applied.len(), 2);
+        conn.query_drop(format!("DROP USER '{}'@'%'", config.user)).unwrap();
+    }
+}
+
 /// What is said of the configuration's files is an error as any other.
 #[test]
 fn as_many_errors_are_counted_as_are_told() {

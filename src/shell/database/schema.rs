@@ -45,6 +45,9 @@ const SQLITE: [File; 2] = [
 const REQUIRED: [&str; 4] =
     ["scheduler_jobs", "scheduler_vars", "scheduler_tags", "scheduler_logs"];
 
+/// Which files were applied; for people only.
+const NOTES: &str = "scheduler_schema";
+
 /// What [`Status::optional`] looks for beside the table `scheduler_skips`.
 const OPTIONAL: [(&str, &[&str]); 2] = [
     ("scheduler_jobs", &[super::rows::TIMEZONE]),
@@ -225,6 +228,15 @@ fn statements(sql: &str) -> Vec<String> {
     all.filter(|text| !text.is_empty()).collect()
 }
 
+/// What a statement of a file makes: `scheduler_skips` or `scheduler_jobs.timezone`.
+fn made_by(sql: &str) -> String {
+    match sql.split_whitespace().collect::<Vec<_>>()[..] {
+        ["CREATE", "TABLE", "IF", "NOT", "EXISTS", table, ..] => table.to_owned(),
+        ["ALTER", "TABLE", table, "ADD", "COLUMN", column, ..] => format!("{table}.{column}"),
+        _ => String::new(),
+    }
+}
+
 impl<'a> Session<'a> {
     fn open(database: &'a Database, create: bool) -> Result<Self, Failure> {
         Ok(match database.driver {
@@ -288,23 +300,53 @@ impl<'a> Session<'a> {
         }
     }
 
+    /// Runs the statements whose thing is not there. What there is nothing to do for takes no right
+    /// to change tables: who has given only those of the daemon is not told to give more.
     fn apply(&mut self, files: &[File]) -> Result<(), Failure> {
+        let there = self.things()?;
+        let missing = |file: &File| {
+            let mut all = statements(file.sql);
+            all.retain(|sql| !there.iter().any(|thing| thing.eq_ignore_ascii_case(&made_by(sql))));
+            all
+        };
+        // The notes alone are no reason to make a table.
+        let noted = there.iter().any(|thing| thing == NOTES);
+        if !noted && files.iter().flat_map(&missing).all(|sql| made_by(&sql) == NOTES) {
+            return Ok(());
+        }
         for file in files {
-            for statement in statements(file.sql) {
+            for statement in missing(file) {
                 self.run(&statement).map_err(|failure| in_file(failure, file.name))?;
             }
-            let number = file.number;
-            let known = format!("SELECT version FROM scheduler_schema WHERE version = {number}");
-            if self.first_column(&known)?.is_empty() {
-                let note = format!("INSERT INTO scheduler_schema (version) VALUES ({number})");
-                let noted = self.run(&note);
-                // Another who does the same may have been faster: then that is done.
-                if noted.is_err() && self.first_column(&known)?.is_empty() {
-                    noted?;
-                }
-            }
+            self.note(file.number)?;
         }
         Ok(())
+    }
+
+    /// Notes that a file was applied to the end.
+    fn note(&mut self, number: u32) -> Result<(), Failure> {
+        let known = format!("SELECT version FROM scheduler_schema WHERE version = {number}");
+        if !self.first_column(&known)?.is_empty() {
+            return Ok(());
+        }
+        let noted = self.run(&format!("INSERT INTO scheduler_schema (version) VALUES ({number})"));
+        // Another who does the same may have been faster: then that is done.
+        if noted.is_err() && self.first_column(&known)?.is_empty() {
+            noted?;
+        }
+        Ok(())
+    }
+
+    /// The tables that are there, and those columns that a file may add: see [`made_by`].
+    fn things(&mut self) -> Result<Vec<String>, Failure> {
+        let mut things = self.tables()?;
+        for (table, _) in OPTIONAL {
+            if things.iter().any(|name| name == table) {
+                let columns = self.columns(table)?;
+                things.extend(columns.iter().map(|column| format!("{table}.{column}")));
+            }
+        }
+        Ok(things)
     }
 
     fn absent(&mut self, table: &str, columns: &[&str]) -> Result<Vec<String>, Failure> {
