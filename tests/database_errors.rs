@@ -58,6 +58,7 @@ fn a_wrong_password_is_told_from_a_wrong_database() {
             let both = ["refuses user 'nobody'", "or there is no such user: correct user of [db1]"];
             assert_eq!(said.kind, ErrorKind::Auth);
             assert!(both.iter().any(|part| said.message.contains(part)), "{}", said.message);
+            assert!(said.message.contains("CREATE USER"), "{}", said.message);
             let wrong = Database { dbname: "no_such_db".to_owned(), ..config };
             let said = ["database `no_such_db` does not exist", "CREATE DATABASE `no_such_db`"];
             fails(&wrong, ErrorKind::NoDatabase, &said);

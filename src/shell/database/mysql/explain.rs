@@ -205,8 +205,8 @@ fn not_spoken(database: &Database, place: &str, method: &str) -> Failure {
     let user = &database.user;
     let message = format!(
         "{place}: user '{user}' is identified by {method}, which is not spoken here, or there is \
-         no such user: correct user of [db1], or ALTER USER it to be IDENTIFIED WITH \
-         caching_sha2_password (MySQL) or mysql_native_password (MariaDB)"
+         no such user: correct user of [db1], CREATE USER it, or ALTER USER it to be IDENTIFIED \
+         WITH caching_sha2_password (MySQL) or mysql_native_password (MariaDB)"
     );
     Failure::new(ErrorKind::Auth, message)
 }
@@ -291,25 +291,31 @@ fn refused(database: &Database, err: &MySqlError, place: &str) -> Failure {
 /// What besides a wrong password makes a server refuse a user: it says the same of all of that.
 fn other_reasons(database: &Database, code: u16) -> String {
     let user = &database.user;
-    match (code, connect::socket(database)) {
-        (NO_PASSWORD, None) => "correct user of [db1]; if it is right, the server knows it by its \
-                                socket only: name that with unix_socket of [db1], or give the \
-                                user a password"
+    let way = match (code, connect::socket(database)) {
+        (NO_PASSWORD, None) => "or the server knows it by its socket only: name that with \
+                                unix_socket of [db1], or give the user a password"
             .to_owned(),
         (NO_PASSWORD, Some(_)) => format!(
-            "correct user of [db1]; if it is right, the server knows it by its name in the system \
-             only: run this as `{user}`, or give the user a password"
+            "or the server knows it by its name in the system only: run this as `{user}`, or give \
+             the user a password"
         ),
         (_, Some(_)) => format!(
-            "correct user and password of [db1]; if they are right, the account may demand TLS \
-             (REQUIRE SSL), which is not spoken here, or that this runs as `{user}` of the system"
+            "or the account may demand TLS (REQUIRE SSL), which is not spoken here, or that this \
+             runs as `{user}` of the system"
         ),
-        (_, None) => "correct user and password of [db1]; if they are right, the account may \
-                      demand TLS (REQUIRE SSL), which is not spoken here, or be known by the \
-                      socket only, or the server has no RSA key for caching_sha2_password: \
-                      unix_socket of [db1] helps"
+        (_, None) => "or the account may demand TLS (REQUIRE SSL), which is not spoken here, or \
+                      be known by the socket only, or the server has no RSA key for \
+                      caching_sha2_password: unix_socket of [db1] helps"
             .to_owned(),
-    }
+    };
+    let right = match code {
+        NO_PASSWORD => "correct user of [db1]; if it is right",
+        _ => "correct user and password of [db1]; if they are right",
+    };
+    format!(
+        "{right}, the server may have no such user yet for the host you come from (CREATE USER \
+         '{user}'@'HOST' IDENTIFIED BY …), {way}"
+    )
 }
 
 /// Whether the user lacks a right for a table, some of its columns, or a routine.
