@@ -310,3 +310,37 @@ fn a_hostile_state_directory_neither_hangs_nor_deceives() {
     run(&groups, &["status", "1"]).expect(3, "not running");
     run(&groups, &["start", "1"]).expect(2, "state directory");
 }
+
+/// The operator's ini has a password in it, so its mode is 600 until somebody says better.
+#[test]
+fn who_may_not_read_the_configuration_is_told_how_to_let_him() {
+    let groups = Groups::new();
+    if !geteuid().is_root() {
+        return;
+    }
+    let as_nobody = |words: &[&str]| {
+        let mut command = groups.command(env!("CARGO_BIN_EXE_schedule"));
+        command.args(words).args(["-c", &groups.config]).uid(NOBODY).gid(NOBODY);
+        Said::of(&command.output().unwrap())
+    };
+    let group = fs::read_to_string("/etc/group").unwrap();
+    let group = group.lines().find(|line| line.split(':').nth(2) == Some("65534"));
+    let group = group.map_or("#65534", |line| line.split(':').next().unwrap());
+    let dir = &groups.site.dir.0;
+    set_mode(dir, 0o755);
+    set_mode(&groups.config, 0o600);
+    let what = format!("cannot read the configuration {}: Permission denied", groups.config);
+    let how = format!("sudo chgrp '{group}' {0} && sudo chmod 640 {0}", groups.config);
+    let commands: [(&[&str], i32); 4] =
+        [(&["check"], 2), (&["start", "1"], 2), (&["run", "1"], 2), (&["db", "status"], 2)];
+    for (words, status) in commands {
+        as_nobody(words).expect(status, &what).expect(status, &how);
+    }
+    // What it says is all there is to do.
+    chown(&groups.config, None, Some(NOBODY)).unwrap();
+    set_mode(&groups.config, 0o640);
+    let said = as_nobody(&["status", "1"]);
+    assert!(!said.err.contains("cannot read"), "{}", said.err);
+    set_mode(dir, 0o700);
+    as_nobody(&["check"]).expect(2, &what).expect(2, "may not enter a directory above it");
+}

@@ -9,7 +9,7 @@ use std::path::{self, Path};
 use rustix::fs::{OFlags, fcntl_setfl, fstatfs};
 use thiserror::Error;
 
-use super::own;
+use super::{own, owner};
 use crate::core::config::{self, Config, MAX_FILE_BYTES, Parsed};
 
 /// Where the configuration is looked for when none is named; the first that exists counts.
@@ -27,12 +27,14 @@ pub enum LoadError {
     )]
     Nowhere,
     /// The file can't be read.
-    #[error("cannot read the configuration {file}: {source}")]
+    #[error("cannot read the configuration {file}: {source}{hint}")]
     Read {
         /// Its name.
         file: String,
         /// What the system says.
         source: io::Error,
+        /// What to do about it, after a colon, if something is known.
+        hint: String,
     },
 }
 
@@ -70,7 +72,13 @@ fn tell_of(file: &str) {
 }
 
 fn load_file(name: &str, path: &Path) -> Result<Parsed, LoadError> {
-    let text = read(path).map_err(|source| LoadError::Read { file: name.to_string(), source })?;
+    let text = read(path).map_err(|source| {
+        let hint = match source.kind() {
+            ErrorKind::PermissionDenied => format!(": {}", owner::advice_to_read(path)),
+            _ => String::new(),
+        };
+        LoadError::Read { file: name.to_string(), source, hint }
+    })?;
     let mut parsed = config::parse(name, &text, &local_addresses());
     for config in [&mut parsed.config, &mut parsed.rest].into_iter().flatten() {
         make_absolute(config);

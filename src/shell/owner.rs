@@ -55,11 +55,30 @@ fn owner(path: &str, look: Look) -> Option<(PathBuf, u32)> {
 
 /// The name of a user, in a form that sudo takes.
 fn user(uid: u32) -> String {
-    let text = fs::read_to_string("/etc/passwd").unwrap_or_default();
+    named("/etc/passwd", uid)
+}
+
+/// What to do about a file that this process may not read.
+pub fn advice_to_read(path: &Path) -> String {
+    let me = user(rustix::process::geteuid().as_raw());
+    let group = named("/etc/group", rustix::process::getegid().as_raw());
+    let file = path.display();
+    if fs::metadata(path).is_err() {
+        return format!("user '{me}' may not enter a directory above it (sudo chmod +x)");
+    }
+    format!(
+        "if the daemons are those of user '{me}', who asks: sudo chgrp '{group}' {file} && sudo \
+         chmod 640 {file}; else ask as their user (sudo -u schedule …)"
+    )
+}
+
+/// The name that a list of users or groups has for a number.
+fn named(list: &str, number: u32) -> String {
+    let text = fs::read_to_string(list).unwrap_or_default();
     let name = |line: &str| {
         let mut fields = line.split(':');
         let name = fields.next()?;
-        (fields.nth(1)?.parse() == Ok(uid)).then(|| name.to_owned())
+        (fields.nth(1)?.parse() == Ok(number)).then(|| name.to_owned())
     };
-    text.lines().find_map(name).unwrap_or_else(|| format!("#{uid}"))
+    text.lines().find_map(name).unwrap_or_else(|| format!("#{number}"))
 }
