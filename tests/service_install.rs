@@ -154,6 +154,72 @@ fn uninstall_takes_the_links_of_the_run_levels() {
     assert!(!links.iter().any(|link| left.contains(*link)) && left.contains(other), "{left:?}");
 }
 
+/// The last lines are what is to be done next, and that is not always the same.
+#[test]
+fn what_is_said_at_the_end_fits_what_was_done() {
+    for (words, start) in
+        [(&[][..], "systemctl enable --now schedule@1"), (&["--init"], "/etc/init.d/sched start 1")]
+    {
+        let dir = TempDir::new();
+        let words = [&["--program", PROGRAM, "--user", "jobs"], words].concat();
+        let said = script("install", &dir, &words);
+        said.expect(0, "sudo -u jobs schedule db init && ").expect(0, start);
+        assert!(!said.out.contains("restart"), "{}", said.out);
+        assert_eq!(start.contains("systemctl"), said.out.contains("systemctl"), "{}", said.out);
+        let said = script("install", &dir, &words);
+        said.expect(0, "sudo -u jobs schedule db migrate && ");
+        said.expect(0, "sudo -u jobs schedule restart all");
+        for other in ["db init", "Now edit", "systemctl", " start 1"] {
+            assert!(!said.out.contains(other), "{other}: {}", said.out);
+        }
+    }
+    let dir = TempDir::new();
+    let said = script("install", &dir, &["--program", PROGRAM, "--prefix", "/opt/x"]);
+    said.expect(0, "sudo -u schedule /opt/x/bin/schedule db init");
+}
+
+#[test]
+fn uninstall_tells_all_that_it_leaves() {
+    let dir = TempDir::new();
+    let install = |words: &[&str]| {
+        script("install", &dir, &[&["--program", PROGRAM], words].concat()).expect(0, "");
+    };
+    fs::create_dir_all(dir.file("etc/init.d")).unwrap();
+    fs::write(dir.file("etc/init.d/sched"), "of PHP").unwrap();
+    install(&["--init", "--user", "jobs"]);
+    fs::create_dir_all(dir.file("run/schedule")).unwrap();
+    let said = script("uninstall", &dir, &[]);
+    let [old, run] = ["etc/init.d/sched.old", "run/schedule"].map(|name| dir.file(name));
+    said.expect(0, &format!("Left: {old}, which was sched before"));
+    assert!(!Path::new(&run).exists() && !said.out.contains(&run), "{}", said.out);
+    fs::create_dir_all(&run).unwrap();
+    fs::write(dir.file("run/schedule/1.pid"), "1").unwrap();
+    script("uninstall", &dir, &[]).expect(0, &format!(" {run} (--purge"));
+    script("uninstall", &dir, &["--purge"]).expect(0, "userdel jobs, if").expect(0, &old);
+    // Nobody takes root away.
+    install(&["--user", "root"]);
+    let said = script("uninstall", &dir, &["--purge"]);
+    assert!(said.code == 0 && !said.out.contains("userdel"), "{}", said.out);
+}
+
+#[test]
+fn without_a_program_and_a_compiler_it_is_said_what_to_do() {
+    let dir = TempDir::new();
+    let tools = TempDir::new();
+    for tool in ["dirname", "id", "sed"] {
+        let place = ["/usr/bin", "/bin"].map(|dir| format!("{dir}/{tool}"));
+        let place = place.iter().find(|place| Path::new(place).exists()).unwrap();
+        symlink(place, tools.file(tool)).unwrap();
+    }
+    let mut command = Command::new("/bin/sh");
+    command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/install"));
+    command.args(["--destdir", dir.0.to_str().unwrap()]);
+    command.env("PATH", &tools.0).env("CARGO_TARGET_DIR", &tools.0);
+    let said = Said::of(&command.output().unwrap());
+    said.expect(1, "install: ").expect(1, "--program FILE").expect(1, "cargo build --release");
+    assert!(files(&dir.0).is_empty());
+}
+
 /// Debian's compiler is too old: that is said before anything is installed.
 #[test]
 fn the_test_script_looks_for_its_compiler_first() {
