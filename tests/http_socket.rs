@@ -199,6 +199,30 @@ fn when_all_are_busy_a_new_client_is_told() {
     server.wait_for_stats("HTTP/1.1 200 OK");
 }
 
+/// The address that has most gives way, by who has been reading nothing for longest.
+#[test]
+fn who_reads_nothing_gives_way_to_other_addresses() {
+    let server = serve(Limits { connections: 8, ..Limits::default() });
+    let mut unread: Vec<TcpStream> = (0..8).map(|_| server.client(&BIG.repeat(200))).collect();
+    for client in &mut unread {
+        until(client, "\r\n\r\n");
+    }
+    // Behind a proxy all have one address: there nobody takes another one's place.
+    assert!(server.get("/").starts_with("HTTP/1.1 503 "));
+    // Each keeps its place, so another one has to give up its own. Three have the first address in
+    // the end, and one each of the others.
+    for last in 2..8 {
+        let deadline = Instant::now() + PATIENCE;
+        // A client is known to read nothing once all there is room for was sent to it.
+        let taken = std::iter::repeat_with(|| {
+            let mut other = server.client_from([127, 0, 0, last], &BIG.repeat(200));
+            until(&mut other, "\r\n\r\n").starts_with("HTTP/1.1 200 ").then_some(other)
+        });
+        let mut tries = taken.take_while(|_| Instant::now() < deadline);
+        unread.push(tries.find_map(|taken| taken).expect("a place"));
+    }
+}
+
 #[test]
 fn streams_are_limited_and_live() {
     let server = serve(Limits { connections: 8, streams: 2, ..Limits::default() });

@@ -162,6 +162,8 @@ pub struct Core {
     /// Whether there is a keeper to launch them.
     has_keeper: bool,
     actions: VecDeque<Action>,
+    /// How many of them read a file.
+    reads: usize,
     outbox: outbox::Outbox,
     sync: sync::Sync,
     snapshot: snapshot::Snapshot,
@@ -213,6 +215,7 @@ impl Core {
             launching: BTreeSet::new(),
             has_keeper: true,
             actions: VecDeque::new(),
+            reads: 0,
             last_sequence: replay.last_sequence,
             started: now,
             draining: false,
@@ -301,6 +304,7 @@ impl Core {
             return Some(action);
         }
         if let Some(action) = self.actions.pop_front() {
+            self.reads -= usize::from(matches!(action, Action::ReadFile(..)));
             return Some(action);
         }
         self.note_decided();
@@ -394,7 +398,14 @@ impl Core {
 
     /// Plans something for the shell to do.
     pub(super) fn push_action(&mut self, action: Action) {
+        self.reads += usize::from(matches!(action, Action::ReadFile(..)));
         self.actions.push_back(action);
+    }
+
+    /// Files that are still to be read for clients. They take long: whose requests come next is
+    /// better decided once they are done.
+    pub fn reads_waiting(&self) -> usize {
+        self.reads
     }
 
     /// Plans something before all else, so that what was read for it does not wait in memory.

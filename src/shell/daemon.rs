@@ -51,6 +51,10 @@ pub const FIRST_SERVER_TOKEN: usize = 1 << 30;
 /// Requests are taken in for this long, in microseconds; then what is due is looked at again.
 const LISTEN_US: u64 = 3_000;
 
+/// While so many files are to be read for clients, no further request is taken in: the server knows
+/// whose turn it is, what is planned is done in its order.
+const MAX_READS: usize = 4;
+
 /// Actions are performed for this long, in microseconds; then the sockets are looked at again.
 /// Launches are not counted, only their number is bounded: the keeper, which goes before the
 /// daemon, would use that time up, and the rest of a burst wait for the clients.
@@ -257,6 +261,7 @@ impl Daemon {
         // The rest waits for the next turn, with what is due meanwhile before it.
         let began_us = clock::mono_us();
         while clock::mono_us() - began_us < LISTEN_US
+            && self.core.reads_waiting() < MAX_READS
             && let Some((conn, request)) = self.server.next_request()
         {
             self.core.handle(now, Event::Request(conn, Box::new(request)));

@@ -17,10 +17,13 @@
 //! - An idle connection owns no buffer; they all share one for reading.
 
 mod budget;
+mod crowd;
 mod handover;
 mod listen;
+mod stats;
 mod streams;
 mod table;
+mod turns;
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice, Read, Write};
@@ -31,16 +34,18 @@ use std::rc::Rc;
 use mio::event::Event;
 use mio::net::{TcpListener, TcpStream};
 use mio::{Interest, Registry, Token};
-use serde::{Deserialize, Serialize};
 
+use self::crowd::Crowd;
 use self::listen::{Accepted, Reserve};
 use self::table::Table;
+use self::turns::Turns;
 use crate::core::http::{Body, Connection, Ledger, Limits, Request, Response};
 use crate::core::ids::ConnId;
 use crate::core::places::{Peer, Places};
 use crate::core::time::Now;
 
 pub use self::listen::{BindError, addresses};
+pub use self::stats::Stats;
 
 /// Clients accepted in a turn; the rest wait for the next one.
 const ACCEPT_BATCH: usize = 64;
@@ -50,31 +55,15 @@ const SCRATCH_BYTES: usize = 16_384;
 const READ_BYTES: usize = 65_536;
 /// Bytes written to a client in a turn.
 const WRITE_BYTES: usize = 1_048_576;
+/// Bytes written in a turn to those who could not be sent all of it before; the rest of them wait
+/// for the next turn, and what is new comes before.
+const TURN_BYTES: usize = 4 * WRITE_BYTES;
 /// Places beyond the limit, for clients that are told there is none.
 const REFUSAL_PLACES: usize = 64;
 /// A pause in accepting when the kernel is out of memory or descriptors, milliseconds.
 const ACCEPT_PAUSE_MS: u64 = 100;
 /// The trouble of accepting is logged once in this time, milliseconds.
 const COMPLAIN_MS: u64 = 60_000;
-
-/// Figures since the start, for the metrics.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Stats {
-    /// Connections now.
-    pub connections: usize,
-    /// Streams now.
-    pub streams: usize,
-    /// Clients accepted.
-    pub accepted: u64,
-    /// Complete requests handed out.
-    pub requests: u64,
-    /// Connections that gave way to a new client.
-    pub gave_way: u64,
-    /// Clients told that there is no place.
-    pub refused: u64,
-    /// Deadlines that passed, idle ones included.
-    pub timed_out: u64,
-}
 
 /// The listening socket and its clients.
 #[derive(Debug)]
@@ -85,7 +74,7 @@ pub struct Server {
     limits: Rc<Limits>,
     table: Table,
     /// Places with a complete request.
-    ready: VecDeque<u32>,
+    ready: Turns,
     /// Places with more to read or write than a turn allows, or with answers held for one write.
     again: VecDeque<u32>,
     ledger: Rc<Ledger>,
@@ -97,6 +86,9 @@ pub struct Server {
     streams: Places<usize>,
     /// Clients that wait no more for what the core was asked.
     gone: VecDeque<ConnId>,
+    crowd: Crowd,
+    /// Bytes written in this turn.
+    written: usize,
     scratch: Box<[u8]>,
     reserve: Reserve,
     /// Somebody may wait to be accepted.
@@ -143,7 +135,9 @@ impl Server {
             first_token: first_token.0,
             limits: Rc::new(limits),
             table: Table::new(),
-            ready: VecDeque::new(),
+            ready: Turns::default(),
+            crowd: Crowd::default(),
+            written: 0,
             again: VecDeque::new(),
             streams: Places::default(),
             gone: VecDeque::new(),
@@ -204,10 +198,10 @@ impl Server {
         self.serve(place, now);
     }
 
-    /// The next complete request, the connections in turn. Answer it with [`Server::respond`], in
-    /// this turn or later.
+    /// The next complete request, the addresses and their connections in turn. Answer it with
+    /// [`Server::respond`], in this turn or later.
     pub fn next_request(&mut self) -> Option<(ConnId, Request)> {
-        while let Some(place) = self.ready.pop_front() {
+        while let Some(place) = self.ready.pop() {
             let Some(client) = self.table.get(place as usize) else { continue };
             client.queued = false;
             if let Some(mut request) = client.http.next_request() {
@@ -258,6 +252,9 @@ impl Server {
         }
         self.accept(now);
         for _ in 0..self.again.len() {
+            if self.written >= TURN_BYTES {
+                break;
+            }
             let Some(place) = self.again.pop_front() else { break };
             let Some(client) = self.table.get(place as usize) else { continue };
             client.again = false;
@@ -276,12 +273,16 @@ impl Server {
     /// Sends answers that were held to share a write with a later one; ends the turn.
     pub fn flush(&mut self, now: Now) {
         for at in 0..self.again.len() {
+            if self.written >= TURN_BYTES {
+                break;
+            }
             let place = self.again[at] as usize;
             if self.table.get(place).is_some_and(|client| client.http.output_bytes() > 0) {
                 self.write(place, now);
                 self.settle(place);
             }
         }
+        self.written = 0;
         self.table.end_turn();
     }
 
@@ -316,7 +317,7 @@ impl Server {
     fn admit(&mut self, stream: TcpStream, peer: Peer, now: Now) {
         self.stats.accepted += 1;
         if self.table.len() >= self.limits.connections {
-            self.give_way();
+            self.give_way(now, Some(peer));
         }
         let full = self.table.len() >= self.limits.connections;
         self.stats.refused += u64::from(full);
@@ -345,7 +346,7 @@ impl Server {
 
     /// Out of descriptors: somebody gives way, or the new client is told there is no place.
     fn make_room(&mut self, now: Now) {
-        if self.give_way() {
+        if self.give_way(now, None) {
             return;
         }
         match self.reserve.accept(&self.listener) {
@@ -360,13 +361,6 @@ impl Server {
             }
         }
         self.reserve.refill();
-    }
-
-    fn give_way(&mut self) -> bool {
-        let Some(place) = self.table.oldest_idle() else { return false };
-        self.remove(place);
-        self.stats.gave_way += 1;
-        true
     }
 
     fn pause_accepting(&mut self, error: &io::Error, now: Now) {
@@ -416,6 +410,7 @@ impl Server {
             match write_some(&mut client.stream, &client.http) {
                 Ok(count) => {
                     client.http.sent(now, count);
+                    self.written += count;
                     left = left.saturating_sub(count.max(1));
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => client.writable = false,
@@ -448,7 +443,7 @@ impl Server {
         }
         if client.http.has_request() && !client.queued {
             client.queued = true;
-            self.ready.push_back(place as u32);
+            self.ready.push(client.peer, place as u32, client.http.pipelines());
         }
         let may_read = !self.paused || client.http.awaits_body();
         let unread = may_read && client.readable && client.http.wants_read();

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use rustix::net::{self, AddressFamily, SocketType};
 use schedule::core::http::Limits;
 
 #[path = "../../examples/hello_http.rs"]
@@ -57,6 +58,17 @@ impl Serving {
         let mut stream = TcpStream::connect(self.address).expect("to connect");
         stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
         stream.set_write_timeout(Some(PATIENCE)).expect("a timeout");
+        stream.write_all(bytes).expect("to send");
+        stream
+    }
+
+    /// The same from another address of the loopback network.
+    pub fn client_from(&self, from: [u8; 4], bytes: &[u8]) -> TcpStream {
+        let socket = net::socket(AddressFamily::INET, SocketType::STREAM, None).expect("a socket");
+        net::bind(&socket, &SocketAddr::from((from, 0))).expect("an address of the loopback");
+        net::connect(&socket, &self.address).expect("to connect");
+        let mut stream = TcpStream::from(socket);
+        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
         stream.write_all(bytes).expect("to send");
         stream
     }

@@ -234,6 +234,11 @@ impl Connection {
         matches!(self.state, State::Head) && self.input.is_empty() && self.output.is_empty()
     }
 
+    /// Whether more has been sent behind the request that is complete.
+    pub fn pipelines(&self) -> bool {
+        self.has_request() && !self.input.is_empty()
+    }
+
     /// Whether the client may be sent away when places are short: no request of it is complete.
     pub fn may_give_way(&self) -> bool {
         match self.state {
