@@ -108,6 +108,36 @@ fn files() {
     assert!(found.iter().zip(parts).all(|(f, p)| f.starts_with(p)), "{found:#?}");
 }
 
+/// The variable is filled in in commands only, as in the PHP program. One thing to mend is told
+/// once.
+#[test]
+fn placeholders_in_paths_are_told_as_that() {
+    let paths = ["{LOGS}/2.log", "/var/log/{APP}/x.log", "/srv/{mine}/x.log", "/srv/${x}/y"];
+    let row = |(id, path): (usize, &&str)| {
+        answer(JobRow { output: path.to_string(), ..job(id as u32 + 1, &format!("c{id}")) })
+    };
+    let mut rows: Vec<_> = paths.iter().enumerate().map(row).collect();
+    rows.insert(0, Answer::Var { name: "LOGS".to_owned(), value: "/var/log".to_owned() });
+    let [relative, missing, there, shell] = paths;
+    let found = said(
+        &rows,
+        &[
+            (relative, OutputFile::NoDirectory),
+            (missing, OutputFile::NoDirectory),
+            (there, OutputFile::Writable),
+            (shell, OutputFile::NoDirectory),
+        ],
+    );
+    let parts = [
+        "job 1 \"n1\": error: output \"{LOGS}/2.log\": `{LOGS}` is taken as it stands, since \
+         placeholders are replaced in commands only",
+        "job 2 \"n2\": error: output \"/var/log/{APP}/x.log\": `{APP}` is taken as it stands",
+        "job 4 \"n4\": error: output and stderr: there is no directory \"/srv/${x}\"",
+    ];
+    assert_eq!(found.len(), parts.len(), "{found:#?}");
+    assert!(found.iter().zip(parts).all(|(f, p)| f.starts_with(p)), "{found:#?}");
+}
+
 #[test]
 fn rows_that_are_none() {
     let bad = Answer::BadRow { id: 9, why: "cron is NULL: set it".to_string() };

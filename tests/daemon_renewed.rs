@@ -66,15 +66,20 @@ fn a_bad_configuration_or_program_changes_nothing() {
     });
     site.base = String::new();
     assert_eq!(site.write_config(), config);
-    // A program that is none, and one that does not want to run.
-    for text in ["\x7fELF nonsense", "#!/bin/sh\necho no, thank you; exit 9\n"] {
+    // A program that is none, another one, and one that does not want to run.
+    for (text, said) in [
+        ("\x7fELF nonsense", format!("not done, all goes on as before: {program}")),
+        ("#!/bin/sh\nexit 1\n", format!("{program} ended with exit 1 and said nothing: is it a")),
+        ("#!/bin/sh\necho no, thank you; exit 9\n", "no, thank you".to_owned()),
+    ] {
         fs::remove_file(&program).unwrap();
         fs::write(&program, text).unwrap();
         fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
         renewed(&site, &daemon, Signal::USR2, "upgrade not done");
         assert_eq!(daemon.get("/healthz").status, 200);
+        let line = site.logged("upgrade not done").pop().unwrap();
+        assert!(line.contains(&said), "{said}: {line}");
     }
-    assert!(site.logged("upgrade not done").pop().unwrap().contains("no, thank you"));
     fs::remove_file(&program).unwrap();
     fs::copy(env!("CARGO_BIN_EXE_schedule"), &program).unwrap();
     renewed(&site, &daemon, Signal::USR2, "begin: ");

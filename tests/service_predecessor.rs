@@ -130,8 +130,13 @@ fn it_is_found_without_its_pid_file() {
     let php = Php::new(&groups, "1", false);
     fs::write(groups.site.file("1.pid"), "").unwrap();
     let told = format!("the PHP program runs this group, pid {}: ", php.0.id());
-    for words in [&["start", "1"][..], &["restart", "1"], &["run", "1"]] {
-        groups.run(words).expect(1, &told).expect(1, "SCHEDULE_BESIDE_PHP=1");
+    for (words, name) in [
+        (&["start", "1"][..], "schedule start: "),
+        (&["restart", "1"], "schedule start: "),
+        (&["run", "1"], "schedule run: "),
+    ] {
+        let said = groups.run(words);
+        said.expect(1, &format!("{name}{told}")).expect(1, "SCHEDULE_BESIDE_PHP=1");
     }
     groups.run(&["status", "1"]).expect(3, &told);
     groups.run(&["status", "all"]).expect(3, &told);

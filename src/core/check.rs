@@ -98,7 +98,12 @@ pub fn check_rows(answers: &[Answer], files: &BTreeMap<String, OutputFile>) -> V
             add(Severity::Warning, unknown_placeholder(name, &vars));
         }
         for (column, path) in [("output", &job.output), ("stderr", &job.stderr)] {
-            output_file(column, path, files).into_iter().for_each(|(sev, text)| add(sev, text));
+            let file = files.get(path);
+            if let Some(text) = placeholder_in_path(column, path, file) {
+                add(Severity::Error, text);
+                continue;
+            }
+            output_file(column, path, file).into_iter().for_each(|(sev, text)| add(sev, text));
         }
         if job.max_concurrence == 0 {
             add(Severity::Warning, "max_concurrence is 0: it is never started".to_string());
@@ -280,11 +285,19 @@ fn unknown_placeholder(name: &str, vars: &Vars) -> String {
     format!("no row of scheduler_vars is called `{name}` for `{{{name}}}`: {hint}")
 }
 
-fn output_file(
-    column: &str,
-    path: &str,
-    files: &BTreeMap<String, OutputFile>,
-) -> Vec<(Severity, String)> {
+/// What would be told of the path is a consequence, unless somebody has such a directory.
+fn placeholder_in_path(column: &str, path: &str, file: Option<&OutputFile>) -> Option<String> {
+    if file == Some(&OutputFile::Writable) {
+        return None;
+    }
+    let name = *unknown_placeholders(path, &Vars::new()).first()?;
+    Some(format!(
+        "{column} {path:?}: `{{{name}}}` is taken as it stands, since placeholders are replaced in \
+         commands only: write the path out"
+    ))
+}
+
+fn output_file(column: &str, path: &str, file: Option<&OutputFile>) -> Vec<(Severity, String)> {
     let mut found = Vec::new();
     if !path.is_empty() && !path.starts_with('/') {
         let text = format!("{column} {path:?} is not an absolute path: begin it with `/`");
@@ -292,7 +305,7 @@ fn output_file(
     }
     // What is wrong with a directory is the same for all files in it.
     let directory = path.rsplit_once('/').map_or(".", |(directory, _)| directory);
-    let text = match files.get(path) {
+    let text = match file {
         None | Some(OutputFile::Writable) => return found,
         Some(OutputFile::NoDirectory) => {
             format!("output and stderr: there is no directory {directory:?}: create it")

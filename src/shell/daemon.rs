@@ -306,12 +306,11 @@ impl Daemon {
         }
         while let Some(ended) = sys::wait_any() {
             self.lanes.reaped(ended.pid);
-            let probe = self.renewal.as_mut().and_then(Renewal::probe);
-            let mut helpers = self.exchange.as_mut().into_iter().chain(probe);
-            if let Some(exchange) = helpers.find(|it| it.pid() == ended.pid) {
-                let good = ended.exit.is_success();
-                let why = format!("the helper ended with {}", ended.exit);
-                exchange.reaped(if good { Ok(()) } else { Err(why) });
+            if let Some(exchange) = self.exchange.as_mut().filter(|it| it.pid() == ended.pid) {
+                exchange.reaped("the helper", ended.exit);
+            }
+            if let Some(renewal) = &mut self.renewal {
+                renewal.reaped(&ended);
             }
         }
         self.read_answer(now);

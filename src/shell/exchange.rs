@@ -1,10 +1,12 @@
 //! The helper under way, as the loop sees it: a question to write, lines to read, an end.
 
 use crate::core::limits::MAX_LINE_BYTES;
+use crate::core::outcome::Exit;
 use crate::shell::helper::{Helper, Moved};
 use crate::shell::sys::Pid;
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
+use std::fmt::Display;
 use std::io;
 
 /// Bytes of an answer read in one turn of the loop.
@@ -129,9 +131,10 @@ impl Exchange {
         }
     }
 
-    /// Takes note that the helper was reaped.
-    pub fn reaped(&mut self, status: Result<(), String>) {
-        self.status = Some(status);
+    /// Takes note that the helper, which goes by this name, was reaped.
+    pub fn reaped(&mut self, name: impl Display, exit: Exit) {
+        let why = || format!("{name} ended with {exit}");
+        self.status = Some(if exit.is_success() { Ok(()) } else { Err(why()) });
     }
 
     /// What became of it: `Some` once its answer has ended and it was reaped.

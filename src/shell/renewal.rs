@@ -9,7 +9,7 @@
 
 use crate::shell::exchange::Exchange;
 use crate::shell::helper::Helper;
-use crate::shell::sys;
+use crate::shell::sys::{self, Ended};
 use mio::{Registry, Token};
 use std::ffi::{CStr, CString, OsString};
 use std::io;
@@ -28,6 +28,9 @@ const QUIET_MS: u64 = 1_000;
 
 /// This program, even if its file was replaced.
 pub const THIS: &str = "/proc/self/exe";
+
+/// What to do about a program that does not answer as this one would.
+const NO_GOOD: &str = "is it a whole `schedule` that runs on this machine? Install it again";
 
 /// Why there is a new program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,6 +121,14 @@ impl Renewal {
         }
     }
 
+    /// A child has ended; the helper, perhaps.
+    pub fn reaped(&mut self, ended: &Ended) {
+        let name = self.program.display().to_string();
+        if let Some(probe) = self.probe().filter(|it| it.pid() == ended.pid) {
+            probe.reaped(name, ended.exit);
+        }
+    }
+
     /// When the next step is due, monotonic ms.
     pub fn next_ms(&self, now_ms: u64) -> u64 {
         match &self.state {
@@ -141,12 +152,15 @@ impl Renewal {
                         self.state = State::Quiet { until_ms: now_ms + QUIET_MS };
                         Step::Pause
                     }
-                    Some(Err(why)) if said.is_empty() => Step::Refused(why),
+                    Some(Err(why)) if said.is_empty() => {
+                        Step::Refused(format!("{why} and said nothing: {NO_GOOD}"))
+                    }
                     Some(Err(_)) => Step::Refused(said.join("; ")),
                     None if now_ms >= *until_ms => {
                         probe.kill();
                         let s = PROBE_MS / 1000;
-                        Step::Refused(format!("the program did not answer within {s} s"))
+                        let program = self.program.display();
+                        Step::Refused(format!("{program} did not answer within {s} s: {NO_GOOD}"))
                     }
                     None => Step::Wait,
                 }

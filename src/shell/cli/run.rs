@@ -39,12 +39,12 @@ pub fn run(args: &RunArgs) -> ExitCode {
         && !renewal::is_probe()
         && let Err(why) = detach::leave()
     {
-        eprintln!("schedule run: no process can be made for the background: {why}");
+        eprintln!("schedule start: no process can be made for the background: {why}");
         return ExitCode::FAILURE;
     }
     let parsed = match config_file::load(args.config.as_deref()) {
         Ok(parsed) => parsed,
-        Err(why) => return refuse(&why.to_string()),
+        Err(why) => return refuse(args.detached, &why.to_string()),
     };
     for problem in &parsed.problems {
         match renewal::is_probe() && problem.severity == Severity::Error {
@@ -53,13 +53,17 @@ pub fn run(args: &RunArgs) -> ExitCode {
         }
     }
     let Some(mut config) = parsed.config else {
-        return refuse("the configuration has errors; `schedule check` shows them, too");
+        return refuse(
+            args.detached,
+            "the configuration has errors; `schedule check` shows them, too",
+        );
     };
     if args.log_to_stderr {
         config.base.logfile = None;
     }
     if args.detached && config.base.logfile.is_none() {
         return refuse(
+            args.detached,
             "`logfile = -` is stderr, which nobody reads in the background: name a file, or have \
              systemd or a container start `schedule run`",
         );
@@ -73,12 +77,18 @@ pub fn run(args: &RunArgs) -> ExitCode {
     })
 }
 
-fn refuse(why: &str) -> ExitCode {
+fn refuse(detached: bool, why: &str) -> ExitCode {
     match renewal::is_probe() {
         true => println!("{why}"),
-        false => eprintln!("schedule run: {why}"),
+        false => complain(detached, why),
     }
     ExitCode::from(BAD_CONFIGURATION)
+}
+
+/// For who said it, who has said `start` (or `restart`) where this is to run in the background.
+fn complain(detached: bool, why: &str) {
+    let name = if detached { "start" } else { "run" };
+    eprintln!("schedule {name}: {why}");
 }
 
 /// Opens everything, says so through `ready`, and loops. `detached`: `schedule start` waits for it.
@@ -91,18 +101,18 @@ pub fn serve(
     if renewal::is_probe() {
         return match start::probe(config, server_id) {
             Ok(()) => ExitCode::SUCCESS,
-            Err(why) => refuse(&why.to_string()),
+            Err(why) => refuse(detached, &why.to_string()),
         };
     }
     // In a container the directory of a volume may be anybody's: only files that are there count.
     // A daemon that runs as root for that is not ended by a reload.
     let refusal = owner::refusal(config, server_id, Look::Files);
     if let Some(why) = refusal.filter(|_| !Handover::is_there()) {
-        eprintln!("schedule run: {why}");
+        complain(detached, &why);
         return BAD_CONFIGURATION.into();
     }
     if let Err(why) = open_log(config, server_id) {
-        return refuse(&why);
+        return refuse(detached, &why);
     }
     let prepared = match start::prepare(config, server_id) {
         Ok(prepared) => prepared,
@@ -110,7 +120,7 @@ pub fn serve(
             log::error!("start failed: {why}");
             // For who starts it.
             if config.base.logfile.is_some() {
-                eprintln!("schedule run: {why}");
+                complain(detached, &why.to_string());
             }
             return match why {
                 StartError::Lock(LockError::File { .. }) => BAD_CONFIGURATION.into(),

@@ -65,7 +65,7 @@ impl Daemon {
                 self.notify.reloading();
                 let error = self.hand_over(renewal.program(), true);
                 self.server.pause(false);
-                return self.refuse(why, &error.to_string());
+                return self.refuse(why, &format!("{}: {error}", renewal.program().display()));
             }
             Step::Wait | Step::Execute { .. } => {}
         }
