@@ -8,10 +8,12 @@ mod service;
 use rustix::process::geteuid;
 use service::{Groups, Said};
 use std::fs;
-use std::os::unix::fs::{MetadataExt, chown};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::Path;
 
 const NOBODY: u32 = 65534;
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_schedule");
 
 fn give(path: &str) {
     chown(path, Some(NOBODY), Some(NOBODY)).unwrap();
@@ -50,6 +52,44 @@ fn root_starts_nothing_for_another_user() {
     groups.run(&["db", "init"]).expect(2, &say).expect(2, "db init -c ");
     assert!(!Path::new(&db).exists());
     groups.run(&["status", "all"]).expect(3, "stopped");
+}
+
+/// `sudo -u schedule schedule …` in the home of root: what can't be looked for there isn't meant.
+#[test]
+fn a_directory_that_nobody_may_enter_holds_no_configuration() {
+    if !geteuid().is_root() {
+        return;
+    }
+    let groups = Groups::new();
+    let home = groups.site.file("home");
+    let conf = format!("{home}/conf");
+    fs::create_dir_all(&conf).unwrap();
+    fs::copy(&groups.config, format!("{conf}/schedule.ini")).unwrap();
+    let check = |words: &[&str]| {
+        let mut command = groups.command("setpriv");
+        command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]);
+        command.args([PROGRAM, "check"]).args(words).current_dir(&home);
+        Said::of(&command.output().unwrap())
+    };
+    let close = |path: &str, mode| {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    };
+    close(groups.site.dir.0.to_str().unwrap(), 0o755);
+    close(&home, 0o700);
+    let said = check(&[]);
+    assert!(!said.err.contains("ermission denied"), "{said:?}");
+    assert!(!said.err.contains("reading ./conf"), "{said:?}");
+    if !Path::new("/etc/schedule").exists() {
+        said.expect(2, "neither ./conf/schedule.ini nor /etc/schedule/schedule.ini exists");
+    }
+    // It may be in there where only that is closed.
+    close(&home, 0o755);
+    close(&conf, 0o700);
+    check(&[]).expect(2, "cannot read the configuration ./conf/schedule.ini: Permission denied");
+    // A file in the place of a directory holds none either.
+    fs::remove_dir_all(&conf).unwrap();
+    fs::write(&conf, "").unwrap();
+    assert!(!check(&[]).err.contains("Not a directory"));
 }
 
 /// In a container the directory of a volume may be anybody's; a log or a journal is not.

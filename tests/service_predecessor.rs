@@ -146,8 +146,14 @@ fn it_is_found_without_its_pid_file() {
         Said::of(&command.output().unwrap())
     };
     beside(&["start", "1"]).expect(0, "started");
-    beside(&["restart", "1"]).expect(0, "restarted");
-    groups.run(&["stop", "1"]).expect(0, "stopped");
+    let said = beside(&["restart", "1"]);
+    assert!(!said.expect(0, "restarted").err.contains("PHP"), "{said:?}");
+    // What the daemon was told counts.
+    for (verb, code) in [("status", 0), ("reload", 0), ("stop", 0)] {
+        let said = groups.run(&[verb, "1"]);
+        said.expect(code, "server 1: ");
+        assert!(!(said.out.clone() + &said.err).contains("PHP"), "{said:?}");
+    }
 }
 
 /// It was started beside a daemon that runs: that goes on, also where its pid file moves.
@@ -161,12 +167,23 @@ fn it_ends_no_daemon_that_runs() {
     let with = |name: &str| pid_file.replace("1.pid", name);
     groups.edit(&with("{%d}.pid"), &with("moved-{%d}.pid"));
     // Its own pid file is elsewhere.
-    let _php = Php::new_with(&groups, "1", false, "php.pid");
-    groups.run(&["reload", "1"]).expect(0, "has read its configuration");
+    let php = Php::new_with(&groups, "1", false, "php.pid");
+    let twice = format!("the PHP program runs this group, too, pid {}: its jobs", php.0.id());
+    groups.run(&["status", "1"]).expect(0, &twice).expect(0, "running");
+    groups.run(&["status", "all"]).expect(3, &twice);
+    let said = groups.run(&["reload", "1"]);
+    said.expect(0, "has read its configuration").expect(0, &format!("warning: {twice}"));
     assert_eq!(groups.site.read("1.pid"), "", "the old pid file names nobody");
     assert_eq!(groups.site.read("moved-1.pid"), pid);
-    groups.run(&["restart", "1"]).expect(0, "restarted");
-    groups.run(&["stop", "1"]).expect(0, "stopped");
+    let said = groups.run(&["restart", "1"]);
+    said.expect(0, "restarted").expect(0, &format!("warning: {twice}"));
+    // Whoever ends a group may mean the other.
+    let goes_on = format!("pid {}: that is not stopped by this", php.0.id());
+    groups.run(&["stop", "1"]).expect(0, "stopped").expect(0, &goes_on);
+    groups.run(&["stop", "1"]).expect(0, "not running").expect(0, &goes_on);
+    groups.run(&["reload", "1"]).expect(7, "the PHP program runs this group, pid");
+    let said = groups.run(&["stop", "2"]);
+    assert!(!said.err.contains("PHP"), "{said:?}");
 }
 
 /// Only its daemons are meant: an editor that has the script open is none.

@@ -315,6 +315,17 @@ fn status_names_what_is_never_started() {
     groups.run(&["check", "1"]).expect(1, "max_concurrence is 0: it is never started");
 }
 
+#[test]
+fn status_tells_why_the_database_does_not_answer() {
+    let groups = Groups::new();
+    groups.edit("path = ", "path = /not/there/");
+    groups.run(&["start", "1"]).expect(0, "started");
+    let why = "server 1: database: there is no file /not/there/";
+    groups.run(&["status", "1"]).expect(0, "database down").expect(0, why);
+    let said = groups.run(&["status", "all"]);
+    assert!(said.err.contains(why), "{said:?}");
+}
+
 /// In a checkout there is a `conf/schedule.ini`, which is hardly the one that was meant.
 #[test]
 fn which_configuration_is_read_is_told_where_it_is_not_the_machines() {

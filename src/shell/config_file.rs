@@ -6,7 +6,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{self, Path};
 
-use rustix::fs::{OFlags, fcntl_setfl, fstatfs};
+use rustix::fs::{Access, OFlags, access, fcntl_setfl, fstatfs};
+use rustix::io::Errno;
 use thiserror::Error;
 
 use super::{own, owner};
@@ -48,7 +49,7 @@ pub fn load(path: Option<&Path>) -> Result<Parsed, LoadError> {
     }
     for file in DEFAULT_FILES {
         match load_file(file, Path::new(file)) {
-            Err(LoadError::Read { source, .. }) if source.kind() == ErrorKind::NotFound => {}
+            Err(LoadError::Read { source, .. }) if is_elsewhere(file, &source) => {}
             result => {
                 tell_of(file);
                 return result;
@@ -58,12 +59,27 @@ pub fn load(path: Option<&Path>) -> Result<Parsed, LoadError> {
     Err(LoadError::Nowhere)
 }
 
+/// Whether this says that there is no such file, or that nobody can mean it: whoever uses `sudo -u`
+/// often stands in a directory that the other user may not enter. Where that holds for `conf` only,
+/// the file may be meant.
+fn is_elsewhere(file: &str, why: &io::Error) -> bool {
+    match why.kind() {
+        ErrorKind::NotFound | ErrorKind::NotADirectory => true,
+        ErrorKind::PermissionDenied => file == DEFAULT_FILES[0] && !may_enter("."),
+        _ => false,
+    }
+}
+
+fn may_enter(directory: &str) -> bool {
+    access(directory, Access::EXEC_OK) != Err(Errno::ACCESS)
+}
+
 /// Says that it is not the machine's configuration that is read: whoever stands in a checkout by
 /// chance would be answered by another one.
 fn tell_of(file: &str) {
     let [here, machine] = DEFAULT_FILES;
     if file == here {
-        let other = match Path::new(machine).exists() {
+        let other = match Path::new(machine).try_exists().unwrap_or(true) {
             true => format!(", not {machine} (-c FILE chooses)"),
             false => String::new(),
         };

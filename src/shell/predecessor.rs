@@ -78,6 +78,38 @@ pub fn found_beside(pid: Pid) -> String {
     )
 }
 
+/// The same, where a daemon runs: what that one was told counts, too.
+pub fn beside_daemon(server_id: u32, daemon: Pid) -> Option<Pid> {
+    if is_told(daemon) { None } else { beside(server_id) }
+}
+
+/// Whether a daemon was told that the other is another installation's. Only root and its own user
+/// can see that.
+pub fn is_told(daemon: Pid) -> bool {
+    let environ = fs::read(format!("/proc/{}/environ", daemon.as_raw_nonzero()));
+    let said = format!("{BESIDE}=1").into_bytes();
+    environ.is_ok_and(|text| text.split(|byte| *byte == 0).any(|it| it == said))
+}
+
+/// What to say where both run.
+pub fn twice(pid: Pid) -> String {
+    let pid = pid.as_raw_nonzero();
+    format!(
+        "the PHP program runs this group, too, pid {pid}: its jobs run twice. End that one (its \
+         `sched stop`, or kill {pid}; its running jobs go on), or this one. If it is another \
+         installation's, with other tables, set {BESIDE}=1 in the environment of the daemon"
+    )
+}
+
+/// What to say to who ends ours.
+pub fn not_stopped(pid: Pid) -> String {
+    let pid = pid.as_raw_nonzero();
+    format!(
+        "the PHP program runs this group, pid {pid}: that is not stopped by this. Its own `sched \
+         stop` ends it, or kill {pid}; its running jobs go on"
+    )
+}
+
 /// What to say where it keeps another daemon from its group.
 pub fn in_the_way(pid: Pid) -> String {
     let pid = pid.as_raw_nonzero();

@@ -166,6 +166,12 @@ impl Groups {
         FAILED
     }
 
+    /// Says that the PHP program runs a group beside a daemon of ours.
+    fn warn_of_twice(&self, id: u32, holder: &Holder) {
+        let twice = predecessor::beside_daemon(id, holder.pid).map(predecessor::twice);
+        twice.iter().for_each(|text| eprintln!("server {id}: warning: {text}"));
+    }
+
     fn configured_state_dir(&self, id: u32) -> PathBuf {
         self.config.base.statedir.path(id).into()
     }

@@ -261,7 +261,8 @@ fn explain(database: &Database, err: &Error) -> Failure {
         Some(code) if is_records_own_fault(code) => {
             Failure::new(ErrorKind::Refused, format!("SQLite says about {path}: {said}"))
         }
-        Some(ErrorCode::CannotOpen) if !Path::new(path).exists() => {
+        // What can't be looked at may be there.
+        Some(ErrorCode::CannotOpen) if Path::new(path).try_exists().is_ok_and(|it| !it) => {
             let hint = "run `schedule db init`, or correct path of [db1]";
             Failure::new(ErrorKind::Connect, format!("there is no file {path}: {hint}"))
         }

@@ -7,6 +7,7 @@ use super::{
 use crate::core::plain;
 use crate::shell::holder::{Found, Holder};
 use crate::shell::notify::Note;
+use crate::shell::predecessor;
 use crate::shell::sys::Signal;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -18,13 +19,18 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub(super) fn reload(groups: &Groups, id: u32) -> u8 {
     match groups.find(id) {
         Found::Running(holder) => match renewed(groups, id, &holder, Signal::HUP) {
-            Renewed::Done(warning) => told(id, &holder, "has read its configuration", &warning),
+            Renewed::Done(warning) => {
+                groups.warn_of_twice(id, &holder);
+                told(id, &holder, "has read its configuration", &warning)
+            }
             Renewed::Ended => failed(id, "it has ended instead; its log tells why"),
             Renewed::Not(why) => failed(id, &why),
             Renewed::Refused(code) => code,
         },
         Found::Nobody | Found::Stale => {
             eprintln!("server {id}: not running, so there is nothing to reload");
+            let beside = predecessor::beside(id).map(predecessor::in_the_way);
+            beside.iter().for_each(|text| eprintln!("server {id}: {text}"));
             NOT_RUNNING
         }
         Found::Predecessor(pid) => groups.predecessor(id, pid),
@@ -58,7 +64,10 @@ pub(super) fn restart(groups: &Groups, id: u32) -> u8 {
         Found::Running(holder) => {
             let user = holder.user();
             match renewed(groups, id, &holder, Signal::USR2) {
-                Renewed::Done(warning) => told(id, &holder, "has restarted in place", &warning),
+                Renewed::Done(warning) => {
+                    groups.warn_of_twice(id, &holder);
+                    told(id, &holder, "has restarted in place", &warning)
+                }
                 Renewed::Ended => start_again(groups, id, user),
                 Renewed::Not(why) => failed(id, &why),
                 Renewed::Refused(code) => code,

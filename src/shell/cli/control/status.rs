@@ -3,7 +3,7 @@
 
 use super::{Groups, no_permission};
 use crate::core::plain;
-use crate::shell::holder::Found;
+use crate::shell::holder::{Found, Holder};
 use crate::shell::predecessor;
 use serde_json::Value;
 use unicode_width::UnicodeWidthStr;
@@ -17,6 +17,9 @@ pub(super) const UNKNOWN: u8 = 4;
 
 /// Columns of a value. Whoever listens where the daemon should may say anything.
 const MAX_COLUMNS: usize = 40;
+
+/// Columns of a reason.
+const MAX_REASON_COLUMNS: usize = 400;
 
 /// Rows that are told of one by one.
 const MAX_TOLD: usize = 5;
@@ -76,15 +79,15 @@ pub(super) fn line(groups: &Groups, id: u32) -> u8 {
                     never_started(id, &view)
                         .iter()
                         .for_each(|line| println!("{}", plain::line(line)));
-                    refused(&view)
-                        .iter()
-                        .for_each(|text| println!("server {id}: {}", plain::line(text)));
+                    let others = unanswered(&view).into_iter().chain(refused(&view));
+                    others.for_each(|text| println!("server {id}: {}", plain::line(&text)));
                 }
                 Err(why) => {
                     let why = plain::line(&why);
                     println!("server {id}: running, pid {pid}, but silent: {why}");
                 }
             }
+            twice(id, &holder).iter().for_each(|line| println!("{line}"));
             RUNNING
         }
     }
@@ -144,10 +147,12 @@ fn row(groups: &Groups, id: u32, notes: &mut Vec<String>) -> (u8, Vec<String>) {
                     notes.extend(journal(&view).map(|it| format!("server {id}: {it}")));
                     row.extend([since, address, runs, database, synced]);
                     notes.extend(never_started(id, &view));
-                    notes.extend(refused(&view).map(|text| format!("server {id}: {text}")));
+                    let others = unanswered(&view).into_iter().chain(refused(&view));
+                    notes.extend(others.map(|text| format!("server {id}: {text}")));
                 }
                 Err(why) => notes.push(format!("server {id}: silent: {why}")),
             }
+            notes.extend(twice(id, &holder));
             (RUNNING, row)
         }
     }
@@ -157,6 +162,12 @@ fn row(groups: &Groups, id: u32, notes: &mut Vec<String>) -> (u8, Vec<String>) {
 fn beside(id: u32) -> Option<String> {
     let pid = predecessor::beside(id)?;
     Some(format!("server {id}: {}", predecessor::found_beside(pid)))
+}
+
+/// Who runs it beside the daemon.
+fn twice(id: u32, holder: &Holder) -> Option<String> {
+    let pid = predecessor::beside_daemon(id, holder.pid)?;
+    Some(format!("server {id}: {}", predecessor::twice(pid)))
 }
 
 /// What goes on though the daemon does not run.
@@ -214,6 +225,12 @@ fn never_started(id: u32, view: &Value) -> Vec<String> {
         Some(n) => lines.push(format!("server {id}: {n} jobs are never started: their limit is 0")),
     }
     lines
+}
+
+/// Why the database does not answer as it should.
+fn unanswered(view: &Value) -> Option<String> {
+    let why = view["database_error"].as_str()?;
+    Some(format!("database: {}", plain::clean(why, MAX_REASON_COLUMNS)))
 }
 
 /// What the database refuses to record.

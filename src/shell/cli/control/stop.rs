@@ -6,6 +6,7 @@ use crate::shell::cli::BAD_CONFIGURATION;
 use crate::shell::container::{self, Fate};
 use crate::shell::holder::{Found, Holder};
 use crate::shell::lock;
+use crate::shell::predecessor;
 use crate::shell::proc_fs;
 use crate::shell::signals::{drain_signal, stop_runs_signal};
 use crate::shell::sys::Signal;
@@ -63,6 +64,7 @@ pub(super) fn stop(groups: &Groups, id: u32, how: How, timeout: Option<Duration>
                 lock::forget_killed(Path::new(&groups.config.base.pidfile.path(id)));
             }
             println!("server {id}: not running{left}");
+            tell_of_predecessor(id);
             return DONE;
         }
         Found::Predecessor(pid) => return groups.predecessor(id, pid),
@@ -72,6 +74,7 @@ pub(super) fn stop(groups: &Groups, id: u32, how: How, timeout: Option<Duration>
         }
         Found::NotPermitted(what) => return not_permitted(id, &what),
     };
+    let is_told = predecessor::is_told(holder.pid);
     let signal = how.signal();
     // Where its container ends with it, it ends with its last run.
     let fate = container::fate_of_runs(holder.pid);
@@ -102,7 +105,16 @@ pub(super) fn stop(groups: &Groups, id: u32, how: How, timeout: Option<Duration>
     }
     let runs = runs.filter(|runs| *runs > 0).map_or(String::new(), |runs| left(runs, fate));
     println!("server {id}: stopped (it was pid {pid}){runs}");
+    if !is_told {
+        tell_of_predecessor(id);
+    }
     DONE
+}
+
+/// Whoever ends a group may mean the one of the PHP program.
+fn tell_of_predecessor(id: u32) {
+    let text = predecessor::beside(id).map(predecessor::not_stopped);
+    text.iter().for_each(|text| eprintln!("server {id}: {text}"));
 }
 
 /// What is said of the runs that were left.
