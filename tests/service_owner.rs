@@ -9,6 +9,7 @@ use rustix::process::geteuid;
 use service::{Groups, Said};
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 
 const NOBODY: u32 = 65534;
@@ -90,6 +91,27 @@ fn a_directory_that_nobody_may_enter_holds_no_configuration() {
     fs::remove_dir_all(&conf).unwrap();
     fs::write(&conf, "").unwrap();
     assert!(!check(&[]).err.contains("Not a directory"));
+}
+
+/// What runs stays its user's, whoever says so.
+#[test]
+fn root_may_restart_what_runs_as_another_user() {
+    let groups = Groups::new();
+    if !geteuid().is_root() {
+        groups.run(&["start", "1"]).expect(0, "started");
+        return;
+    }
+    let dir = groups.site.dir.0.to_str().unwrap();
+    give(dir);
+    fs::read_dir(dir).unwrap().for_each(|it| give(it.unwrap().path().to_str().unwrap()));
+    let mut start = groups.command(env!("CARGO_BIN_EXE_schedule"));
+    start.args(["start", "1", "-c", &groups.config]).uid(NOBODY).gid(NOBODY);
+    Said::of(&start.output().unwrap()).expect(0, "started");
+    groups.run(&["restart", "1"]).expect(0, "has restarted in place");
+    groups.run(&["reload", "1"]).expect(0, "has read");
+    groups.run(&["reopen", "1"]).expect(0, "");
+    groups.run(&["stop", "1"]).expect(0, "stopped");
+    assert_eq!(of_root(&groups.site.dir.0), [""; 0]);
 }
 
 /// In a container the directory of a volume may be anybody's; a log or a journal is not.

@@ -59,6 +59,9 @@ fn a_day_in_the_life() {
         // Without an id, as at boot.
         sched.run(&["start"]).expect(0, "server 2: started");
         assert_eq!(groups.pid(1), pid);
+        fs::rename(groups.site.file("1.log"), groups.site.file("moved")).unwrap();
+        sched.run(&["reopen"]).expect(0, "");
+        wait_for("a new log", SOON, || groups.site.dir.0.join("1.log").exists().then_some(()));
         sched.run(&["status", "all"]).expect(0, "running");
         kill_process(pid, Signal::KILL).unwrap();
         wait_for("its end", SOON, || (!is_alive(pid)).then_some(()));
@@ -68,6 +71,7 @@ fn a_day_in_the_life() {
         sched.run(&["stop", "all"]).expect(0, "server 2: not running");
         sched.run(&["reload", "1"]).expect(7, "not running");
         sched.run(&["force-reload", "1"]).expect(7, "not running");
+        sched.run(&["reopen", "1"]).expect(0, "not running");
         sched.run(&["status"]).expect(3, "stopped");
     }
 }
