@@ -99,7 +99,8 @@ const SEE_ALSO: &str = ".BR cron (8),
 .BR crontab (5),
 .BR systemctl (1)
 .PP
-The configuration, jobs and the API are described in /usr/share/doc/schedule/docs.";
+The configuration, jobs and the API are described in docs/ of the source; the Debian package has
+that in /usr/share/doc/schedule/docs.";
 
 const FILES: &str = ".TP
 .I ./conf/schedule.ini, /etc/schedule/schedule.ini
