@@ -15,6 +15,9 @@ use std::process::Command;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_schedule");
 
+/// What `sched` is linked to.
+const LINKED: &str = "/usr/local/lib/schedule/sched";
+
 fn script(name: &str, dir: &TempDir, words: &[&str]) -> Said {
     let path = format!("{}/scripts/{name}", env!("CARGO_MANIFEST_DIR"));
     let mut command = Command::new("sh");
@@ -176,6 +179,74 @@ fn what_is_said_at_the_end_fits_what_was_done() {
     let dir = TempDir::new();
     let said = script("install", &dir, &["--program", PROGRAM, "--prefix", "/opt/x"]);
     said.expect(0, "sudo -u schedule /opt/x/bin/schedule db init");
+}
+
+/// The README of the PHP program says to link its script.
+#[test]
+fn a_link_of_somebody_else_is_kept_and_told() {
+    let dir = TempDir::new();
+    let [sched, old] = ["etc/init.d/sched", "etc/init.d/sched.old"].map(|name| dir.file(name));
+    let target = |path: &str| fs::read_link(path).unwrap().to_str().unwrap().to_owned();
+    fs::create_dir_all(dir.file("etc/init.d")).unwrap();
+    // Also where its directory is called as this program, and while it leads nowhere.
+    for theirs in ["/opt/schedule/sched", "../../opt/php/sched", "/usr/bin/env"] {
+        symlink(theirs, &sched).unwrap();
+        let words = ["--program", PROGRAM, "--init"];
+        script("install", &dir, &words).expect(0, &format!("{old}: what was sched before"));
+        assert_eq!((target(&old).as_str(), target(&sched)), (theirs, LINKED.into()));
+        // An upgrade, and one to another place.
+        script("install", &dir, &words).expect(0, LINKED.trim_start_matches('/'));
+        script("install", &dir, &[&words[..], &["--prefix", "/opt/x"]].concat()).expect(0, "");
+        assert_eq!(
+            (target(&old).as_str(), target(&sched).as_str()),
+            (theirs, "/opt/x/lib/schedule/sched")
+        );
+        let said = script("uninstall", &dir, &["--prefix", "/opt/x"]);
+        said.expect(0, &format!("mv {old} {sched} brings it back"));
+        // Back it goes.
+        assert!(fs::symlink_metadata(&sched).is_err());
+        fs::rename(&old, &sched).unwrap();
+        script("uninstall", &dir, &[]).expect(0, "");
+        assert_eq!(target(&sched), theirs);
+        fs::remove_file(&sched).unwrap();
+    }
+    // Both are somebody's: that is told before anything is done.
+    let dir = TempDir::new();
+    fs::create_dir_all(dir.file("etc/init.d")).unwrap();
+    for name in ["etc/init.d/sched", "etc/init.d/sched.old"] {
+        symlink("/not/there", dir.file(name)).unwrap();
+    }
+    script("install", &dir, &["--program", PROGRAM, "--init"]).expect(1, "sched.old exists: move");
+    assert_eq!(files(&dir.0).len(), 2);
+}
+
+/// What Cargo.toml names is there, wherever programs are built.
+#[test]
+fn what_is_packed_lies_where_it_is_looked_for() {
+    let tree = TempDir::new();
+    let built = TempDir::new();
+    let source = env!("CARGO_MANIFEST_DIR");
+    for name in ["scripts", "conf", "Cargo.toml"] {
+        let mut copy = Command::new("cp");
+        copy.args(["-r", &format!("{source}/{name}"), "."]).current_dir(&tree.0);
+        assert!(copy.status().unwrap().success());
+    }
+    fs::create_dir_all(built.file("release")).unwrap();
+    symlink(PROGRAM, built.file("release/schedule")).unwrap();
+    for tool in ["cargo", "cargo-deb"] {
+        fs::write(built.file(tool), "#!/bin/sh\n").unwrap();
+        fs::set_permissions(built.file(tool), fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let mut command = Command::new("sh");
+    command.arg(tree.file("scripts/deb")).env("CARGO_TARGET_DIR", &built.0);
+    command.env("PATH", format!("{}:/usr/sbin:/usr/bin:/sbin:/bin", built.0.display()));
+    Said::of(&command.output().unwrap()).expect(0, "deb-root/usr/bin/schedule");
+    let text = fs::read_to_string(tree.file("Cargo.toml")).unwrap();
+    let named: Vec<&str> = text.split('"').filter(|it| it.starts_with("target/")).collect();
+    assert!(named.len() > 5, "{named:?}");
+    for name in named {
+        assert!(Path::new(&tree.file(name)).is_file(), "{name} is not there");
+    }
 }
 
 #[test]
