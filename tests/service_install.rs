@@ -179,6 +179,12 @@ fn what_is_said_at_the_end_fits_what_was_done() {
     let dir = TempDir::new();
     let said = script("install", &dir, &["--program", PROGRAM, "--prefix", "/opt/x"]);
     said.expect(0, "sudo -u schedule /opt/x/bin/schedule db init");
+    // At a boot it would start what the PHP program still runs.
+    let boot = "update-rc.d sched defaults    # ";
+    let init = |dir: &TempDir| script("install", dir, &["--program", PROGRAM, "--init"]);
+    init(&dir).expect(0, &format!("{boot}for boots;"));
+    fs::write(dir.file("etc/init.d/sched.old"), "of PHP").unwrap();
+    init(&dir).expect(0, &format!("{boot}when the last group has changed over"));
 }
 
 /// The README of the PHP program says to link its script.
