@@ -86,6 +86,35 @@ fn the_list_stays_where_it_is() {
     }
 }
 
+/// What is wrong with a row takes more lines than its schedule: rows below it would move, and a
+/// click start another job.
+#[test]
+fn rows_that_grow_or_shrink_wait() {
+    for look in [1280, 1024, 820, 600, 390].map(|width| Look { width, ..Look::default() }) {
+        let (site, mut database) = Site::on(Driver::Sqlite);
+        let rows: Vec<Row> = (1..=6).map(|id| Row::new(id, NEVER, "true")).collect();
+        let daemon = site::with(&site, &mut database, &rows);
+        let page = open(&daemon, "/", &look);
+        let set = |cron: &str, ids: &str| {
+            format!("UPDATE scheduler_jobs SET cron = '{cron}' WHERE id IN ({ids})")
+        };
+        let width = look.width;
+        database.sql(&set("61 0 1 1 *", "1,2"));
+        let changed = "document.querySelector('#hint button')?.innerText.length > 0";
+        page.wait("news", changed);
+        demand_still(&page, &format!("after two rows became wrong, {width}"));
+        page.click("#hint button");
+        page.wait("both", "document.querySelectorAll('tr.invalid').length === 2");
+        // And back, with another one.
+        page.wait("no news", "document.querySelector('#hint').hidden");
+        page.eval(LOOK_AT);
+        database.sql(&set("0 0 1 1 *", "1"));
+        database.sql(&set("a schedule that is none of any kind that is known here", "3"));
+        page.wait("news again", changed);
+        demand_still(&page, &format!("after one was mended, {width}"));
+    }
+}
+
 #[test]
 fn the_page_of_a_job_stays_where_it_is() {
     for look in looks() {

@@ -71,7 +71,7 @@ function show(page, wanted) {
   for (const part of by("job") ? ["#job", "#warn", "#facts", "#past"] : []) {
     const waits = swap(page, part, wanted);
     if (waits) news ||= T.page_changed;
-    if (waits && part === "#past") for (const run of all("tr[id]", waits)) exchange(run);
+    if (waits && part === "#past") exchange(all("tr[id]", waits));
   }
   if (by("which")) sources(page);
   offer(news);
@@ -164,16 +164,34 @@ function keepFocus(old, replace) {
   heir?.focus({ preventScroll: true });
 }
 
-// Puts a row in the place of the one with its id.
-function exchange(row) {
-  const old = by(row.id);
-  if (!old || "late" in row.dataset) return;
+// Puts rows in the place of those with their ids. Returns whether some have to wait, as they would
+// move what can be pressed: a mistake takes more lines than a schedule. All are measured at once.
+function exchange(part) {
+  const come = part.filter((row) => by(row.id) && !("late" in row.dataset));
+  const olds = come.map((row) => by(row.id));
+  const before = olds.map(shape);
+  come.forEach((row, at) => place(row, olds[at]));
+  const after = come.map(shape);
+  const back = come.map((_, at) => at).filter((at) => moves(before[at], after[at]));
+  for (const at of back) place(olds[at], come[at]);
+  return back.length > 0;
+}
+
+function place(row, old) {
   const [box, chosen] = [row.querySelector(".c input"), old.querySelector(".c input")?.checked];
   if (box) box.checked = Boolean(chosen);
   keepFocus(old, () => {
     old.replaceWith(document.adoptNode(row));
     return row;
   });
+}
+
+// Where the controls of a row are within it, and how much room it takes.
+function shape(row) {
+  const box = row.getBoundingClientRect();
+  const at = places(row);
+  for (const [name, [x, y]] of at) if (name) at.set(name, [x - box.left, y - box.top]);
+  return at;
 }
 
 const textOf = (alert) => alert.querySelector("p, summary").textContent;
@@ -226,18 +244,18 @@ function counts(chips) {
 }
 
 // Exchanges rows where they are, and adds others at the end. Returns whether that is the whole list
-// in its order.
+// in its order, and nothing of it waits.
 function settle(part) {
   const ids = part.map((row) => row.id);
   const old = [...rows.rows];
   const kept = old.filter((row) => ids.includes(row.id)).map((row) => row.id);
   const added = part.filter((row) => !kept.includes(row.id));
   for (const row of old) if (!ids.includes(row.id)) leave(row);
-  part.filter((row) => kept.includes(row.id)).forEach(exchange);
+  const waits = exchange(part.filter((row) => kept.includes(row.id)));
   const ordered = [...kept, ...added.map((row) => row.id)].join() === ids.join();
   if (ordered) rows.append(...added.map((row) => document.adoptNode(row)));
   count();
-  return ordered && kept.length === old.length;
+  return ordered && kept.length === old.length && !waits;
 }
 
 function take(part) {
