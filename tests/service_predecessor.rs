@@ -7,10 +7,11 @@ mod daemon;
 mod service;
 
 use common::database::TestDatabase;
-use daemon::BESIDE_PHP;
+use daemon::{BESIDE_PHP, SOON, wait_for};
 use rustix::fs::{FlockOperation, flock};
 use rustix::process::geteuid;
 use schedule::shell::database::schema;
+use serde_json::Value;
 use service::{Groups, Said};
 use std::env;
 use std::fs::{self, File};
@@ -184,6 +185,36 @@ fn it_ends_no_daemon_that_runs() {
     groups.run(&["reload", "1"]).expect(7, "the PHP program runs this group, pid");
     let said = groups.run(&["stop", "2"]);
     assert!(!said.err.contains("PHP"), "{said:?}");
+}
+
+/// Where it is started beside a daemon, that one tells by itself; also that it is over.
+#[test]
+fn a_daemon_tells_that_its_jobs_run_twice() {
+    let _alone = alone();
+    let groups = groups();
+    let mut command = groups.site.command();
+    command.env_remove(BESIDE_PHP);
+    let daemon = groups.site.start_by(command);
+    let told = |pid: Value| {
+        wait_for("what status says of PHP", SOON, || {
+            (daemon.status()["php_pid"] == pid).then_some(())
+        });
+    };
+    told(Value::Null);
+    assert_eq!(daemon.metric("schedule_php_running"), 0);
+    let php = Php::new_with(&groups, "1", false, "php.pid");
+    let _others = Php::new_with(&groups, "2", false, "php2.pid");
+    told(php.0.id().into());
+    assert_eq!(daemon.metric("schedule_php_running"), 1);
+    let twice = format!("the PHP program runs this group, too, pid {}: its", php.0.id());
+    assert_eq!(groups.site.logged(&twice).len(), 1);
+    let pages = ["/?lang=en", "/?lang=zh"].map(|page| daemon.get(page).body);
+    let pid = php.0.id();
+    assert!(pages[0].contains(&format!("runs this group, too, pid {pid}: ")), "{}", pages[0]);
+    assert!(pages[1].contains(&format!("PHP 版程序(pid {pid})也在运行本组")), "{}", pages[1]);
+    drop(php);
+    told(Value::Null);
+    assert_eq!(groups.site.logged("the PHP program does not run this group any more").len(), 1);
 }
 
 /// Only its daemons are meant: an editor that has the script open is none.

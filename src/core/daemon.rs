@@ -30,6 +30,7 @@ mod segments;
 mod snapshot;
 mod sync;
 mod trouble;
+pub mod twin;
 mod unwritten;
 
 pub use adopt::Found;
@@ -174,6 +175,8 @@ pub struct Core {
     started: Now,
     draining: bool,
     exiting: bool,
+    /// Who else runs this group.
+    twin: Option<u32>,
     /// When it is said again what is waited for, monotonic ms.
     say_again_ms: u64,
     counters: Counters,
@@ -220,6 +223,7 @@ impl Core {
             started: now,
             draining: false,
             exiting: false,
+            twin: None,
             say_again_ms: 0,
             counters: Counters {
                 records_dropped: replay.dropped.0,
@@ -279,6 +283,7 @@ impl Core {
             Event::PushFailed(conn, failure) => self.push_failed(conn, failure),
             Event::Vitals(vitals) => self.web.vitals = vitals,
             Event::Room { full, is_short } => self.room(full, is_short),
+            Event::Twin(pid) => self.found_twin(pid),
         }
     }
 

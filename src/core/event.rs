@@ -71,6 +71,8 @@ pub enum Event<'a> {
         /// What is kept there for the journal is being used up.
         is_short: bool,
     },
+    /// The PHP program's daemon that runs this group, too; none = there is none.
+    Twin(Option<u32>),
 }
 
 /// Why a piece was not added to a stream.

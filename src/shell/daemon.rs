@@ -18,6 +18,7 @@ use crate::shell::lock::Lock;
 use crate::shell::logging;
 use crate::shell::notify::Notify;
 use crate::shell::output::Outputs;
+use crate::shell::predecessor::Lookout;
 use crate::shell::proc_fs;
 use crate::shell::renewal::{Renewal, Why};
 use crate::shell::server::Server;
@@ -90,6 +91,7 @@ pub struct Daemon {
     lock: Lock,
     state_lock: Lock,
     renewal: Option<Renewal>,
+    lookout: Lookout,
     keeping: Keeping,
 }
 
@@ -144,6 +146,7 @@ impl Daemon {
         registry.register(&mut SourceFd(&timer.raw_fd()), TIMER, Interest::READABLE)?;
         let signals = Signals::register(registry, SIGNALS)?;
         let lanes = Lanes::new(registry, FILES, reading::REST_MS)?;
+        let lookout = Lookout::new(parts.core.settings().server_id);
         Ok(Daemon {
             poll: parts.poll,
             core: parts.core,
@@ -165,6 +168,7 @@ impl Daemon {
             lock: parts.lock,
             state_lock: parts.state_lock,
             renewal: None,
+            lookout,
             keeping: parts.keeping,
         })
     }
@@ -204,6 +208,13 @@ impl Daemon {
         self.notify.turned(now, &self.core);
         self.core.handle(now, Event::Turned(clock::mono_us() - began_us));
         self.renew(now);
+        // What is due does not wait for it.
+        if !self.pressed
+            && let Some(found) = self.lookout.look(now.mono_ms)
+        {
+            let pid = found.map(|pid| pid.as_raw_nonzero().get().cast_unsigned());
+            self.core.handle(now, Event::Twin(pid));
+        }
     }
 
     /// Waits for an event, or until the core or the server has something to do.

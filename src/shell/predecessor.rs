@@ -5,8 +5,10 @@
 //! Anybody can call a process that. So it counts only if it is root's, or of our own user, or of
 //! the user whose pid file names it; somebody else's keeps nothing from starting and is told.
 
+use super::clock;
 use super::proc_fs;
 use super::sys::Pid;
+use crate::core::daemon::twin::{self, BESIDE_PHP as BESIDE};
 use std::env;
 use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;
@@ -18,6 +20,12 @@ const SCRIPT: &str = "Process.php";
 /// In the name of each program that executes such a script: `php8.2`, `php-cgi`, `lsphp`. What has
 /// only started one, as `sudo` and `sh -c` do, has the same words in its command line.
 const INTERPRETER: &str = "php";
+
+/// It is looked for so often while a daemon runs.
+const LOOK_MS: u64 = 10_000;
+
+/// The loop is held so long by that.
+const LOOK_US: u64 = 1_000;
 
 /// The daemon that the text of a pid file names, whichever group it runs: the file is its.
 pub fn named(text: &str, file: &File) -> Option<Pid> {
@@ -56,9 +64,6 @@ fn is_trusted(user: u32) -> bool {
     user == 0 || user == rustix::process::geteuid().as_raw()
 }
 
-/// Set where the PHP program of another installation has groups of the same numbers.
-const BESIDE: &str = "SCHEDULE_BESIDE_PHP";
-
 /// The same, unless it is said that it is another installation's: its process does not tell which
 /// tables it reads.
 pub fn beside(server_id: u32) -> Option<Pid> {
@@ -93,12 +98,59 @@ pub fn is_told(daemon: Pid) -> bool {
 
 /// What to say where both run.
 pub fn twice(pid: Pid) -> String {
-    let pid = pid.as_raw_nonzero();
-    format!(
-        "the PHP program runs this group, too, pid {pid}: its jobs run twice. End that one (its \
-         `sched stop`, or kill {pid}; its running jobs go on), or this one. If it is another \
-         installation's, with other tables, set {BESIDE}=1 in the environment of the daemon"
-    )
+    twin::twice(pid.as_raw_nonzero().get().cast_unsigned())
+}
+
+/// Looks for it while a daemon runs, a few processes at a time: there may be very many.
+pub struct Lookout {
+    server_id: u32,
+    processes: Option<Box<dyn Iterator<Item = Pid>>>,
+    next_ms: u64,
+}
+
+impl Lookout {
+    /// For the daemon of a group.
+    pub fn new(server_id: u32) -> Lookout {
+        Lookout { server_id, processes: None, next_ms: 0 }
+    }
+
+    /// Goes on looking, for a moment. Returns what was found when all have been looked at.
+    pub fn look(&mut self, now_ms: u64) -> Option<Option<Pid>> {
+        if self.processes.is_none() {
+            if is_said_to_be_beside() || now_ms < self.next_ms {
+                return None;
+            }
+            self.next_ms = now_ms + LOOK_MS;
+            self.processes = proc_fs::all().ok().map(|all| Box::new(all) as Box<_>);
+        }
+        let processes = self.processes.as_mut()?;
+        let began_us = clock::mono_us();
+        let found = loop {
+            let Some(pid) = processes.next() else { break None };
+            if is_clearly_php(pid)
+                && daemon(pid).is_some_and(|(id, user)| id == self.server_id && is_trusted(user))
+            {
+                break Some(pid);
+            }
+            if clock::mono_us() - began_us >= LOOK_US {
+                return None;
+            }
+        };
+        self.processes = None;
+        Some(found)
+    }
+}
+
+/// Of one that hangs the command line may hang, too, and nobody else's is worth a look: this is
+/// asked of the kernel, not of the memory of the process.
+fn is_clearly_php(pid: Pid) -> bool {
+    let number = pid.as_raw_nonzero();
+    let is_php = match fs::read_link(format!("/proc/{number}/exe")) {
+        Ok(program) => is_interpreter(&program),
+        Err(_) => fs::read_to_string(format!("/proc/{number}/comm"))
+            .is_ok_and(|name| name.contains(INTERPRETER)),
+    };
+    is_php && !proc_fs::hangs(pid)
 }
 
 /// What to say to who ends ours.

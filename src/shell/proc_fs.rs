@@ -48,6 +48,11 @@ pub fn is_stopped(pid: Pid) -> bool {
     stat(pid).is_ok_and(|found| found.is_some_and(|(state, _)| state == b'T'))
 }
 
+/// Whether it waits for something that no signal ends.
+pub fn hangs(pid: Pid) -> bool {
+    stat(pid).is_ok_and(|found| found.is_some_and(|(state, _)| state == b'D'))
+}
+
 /// proc_pid_stat(5): zombie, dead.
 fn is_over(state: u8) -> bool {
     matches!(state, b'Z' | b'X')

@@ -101,6 +101,7 @@ impl Core {
             "outputs_dropped": counters.outputs_dropped,
             "journal_error": self.disk_error(),
             "snapshot_error": self.snapshot_error(),
+            "php_pid": self.twin(),
         })
     }
 

@@ -150,6 +150,8 @@ impl Core {
         let failing = u8::from(self.snapshot_trouble().is_some());
         let help = "Whether a start without the database would have no jobs, or has none.";
         out.gauge("schedule_snapshot_error", "", help, failing);
+        let help = "Whether the PHP program runs this group, too, so that its jobs run twice.";
+        out.gauge("schedule_php_running", "", help, u8::from(self.twin().is_some()));
     }
 
     fn write_process(&self, out: &mut Writer) {

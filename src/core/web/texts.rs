@@ -62,6 +62,9 @@ texts! {
     unkept_alert: "The jobs in force could not be written to {}/snapshot: {}. After a restart \
                    nothing is started before the database has answered.",
         "当前生效的任务无法写入 {}/snapshot:{}。重启后,数据库应答之前不会启动任何运行。";
+    twin_alert: "The PHP program runs this group, too, pid {}: its jobs run twice. End that one \
+                 (its `sched stop`, or kill {}), or this one.",
+        "PHP 版程序(pid {})也在运行本组,任务会运行两次。请结束该进程(其 `sched stop` 或 kill {})或本进程。";
     dropped_alert: "{} records of runs are missing in the database, the last ones lost {}: the \
                     state disk was full, or the database away for too long.",
         "数据库缺少 {} 条运行记录,最近一次丢失于 {}:状态目录磁盘已满,或数据库中断太久。";

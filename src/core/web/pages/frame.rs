@@ -163,6 +163,10 @@ impl Core {
             };
             alerts.push(Alert { kind: "bad", text, rows: Vec::new() });
         }
+        if let Some(pid) = self.twin().map(|pid| pid.to_string()) {
+            let text = fill(t.twin_alert, &[&pid, &pid]);
+            alerts.push(Alert { kind: "bad", text, rows: Vec::new() });
+        }
         let counters = self.counters();
         let dropped_ms = counters.records_dropped_ms;
         if counters.records_dropped > 0 && now.wall_ms - dropped_ms < DROPPED_MS {
