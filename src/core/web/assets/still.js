@@ -170,11 +170,28 @@ function exchange(part) {
   const come = part.filter((row) => by(row.id) && !("late" in row.dataset));
   const olds = come.map((row) => by(row.id));
   const before = olds.map(shape);
-  come.forEach((row, at) => place(row, olds[at]));
+  // What needs less room keeps what there was. The height of a row of a table is its least.
+  const tabular = olds[0] && getComputedStyle(olds[0]).display === "table-row";
+  const room = tabular ? "height" : "minHeight";
+  come.forEach((row, at) => {
+    row.style[room] = `${before[at].get("")[1]}px`;
+    place(row, olds[at]);
+  });
   const after = come.map(shape);
   const back = come.map((_, at) => at).filter((at) => moves(before[at], after[at]));
   for (const at of back) place(olds[at], come[at]);
   return back.length > 0;
+}
+
+// How much room a row takes, and where its buttons are within it.
+function shape(row) {
+  const box = row.getBoundingClientRect();
+  const at = new Map([["", [0, box.height]]]);
+  for (const one of all("button, input", row)) {
+    const { left, top } = one.getBoundingClientRect();
+    at.set(mark(one), [left - box.left, top - box.top]);
+  }
+  return at;
 }
 
 function place(row, old) {
@@ -184,14 +201,6 @@ function place(row, old) {
     old.replaceWith(document.adoptNode(row));
     return row;
   });
-}
-
-// Where the controls of a row are within it, and how much room it takes.
-function shape(row) {
-  const box = row.getBoundingClientRect();
-  const at = places(row);
-  for (const [name, [x, y]] of at) if (name) at.set(name, [x - box.left, y - box.top]);
-  return at;
 }
 
 const textOf = (alert) => alert.querySelector("p, summary").textContent;
