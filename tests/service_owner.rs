@@ -5,12 +5,15 @@ mod common;
 mod daemon;
 mod service;
 
+use daemon::rows::{Due, Row};
+use daemon::{SOON, wait_for};
 use rustix::process::geteuid;
 use service::{Groups, Said};
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
+use std::process::Command;
 
 const NOBODY: u32 = 65534;
 
@@ -112,6 +115,43 @@ fn root_may_restart_what_runs_as_another_user() {
     groups.run(&["reopen", "1"]).expect(0, "");
     groups.run(&["stop", "1"]).expect(0, "stopped");
     assert_eq!(of_root(&groups.site.dir.0), [""; 0]);
+}
+
+/// The keeper of a daemon before would start all jobs as its own user.
+#[test]
+fn a_keeper_of_another_user_starts_nothing() {
+    if !geteuid().is_root() {
+        return;
+    }
+    let mut groups = Groups::new();
+    let file = groups.site.file("pid");
+    let row = Row::new(1, Due::Step(1), &format!("echo $$ >>'{file}'; exec sleep 600"));
+    groups.database.sql(&row.insert());
+    groups.run(&["start", "1"]).expect(0, "started");
+    groups.wait_lines("pid", 1);
+    groups.run(&["stop", "1"]).expect(0, "1 run goes on");
+    let keeper = groups.site.keeper();
+    // What the guide says: all that root's daemon has left is the other user's now.
+    let give_all = |user: &str| {
+        let mut chown = Command::new("chown");
+        assert!(chown.args(["-R", user]).arg(&groups.site.dir.0).status().unwrap().success());
+    };
+    give_all("65534:65534");
+    let start = || {
+        let mut start = groups.command(PROGRAM);
+        start.args(["start", "1", "-c", &groups.config]).uid(NOBODY).gid(NOBODY);
+        Said::of(&start.output().unwrap())
+    };
+    let whose = format!("pid {}, is user 'root's", keeper.as_raw_nonzero());
+    start().expect(1, &whose).expect(1, "stop --drain or --kill");
+    assert!(service::is_alive(keeper), "its runs go on");
+    // What it says helps.
+    give_all("0:0");
+    groups.run(&["start", "1"]).expect(0, "started");
+    groups.run(&["stop", "1", "--kill"]).expect(0, "stopped");
+    wait_for("its end", SOON, || (!service::is_alive(keeper)).then_some(()));
+    give_all("65534:65534");
+    start().expect(0, "started");
 }
 
 /// In a container the directory of a volume may be anybody's; a log or a journal is not.

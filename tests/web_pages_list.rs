@@ -257,13 +257,14 @@ fn no_page_has_an_address_that_begins_at_the_root() {
         }
         assert!(seen >= 2, "{target}: {shown}");
     }
-    for (target, to) in
-        [("/index.html?tagid=2", "./?tagid=2"), ("/stderr.html?id=1", "./stderr.php?id=1")]
-    {
+    for (target, to, plain) in [
+        ("/index.html?tagid=2", "./?tagid=2", "index.php?tagid=2"),
+        ("/stderr.html?id=1", "./stderr.php?id=1", "stderr.php?id=1"),
+    ] {
         let moved = bench.ask("GET", target, "User-Agent: Mozilla/5.0\r\n", "");
         assert_eq!(moved.is(301).header("Location"), Some(to), "{target}");
         // PHP's own client asks for the path of a relative address as it stands.
-        assert_eq!(bench.get(target).is(301).header("Location"), Some(&to[1..]), "{target}");
+        assert_eq!(bench.get(target).is(301).header("Location"), Some(plain), "{target}");
     }
     // Whatever a form says: it leads to a path, never to another host.
     for back in ["//evil.example", "/%5Cevil.example", "https://evil.example", "/.//evil.example"] {

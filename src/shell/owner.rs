@@ -54,7 +54,7 @@ fn owner(path: &str, look: Look) -> Option<(PathBuf, u32)> {
 }
 
 /// The name of a user, in a form that sudo takes.
-fn user(uid: u32) -> String {
+pub fn user(uid: u32) -> String {
     named("/etc/passwd", uid)
 }
 

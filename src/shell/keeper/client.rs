@@ -8,11 +8,12 @@ use crate::core::ids::RunId;
 use crate::core::keeping::{self, Notice, Order};
 use crate::core::launch::LaunchPlan;
 use crate::shell::clock;
+use crate::shell::owner;
 use crate::shell::process::inherited_environment;
 use crate::shell::sys::{self, Pid, Spawn};
 use rustix::net::sockopt::socket_peercred;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
-use rustix::process::{Signal, kill_process};
+use rustix::process::{Signal, Uid, geteuid, kill_process};
 use std::collections::BTreeMap;
 use std::ffi::{CStr, CString};
 use std::io::{self, Read};
@@ -74,9 +75,15 @@ impl Keeper {
     /// runs that earlier daemons had it start.
     ///
     /// # Errors
-    /// No process, no descriptor, or the state directory can't be used.
+    /// No process, no descriptor, or the state directory can't be used; or the keeper that is there
+    /// is another user's, with runs that go on.
     pub fn find(state_dir: &Path) -> io::Result<(Keeper, Vec<Notice>)> {
-        Keeper::connect(state_dir).or_else(|_| Keeper::start(state_dir))
+        match Keeper::connect(state_dir) {
+            // It may be asked, or not: a new one in its place would not know of its runs.
+            Err(why) if why.kind() == io::ErrorKind::PermissionDenied => Err(why),
+            Err(_) => Keeper::start(state_dir),
+            found => found,
+        }
     }
 
     /// One that does not answer is killed. Were it left to itself, it would some day start what
@@ -84,7 +91,11 @@ impl Keeper {
     fn connect(state_dir: &Path) -> io::Result<(Keeper, Vec<Notice>)> {
         let (_dir, path) = socket_path(state_dir)?;
         let stream = UnixStream::connect(path)?;
-        let process = socket_peercred(&stream)?.pid;
+        let other = socket_peercred(&stream)?;
+        if other.uid != geteuid() {
+            return Err(strangers(other.pid, other.uid));
+        }
+        let process = other.pid;
         Keeper::greet(stream, process).inspect_err(|why| {
             if [io::ErrorKind::WouldBlock, io::ErrorKind::TimedOut].contains(&why.kind()) {
                 log::error!("keeper pid {process} does not answer and is killed");
@@ -316,6 +327,17 @@ impl Keeper {
     pub fn into_outstanding(self) -> BTreeMap<RunId, u64> {
         self.outstanding.into_iter().chain(self.waiting).collect()
     }
+}
+
+/// The keeper that is there runs as another user, and so would all that it is asked to start.
+fn strangers(process: Pid, uid: Uid) -> io::Error {
+    let user = owner::user(uid.as_raw());
+    let why = format!(
+        "that of the daemon before, pid {process}, is user '{user}'s, with runs that go on, and \
+         would start all others as that user, too: wait until those have ended, or start the \
+         daemon as '{user}' once more and say stop --drain or --kill"
+    );
+    io::Error::new(io::ErrorKind::PermissionDenied, why)
 }
 
 fn warn(line: &[u8]) {
