@@ -98,15 +98,32 @@ fn a_table_without_rows_was_read_too() {
     assert!(bench.ask("GET", "/", BROWSER, "").body.contains("There are no jobs yet"));
 }
 
-/// Which tags there are is known as soon as the database has answered for the first time: who asks
-/// in the moment before that waits for it. What is wrong whatever it says is told at once.
+/// Which jobs and tags there are is known as soon as the database has answered for the first time:
+/// who asks in the moment before that waits for it. What is wrong whatever it says is told at once.
 #[test]
-fn a_tag_is_judged_by_the_first_table() {
+fn jobs_and_tags_are_judged_by_the_first_table() {
     for (tag, status) in [("x", 400), ("2", 200)] {
         let mut bench = Bench::asleep(START, 0, None);
         bench.set_rows(&[row(7, "0 0 1 1 *", "true")]);
         assert!(!bench.core.knows_table());
         bench.get(&format!("/api/v1/jobs?tag={tag}")).is(status);
+    }
+    for (target, status) in [
+        ("/api/v1/jobs/7", 200),
+        ("/api/v1/jobs/8", 404),
+        ("/api/v1/jobs/7/runs", 200),
+        ("/jobs/7", 200),
+        ("/index.html?action=start&id=7", 301),
+        ("/index.html?action=start&id=8", 404),
+    ] {
+        let mut bench = Bench::asleep(START, 0, None);
+        bench.set_rows(&[row(7, "0 0 1 1 *", "true")]);
+        bench.get(target).is(status);
+    }
+    for (target, status) in [("/api/v1/jobs/7/start", 200), ("/api/v1/jobs/8/start", 404)] {
+        let mut bench = Bench::asleep(START, 0, None);
+        bench.set_rows(&[row(7, "0 0 1 1 *", "true")]);
+        bench.post(target).is(status);
     }
     let mut bench = Bench::asleep(START, 0, None);
     bench.set_rows(&[row(7, "0 0 1 1 *", "true")]);
@@ -117,7 +134,7 @@ fn a_tag_is_judged_by_the_first_table() {
 
 /// A database that takes its time keeps nobody waiting.
 #[test]
-fn who_asks_for_a_tag_waits_a_second_and_no_longer() {
+fn who_asks_early_waits_a_second_and_no_longer() {
     let mut bench = Bench::asleep(START, 0, None);
     bench.silent = true;
     let ask = |bench: &mut Bench, target: &str, accept: &str| {
@@ -125,6 +142,7 @@ fn who_asks_for_a_tag_waits_a_second_and_no_longer() {
     };
     let program = ask(&mut bench, "/api/v1/jobs?tag=3", "");
     let terminal = ask(&mut bench, "/?tag=3", "User-Agent: curl/8\r\n");
+    let job = ask(&mut bench, "/api/v1/jobs/7", "");
     let browser = ask(&mut bench, "/?tag=3", BROWSER);
     bench.pass(999);
     assert_eq!(bench.received(program), "");
@@ -132,7 +150,7 @@ fn who_asks_for_a_tag_waits_a_second_and_no_longer() {
     let wake = bench.core.next_wake().mono_ms.unwrap();
     assert_eq!(wake, bench.now.mono_ms + 1);
     bench.pass(1);
-    for conn in [program, terminal] {
+    for conn in [program, terminal, job] {
         let reply = bench.received(conn);
         assert!(
             reply.starts_with("HTTP/1.1 503 ") && reply.contains("Retry-After: 5\r\n"),

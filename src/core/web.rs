@@ -106,6 +106,16 @@ impl Core {
         {
             return self.respond(conn, response);
         }
+        if self.web.early.len() < MAX_EARLY && self.awaits_table(request) {
+            let until_ms = now.mono_ms + EARLY_PATIENCE_MS;
+            self.web.early.push(Early { conn, request: request.clone(), until_ms });
+            return;
+        }
+        self.serve(now, conn, request);
+    }
+
+    /// Answers a request by what is known now.
+    fn serve(&mut self, now: Now, conn: ConnId, request: &Request) {
         let routed = match self.route_original(now, conn, request) {
             Routed::Other => self.route_commands(now, conn, request),
             routed => routed,
@@ -117,10 +127,6 @@ impl Core {
         match routed {
             Routed::Now(response) => self.respond_to(now, conn, request, response),
             Routed::Later => {}
-            Routed::Other if self.web.early.len() < MAX_EARLY && self.awaits_tags(request) => {
-                let until_ms = now.mono_ms + EARLY_PATIENCE_MS;
-                self.web.early.push(Early { conn, request: request.clone(), until_ms });
-            }
             Routed::Other => self.read(now, conn, request),
         }
     }
@@ -196,7 +202,7 @@ impl Core {
         let over = self.web.early.iter().take_while(is_over).count();
         let over: Vec<Early> = self.web.early.drain(..over).collect();
         for early in over {
-            self.read(now, early.conn, &early.request);
+            self.serve(now, early.conn, &early.request);
         }
     }
 

@@ -80,13 +80,19 @@ fn one_of(request: &Request, name: &str, choices: &[&str]) -> Result<(), Respons
 }
 
 impl Core {
-    /// Whether a request is to wait for the first answer of the database, which mostly comes in a
-    /// moment: before it nobody knows which tags there are.
-    pub(super) fn awaits_tags(&self, request: &Request) -> bool {
-        let first = !matches!(self.sync_state().database, DatabaseState::Down { .. });
-        let list = matches!(request.segments()[..], ["" | "index.php"] | ["api", "v1", "jobs"]);
-        let named = || request.query("tag").is_some_and(|tag| !tag.is_empty());
-        first && !self.knows_table() && list && named() && check_list(request).is_ok()
+    /// Whether only the first answer of the database, which has not come and may come any moment,
+    /// tells what is right: which tags there are, which jobs.
+    pub(super) fn awaits_table(&self, request: &Request) -> bool {
+        let down = matches!(self.sync_state().database, DatabaseState::Down { .. });
+        if down || self.knows_table() {
+            return false;
+        }
+        let tag = || request.query("tag").is_some_and(|tag| !tag.is_empty());
+        match request.segments()[..] {
+            ["" | "index.php"] | ["api", "v1", "jobs"] if tag() => check_list(request).is_ok(),
+            ["api", "v1", "jobs" | "runs", _, ..] | ["jobs", _] | ["actions"] => true,
+            _ => request.query("action").is_some(),
+        }
     }
 
     /// A tag that neither a row nor a job has. (The original's links, with `tagid`, lead to an

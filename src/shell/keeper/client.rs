@@ -334,8 +334,9 @@ fn strangers(process: Pid, uid: Uid) -> io::Error {
     let user = owner::user(uid.as_raw());
     let why = format!(
         "that of the daemon before, pid {process}, is user '{user}'s, with runs that go on, and \
-         would start all others as that user, too: wait until those have ended, or start the \
-         daemon as '{user}' once more and say stop --drain or --kill"
+         would start all others as that user, too: wait until those have ended, or give '{user}' \
+         the files of [base] back (chown -R), start the daemon as that user, and say stop --drain \
+         or --kill"
     );
     io::Error::new(io::ErrorKind::PermissionDenied, why)
 }
