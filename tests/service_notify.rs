@@ -67,7 +67,7 @@ fn ready_status_and_stopping() {
         let pid = daemon.pid().as_raw_nonzero();
         assert!(text.contains(&format!("\nMAINPID={pid}\n")), "{text}");
         // Its first sync was over: the job is known.
-        assert!(text.contains("\nSTATUS=1 jobs, 0 runs, database up"), "{text}");
+        assert!(text.contains("\nSTATUS=1 job, 0 runs, database up"), "{text}");
         assert_eq!(manager.heard.len(), 1, "{:?}", manager.heard);
         daemon.request("POST", "/api/v1/jobs/1/start");
         manager.wait("STATUS=1 job, 1 run, database up");
