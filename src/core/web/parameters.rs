@@ -84,14 +84,16 @@ impl Core {
     /// tells what is right: which tags there are, which jobs.
     pub(super) fn awaits_table(&self, request: &Request) -> bool {
         let down = matches!(self.sync_state().database, DatabaseState::Down { .. });
-        if down || self.knows_table() {
+        // A command is told at once: who sent it may give up, and it must not be done after that.
+        let commands = !request.method.is_read() || request.query("action").is_some();
+        if down || self.knows_table() || commands {
             return false;
         }
         let tag = || request.query("tag").is_some_and(|tag| !tag.is_empty());
         match request.segments()[..] {
             ["" | "index.php"] | ["api", "v1", "jobs"] if tag() => check_list(request).is_ok(),
-            ["api", "v1", "jobs" | "runs", _, ..] | ["jobs", _] | ["actions"] => true,
-            _ => request.query("action").is_some(),
+            ["api", "v1", "jobs" | "runs", _, ..] | ["jobs", _] => true,
+            _ => false,
         }
     }
 
