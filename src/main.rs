@@ -49,20 +49,23 @@ status: 0 running, 1 dead: its pid file is not empty, 3 not running, 4 unknown. 
 With `all`, the highest of the groups.";
 
 fn main() -> ExitCode {
+    let mut words = std::env::args_os().skip(1);
+    let first = words.next();
+    let is = |name: &str| first.as_ref().is_some_and(|word| word == name);
     // First of all: what comes to process 1 before there are handlers would be lost.
-    if sys::is_init() && std::env::args_os().nth(1).is_some_and(|word| word == "run") {
+    if sys::is_init() && is("run") {
         sys::block_signals();
     }
     // A helper process answers one question and ends, every few seconds: it goes straight to work,
     // before anything is built that it does not need.
-    if std::env::args_os().nth(1).is_some_and(|word| word == "exchange") {
+    if is("exchange") {
         return schedule::shell::database::exchange();
     }
-    if std::env::args_os().nth(1).is_some_and(|word| word == "files") {
+    if is("files") {
         return schedule::shell::files::helper::serve(look::look_at);
     }
-    if std::env::args_os().nth(1).is_some_and(|word| word == "log") {
-        return schedule::shell::logging::writer::serve(std::env::args_os().nth(2));
+    if is("log") {
+        return schedule::shell::logging::writer::serve(words.next());
     }
     match Command::parse() {
         // What lives on must not hide that it doesn't.

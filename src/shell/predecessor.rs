@@ -64,8 +64,8 @@ fn is_trusted(user: u32) -> bool {
     user == 0 || user == rustix::process::geteuid().as_raw()
 }
 
-/// The same, unless it is said that it is another installation's: its process does not tell which
-/// tables it reads.
+/// As [`of_group`], unless it is said that it is another installation's: its process does not tell
+/// which tables it reads.
 pub fn beside(server_id: u32) -> Option<Pid> {
     if is_said_to_be_beside() { None } else { of_group(server_id) }
 }
@@ -83,7 +83,7 @@ pub fn found_beside(pid: Pid) -> String {
     )
 }
 
-/// The same, where a daemon runs: what that one was told counts, too.
+/// As [`beside`], where a daemon runs: what that one was told counts, too.
 pub fn beside_daemon(server_id: u32, daemon: Pid) -> Option<Pid> {
     if is_told(daemon) { None } else { beside(server_id) }
 }

@@ -104,9 +104,10 @@ impl Core {
 
     pub(super) fn recorded(&mut self, now: Now, through: u64, unkept: String) {
         if through < self.outbox.recorded_target {
-            let pause_ms = if unkept.is_empty() { 0 } else { UNKEPT_MS };
-            let at = clock::between_slots(now, now.mono_ms + pause_ms);
-            self.outbox.record_at = Some(if pause_ms == 0 { 0 } else { at });
+            self.outbox.record_at = Some(match unkept.is_empty() {
+                true => 0,
+                false => clock::between_slots(now, now.mono_ms + UNKEPT_MS),
+            });
         }
         self.outbox.recorded_through(through);
         self.told_of_unkept(unkept);

@@ -56,7 +56,7 @@ const OPTIONAL: [(&str, &[&str]); 2] = [
 
 /// Whether a table is one of this program's.
 pub fn is_our_table(name: &str) -> bool {
-    let ours = REQUIRED.iter().chain(&["scheduler_skips", "scheduler_schema"]);
+    let ours = REQUIRED.iter().chain(&["scheduler_skips", NOTES]);
     ours.into_iter().any(|table| table.eq_ignore_ascii_case(name))
 }
 

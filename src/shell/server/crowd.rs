@@ -11,7 +11,9 @@ use crate::core::ids::ConnId;
 use crate::core::places::Peer;
 use crate::core::time::Now;
 
-const NOT_AT_ALL: u64 = u64::MAX;
+/// Stands for the time since when a client keeps the daemon waiting where it is the client that
+/// waits.
+const WAITS_FOR_US: u64 = u64::MAX;
 
 /// Who has places, as it was at the beginning of this turn.
 #[derive(Debug, Default)]
@@ -24,7 +26,7 @@ pub(super) struct Crowd {
 struct OfPeer {
     count: usize,
     /// Those that may go, and since when they keep the daemon waiting; longest last, after those
-    /// ([`NOT_AT_ALL`]) that wait for it.
+    /// ([`WAITS_FOR_US`]) that wait for it.
     may_go: Vec<(u64, ConnId)>,
 }
 
@@ -33,15 +35,15 @@ impl Server {
     /// there is none that should give way.
     pub(super) fn give_way(&mut self, now: Now, newcomer: Option<Peer>) -> bool {
         let idle = self.table.oldest_idle();
-        let place = idle.or_else(|| newcomer.and_then(|newcomer| self.unread(now, newcomer)));
+        let place = idle.or_else(|| newcomer.and_then(|newcomer| self.of_the_most(now, newcomer)));
         let Some(place) = place else { return false };
         self.remove(place);
         self.stats.gave_way += 1;
         true
     }
 
-    /// The client that keeps the daemon waiting longest, of the address that has most.
-    fn unread(&mut self, now: Now, newcomer: Peer) -> Option<usize> {
+    /// The one to go of the address that has most; see above.
+    fn of_the_most(&mut self, now: Now, newcomer: Peer) -> Option<usize> {
         if self.crowd.seen_ms != now.mono_ms {
             self.look_at_crowd(now);
         }
@@ -55,7 +57,7 @@ impl Server {
         }
         while of_peer.count > own + 1 {
             let (since_ms, id) = of_peer.may_go.pop()?;
-            if since_ms == NOT_AT_ALL && of_peer.count <= self.limits.connections / 2 {
+            if since_ms == WAITS_FOR_US && of_peer.count <= self.limits.connections / 2 {
                 return None;
             }
             of_peer.count -= 1;
@@ -75,7 +77,7 @@ impl Server {
             let of_peer = peers.entry(client.peer).or_default();
             of_peer.count += 1;
             let unread = client.http.kept_waiting_since_ms().filter(|_| !client.writable);
-            let asks = client.http.has_request().then_some(NOT_AT_ALL);
+            let asks = client.http.has_request().then_some(WAITS_FOR_US);
             of_peer.may_go.extend(unread.or(asks).map(|since| (since, client.id)));
         }
         peers.values_mut().for_each(|it| it.may_go.sort_unstable_by(|a, b| b.cmp(a)));

@@ -175,11 +175,11 @@ function exchange(part) {
   const room = tabular ? "height" : "minHeight";
   come.forEach((row, at) => {
     row.style[room] = `${before[at].get("")[1]}px`;
-    place(row, olds[at]);
+    putRow(row, olds[at]);
   });
   const after = come.map(shape);
   const back = come.map((_, at) => at).filter((at) => moves(before[at], after[at]));
-  for (const at of back) place(olds[at], come[at]);
+  for (const at of back) putRow(olds[at], come[at]);
   return back.length > 0;
 }
 
@@ -194,7 +194,7 @@ function shape(row) {
   return at;
 }
 
-function place(row, old) {
+function putRow(row, old) {
   const [box, chosen] = [row.querySelector(".c input"), old.querySelector(".c input")?.checked];
   if (box) box.checked = Boolean(chosen);
   keepFocus(old, () => {
