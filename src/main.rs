@@ -4,7 +4,9 @@ use clap::{CommandFactory, Parser};
 use schedule::shell::cli::{check, control, db, demo, generate, look, next, run};
 use schedule::shell::panics::caught;
 use schedule::shell::sys;
+use signal_hook::consts::SIGXFSZ;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 /// A cron-style job scheduler that is controlled over the web.
 #[derive(Parser)]
@@ -16,7 +18,7 @@ enum Command {
     Start(control::StartArgs),
     /// End daemons; their runs go on, unless told otherwise
     Stop(control::StopArgs),
-    /// Put a new program or configuration in place of running daemons; start those that don't run
+    /// Put a new program or configuration in place of running daemons; start a named one
     Restart(control::GroupArgs),
     /// Make running daemons read their configuration anew and open their log anew
     Reload(control::GroupArgs),
@@ -56,6 +58,8 @@ fn main() -> ExitCode {
     if sys::is_init() && is("run") {
         sys::block_signals();
     }
+    // A file over `ulimit -f` is an error like any other of the disk, for the helpers as well.
+    let _ = signal_hook::flag::register(SIGXFSZ, Arc::default());
     // A helper process answers one question and ends, every few seconds: it goes straight to work,
     // before anything is built that it does not need.
     if is("exchange") {
@@ -65,7 +69,7 @@ fn main() -> ExitCode {
         return schedule::shell::files::helper::serve(look::look_at);
     }
     if is("log") {
-        return schedule::shell::logging::writer::serve(words.next());
+        return schedule::shell::logging::writer::serve(words);
     }
     match Command::parse() {
         // What lives on must not hide that it doesn't.

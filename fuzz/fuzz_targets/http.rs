@@ -15,7 +15,7 @@ mod core {
     pub mod time;
 }
 
-#[path = "../../tests/http_common/mod.rs"]
+#[path = "../../tests/http/support/mod.rs"]
 mod http_common;
 
 use http_common::{Random, feed};

@@ -8,6 +8,7 @@ pub use moved::{moved_rows, moved_zone, unique_key};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use crate::core::command_line::relative_program;
 use crate::core::config::{Severity, did_you_mean};
 use crate::core::cron::{self, Cron, Dialect, Lang, readings_differ};
 use crate::core::definition::{Vars, command_flaw, fill, there_twice};
@@ -58,6 +59,8 @@ pub enum OutputFile {
     ForbiddenDirectory,
     /// It is a directory.
     IsDirectory,
+    /// Others can put hard links there to files that are not theirs: it is refused.
+    MayBeLink,
     /// Its file system does not answer.
     NoAnswer,
 }
@@ -91,6 +94,14 @@ pub fn check_rows(answers: &[Answer], files: &BTreeMap<String, OutputFile>) -> V
             add(Severity::Error, why);
         } else if let Some(first) = commands.insert((job.server_id, &job.command), job.id) {
             let text = format!("the command is the same as that of job {first}: is one too many?");
+            add(Severity::Warning, text);
+        }
+        if let Some(program) = relative_program(&filled) {
+            let text = format!(
+                "the command begins with the relative path {program:?}, which is looked for where \
+                 the daemon stands, and systemd and init scripts start that in `/`: begin it with \
+                 `/`"
+            );
             add(Severity::Warning, text);
         }
         characters(job).into_iter().for_each(|(severity, text)| add(severity, text));
@@ -302,6 +313,8 @@ fn output_file(column: &str, path: &str, file: Option<&OutputFile>) -> Vec<(Seve
     if !path.is_empty() && !path.starts_with('/') {
         let text = format!("{column} {path:?} is not an absolute path: begin it with `/`");
         found.push((Severity::Warning, text));
+        // Where it leads to from here says nothing of where the daemon stands.
+        return found;
     }
     // What is wrong with a directory is the same for all files in it.
     let directory = path.rsplit_once('/').map_or(".", |(directory, _)| directory);
@@ -316,6 +329,11 @@ fn output_file(column: &str, path: &str, file: Option<&OutputFile>) -> Vec<(Seve
         ),
         Some(OutputFile::NoAnswer) => format!(
             "output and stderr: the file system of {directory:?} does not answer: see to its mount"
+        ),
+        Some(OutputFile::MayBeLink) => format!(
+            "{column} {path:?}: others can make names in {directory:?}, and hard links to any file \
+             as fs.protected_hardlinks is not 1, so it is refused: `sysctl \
+             fs.protected_hardlinks=1`, or name a file in a directory of the daemon's user"
         ),
         Some(OutputFile::Forbidden) => {
             format!("{column} {path:?}: this user may not write it: change its owner or mode")

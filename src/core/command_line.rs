@@ -110,6 +110,21 @@ pub fn parse(command: &str) -> CommandLine<'_> {
     }
 }
 
+/// The program that a command begins with, behind assignments (`A=1 ./x`), if that is named by a
+/// path which leads to different files from different directories.
+pub fn relative_program(command: &str) -> Option<&str> {
+    let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let assigns =
+        |word: &&str| word.split_once('=').is_some_and(|(name, _)| name.chars().all(is_name));
+    let program = command.split_whitespace().find(|word| !assigns(word))?;
+    let path = program.trim_start_matches(['"', '\'']);
+    // What is filled in, or expanded by the shell, may begin with a slash.
+    let is_known = path.starts_with(|c: char| !"/~$`{(<>\\".contains(c));
+    let is_path = path.trim_end_matches(['"', '\'']).contains('/');
+    let stops = |c: char| ";&|<>()$`#".contains(c);
+    (is_known && is_path && !path.contains(stops)).then_some(program)
+}
+
 /// Bytes that stand for themselves in every shell, and the two that part words. Bytes of UTF-8
 /// sequences are plain: no character beyond ASCII means anything to a shell.
 fn is_plain(byte: u8) -> bool {

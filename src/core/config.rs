@@ -32,6 +32,8 @@ pub struct Config {
     pub servers: BTreeMap<u32, Server>,
     /// How to reach the database: section `[db1]`.
     pub database: Database,
+    /// What the database was called before it moved; empty: it did not.
+    pub moved_from: String,
 }
 
 /// What holds for every server group: section `[base]`.

@@ -15,6 +15,7 @@
 //! - `trouble`: what is wrong with the database, and when it is tried again
 //! - `outbox`: the journal's segments and how their records reach the database
 //! - `snapshot`: what a daemon that starts goes by until the database answers
+//! - `stops`: runs that are told to end
 //! - `segments`: when a segment begins, and which ones go
 //! - `unwritten`: what the journal has no room for
 
@@ -23,11 +24,13 @@ mod carry;
 mod changes;
 mod due;
 mod ending;
+mod held;
 mod metrics;
 mod outbox;
 mod runs;
 mod segments;
 mod snapshot;
+mod stops;
 mod sync;
 mod trouble;
 pub mod twin;
@@ -44,9 +47,10 @@ pub use unwritten::Unwritten;
 
 use crate::core::cron::{Dialect, Zone};
 use crate::core::event::{Action, Event};
+use crate::core::homes::Homes;
 use crate::core::ids::RunId;
-use crate::core::journal::Replay;
 use crate::core::protocol::Database;
+use crate::core::replay::Replay;
 use crate::core::table::Table;
 use crate::core::time::Now;
 use crate::core::web::Web;
@@ -72,6 +76,8 @@ pub struct Settings {
     pub timezone: String,
     /// Where the jobs are.
     pub database: Database,
+    /// What it was called before it moved, as [`Database::place`] says it; empty: nothing else.
+    pub moved_from: String,
     /// State directory of this group: an existing absolute path.
     pub state_dir: String,
     /// Bytes that the journal may take on disk; beyond, the oldest records are dropped.
@@ -83,6 +89,25 @@ pub struct Settings {
     pub boot_id: String,
     /// Any number; no two daemons should have the same.
     pub instance: u64,
+}
+
+impl Settings {
+    /// Which jobs they are and how their rows are read, for people and to be compared: no password.
+    pub(in crate::core) fn source(&self) -> String {
+        let Settings { server_id, vars_server, dialect, zone, .. } = self;
+        let zone = zone.iana_name().unwrap_or("the system's zone");
+        format!(
+            "server {server_id} of {} (variables of {vars_server}, {dialect}, {zone})",
+            self.database.place()
+        )
+    }
+
+    /// Which records the database is to have, where these names are known from before.
+    fn homes(&self, known: Vec<String>) -> Homes {
+        let mut homes = Homes { known, ..Homes::of(&self.database, &self.moved_from) };
+        homes.know(homes.here.clone());
+        homes
+    }
 }
 
 /// Decisions wait at most this long for the first table from the database, in milliseconds;
@@ -116,7 +141,7 @@ pub struct Counters {
     /// Slots that were skipped.
     pub skipped: u64,
     /// Records that the database never hears of, since the journal was begun: it had reached its
-    /// limit, or a full disk had no room for them.
+    /// limit, a full disk had no room for them, or somebody took them away.
     pub records_dropped: u64,
     /// When that was the last time, unix ms.
     pub records_dropped_ms: i64,
@@ -169,6 +194,7 @@ pub struct Core {
     sync: sync::Sync,
     snapshot: snapshot::Snapshot,
     refused: carry::Refused,
+    homes: Homes,
     due: due::Due,
     past: Option<Box<adopt::Past>>,
     last_sequence: u64,
@@ -206,10 +232,12 @@ impl Core {
             due: due::Due::new(now, replay.decided_ms, replay.boot_id != settings.boot_id),
             outbox: outbox::Outbox::new(boot_id, replay.recorded, journal_end, segments)
                 .kept_by(replay.keepers.clone())
+                .holding(replay.held.clone())
                 .waiting_up_to(settings.unwritten_limit_bytes),
             sync: sync::Sync::new(),
             snapshot: snapshot::Snapshot::told_by(replay.table.clone()),
             refused: carry::Refused::default(),
+            homes: settings.homes(replay.homes.clone()),
             past: None,
             table,
             runs: BTreeMap::new(),
@@ -247,6 +275,7 @@ impl Core {
             Event::Tick => self.tick(now),
             Event::Launched(run, result) => self.launched(now, run, result),
             Event::Waits(run, what) => self.launch_waits(now, run, what),
+            Event::Signalled(run, refusal) => self.signalled(now, run, refusal),
             Event::Ended(run, outcome, usage) => self.run_ended(now, run, outcome, usage),
             Event::NoOutput(run, why) => {
                 self.counters.outputs_dropped += 1;
@@ -268,6 +297,7 @@ impl Core {
                 self.touch_daemon();
             }
             Event::JournalCounted(start, records) => self.segment_counted(start, records),
+            Event::JournalThere(segments) => self.segments_there(&segments),
             Event::Turned(us) => {
                 self.counters.slow_turns += u64::from(us > SLOW_TURN_US);
                 self.counters.worst_turn_us = self.counters.worst_turn_us.max(us);

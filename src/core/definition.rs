@@ -59,7 +59,9 @@ pub enum Flaw {
     Schedule,
     /// Its time zone.
     Timezone,
-    /// Its command: there is none.
+    /// There is no instant to come that fits it.
+    Over,
+    /// Its command: there is none, or none that a process can be given.
     Command,
     /// Nothing is known of it: it is gone.
     Gone,
@@ -75,6 +77,10 @@ pub enum Block<'a> {
 }
 
 impl<'a> Block<'a> {
+    /// That no slot is left, as under the original's dialect after the last year that is named.
+    pub const OVER: Block<'static> =
+        Block::Flawed(Flaw::Over, "its schedule is never due again: correct it, or set status = 0");
+
     /// The words of all blocks, those that are mistakes first.
     pub const WORDS: [&'static str; 4] = ["schedule", "timezone", "command", "limit"];
 
@@ -82,7 +88,7 @@ impl<'a> Block<'a> {
     pub fn word(self) -> &'static str {
         match self {
             // What is gone is never asked for.
-            Block::Flawed(Flaw::Schedule | Flaw::Gone, _) => "schedule",
+            Block::Flawed(Flaw::Schedule | Flaw::Over | Flaw::Gone, _) => "schedule",
             Block::Flawed(Flaw::Timezone, _) => "timezone",
             Block::Flawed(Flaw::Command, _) => "command",
             Block::LimitZero => "limit",
@@ -112,9 +118,11 @@ impl Definition {
         texts: &mut SharedTexts,
     ) -> Definition {
         let command = fill(&row.command, vars);
+        // A wrong schedule keeps nobody from starting it by hand, so it hides no wrong command.
         let schedule = match (schedule, command_flaw(&row.command, &command)) {
-            (Schedule::Due(..), Some(why)) => Schedule::Refused(Flaw::Command, why.into()),
-            (schedule, _) => schedule,
+            (gone @ Schedule::Refused(Flaw::Gone, _), _) => gone,
+            (_, Some(why)) => Schedule::Refused(Flaw::Command, why.into()),
+            (schedule, None) => schedule,
         };
         let md5 = original_key(&row, &command);
         let raw_command = (command != row.command).then(|| row.command.into_boxed_str());
@@ -142,7 +150,17 @@ impl Definition {
             && self.raw_command == other.raw_command
     }
 
-    /// Why no slot of it is ever launched.
+    /// Why there is nothing that even somebody's hand could start.
+    pub fn command_flaw(&self) -> Option<&str> {
+        match &self.schedule {
+            Schedule::Refused(Flaw::Command, why) => Some(why),
+            Schedule::Refused(Flaw::Schedule | Flaw::Timezone | Flaw::Over | Flaw::Gone, _)
+            | Schedule::Due(..) => None,
+        }
+    }
+
+    /// Why no slot of it is ever launched, as far as its row tells; see also
+    /// [`Job::block`](crate::core::table::Job::block).
     pub fn block(&self) -> Option<Block<'_>> {
         match &self.schedule {
             Schedule::Refused(flaw, why) => Some(Block::Flawed(*flaw, why)),

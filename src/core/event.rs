@@ -1,10 +1,12 @@
 //! What the shell tells the core, and what the core tells the shell to do.
 
+use crate::core::daemon::Segment;
 use crate::core::files::{FileName, FileTrouble, Piece, ReadPlan};
 use crate::core::http::{Request, Response};
 use crate::core::ids::{ConnId, JobId, RunId};
 use crate::core::launch::{LaunchError, LaunchPlan};
 use crate::core::outcome::{Outcome, Usage};
+use crate::core::refusal::Refusal;
 use crate::core::time::Now;
 use serde::{Deserialize, Serialize};
 use std::rc::Rc;
@@ -20,6 +22,9 @@ pub enum Event<'a> {
     NoOutput(RunId, String),
     /// The launch of this run waits for a file system; what it does meanwhile.
     Waits(RunId, String),
+    /// What became of [`Action::Signal`], said at once: who does not take it. Said once more if
+    /// that turns out later.
+    Signalled(RunId, Option<Box<Refusal>>),
     /// A run's process is gone; said with the clocks as they were when it went.
     Ended(RunId, Outcome, Usage),
     /// The keeper with this id launches from now on; what an earlier one still had to launch was
@@ -52,6 +57,8 @@ pub enum Event<'a> {
     JournalFailed(String, Vec<u8>),
     /// What [`Action::JournalCount`] asked for: the segment, and how many records it has.
     JournalCounted(u64, u64),
+    /// The segments that are on the disk now.
+    JournalThere(Vec<Segment>),
     /// The last turn of the loop took this long, sleep left out, in microseconds.
     Turned(u64),
     /// The journal was written.
@@ -139,8 +146,8 @@ pub enum Action {
         /// After this reading of the monotonic clock, in ms, it is no longer to be started.
         not_after_ms: u64,
     },
-    /// Send a signal to the process group of a run; of one that is being started, have the keeper
-    /// take note that it is to end.
+    /// Send a signal to the process group of a run and say [`Event::Signalled`]; of one that is
+    /// being started, have the keeper take note that it is to end.
     Signal(RunId, Signal),
     /// Delete the output files of a run.
     ForgetOutput(JobId, RunId),
@@ -148,8 +155,9 @@ pub enum Action {
     Exchange(Vec<u8>),
     /// Kill the helper; [`Event::ExchangeEnded`] follows.
     KillExchange,
-    /// The answer was taken: what the helper wrote as a snapshot is the last good one.
-    KeepSnapshot,
+    /// The answer was taken: what the helper wrote as a snapshot is the last good one. If it could
+    /// write none, why: then that of before counts no more.
+    KeepSnapshot(Option<String>),
     /// Answer a client.
     Respond(ConnId, Box<Response>),
     /// Add a piece to a client's stream; [`Event::PushFailed`] if that is not possible.

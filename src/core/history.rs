@@ -90,6 +90,12 @@ impl History {
         self.open = false;
     }
 
+    /// The clock was set back: what was skipped later than this is of a time that never was, and
+    /// no range goes on from there.
+    pub fn set_back(&mut self, wall_ms: i64) {
+        self.open &= self.skips.back().is_none_or(|last| last.last_ms <= wall_ms);
+    }
+
     /// Notes skipped slots. Returns the range they belong to and whether that is a new one.
     pub fn skipped(&mut self, skip: SkipEntry) -> (SkipEntry, bool) {
         self.skipped[skip.reason as usize] += skip.count;

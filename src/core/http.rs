@@ -3,7 +3,8 @@
 //! [`Connection`] is one client. It holds no socket and reads no clock, so that every way in which
 //! bytes can be cut and every time-out is a test of a few lines. Reading order: [`Limits`] (what a
 //! client may cost), `head` and `body` (what is accepted and what is refused), [`Request`],
-//! [`Response`], `encode` (how an answer looks on the wire), [`Connection`] (who waits for whom).
+//! [`Response`], `secure` (what each of them says), `encode` (how an answer looks on the wire),
+//! [`Connection`] (who waits for whom).
 //!
 //! Sources of the rules are cited as sections of RFC 9110 (semantics) and RFC 9112 (HTTP/1.1).
 //!
@@ -26,6 +27,7 @@ mod output;
 mod query;
 mod request;
 mod response;
+mod secure;
 mod target;
 
 pub use connection::Connection;

@@ -8,15 +8,16 @@
 //! helper that carries records to the database reads them straight from the segments, so an
 //! outage of any length costs the daemon no memory.
 
-use crate::core::definition::hex;
-use crate::core::history::PastRun;
+mod stretch;
+mod table;
+
+pub use stretch::Stretch;
+pub use table::TableEntry;
+
 use crate::core::ids::{JobId, RunId};
 use crate::core::outcome::{Outcome, Usage};
-use crate::core::plain::counted;
-use md5::{Digest, Md5};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
-use std::collections::{BTreeMap, VecDeque};
 
 /// Why a run was started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -102,6 +103,10 @@ pub struct RunEntry<'a> {
     /// How it ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub end: Option<End>,
+    /// The database that its job is of: see [`crate::core::homes::mark`]; 0 = an earlier version
+    /// did not say.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub home: u32,
 }
 
 /// Characters of a command that the journal keeps: the width of the original's column.
@@ -145,19 +150,9 @@ pub struct SkipEntry {
     pub last_ms: i64,
     /// How many.
     pub count: u64,
-}
-
-/// The table in force.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TableEntry<'a> {
-    /// What stands for the digest of the answer that told it: see [`TableEntry::mark`].
-    #[serde(borrow)]
-    pub digest: Cow<'a, str>,
-    /// When that was, unix ms: what is new in it has no slots before.
-    pub at_ms: i64,
-    /// That of the snapshot which was on the disk then, if it was of another table.
-    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
-    pub before: Option<Cow<'a, str>>,
+    /// The database that the job is of, as in [`RunEntry::home`].
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub home: u32,
 }
 
 /// One line of the journal.
@@ -168,6 +163,8 @@ pub enum Entry<'a> {
     Checkpoint,
     /// The boot of the machine on which what follows was written.
     Boot(Cow<'a, str>),
+    /// A database that entries may be for: see [`crate::core::homes`].
+    Home(Cow<'a, str>),
     /// The keeper that launches the runs whose intents follow: it knows what became of them.
     Keeper(Cow<'a, str>),
     /// A run got further.
@@ -204,8 +201,17 @@ pub enum Entry<'a> {
         /// The last time.
         at_ms: i64,
     },
+    /// A segment holds so many records that the database does not have, as far as is known. A
+    /// segment begins with a line of itself; there, and where one stands, records that follow are
+    /// counted on.
+    Held {
+        /// The offset at which it begins.
+        segment: u64,
+        /// How many.
+        records: u64,
+    },
     /// The last word only: lines up to this offset of the log are in the daemon's memory alone,
-    /// for want of room. If it is killed the database never hears of this many.
+    /// as the disk did not take them. If it is killed the database never hears of this many.
     Unwritten {
         /// The offset after them.
         end: u64,
@@ -215,18 +221,41 @@ pub enum Entry<'a> {
         until: Option<u64>,
         /// Records.
         records: u64,
+        /// Why they could not be written; empty: an earlier version does not say.
+        #[serde(borrow, default)]
+        why: Cow<'a, str>,
     },
 }
 
 /// How many records these lines would be for the database: ends of runs and skips. A start is
 /// none, for the end of its run tells all.
 pub fn count_records(lines: &[u8]) -> u64 {
-    let is_record = |line: &&[u8]| match decode(line) {
-        Some(Entry::Run(run)) => run.end.is_some(),
-        Some(Entry::Skip(_)) => true,
-        _ => false,
-    };
+    let is_record = |line: &&[u8]| decode(line).is_some_and(|entry| entry.is_record());
     lines.split(|&byte| byte == b'\n').filter(is_record).count() as u64
+}
+
+impl Entry<'_> {
+    /// Whether it counts as a record for the database: see [`count_records`].
+    pub fn is_record(&self) -> bool {
+        match self {
+            Entry::Run(run) => run.end.is_some(),
+            Entry::Skip(_) => true,
+            Entry::Checkpoint
+            | Entry::Boot(_)
+            | Entry::Home(_)
+            | Entry::Keeper(_)
+            | Entry::Carried(_)
+            | Entry::Decided(_)
+            | Entry::Slot { .. }
+            | Entry::Anew(_)
+            | Entry::Sequence(_)
+            | Entry::Recorded(_)
+            | Entry::Dropped { .. }
+            | Entry::Held { .. }
+            | Entry::Unwritten { .. }
+            | Entry::Table(_) => false,
+        }
+    }
 }
 
 /// The newest segments tell a restarted daemon what happened lately until they have this many
@@ -319,170 +348,5 @@ impl RunEntry<'_> {
             md5: Cow::Owned(self.md5.into_owned()),
             ..self
         }
-    }
-}
-
-impl TableEntry<'_> {
-    /// What stands for a digest in the journal, however long that is.
-    pub fn mark(digest: &str) -> String {
-        hex(&Md5::digest(digest.as_bytes()))
-    }
-
-    /// The same entry, owning its texts.
-    pub fn into_owned(self) -> TableEntry<'static> {
-        TableEntry {
-            digest: Cow::Owned(self.digest.into_owned()),
-            before: self.before.map(|before| Cow::Owned(before.into_owned())),
-            ..self
-        }
-    }
-}
-
-/// Ended runs that a replay keeps for the history of the pages.
-const MAX_REPLAYED_ENDS: usize = 20_000;
-
-/// What a replayed segment comes to.
-#[derive(Clone, Debug, Default)]
-pub struct Replay {
-    /// Runs that had not ended.
-    pub live: BTreeMap<RunId, RunEntry<'static>>,
-    /// Runs that ended, oldest first; the last 20,000.
-    pub ended: VecDeque<(JobId, PastRun)>,
-    /// Skipped slots, by job and first slot.
-    pub skips: BTreeMap<(JobId, i64), SkipEntry>,
-    /// Every slot up to this instant is decided.
-    pub decided_ms: Option<i64>,
-    /// Last slot of each job that has an intent or a skip since the schedule last began anew.
-    pub last_slots: BTreeMap<JobId, i64>,
-    /// Highest sequence of a run id.
-    pub last_sequence: u64,
-    /// The same when the schedule last began anew.
-    pub anew_sequence: u64,
-    /// The table that was in force last.
-    pub table: Option<TableEntry<'static>>,
-    /// The last boot seen.
-    pub boot_id: String,
-    /// The keepers since the last checkpoint, the last one at the end.
-    pub keepers: Vec<String>,
-    /// Everything before this offset is in the database.
-    pub recorded: u64,
-    /// Records that were dropped, and when the last of them were, unix ms.
-    pub dropped: (u64, i64),
-    /// Lines that could not be read.
-    pub bad_lines: u64,
-}
-
-impl Replay {
-    /// Takes in one line (without its line end).
-    pub fn line(&mut self, line: &[u8]) {
-        match decode(line) {
-            Some(entry) => self.entry(entry),
-            None => self.bad_lines += 1,
-        }
-    }
-
-    fn entry(&mut self, entry: Entry<'_>) {
-        match entry {
-            Entry::Checkpoint => {
-                self.live.clear();
-                self.keepers.clear();
-                self.table = None;
-            }
-            Entry::Boot(id) => self.boot_id = id.into_owned(),
-            Entry::Keeper(id) => self.keepers.push(id.into_owned()),
-            Entry::Run(run) | Entry::Carried(run) => self.run(run),
-            Entry::Skip(skip) => {
-                self.slot_decided(skip.job, skip.last_ms);
-                self.skips.insert((skip.job, skip.first_ms), skip);
-            }
-            Entry::Decided(at) => {
-                // It goes back only then, should the other line have been lost.
-                if self.decided_ms.is_some_and(|before| at < before) {
-                    // Runs that were decided before it may be intended after it: the line that
-                    // tells of it knows them, too.
-                    self.anew(self.last_sequence);
-                }
-                self.decided_ms = Some(at);
-            }
-            Entry::Table(table) => self.table = Some(table.into_owned()),
-            Entry::Anew(sequence) => self.anew(sequence),
-            Entry::Slot { job, slot_ms } => self.slot_decided(job, slot_ms),
-            Entry::Sequence(last) => self.last_sequence = self.last_sequence.max(last),
-            Entry::Recorded(offset) => self.recorded = self.recorded.max(offset),
-            Entry::Dropped { count, at_ms } => {
-                self.dropped = (self.dropped.0.max(count), self.dropped.1.max(at_ms));
-            }
-            // No line of the log.
-            Entry::Unwritten { .. } => {}
-        }
-    }
-
-    /// Takes in the last word of a daemon whose journal could not be written, where the log that
-    /// was found ends at `end` and its last segment begins at `last`. Returns where the log goes
-    /// on: what was lost may have been told to others by its offset, so none is given twice.
-    pub fn last_word(&mut self, word: &[u8], end: u64, last: u64, now_ms: i64) -> u64 {
-        let mut lines = word.split(|&byte| byte == b'\n').map_while(decode);
-        let Some(Entry::Unwritten { end: told, until, records }) = lines.next() else {
-            return end;
-        };
-        let is_missing = until.is_some_and(|until| last <= until);
-        if told <= end && !is_missing {
-            // All of it was written after all.
-            return end;
-        }
-        let (is_last, mut is_later) = (told > end, true);
-        for entry in lines {
-            match entry {
-                Entry::Anew(sequence) if sequence == self.anew_sequence => {}
-                // What is on the disk may be of a later time, where something was dropped.
-                Entry::Anew(sequence) if sequence < self.anew_sequence && !is_last => {
-                    is_later = false;
-                }
-                Entry::Anew(_) => {
-                    self.decided_ms = None;
-                    self.entry(entry);
-                }
-                Entry::Decided(at) if is_later => {
-                    self.decided_ms = self.decided_ms.max(Some(at));
-                }
-                Entry::Decided(_) => {}
-                entry => self.entry(entry),
-            }
-        }
-        if records > 0 {
-            let took = counted(records, "record");
-            log::error!("journal: a full disk took {took} with the daemon before");
-            self.dropped = (self.dropped.0 + records, now_ms);
-        }
-        end.max(told)
-    }
-
-    /// A checkpoint says it too, and behind it the slots that still count.
-    fn anew(&mut self, sequence: u64) {
-        self.last_slots.clear();
-        self.anew_sequence = sequence;
-        // The run with it may have left no line of its own, and runs to come must be later.
-        self.last_sequence = self.last_sequence.max(sequence);
-    }
-
-    fn run(&mut self, run: RunEntry<'_>) {
-        self.last_sequence = self.last_sequence.max(run.run.sequence);
-        if let Some(slot) = run.slot_ms.filter(|_| run.run.sequence > self.anew_sequence) {
-            self.slot_decided(run.job, slot);
-        }
-        if run.end.is_none() {
-            self.live.insert(run.run, run.into_owned());
-            return;
-        }
-        self.live.remove(&run.run);
-        if self.ended.len() == MAX_REPLAYED_ENDS {
-            self.ended.pop_front();
-        }
-        self.ended.extend(PastRun::from_entry(&run).map(|past| (run.job, past)));
-    }
-
-    fn slot_decided(&mut self, job: JobId, slot_ms: i64) {
-        let last = self.last_slots.entry(job).or_insert(slot_ms);
-        *last = (*last).max(slot_ms);
     }
 }

@@ -9,6 +9,7 @@ use crate::core::event::{Signal, Started};
 use crate::core::ids::RunId;
 use crate::core::launch::{LaunchError, LaunchPlan};
 use crate::core::outcome::{Exit, Usage};
+use crate::core::refusal::Refusal;
 use crate::core::time::Now;
 use serde::{Deserialize, Serialize};
 
@@ -37,6 +38,8 @@ pub enum Order {
     /// This run is to end: nothing of it may be left. The daemon signals its process group itself
     /// right after this was said.
     Stop(RunId, Signal),
+    /// This run does not take the signal: it goes on, as if it had not been told to end.
+    GoOn(RunId),
     /// The end of this run is in the journal.
     Forget(RunId),
     /// Say something: is anybody there?
@@ -73,6 +76,8 @@ pub enum Notice {
     /// A file of this run is on a file system that has not answered yet: what is done meanwhile.
     /// It is started, or fails, later.
     Waits(RunId, String),
+    /// Processes of a run that was told to end do not take the signal.
+    Refused(RunId, Box<Refusal>),
     /// A run could not be started.
     Failed(RunId, LaunchError),
     /// A run's process is gone, at that time.
@@ -81,6 +86,8 @@ pub enum Notice {
     Complete,
     /// What [`Order::Answer`] asks for.
     Here,
+    /// It can't be set up, and why; the only line of a keeper that has just been started.
+    CannotServe(String),
 }
 
 /// The end of a run as its keeper has it.

@@ -25,17 +25,77 @@ impl Peer {
     }
 }
 
+/// What each address has, each thing with its number: the lower, the older. However many addresses
+/// there are, who gives way is known at once: ever other ones must not cost the more.
+#[derive(Debug)]
+pub struct Shares<K> {
+    peers: BTreeMap<Peer, BTreeSet<(u64, K)>>,
+    /// By how much they have, and the number of the oldest of it.
+    ranks: BTreeSet<(usize, Reverse<u64>, Peer)>,
+    last: u64,
+}
+
+impl<K> Default for Shares<K> {
+    fn default() -> Shares<K> {
+        Shares { peers: BTreeMap::new(), ranks: BTreeSet::new(), last: 0 }
+    }
+}
+
+impl<K: Ord + Copy> Shares<K> {
+    /// Adds to what an address has. Returns the number it is known by.
+    pub fn add(&mut self, peer: Peer, holder: K) -> u64 {
+        self.last += 1;
+        let number = self.last;
+        self.change(peer, |of_peer| _ = of_peer.insert((number, holder)));
+        number
+    }
+
+    /// Takes from what an address has.
+    pub fn remove(&mut self, peer: Peer, holder: K, number: u64) {
+        self.change(peer, |of_peer| _ = of_peer.remove(&(number, holder)));
+    }
+
+    /// The oldest that an address has.
+    pub fn oldest_of(&self, peer: Peer) -> Option<K> {
+        self.peers.get(&peer)?.first().map(|(_, holder)| *holder)
+    }
+
+    /// What is to go for a newcomer. Who has as many as the newcomer would have then loses none to
+    /// it, if it has one itself.
+    pub fn gives_way_to(&self, newcomer: Peer) -> Option<K> {
+        let &(most, _, peer) = self.ranks.last()?;
+        let own = self.peers.get(&newcomer).map_or(0, BTreeSet::len);
+        self.oldest_of(if own > 0 && own + 1 >= most { newcomer } else { peer })
+    }
+
+    fn change(&mut self, peer: Peer, act: impl FnOnce(&mut BTreeSet<(u64, K)>)) {
+        let of_peer = self.peers.entry(peer).or_default();
+        let rank = |of_peer: &BTreeSet<(u64, K)>| {
+            of_peer.first().map(|(oldest, _)| (of_peer.len(), Reverse(*oldest), peer))
+        };
+        let was = rank(of_peer);
+        act(of_peer);
+        let is = rank(of_peer);
+        if let Some(was) = was {
+            self.ranks.remove(&was);
+        }
+        match is {
+            Some(is) => _ = self.ranks.insert(is),
+            None => _ = self.peers.remove(&peer),
+        }
+    }
+}
+
 /// Who has places.
 #[derive(Debug)]
 pub struct Places<K> {
     holders: BTreeMap<K, (Peer, u64)>,
-    peers: BTreeMap<Peer, BTreeSet<(u64, K)>>,
-    last: u64,
+    shares: Shares<K>,
 }
 
 impl<K> Default for Places<K> {
     fn default() -> Places<K> {
-        Places { holders: BTreeMap::new(), peers: BTreeMap::new(), last: 0 }
+        Places { holders: BTreeMap::new(), shares: Shares::default() }
     }
 }
 
@@ -52,34 +112,19 @@ impl<K: Ord + Copy> Places<K> {
 
     /// Takes a place; who has one keeps it.
     pub fn take(&mut self, holder: K, peer: Peer) {
-        if !self.holders.contains_key(&holder) {
-            self.last += 1;
-            self.holders.insert(holder, (peer, self.last));
-            self.peers.entry(peer).or_default().insert((self.last, holder));
-        }
+        let shares = &mut self.shares;
+        self.holders.entry(holder).or_insert_with(|| (peer, shares.add(peer, holder)));
     }
 
     /// Gives a place back. Returns whether there was one.
     pub fn leave(&mut self, holder: K) -> bool {
-        let Some((peer, since)) = self.holders.remove(&holder) else { return false };
-        if let Some(of_peer) = self.peers.get_mut(&peer) {
-            of_peer.remove(&(since, holder));
-            if of_peer.is_empty() {
-                self.peers.remove(&peer);
-            }
-        }
+        let Some((peer, number)) = self.holders.remove(&holder) else { return false };
+        self.shares.remove(peer, holder, number);
         true
     }
 
-    /// Who is to leave if somebody comes for whom there is no place any more. Who has as many as
-    /// the newcomer would have then loses none to it, if it has one itself.
+    /// Who is to leave if somebody comes for whom there is no place any more.
     pub fn gives_way_to(&self, newcomer: Peer) -> Option<K> {
-        let rank = |(peer, of_peer): &(&Peer, &BTreeSet<(u64, K)>)| {
-            let own = **peer == newcomer;
-            let oldest = of_peer.first().map_or(u64::MAX, |(since, _)| *since);
-            (of_peer.len() + usize::from(own), own, Reverse(oldest))
-        };
-        let (_, of_peer) = self.peers.iter().max_by_key(rank)?;
-        of_peer.first().map(|(_, holder)| *holder)
+        self.shares.gives_way_to(newcomer)
     }
 }

@@ -1,6 +1,7 @@
 //! Text of others, made plain before it is shown: a row, or a process of another user, may say
 //! anything at all of itself.
 
+use std::borrow::Cow;
 use unicode_width::UnicodeWidthChar;
 
 /// Whether a character does something to who reads it instead of being read: controls, and marks
@@ -36,6 +37,49 @@ pub fn clean(text: &str, columns: usize) -> String {
     kept
 }
 
+/// Begins a part that turns nothing around it, whichever way it is written itself.
+const ISOLATE: char = '\u{2068}';
+
+/// Ends the part that was begun last.
+const END_ISOLATE: char = '\u{2069}';
+
+/// Whether a character is written from right to left, or says how others are: what stands beside
+/// it may be turned by it. `isolated` of `console.js` knows the same ones.
+fn turns(c: char) -> bool {
+    matches!(c, '\u{590}'..='\u{8ff}' | '\u{fb1d}'..='\u{fdff}' | '\u{fe70}'..='\u{fefe}')
+        || matches!(c, '\u{10800}'..='\u{10fff}' | '\u{1e800}'..='\u{1efff}')
+        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}')
+        || matches!(c, '\u{2066}'..='\u{2069}')
+}
+
+/// Whether each part that begins ends, and none ends that did not begin.
+fn is_paired(text: &str) -> bool {
+    let depth = text.chars().try_fold(0u32, |depth, c| match c {
+        '\u{2066}'..='\u{2068}' => Some(depth + 1),
+        END_ISOLATE => depth.checked_sub(1),
+        _ => Some(depth),
+    });
+    depth == Some(0)
+}
+
+/// A text that stands inside a sentence: it can't turn the words around it. What is written from
+/// left to right stays as it is. Other texts are put apart, with a `?` for each character that
+/// could end that: what has values put apart already is paired, and keeps them.
+pub fn isolated(text: &str) -> Cow<'_, str> {
+    if !text.chars().any(turns) {
+        return text.into();
+    }
+    let paired = is_paired(text);
+    // Joiners and marks are a part of words, and reach no farther than their own text.
+    let stays = |c| match c {
+        '\u{200c}'..='\u{200f}' | '\u{61c}' => true,
+        '\u{2066}'..='\u{2069}' => paired,
+        c => !acts(c),
+    };
+    let kept = text.chars().map(|c| if stays(c) { c } else { '?' });
+    std::iter::once(ISOLATE).chain(kept).chain([END_ISOLATE]).collect::<String>().into()
+}
+
 /// `1 run`, `2 runs`.
 pub fn counted(count: u64, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
@@ -59,6 +103,22 @@ mod tests {
     fn one_is_not_several() {
         assert_eq!(["0 runs", "1 run", "2 runs"], [0, 1, 2].map(|n| counted(n, "run")));
         assert_eq!(["0 runs go on", "1 run goes on"], [0, 1].map(runs_go_on));
+    }
+
+    #[test]
+    fn what_is_put_into_a_sentence_does_not_turn_it() {
+        for same in ["Backup", "备份", "a\nb", "\u{1f468}\u{200d}\u{1f469}", ""] {
+            assert_eq!(isolated(same), same);
+        }
+        let apart = |text: &str| format!("\u{2068}{text}\u{2069}");
+        assert_eq!(isolated("evil\u{202e}"), apart("evil?"));
+        assert_eq!(isolated("שלום 2"), apart("שלום 2"));
+        for open in ["a\u{2069}b", "a\u{2067}b", "a\u{2029}b"] {
+            assert_eq!(isolated(open), apart("a?b"), "{open:?}");
+        }
+        assert_eq!(isolated("\u{2069}\u{202e}\u{2067}"), apart("???"));
+        let inner = format!("run of {}: 3", isolated("x\u{202e}"));
+        assert_eq!(isolated(&inner), apart(&inner));
     }
 
     #[test]

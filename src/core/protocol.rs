@@ -5,6 +5,9 @@
 //! exit status 0 were seen; a failing helper writes an [`Answer::Error`] and exits 1. A table is
 //! answered in this order: variables, tags, jobs, end.
 
+use crate::core::homes::Homes;
+use crate::core::settle::Statement;
+
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -41,6 +44,18 @@ pub struct Database {
     pub path: String,
 }
 
+impl Database {
+    /// Which one it is, for whoever may reach it.
+    pub fn place(&self) -> String {
+        let Database { driver, dbname, host, port, unix_socket, path, .. } = self;
+        match driver {
+            Driver::Sqlite => format!("sqlite {path}"),
+            Driver::Mysql if unix_socket.is_empty() => format!("mysql {host}:{port}/{dbname}"),
+            Driver::Mysql => format!("mysql {unix_socket}/{dbname}"),
+        }
+    }
+}
+
 /// Without the password: what is printed for people ends up in logs.
 impl fmt::Debug for Database {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -75,9 +90,9 @@ pub enum Ask {
         /// daemon can rename it to the last good snapshot; empty = don't.
         snapshot: String,
     },
-    /// Carry the records of the journal to the database, in one transaction, idempotent by their
-    /// keys. The helper reads the journal's segments itself (`core::journal`), at most a bounded
-    /// number of entries, and says in [`Answer::Recorded`] how far it came.
+    /// Carry the records of the journal to the database, idempotent by their keys. The helper reads
+    /// the journal's segments itself (`core::journal`), at most a bounded number of entries, and
+    /// says in [`Answer::Recorded`] how far it came.
     Record {
         /// Directory of the segments.
         journal: String,
@@ -98,6 +113,19 @@ pub enum Ask {
         /// Whether a few are believed to be bad although none is taken: see `core::settle`.
         #[serde(default)]
         believe: bool,
+        /// So many records at a time were good before: see `core::settle`; 0: nobody knows.
+        #[serde(default)]
+        pace: u32,
+        /// What was taken of records that are still among these: see `core::settle`.
+        #[serde(default)]
+        taken: Vec<Statement>,
+        /// What was set aside as far as the daemon knows: with a file that can't be read so much
+        /// is lost.
+        #[serde(default)]
+        aside: Box<SetAside>,
+        /// Which of them are for the database; those of others are set aside.
+        #[serde(default)]
+        homes: Homes,
     },
 }
 
@@ -168,6 +196,8 @@ pub enum Answer {
     },
     /// The last line of snapshots that were written before rows were counted; read, never written.
     Digest(String),
+    /// The snapshot that goes with the answer could not be written: why, and what to do.
+    NoSnapshot(String),
     /// A record was set aside, and why: one line for the log.
     Refused(String),
     /// The last line of an answer to [`Ask::Record`].
@@ -183,6 +213,18 @@ pub enum Answer {
         /// carried again. Empty: they could.
         #[serde(default)]
         unkept: String,
+        /// So many records at a time are good; 0: nothing was to be written.
+        #[serde(default)]
+        pace: u32,
+        /// Some of what was set aside was taken, and there was no time for the rest.
+        #[serde(default)]
+        again: bool,
+        /// The statements that were taken.
+        #[serde(default)]
+        taken: Vec<Statement>,
+        /// How many records each segment of the journal had before `through`; none: not counted.
+        #[serde(default)]
+        found: Option<Vec<(u64, u64)>>,
     },
     /// The exchange failed; nothing of it counts.
     Error {
@@ -203,21 +245,35 @@ impl Answer {
             | Self::Digest(_)
             | Self::Refused(_)
             | Self::Recorded { .. }
+            | Self::NoSnapshot(_)
             | Self::Error { .. } => false,
         }
     }
 }
 
-/// Records that the database refused for themselves.
+/// Records that are set aside: the database refused them for themselves, or they are of another.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct SetAside {
-    /// How many are kept and tried again.
+    /// How many are kept.
     pub count: u64,
+    /// So many of them are of another database than the configuration names: they are not tried.
+    pub elsewhere: u64,
+    /// So many of the others were so before, and their database has not been tried yet.
+    pub waiting: u64,
     /// How many had to be dropped since the state directory was made.
     pub dropped: u64,
-    /// The last one and why it was refused; empty if there is none.
+    /// The last one that is tried again and why it was refused; empty if there is none.
     pub last: String,
+    /// The last one of another database, and what to do; empty if there is none.
+    pub last_elsewhere: String,
+}
+
+impl SetAside {
+    /// So many are tried again.
+    pub fn tried(&self) -> u64 {
+        self.count.saturating_sub(self.elsewhere)
+    }
 }
 
 /// Why an exchange failed.

@@ -12,8 +12,8 @@ use std::collections::BTreeMap;
 pub enum Key {
     /// A run.
     Run(RunId),
-    /// Skipped slots of a job, by the first of them.
-    Skip(JobId, i64),
+    /// Skipped slots of a job, by the first of them, and the database that it is of.
+    Skip(JobId, i64, u32),
 }
 
 /// What an entry tells the database of; nothing if that is no news to it.
@@ -22,9 +22,10 @@ pub fn key(entry: &Entry<'_>) -> Option<Key> {
         // An intent is no news: either a start or an end follows.
         Entry::Run(run) if run.pid == 0 && run.end.is_none() => None,
         Entry::Run(run) => Some(Key::Run(run.run)),
-        Entry::Skip(skip) => Some(Key::Skip(skip.job, skip.first_ms)),
+        Entry::Skip(skip) => Some(Key::Skip(skip.job, skip.first_ms, skip.home)),
         Entry::Checkpoint
         | Entry::Boot(_)
+        | Entry::Home(_)
         | Entry::Keeper(_)
         | Entry::Carried(_)
         | Entry::Decided(_)
@@ -33,25 +34,44 @@ pub fn key(entry: &Entry<'_>) -> Option<Key> {
         | Entry::Sequence(_)
         | Entry::Recorded(_)
         | Entry::Dropped { .. }
+        | Entry::Held { .. }
         | Entry::Unwritten { .. }
         | Entry::Table(_) => None,
     }
 }
 
 /// The news in lines of the journal, one entry for each run and each range of skipped slots, as
-/// they stand at the end of the lines: a run that began and ended in between is one entry. Lines
-/// that can't be read are left out.
+/// they stand at the end of the lines: a run that began and ended in between is one entry. In the
+/// order of the first line that tells of each. Lines that can't be read are left out, and of ranges
+/// that begin with the same slot the longest counts.
 pub fn news(lines: &[u8]) -> Vec<Entry<'_>> {
-    let mut news = BTreeMap::new();
+    let mut places = BTreeMap::new();
+    let mut news: Vec<Entry<'_>> = Vec::new();
     // One without its line end is torn, and the next daemon cuts it off: it never was.
     for line in whole_lines(lines).0 {
         if let Some(entry) = decode(line)
             && let Some(key) = key(&entry)
         {
-            news.insert(key, entry);
+            let place = *places.entry(key).or_insert(news.len());
+            match news.get_mut(place) {
+                None => news.push(entry),
+                // After the clock was set back another range may begin with the same slot.
+                Some(before) if says_more(before, &entry) => {}
+                Some(before) => *before = entry,
+            }
         }
     }
-    news.into_values().collect()
+    news
+}
+
+/// Whether `one` says more than `other` of the same run, or of slots skipped from the same one on.
+/// What says more is not replaced: the database has the same rule.
+pub fn says_more(one: &Entry<'_>, other: &Entry<'_>) -> bool {
+    match (one, other) {
+        (Entry::Run(one), Entry::Run(other)) => one.end.is_some() && other.end.is_none(),
+        (Entry::Skip(one), Entry::Skip(other)) => one.count > other.count,
+        _ => false,
+    }
 }
 
 /// What is written to the database for an entry, if it is news. `server_id` is the group whose
@@ -95,4 +115,30 @@ fn run_record(run: &RunEntry<'_>, server_id: u32, zone: &Zone) -> RunRecord {
         record.max_rss_bytes = end.usage.max_rss_bytes;
     }
     record
+}
+
+#[cfg(test)]
+mod tests {
+    use super::news;
+    use crate::core::ids::JobId;
+    use crate::core::journal::{Entry, SkipEntry, SkipReason, encode};
+
+    #[test]
+    fn of_ranges_that_begin_alike_the_longest_is_news() {
+        let range = |reason, last_ms, count| {
+            let (job, home) = (JobId(1), 0);
+            Entry::Skip(SkipEntry { job, reason, first_ms: 1_000, last_ms, count, home })
+        };
+        let longest = range(SkipReason::Misfire, 5_000, 5);
+        // It grows; the clock is set back, and another begins where it began.
+        let told = [
+            range(SkipReason::Misfire, 4_000, 4),
+            longest.clone(),
+            range(SkipReason::Overlap, 1_000, 1),
+            range(SkipReason::Overlap, 2_000, 2),
+        ];
+        let mut lines = Vec::new();
+        told.iter().for_each(|entry| encode(&mut lines, entry));
+        assert_eq!(news(&lines), [longest]);
+    }
 }

@@ -6,11 +6,12 @@
 //! The helper alone reads and writes it, after it has committed and before it answers: killed in
 //! between, it is asked to carry the same range again and comes to the same file.
 
+use crate::core::homes::Homes;
 use crate::core::journal::{Entry, decode_line, encode_line, whole_lines};
 use crate::core::limits::{MAX_REASON_CHARS, MAX_REFUSED_BYTES, cut};
 use crate::core::plain::counted;
 use crate::core::protocol::SetAside;
-use crate::core::records::{Key, key};
+use crate::core::records::{Key, key, says_more};
 
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
@@ -20,7 +21,8 @@ use std::collections::BTreeMap;
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Line<'a> {
-    /// A record and why it was refused.
+    /// A record and why it was refused; empty: it was not, it is of another database than the one
+    /// that was named then. What is said of that depends on which one is named now.
     Refused {
         #[serde(borrow)]
         why: Cow<'a, str>,
@@ -42,6 +44,9 @@ struct Kept<'a> {
     bytes: usize,
 }
 
+/// Bytes that are left free where nothing is to be dropped: more than the longest line.
+const SPARE_BYTES: usize = MAX_REFUSED_BYTES / 16;
+
 /// What the file says.
 #[derive(Clone, Debug, Default)]
 pub struct Refused<'a> {
@@ -53,6 +58,10 @@ pub struct Refused<'a> {
     /// The file must be written anew.
     anew: bool,
     bytes: usize,
+    /// What of the file can't be read.
+    damaged: Vec<&'a [u8]>,
+    /// So many whole lines of it: each is taken for a record that nothing else has.
+    unread: u64,
 }
 
 /// How the file is to be changed.
@@ -67,29 +76,56 @@ pub enum Change {
 }
 
 impl<'a> Refused<'a> {
-    /// Reads the bytes of the file. A line that can't be read is left out.
+    /// Reads the bytes of the file. What can't be read is for [`damaged`](Self::damaged).
     pub fn read(bytes: &'a [u8]) -> Refused<'a> {
         let mut refused = Refused::default();
         let (lines, whole) = whole_lines(bytes);
         for line in lines {
+            let mut bad = &line[..memchr::memrchr(0, line).unwrap_or(0)];
             match decode_line(line) {
                 Some(Line::Refused { why, entry }) => {
                     refused.keep(why, *entry, line.len() + 1);
                 }
                 Some(Line::Dropped(total)) => refused.dropped = total,
-                None => refused.anew = true,
+                None => {
+                    bad = line;
+                    refused.unread += 1;
+                }
             }
+            refused.damaged.push(bad);
         }
         refused.bytes = whole;
         // What is added must not be taken for the rest of a torn line.
-        refused.anew |= whole < bytes.len();
+        refused.damaged.push(&bytes[whole..]);
+        refused.damaged.retain(|bad| bad.iter().any(|byte| *byte > 0));
+        refused.anew = !refused.damaged.is_empty() || refused.unread > 0 || whole < bytes.len();
         refused
+    }
+
+    /// So many were dropped at least, as is known: what the file says of that may be damaged, too.
+    pub fn dropped_at_least(&mut self, count: u64) {
+        self.dropped = self.dropped.max(count);
+    }
+
+    /// The bytes of a file in place of one that can't be read; none where nothing was ever dropped.
+    pub fn begun_anew(dropped: u64) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        if dropped > 0 {
+            encode_line(&mut bytes, &Line::Dropped(dropped));
+        }
+        bytes
     }
 
     fn keep(&mut self, why: Cow<'a, str>, entry: Entry<'a>, bytes: usize) {
         let Some(key) = key(&entry) else { return };
         self.places += 1;
         self.kept.insert(key, Kept { place: self.places, why, entry, bytes });
+    }
+
+    /// What of the file can't be read and will not be in the new one. Parts that are torn are from
+    /// a write that failed, of which nothing counts: what they begin is carried again.
+    pub fn damaged(&self) -> &[&'a [u8]] {
+        &self.damaged
     }
 
     /// Sets a record aside. Whether that is news: nothing was known of it, or just this, for the
@@ -102,14 +138,40 @@ impl<'a> Refused<'a> {
             return false;
         }
         let why: Cow<'a, str> = Cow::Owned(cut(why, MAX_REASON_CHARS).into_owned());
-        if known.is_some_and(|known| known.entry == entry && known.why == why) {
+        let says_no_less = |known: &Kept<'_>| why.is_empty() || known.why == why;
+        if known.is_some_and(|known| known.entry == entry && says_no_less(known)) {
             return news;
         }
         let before = self.added.len();
-        let line = Line::Refused { why: why.clone(), entry: Box::new(entry.clone()) };
-        encode_line(&mut self.added, &line);
+        write_line(&mut self.added, &entry, &why);
         self.keep(why, entry, self.added.len() - before);
         news
+    }
+
+    /// Keeps what is of another database, as far as nothing has to be dropped for it: there is more
+    /// room in the journal. Returns what is news, each in words.
+    ///
+    /// # Errors
+    /// There is no room, and none is kept: so much is to be told.
+    pub fn put_by(
+        &mut self,
+        others: &[Entry<'static>],
+        homes: &Homes,
+    ) -> Result<Vec<String>, String> {
+        let bytes: usize = others.iter().map(|entry| bytes_of(entry, "")).sum();
+        if let Some(first) = others.first()
+            && bytes > self.room()
+        {
+            let (count, why) = (counted(others.len() as u64, "record"), homes.why(first));
+            return Err(format!("there is no room for {count} of another database: {why}"));
+        }
+        let mut told = Vec::new();
+        for entry in others {
+            if self.refuse(entry.clone(), "") {
+                told.push(format!("{}: {}", name_of(entry), homes.why(entry)));
+            }
+        }
+        Ok(told)
     }
 
     /// The database has this: what is kept of it goes, unless it says more.
@@ -138,6 +200,12 @@ impl<'a> Refused<'a> {
         all
     }
 
+    /// So many bytes can be set aside without anything being dropped.
+    pub fn room(&self) -> usize {
+        let kept: usize = self.kept.values().map(|kept| kept.bytes).sum();
+        MAX_REFUSED_BYTES.saturating_sub(kept + SPARE_BYTES)
+    }
+
     /// What is to be done with the file.
     pub fn change(&mut self) -> Change {
         self.change_within(MAX_REFUSED_BYTES)
@@ -150,14 +218,11 @@ impl<'a> Refused<'a> {
                 false => Change::Add(std::mem::take(&mut self.added)),
             };
         }
+        self.dropped += std::mem::take(&mut self.unread);
         self.drop_oldest(max_bytes);
-        let mut bytes = Vec::new();
-        if self.dropped > 0 {
-            encode_line(&mut bytes, &Line::Dropped(self.dropped));
-        }
+        let mut bytes = Self::begun_anew(self.dropped);
         for (_, kept) in self.by_age() {
-            let (why, entry) = (kept.why.clone(), Box::new(kept.entry.clone()));
-            encode_line(&mut bytes, &Line::Refused { why, entry });
+            write_line(&mut bytes, &kept.entry, &kept.why);
         }
         Change::Replace(bytes)
     }
@@ -180,33 +245,51 @@ impl<'a> Refused<'a> {
         }
     }
 
-    /// What the daemon is told.
-    pub fn told(&self) -> SetAside {
-        let last = self.kept.values().max_by_key(|kept| kept.place);
-        let last = last.map(|kept| about(&kept.entry, &kept.why)).unwrap_or_default();
-        SetAside { count: self.kept.len() as u64, dropped: self.dropped, last }
+    /// What the daemon is told. Why those of another database wait is said anew each time: another
+    /// one may be named by now.
+    pub fn told(&self, homes: &Homes) -> SetAside {
+        let mut told = SetAside { dropped: self.dropped, ..SetAside::default() };
+        let (mut last, mut last_elsewhere) = (None, None);
+        for (_, kept) in self.by_age() {
+            told.count += 1;
+            if !homes.has(&kept.entry) {
+                told.elsewhere += 1;
+                last_elsewhere = Some(&kept.entry);
+            } else {
+                told.waiting += u64::from(kept.why.is_empty());
+                last = Some(kept);
+            }
+        }
+        let elsewhere = |entry| format!("{}: {}", name_of(entry), homes.why(entry));
+        told.last_elsewhere = last_elsewhere.map(elsewhere).unwrap_or_default();
+        told.last = last.map(|kept| about(&kept.entry, &kept.why)).unwrap_or_default();
+        told
     }
 }
 
-/// Whether `one` says more than `other` of the same run or the same skipped slots.
-fn says_more(one: &Entry<'_>, other: &Entry<'_>) -> bool {
-    match (one, other) {
-        (Entry::Run(one), Entry::Run(other)) => one.end.is_some() && other.end.is_none(),
-        (Entry::Skip(one), Entry::Skip(other)) => one.count > other.count,
-        _ => false,
-    }
+fn write_line(lines: &mut Vec<u8>, entry: &Entry<'_>, why: &str) {
+    let line = Line::Refused { why: why.into(), entry: Box::new(entry.clone()) };
+    encode_line(lines, &line);
+}
+
+/// Bytes that it takes to set a record aside.
+pub fn bytes_of(entry: &Entry<'_>, why: &str) -> usize {
+    let mut line = Vec::new();
+    write_line(&mut line, entry, &cut(why, MAX_REASON_CHARS));
+    line.len()
 }
 
 /// A record and why it was refused, for people.
 pub fn about(entry: &Entry<'_>, why: &str) -> String {
-    let why = cut(why, MAX_REASON_CHARS);
+    let why = if why.is_empty() { "it waits for the database" } else { why };
+    format!("{}: {}", name_of(entry), cut(why, MAX_REASON_CHARS))
+}
+
+fn name_of(entry: &Entry<'_>) -> String {
     match entry {
-        Entry::Run(run) => format!("run={} job={}: {why}", run.run, run.job),
-        Entry::Skip(skip) => {
-            let slots = counted(skip.count, "slot");
-            format!("skip of {slots} job={}: {why}", skip.job)
-        }
-        _ => why.into_owned(),
+        Entry::Run(run) => format!("run={} job={}", run.run, run.job),
+        Entry::Skip(skip) => format!("skip of {} job={}", counted(skip.count, "slot"), skip.job),
+        _ => "a record".to_owned(),
     }
 }
 
@@ -214,6 +297,7 @@ pub fn about(entry: &Entry<'_>, why: &str) -> String {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::core::homes::mark;
     use crate::core::ids::{JobId, RunId};
     use crate::core::journal::{Cause, End, RunEntry};
     use crate::core::outcome::{Exit, Outcome, Usage};
@@ -239,6 +323,7 @@ mod tests {
             pid: 9,
             kernel_start: 0,
             end: ended.then_some(end),
+            home: 0,
         })
     }
 
@@ -251,8 +336,8 @@ mod tests {
             Change::Add(lines) => file.extend(lines),
             Change::Replace(lines) => *file = lines,
         }
-        assert_eq!(Refused::read(file).told(), refused.told());
-        refused.told()
+        assert_eq!(Refused::read(file).told(&Homes::default()), refused.told(&Homes::default()));
+        refused.told(&Homes::default())
     }
 
     #[test]
@@ -271,6 +356,30 @@ mod tests {
         assert_eq!(write(&mut file, |_| {}).count, 0);
     }
 
+    /// Who is to write its name into the configuration must be able to copy it.
+    #[test]
+    fn what_is_said_of_another_database_is_of_now_and_never_cut() {
+        let (here, other) = ("sqlite /here", format!("sqlite /{}", "x".repeat(500)));
+        let mut homes = Homes { here: here.into(), ..Homes::default() };
+        homes.know(other.clone());
+        let mut entry = run(1, true);
+        if let Entry::Run(run) = &mut entry {
+            run.home = mark(&other);
+        }
+        let mut refused = Refused::default();
+        let told = refused.put_by(&[entry], &homes).unwrap();
+        assert!(told[0].ends_with(&other), "{told:?}");
+        let aside = refused.told(&homes);
+        assert!(aside.last_elsewhere.ends_with(&other), "{aside:?}");
+        assert_eq!((aside.count, aside.elsewhere, aside.waiting), (1, 1, 0));
+        let aside = refused.told(&Homes { here: other, ..Homes::default() });
+        assert_eq!((aside.count, aside.elsewhere, aside.waiting), (1, 0, 1));
+        assert_eq!(
+            (aside.last.as_str(), aside.last_elsewhere.as_str()),
+            ("run=1-1 job=3: it waits for the database", "")
+        );
+    }
+
     #[test]
     fn a_torn_line_costs_itself_only() {
         let mut file = Vec::new();
@@ -280,6 +389,33 @@ mod tests {
         file.truncate(whole + 20);
         write(&mut file, |it| assert!(it.refuse(run(3, false), "no")));
         assert_eq!(Refused::read(&file).entries(), [run(1, false), run(3, false)]);
+        assert_eq!(Refused::read(&file).told(&Homes::default()).dropped, 0);
+    }
+
+    #[test]
+    fn a_damaged_line_is_counted_and_for_others_to_keep() {
+        let mut file = Vec::new();
+        for sequence in 1..=3 {
+            write(&mut file, |it| assert!(it.refuse(run(sequence, false), "no")));
+        }
+        let lines: Vec<_> = file.split(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect();
+        // A byte that flipped; a hole in a line; the beginning of one and a hole before another.
+        let flipped = lines[1].to_ascii_uppercase();
+        let holed = [&lines[1][..20], b"\0\0", &lines[1][22..]].concat();
+        let after_hole = [&lines[1][..20], b"\0\0", &lines[2]].concat();
+        for (damaged, lost, kept) in
+            [(&flipped, 1, &flipped[..]), (&holed, 1, &holed), (&after_hole, 0, &lines[1][..20])]
+        {
+            let mut file = [&lines[0], damaged, &lines[2], &b""[..]].join(&b'\n');
+            let read = Refused::read(&file);
+            assert!(read.damaged().concat().starts_with(kept) && read.damaged().len() == 1);
+            // Until the file is written anew the count is of that.
+            assert_eq!(Refused::read(&file).told(&Homes::default()).dropped, 0);
+            assert_eq!(write(&mut file, |_| {}).dropped, lost);
+            assert_eq!(write(&mut file, |_| {}).dropped, lost);
+            assert_eq!(Refused::read(&file).entries(), [run(1, false), run(3, false)]);
+            assert!(Refused::read(&file).damaged().is_empty());
+        }
     }
 
     #[test]

@@ -81,6 +81,17 @@ impl Job {
         self.def.same(def) || (self.adopted && self.def.md5 == def.md5)
     }
 
+    /// Why no slot of it is ever launched: its row, or that no slot is left. Asked for once it has
+    /// its place in the order.
+    pub fn block(&self) -> Option<Block<'_>> {
+        let def = self.scheduled()?;
+        let over = match &def.schedule {
+            Schedule::Due(cron, _) => self.next_due_ms.is_none() && !cron.is_reboot(),
+            Schedule::Refused(..) => false,
+        };
+        def.block().or(over.then_some(Block::OVER))
+    }
+
     /// Its past, made on first use.
     pub fn history_mut(&mut self) -> &mut History {
         self.history.get_or_insert_default()
@@ -196,7 +207,7 @@ impl Table {
     /// The jobs whose slots are never launched, by id, and why.
     pub fn blocked(&self) -> impl Iterator<Item = (&Job, Block<'_>)> {
         let found = self.blocked.iter().filter_map(|id| self.get(*id));
-        found.filter_map(|job| Some((job, job.scheduled()?.block()?)))
+        found.filter_map(|job| Some((job, job.block()?)))
     }
 
     /// Puts a definition in force: at once where no runs are alive or nothing changed, else when
@@ -204,10 +215,6 @@ impl Table {
     pub fn put(&mut self, def: Definition, seen: u32, decided_ms: i64) {
         let id = def.id;
         self.generation += 1;
-        match def.block() {
-            Some(_) => self.blocked.insert(id),
-            None => self.blocked.remove(&id),
-        };
         match self.jobs.get_mut(&id) {
             None => {
                 self.jobs.insert(id, Box::new(Job::new(def, seen)));
@@ -269,10 +276,12 @@ impl Table {
         self.due.first().copied()
     }
 
-    /// The first slot of a job that is later than `after_ms` and than its last decided one.
+    /// The first slot of a job that is later than `after_ms` and than its last decided one. Where
+    /// nothing may ever be started there is none: nothing could be skipped.
     pub fn next_slot(&self, id: JobId, after_ms: i64) -> Option<i64> {
         let job = self.get(id)?;
-        match &job.scheduled()?.schedule {
+        let def = job.scheduled().filter(|def| def.max_concurrence > 0)?;
+        match &def.schedule {
             Schedule::Due(cron, zone) => {
                 cron.next_after(self.zone(*zone), after_ms.max(job.last_slot_ms))
             }
@@ -288,6 +297,10 @@ impl Table {
             self.due.remove(&(due, id));
         }
         job.next_due_ms = next;
+        match job.block() {
+            Some(_) => self.blocked.insert(id),
+            None => self.blocked.remove(&id),
+        };
         if let Some(due) = next {
             self.due.insert((due, id));
         }

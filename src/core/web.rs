@@ -12,7 +12,7 @@
 //! - `missing`: what is asked for and is not there
 //! - `original`: the URLs of the program this one replaces
 //! - `root`: addresses that hold below a path of a proxy
-//! - `origin`, `secure`: what keeps other sites out
+//! - `origin`: what keeps other sites out
 
 mod actions;
 mod api;
@@ -30,7 +30,7 @@ mod pages;
 mod parameters;
 mod root;
 mod routes;
-mod secure;
+mod stops;
 mod stream;
 mod text;
 mod texts;
@@ -44,7 +44,6 @@ use crate::core::time::Now;
 use routes::Routed;
 
 pub(in crate::core) use actions::Begun;
-pub use secure::secured;
 pub use stream::DISPLACED;
 
 /// Clients that may wait for the first answer of the database.
@@ -140,7 +139,7 @@ impl Core {
     }
 
     fn respond(&mut self, conn: ConnId, response: Response) {
-        self.push_action(Action::Respond(conn, Box::new(secured(response))));
+        self.push_action(Action::Respond(conn, Box::new(response)));
     }
 
     /// Answers with a page instead of a problem if a browser asks for no program.

@@ -39,7 +39,7 @@ impl Groups {
     /// made, or where the kernel can't end a whole group (before Linux 5.14).
     pub fn new(state_dir: &Path) -> Option<Groups> {
         let found = fs::metadata(state_dir).ok()?;
-        Groups::below(&own_group()?, &format!("schedule-{:x}-{}-", found.dev(), found.ino()))
+        Groups::below(&own_group()?, &prefix(&found))
     }
 
     fn below(parent: &Path, prefix: &str) -> Option<Groups> {
@@ -196,6 +196,20 @@ impl Groups {
     fn path(&self, group: Group) -> PathBuf {
         self.dir.join(group.0.to_string())
     }
+}
+
+/// Whether a process is in a group that this keeper of a state directory has made: that one can
+/// kill it, whoever's it is.
+pub fn is_kept(pid: Pid, state_dir: &Path, keeper: Pid) -> bool {
+    let text = fs::read_to_string(format!("/proc/{}/cgroup", pid.as_raw_nonzero()));
+    let name = |found| format!("/{}{}/", prefix(&found), keeper.as_raw_nonzero());
+    let own = fs::metadata(state_dir).map(name);
+    let (Ok(text), Ok(own)) = (text, own) else { return false };
+    text.lines().any(|line| line.starts_with("0::") && line.contains(&own))
+}
+
+fn prefix(state_dir: &fs::Metadata) -> String {
+    format!("schedule-{:x}-{}-", state_dir.dev(), state_dir.ino())
 }
 
 /// Takes away what keepers before left and what has no processes any more. One that lives on beside

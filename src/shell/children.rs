@@ -7,16 +7,18 @@ use crate::core::keeping::{KeptEnd, Notice};
 use crate::core::launch::{LaunchError, LaunchPlan};
 use crate::core::outcome::{Outcome, Usage};
 use crate::core::plain::clean;
+use crate::core::refusal::Refusal;
 use crate::core::time::Now;
+use crate::shell::cgroup;
 use crate::shell::clock;
 use crate::shell::keeper::client::Keeper;
 use crate::shell::proc_fs;
 use crate::shell::process::signal_group;
+use crate::shell::refused::{self, Members};
 use crate::shell::search;
 use crate::shell::sys::{self, Pid};
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
-use rustix::process::getpgid;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -51,6 +53,8 @@ pub struct Children {
     /// Where to send a signal.
     processes: BTreeMap<RunId, Started>,
     next_token: usize,
+    /// Who is in their process groups.
+    members: Members,
     /// Ends that the core was told and the journal may not have yet.
     told: Vec<RunId>,
 }
@@ -65,6 +69,8 @@ pub enum News {
     NoOutput(RunId, String),
     /// The launch of this run waits for a file system.
     Waits(RunId, String),
+    /// A signal did not reach this run, or not all of it.
+    Refused(RunId, Box<Refusal>),
     /// This keeper launches from now on.
     KeeperIs(String),
     /// Nothing can be launched for now.
@@ -98,6 +104,7 @@ impl Children {
             look_at_ms: 0,
             processes: BTreeMap::new(),
             next_token: 0,
+            members: Members::default(),
             told: Vec::new(),
         };
         let notices = children.find_keeper()?;
@@ -181,10 +188,15 @@ impl Children {
                 Some(News::Launched(run, Ok(started)))
             }
             Notice::NoOutput(run, why) => Some(News::NoOutput(run, why)),
+            Notice::Refused(run, refusal) => Some(News::Refused(run, refusal)),
             Notice::Waits(run, what) => Some(News::Waits(run, what)),
             Notice::Failed(run, error) => Some(News::Launched(run, Err(error))),
             Notice::Ended(end) => Some(self.ended(end)),
-            Notice::Keeper { .. } | Notice::Stopping(..) | Notice::Complete | Notice::Here => None,
+            Notice::Keeper { .. }
+            | Notice::Stopping(..)
+            | Notice::Complete
+            | Notice::CannotServe(_)
+            | Notice::Here => None,
         }
     }
 
@@ -246,7 +258,7 @@ impl Children {
     pub fn find_unnoted(&self, run: RunId, earliest: u64) -> Option<(u32, u64)> {
         let mut found = search::find_by_run_id(&run.to_string(), earliest).ok()?;
         found.retain(|(pid, _)| !search::is_kept_elsewhere(*pid, &self.state_dir));
-        let leads = |found: &&search::Process| getpgid(Some(found.0)) == Ok(found.0);
+        let leads = |found: &&search::Process| sys::group_of(found.0) == Some(found.0);
         let (pid, kernel_start) = *found.iter().find(leads).or(found.first())?;
         sys::end_precedence_of(pid);
         Some((pid.as_raw_nonzero().get().unsigned_abs(), kernel_start))
@@ -284,10 +296,11 @@ impl Children {
     }
 
     fn try_again(&mut self) -> Vec<News> {
-        for (run, signal) in std::mem::take(&mut self.unsent) {
-            self.signal(run, signal);
-        }
         let mut news = Vec::new();
+        for (run, signal) in std::mem::take(&mut self.unsent) {
+            let refusal = self.signal(run, signal);
+            news.extend(refusal.map(|refusal| News::Refused(run, refusal)));
+        }
         for (run, started) in self.unwatched.clone() {
             if !self.watch(run, started) {
                 news.push(lost(run, NOT_SEEN));
@@ -381,22 +394,52 @@ impl Children {
     /// Sends a signal to the process group of a run, and has the keeper see to the rest of it; of
     /// one that is being started, the keeper alone takes note. A run that is gone gets none. What
     /// can't be sent now is tried again.
-    pub fn signal(&mut self, run: RunId, signal: Signal) {
+    /// Returns who does not take it.
+    pub fn signal(&mut self, run: RunId, signal: Signal) -> Option<Box<Refusal>> {
         if let Some(keeper) = &mut self.keeper {
             keeper.stop(run, signal);
         }
-        let Some(started) = self.processes.get(&run) else { return };
-        let Some(pid) = pid_of(started.pid) else { return };
+        let started = *self.processes.get(&run)?;
+        let pid = pid_of(started.pid)?;
         let number = match signal {
             Signal::Term => rustix::process::Signal::TERM,
             Signal::Kill => rustix::process::Signal::KILL,
         };
-        if let Err(why) = signal_group(pid, started.kernel_start, number) {
-            log::error!("run={run} can't be signalled: {why}");
-            if why.kind() != io::ErrorKind::PermissionDenied {
+        let nobody = match signal_group(pid, started.kernel_start, number) {
+            Ok(false) => return None,
+            Ok(true) => false,
+            Err(why) if why.kind() == io::ErrorKind::PermissionDenied => true,
+            Err(why) => {
+                log::error!("run={run} can't be signalled now and is later: {why}");
                 self.unsent.insert(run, signal);
+                return None;
+            }
+        };
+        self.refusal(run, pid, signal, nobody)
+    }
+
+    /// Who of a run did not take a signal. What goes on is not told to end any more.
+    fn refusal(
+        &mut self,
+        run: RunId,
+        pid: Pid,
+        signal: Signal,
+        nobody: bool,
+    ) -> Option<Box<Refusal>> {
+        let members = self.members.of(clock::now().mono_ms, pid);
+        let mut refusal = refused::among(pid, &members, nobody)?;
+        if let Some(keeper) = &mut self.keeper {
+            refusal.killable =
+                keeper.process().is_some_and(|it| cgroup::is_kept(pid, &self.state_dir, it));
+            match (refusal.killable, signal) {
+                // It is killed by the keeper, which says if that is refused.
+                (true, Signal::Kill) => return None,
+                (true, Signal::Term) => {}
+                (false, _) if refusal.leader => keeper.go_on(run),
+                (false, _) => {}
             }
         }
+        Some(Box::new(refusal))
     }
 }
 

@@ -13,18 +13,34 @@ use thiserror::Error;
 use super::{own, owner};
 use crate::core::config::{self, Config, MAX_FILE_BYTES, Parsed};
 
-/// Where the configuration is looked for when none is named; the first that exists counts.
-pub const DEFAULT_FILES: [&str; 2] = ["./conf/schedule.ini", "/etc/schedule/schedule.ini"];
+/// That of a checkout, and that of the machine.
+const HERE: &str = "./conf/schedule.ini";
+const MACHINE: &str = "/etc/schedule/schedule.ini";
+
+/// Directories of programs that are installed, by their last name: `scripts/install`, packages and
+/// `cargo install` put it there.
+const INSTALLED: [&str; 2] = ["bin", "sbin"];
+
+/// Where the configuration is looked for when none is named; the first that exists counts. Of a
+/// program that is installed, wherever its user stands, the machine's is meant: only one that was
+/// built here and runs where it was built is more likely to be tried out.
+fn default_files() -> [&'static str; 2] {
+    // The kernel follows links, and a program that was replaced keeps its directory.
+    let program = std::env::current_exe().unwrap_or_default();
+    let directory = program.parent().and_then(Path::file_name);
+    match directory.is_some_and(|name| INSTALLED.iter().any(|known| name == *known)) {
+        true => [MACHINE, HERE],
+        false => [HERE, MACHINE],
+    }
+}
 
 /// The configuration file could not be read. What is wrong *in* it are [`Parsed::problems`].
 #[derive(Debug, Error)]
 pub enum LoadError {
     /// None was named and none is at a default place.
     #[error(
-        "no configuration: neither {} nor {} exists; write one (conf/schedule.ini of the source \
-         is a sample) or name another with -c FILE",
-        DEFAULT_FILES[0],
-        DEFAULT_FILES[1]
+        "no configuration: neither {HERE} nor {MACHINE} exists; write one (conf/schedule.ini of \
+         the source is a sample) or name another with -c FILE"
     )]
     Nowhere,
     /// The file can't be read.
@@ -39,7 +55,7 @@ pub enum LoadError {
     },
 }
 
-/// Reads the configuration: `path`, or the first of [`DEFAULT_FILES`] that exists.
+/// Reads the configuration: `path`, or the first of those where it is looked for that exists.
 ///
 /// Paths in it that are not absolute count from the working directory and are made absolute here,
 /// because the daemon leaves that directory.
@@ -47,7 +63,7 @@ pub fn load(path: Option<&Path>) -> Result<Parsed, LoadError> {
     if let Some(path) = path {
         return load_file(&path.display().to_string(), path);
     }
-    for file in DEFAULT_FILES {
+    for file in default_files() {
         match load_file(file, Path::new(file)) {
             Err(LoadError::Read { source, .. }) if is_elsewhere(file, &source) => {}
             result => {
@@ -65,7 +81,7 @@ pub fn load(path: Option<&Path>) -> Result<Parsed, LoadError> {
 fn is_elsewhere(file: &str, why: &io::Error) -> bool {
     match why.kind() {
         ErrorKind::NotFound | ErrorKind::NotADirectory => true,
-        ErrorKind::PermissionDenied => file == DEFAULT_FILES[0] && !may_enter("."),
+        ErrorKind::PermissionDenied => file == HERE && !may_enter("."),
         _ => false,
     }
 }
@@ -74,16 +90,16 @@ fn may_enter(directory: &str) -> bool {
     access(directory, Access::EXEC_OK) != Err(Errno::ACCESS)
 }
 
-/// Says that it is not the machine's configuration that is read: whoever stands in a checkout by
+/// Says which one is read where it may be another than was meant: whoever stands in a checkout by
 /// chance would be answered by another one.
 fn tell_of(file: &str) {
-    let [here, machine] = DEFAULT_FILES;
-    if file == here {
-        let other = match Path::new(machine).try_exists().unwrap_or(true) {
-            true => format!(", not {machine} (-c FILE chooses)"),
-            false => String::new(),
-        };
-        eprintln!("schedule: reading {here}{other}");
+    let other = if file == HERE { MACHINE } else { HERE };
+    // What can't be looked for is taken for there, but for what is in the working directory.
+    let is_there = Path::new(other).try_exists().unwrap_or(other == MACHINE);
+    if is_there {
+        eprintln!("schedule: reading {file}, not {other} (-c FILE chooses)");
+    } else if file == HERE {
+        eprintln!("schedule: reading {file}");
     }
 }
 

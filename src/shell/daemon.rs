@@ -1,5 +1,6 @@
 //! The loop: sleep, read the clocks once, listen, reap, think, act. It holds no decisions.
 
+mod panicked;
 mod reading;
 mod renew;
 
@@ -190,7 +191,8 @@ impl Daemon {
             // anew with what the journal and the keeper know, as after a crash.
             let turn = AssertUnwindSafe(|| self.turn(&events));
             if catch_unwind(turn).is_err() {
-                return Err(self.start_anew_after_panic());
+                self.start_anew_after_panic()?;
+                break;
             }
         }
         self.notify.ending();
@@ -229,7 +231,8 @@ impl Daemon {
         let deadline = wake.mono_ms.into_iter().chain(self.server.next_deadline_ms());
         let renewal = self.renewal.as_ref().map(|it| it.next_ms(now.mono_ms));
         let lanes = self.lanes.next_ms();
-        let others = [self.notify.next_ms(), renewal, self.children.next_deadline_ms(), lanes];
+        let log = logging::tend().map(|wait_ms| now.mono_ms + wait_ms);
+        let others = [self.notify.next_ms(), renewal, self.children.next_deadline_ms(), lanes, log];
         let deadline = deadline.chain(others.into_iter().flatten()).min();
         let timeout = match (at_once, deadline) {
             (true, _) => Some(Duration::ZERO),
@@ -287,6 +290,9 @@ impl Daemon {
             }
             News::NoOutput(run, why) => self.core.handle(now, Event::NoOutput(run, why)),
             News::Waits(run, what) => self.core.handle(now, Event::Waits(run, what)),
+            News::Refused(run, refusal) => {
+                self.core.handle(now, Event::Signalled(run, Some(refusal)));
+            }
             News::KeeperIs(id) => self.core.handle(now, Event::KeeperIs(id)),
             News::NoKeeper => self.core.handle(now, Event::NoKeeper),
         }
@@ -395,13 +401,18 @@ impl Daemon {
             Action::Launch { run, plan, not_after_ms } => {
                 self.children.launch(run, plan, not_after_ms);
             }
-            Action::Signal(run, signal) => self.children.signal(run, signal),
+            Action::Signal(run, signal) => {
+                let refusal = self.children.signal(run, signal);
+                self.core.handle(clock::now(), Event::Signalled(run, refusal));
+            }
             Action::ForgetOutput(job, run) => {
                 self.outputs.forget(job.0, &run.to_string());
             }
             Action::Exchange(question) => self.start_exchange(question),
             Action::KillExchange => self.exchange.iter().for_each(Exchange::kill),
-            Action::KeepSnapshot => self.core.snapshot_kept(snapshot::keep(&self.state_dir)),
+            Action::KeepSnapshot(unwritten) => {
+                self.core.snapshot_kept(snapshot::keep(&self.state_dir, unwritten));
+            }
             Action::Respond(conn, response) => {
                 self.server.respond(clock::now(), conn, *response);
             }
@@ -445,12 +456,20 @@ impl Daemon {
             refused: stats.refused,
         };
         self.core.handle(now, Event::Vitals(vitals));
+        // What can't be healed is told by what can't be written.
+        if self.journal.heal().is_ok()
+            && let Ok(there) = self.journal.look()
+        {
+            self.core.handle(now, Event::JournalThere(there));
+        }
         let Room { full, is_short } = self.journal.make_room();
         self.core.handle(now, Event::Room { full, is_short });
         self.watch_memory(now, vitals.rss_bytes);
     }
 
     fn start_exchange(&mut self, question: Vec<u8>) {
+        // It finds the journal by its name.
+        let _ = self.journal.heal();
         let tokens = (HELPER_STDIN, HELPER_STDOUT);
         match Exchange::start(question, self.poll.registry(), tokens) {
             Ok(exchange) => self.exchange = Some(exchange),
@@ -464,7 +483,7 @@ impl Daemon {
     fn journal_written(&mut self, written: io::Result<()>, lines: Vec<u8>) {
         let event = match written {
             Ok(()) => Event::JournalWritten,
-            Err(why) => Event::JournalFailed(why.to_string(), lines),
+            Err(why) => Event::JournalFailed(self.journal.told(&why), lines),
         };
         self.core.handle(clock::now(), event);
     }

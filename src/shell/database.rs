@@ -14,9 +14,12 @@ mod rows;
 pub mod schema;
 mod sqlite;
 
+pub use self::mysql::told_to_change;
 use crate::core::cron::{Zone, zone};
 use crate::core::limits::{MAX_MESSAGE_CHARS, cut};
 use crate::core::protocol::{Answer, Ask, Database, Driver, ErrorKind, Request};
+use crate::core::settle::Statement;
+use crate::shell::helper::end_with_daemon;
 use crate::shell::panics::caught;
 use crate::shell::system_zone::system_zone;
 use answers::Answers;
@@ -33,6 +36,8 @@ pub struct Failure {
     pub kind: ErrorKind,
     /// What is wrong, where, and what to do: one line.
     pub message: String,
+    /// The statement that is refused, where it is one that writes records.
+    pub statement: Option<Statement>,
 }
 
 impl Failure {
@@ -40,7 +45,25 @@ impl Failure {
     pub fn new(kind: ErrorKind, message: impl AsRef<str>) -> Self {
         // What a server says may quote what was written, of any length.
         let message = cut(message.as_ref(), MAX_MESSAGE_CHARS);
-        Self { kind, message: message.split_whitespace().collect::<Vec<_>>().join(" ") }
+        let message = message.split_whitespace().collect::<Vec<_>>().join(" ");
+        Self { kind, message, statement: None }
+    }
+
+    /// The same, of this statement. What is refused is known by it: others may be taken.
+    fn of(mut self, statement: Statement) -> Self {
+        if matches!(self.kind, ErrorKind::Refused | ErrorKind::Unsure) {
+            self.message = format!("{}: {}", statement.label(), self.message);
+        }
+        self.statement = Some(statement);
+        self
+    }
+
+    /// The same of what came before there was a session: no record is to blame for that.
+    fn of_no_record(mut self) -> Self {
+        if matches!(self.kind, ErrorKind::Refused | ErrorKind::Unsure) {
+            self.kind = ErrorKind::Other;
+        }
+        self
     }
 
     /// What is missing is named by a trigger, a view or a routine of the operator's.
@@ -72,6 +95,9 @@ struct Group<'a> {
 
 /// The whole life of a helper process, on its own stdin and stdout.
 pub fn exchange() -> ExitCode {
+    if !end_with_daemon() {
+        return ExitCode::FAILURE;
+    }
     serve(io::stdin().lock(), io::stdout().lock())
 }
 
@@ -99,7 +125,20 @@ fn perform(stdin: &mut dyn BufRead, answers: &mut Answers) -> Result<(), Failure
             let group = Group { server_id: *server_id, vars_server: *vars_server, digest };
             sync(&request.database, &group, answers)
         }
-        Ask::Record { journal, from, to, server_id, timezone, refused, retry, believe } => {
+        Ask::Record {
+            journal,
+            from,
+            to,
+            server_id,
+            timezone,
+            refused,
+            retry,
+            believe,
+            pace,
+            taken,
+            aside,
+            homes,
+        } => {
             let carried = carry::carry(
                 &request.database,
                 &Range {
@@ -111,13 +150,20 @@ fn perform(stdin: &mut dyn BufRead, answers: &mut Answers) -> Result<(), Failure
                     refused: Path::new(refused),
                     retry: *retry,
                     believe: *believe,
+                    pace: *pace,
+                    taken,
+                    known: aside,
+                    homes,
                 },
             )?;
             for told in carried.told.into_iter().take(MAX_TOLD) {
                 answers.send(&Answer::Refused(told))?;
             }
-            let Carried { count, through, aside, unkept, .. } = carried;
-            answers.send(&Answer::Recorded { count, through, aside, unkept })
+            let Carried { count, through, aside, unkept, pace, again, taken, found, .. } = carried;
+            let found = Some(found);
+            let recorded =
+                Answer::Recorded { count, through, aside, unkept, pace, again, taken, found };
+            answers.send(&recorded)
         }
     }
 }

@@ -9,7 +9,9 @@
 
 use super::sys;
 use rustix::fs::{FileType, Mode, OFlags, fstat, open};
+use std::fs::File;
 use std::io::{self, Write};
+use std::os::fd::AsFd;
 use std::process;
 
 /// Begins a line that is for `schedule start` and not for people.
@@ -33,26 +35,33 @@ pub fn leave() -> io::Result<()> {
     if leads {
         rustix::process::setsid()?;
     }
-    say(&format!("pid {}", process::id()));
+    say(io::stdout(), &format!("pid {}", process::id()));
     Ok(())
 }
 
-/// Tells `schedule start` that the daemon is ready, and lets go of its pipe.
+/// Lets go of the pipe of `schedule start`, and tells it that the daemon is ready: so it is all
+/// that a daemon in the background should be when the start returns.
 ///
 /// # Errors
-/// There is no `/dev/null`.
+/// There is no `/dev/null`, or no descriptor left.
 pub fn ready(text: &str) -> io::Result<()> {
-    say(&format!("ready {text}"));
+    let starter = File::from(io::stdout().as_fd().try_clone_to_owned()?);
+    let gone = let_go();
+    say(starter, &format!("ready {text}"));
+    gone
+}
+
+fn let_go() -> io::Result<()> {
     let null = open(c"/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
     rustix::stdio::dup2_stdin(&null)?;
     rustix::stdio::dup2_stdout(&null)?;
     Ok(rustix::stdio::dup2_stderr(&null)?)
 }
 
-fn say(text: &str) {
+fn say(mut to: impl Write, text: &str) {
     let line: String = text.chars().filter(|c| !c.is_control()).collect();
     // If nobody listens any more, nobody wants to know.
-    let _ = io::stdout().write_all(format!("{MARK}{line}\n").as_bytes());
+    let _ = to.write_all(format!("{MARK}{line}\n").as_bytes());
 }
 
 fn stdout_is_pipe() -> bool {

@@ -1,6 +1,7 @@
 //! Reading and clearing the files that the web shows. Bounded, and never waiting: what is no
 //! regular file (a FIFO, a device) is left alone, and no stranger's link is followed.
 
+pub mod hard_links;
 pub mod helper;
 pub mod lanes;
 pub mod mounts;
@@ -11,8 +12,9 @@ use crate::core::files::{FileName, FileTrouble, MAX_READ_BYTES, Mark, Piece, Rea
 use crate::shell::logging;
 use crate::shell::output::Outputs;
 use crate::shell::own;
+use crate::shell::owner;
 use mounts::Mounts;
-use rustix::fs::OFlags;
+use rustix::fs::{OFlags, SeekFrom};
 use rustix::io::Errno;
 use std::fs::File;
 use std::io;
@@ -68,14 +70,28 @@ pub fn read_path(path: &Path, from: Option<Mark>, max_bytes: u64) -> Result<Piec
     read_piece(&file, from, max_bytes).map_err(|why| trouble(path, &why))
 }
 
-/// Makes a file empty, for who may wait.
+/// Makes a file empty, for who may wait; but not if it `is_late` by the time that it is open.
 ///
 /// # Errors
 /// See [`FileTrouble`].
-pub fn clear_path(path: &Path) -> Result<(), FileTrouble> {
+pub fn clear_path(path: &Path, is_late: impl Fn() -> bool) -> Result<(), FileTrouble> {
     let file = open_one(path, OFlags::WRONLY, true, &Mounts::none())
         .map_err(|why| refused(path, &why))??;
+    // Who asked was told that nobody answers. What is in it by now may be newer.
+    if is_late() {
+        return Err(FileTrouble::NoAnswer(format!("{}: opened too late", path.display())));
+    }
     file.set_len(0).map_err(|why| trouble(path, &why))
+}
+
+/// Where there is something first. A file that is made empty under a program that writes on where
+/// it was begins with a hole, which may be larger than the disk (lseek(2), `SEEK_DATA`).
+fn first_data(file: &File, size: u64) -> u64 {
+    match rustix::fs::seek(file, SeekFrom::Data(0)) {
+        Ok(offset) => offset.min(size),
+        Err(Errno::NXIO) => size,
+        Err(_) => 0,
+    }
 }
 
 fn read_piece(file: &File, from: Option<Mark>, max_bytes: u64) -> io::Result<Piece> {
@@ -85,7 +101,7 @@ fn read_piece(file: &File, from: Option<Mark>, max_bytes: u64) -> io::Result<Pie
     let offset = match from {
         None => size.saturating_sub(max_bytes),
         Some(mark) if mark.identity == identity && mark.offset <= size => mark.offset,
-        Some(_) => 0,
+        Some(_) => first_data(file, size),
     };
     let mut bytes = vec![0; usize::try_from((size - offset).min(max_bytes)).unwrap_or(0)];
     let mut length = 0;
@@ -159,6 +175,7 @@ fn refused(path: &Path, why: &Refusal) -> FileTrouble {
         Refusal::Stranger(link, owner) => {
             FileTrouble::Unusable(format!("{shown}: {}", trusted::told(link, *owner)))
         }
+        Refusal::HardLink(path) => FileTrouble::Unusable(hard_links::told(path)),
         Refusal::MayHang(mount) => no_answer(path, mount),
     }
 }
@@ -172,7 +189,7 @@ pub fn no_answer(path: &Path, mount: &Path) -> FileTrouble {
 }
 
 fn trouble(path: &Path, why: &io::Error) -> FileTrouble {
-    let user = rustix::process::geteuid().as_raw();
+    let user = owner::me();
     FileTrouble::Unusable(match why.kind() {
         io::ErrorKind::PermissionDenied => {
             format!("{}: {why}: let user {user} read and write it", path.display())

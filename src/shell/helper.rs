@@ -6,10 +6,11 @@ use std::ffi::CStr;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{OFlags, fcntl_setfl};
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
-use rustix::process::{Signal, kill_process_group};
+use rustix::process::{Signal, kill_process_group, set_parent_process_death_signal};
 
 use super::process::inherited_environment;
 use super::sys::{self, Pid, Spawn};
@@ -20,6 +21,27 @@ pub struct Helper {
     pid: Pid,
     stdin: Option<OwnedFd>,
     stdout: Option<OwnedFd>,
+}
+
+/// A process of ours has ended without the word that it was to say. It would have said why, if it
+/// could: so it was killed, or did not come to run at all.
+pub fn ended_early() -> io::Error {
+    io::Error::other(
+        "its process ended before it said a word: was it killed, or is there no memory? The \
+         kernel's log (`dmesg`) may tell",
+    )
+}
+
+/// Has this process, a helper, killed when its daemon ends: the next daemon's helper would be at
+/// the same records and files at the same time. Returns whether the daemon is still there.
+pub fn end_with_daemon() -> bool {
+    // The kernel takes any signal.
+    let _ = set_parent_process_death_signal(Some(Signal::KILL));
+    // One that ended before had nobody to be killed, and reads no answer.
+    let stdout = io::stdout();
+    let mut answer = [PollFd::new(&stdout, PollFlags::empty())];
+    let _ = poll(&mut answer, Some(&Timespec::default()));
+    !answer[0].revents().contains(PollFlags::ERR)
 }
 
 /// What became of a read or a write.

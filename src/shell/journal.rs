@@ -3,9 +3,9 @@
 mod reserve;
 
 use crate::core::daemon::Segment;
-use crate::core::journal::{Replay, count_records, past_segments, whole_lines};
+use crate::core::journal::{Stretch, count_records, past_segments};
 use crate::core::plain::counted;
-use crate::shell::clock;
+use crate::core::replay::Replay;
 use crate::shell::own;
 use reserve::Reserve;
 use std::fs::{self, File, OpenOptions};
@@ -13,7 +13,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-pub use reserve::is_full;
+pub use reserve::{is_full, why_full};
 
 /// Bytes of a segment at the most: one ends at 4 MB, or with what has waited for room on the disk.
 const MAX_SEGMENT_BYTES: u64 = 64 << 20;
@@ -27,6 +27,9 @@ pub struct Journal {
     /// The segment being written and the offset of the log at which it begins.
     file: Option<(File, u64)>,
     reserve: Reserve,
+    /// The fewest bytes that the segment being written was seen to have, where it should have had
+    /// more: what follows hides that somebody has cut it.
+    cut: Option<u64>,
     /// The last word could not be kept, and that was said.
     is_silent: bool,
 }
@@ -44,7 +47,7 @@ pub struct Room {
 pub struct Opened {
     /// The journal.
     pub journal: Journal,
-    /// What the newest segments say.
+    /// What the newest segments say. A last word may still be heard: see [`Replay::log_ends`].
     pub replay: Replay,
     /// The offset at which the log ends.
     pub end: u64,
@@ -80,6 +83,27 @@ pub fn list_segments(dir: &Path) -> io::Result<Vec<Segment>> {
     Ok(segments)
 }
 
+/// Whether the journal in `dir` could be opened by another program of this user, as far as we can
+/// see that; the path that can't be, and why. What is not there could be made.
+///
+/// # Errors
+/// It can't be opened.
+pub fn try_open(dir: &Path, uid: u32) -> Result<(), (PathBuf, io::Error)> {
+    let here = |why| (dir.to_owned(), why);
+    match own::try_dir(dir, uid) {
+        Err(why) if why.kind() == io::ErrorKind::NotFound => return Ok(()),
+        tried => tried.map_err(here)?,
+    }
+    let segments = list_segments(dir).map_err(here)?;
+    let past = past_segments(segments.iter().rev().map(|segment| segment.bytes));
+    for segment in segments.iter().rev().take(past) {
+        let path = segment_path(dir, segment.start);
+        let opened = own::open(&path, OpenOptions::new().read(true).write(true));
+        opened.map_err(|why| (path, why))?;
+    }
+    Ok(())
+}
+
 impl Journal {
     /// Opens the journal in `dir`, made if it is not there, and reads its newest segments. A
     /// last line that is torn is cut off.
@@ -89,14 +113,16 @@ impl Journal {
     pub fn open(dir: &Path) -> io::Result<Opened> {
         own::make_dir(dir)?;
         let mut segments = list_segments(dir)?;
+        let mut reserve = Reserve::open(dir);
         let mut replay = Replay::default();
+        let last = segments.last().map_or(0, |last| last.start);
+        replay.has_last_word(&reserve.word(), last);
         let past = past_segments(segments.iter().rev().map(|segment| segment.bytes));
         let newest = segments.len() - past;
         for segment in &mut segments[newest..] {
             segment.bytes = read_segment(dir, segment.start, &mut replay)?;
         }
         let end = segments.last().map_or(0, |last| last.start + last.bytes);
-        let mut reserve = Reserve::open(dir);
         // Where no new segment can be begun it goes on there.
         let file = segments.last().and_then(|last| {
             let path = segment_path(dir, last.start);
@@ -108,15 +134,8 @@ impl Journal {
             let lines = counted(replay.bad_lines, "line");
             log::error!("journal: {lines} could not be read and were left out");
         }
-        let journal = Journal { dir: dir.into(), file, reserve, is_silent: false };
+        let journal = Journal { dir: dir.into(), file, reserve, cut: None, is_silent: false };
         Ok(Opened { journal, replay, end, segments })
-    }
-
-    /// Takes in the last word of a daemon that could not write its journal. Returns where the log
-    /// goes on.
-    pub fn hear_last_word(&self, replay: &mut Replay, end: u64) -> u64 {
-        let last = self.file.as_ref().map_or(0, |(_, start)| *start);
-        replay.last_word(&self.reserve.word(), end, last, clock::now().wall_ms)
     }
 
     /// Keeps a last word.
@@ -135,20 +154,21 @@ impl Journal {
     /// Makes more of the room that is kept, a piece at a time, and tells how much there is.
     pub fn make_room(&mut self) -> Room {
         self.reserve.fill_snapshot();
-        let text = |why: String| format!("{}: {why}", self.dir.display());
         let made = match self.reserve.is_short() {
             true => self.reserve.fill(),
             false => Ok(()),
         };
         let full = match made {
-            Err(why) if is_full(&why) => Some(text(why.to_string())),
+            Err(why) if is_full(&why) => Some(self.told(&why)),
             // What else is wrong with the directory is told by what can't be written there.
-            _ => self
-                .reserve
-                .is_full()
-                .then(|| text(io::Error::from(rustix::io::Errno::NOSPC).to_string())),
+            _ => self.reserve.is_full().then(|| self.told(&rustix::io::Errno::NOSPC.into())),
         };
         Room { full, is_short: self.reserve.is_short() }
+    }
+
+    /// What the system says of the journal's directory, and what to do about it.
+    pub fn told(&self, why: &io::Error) -> String {
+        own::told(&self.dir, why)
     }
 
     /// How many records there are in the segment that begins at `start`, from an offset of the log
@@ -163,16 +183,53 @@ impl Journal {
     /// Writes `lines` at this offset of the log.
     ///
     /// # Errors
-    /// The disk is full, or the directory was removed.
+    /// The disk is full, or the directory was removed and can't be made again.
     pub fn write(&mut self, offset: u64, lines: &[u8]) -> io::Result<()> {
-        let Some((file, start)) = &self.file else {
-            return self.begin_segment(offset, lines);
-        };
-        if file.metadata()?.nlink() == 0 {
-            self.file = None;
-            return Err(io::Error::other(format!("{} was removed", self.dir.display())));
+        let Some((file, start)) = &self.file else { return self.begin_segment(offset, lines) };
+        let there = file.metadata()?.len();
+        if there < offset - start {
+            self.cut = Some(self.cut.map_or(there, |cut| cut.min(there)));
         }
         file.write_all_at(lines, offset - start)
+    }
+
+    /// The segments that are there, the newest as short as it ever was since this was asked last.
+    ///
+    /// # Errors
+    /// The directory can't be read.
+    pub fn look(&mut self) -> io::Result<Vec<Segment>> {
+        let mut segments = list_segments(&self.dir)?;
+        if let (Some(cut), Some(last)) = (self.cut.take(), segments.last_mut()) {
+            last.bytes = last.bytes.min(cut);
+        }
+        Ok(segments)
+    }
+
+    /// Writes the newest segment anew where somebody took it away, deleted or moved with its
+    /// directory or alone: it is open, so nothing of it is lost, and whoever carries records finds
+    /// it again. What older segments had is gone.
+    ///
+    /// # Errors
+    /// It can't be written.
+    pub fn heal(&mut self) -> io::Result<()> {
+        let Some((file, start)) = &self.file else { return Ok(()) };
+        let start = *start;
+        let (path, found) = (segment_path(&self.dir, start), file.metadata()?);
+        match fs::symlink_metadata(&path) {
+            Ok(there) if (there.dev(), there.ino()) == (found.dev(), found.ino()) => return Ok(()),
+            // Whether it is there is not known then.
+            Err(why) if !is_gone(&why) => return Ok(()),
+            _ => {}
+        }
+        let mut bytes = vec![0; usize::try_from(found.len().min(MAX_SEGMENT_BYTES)).unwrap_or(0)];
+        file.read_exact_at(&mut bytes, 0)?;
+        own::make_dir(&self.dir)?;
+        // What was kept beside it has most likely gone the same way.
+        self.reserve = Reserve::open(&self.dir);
+        self.begin_segment(start, &bytes)?;
+        let path = path.display();
+        log::error!("journal: somebody took {path} away: it is written anew");
+        Ok(())
     }
 
     /// Begins a segment: whole under its final name or not there at all.
@@ -185,7 +242,7 @@ impl Journal {
             Some(spare) => spare,
             None => {
                 let path = self.dir.join("next.tmp");
-                let file = own::create(&path)?;
+                let file = own::create_to_read(&path)?;
                 // Better without than not at all.
                 let _ = self.reserve.allocate(&file);
                 (file, path)
@@ -198,20 +255,35 @@ impl Journal {
             let _ = fs::remove_file(&temporary);
             return Err(why);
         }
-        if let Some((old, _)) = self.file.replace((file, start)) {
-            // What was allocated behind its end is given back.
+        if let Some((old, _)) = self.file.replace((file, start))
+            && !self.reserve.is_full()
+        {
+            // What was allocated behind its end is given back. On a full disk it stays, for the
+            // segment that has its blocks next.
             let _ = old.metadata().and_then(|metadata| old.set_len(metadata.len()));
         }
         Ok(())
     }
 
-    /// Deletes the segment that begins at `start`.
+    /// Deletes the segment that begins at `start`. On a full disk its blocks are at once those of a
+    /// segment to come, or they would belong to whoever writes next.
     ///
     /// # Errors
     /// It can't be deleted.
-    pub fn forget(&self, start: u64) -> io::Result<()> {
-        fs::remove_file(segment_path(&self.dir, start))
+    pub fn forget(&mut self, start: u64) -> io::Result<()> {
+        let was_full = self.reserve.is_full();
+        fs::remove_file(segment_path(&self.dir, start))?;
+        if was_full && self.reserve.is_short() {
+            // What is missing then is told by the next look.
+            let _ = self.reserve.fill();
+        }
+        Ok(())
     }
+}
+
+/// Whether it says that there is no such file.
+fn is_gone(why: &io::Error) -> bool {
+    matches!(why.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
 /// Feeds a segment to `replay` and cuts off what follows its last line end. Returns its length.
@@ -220,8 +292,7 @@ fn read_segment(dir: &Path, start: u64, replay: &mut Replay) -> io::Result<u64> 
     let mut file = own::open(&path, OpenOptions::new().read(true).write(true))?;
     let mut bytes = Vec::new();
     (&mut file).take(MAX_SEGMENT_BYTES).read_to_end(&mut bytes)?;
-    let (lines, whole) = whole_lines(&bytes);
-    lines.for_each(|line| replay.line(line));
+    let whole = replay.log(start, &bytes);
     if whole < bytes.len() {
         log::warn!("journal: {} bytes of a torn line were cut off", bytes.len() - whole);
         file.set_len(whole as u64)?;
@@ -230,14 +301,33 @@ fn read_segment(dir: &Path, start: u64, replay: &mut Replay) -> io::Result<u64> 
     Ok(whole as u64)
 }
 
+/// The databases that the log knows of, for who only looks: see [`crate::core::homes`]. Each
+/// segment begins with them, but the last one may have been begun only.
+///
+/// # Errors
+/// It can't be read.
+pub fn homes(dir: &Path) -> io::Result<Vec<String>> {
+    for segment in list_segments(dir)?.into_iter().rev() {
+        let file = own::open(&segment_path(dir, segment.start), OpenOptions::new().read(true))?;
+        let mut bytes = Vec::new();
+        file.take(MAX_SEGMENT_BYTES).read_to_end(&mut bytes)?;
+        let mut replay = Replay::default();
+        replay.log(segment.start, &bytes);
+        if !replay.homes.is_empty() {
+            return Ok(replay.homes);
+        }
+    }
+    Ok(Vec::new())
+}
+
 /// Reads the log from offset `from` up to `to`, at most `max_bytes` and only whole lines, for the
 /// helper that carries records to the database. Parts that are gone (dropped at the journal's
-/// limit) are skipped. Returns the bytes and the offset after them.
+/// limit, or taken away) are skipped. Returns the lines and the offset after them.
 ///
 /// # Errors
 /// A segment that is there can't be read.
-pub fn read_range(dir: &Path, from: u64, to: u64, max_bytes: usize) -> io::Result<(Vec<u8>, u64)> {
-    let mut bytes = Vec::new();
+pub fn read_range(dir: &Path, from: u64, to: u64, max_bytes: usize) -> io::Result<(Stretch, u64)> {
+    let mut read = Stretch::default();
     let mut at = from;
     for segment in list_segments(dir)? {
         let segment_end = segment.start + segment.bytes;
@@ -245,7 +335,7 @@ pub fn read_range(dir: &Path, from: u64, to: u64, max_bytes: usize) -> io::Resul
             continue;
         }
         at = at.max(segment.start);
-        let room = (max_bytes - bytes.len()) as u64;
+        let room = (max_bytes - read.lines.len()) as u64;
         let wanted = (segment_end.min(to) - at).min(room);
         let mut piece = vec![0; usize::try_from(wanted).unwrap_or(0)];
         let path = segment_path(dir, segment.start);
@@ -259,11 +349,11 @@ pub fn read_range(dir: &Path, from: u64, to: u64, max_bytes: usize) -> io::Resul
             true => piece.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1),
             false => piece.len(),
         };
-        bytes.extend_from_slice(&piece[..whole]);
+        read.add(segment.start, at, &piece[..whole]);
         at += whole as u64;
         if cut {
-            return Ok((bytes, at));
+            return Ok((read, at));
         }
     }
-    Ok((bytes, to))
+    Ok((read, to))
 }

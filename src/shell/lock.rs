@@ -8,6 +8,7 @@
 //! process of our own user may be who holds it.
 
 use super::own;
+use super::owner;
 use super::predecessor;
 use super::search;
 use super::sys::Pid;
@@ -72,11 +73,7 @@ pub enum LockError {
         path: PathBuf,
     },
     /// The file can't be made.
-    #[error(
-        "pid file {}: {source}; set [base] pidfile to a directory of the daemon's user, as \
-         /run/schedule/{{%d}}.pid is",
-        path.display()
-    )]
+    #[error("pid file {}: {source}; {}", path.display(), advice_for(path, source))]
     File {
         /// The pid file.
         path: PathBuf,
@@ -91,6 +88,14 @@ pub enum LockError {
         /// What the system says.
         source: io::Error,
     },
+}
+
+fn advice_for(path: &Path, why: &io::Error) -> String {
+    match why.kind() {
+        io::ErrorKind::NotFound => owner::advice_to_make(path, rustix::process::geteuid().as_raw()),
+        _ => "set [base] pidfile to a directory of the daemon's user, as /run/schedule/{%d}.pid is"
+            .to_owned(),
+    }
 }
 
 /// The file that is locked for a pid file.
@@ -113,25 +118,19 @@ impl Lock {
     /// Somebody holds it, or the file can't be made.
     pub fn take(path: &Path, server_id: u32, renewed: bool) -> Result<Lock, LockError> {
         let failed = |source| LockError::File { path: path.into(), source };
-        let mut options = OpenOptions::new();
-        let mut file = own::open_pid_file(path, options.read(true).write(true).create(true))
-            .map_err(failed)?;
-        if let Some(pid) = predecessor::named(&text_of(&mut file), &file) {
-            return Err(LockError::Predecessor { pid, path: path.into() });
-        }
-        if let Some(pid) = predecessor::beside(server_id).filter(|_| !renewed) {
-            return Err(LockError::Beside(pid));
-        }
-        let guard_path = guard_of(path);
-        let guard = open_guard(&guard_path, true);
-        let guard = guard.map_err(|source| LockError::File { path: guard_path, source })?;
-        if !locked(&guard) || !unlocked_by_old(&file) {
-            let holder = plain::clean(text_of(&mut file).trim(), 20);
-            return Err(LockError::Held { holder, server_id, path: path.into() });
-        }
+        let (mut file, guard) = open_locked(path, server_id, renewed)?;
         file.rewind().and_then(|()| file.set_len(0)).map_err(failed)?;
         writeln!(file, "{}", std::process::id()).map_err(failed)?;
         Ok(Lock { file, guard: Some(guard) })
+    }
+
+    /// Whether a daemon that runs could take this lock for another that it has. What is missing is
+    /// made; nothing is written.
+    ///
+    /// # Errors
+    /// See [`Lock::take`].
+    pub fn try_take(path: &Path, server_id: u32) -> Result<(), LockError> {
+        open_locked(path, server_id, true).map(drop)
     }
 
     /// Takes the lock on a state directory: two daemons there would start everything twice,
@@ -201,6 +200,28 @@ pub fn forget_killed(path: &Path) {
     if is_ours && predecessor::named(&text_of(&mut file), &file).is_none() {
         let _ = file.set_len(0);
     }
+}
+
+/// The pid file, and what is locked for it.
+fn open_locked(path: &Path, server_id: u32, renewed: bool) -> Result<(File, File), LockError> {
+    let failed = |source| LockError::File { path: path.into(), source };
+    let mut options = OpenOptions::new();
+    let mut file =
+        own::open_pid_file(path, options.read(true).write(true).create(true)).map_err(failed)?;
+    if let Some(pid) = predecessor::named(&text_of(&mut file), &file) {
+        return Err(LockError::Predecessor { pid, path: path.into() });
+    }
+    if let Some(pid) = predecessor::beside(server_id).filter(|_| !renewed) {
+        return Err(LockError::Beside(pid));
+    }
+    let guard_path = guard_of(path);
+    let guard = open_guard(&guard_path, true);
+    let guard = guard.map_err(|source| LockError::File { path: guard_path, source })?;
+    if !locked(&guard) || !unlocked_by_old(&file) {
+        let holder = plain::clean(text_of(&mut file).trim(), 20);
+        return Err(LockError::Held { holder, server_id, path: path.into() });
+    }
+    Ok((file, guard))
 }
 
 /// Opens what is locked; makes it, if that is wanted.

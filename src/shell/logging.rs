@@ -4,7 +4,9 @@
 //! which has the time by itself, `<6>[INFO] text` (sd-daemon(3)). Logging never waits and never
 //! fails: a line that can't be written at once (disk full, a pipe nobody reads) is dropped and
 //! counted, and the first line that can be written again is preceded by the count. Where the file
-//! system may not answer, lines go to a process that writes them (`writer`).
+//! system may not answer, lines go to a process that writes them (`writer`). Is that gone, another
+//! one goes on, but not more often than once a second: whatever ends one may end the next. Until
+//! then the daemon keeps the pipe open itself, so that lines wait there as they do for a writer.
 
 pub mod writer;
 
@@ -74,7 +76,7 @@ struct Sink {
     /// `None` = stderr.
     path: Option<PathBuf>,
     out: Option<Out>,
-    /// When the process that writes the log was put in place of one that was gone.
+    /// When another process was last to be put in place of one that was gone.
     replaced: Option<Instant>,
     /// Stderr is the journal of systemd.
     journal: bool,
@@ -92,6 +94,14 @@ struct Out {
     file: File,
     /// It is the pipe to a process that writes them.
     is_far: bool,
+    /// The other end of the pipe, while there is no such process.
+    kept: Option<File>,
+}
+
+impl Out {
+    fn new(file: File, is_far: bool) -> Out {
+        Out { file, is_far, kept: None }
+    }
 }
 
 // A mutex because statics ask for one; with a single thread nobody ever waits for it.
@@ -194,7 +204,9 @@ pub fn reopen() -> Result<bool, LogError> {
     let is_far =
         sink.out.as_ref().is_some_and(|out| out.is_far) && far_files::mount_of(path).is_some();
     if !is_far {
-        sink.out = Some(open(path, Duration::ZERO)?.0);
+        let (opened, _) = open(path, Duration::ZERO)?;
+        sink.leave();
+        sink.out = Some(opened);
         sink.torn = false;
     }
     Ok(true)
@@ -205,11 +217,23 @@ pub fn reopen() -> Result<bool, LogError> {
 pub fn move_to(file: &Path) -> Result<(), LogError> {
     let (opened, _) = open(file, Duration::ZERO)?;
     let mut sink = sink();
+    sink.leave();
     sink.path = Some(file.to_path_buf());
     sink.out = Some(opened);
     sink.journal = false;
     sink.torn = false;
     Ok(())
+}
+
+/// Puts another process in place of one that wrote the log and is gone, once it is time. Returns in
+/// how many milliseconds this is to be called again, if it is not yet.
+pub fn tend() -> Option<u64> {
+    sink().tend()
+}
+
+/// The daemon ends, or another program takes its place: what waits in a pipe has a last chance.
+pub fn leave() {
+    sink().leave();
 }
 
 /// The file that lines go to; `None` = stderr.
@@ -230,9 +254,10 @@ fn rust_log() -> Option<String> {
 /// for no longer than so long.
 fn open(path: &Path, patience: Duration) -> Result<(Out, bool), LogError> {
     let opened = match far_files::mount_of(path) {
-        Some(_) => writer::start(path, patience)
-            .map(|begun| (Out { file: begun.pipe, is_far: true }, begun.is_open)),
-        None => open_here(path).map(|file| (Out { file, is_far: false }, true)),
+        Some(_) => {
+            writer::start(path, patience).map(|begun| (Out::new(begun.pipe, true), begun.is_open))
+        }
+        None => open_here(path).map(|file| (Out::new(file, false), true)),
     };
     opened.map_err(|source| LogError::Open { path: path.to_path_buf(), source })
 }
@@ -307,6 +332,7 @@ impl Sink {
     }
 
     fn write(&mut self, text: &[u8]) {
+        self.tend();
         let mut bytes = Vec::new();
         if self.torn {
             bytes.push(b'\n');
@@ -319,8 +345,12 @@ impl Sink {
         }
         bytes.extend_from_slice(text);
         let mut done = self.write_out(&bytes);
-        if done == Err((0, Errno::PIPE)) && self.replace_writer() {
-            done = self.write_out(&bytes);
+        if let Err((before, Errno::PIPE)) = done
+            && self.keep_pipe()
+        {
+            // What it has taken already is still there.
+            let rest = self.write_out(&bytes[before..]);
+            done = rest.map_err(|(written, why)| (before + written, why));
         }
         match done {
             Ok(()) => (self.lost, self.torn) = (0, false),
@@ -336,15 +366,46 @@ impl Sink {
         write_now(self.out.as_ref().map_or(stderr.as_fd(), |out| out.file.as_fd()), bytes)
     }
 
-    /// Puts another process in place of the one that wrote the log and is gone.
-    fn replace_writer(&mut self) -> bool {
-        let rests = self.replaced.is_some_and(|at| at.elapsed() < REST);
-        let is_far = self.out.as_ref().is_some_and(|out| out.is_far);
-        let Some(path) = self.path.as_ref().filter(|_| is_far && !rests) else { return false };
+    /// The process that wrote the log is gone. Returns whether lines can go into its pipe all the
+    /// same.
+    fn keep_pipe(&mut self) -> bool {
+        let Some(out) = self.out.as_mut().filter(|out| out.is_far) else { return false };
+        out.kept = writer::held_by(&out.file).ok();
+        let is_kept = out.kept.is_some();
+        self.tend();
+        is_kept
+    }
+
+    /// See [`tend`].
+    fn tend(&mut self) -> Option<u64> {
+        self.out.as_ref()?.kept.as_ref()?;
+        let rested = self.replaced.map_or(REST, |at| at.elapsed());
+        if rested >= REST {
+            self.replace_writer();
+        }
+        self.out.as_ref()?.kept.as_ref()?;
+        let rest = REST.saturating_sub(self.replaced.map_or(REST, |at| at.elapsed()));
+        Some(1 + u64::try_from(rest.as_millis()).unwrap_or(u64::MAX))
+    }
+
+    /// Puts another process in place of the one that wrote the log and is gone. Where that can't be
+    /// done the pipe is kept.
+    fn replace_writer(&mut self) {
+        let (Some(path), Some(out)) = (&self.path, &mut self.out) else { return };
+        let Some(lines) = &out.kept else { return };
         self.replaced = Some(Instant::now());
-        let Ok((out, _)) = open(path, Duration::ZERO) else { return false };
-        self.out = Some(out);
-        true
+        if writer::replace(path, lines).is_ok() {
+            out.kept = None;
+        }
+    }
+
+    /// See [`leave`].
+    fn leave(&mut self) {
+        let Some(out) = self.out.as_mut().filter(|out| out.is_far) else { return };
+        if out.kept.is_none() && writer::is_over(&out.file) {
+            out.kept = writer::held_by(&out.file).ok();
+        }
+        self.replace_writer();
     }
 }
 

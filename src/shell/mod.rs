@@ -28,6 +28,8 @@ pub mod panics;
 pub mod predecessor;
 pub mod proc_fs;
 pub mod process;
+pub mod refused;
+pub mod remedy;
 pub mod renewal;
 pub mod search;
 pub mod server;

@@ -14,8 +14,9 @@ use crate::core::plain::counted;
 use crate::core::time::Now;
 use rustix::fs::{CWD, RenameFlags};
 use std::env;
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind};
+use std::mem;
 use std::net::SocketAddr as Address;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
@@ -37,8 +38,9 @@ const NOTE: &str = "daemon";
 /// Columns of what went wrong that the note tells: all of it is to fit in a block.
 const MAX_TROUBLE: usize = 800;
 
-/// Columns of the database's trouble likewise.
-const MAX_WARNING: usize = 400;
+/// Columns of the database's trouble likewise; what a server that refuses a user is told with has
+/// some 500, and what helps stands at its end.
+const MAX_WARNING: usize = 640;
 
 /// Bytes of the note at the most.
 const MAX_NOTE_BYTES: u64 = 16 << 10;
@@ -52,7 +54,10 @@ pub struct Notify {
     /// `schedule start` waits.
     detached: bool,
     state_dir: PathBuf,
+    /// The note that is there, open: it can be written where nothing can be made any more.
+    note: Option<File>,
     address: Option<Address>,
+    config: PathBuf,
     trouble: String,
     ready: bool,
     /// When the daemon is ready at the latest, monotonic; set by the first turn.
@@ -64,10 +69,15 @@ pub struct Notify {
 
 impl Notify {
     /// Whom the environment names, and `schedule start` where `detached` is set. `state_dir` is
-    /// the state directory of the group.
+    /// the state directory of the group, `config` the file of the configuration.
     ///
     /// `trouble` is what of the configuration could not be done; empty = nothing.
-    pub fn new(state_dir: &Path, address: Address, detached: bool, trouble: String) -> Notify {
+    pub fn new(
+        (state_dir, config): (&Path, &Path),
+        address: Address,
+        detached: bool,
+        trouble: String,
+    ) -> Notify {
         let service = env::var_os("NOTIFY_SOCKET").and_then(|name| service(name.as_bytes()));
         // For another process of the service: not for this one (sd_watchdog_enabled(3)).
         let ours = env::var("WATCHDOG_PID").map_or(true, |pid| pid == process::id().to_string());
@@ -78,6 +88,7 @@ impl Notify {
             alive_ms: alive_ms.map(|us| (us / 2_000).max(1)),
             detached,
             state_dir: state_dir.into(),
+            config: config.into(),
             address: Some(address),
             trouble,
             ..Notify::default()
@@ -95,14 +106,29 @@ impl Notify {
             self.ready = true;
             self.tell_ready(core);
         }
-        if self.alive_ms.is_some() && now.mono_ms >= self.alive_at_ms {
-            self.alive_at_ms = now.mono_ms + self.alive_ms.unwrap_or(0);
-            self.send("WATCHDOG=1");
-        }
+        self.alive(now.mono_ms);
         if self.ready && self.service.is_some() && now.mono_ms >= self.status_at_ms {
             self.status_at_ms = now.mono_ms + STATUS_MS;
             self.tell_status(core);
         }
+    }
+
+    /// Gives a sign of life if one is due. Returns when the next one is, monotonic ms; `None` if
+    /// nobody waits for any.
+    pub fn alive(&mut self, now_ms: u64) -> Option<u64> {
+        let period_ms = self.alive_ms?;
+        if now_ms >= self.alive_at_ms {
+            self.alive_at_ms = now_ms + period_ms;
+            self.send("WATCHDOG=1");
+        }
+        Some(self.alive_at_ms)
+    }
+
+    /// The loop stands still after a panic, and why the program can't start anew.
+    pub fn stands_still(&mut self, why: &str) {
+        let text = format!("it has panicked, and launches nothing until it can start anew: {why}");
+        self.send(&format!("STATUS={}", plain::clean(&text, MAX_TROUBLE)));
+        self.write_note(&text, "");
     }
 
     /// When the next turn has to come at the latest, monotonic ms.
@@ -121,7 +147,12 @@ impl Notify {
     pub fn settled(&mut self, address: Address, result: Result<(), &str>) {
         self.address = Some(address);
         self.send("READY=1");
-        self.write_note(result.err().unwrap_or(""), "");
+        let trouble = result.err().unwrap_or("");
+        if !self.ready {
+            // The note is written once more soon, and is to say it then, too.
+            trouble.clone_into(&mut self.trouble);
+        }
+        self.write_note(trouble, "");
     }
 
     /// The daemon is ending, in order.
@@ -144,7 +175,8 @@ impl Notify {
             DatabaseState::Unknown => "the database has not answered yet",
         };
         // Before `schedule start` returns, so that whoever comes after it finds the note.
-        self.write_note(&self.trouble, warning);
+        let trouble = mem::take(&mut self.trouble);
+        self.write_note(&trouble, warning);
         if self.detached {
             self.detached = false;
             let address = self.address.map(|it| it.to_string()).unwrap_or_default();
@@ -175,7 +207,7 @@ impl Notify {
         }
     }
 
-    fn write_note(&self, trouble: &str, warning: &str) {
+    fn write_note(&mut self, trouble: &str, warning: &str) {
         let Some(address) = self.address else { return };
         let line = plain::clean;
         let note = Note {
@@ -183,11 +215,20 @@ impl Notify {
             address,
             told_ms: clock::now().wall_ms,
             version: env!("CARGO_PKG_VERSION").into(),
+            config: line(self.config.to_str().unwrap_or_default(), MAX_TROUBLE),
             trouble: line(trouble, MAX_TROUBLE),
             warning: line(warning, MAX_WARNING),
         };
-        if let Err(why) = note.write(&self.state_dir) {
-            log::warn!("{}: {why}", self.state_dir.join(NOTE).display());
+        let path = self.state_dir.join(NOTE);
+        match note.write(&self.state_dir) {
+            Ok(()) => {
+                self.note = own::open(&path, OpenOptions::new().write(true)).ok();
+            }
+            Err(why) => {
+                log::warn!("{}", own::told(&path, &why));
+                // For who waits, if it still is the file that is looked at.
+                let _ = self.note.as_ref().map(|file| fill(file, &note.text()));
+            }
         }
     }
 }
@@ -227,6 +268,9 @@ pub struct Note {
     pub told_ms: i64,
     /// Version of the program.
     pub version: String,
+    /// The file of the configuration that is in force; empty = an earlier version did not say, or
+    /// its name is no text.
+    pub config: String,
     /// Why the reload or upgrade that was asked for last was not done; empty = it was.
     pub trouble: String,
     /// What the database's first answer to this program was wrong with; empty = nothing.
@@ -249,19 +293,36 @@ impl Note {
             address: value("address")?.parse().ok()?,
             told_ms: value("told_ms")?.parse().ok()?,
             version: value("version")?,
+            config: value("config").unwrap_or_default(),
             trouble: value("trouble").unwrap_or_default(),
             warning: value("warning").unwrap_or_default(),
         })
     }
 
+    /// Whether the daemon can write a note.
+    ///
+    /// # Errors
+    /// It can't: the file that is in the way, why, and what to do.
+    pub fn try_write(state_dir: &Path) -> Result<(), String> {
+        let path = state_dir.join(NOTE);
+        for path in [path.with_extension("new"), path] {
+            own::try_change(&path).map_err(|why| own::told(&path, &why))?;
+        }
+        Ok(())
+    }
+
+    fn text(&self) -> String {
+        let Note { pid, address, told_ms, version, config, trouble, warning } = self;
+        format!(
+            "pid {pid}\naddress {address}\ntold_ms {told_ms}\nversion {version}\n\
+             config {config}\ntrouble {trouble}\nwarning {warning}\n"
+        )
+    }
+
     /// In one piece: who reads sees the old one or the new one. The file of the old one stays as
     /// the place of the next, so that there is one on a full disk, too.
     fn write(&self, state_dir: &Path) -> io::Result<()> {
-        let Note { pid, address, told_ms, version, trouble, warning } = self;
-        let text = format!(
-            "pid {pid}\naddress {address}\ntold_ms {told_ms}\nversion {version}\n\
-             trouble {trouble}\nwarning {warning}\n"
-        );
+        let text = self.text();
         let path = state_dir.join(NOTE);
         let new = path.with_extension("new");
         match write_over(&new, &text).and_then(|()| exchange(&new, &path)) {
@@ -279,7 +340,10 @@ impl Note {
 
 /// Writes a short file in the place that it has, if there is one.
 fn write_over(path: &Path, text: &str) -> io::Result<()> {
-    let file = own::open(path, OpenOptions::new().write(true).create(true))?;
+    fill(&own::open(path, OpenOptions::new().write(true).create(true))?, text)
+}
+
+fn fill(file: &File, text: &str) -> io::Result<()> {
     file.write_all_at(text.as_bytes(), 0)?;
     file.set_len(text.len() as u64)
 }

@@ -3,6 +3,7 @@
 
 mod spares;
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsStr;
 use std::fs;
@@ -15,9 +16,11 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::core::launch::{LaunchError, LaunchPlan, Stream};
+use crate::shell::files::hard_links;
 use crate::shell::files::mounts::Mounts;
 use crate::shell::files::trusted::{self, Refusal};
-use crate::shell::own;
+use crate::shell::own::{self, told};
+use crate::shell::remedy::{Whose, remedy};
 use spares::Spares;
 
 /// Files to come are in this directory beside those of the jobs.
@@ -27,6 +30,8 @@ const SPARES: &str = "spare";
 #[derive(Debug)]
 pub struct Outputs {
     root: PathBuf,
+    /// It was said that old ones can't be deleted.
+    is_told: Cell<bool>,
 }
 
 /// Opens them. Only one process at a time may, for a state directory.
@@ -97,20 +102,33 @@ impl Streams {
 }
 
 /// What a start-up sweep did.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Swept {
     /// Directory entries looked at.
     pub seen: usize,
     /// Files removed.
     pub removed: usize,
+    /// Files that should have been, and directories that could not be looked at.
+    pub refused: usize,
+    /// The first of those, and why.
+    pub trouble: Option<String>,
     /// The limit was reached before everything was looked at.
     pub cut_short: bool,
+}
+
+impl Swept {
+    fn refused(&mut self, path: &Path, why: &io::Error) {
+        if why.kind() != io::ErrorKind::NotFound {
+            self.refused += 1;
+            self.trouble.get_or_insert_with(|| told(path, why));
+        }
+    }
 }
 
 impl Outputs {
     /// Files per run go below `state_dir/runs`. Nothing is created before it is needed.
     pub fn new(state_dir: &Path) -> Outputs {
-        Outputs { root: state_dir.join("runs") }
+        Outputs { root: state_dir.join("runs"), is_told: Cell::new(false) }
     }
 
     /// The file that holds a run's stream where the job names none.
@@ -129,9 +147,17 @@ impl Outputs {
             return;
         }
         for stream in [Stream::Stdout, Stream::Stderr] {
-            // Most often it is missing because the job writes to files of its own. Any other
-            // trouble shows when the next run wants to write there.
-            let _ = rustix::fs::unlink(self.path(job_id, run_id, stream));
+            let path = self.path(job_id, run_id, stream);
+            match rustix::fs::unlink(&path) {
+                // Most often it is missing because the job writes to files of its own.
+                Ok(()) | Err(Errno::NOENT) => {}
+                // One tells of all: there may be thousands.
+                Err(why) if !self.is_told.replace(true) => {
+                    let told = told(&path, &why.into());
+                    log::warn!("old outputs can't be deleted, and more may follow: {told}");
+                }
+                Err(_) => {}
+            }
         }
     }
 
@@ -140,7 +166,13 @@ impl Outputs {
     /// a full directory costs bounded time; the next start goes on.
     pub fn sweep(&self, keep: usize, live: &[String], max_entries: usize) -> Swept {
         let mut swept = Swept::default();
-        let Ok(jobs) = fs::read_dir(&self.root) else { return swept };
+        let jobs = match fs::read_dir(&self.root) {
+            Ok(jobs) => jobs,
+            Err(why) => {
+                swept.refused(&self.root, &why);
+                return swept;
+            }
+        };
         for job in jobs.flatten().filter(|entry| entry.file_name() != SPARES) {
             if swept.seen >= max_entries {
                 swept.cut_short = true;
@@ -250,7 +282,7 @@ impl Opener {
             self.spares.put(&path);
             return open_creating_directory(&path, &self.mounts)
                 .map(Stdio::Here)
-                .map_err(|why| refused("state directory's", &path, &why));
+                .map_err(|why| refused("state directory's", &path, &why, Whose::Daemons));
         }
         let path = Path::new(named);
         let column = match stream {
@@ -265,7 +297,7 @@ impl Opener {
             Some(Err(why)) => Err(why.clone()),
             None => open_append(path, &self.mounts).map(Stdio::Here),
         };
-        opened.map_err(|why| refused(column, path, &why))
+        opened.map_err(|why| refused(column, path, &why, Whose::Rows))
     }
 }
 
@@ -319,7 +351,9 @@ fn open_creating_directory(path: &Path, mounts: &Mounts) -> Result<OwnedFd, Refu
 /// # Errors
 /// See [`Refusal`].
 pub fn open_append(path: &Path, mounts: &Mounts) -> Result<OwnedFd, Refusal> {
-    open_for_append(path, 0o644, mounts)
+    let file = open_for_append(path, 0o644, mounts)?;
+    hard_links::check(&file, mounts)?;
+    Ok(file)
 }
 
 fn open_for_append(path: &Path, mode: u32, mounts: &Mounts) -> Result<OwnedFd, Refusal> {
@@ -330,14 +364,15 @@ fn open_for_append(path: &Path, mode: u32, mounts: &Mounts) -> Result<OwnedFd, R
     Ok(file)
 }
 
-fn refused(what: &str, path: &Path, why: &Refusal) -> LaunchError {
+fn refused(what: &str, path: &Path, why: &Refusal, whose: Whose) -> LaunchError {
     let plain = |text| LaunchError { errno: 0, retryable: false, text };
     let shown = path.display();
     match why {
-        Refusal::System(errno) => explain(what, path, Errno::from_raw_os_error(*errno)),
+        Refusal::System(errno) => explain(what, path, Errno::from_raw_os_error(*errno), whose),
         Refusal::Stranger(link, owner) => {
             plain(format!("{what} {shown}: {}", trusted::told(link, *owner)))
         }
+        Refusal::HardLink(path) => plain(format!("{what} {}", hard_links::told(path))),
         // It was made to lead there a moment ago: the next time that is seen before.
         Refusal::MayHang(mount) => {
             let text = format!("{what} {shown}: it leads to {} by now", mount.display());
@@ -346,24 +381,9 @@ fn refused(what: &str, path: &Path, why: &Refusal) -> LaunchError {
     }
 }
 
-fn explain(what: &str, path: &Path, errno: Errno) -> LaunchError {
-    let shown = path.display();
-    let hint = match errno {
-        Errno::NOENT => "create the directory".to_owned(),
-        Errno::NOTDIR => "a part of the path is no directory".to_owned(),
-        Errno::ISDIR => "name a file, not a directory".to_owned(),
-        Errno::ACCESS | Errno::PERM => {
-            format!("let user {} write there", rustix::process::geteuid().as_raw())
-        }
-        Errno::ROFS => "it is on a read-only file system, choose another".to_owned(),
-        Errno::NXIO => "nobody reads this FIFO, or it is a socket: start its reader".to_owned(),
-        Errno::AGAIN => own::LEASED.to_owned(),
-        Errno::NOSPC | Errno::DQUOT => "make room on that file system".to_owned(),
-        Errno::INVAL => "a path can't hold a NUL byte".to_owned(),
-        Errno::MFILE | Errno::NFILE => "raise the limit of open files".to_owned(),
-        _ => "see open(2)".to_owned(),
-    };
-    launch_error(errno, &format!("{what} {shown}"), &hint)
+fn explain(what: &str, path: &Path, errno: Errno, whose: Whose) -> LaunchError {
+    let hint = remedy(errno, whose).unwrap_or_else(|| "see open(2)".to_owned());
+    launch_error(errno, &format!("{what} {}", path.display()), &hint)
 }
 
 /// The error of a launch: `WHAT: ERRNO TEXT: HINT`.
@@ -383,7 +403,10 @@ fn sweep_job(
     max_entries: usize,
     swept: &mut Swept,
 ) {
-    let Ok(entries) = fs::read_dir(directory) else { return };
+    let entries = match fs::read_dir(directory) {
+        Ok(entries) => entries,
+        Err(why) => return swept.refused(directory, &why),
+    };
     let mut newest: HashMap<String, (SystemTime, Vec<PathBuf>)> = HashMap::new();
     for entry in entries.flatten() {
         if swept.seen >= max_entries {
@@ -403,6 +426,9 @@ fn sweep_job(
     let mut runs: Vec<_> = newest.into_iter().filter(|(run, _)| !live.contains(run)).collect();
     runs.sort_by_key(|(_, (written, _))| std::cmp::Reverse(*written));
     for path in runs.into_iter().skip(keep).flat_map(|(_, (_, files))| files) {
-        swept.removed += usize::from(fs::remove_file(path).is_ok());
+        match fs::remove_file(&path) {
+            Ok(()) => swept.removed += 1,
+            Err(why) => swept.refused(&path, &why),
+        }
     }
 }

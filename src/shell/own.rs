@@ -5,7 +5,9 @@
 //! whatever lies there in place of a file, a link, a FIFO, somebody else's file, is refused with
 //! the reason, and nothing is waited for.
 
-use rustix::fs::OFlags;
+use crate::shell::owner;
+use crate::shell::remedy::{Whose, remedy};
+use rustix::fs::{Access, AtFlags, CWD, OFlags, StatxAttributes, StatxFlags, access, statx};
 use rustix::io::Errno;
 use std::ffi::OsStr;
 use std::fs::{self, DirBuilder, DirEntry, File, Metadata, OpenOptions, Permissions};
@@ -47,6 +49,9 @@ const NAMES: [&str; 18] = [
     "snapshot.stale",
 ];
 
+/// The name of what can't be read of the records that are set aside; the next ones have a number.
+const UNREAD: &str = "refused.bad";
+
 /// Entries that are looked at.
 const MAX_ENTRIES: usize = 200_000;
 
@@ -65,6 +70,51 @@ pub fn make_dir(path: &Path) -> io::Result<()> {
 pub fn open_dir(path: &Path) -> io::Result<File> {
     let flags = OFlags::DIRECTORY | OFlags::NONBLOCK;
     OpenOptions::new().read(true).custom_flags(flags.bits() as i32).open(path)
+}
+
+/// Whether entries of a directory can be found, made and taken away by us, and by a daemon of this
+/// user. Nothing is made to find that out: on a full disk it could not be.
+///
+/// # Errors
+/// They can't be, or it is no directory.
+pub fn try_dir(path: &Path, uid: u32) -> io::Result<()> {
+    let dir = open_dir(path)?;
+    access(path, Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK)?;
+    shut_out(&dir.metadata()?, uid).map_or(Ok(()), Err)?;
+    try_change(path)
+}
+
+/// What keeps another user out where root looks, who may write everywhere. Whether that user is of
+/// the group is not asked: then too little is told rather than too much.
+fn shut_out(found: &Metadata, uid: u32) -> Option<io::Error> {
+    const ALL: u32 = 0o7;
+    let mode = found.mode();
+    let may = if found.uid() == uid { mode >> 6 } else { mode >> 3 | mode };
+    let is_looked_at_as_root = rustix::process::geteuid().is_root() && uid != 0;
+    (is_looked_at_as_root && may & ALL != ALL).then(|| {
+        let (owner, user) = (owner::user(found.uid()), owner::user(uid));
+        let text = format!(
+            "it belongs to user {owner}, mode {:04o}: let user {user} write there",
+            mode & 0o7777
+        );
+        io::Error::new(io::ErrorKind::PermissionDenied, text)
+    })
+}
+
+/// Whether what is there, if anything, can be changed by those who may: that it is immutable or
+/// append-only (chattr(1)) binds root as well. Of the latter access(2) does not tell.
+///
+/// # Errors
+/// It can't be.
+pub fn try_change(path: &Path) -> io::Result<()> {
+    // What the file system does not tell is found out by who does it.
+    let attributes =
+        statx(CWD, path, AtFlags::empty(), StatxFlags::empty()).map(|found| found.stx_attributes);
+    let fixed = StatxAttributes::APPEND | StatxAttributes::IMMUTABLE;
+    match attributes {
+        Ok(attributes) if attributes.intersects(fixed) => Err(Errno::PERM.into()),
+        _ => Ok(()),
+    }
 }
 
 /// Opens a file; one that is made is the owner's alone. Don't ask for `truncate`: whose file it is
@@ -109,7 +159,7 @@ fn open_if(
     let is_its = of_dir.is_some_and(|dir| dir.uid() == found.uid());
     let is_right = is_its || (found.nlink() == 1 && passes(&found));
     if !is_right {
-        let text = format!("it is a file of user {}: take it away", found.uid());
+        let text = format!("it is a file of user {}: take it away", owner::user(found.uid()));
         return Err(io::Error::other(text));
     }
     Ok(file)
@@ -129,7 +179,23 @@ pub fn leased(why: io::Error) -> io::Error {
     }
 }
 
-fn no_file() -> io::Error {
+/// What the system says of a file of ours, and what to do about it: `PATH: WHY: HINT`. What we say
+/// ourselves has its advice.
+pub fn told(path: &Path, why: &io::Error) -> String {
+    format!("{}: {}", path.display(), advised(why))
+}
+
+/// The same without the path.
+pub fn advised(why: &io::Error) -> String {
+    let text = why.to_string();
+    match Errno::from_io_error(why).and_then(|errno| remedy(errno, Whose::Daemons)) {
+        Some(hint) => format!("{text}: {hint}"),
+        None => text,
+    }
+}
+
+/// What is there is something else.
+pub fn no_file() -> io::Error {
     io::Error::other("it is no regular file: take it away")
 }
 
@@ -139,6 +205,16 @@ fn no_file() -> io::Error {
 /// See [`open`].
 pub fn create(path: &Path) -> io::Result<File> {
     let file = open(path, OpenOptions::new().write(true).create(true))?;
+    file.set_len(0)?;
+    Ok(file)
+}
+
+/// The same, to be read as well.
+///
+/// # Errors
+/// See [`open`].
+pub fn create_to_read(path: &Path) -> io::Result<File> {
+    let file = open(path, OpenOptions::new().read(true).write(true).create(true))?;
     file.set_len(0)?;
     Ok(file)
 }
@@ -170,6 +246,12 @@ fn read_all(file: File, max_bytes: u64) -> io::Result<Vec<u8>> {
     if bytes.len() as u64 > max_bytes { Err(too_long()) } else { Ok(bytes) }
 }
 
+/// Whether this is the name of a file of records that were set aside and could not be read.
+pub fn is_unread(name: &OsStr) -> bool {
+    let number = name.to_str().and_then(|name| name.strip_prefix(UNREAD));
+    number.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+}
+
 /// Takes from others what an earlier version, or somebody, let them see of a state directory, and
 /// says so. Behind one that is closed nobody sees anything, so nothing is looked at there. One that
 /// holds other things, too, may be `/var/lib` by mistake: it stays as it is, only ours is closed.
@@ -178,7 +260,7 @@ pub fn tighten_dir(dir: &Path) {
     if found.mode() & OTHERS == 0 {
         return;
     }
-    let is_ours = |name: &OsStr| NAMES.iter().any(|known| name == *known);
+    let is_ours = |name: &OsStr| NAMES.iter().any(|known| name == *known) || is_unread(name);
     let entries = || fs::read_dir(dir).into_iter().flatten().flatten();
     let mut left = MAX_ENTRIES;
     let mut count = 0;

@@ -53,23 +53,82 @@ fn owner(path: &str, look: Look) -> Option<(PathBuf, u32)> {
     there.find_map(|part| Some((part.to_owned(), fs::metadata(part).ok()?.uid())))
 }
 
+/// Who has, or will have, the state directory of a group: the user of its daemon. Of root that is
+/// only said where nothing else is known.
+pub fn of_state(config: &Config, server_id: u32) -> u32 {
+    let me = rustix::process::geteuid().as_raw();
+    let dir = config.base.statedir.path(server_id);
+    let owner = owner(&dir, Look::Directories).map(|(_, uid)| uid);
+    if me == 0 { owner.unwrap_or(me) } else { me }
+}
+
+/// What is to be known by root who looks at files as it may write everywhere, and the daemon not.
+pub fn seen_as_root(config: &Config, server_id: u32) -> Option<String> {
+    let is_root = rustix::process::geteuid().is_root();
+    let uid = Some(of_state(config, server_id)).filter(|uid| is_root && *uid != 0)?;
+    let words: Vec<String> = env::args().collect();
+    Some(format!(
+        "files were looked at as root, who may write everywhere. As the daemon does it looks: \
+         sudo -u '{}' {}",
+        user(uid),
+        words.join(" ")
+    ))
+}
+
+/// What to do where the directory of a file is not there, for the daemon of this user.
+pub fn advice_to_make(path: &Path, uid: u32) -> String {
+    let directory = path.parent().unwrap_or(path).display();
+    format!("its directory is not there: sudo install -d -o '{}' {directory}", user(uid))
+}
+
 /// The name of a user, in a form that sudo takes.
 pub fn user(uid: u32) -> String {
     named("/etc/passwd", uid)
 }
 
+/// The name of the user of this process.
+pub fn me() -> String {
+    user(rustix::process::geteuid().as_raw())
+}
+
+/// What to do about runs that go on as a user who has the files no more.
+pub fn advice_to_end(user: &str) -> String {
+    format!(
+        "wait until those have ended, or give '{user}' the files of [base] back (chown -R), start \
+         the daemon as that user, and say stop --drain or --kill"
+    )
+}
+
 /// What to do about a file that this process may not read.
 pub fn advice_to_read(path: &Path) -> String {
-    let me = user(rustix::process::geteuid().as_raw());
-    let group = named("/etc/group", rustix::process::getegid().as_raw());
+    let me = me();
+    let gid = rustix::process::getegid().as_raw();
+    let group = named("/etc/group", gid);
     let file = path.display();
-    if fs::metadata(path).is_err() {
+    let Ok(found) = fs::metadata(path) else {
         return format!("user '{me}' may not enter a directory above it (sudo chmod +x)");
+    };
+    if let Some(service) = service_of(found.gid()).filter(|_| found.gid() != gid) {
+        return format!("it is for user '{service}': sudo -u '{service}' schedule …");
     }
     format!(
         "if the daemons are those of user '{me}', who asks: sudo chgrp '{group}' {file} && sudo \
          chmod 640 {file}; else ask as their user (sudo -u schedule …)"
     )
+}
+
+/// The user of a service that has this group as its own. To give the file to another group would
+/// take it from that service.
+fn service_of(gid: u32) -> Option<String> {
+    const FIRST_PERSON: u32 = 1000;
+    let text = fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let name = |line: &str| {
+        let fields: Vec<&str> = line.split(':').collect();
+        let [uid, group] = [2, 3].map(|at| fields.get(at).and_then(|it| it.parse::<u32>().ok()));
+        let is_its = group == Some(gid) && uid.is_some_and(|uid| (1..FIRST_PERSON).contains(&uid));
+        is_its.then(|| fields[0].to_owned())
+    };
+    text.lines().filter(|_| gid != 0).find_map(name)
 }
 
 /// The name that a list of users or groups has for a number.

@@ -172,6 +172,11 @@ pub fn has_open(pid: Pid, wanted: &Stat) -> Option<bool> {
     Some(entries.flatten().any(is_it))
 }
 
+/// Whether processes of other users can be seen: not where `/proc` is mounted with `hidepid`.
+pub fn shows_others() -> bool {
+    fs::metadata("/proc/1").is_ok()
+}
+
 /// What a process is called in ps(1).
 pub fn title(pid: Pid) -> Option<Vec<u8>> {
     let text = fs::read(format!("/proc/{}/cmdline", pid.as_raw_nonzero())).ok()?;

@@ -3,9 +3,9 @@
 //! stay; everything else is built anew from the journal, as after a crash, but nothing is lost
 //! meanwhile.
 //!
-//! First the new program is asked, as a helper, whether it can run with the configuration as it is
-//! now; if not, the old one goes on. Then no new request is begun until those under way are
-//! answered, and between two slots the program is executed.
+//! First the new program is asked, as a helper, whether it can run with the configuration, and with
+//! the files, as they are now; if not, the old one goes on. Then no new request is begun until
+//! those under way are answered, and between two slots the program is executed.
 
 use crate::shell::exchange::Exchange;
 use crate::shell::helper::Helper;
@@ -17,8 +17,15 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 /// Asks a program whether it could run, with the arguments of this one and with this variable as
-/// the state directory: it says why not on stdout and exits with another status than 0.
+/// the state directory: it says [`agreement`] on stdout, or why not and exits with another status
+/// than 0.
 pub const PROBE: &str = "SCHEDULE_PROBE";
+
+/// With it, the pid file of this one: one that stays is not opened anew.
+const PROBE_PID_FILE: &str = "SCHEDULE_PROBE_PIDFILE";
+
+/// A program that could run says this, and its version: many others end with status 0, too.
+const AGREES: &str = "schedule ";
 
 /// The program has this long to answer, in milliseconds.
 const PROBE_MS: u64 = 10_000;
@@ -32,6 +39,9 @@ pub const THIS: &str = "/proc/self/exe";
 /// What to do about a program that does not answer as this one would.
 const NO_GOOD: &str = "is it a whole `schedule` that runs on this machine? Install it again";
 
+/// The same where it may be an earlier version: those said nothing.
+const GO_BACK: &str = "to go back to an earlier version, stop the daemon, then start that one";
+
 /// Why there is a new program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Why {
@@ -41,6 +51,8 @@ pub enum Why {
     Upgrade,
     /// The memory limit is reached.
     Memory,
+    /// A turn of the loop panicked.
+    Panic,
 }
 
 impl Why {
@@ -50,6 +62,7 @@ impl Why {
             Why::Reload => "reload",
             Why::Upgrade => "upgrade",
             Why::Memory => "restart for memory",
+            Why::Panic => "new start after a panic",
         }
     }
 }
@@ -92,7 +105,7 @@ impl Renewal {
     pub fn begin(
         why: Why,
         program: &Path,
-        state_dir: &Path,
+        (state_dir, pid_file): (&Path, &Path),
         now_ms: u64,
         poll: &Registry,
         tokens: (Token, Token),
@@ -100,9 +113,9 @@ impl Renewal {
         let path = CString::new(program.as_os_str().as_bytes())?;
         let argv = arguments();
         let argv: Vec<&CStr> = argv.iter().map(AsRef::as_ref).collect();
-        let dir = state_dir.as_os_str().as_bytes();
-        let probe = CString::new([PROBE.as_bytes(), b"=", dir].concat())?;
-        let helper = Helper::start_with(&path, &argv, &[&probe])?;
+        let dir = variable(PROBE, state_dir)?;
+        let pid_file = variable(PROBE_PID_FILE, pid_file)?;
+        let helper = Helper::start_with(&path, &argv, &[&dir, &pid_file])?;
         let probe = Box::new(Exchange::with(helper, Vec::new(), poll, tokens)?);
         let state = State::Probing { probe, until_ms: now_ms + PROBE_MS, said: Vec::new() };
         Ok(Renewal { why, program: program.into(), state })
@@ -123,7 +136,7 @@ impl Renewal {
 
     /// A child has ended; the helper, perhaps.
     pub fn reaped(&mut self, ended: &Ended) {
-        let name = self.program.display().to_string();
+        let name = named(&self.program);
         if let Some(probe) = self.probe().filter(|it| it.pid() == ended.pid) {
             probe.reaped(name, ended.exit);
         }
@@ -148,6 +161,12 @@ impl Renewal {
                     probe.read(scratch, keep);
                 }
                 match probe.result() {
+                    Some(Ok(())) if !said.iter().any(|line| line.starts_with(AGREES)) => {
+                        let program = named(&self.program);
+                        let said = said.first().map_or("nothing", |said| said);
+                        let text = "ended with exit 0, but does not answer as `schedule` does";
+                        Step::Refused(format!("{program} {text} ({said}): {NO_GOOD}; {GO_BACK}"))
+                    }
                     Some(Ok(())) => {
                         self.state = State::Quiet { until_ms: now_ms + QUIET_MS };
                         Step::Pause
@@ -159,7 +178,7 @@ impl Renewal {
                     None if now_ms >= *until_ms => {
                         probe.kill();
                         let s = PROBE_MS / 1000;
-                        let program = self.program.display();
+                        let program = named(&self.program);
                         Step::Refused(format!("{program} did not answer within {s} s: {NO_GOOD}"))
                     }
                     None => Step::Wait,
@@ -180,6 +199,12 @@ pub fn program() -> PathBuf {
         std::env::split_paths(&dirs).map(|dir| dir.join(&name)).find(|path| path.is_file())
     };
     found.or_else(|| std::env::current_exe().ok()).unwrap_or_else(|| THIS.into())
+}
+
+/// A program by the name that tells somebody which one it is.
+pub fn named(path: &Path) -> String {
+    let path = if path == Path::new(THIS) { program() } else { path.to_owned() };
+    path.display().to_string()
 }
 
 /// Executes a program in place of this one, with the same arguments, signals held back until it
@@ -206,6 +231,20 @@ pub fn execute(program: &Path, variable: &str) -> io::Error {
 fn arguments() -> Vec<CString> {
     // None holds a NUL: they came as strings that end at one.
     std::env::args_os().filter_map(|arg| CString::new(arg.into_vec()).ok()).collect()
+}
+
+fn variable(name: &str, value: &Path) -> io::Result<CString> {
+    Ok(CString::new([name.as_bytes(), b"=", value.as_os_str().as_bytes()].concat())?)
+}
+
+/// What a program says that could run.
+pub fn agreement() -> String {
+    format!("{AGREES}{}", env!("CARGO_PKG_VERSION"))
+}
+
+/// The pid file of the daemon that asks whether this program could take its place.
+pub fn probed_pid_file() -> Option<PathBuf> {
+    std::env::var_os(PROBE_PID_FILE).map(PathBuf::from)
 }
 
 /// The state directory of the daemon that asks whether this program could take its place.

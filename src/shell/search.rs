@@ -9,10 +9,12 @@ use super::proc_fs;
 use super::sys::Pid;
 use crate::core::ids::JobId;
 use rustix::fs::{fstat, stat};
+use rustix::net::sockopt::socket_peercred;
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Read};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 
 /// Longest environment that is searched; the kernel allows more only to who raised `ulimit -s`.
@@ -86,12 +88,12 @@ pub fn is_kept_elsewhere(pid: Pid, state_dir: &Path) -> bool {
     has_open(parent, state_dir).is_some_and(|open| !open)
 }
 
-/// The keeper of a state directory: it lives without a daemon only as long as there are runs. What
-/// a process calls itself is a hint; that it has the directory open, and is of the user whose
-/// socket is there, tells.
-pub fn keeper_of(state_dir: &Path) -> Option<Pid> {
-    let socket = fs::symlink_metadata(state_dir.join(super::keeper::SOCKET)).ok();
-    let owner = socket.map(|socket| socket.uid());
+/// The keeper of a state directory and its user: it lives without a daemon only as long as there
+/// are runs. What a process calls itself is a hint; that it has the directory open, and is of the
+/// user whose socket is there, tells. Where the files were given to another user since, the kernel
+/// says who listens there, if that can be asked.
+pub fn keeper_of(state_dir: &Path) -> Option<(Pid, u32)> {
+    let owner = socket_of(state_dir).map(|socket| socket.uid());
     let title = format!("{KEEPER_TITLE}{}", state_dir.display());
     let is_its = |pid: Pid| match has_open(pid, state_dir) {
         Some(open) => open,
@@ -99,10 +101,49 @@ pub fn keeper_of(state_dir: &Path) -> Option<Pid> {
         None => proc_fs::title(pid).as_deref() == Some(title.as_bytes()),
     };
     let mut keepers = proc_fs::all().ok()?.filter(|pid| is_keeper(*pid));
-    keepers.find(|pid| {
+    let found = keepers.find(|pid| {
         let own = owner.is_none() || proc_fs::real_user(*pid) == owner;
         own && is_its(*pid) && !proc_fs::has_ended(*pid)
-    })
+    });
+    let known = found.and_then(|pid| Some((pid, proc_fs::real_user(pid)?)));
+    let listener = || owner.and_then(|_| listener_of(state_dir));
+    known.or_else(|| listener().filter(|(pid, _)| may_be_keeper(*pid)))
+}
+
+/// The processes that lead the runs of a keeper: its children.
+pub fn runs_of(keeper: Pid) -> Vec<Pid> {
+    let is_run = |pid: &Pid| proc_fs::parent(*pid) == Some(keeper) && !proc_fs::has_ended(*pid);
+    proc_fs::all().into_iter().flatten().filter(is_run).collect()
+}
+
+/// Who listens at the keeper's socket and is none, and its user: whoever may write into the
+/// directory can do that.
+pub fn impostor_of(state_dir: &Path) -> Option<(Pid, u32)> {
+    listener_of(state_dir).filter(|(pid, _)| !may_be_keeper(*pid))
+}
+
+/// The keeper's socket, and nothing else that may be there.
+fn socket_of(state_dir: &Path) -> Option<fs::Metadata> {
+    let found = fs::symlink_metadata(state_dir.join(super::keeper::SOCKET)).ok()?;
+    found.file_type().is_socket().then_some(found)
+}
+
+/// Who listens at the keeper's socket. It has no daemon, and takes who is gone at once for none.
+fn listener_of(state_dir: &Path) -> Option<(Pid, u32)> {
+    // A link may lead to anybody's, who would be told to be in the way.
+    socket_of(state_dir)?;
+    let (_dir, path) = super::keeper::socket_path(state_dir).ok()?;
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let ours = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None).ok()?;
+    connect(&ours, &SocketAddrUnix::new(path).ok()?).ok()?;
+    let other = socket_peercred(&ours).ok()?;
+    Some((other.pid, other.uid.as_raw()))
+}
+
+/// With `hidepid` another user's title can't be seen: then the socket is believed.
+fn may_be_keeper(pid: Pid) -> bool {
+    let is_seen = proc_fs::title(pid).is_some() || proc_fs::shows_others();
+    is_keeper(pid) || !is_seen
 }
 
 fn is_keeper(pid: Pid) -> bool {

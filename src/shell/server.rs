@@ -316,12 +316,10 @@ impl Server {
     /// Gives a new client a place, at the expense of the one that waits longest if need be.
     fn admit(&mut self, stream: TcpStream, peer: Peer, now: Now) {
         self.stats.accepted += 1;
-        if self.table.len() >= self.limits.connections {
-            self.give_way(now, Some(peer));
-        }
-        let full = self.table.len() >= self.limits.connections;
+        let full =
+            self.table.places_taken() >= self.limits.connections && !self.give_way(now, Some(peer));
         self.stats.refused += u64::from(full);
-        if self.table.len() >= self.limits.connections + REFUSAL_PLACES {
+        if full && self.table.refused() >= REFUSAL_PLACES {
             return listen::dismiss(stream, &self.limits, now);
         }
         let http = match full {
@@ -330,7 +328,12 @@ impl Server {
         };
         match self.seat(stream, peer, http) {
             // The request usually is there already; this saves a turn of the queue.
-            Ok(place) => self.serve(place, now),
+            Ok(place) => {
+                if full {
+                    self.table.refuse(place);
+                }
+                self.serve(place, now);
+            }
             Err(error) => self.pause_accepting(&error, now),
         }
     }

@@ -1,8 +1,10 @@
 //! From a configuration to a daemon that is ready to loop: everything is opened here, and what
 //! can't be opened is a start-up mistake with a message that says what to do.
 //!
+//! - `needs`: what is tried before
 //! - `settle`: what became of the runs of earlier daemons
 
+pub mod needs;
 mod settle;
 
 use crate::core::config::{Base, Config, Server as ServerConfig};
@@ -10,7 +12,7 @@ use crate::core::cron;
 use crate::core::daemon::{Core, Settings};
 use crate::core::http::Limits;
 use crate::core::ids::RunId;
-use crate::core::journal::{Replay, whole_lines};
+use crate::core::replay::Replay;
 use crate::shell::children::Children;
 use crate::shell::clock;
 use crate::shell::config_file;
@@ -19,6 +21,7 @@ use crate::shell::daemon::{
 };
 use crate::shell::database::read_set_aside;
 use crate::shell::far_files;
+use crate::shell::files::hard_links;
 use crate::shell::handover::Handover;
 use crate::shell::instance;
 use crate::shell::journal::{Journal, Opened};
@@ -81,6 +84,9 @@ pub enum StartError {
         .0.display()
     )]
     StateDir(PathBuf),
+    /// A daemon of this user can't work in the state directory, or not go on there.
+    #[error("{0}")]
+    Unusable(String),
     /// The log can't be opened.
     #[error("{0}")]
     Log(String),
@@ -120,10 +126,15 @@ pub fn prepare(config: &Config, server_id: u32) -> Result<Ready, StartError> {
     }
     // Before any of them is waited for.
     far_files::told(config, server_id).iter().for_each(|text| log::warn!("{text}"));
+    if !hard_links::are_prevented() {
+        log::warn!("{}", hard_links::UNPROTECTED);
+    }
     let lock_path = PathBuf::from(config.base.pidfile.path(server_id));
     let lock = take_lock(&lock_path, server_id, handed.as_ref())?;
     let state_dir = PathBuf::from(config.base.statedir.path(server_id));
     make_dir("state directory", &state_dir)?;
+    needs::state_dir(&state_dir, rustix::process::geteuid().as_raw())
+        .map_err(|wrong| StartError::Unusable(wrong.to_string()))?;
     own::tighten_dir(&state_dir);
     own::tighten_database(&config.database.path);
     let state_lock = take_state_lock(&state_dir, handed.as_ref())?;
@@ -140,7 +151,10 @@ pub fn prepare(config: &Config, server_id: u32) -> Result<Ready, StartError> {
     let (mut core, journal, children) =
         recall(config, settings, (&state_dir, is_copy), poll.registry(), handed.as_ref())?;
     let live: Vec<String> = core.runs().keys().map(RunId::to_string).collect();
-    outputs.sweep(crate::core::history::MAX_RUNS, &live, MAX_SWEPT);
+    let swept = outputs.sweep(crate::core::history::MAX_RUNS, &live, MAX_SWEPT);
+    if let Some(why) = swept.trouble {
+        log::warn!("old outputs can't be deleted, {} of them; the first: {why}", swept.refused);
+    }
     let configured = std::iter::once(&server.host).chain(&server.names).cloned();
     core.listens_on(
         configured.chain(config_file::own_names()).collect(),
@@ -187,6 +201,11 @@ pub fn probe(config: &Config, server_id: u32) -> Result<(), StartError> {
         return Err(StartError::StateDir(state_dir));
     }
     make_dir("state directory", &state_dir)?;
+    needs::renewal(&state_dir).map_err(StartError::Unusable)?;
+    let lock_path = PathBuf::from(config.base.pidfile.path(server_id));
+    if renewal::probed_pid_file().is_some_and(|old| old != lock_path) {
+        Lock::try_take(&lock_path, server_id)?;
+    }
     if let Some(log) = config.base.log_path(server_id) {
         logging::try_open(Path::new(&log)).map_err(|why| StartError::Log(why.to_string()))?;
     }
@@ -271,7 +290,8 @@ fn same_place(socket: &OwnedFd, server: &ServerConfig) -> bool {
 pub fn server_of(config: &Config, server_id: u32) -> Result<&ServerConfig, StartError> {
     config.servers.get(&server_id).ok_or_else(|| {
         let known: Vec<String> = config.servers.keys().map(|id| format!("[server_{id}]")).collect();
-        StartError::NoServer(server_id, known.join(", "))
+        let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+        StartError::NoServer(server_id, known)
     })
 }
 
@@ -301,6 +321,7 @@ fn settings(
         zone: configured_zone(&base.timezone)?,
         timezone: base.timezone.clone(),
         database: config.database.clone(),
+        moved_from: config.moved_from.clone(),
         state_dir: state_dir.to_string_lossy().into_owned(),
         journal_limit_bytes: JOURNAL_LIMIT_BYTES,
         unwritten_limit_bytes: MAX_UNWRITTEN_BYTES,
@@ -353,6 +374,12 @@ fn recall(
     handed: Option<&Handover>,
 ) -> Result<(Core, Journal, Children), StartError> {
     let now = clock::now();
+    let groups = config.base.control_groups;
+    // Before room is kept for the journal, which would take what the socket of the keeper before
+    // has left on a full disk: the next one could not make its own.
+    let (mut children, notices) =
+        Children::new(state_dir, groups, poll, KEEPER, FIRST_WATCHED_TOKEN)
+            .map_err(|why| StartError::System("the keeper of runs", why))?;
     let dir = state_dir.join("journal");
     let opened = Journal::open(&dir).map_err(|source| StartError::Path {
         what: "journal",
@@ -361,7 +388,7 @@ fn recall(
         hint: "the user of the daemon must be able to write there",
     })?;
     let Opened { journal, mut replay, end, segments } = opened;
-    let end = recall_unwritten(&journal, &mut replay, end, handed);
+    let end = recall_unwritten(&mut replay, end, handed);
     let same_boot = replay.boot_id == settings.boot_id;
     if same_boot && is_copy && !replay.live.is_empty() {
         log::warn!(
@@ -370,10 +397,6 @@ fn recall(
             state_dir.display()
         );
     }
-    let groups = config.base.control_groups;
-    let (mut children, notices) =
-        Children::new(state_dir, groups, poll, KEEPER, FIRST_WATCHED_TOKEN)
-            .map_err(|why| StartError::System("the keeper of runs", why))?;
     know_those_alive(&mut replay, &notices);
     let mut core = Core::new(now, settings, replay, end, segments);
     // Before anything is counted here.
@@ -387,25 +410,23 @@ fn recall(
 
 /// Takes in what the disk had no room for: in the memory of the program before, or in the last
 /// word of a daemon that was killed. Returns where the log goes on.
-fn recall_unwritten(
-    journal: &Journal,
-    replay: &mut Replay,
-    end: u64,
-    handed: Option<&Handover>,
-) -> u64 {
+fn recall_unwritten(replay: &mut Replay, mut end: u64, handed: Option<&Handover>) -> u64 {
     let carried = handed.map(|handed| handed.carried.unwritten.as_slice()).unwrap_or_default();
-    let Some((offset, last)) = carried.last() else {
-        return journal.hear_last_word(replay, end);
-    };
-    for (_, lines) in carried {
-        whole_lines(lines.as_bytes()).0.for_each(|line| replay.line(line));
+    for (offset, lines) in carried {
+        replay.log(*offset, lines.as_bytes());
+        end = end.max(offset + lines.len() as u64);
     }
-    end.max(offset + last.len() as u64)
+    let end = replay.log_ends(end);
+    if carried.is_empty() {
+        replay.count_lost(clock::now().wall_ms);
+    }
+    end
 }
 
 fn load_refused(core: &mut Core, path: &Path) {
-    match read_set_aside(path) {
+    core.homes().strange_move().iter().for_each(|told| log::warn!("{told}"));
+    match read_set_aside(path, core.homes()) {
         Ok(aside) => core.begin_with_set_aside(aside),
-        Err(why) => log::error!("records that were set aside, {}: {why}", path.display()),
+        Err(why) => log::error!("records that were set aside: {}", own::told(path, &why)),
     }
 }

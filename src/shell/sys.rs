@@ -173,6 +173,14 @@ fn mask_signals(how: libc::c_int) -> libc::sigset_t {
     }
 }
 
+/// The process group of a process, whoever's it is; none if there is no such process, or its group
+/// is of the kernel's own or outside of this namespace. rustix takes that for impossible.
+pub fn group_of(pid: Pid) -> Option<Pid> {
+    // SAFETY: it takes a number and touches no memory.
+    let group = unsafe { libc::getpgid(pid.as_raw_nonzero().get()) };
+    Pid::from_raw(group.max(0))
+}
+
 /// The real-time signal `SIGRTMIN + n` (signal(7)); `n` is 0 to 15.
 pub fn realtime_signal(n: u8) -> Signal {
     let number = libc::SIGRTMIN() + i32::from(n.min(15));

@@ -1,280 +1,308 @@
-//! A file system that stops answering when it is told to: FUSE, spoken with the kernel by hand
-//! (linux/fuse.h). Each name in it is a file with the same text; who executes it waits, too.
+//! A file system that does not answer holds up what is there, and nothing else.
 
-use crate::common::TempDir;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use std::fs::File;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::os::unix::fs::symlink;
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use crate::daemon::far::{Far, TEXT, link_to};
+use crate::daemon::http::Reply;
+use crate::daemon::rows::{Due, Row, insert};
+use crate::daemon::{Daemon, SOON, Site, alone, log, now_ns, wait_for};
+use rustix::process::{Pid, Signal, kill_process};
+use schedule::core::protocol::Driver;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::process::Command;
 use std::thread::{JoinHandle, spawn};
+use std::time::{Duration, Instant};
 
-/// What is in each file.
-pub const TEXT: &str = "far away\n";
+const NEVER: Due = Due::Never("0 0 1 1 *");
 
-const ROOT: u64 = 1;
-const FILE: u64 = 2;
+/// What hangs is told in 5 s; a busy machine may need longer to say so.
+const TOLD: Duration = Duration::from_secs(9);
 
-/// Opcodes.
-mod op {
-    pub const LOOKUP: u32 = 1;
-    pub const FORGET: u32 = 2;
-    pub const GETATTR: u32 = 3;
-    pub const SETATTR: u32 = 4;
-    pub const OPEN: u32 = 14;
-    pub const READ: u32 = 15;
-    pub const WRITE: u32 = 16;
-    pub const STATFS: u32 = 17;
-    pub const RELEASE: u32 = 18;
-    pub const FLUSH: u32 = 25;
-    pub const INIT: u32 = 26;
-    pub const INTERRUPT: u32 = 36;
-    pub const BATCH_FORGET: u32 = 42;
+/// Asks in a thread: when there was an answer, and which.
+fn asked(address: SocketAddr, method: &str, target: &str) -> JoinHandle<(Duration, String)> {
+    let request = format!(
+        "{method} {target} HTTP/1.1\r\nHost: {address}\r\nContent-Length: 0\r\n\
+         Connection: close\r\n\r\n"
+    );
+    spawn(move || {
+        let began = Instant::now();
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(SOON * 2)).unwrap();
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).unwrap();
+        (began.elapsed(), String::from_utf8_lossy(&answer).into_owned())
+    })
 }
 
-/// The device that speaks for it. `None`, said aloud, where there is none.
-fn device() -> Option<File> {
-    let opened = File::options().read(true).write(true).open("/dev/fuse");
-    opened
-        .inspect_err(|why| eprintln!("NOT TESTED: a file system that hangs: /dev/fuse: {why}"))
-        .ok()
+/// How late the runs of a job were started, in milliseconds, the latest first.
+fn lateness(site: &Site, job: u32, from: usize) -> Vec<u64> {
+    let starts = site.logged(&format!("start job={job} "));
+    let late = |line: &String| log::field(line, "late").unwrap().parse::<u64>().unwrap();
+    let mut late: Vec<u64> = starts.iter().skip(from).map(late).collect();
+    late.sort_unstable_by(|a, b| b.cmp(a));
+    late
 }
 
-/// The command that mounts it, which has the device as its stdin, so that no other child of the
-/// tests gets it.
-const MOUNT: [&str; 7] = [
-    "mount",
-    "-i",
-    "-t",
-    "fuse",
-    "-o",
-    "fd=0,rootmode=40755,user_id=0,group_id=0,allow_other",
-    "far",
-];
-
-/// A mount, and the thread that answers for it. Dropped, all that hang there get an error.
-pub struct Far {
-    dir: TempDir,
-    shared: Arc<Shared>,
-    thread: Option<JoinHandle<()>>,
-}
-
-#[derive(Default)]
-struct Shared {
-    hangs: AtomicBool,
-    ends: AtomicBool,
-    held: AtomicUsize,
-    written: AtomicUsize,
-    text: Mutex<Vec<u8>>,
-}
-
-impl Far {
-    /// One that answers. `None`, said aloud, where none can be made.
-    pub fn mount() -> Option<Far> {
-        let device = device()?;
-        let dir = TempDir::new();
-        let mounted = Command::new(MOUNT[0])
-            .args(&MOUNT[1..])
-            .arg(&dir.0)
-            .stdin(Stdio::from(device.try_clone().unwrap()))
-            .status()
-            .unwrap();
-        if !mounted.success() {
-            eprintln!("NOT TESTED: a file system that hangs: it can't be mounted");
-            return None;
-        }
-        Some(Far::serving(device, dir))
-    }
-
-    /// The same in a mount namespace of its own, in which the process that is returned is: others
-    /// see it through that only.
-    pub fn mount_apart() -> Option<(Far, Apart)> {
-        let device = device()?;
-        let dir = TempDir::new();
-        let script = "\"$@\" && echo mounted && exec sleep 600 <&-";
-        let mut command = Command::new("unshare");
-        command.args(["-m", "--propagation", "private", "sh", "-c", script, "sh"]);
-        command.args(MOUNT).arg(&dir.0).stdin(Stdio::from(device.try_clone().unwrap()));
-        let mut child = Apart(command.stdout(Stdio::piped()).spawn().unwrap());
-        let far = Far::serving(device, dir);
-        let mut said = String::new();
-        BufReader::new(child.0.stdout.take().unwrap()).read_line(&mut said).unwrap();
-        if said.is_empty() {
-            eprintln!("NOT TESTED: a file system that hangs, in a namespace: it can't be mounted");
-            return None;
-        }
-        Some((far, child))
-    }
-
-    fn serving(device: File, dir: TempDir) -> Far {
-        let shared = Arc::new(Shared::default());
-        let its = Arc::clone(&shared);
-        let thread = Some(spawn(move || serve(device, &its)));
-        Far { dir, shared, thread }
-    }
-
-    /// Where it is mounted.
-    pub fn point(&self) -> &Path {
-        &self.dir.0
-    }
-
-    /// A file there.
-    pub fn file(&self, name: &str) -> String {
-        self.dir.file(name)
-    }
-
-    /// Whether it leaves requests without an answer from now on; those it has get theirs later.
-    pub fn hang(&self, hangs: bool) {
-        self.shared.hangs.store(hangs, Ordering::SeqCst);
-    }
-
-    /// Requests without an answer.
-    pub fn held(&self) -> usize {
-        self.shared.held.load(Ordering::SeqCst)
-    }
-
-    /// Bytes that were written there.
-    pub fn written(&self) -> usize {
-        self.shared.written.load(Ordering::SeqCst)
-    }
-
-    /// What was written there, to whichever files.
-    pub fn text(&self) -> String {
-        String::from_utf8_lossy(&self.shared.text.lock().unwrap()).into_owned()
-    }
-}
-
-/// A process in a mount namespace of its own; ended when it is dropped.
-pub struct Apart(Child);
-
-impl Apart {
-    /// The name that a file of its has for others.
-    pub fn seen(&self, path: &str) -> String {
-        format!("/proc/{}/root{path}", self.0.id())
-    }
-}
-
-impl Drop for Apart {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-impl Drop for Far {
-    fn drop(&mut self) {
-        self.shared.ends.store(true, Ordering::SeqCst);
-        let _ = self.thread.take().map(JoinHandle::join);
-        // Silent where it is mounted apart.
-        let _ = Command::new("umount").arg("-ql").arg(&self.dir.0).status();
-    }
-}
-
-fn serve(mut device: File, shared: &Shared) {
-    let mut request = vec![0; 1 << 18];
-    let mut held: Vec<Vec<u8>> = Vec::new();
-    let short = Timespec { tv_sec: 0, tv_nsec: 5_000_000 };
-    while !shared.ends.load(Ordering::SeqCst) {
-        let hangs = shared.hangs.load(Ordering::SeqCst);
-        if !hangs {
-            held.drain(..).for_each(|request| reply(&mut device, &request, shared));
-        }
-        shared.held.store(held.len(), Ordering::SeqCst);
-        let ready = poll(&mut [PollFd::new(&device, PollFlags::IN)], Some(&short));
-        if !ready.is_ok_and(|ready| ready > 0) {
-            continue;
-        }
-        let Ok(length) = device.read(&mut request) else { continue };
-        let one = request[..length].to_vec();
-        match hangs && number(&one, 4) != op::INIT {
-            true => held.push(one),
-            false => reply(&mut device, &one, shared),
-        }
-    }
-}
-
-fn number(bytes: &[u8], at: usize) -> u32 {
-    u32::from_ne_bytes(bytes[at..at + 4].try_into().unwrap())
-}
-
-fn reply(device: &mut File, request: &[u8], shared: &Shared) {
-    let node = u64::from_ne_bytes(request[16..24].try_into().unwrap());
-    let body: Result<Vec<u8>, i32> = match number(request, 4) {
-        op::FORGET | op::BATCH_FORGET | op::INTERRUPT => return,
-        op::INIT => {
-            let mut out = [0; 64];
-            let words = [7, 31, 0, 0, 0, 1 << 16, 1];
-            for (at, word) in words.into_iter().enumerate() {
-                out[at * 4..at * 4 + 4].copy_from_slice(&u32::to_ne_bytes(word));
-            }
-            Ok(out.to_vec())
-        }
-        op::LOOKUP => {
-            let mut out = [0; 40].to_vec();
-            // Who executes a file is not to keep others from writing to theirs.
-            let node = FILE + u64::from(request[40..].starts_with(b"script"));
-            out[..8].copy_from_slice(&node.to_ne_bytes());
-            out.extend(attributes(node));
-            Ok(out)
-        }
-        op::GETATTR | op::SETATTR => {
-            let mut out = [0; 16].to_vec();
-            out.extend(attributes(node));
-            Ok(out)
-        }
-        op::OPEN => Ok(vec![0; 16]),
-        op::READ => {
-            let offset = usize::try_from(number(request, 48)).unwrap();
-            Ok(TEXT.as_bytes().get(offset..).unwrap_or_default().to_vec())
-        }
-        op::WRITE => {
-            let size = number(request, 56);
-            shared.written.fetch_add(size as usize, Ordering::SeqCst);
-            // struct fuse_write_in has 40 bytes.
-            shared.text.lock().unwrap().extend_from_slice(&request[80..80 + size as usize]);
-            Ok([size.to_ne_bytes(), [0; 4]].concat())
-        }
-        op::FLUSH | op::RELEASE => Ok(Vec::new()),
-        op::STATFS => {
-            // struct fuse_kstatfs: how long a name may be is all that is asked for.
-            let mut out = [0; 80];
-            out[44..48].copy_from_slice(&255_u32.to_ne_bytes());
-            Ok(out.to_vec())
-        }
-        _ => Err(-libc_enosys()),
+fn keeper_of(site: &Site) -> Pid {
+    let is_keeper = |pid: &Pid| {
+        let line = std::fs::read(format!("/proc/{}/cmdline", pid.as_raw_nonzero())).unwrap();
+        String::from_utf8_lossy(&line).contains("keeper")
     };
-    let error = body.as_ref().err().copied().unwrap_or(0);
-    let body = body.unwrap_or_default();
-    let length = u32::try_from(16 + body.len()).unwrap();
-    let mut out = length.to_ne_bytes().to_vec();
-    out.extend(error.to_ne_bytes());
-    out.extend(&request[8..16]);
-    out.extend(body);
-    let _ = device.write_all(&out);
+    site.processes().into_iter().find(is_keeper).expect("a keeper")
 }
 
-fn libc_enosys() -> i32 {
-    rustix::io::Errno::NOSYS.raw_os_error()
-}
-
-/// `struct fuse_attr`.
-fn attributes(node: u64) -> Vec<u8> {
-    let mut out = Vec::new();
-    for word in [node, TEXT.len() as u64, 1, 0, 0, 0] {
-        out.extend(word.to_ne_bytes());
+#[test]
+fn while_it_hangs_all_the_rest_goes_on_and_what_hangs_is_told() {
+    let _alone = alone();
+    let Some(far) = Far::mount() else { return };
+    let (site, mut database) = Site::on(Driver::Sqlite);
+    let link = link_to(&far, site.file("link"));
+    let rows = [
+        Row::new(1, Due::Step(1), "true").limit(9),
+        Row::new(2, NEVER, "echo out").output(&far.file("out")),
+        Row::new(3, NEVER, "echo out").output(&link),
+        Row::new(4, Due::Step(1), "echo x").output(&far.file("each")).limit(3),
+        Row::new(5, NEVER, &far.file("script")),
+    ];
+    database.sql(&insert(&rows));
+    let daemon = site.start();
+    // Gone first when something fails: a daemon that hangs can't be killed before.
+    let far = far;
+    let keeper = keeper_of(&site);
+    wait_for("runs there", SOON, || (far.written() > 0).then_some(()));
+    assert_eq!(daemon.get("/api/v1/jobs/2/output").body, TEXT);
+    assert_eq!(daemon.request("POST", "/api/v1/jobs/3/output/clear").status, 200);
+    let count = || site.logged("start job=1 ").len();
+    wait_for("starts", SOON, || (count() >= 5).then_some(()));
+    let calm = lateness(&site, 1, 0)[0];
+    far.hang(true);
+    let (from, began) = (count(), Instant::now());
+    let hung = ask_all(&daemon);
+    let start = |id: u32| asked(daemon.address, "POST", &format!("/api/v1/jobs/{id}/start"));
+    let begun = [2, 3].map(start);
+    // Its program is there: a shell waits for it, and nobody else.
+    assert_eq!(daemon.request("POST", "/api/v1/jobs/5/start").status, 200);
+    while began.elapsed() < Duration::from_secs(6) {
+        let (page, slowest) = slowest_page(&daemon);
+        assert!(slowest < Duration::from_millis(500), "{page} took {slowest:?}");
     }
-    let mode = if node == ROOT { 0o040_755 } else { 0o100_755 };
-    for word in [0, 0, 0, mode, 1, 0, 0, 0, 4096, 0] {
-        out.extend(u32::to_ne_bytes(word));
+    for one in hung {
+        let (took, answer) = one.join().unwrap();
+        assert!(took < TOLD, "told after {took:?}: {answer}");
+        assert!(answer.starts_with("HTTP/1.1 504 "), "{answer}");
+        assert!(answer.contains(&link) || answer.contains(&far.file("out")), "{answer}");
+        assert!(answer.contains("does not answer"), "{answer}");
     }
-    out
+    for one in begun {
+        let (took, answer) = one.join().unwrap();
+        assert!(took < TOLD, "told after {took:?}: {answer}");
+        assert!(answer.contains("\"starting\"") && answer.contains("opening /"), "{answer}");
+    }
+    told_of_the_second_job(&site, &daemon, &far);
+    wait_for("starts of others", SOON, || (count() >= from + 6).then_some(()));
+    let hung = lateness(&site, 1, from)[0];
+    assert!(hung <= calm * 5 + 250, "started {hung} ms late instead of {calm} ms");
+    assert_eq!(keeper_of(&site), keeper);
+    // What can't be killed is one process for each side.
+    assert!(helpers(&[daemon.pid(), keeper]).len() <= 2);
+
+    // It comes back: what waited goes on.
+    let written = far.written();
+    far.hang(false);
+    for id in [2, 3] {
+        let job = daemon.wait_job(id, "done", |job| !job["last_run"].is_null());
+        assert_eq!(job["last_run"]["outcome"], "exit 0", "{job}");
+    }
+    assert!(far.written() > written);
+    wait_for("the file to be shown again", SOON * 3, || {
+        (daemon.get("/api/v1/jobs/2/output").status == 200).then_some(())
+    });
+    daemon.stop();
 }
 
-/// A file of this machine, which is a link to one there.
-pub fn link_to(far: &Far, at: String) -> String {
-    symlink(far.file("linked"), &at).unwrap();
-    at
+/// Which of the pages took longest, and how long. None of them is of a file that hangs.
+fn slowest_page(daemon: &Daemon) -> (&'static str, Duration) {
+    let pages = ["/healthz", "/", "/api/v1/jobs/2", "/api/v1/jobs/1/output", "/jobs/2"];
+    let took = pages.map(|target| {
+        let asked = Instant::now();
+        assert!(matches!(daemon.get(target).status, 200 | 404), "{target}");
+        (target, asked.elapsed())
+    });
+    took.into_iter().max_by_key(|(_, took)| *took).unwrap()
+}
+
+/// All ways to look at the files of jobs 2 and 3.
+fn ask_all(daemon: &Daemon) -> Vec<JoinHandle<(Duration, String)>> {
+    let ask = |method, target: &str| asked(daemon.address, method, target);
+    let mut all = Vec::new();
+    for id in 2..=3 {
+        let base = format!("/api/v1/jobs/{id}");
+        all.push(ask("GET", &format!("{base}/output")));
+        all.push(ask("GET", &format!("{base}/output?download=1")));
+        all.push(ask("GET", &format!("{base}/output?follow=1")));
+        all.push(ask("POST", &format!("{base}/output/clear")));
+        all.push(ask("GET", &format!("/stderr.php?id={id}&type=1")));
+    }
+    all
+}
+
+/// What is said of it while its run waits.
+fn told_of_the_second_job(site: &Site, daemon: &Daemon, far: &Far) {
+    // At once to whoever asks by now.
+    let asked = Instant::now();
+    assert_eq!(daemon.get("/api/v1/jobs/2/output").status, 504);
+    assert!(asked.elapsed() < Duration::from_secs(1));
+    let runs = daemon.json("/api/v1/jobs/2/runs");
+    let opening = format!("opening {}", far.file("out"));
+    assert_eq!(runs["runs"][0]["detail"], opening.as_str(), "{runs}");
+    assert!(daemon.get("/jobs/2").body.contains(&format!("starting: {opening}")));
+    assert!(!site.logged(&format!("{opening}: its file system has not answered")).is_empty());
+}
+
+/// Processes that look at files.
+fn helpers(of: &[Pid]) -> Vec<Pid> {
+    let parent = |pid: &Pid| format!("PPid:\t{}", pid.as_raw_nonzero());
+    let parents: Vec<String> = of.iter().map(parent).collect();
+    let entries = std::fs::read_dir("/proc").unwrap().flatten();
+    let of_ours = entries.filter(|entry| {
+        let read = |name: &str| std::fs::read_to_string(entry.path().join(name));
+        let ours = |status: String| status.lines().any(|line| parents.iter().any(|it| it == line));
+        read("status").is_ok_and(ours) && read("cmdline").is_ok_and(|it| it.contains("files"))
+    });
+    let pid = |entry: std::fs::DirEntry| Pid::from_raw(entry.file_name().to_str()?.parse().ok()?);
+    of_ours.filter_map(pid).collect()
+}
+
+/// Who asked for it was told that nobody answers, or is gone. When the file system is back, there
+/// may be newer things in the file.
+#[test]
+fn a_clear_that_nobody_waits_for_any_more_is_not_carried_out() {
+    for daemon_dies in [false, true] {
+        let Some(far) = Far::mount() else { return };
+        let (site, mut database) = Site::on(Driver::Sqlite);
+        database.sql(&Row::new(1, NEVER, "true").output(&far.file("out")).insert());
+        let daemon = site.start();
+        let far = far;
+        daemon.wait_job(1, "there", |_| true);
+        let clear = "/api/v1/jobs/1/output/clear";
+        assert_eq!(daemon.request("POST", clear).status, 200);
+        assert_eq!(far.cut(), 1);
+        let helper = helpers(&[daemon.pid()])[0];
+        far.hang(true);
+        let began = Instant::now();
+        let left = if daemon_dies {
+            let mut client = TcpStream::connect(daemon.address).unwrap();
+            write!(client, "POST {clear} HTTP/1.0\r\nContent-Length: 0\r\n\r\n").unwrap();
+            wait_for("the question", SOON, || (far.held() > 0).then_some(()));
+            daemon.kill();
+            let is_late = || (began.elapsed() > TOLD).then_some(());
+            wait_for("the end of its time", SOON, is_late);
+            None
+        } else {
+            assert_eq!(daemon.request("POST", clear).status, 504);
+            Some(daemon)
+        };
+        far.hang(false);
+        let is_there =
+            || std::fs::exists(format!("/proc/{}/exe", helper.as_raw_nonzero())).unwrap();
+        wait_for("the end of who was asked", SOON, || (!is_there()).then_some(()));
+        assert_eq!(far.cut(), 1, "daemon_dies={daemon_dies}");
+        if let Some(daemon) = left {
+            daemon.stop();
+        }
+    }
+}
+
+#[test]
+fn a_run_that_waits_for_its_file_is_stopped_and_fails_in_time() {
+    let Some(far) = Far::mount() else { return };
+    let (site, mut database) = Site::on(Driver::Sqlite);
+    let rows = [
+        Row::new(1, NEVER, "echo out").output(&far.file("out")),
+        Row::new(2, NEVER, "echo out").output(&far.file("out2")),
+    ];
+    database.sql(&insert(&rows));
+    let daemon = site.start();
+    let far = far;
+    daemon.wait_job(2, "there", |_| true);
+    far.hang(true);
+    let start = |id: u32| daemon.request("POST", &format!("/api/v1/jobs/{id}/start"));
+    let begun: Reply = start(1);
+    assert_eq!(begun.json()["state"], "starting", "{begun:?}");
+    let began = Instant::now();
+    assert_eq!(start(2).json()["state"], "starting");
+    assert_eq!(daemon.request("POST", "/api/v1/jobs/1/stop").status, 200);
+    let stopped = daemon.wait_job(1, "stopped", |job| !job["last_run"].is_null());
+    let said = stopped["last_run"]["outcome"].as_str().unwrap();
+    assert_eq!(said, "spawn failed: stopped before it was started");
+    assert!(began.elapsed() < SOON / 2);
+    // What was told to wait is no silence of the keeper's.
+    let keeper = keeper_of(&site);
+    let failed = wait_for("an end of the wait", SOON * 4, || {
+        let job = daemon.job(2)?;
+        (!job["last_run"].is_null()).then_some(job)
+    });
+    let said = failed["last_run"]["outcome"].as_str().unwrap();
+    let start = format!("spawn failed: opening {}: no answer for ", far.file("out2"));
+    assert!(said.starts_with(&start), "{said}");
+    assert_eq!(keeper_of(&site), keeper);
+    assert!(site.logged("answers no more").is_empty());
+    daemon.stop();
+}
+
+#[test]
+fn whoever_dies_meanwhile_a_slot_starts_once() {
+    let Some(far) = Far::mount() else { return };
+    for keeper_dies in [false, true] {
+        let (site, mut database) = Site::on(Driver::Sqlite);
+        let said = site.file("said");
+        let command = format!("echo $SCHEDULE_RUN_ID >> {said}");
+        database.sql(&Row::new(1, NEVER, &command).output(&far.file("out")).insert());
+        let daemon = site.start();
+        daemon.wait_job(1, "there", |_| true);
+        far.hang(true);
+        let begun = daemon.request("POST", "/api/v1/jobs/1/start");
+        assert_eq!(begun.json()["state"], "starting", "{begun:?}");
+        let began = now_ns();
+        let daemon = if keeper_dies {
+            kill_process(keeper_of(&site), Signal::KILL).unwrap();
+            daemon
+        } else {
+            daemon.kill();
+            site.start()
+        };
+        far.hang(false);
+        let ended = wait_for("an end of the run", SOON * 3, || {
+            let job = daemon.job(1)?;
+            (!job["last_run"].is_null()).then_some(job)
+        });
+        let outcome = ended["last_run"]["outcome"].as_str().unwrap().to_owned();
+        daemon.stop();
+        let starts = site.read("said").lines().count();
+        let lines = site.logged("job=1 ");
+        match keeper_dies {
+            true => assert!(outcome.starts_with("lost: ") && starts == 0, "{outcome}: {lines:?}"),
+            false => assert!(starts <= 1, "{outcome} after {began}: {lines:?}"),
+        }
+    }
+}
+
+#[test]
+fn the_check_does_not_wait_either() {
+    let Some(far) = Far::mount() else { return };
+    let (site, mut database) = Site::on(Driver::Sqlite);
+    let rows: Vec<Row> =
+        (1..=5).map(|id| Row::new(id, NEVER, "true").output(&far.file(&id.to_string()))).collect();
+    database.sql(&insert(&rows));
+    far.hang(true);
+    let began = Instant::now();
+    let config = site.write_config();
+    let checked = Command::new(env!("CARGO_BIN_EXE_schedule"))
+        .args(["check", "-c", &config])
+        .output()
+        .unwrap();
+    assert!(began.elapsed() < SOON, "{:?}", began.elapsed());
+    let told = String::from_utf8_lossy(&checked.stdout);
+    assert!(told.contains("does not answer"), "{told}");
+    assert_eq!(checked.status.code(), Some(1), "{told}");
 }

@@ -1,60 +1,87 @@
-//! What the daemon's log says of runs and skipped slots.
+//! A daemon whose log is its stderr: for service managers and containers.
 
-use jiff::Timestamp;
+use crate::common::database::TestDatabase;
+use crate::daemon::{SOON, Site, wait_for};
+use crate::service::{Groups, is_alive};
+use rustix::process::Signal;
+use schedule::core::protocol::Driver;
+use std::fs::{self, File};
+use std::os::unix::fs::{MetadataExt, symlink};
 
-/// A `start job=…` line.
-#[derive(Clone, Debug)]
-pub struct Start {
-    pub job: u32,
-    pub run: String,
-    pub pid: u32,
-    pub cause: String,
-    pub late_ms: u64,
+/// Both ways to say it.
+const WAYS: [(&str, &[&str]); 2] =
+    [("logfile = -\n", &[]), ("logfile = /nowhere/{%d}.log\n", &["--log-to-stderr"])];
+
+/// A site whose daemons write to what the tests read as their log, by stderr.
+fn site(base: &str) -> (Site, TestDatabase) {
+    let (mut site, database) = Site::on(Driver::Sqlite);
+    site.base.push_str(base);
+    symlink("stderr", site.file("1.log")).unwrap();
+    (site, database)
 }
 
-/// A `skip job=…` line: the beginning of a range.
-#[derive(Clone, Debug)]
-pub struct SkipLine {
-    pub job: u32,
-    pub reason: String,
-    /// Unix seconds.
-    pub slot: i64,
+#[test]
+fn stderr_is_the_log_in_all_that_has_to_do_with_it() {
+    for (base, words) in WAYS {
+        let (site, _database) = site(base);
+        let mut command = site.command();
+        command.args(words);
+        let daemon = site.start_by(command);
+        let begin = site.logged("begin: ").pop().unwrap();
+        assert!(begin.starts_with("20") && begin[19..].starts_with(" [INFO] begin: "), "{begin}");
+        // Nothing is opened anew, and it says so.
+        daemon.signal(Signal::USR1);
+        wait_for("an answer to USR1", SOON, || site.logged("nothing to be opened anew").pop());
+        // Nor is it waited for: it will never be there.
+        for target in ["/api/v1/log", "/api/v1/log?tail=9", "/api/v1/log?follow=1"] {
+            let answer = daemon.get(target);
+            assert_eq!(answer.status, 409, "{}", answer.body);
+            assert!(answer.body.contains("logs to its standard error"), "{}", answer.body);
+        }
+        assert_eq!(daemon.request("POST", "/api/v1/log/clear").status, 409);
+        // A new program has the same stderr.
+        daemon.signal(Signal::HUP);
+        wait_for("a reload", SOON, || (site.logged("begin: ").len() == 2).then_some(()));
+        assert!(site.logged("not done").is_empty());
+        // Another one is told once why it is not started, not by the log and by stderr.
+        let mut second = site.command();
+        let output = second.args(words).output().unwrap();
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(text.matches("master still alive").count(), 1, "{text}");
+    }
 }
 
-/// The value of `name=` in a line, up to the next blank.
-pub fn field<'a>(line: &'a str, name: &str) -> Option<&'a str> {
-    let at = line.find(&format!(" {name}="))? + name.len() + 2;
-    line[at..].split(' ').next()
+#[test]
+fn the_journal_is_told_priorities() {
+    let (site, _database) = site("logfile = -\n");
+    let stderr = File::create(site.file("stderr")).unwrap().metadata().unwrap();
+    let mut command = site.command();
+    command.env("JOURNAL_STREAM", format!("{}:{}", stderr.dev(), stderr.ino()));
+    let daemon = site.start_by(command);
+    let begin = site.logged("begin: ").pop().unwrap();
+    assert!(begin.starts_with("<6>[INFO] begin: server=1 "), "{begin}");
+    daemon.signal(Signal::HUP);
+    let again = wait_for("a reload", SOON, || site.logged("begin: ").into_iter().nth(1));
+    assert!(again.starts_with("<6>[INFO] begin: "), "{again}");
 }
 
-/// All starts.
-pub fn starts(log: &[String]) -> Vec<Start> {
-    let lines = log.iter().filter(|line| line.contains(" start job="));
-    let start = |line: &String| Start {
-        job: field(line, "job").unwrap().parse().unwrap(),
-        run: field(line, "run").unwrap().to_owned(),
-        pid: field(line, "pid").unwrap().parse().unwrap(),
-        cause: field(line, "cause").unwrap().to_owned(),
-        late_ms: field(line, "late").unwrap().parse().unwrap(),
-    };
-    lines.map(start).collect()
-}
-
-/// All beginnings of ranges of skipped slots.
-pub fn skips(log: &[String]) -> Vec<SkipLine> {
-    let lines = log.iter().filter(|line| line.contains(" skip job="));
-    let skip = |line: &String| SkipLine {
-        job: field(line, "job").unwrap().parse().unwrap(),
-        reason: field(line, "reason").unwrap().to_owned(),
-        slot: second(field(line, "slot").unwrap()),
-    };
-    lines.map(skip).collect()
-}
-
-/// Unix seconds of an RFC 3339 instant, which must be a whole second: all slots are.
-#[track_caller]
-pub fn second(text: &str) -> i64 {
-    let instant: Timestamp = text.parse().unwrap_or_else(|why| panic!("{text:?}: {why}"));
-    assert_eq!(instant.subsec_nanosecond(), 0, "{text}");
-    instant.as_second()
+/// Nobody would read what a daemon in the background says to its stderr.
+#[test]
+fn in_the_background_it_is_refused_with_what_to_do() {
+    let groups = Groups::new();
+    let advice = "name a file, or have systemd or a container start `schedule run`";
+    groups.run(&["start", "1"]).expect(0, "started");
+    let pid = groups.pid(1);
+    groups.edit("[base]\n", "[base]\nlogfile = -\n");
+    let text = fs::read_to_string(&groups.config).unwrap();
+    let lines = text.lines().filter(|line| !line.starts_with("logfile = \""));
+    fs::write(&groups.config, lines.map(|line| format!("{line}\n")).collect::<String>()).unwrap();
+    for verb in ["reload", "restart"] {
+        groups.run(&[verb, "1"]).expect(1, "it goes on as it was").expect(1, advice);
+        assert!(is_alive(pid));
+    }
+    groups.run(&["start", "2"]).expect(2, advice).expect(2, "server 2: not started");
+    groups.run(&["restart", "2"]).expect(2, advice);
+    groups.run(&["check"]).expect(0, "configuration is right");
+    groups.run(&["stop", "1"]).expect(0, "stopped");
 }

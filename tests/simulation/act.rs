@@ -57,7 +57,7 @@ impl World {
                 self.write(offset, &lines, kept);
             }
             Action::Exchange(_) => {}
-            Action::KeepSnapshot if done == 1 => drop(self.disk.keep_snapshot(true)),
+            Action::KeepSnapshot(why) if done == 1 => drop(self.disk.keep_snapshot(true, why)),
             action if done > 0 => {
                 self.perform(action);
             }
@@ -86,7 +86,13 @@ impl World {
                 self.ledger.signalled(now, run, signal);
                 let delay_ms = self.random.below(50);
                 self.stop_waiting(run);
-                self.processes.signal(run, signal, now.mono_ms, delay_ms);
+                let refusal = self.processes.signal(run, signal, now.mono_ms, delay_ms);
+                match refusal {
+                    Some(_) => self.tell(|| format!("run {run} takes no signal")),
+                    None => self.tell(|| format!("run {run} takes it, or has ended")),
+                }
+                self.ledger.taken(run, refusal.is_none());
+                self.say(Event::Signalled(run, refusal.map(Box::new)));
             }
             Action::ForgetOutput(_, run) => {
                 let ended = !self.ledger.live.contains(&run);
@@ -102,7 +108,7 @@ impl World {
                 exchange.kill(now.mono_ms);
                 self.tell(|| "the helper is killed".into());
             }
-            Action::KeepSnapshot => self.keep_snapshot(),
+            Action::KeepSnapshot(unwritten) => self.keep_snapshot(unwritten),
             Action::Respond(conn, response) => self.answered(conn, response.status()),
             Action::Push(..)
             | Action::Finish(..)
@@ -118,9 +124,9 @@ impl World {
         true
     }
 
-    fn keep_snapshot(&mut self) {
+    fn keep_snapshot(&mut self, unwritten: Option<String>) {
         self.ledger.check_rows_decided(&self.disk.last_word);
-        let kept = self.disk.keep_snapshot(false);
+        let kept = self.disk.keep_snapshot(false, unwritten);
         self.tell(|| format!("the snapshot is kept: {kept:?}"));
         if let Some(core) = &mut self.core {
             core.snapshot_kept(kept);
@@ -192,6 +198,8 @@ impl World {
     fn say(&mut self, event: Event<'_>) {
         if let Some(core) = &mut self.core {
             core.handle(self.now, event);
+            // Nobody takes anything away here.
+            assert_eq!(core.outbox().missing, 0, "records are missed that are there");
         }
     }
 

@@ -4,13 +4,14 @@ use super::cron::Expr;
 use super::disk::Disk;
 use super::profile::Profile;
 use super::random::Random;
+use schedule::core::homes::{Homes, mark};
 use schedule::core::ids::RunId;
 use schedule::core::journal::{Entry, SkipEntry, TableEntry};
 use schedule::core::outcome::Outcome;
 use schedule::core::protocol::{Answer, ErrorKind, JobRow, SetAside};
 use schedule::core::records::news;
 use schedule::core::refused::{Change, Refused};
-use schedule::core::settle::{MAX_UNPROVEN, Refusal, Settling, bytes_before};
+use schedule::core::settle::{self, MAX_UNPROVEN, Refusal, Settling, Statement, Taken};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A row of `scheduler_jobs`, and what its schedule means.
@@ -30,53 +31,129 @@ pub struct Rows {
     pub vars: BTreeMap<String, String>,
 }
 
+/// Paths of the databases that a configuration may name. The second one is a copy of the first that
+/// somebody tries something out on: it has the same jobs at any time, and records of its own.
+pub const PATHS: [&str; 2] = ["jobs", "copy"];
+
+/// What stands in the journal for a database.
+pub fn home(named: usize) -> u32 {
+    mark(&format!("sqlite {}", PATHS[named]))
+}
+
+/// What a database was told of runs.
+#[derive(Default)]
+pub struct Records {
+    /// Runs by key; with an outcome once they have ended.
+    pub runs: BTreeMap<RunId, Option<Outcome>>,
+    pub skips: BTreeMap<(u32, i64), SkipEntry>,
+}
+
 /// The tables.
 #[derive(Default)]
 pub struct Database {
     pub now: Rows,
-    /// Runs by key; with an outcome once they have ended.
-    pub runs: BTreeMap<RunId, Option<Outcome>>,
-    pub skips: BTreeMap<(u32, i64), SkipEntry>,
+    pub records: [Records; 2],
+    /// Which one the helper that was asked last has to do with.
+    named: usize,
     /// Everything before this offset of the log was committed, or set aside.
     pub through: u64,
     /// Jobs whose records are refused for themselves.
     pub refuses: BTreeSet<u32>,
     /// By an error that may as well be the database's.
     is_unsure: bool,
-    /// By such an error every run is refused.
-    refuses_all: bool,
+    /// By such an error every run is refused, or what of them one statement writes.
+    refuses_all: Option<Option<Statement>>,
+    /// Milliseconds that a write takes, and each record of it.
+    slow: (u64, u64),
+    /// So many helpers one after the other took longer than they have.
+    late: u32,
     /// The answer to a sync, until somebody changes something.
     unchanged: Option<(Vec<Vec<u8>>, String)>,
 }
 
+/// A helper has this long, ms.
+pub const DEADLINE_MS: u64 = 30_000;
+
 /// What a helper is asked to carry.
-#[derive(Clone, Copy)]
 pub struct Asked {
     pub range: (u64, u64),
     pub max_bytes: usize,
     pub retry: bool,
     pub believe: bool,
+    pub pace: u32,
     /// Any number.
     pub any: usize,
+    pub taken: Vec<Statement>,
+    /// Which database the question names, and which records it is to have.
+    pub named: usize,
+    pub homes: Homes,
 }
 
 /// What it did.
+#[derive(Default)]
 pub struct Done {
     pub through: u64,
     pub aside: SetAside,
     pub unkept: String,
+    pub pace: u32,
+    pub again: bool,
+    pub taken: Vec<Statement>,
+    pub found: Option<Vec<(u64, u64)>>,
 }
 
 /// A write was refused.
-struct Refuses(ErrorKind);
+struct Refuses(ErrorKind, Statement);
 
 impl Refusal for Refuses {
     fn kind(&self) -> ErrorKind {
         self.0
     }
 
+    fn statement(&self) -> Option<Statement> {
+        Some(self.1)
+    }
+
     fn why(&self) -> &str {
-        "a foreign key"
+        self.1.label()
+    }
+
+    fn told_as(self, _: &str) -> Self {
+        self
+    }
+}
+
+/// The tables as a helper has them before it.
+struct Desk<'a> {
+    database: &'a mut Database,
+    spent_ms: u64,
+    room: usize,
+}
+
+impl settle::Desk for Desk<'_> {
+    type Failure = Refuses;
+
+    /// Writes all of it or nothing.
+    fn write(&mut self, entries: &[Entry<'_>], _: bool) -> Result<Taken, Refuses> {
+        let (of_each, of_all) = (self.database.slow.1, self.database.slow.0);
+        self.spent_ms += of_all + of_each * entries.len() as u64;
+        let mut taken = Taken::new();
+        for entry in entries {
+            let Some(statement) = self.database.statement(entry) else { continue };
+            if let Some(kind) = self.database.refusal(entry, statement) {
+                return Err(Refuses(kind, statement));
+            }
+            taken.insert(statement);
+        }
+        entries.iter().for_each(|entry| self.database.take(entry));
+        Ok(taken)
+    }
+
+    fn spent_ms(&self) -> u64 {
+        self.spent_ms
+    }
+
+    fn room(&mut self) -> usize {
+        self.room
     }
 }
 
@@ -98,9 +175,10 @@ impl Rows {
     }
 }
 
-/// How many runs are set aside.
-fn runs(refused: &Refused<'_>) -> u64 {
-    refused.entries().iter().filter(|entry| matches!(entry, Entry::Run(_))).count() as u64
+/// How many runs are refused.
+fn runs(refused: &Refused<'_>, homes: &Homes) -> u64 {
+    let is = |entry: &&Entry<'_>| matches!(entry, Entry::Run(_)) && homes.has(entry);
+    refused.entries().iter().filter(is).count() as u64
 }
 
 /// FNV-1a over the lines.
@@ -124,82 +202,141 @@ impl Database {
     }
 
     /// Carries records as the helper does, by the core's own rules. `keeps`: it lives until what
-    /// is refused was set aside.
+    /// is refused was set aside. Returns how long it took as well.
     ///
     /// # Errors
     /// All is refused: nothing counts.
-    pub fn commit(&mut self, disk: &mut Disk, asked: Asked, keeps: bool) -> Result<Done, ()> {
-        let (bytes, through) = disk.read_range(asked.range.0, asked.range.1, asked.max_bytes);
-        let found = news(&bytes);
+    pub fn commit(
+        &mut self,
+        disk: &mut Disk,
+        asked: Asked,
+        keeps: bool,
+    ) -> (u64, Result<Done, ()>) {
+        let (read, mut through) = disk.read_range(asked.range.0, asked.range.1, asked.max_bytes);
+        self.named = asked.named;
+        let homes = &asked.homes;
+        let (found, others): (Vec<_>, Vec<_>) =
+            news(&read.lines).into_iter().partition(|entry| homes.has(entry));
+        let others: Vec<_> = others.iter().filter_map(settle::owned).collect();
         let before = disk.refused.clone();
         let mut refused = Refused::read(&before);
-        let mut settling = Settling::new(&found, asked.any);
+        let mut settling = Settling::new(&found, asked.any, asked.pace);
+        settling.known(&asked.taken);
         if asked.believe {
-            settling.believe(found.len() as u64, refused.told().count);
+            settling.believe(found.len() as u64, refused.told(homes).tried());
         }
-        let again = if asked.retry { refused.entries() } else { Vec::new() };
-        let fresh = self.settle(&mut settling, &found, &again).map_err(|_| {
-            self.check_none_is_taken(&found);
-        })?;
-        let aside = runs(&refused);
-        let lost = settling.note(&mut refused, fresh);
-        let few = runs(&refused) <= aside.max(MAX_UNPROVEN);
-        assert!(few || !self.refuses_all, "what is refused to all is set aside: {aside}");
-        let change = refused.change();
-        let kept = keeps && disk.room.is_none();
-        match change {
-            _ if !kept => {}
+        let room = refused.room();
+        let mut desk = Desk { database: self, spent_ms: 0, room };
+        let carried = settling.carry(&mut desk);
+        let spent_ms = desk.spent_ms;
+        desk.database.took(spent_ms, asked.pace);
+        let done = match carried {
+            Ok(done) => done,
+            Err(Refuses(_, statement)) => {
+                self.check_none_is_taken(&found, statement, spent_ms);
+                return (spent_ms, Err(()));
+            }
+        };
+        assert!(done > 0 || found.is_empty(), "an exchange makes no progress");
+        if done < found.len() {
+            through = read.before(&found[done..]).expect("lines");
+            assert!(through > asked.range.0, "an exchange makes no progress");
+        }
+        let fresh = settling.settled.len();
+        let mut retried = if asked.retry { refused.entries() } else { Vec::new() };
+        retried.retain(|entry| homes.has(entry));
+        let tried = settling.again(&retried, &mut desk).unwrap_or(0);
+        let again = settling.settled[fresh..].iter().any(|(_, why)| why.is_none());
+        let again = again && tried < retried.len();
+        let (spent_ms, pace) = (desk.spent_ms, settling.pace as u32);
+        let taken = settling.taken.iter().copied().collect();
+        self.check_ends(&settling.settled[..fresh], &asked);
+        let aside = runs(&refused, homes);
+        let mut lost = settling.note(&mut refused, fresh);
+        let few = runs(&refused, homes) <= aside.max(MAX_UNPROVEN);
+        assert!(
+            few || !asked.taken.is_empty() || self.refuses_all != Some(None),
+            "what all are refused is set aside: {aside}"
+        );
+        refused.put_by(&others, homes).expect("room for what is of the other database");
+        lost.extend(others);
+        let kept = keeps && disk.room.is_none() && spent_ms < DEADLINE_MS;
+        match if kept { refused.change() } else { Change::None } {
             Change::None => {}
             Change::Add(lines) => disk.refused.extend(lines),
             Change::Replace(lines) => disk.refused = lines,
         }
         let unkept = !kept && !lost.is_empty();
-        let through = if unkept { asked.range.0 + bytes_before(&bytes, &lost) } else { through };
+        // What is of the other database may be behind what there was no time for.
+        let back = if unkept { read.before(&lost).expect("lines") } else { through };
+        let through = through.min(back);
         self.through = self.through.max(through);
         let unkept = if unkept { "the disk is full".to_owned() } else { String::new() };
-        Ok(Done { through, aside: Refused::read(&disk.refused).told(), unkept })
+        let aside = Refused::read(&disk.refused).told(homes);
+        let found = Some(read.found(through));
+        (spent_ms, Ok(Done { through, aside, unkept, pace, again, taken, found }))
     }
 
-    fn settle(
-        &mut self,
-        settling: &mut Settling<'_>,
-        found: &[Entry<'_>],
-        again: &[Entry<'_>],
-    ) -> Result<usize, Refuses> {
-        let write = &mut |entries: &[Entry<'_>], _| self.write(entries);
-        if !settling.whole(found, write)? {
-            settling.halve(found, write)?;
-        }
-        let fresh = settling.settled.len();
-        settling.only_again();
-        settling.halve(again, write)?;
-        Ok(fresh)
+    /// Ends that are set aside are refused for themselves, not because all are.
+    fn check_ends(&self, settled: &[(Entry<'_>, Option<String>)], asked: &Asked) {
+        let is_end =
+            |(_, why): &(_, Option<String>)| why.as_deref() == Some(Statement::Update.label());
+        let ends = settled.iter().any(is_end);
+        let all_ends = self.refuses_all == Some(Some(Statement::Update));
+        let proven = asked.believe || asked.taken.contains(&Statement::Update);
+        assert!(proven || !ends || !all_ends, "what is refused to all ends is set aside");
+    }
+
+    /// A helper that takes too long is killed, and does not do as much the next time. One of a new
+    /// daemon knows nothing of that.
+    fn took(&mut self, spent_ms: u64, pace: u32) {
+        self.late = if pace == 0 { 0 } else { self.late };
+        self.late = if spent_ms < DEADLINE_MS { 0 } else { self.late + 1 };
+        assert!(self.late < 5, "exchange after exchange takes too long");
     }
 
     /// One bad record blocks no other: where an exchange fails for it, none is taken.
-    fn check_none_is_taken(&self, found: &[Entry<'_>]) {
-        let is_taken =
-            |entry: &Entry<'_>| matches!(entry, Entry::Run(_)) && self.refusal(entry).is_none();
-        let blocked = found.len() <= 32 && found.iter().any(is_taken);
-        assert!(!blocked, "a record that is refused blocks others");
+    fn check_none_is_taken(&self, found: &[Entry<'_>], statement: Statement, spent_ms: u64) {
+        let is_taken = |entry: &Entry<'_>| {
+            let Entry::Run(run) = entry else { return false };
+            let tells = match statement {
+                Statement::Update => {
+                    let insert = || self.refusal(entry, Statement::Insert).is_none();
+                    run.end.is_some()
+                        && (self.records[self.named].runs.contains_key(&run.run) || insert())
+                }
+                _ => !self.records[self.named].runs.contains_key(&run.run),
+            };
+            tells && self.refusal(entry, statement).is_none()
+        };
+        let blocked = found.len() <= 16 && found.iter().any(is_taken);
+        let in_time = spent_ms < settle::PATIENCE_MS;
+        assert!(!blocked || !in_time, "a record that is refused blocks others");
     }
 
-    /// Writes all of it or nothing.
-    fn write(&mut self, entries: &[Entry<'_>]) -> Result<(), Refuses> {
-        if let Some(kind) = entries.iter().find_map(|entry| self.refusal(entry)) {
-            return Err(Refuses(kind));
+    /// What is written of an entry; none: it is there already.
+    fn statement(&self, entry: &Entry<'_>) -> Option<Statement> {
+        match entry {
+            Entry::Run(run) => {
+                match (self.records[self.named].runs.contains_key(&run.run), &run.end) {
+                    (false, _) => Some(Statement::Insert),
+                    (true, Some(_)) => Some(Statement::Update),
+                    (true, None) => None,
+                }
+            }
+            Entry::Skip(_) => Some(Statement::Skip),
+            _ => None,
         }
-        entries.iter().for_each(|entry| self.take(entry));
-        Ok(())
     }
 
-    fn refusal(&self, entry: &Entry<'_>) -> Option<ErrorKind> {
+    fn refusal(&self, entry: &Entry<'_>, statement: Statement) -> Option<ErrorKind> {
         let (job, is_run) = match entry {
             Entry::Run(run) => (run.job.0, true),
             Entry::Skip(skip) => (skip.job.0, false),
             _ => return None,
         };
-        if self.refuses_all && is_run {
+        let all = self.refuses_all.is_some_and(|of| of.is_none_or(|of| of == statement));
+        if all && is_run {
             return Some(ErrorKind::Unsure);
         }
         let kind = if self.is_unsure { ErrorKind::Unsure } else { ErrorKind::Refused };
@@ -224,18 +361,29 @@ impl Database {
             self.refuses.clear();
         }
         self.is_unsure = random.one_in(2);
-        self.refuses_all = random.one_in(4);
+        self.refuses_all = random.pick(&[
+            None,
+            None,
+            None,
+            None,
+            Some(None),
+            Some(None),
+            Some(Some(Statement::Insert)),
+            Some(Some(Statement::Update)),
+        ]);
+        self.slow =
+            random.pick(&[(0, 0), (0, 0), (0, 0), (400, 0), (2_000, 0), (0, 100), (0, 700)]);
     }
 
     /// All that is refused is mended.
     pub fn refuse_nothing(&mut self) {
         self.refuses.clear();
-        self.refuses_all = false;
+        self.refuses_all = None;
     }
 
     /// A start never overwrites an end, and there is one end.
     fn record_run(&mut self, run: RunId, outcome: Option<Outcome>) {
-        let row = self.runs.entry(run).or_default();
+        let row = self.records[self.named].runs.entry(run).or_default();
         if let (Some(old), Some(new)) = (&*row, &outcome) {
             assert_eq!(old, new, "run {run} has two ends in the database");
         }
@@ -243,8 +391,9 @@ impl Database {
     }
 
     fn record_skip(&mut self, skip: SkipEntry) {
-        let row = self.skips.entry((skip.job.0, skip.first_ms)).or_insert(skip);
-        if row.last_ms < skip.last_ms {
+        let records = &mut self.records[self.named];
+        let row = records.skips.entry((skip.job.0, skip.first_ms)).or_insert(skip);
+        if row.count < skip.count {
             *row = skip;
         }
     }

@@ -2,7 +2,8 @@
 
 use super::database::Rows;
 use schedule::core::daemon::{Kept, Segment};
-use schedule::core::journal::{Replay, past_segments, whole_lines};
+use schedule::core::journal::{Stretch, past_segments};
+use schedule::core::replay::Replay;
 use std::collections::BTreeMap;
 
 /// The state directory.
@@ -90,8 +91,8 @@ impl Disk {
         past_segments(self.segments.values().rev().map(|file| file.len() as u64))
     }
 
-    /// A helper writes a snapshot, or has no room for it.
-    pub fn write_snapshot(&mut self, new: Snapshot) {
+    /// A helper writes a snapshot, or has no room for it. Returns whether it did.
+    pub fn write_snapshot(&mut self, new: Snapshot) -> bool {
         let bytes = new.lines.iter().map(|line| line.len() + 1).sum();
         self.snapshot_new = match self.names_stay && self.snapshot_new.is_none() {
             true => None,
@@ -101,15 +102,18 @@ impl Disk {
         if self.snapshot.is_some() {
             self.snapshot_old = None;
         }
+        self.snapshot_new.is_some()
     }
 
     /// Puts what a helper wrote in the place of the last good snapshot; killed in the middle of
-    /// that only the first half is done.
-    pub fn keep_snapshot(&mut self, is_killed: bool) -> Kept {
-        let not = |aside| Kept::Not { why: "No space left on device".into(), aside };
+    /// that only the first half is done. `unwritten`: why the helper wrote none.
+    pub fn keep_snapshot(&mut self, is_killed: bool, unwritten: Option<String>) -> Kept {
+        let why = unwritten.clone().unwrap_or("Operation not permitted".into());
+        let not = |aside| Kept::Not { why, aside };
         if self.names_stay {
             return not(false);
         }
+        assert_eq!(self.snapshot_new.is_none(), unwritten.is_some(), "what the helper told");
         if self.snapshot_new.is_none() {
             (self.snapshot, self.snapshot_old) = (None, None);
             return not(true);
@@ -138,12 +142,14 @@ impl Disk {
             if start < read.next {
                 continue;
             }
-            replay_file(file, &mut read.replay);
+            replay_file(start, file, &mut read.replay);
             read.next = start + 1;
         }
         let mut replay = read.replay.clone();
-        if let Some((_, file)) = last {
-            replay_file(file, &mut replay);
+        let last_start = last.as_ref().map_or(0, |(start, _)| *start);
+        replay.has_last_word(&self.last_word, last_start);
+        if let Some((start, file)) = last {
+            replay_file(start, file, &mut replay);
         }
         let segments = self.segments.iter();
         let segments = segments.map(|(&start, file)| Segment { start, bytes: file.len() as u64 });
@@ -152,8 +158,8 @@ impl Disk {
 
     /// The log from `from` up to `to`, at most about `max_bytes` in whole lines, as the helper
     /// reads it, with the offset after it.
-    pub fn read_range(&self, from: u64, to: u64, max_bytes: usize) -> (Vec<u8>, u64) {
-        let mut bytes = Vec::new();
+    pub fn read_range(&self, from: u64, to: u64, max_bytes: usize) -> (Stretch, u64) {
+        let mut read = Stretch::default();
         let mut at = from;
         for (&start, file) in &self.segments {
             let end = (start + file.len() as u64).min(to);
@@ -161,7 +167,7 @@ impl Disk {
                 continue;
             }
             at = at.max(start);
-            let room = (max_bytes - bytes.len()) as u64;
+            let room = (max_bytes - read.lines.len()) as u64;
             let wanted = (end - at).min(room);
             let piece = &file[(at - start) as usize..(at - start + wanted) as usize];
             let cut = at + wanted < end;
@@ -169,19 +175,18 @@ impl Disk {
                 true => piece.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1),
                 false => piece.len(),
             };
-            bytes.extend_from_slice(&piece[..whole]);
+            read.add(start, at, &piece[..whole]);
             at += whole as u64;
             if cut {
-                return (bytes, at);
+                return (read, at);
             }
         }
-        (bytes, to)
+        (read, to)
     }
 }
 
 /// Replays a segment and cuts off what follows its last line end.
-fn replay_file(file: &mut Vec<u8>, replay: &mut Replay) {
-    let (lines, whole) = whole_lines(file);
-    lines.for_each(|line| replay.line(line));
+fn replay_file(start: u64, file: &mut Vec<u8>, replay: &mut Replay) {
+    let whole = replay.log(start, file);
     file.truncate(whole);
 }

@@ -1,13 +1,10 @@
 //! What becomes of a question to the database.
 
-use super::database::{Asked, Database, Done, Rows};
+use super::database::{Asked, DEADLINE_MS, Database, Done, PATHS, Rows};
 use super::disk::{Disk, Snapshot};
 use super::random::Random;
-use schedule::core::protocol::{Answer, Ask, ErrorKind, Request, SetAside};
+use schedule::core::protocol::{Answer, Ask, ErrorKind, Request};
 use std::collections::VecDeque;
-
-/// A helper has this long, ms.
-const DEADLINE_MS: u64 = 30_000;
 
 /// How it goes.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -37,6 +34,8 @@ enum Fate {
 /// A helper under way.
 pub struct Exchange {
     ask: Ask,
+    /// Which database it names.
+    named: usize,
     fate: Fate,
     /// When the answer comes, by the monotonic clock.
     at_ms: u64,
@@ -46,6 +45,8 @@ pub struct Exchange {
     /// What was read from the tables: lines, and what they mean.
     table: Option<(Vec<Vec<u8>>, Rows)>,
     answer: Option<Reply>,
+    /// What the database took to do it, ms.
+    spent_ms: u64,
 }
 
 /// An answer on its way.
@@ -93,12 +94,14 @@ impl Exchange {
         }
         Exchange {
             ask: request.ask,
+            named: PATHS.iter().position(|path| *path == request.database.path).unwrap(),
             fate,
             at_ms: mono_ms + delay_ms,
             deadline_ms: mono_ms + DEADLINE_MS,
             killed: false,
             table: None,
             answer: None,
+            spent_ms: 0,
         }
     }
 
@@ -152,21 +155,29 @@ impl Exchange {
     ) -> Reply {
         let mut lines = match self.ask.clone() {
             Ask::Sync { digest, .. } => self.read_table(&digest, database, random),
-            Ask::Record { from, to, retry, believe, .. } => {
+            Ask::Record { from, to, retry, believe, pace, taken, homes, .. } => {
                 let max_bytes = random.pick(&[8 << 20, 8 << 20, 200_000]);
                 let any = random.below(1_000) as usize;
-                let asked = Asked { range: (from, to), max_bytes, retry, believe, any };
+                let range = (from, to);
+                let named = self.named;
+                let asked =
+                    Asked { range, max_bytes, retry, believe, pace, any, taken, named, homes };
                 self.carry(asked, random, database, disk)
             }
         };
         let result = self.spoil(&mut lines, random);
         if let Some((_, rows)) = &self.table {
             let is_whole = matches!(self.fate, Fate::Good | Fate::Boasts | Fate::BadStatus);
-            disk.write_snapshot(Snapshot { lines: lines.clone(), rows: rows.clone(), is_whole });
+            let new = Snapshot { lines: lines.clone(), rows: rows.clone(), is_whole };
+            if !disk.write_snapshot(new) {
+                lines.push(line(&Answer::NoSnapshot("No space left on device".into())));
+            }
         }
         let good = matches!(self.fate, Fate::Good | Fate::Boasts);
         let rows = self.table.take().filter(|_| good).map(|(_, rows)| rows);
-        let end_ms = (self.fate != Fate::Hangs).then_some(mono_ms);
+        let end_ms = mono_ms + self.spent_ms;
+        let hangs = self.fate == Fate::Hangs || end_ms >= self.deadline_ms;
+        let end_ms = (!hangs).then_some(end_ms);
         Reply { lines: lines.into(), end_ms, ending: Ending { result, good, rows } }
     }
 
@@ -191,21 +202,33 @@ impl Exchange {
         database: &mut Database,
         disk: &mut Disk,
     ) -> Vec<Vec<u8>> {
-        let answer = |Done { through, aside, unkept }| {
-            vec![line(&Answer::Recorded { count: 1, through, aside, unkept })]
+        let answer = |Done { through, aside, unkept, pace, again, taken, found }| {
+            let count = 1;
+            vec![line(&Answer::Recorded {
+                count,
+                through,
+                aside,
+                unkept,
+                pace,
+                again,
+                taken,
+                found,
+            })]
         };
-        let nothing =
-            || Done { through: asked.range.1, aside: SetAside::default(), unkept: String::new() };
+        let range = asked.range;
+        let nothing = || Done { through: range.1, ..Done::default() };
         let rolled_back = matches!(self.fate, Fate::Error | Fate::Dies | Fate::Hangs);
         if rolled_back && random.one_in(2) {
             return answer(nothing());
         }
         let keeps = !rolled_back || random.one_in(2);
-        let Ok(mut done) = database.commit(disk, asked, keeps) else {
+        let (spent_ms, done) = database.commit(disk, asked, keeps);
+        self.spent_ms = spent_ms;
+        let Ok(mut done) = done else {
             self.fate = if rolled_back { self.fate } else { Fate::Refused };
             return answer(nothing());
         };
-        if self.fate == Fate::Boasts && done.through == asked.range.1 {
+        if self.fate == Fate::Boasts && done.through == range.1 {
             done.through += 50_000;
         }
         answer(done)
@@ -253,13 +276,15 @@ impl Exchange {
 
     /// The daemon died; the helper may still do what it was asked to.
     pub fn abandon(&self, random: &mut Random, database: &mut Database, disk: &mut Disk) {
-        if let Ask::Record { from, to, retry, believe, .. } = self.ask
+        if let Ask::Record { from, to, retry, believe, pace, ref taken, ref homes, .. } = self.ask
             && self.answer.is_none()
             && self.fate == Fate::Good
             && random.one_in(2)
         {
             let keeps = random.one_in(2);
-            let asked = Asked { range: (from, to), max_bytes: 8 << 20, retry, believe, any: 0 };
+            let (range, taken, max_bytes) = ((from, to), taken.clone(), 8 << 20);
+            let (any, named, homes) = (0, self.named, homes.clone());
+            let asked = Asked { range, max_bytes, retry, believe, pace, any, taken, named, homes };
             let _ = database.commit(disk, asked, keeps);
         }
     }

@@ -11,6 +11,9 @@ use schedule::core::outcome::{Exit, Outcome, Usage};
 use schedule::core::time::Now;
 use std::collections::{BTreeMap, VecDeque};
 
+/// Keepers before it that one knows: fewer than in life, so that more of them come about.
+const MAX_KEEPERS: usize = 10;
+
 /// The number of another installation with the same server id.
 const NEIGHBOUR: u64 = 4_711;
 
@@ -193,6 +196,7 @@ impl World {
             end_ms: now.mono_ms + duration_ms,
             exit,
             ignores_term: self.random.one_in(3),
+            strange: self.random.one_in(6),
             own: true,
         };
         Ok(self.processes.start(run, process))
@@ -360,8 +364,9 @@ impl World {
             return;
         }
         let mut keepers = keeper.after;
+        self.left_word.insert(keeper.id.clone());
         keepers.push(keeper.id);
-        keepers.drain(..keepers.len().saturating_sub(32));
+        keepers.drain(..keepers.len().saturating_sub(MAX_KEEPERS));
         self.legacy = Legacy { keepers, ends: keeper.ends };
     }
 
@@ -415,6 +420,9 @@ impl World {
         let Some(keeper) = &self.keeper else { return };
         let known = |id: &String| *id == keeper.id || keeper.after.contains(id);
         let same_keeper = !noted.is_empty() && noted.iter().all(known);
+        let left_word = |id: &String| *id == keeper.id || self.left_word.contains(id);
+        let is_broken = noted.is_empty() || !noted.iter().all(left_word);
+        assert!(same_keeper || is_broken, "{noted:?} are more than a keeper knows");
         let ends = keeper.ends.clone();
         let now = self.now;
         self.ledger.keeper(true);

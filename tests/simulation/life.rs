@@ -1,5 +1,6 @@
 //! What happens to a daemon: kills, restarts, reboots, orders, and a world that changes.
 
+use super::database::PATHS;
 use super::disk::Snapshot;
 use super::ledger::LastWord;
 use super::random::Random;
@@ -61,6 +62,7 @@ impl World {
                 let stay = self.disk.names_stay;
                 self.tell(|| format!("no name can be changed: {stay}"));
             }
+            107..=146 if self.profile.astray => self.go_astray(),
             _ => {}
         }
     }
@@ -87,6 +89,19 @@ impl World {
         self.now.wall_ms += ms;
         self.ledger.births_forgotten();
         self.tell(|| format!("the clock jumps by {ms} ms"));
+    }
+
+    /// The clock goes wrong by more than it may go back, or is put right.
+    fn go_astray(&mut self) {
+        let hour = 3_600_000;
+        let ms = match self.ahead_ms {
+            0 => self.random.within(3 * hour + 1..=30 * hour),
+            ahead_ms => -ahead_ms,
+        };
+        self.ahead_ms += ms;
+        self.now.wall_ms += ms;
+        self.ledger.births_forgotten();
+        self.tell(|| format!("the clock goes astray by {ms} ms"));
     }
 
     /// The machine stands still.
@@ -233,8 +248,9 @@ impl World {
                 port: 0,
                 unix_socket: String::new(),
                 charset: String::new(),
-                path: "jobs".into(),
+                path: PATHS[self.named].into(),
             },
+            moved_from: String::new(),
             state_dir: "state".into(),
             journal_limit_bytes: self.profile.journal_limit_bytes,
             unwritten_limit_bytes: self.profile.unwritten_limit_bytes,
@@ -245,12 +261,17 @@ impl World {
 
     /// A daemon starts, as `shell/start.rs` does it.
     fn start(&mut self) {
+        if self.profile.moves && !self.calm && self.apart.one_in(3) {
+            self.named = 1 - self.named;
+            let path = PATHS[self.named];
+            self.tell(|| format!("the configuration names the database {path}"));
+        }
         let settings = self.settings();
         let boot = settings.boot_id.clone();
         let (mut replay, end, segments) = self.disk.open();
         let found = end;
-        let last = segments.last().map_or(0, |segment| segment.start);
-        let end = replay.last_word(&self.disk.last_word, end, last, self.now.wall_ms);
+        let end = replay.log_ends(end);
+        replay.count_lost(self.now.wall_ms);
         if end > found {
             self.tell(|| format!("the log ends at {found}, by its last word at {end}"));
         }
@@ -262,11 +283,12 @@ impl World {
         let (replayed, decided) = (replay.live.len(), replay.decided_ms);
         self.tell(|| format!("start: {replayed} runs, decided {decided:?}"));
         let mut core = Core::new(self.now, settings, replay, end, segments);
-        self.ledger.up(self.now, &boot, end);
+        self.ledger.up(self.now, &boot, end, self.named);
         let known: Vec<String> = self.ledger.live.iter().map(RunId::to_string).collect();
         self.tell(|| format!("known runs: {known:?}"));
         self.load_snapshot(&mut core);
-        core.begin_with_set_aside(Refused::read(&self.disk.refused).told());
+        let aside = Refused::read(&self.disk.refused).told(core.homes());
+        core.begin_with_set_aside(aside);
         self.core = Some(core);
         self.settle_runs(same_boot);
         if let Some(core) = &self.core {
@@ -289,11 +311,15 @@ impl World {
         }
         let found = found.clone();
         let loaded = found.as_ref().map(|found| core.load_snapshot(lines(found)));
+        if found.is_none() {
+            core.no_snapshot(None);
+        }
         let digest = |found: &Snapshot| found.rows.digest();
         let expected = found.as_ref().map(|found| match found.is_whole {
             false => Loaded::NotWhole,
-            true if self.ledger.is_last_table(&digest(found)) => Loaded::InForce,
-            true => Loaded::Stale,
+            true if !self.ledger.is_last_table(&digest(found)) => Loaded::Stale,
+            true if self.ledger.is_foreign_table() => Loaded::Foreign,
+            true => Loaded::InForce,
         });
         let told = &self.ledger.durable.table;
         let found_digest = found.as_ref().map(digest);
@@ -310,7 +336,7 @@ impl World {
             assert_eq!(is_used, may_be, "the snapshot that was not kept is used");
             if is_used {
                 self.tell(|| "the snapshot that was not kept is used".into());
-                core.snapshot_kept(self.disk.keep_snapshot(false));
+                core.snapshot_kept(self.disk.keep_snapshot(false, None));
                 return self.ledger.apply_snapshot(&new.rows);
             }
         }
@@ -319,6 +345,8 @@ impl World {
             (self.disk.snapshot, self.disk.snapshot_old) = (None, None);
             core.snapshot_put_aside();
         }
+        let is_missed = loaded.is_some() || self.ledger.durable.table.is_some();
+        assert_eq!(core.snapshot_trouble().is_some(), is_missed, "that there is none is told");
     }
 }
 

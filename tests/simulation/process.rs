@@ -3,6 +3,7 @@
 use schedule::core::event::{Signal, Started};
 use schedule::core::ids::{JobId, RunId};
 use schedule::core::outcome::Exit;
+use schedule::core::refusal::Refusal;
 use std::collections::BTreeMap;
 
 /// A process of a run.
@@ -14,6 +15,8 @@ pub struct Process {
     pub exit: Exit,
     /// What TERM does: nothing to some.
     pub ignores_term: bool,
+    /// It is another user's, and takes no signal.
+    pub strange: bool,
     /// Whether it is the child of the keeper that is there; else it is only watched.
     pub own: bool,
 }
@@ -36,10 +39,18 @@ impl Processes {
         started
     }
 
-    pub fn signal(&mut self, run: RunId, signal: Signal, mono_ms: u64, delay_ms: u64) {
-        let Some(process) = self.alive.get_mut(&run) else { return };
+    /// Returns who does not take it.
+    pub fn signal(
+        &mut self,
+        run: RunId,
+        signal: Signal,
+        mono_ms: u64,
+        delay_ms: u64,
+    ) -> Option<Refusal> {
+        let process = self.alive.get_mut(&run)?;
         let number = match signal {
-            Signal::Term if process.ignores_term => return,
+            _ if process.strange => return Some(refusal(process.started.pid)),
+            Signal::Term if process.ignores_term => return None,
             Signal::Term => 15,
             Signal::Kill => 9,
         };
@@ -48,6 +59,7 @@ impl Processes {
             process.end_ms = end_ms;
             process.exit = Exit::Signal { number, core_dumped: false };
         }
+        None
     }
 
     /// Takes out those that have ended: children of the keeper, or those that are watched.
@@ -67,5 +79,16 @@ impl Processes {
     /// Those of a job.
     pub fn of(&self, job: JobId) -> usize {
         self.alive.values().filter(|process| process.job == job).count()
+    }
+}
+
+fn refusal(pid: u32) -> Refusal {
+    Refusal {
+        group: pid,
+        pids: vec![pid],
+        user: "root".into(),
+        of: 1,
+        leader: true,
+        killable: false,
     }
 }

@@ -22,13 +22,19 @@ pub struct Profile {
     pub unwritten_limit_bytes: usize,
     /// A disk that is full stays so for long.
     pub long_full: bool,
+    /// The clock is wrong by hours and right by turns.
+    pub astray: bool,
+    /// The daemon is started by the wrong configuration, and by the right one, by turns.
+    pub moves: bool,
     /// The configured zone first.
     pub zones: Vec<FakeZone>,
     pub wall_ms: i64,
 }
 
 impl Profile {
-    pub fn new(random: &mut Random) -> Profile {
+    /// `apart`: what was thought of later is drawn from this, so that all else of a world stays as
+    /// it was.
+    pub fn new(random: &mut Random, apart: &mut Random) -> Profile {
         let crowd = random.one_in(64);
         let fat = !crowd && random.one_in(32);
         let slow = !crowd && random.one_in(2);
@@ -54,6 +60,8 @@ impl Profile {
             journal_limit_bytes: if fat { 9 << 20 } else { limit },
             unwritten_limit_bytes: random.pick(&[8 << 20, 8 << 20, 4_000]),
             long_full: random.one_in(3),
+            astray: slow && apart.one_in(8),
+            moves: apart.one_in(4),
             zones,
             wall_ms: start * 1000 + random.within(0..=999),
         }

@@ -1,6 +1,6 @@
 //! The loop around the core as `shell/daemon.rs` has it, and what may happen to it.
 
-use super::database::Database;
+use super::database::{Database, home};
 use super::disk::Disk;
 use super::exchange::Exchange;
 use super::keeper::{Keeper, Legacy};
@@ -29,7 +29,11 @@ pub enum Spawning {
 /// A world. See the module's text.
 pub struct World {
     pub random: Random,
+    /// What was thought of later is drawn from this: see [`Profile::new`].
+    pub apart: Random,
     pub profile: Profile,
+    /// Which database the configuration names.
+    pub named: usize,
     pub now: Now,
     pub boots: u64,
     pub core: Option<Core>,
@@ -37,6 +41,8 @@ pub struct World {
     pub processes: Processes,
     /// The runs of another installation on this machine.
     pub neighbours: BTreeSet<String>,
+    /// By how much the clock is ahead where it goes astray, ms.
+    pub ahead_ms: i64,
     pub database: Database,
     pub ledger: Ledger,
     pub exchange: Option<Exchange>,
@@ -47,6 +53,8 @@ pub struct World {
     pub keeper: Option<Keeper>,
     /// How many there were.
     pub keepers: u64,
+    /// Those that ended in order.
+    pub left_word: BTreeSet<String>,
     /// When one that could not be started is tried again, by the monotonic clock.
     pub keeper_at_ms: u64,
     pub legacy: Legacy,
@@ -70,7 +78,8 @@ pub struct World {
 impl World {
     pub fn new(seed: u64, tell: bool) -> World {
         let mut random = Random::new(seed);
-        let profile = Profile::new(&mut random);
+        let mut apart = Random::new(!seed);
+        let profile = Profile::new(&mut random, &mut apart);
         let mut database = Database::default();
         for id in 1..=profile.jobs as u32 {
             database.now.rows.insert(id, profile.row(&mut random, id));
@@ -83,12 +92,15 @@ impl World {
             now: Now { wall_ms: profile.wall_ms, mono_ms: 50_000 },
             ledger,
             random,
+            apart,
             profile,
+            named: 0,
             boots: 1,
             core: None,
             disk: Disk::default(),
             processes: Processes::default(),
             neighbours: BTreeSet::new(),
+            ahead_ms: 0,
             database,
             exchange: None,
             clients: BTreeMap::new(),
@@ -96,6 +108,7 @@ impl World {
             spawning: Spawning::Works,
             keeper: None,
             keepers: 0,
+            left_word: BTreeSet::new(),
             keeper_at_ms: 0,
             legacy: Legacy::default(),
             told: Vec::new(),
@@ -226,7 +239,7 @@ impl World {
     /// What the daemon says of records that are set aside is what the file has.
     fn check_set_aside(&self, carried: bool) {
         let Some(core) = self.core.as_ref().filter(|_| carried) else { return };
-        let kept = Refused::read(&self.disk.refused).told();
+        let kept = Refused::read(&self.disk.refused).told(core.homes());
         assert_eq!(*core.set_aside(), kept, "what is said to be set aside, and what is");
     }
 
@@ -239,18 +252,38 @@ impl World {
         self.kill_in = None;
         self.database.clear();
         self.database.refuse_nothing();
+        self.settle_here();
+        if self.profile.moves {
+            // What waits for the other one is there as soon as that is named.
+            self.named = 1 - self.named;
+            self.kill();
+            self.settle_here();
+            self.named = 1 - self.named;
+            self.kill();
+            self.settle_here();
+        }
+        let aside = Refused::read(&self.disk.refused).entries().len();
+        assert_eq!(aside, 0, "records are set aside, and their database was named");
+        self.check_records();
+    }
+
+    /// Goes on until all has ended, and what is for the database that is named is recorded.
+    fn settle_here(&mut self) {
         for turn in 0.. {
             self.step();
             let quiet = self
                 .core
                 .as_ref()
                 .is_some_and(|core| core.runs().is_empty() && core.outbox().unwritten.is_empty());
-            let aside = Refused::read(&self.disk.refused).told().count;
-            let told = self.core.as_ref().map_or(aside, |core| core.set_aside().count);
+            let tried = |core: &Core| Refused::read(&self.disk.refused).told(core.homes()).tried();
+            let aside = self.core.as_ref().map_or(0, tried);
+            let told = self.core.as_ref().map_or(aside, |core| core.set_aside().tried());
             // A helper that was asked for more than could be written then says it did all.
             let end = self.records_end();
             let known = self.core.as_ref().is_none_or(|core| core.outbox().recorded >= end);
             let recorded = known && self.database.through >= end;
+            // A daemon that has only just started was told ends that it has yet to write.
+            let quiet = quiet && self.told.is_empty();
             if quiet && self.exchange.is_none() && recorded && aside == 0 && told == 0 {
                 break;
             }
@@ -260,19 +293,21 @@ impl World {
                 self.processes.alive.values_mut().for_each(|process| process.end_ms = 0);
             }
         }
-        self.check_records();
     }
 
     /// The end of the last line that is to be in the database.
     fn records_end(&self) -> u64 {
         let ends = self.ledger.runs.values().filter_map(|run| run.durable_end.as_ref());
-        let skips = self.ledger.kept_skips.values().map(|(_, at)| *at);
+        let skips = self.ledger.kept_skips.values().flatten().map(|(_, at)| *at);
         ends.map(|(at, _)| *at).chain(skips).max().unwrap_or(0)
     }
 
     fn check_records(&self) {
         // Whatever was on the disk or not: a run is in the database, or it is counted.
-        let ended = |id: &&RunId| self.database.runs.get(id).is_some_and(Option::is_some);
+        let ended = |id: &&RunId| {
+            let rows = self.database.records.iter().filter_map(|records| records.runs.get(id));
+            rows.flatten().count() > 0
+        };
         let missing: Vec<&RunId> = self.ledger.made.iter().filter(|id| !ended(id)).collect();
         let dropped = self.core.as_ref().map_or(0, |core| core.counters().records_dropped);
         assert!(
@@ -281,15 +316,24 @@ impl World {
         );
         for (id, run) in &self.ledger.runs {
             assert!(run.state == State::Gone, "run {id} never ended");
+            let [its, other] = [run.named, 1 - run.named].map(|at| &self.database.records[at].runs);
+            assert!(!other.contains_key(id), "run {id} is in the database that is not its own");
             let Some((at, outcome)) = &run.durable_end else { continue };
-            let row = self.database.runs.get(id).and_then(Option::as_ref);
+            let row = its.get(id).and_then(Option::as_ref);
             let right = row == Some(outcome) || (row.is_none() && *at <= self.dropped);
-            assert!(right, "run {id}: the database has {row:?}, its end was {outcome}");
+            assert!(right, "run {id}: its database has {row:?}, its end was {outcome}");
         }
-        for (key, (skip, at)) in &self.ledger.kept_skips {
-            let row = self.database.skips.get(key);
-            let right = row == Some(skip) || *at <= self.dropped;
-            assert!(right, "skip {key:?}: the database has {row:?}, the journal {skip:?}");
+        for (key, kept) in &self.ledger.kept_skips {
+            let (job, first_ms, its) = *key;
+            let records = &self.database.records[usize::from(its != home(0))];
+            let row = records.skips.get(&(job, first_ms));
+            let is = |(skip, at): &(_, _)| row == Some(skip) || *at <= self.dropped;
+            let right = kept.iter().any(is);
+            assert!(right, "skip {key:?}: its database has {row:?}, the journal {kept:?}");
+        }
+        for (at, records) in self.database.records.iter().enumerate() {
+            let strange = records.skips.values().find(|skip| skip.home != home(at));
+            assert_eq!(strange, None, "a skip is in the database that is not its own");
         }
         let segments = self.disk.segments.len();
         assert!(

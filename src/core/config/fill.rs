@@ -34,11 +34,10 @@ const BASE: [&str; 11] = [
 const KEEPALIVE_S: u32 = 60;
 
 pub(super) fn config(drafts: &Drafts, local: &[IpAddr], problems: &mut Problems) -> Config {
-    Config {
-        base: base(&drafts.base, drafts.servers.len() > 1, problems),
-        servers: servers::all(drafts, local, problems),
-        database: database::first(&drafts.databases, problems),
-    }
+    let base = base(&drafts.base, drafts.servers.len() > 1, problems);
+    let servers = servers::all(drafts, local, problems);
+    let (database, moved_from) = database::first(&drafts.databases, problems);
+    Config { base, servers, database, moved_from }
 }
 
 fn base(draft: &Draft, several: bool, problems: &mut Problems) -> Base {

@@ -7,9 +7,10 @@ use crate::core::clock;
 use crate::core::event::Started;
 use crate::core::history::PastRun;
 use crate::core::ids::{JobId, RunId};
-use crate::core::journal::{Replay, RunEntry, SkipEntry};
+use crate::core::journal::{RunEntry, SkipEntry};
 use crate::core::outcome::{Outcome, Usage};
 use crate::core::protocol::JobRow;
+use crate::core::replay::Replay;
 use crate::core::table::{Job, Phase};
 use crate::core::time::Now;
 use std::collections::VecDeque;
@@ -116,7 +117,9 @@ impl Core {
             kernel_start: entry.kernel_start,
             phase: if entry.pid == 0 { RunPhase::Queued } else { RunPhase::Live },
             waits: None,
+            refused: None,
             intended: true,
+            home: if entry.home == 0 { self.home() } else { entry.home },
         };
         self.adopt_job(&entry);
         if let Some(job) = self.table.get_mut(entry.job) {

@@ -1,10 +1,13 @@
 //! Records on their way to the database. Those that it refuses for themselves are set aside by the
 //! helper (see [`crate::core::refused`]): the daemon knows how many, and when they are tried again.
 
-use super::Core;
+use super::{Core, DatabaseState};
 use crate::core::clock;
+use crate::core::homes::{self, Homes};
 use crate::core::protocol::{Ask, SetAside};
+use crate::core::settle::{PACE, RANGE_BYTES, Statement};
 use crate::core::time::Now;
+use std::collections::BTreeMap;
 
 /// What is set aside is tried again this often, in milliseconds.
 const RETRY_MS: u64 = 600_000;
@@ -12,8 +15,24 @@ const RETRY_MS: u64 = 600_000;
 /// Records that could not be set aside are carried again after this, in milliseconds.
 const UNKEPT_MS: u64 = 10_000;
 
+/// After an exchange that failed, for it may have been too much, so many times fewer records are
+/// written at a time.
+const SHRINK_ON_FAILURE: u32 = 16;
+
 /// Records of one exchange that the log is told of one by one.
 pub(super) const MAX_TOLD: usize = 20;
+
+/// What a helper says of records that it carried: see [`crate::core::protocol::Answer::Recorded`].
+#[derive(Debug, Default)]
+pub(super) struct Carried {
+    pub through: u64,
+    pub aside: SetAside,
+    pub unkept: String,
+    pub pace: u32,
+    pub again: bool,
+    pub taken: Vec<Statement>,
+    pub found: Option<Vec<(u64, u64)>>,
+}
 
 /// What is set aside.
 #[derive(Debug, Default)]
@@ -21,6 +40,13 @@ pub struct Refused {
     aside: SetAside,
     /// When it is tried again, by the monotonic clock.
     retry_ms: u64,
+    /// All that was new is carried: it is the turn of what is tried again.
+    turn: bool,
+    /// So many records at a time were good; 0: nobody knows.
+    pace: u32,
+    /// Statements that were taken, and up to which offset of the log there may be records that
+    /// they were taken of.
+    taken: BTreeMap<Statement, u64>,
     /// What the log was told last, so as not to be told again and again.
     said: Vec<String>,
     /// Records were refused for long although the database was well, and are set aside since then.
@@ -32,19 +58,16 @@ pub struct Refused {
 impl Refused {
     /// When it is tried again, by the monotonic clock; none if there is nothing.
     pub fn retry_at(&self) -> Option<u64> {
-        (self.aside.count > 0).then_some(self.retry_ms)
+        (self.aside.tried() > 0).then_some(self.retry_ms)
     }
 
-    /// Whether the exchange that begins now is to try again.
-    pub fn begin(&mut self, now: Now) -> bool {
-        let due = self.retry_at().is_some_and(|at| at <= now.mono_ms);
-        if due {
-            self.retry_ms = clock::between_slots(now, now.mono_ms + RETRY_MS);
-        }
-        due
+    /// An exchange failed: it may have been too much.
+    pub fn carry_less(&mut self) {
+        let pace = if self.pace == 0 { PACE as u32 } else { self.pace };
+        self.pace = (pace / SHRINK_ON_FAILURE).max(1);
     }
 
-    /// It is tried again with the next exchange.
+    /// It is tried again as soon as all that is new is carried.
     pub fn retry_now(&mut self) {
         self.retry_ms = 0;
     }
@@ -52,7 +75,7 @@ impl Refused {
     /// Whether a few are set aside although none is taken: once they have been refused for long,
     /// and then as long as there are any.
     fn believe(&mut self, for_long: bool) -> bool {
-        self.believes = for_long || (self.believes && self.aside.count > 0);
+        self.believes = for_long || (self.believes && self.aside.tried() > 0);
         self.believes
     }
 
@@ -69,6 +92,16 @@ impl Refused {
 }
 
 impl Core {
+    /// What stands in the journal for the database that the configuration names.
+    pub(super) fn home(&self) -> u32 {
+        homes::mark(&self.homes.here)
+    }
+
+    /// Which records that is to have.
+    pub fn homes(&self) -> &Homes {
+        &self.homes
+    }
+
     /// Records that are set aside.
     pub fn set_aside(&self) -> &SetAside {
         &self.refused.aside
@@ -84,33 +117,101 @@ impl Core {
         self.refused.aside = aside;
     }
 
+    /// When what is set aside is tried again, monotonic ms: in an exchange of its own, so that
+    /// whatever becomes of that, and however long it takes, what is new is told already; and not
+    /// while something is wrong with the database anyway.
+    pub(super) fn retry_at(&self) -> u64 {
+        let well = self.sync.state.database == DatabaseState::Up;
+        let may = well && self.outbox.last_by_ms.is_none();
+        self.refused.retry_at().filter(|_| may).unwrap_or(u64::MAX)
+    }
+
+    /// Whether what is set aside is to be tried again now, be there something new or not.
+    pub(super) fn retry_is_due(&self, now: Now, has_news: bool) -> bool {
+        self.retry_at() <= now.mono_ms && (self.refused.turn || !has_news)
+    }
+
     /// The question that carries what the journal has by now.
     pub(super) fn record_ask(&mut self, now: Now) -> Ask {
         // What is noted from here on waits for the next exchange.
         self.outbox.record_at = None;
         self.outbox.must_flush = true;
         self.outbox.recorded_target = self.outbox.written_end();
+        let in_memory = self.outbox.records_in_memory();
+        self.outbox.held.ask(in_memory);
+        self.ask_to_carry(now, self.outbox.recorded_target, false)
+    }
+
+    /// The question that tries again what is set aside.
+    pub(super) fn retry_ask(&mut self, now: Now) -> Ask {
+        self.refused.turn = false;
+        self.refused.retry_ms = clock::between_slots(now, now.mono_ms + RETRY_MS);
+        self.ask_to_carry(now, self.outbox.recorded, true)
+    }
+
+    fn ask_to_carry(&mut self, now: Now, to: u64, retry: bool) -> Ask {
         Ask::Record {
             journal: format!("{}/journal", self.settings.state_dir),
             from: self.outbox.recorded,
-            to: self.outbox.recorded_target,
+            to,
             server_id: self.settings.server_id,
             timezone: self.settings.timezone.clone(),
             refused: format!("{}/refused", self.settings.state_dir),
-            retry: self.refused.begin(now),
+            retry,
             believe: self.refused.believe(self.sync.refused_for_long(now)),
+            pace: self.refused.pace,
+            taken: self.refused.taken.keys().copied().collect(),
+            aside: Box::new(self.refused.aside.clone()),
+            homes: self.homes.clone(),
         }
     }
 
-    pub(super) fn recorded(&mut self, now: Now, through: u64, unkept: String) {
-        if through < self.outbox.recorded_target {
-            self.outbox.record_at = Some(match unkept.is_empty() {
+    /// A helper has carried what is new, or a part of it.
+    pub(super) fn carried(&mut self, now: Now, carried: Carried, told: &[String]) {
+        self.refused.turn = carried.through >= self.outbox.recorded_target;
+        let until = self.outbox.recorded_target.min(self.outbox.recorded + RANGE_BYTES as u64);
+        self.refused.taken.extend(carried.taken.iter().map(|statement| (*statement, until)));
+        self.refused.taken.retain(|_, until| *until > carried.through);
+        self.recorded(now, &carried);
+        self.told_of_unkept(carried.unkept);
+        self.told_of_refused(now, told, carried.aside);
+        self.keep_pace(carried.pace);
+    }
+
+    /// A helper has tried again what was set aside.
+    pub(super) fn tried_again(&mut self, now: Now, carried: Carried, told: &[String]) {
+        // That nothing is wrong is for one to say that had something to keep.
+        if !carried.unkept.is_empty() {
+            self.told_of_unkept(carried.unkept);
+        }
+        self.told_of_refused(now, told, carried.aside);
+        self.keep_pace(carried.pace);
+        if carried.again {
+            self.refused.retry_now();
+        }
+    }
+
+    /// What is set aside could not be tried again: it will be at its slow pace.
+    pub(super) fn not_tried_again(&mut self, why: &str) {
+        if self.refused.is_news(why) {
+            log::warn!("records: what is set aside can't be tried again now: {why}");
+        }
+    }
+
+    fn keep_pace(&mut self, pace: u32) {
+        if pace > 0 {
+            self.refused.pace = pace;
+        }
+    }
+
+    fn recorded(&mut self, now: Now, carried: &Carried) {
+        if carried.through < self.outbox.recorded_target {
+            self.outbox.record_at = Some(match carried.unkept.is_empty() {
                 true => 0,
                 false => clock::between_slots(now, now.mono_ms + UNKEPT_MS),
             });
         }
-        self.outbox.recorded_through(through);
-        self.told_of_unkept(unkept);
+        self.outbox.recorded_through(carried.through, carried.found.as_deref());
     }
 
     fn told_of_unkept(&mut self, why: String) {
@@ -119,33 +220,41 @@ impl Core {
             return;
         }
         match &why {
-            Some(why) => log::error!("records: {why}: the others go on"),
-            None => log::info!("records: what the database refuses is kept again"),
+            Some(why) => log::error!("records: {why}"),
+            None => log::info!("records: what is to be set aside is kept again"),
         }
         self.refused.unkept = why;
         self.touch_daemon();
     }
 
     /// A helper has carried records: what it says of those that were refused.
-    pub(super) fn told_of_refused(&mut self, now: Now, told: &[String], aside: SetAside) {
+    fn told_of_refused(&mut self, now: Now, told: &[String], aside: SetAside) {
         for why in told {
             if self.refused.is_news(why) {
-                log::error!("record set aside, the database refuses it: {why}");
+                log::error!("record set aside: {why}");
             }
         }
         let dropped = aside.dropped.saturating_sub(self.refused.aside.dropped);
         if dropped > 0 {
-            self.records_dropped(dropped, "too many records set aside");
+            self.records_dropped(
+                dropped,
+                "records set aside: too many, or what can't be read of them",
+            );
         }
-        let before = self.refused.aside.count;
-        if aside.count == 0 && before > 0 {
-            log::info!("records: the database has taken the last of those that were set aside");
+        let (before, tried) = (self.refused.aside.tried(), aside.tried());
+        let elsewhere = aside.elsewhere;
+        if aside.count == 0 && self.refused.aside.count > 0 {
+            if dropped == 0 {
+                log::info!("records: the database has taken the last of those that were set aside");
+            }
             self.refused.said.clear();
-        } else if aside.count != before {
-            let count = aside.count;
-            log::warn!("records: {count} set aside, tried again each 10 minutes and by a sync");
+        } else if tried > 0 && tried != before {
+            log::warn!("records: {tried} set aside, tried again each 10 minutes and by a sync");
         }
-        if before == 0 && aside.count > 0 {
+        if elsewhere > 0 && elsewhere != self.refused.aside.elsewhere {
+            log::warn!("records: {elsewhere} of another database wait for the configuration");
+        }
+        if before == 0 && tried > 0 {
             self.refused.retry_ms = clock::between_slots(now, now.mono_ms + RETRY_MS);
         }
         if self.refused.aside != aside {

@@ -194,6 +194,7 @@ impl Core {
             let gap = Gap { job: id, at_ms: slot, to_ms, first_ms: slot, count: 1 };
             self.due.misfires.push_back(gap);
             self.table.reschedule(id, to_ms);
+            self.tell_if_last(id);
             return;
         }
         let at_limit = job.live.len() >= job.def.max_concurrence as usize;
@@ -212,12 +213,21 @@ impl Core {
                 self.start_run(now, id, Some(slot), Cause::Due);
             }
             Some(reason) => {
-                let one = SkipEntry { job: id, reason, first_ms: slot, last_ms: slot, count: 1 };
-                self.skip(now, one);
+                let (first_ms, last_ms, home) = (slot, slot, self.home());
+                self.skip(now, SkipEntry { job: id, reason, first_ms, last_ms, count: 1, home });
             }
         }
         self.table.reschedule(id, slot);
+        self.tell_if_last(id);
         self.touch(id);
+    }
+
+    /// After the last slot of a schedule its job is one that is never started again.
+    fn tell_if_last(&mut self, id: JobId) {
+        if self.table.get(id).is_some_and(|job| job.block().is_some()) {
+            self.tell_block(id);
+            self.touch_daemon();
+        }
     }
 
     /// A slot of the time without a daemon, whose job has reached its limit with what was made up
@@ -287,6 +297,7 @@ impl Core {
                 first_ms: gap.first_ms,
                 last_ms: gap.at_ms,
                 count: gap.count,
+                home: self.home(),
             },
         );
         self.due.unnoted = true;
@@ -318,6 +329,7 @@ impl Core {
         for id in &ids {
             if let Some(job) = self.table.get_mut(*id) {
                 job.last_slot_ms = i64::MIN;
+                job.history.iter_mut().for_each(|history| history.set_back(anew.from_ms));
             }
             self.table.reschedule(*id, anew.from_ms);
             self.touch(*id);

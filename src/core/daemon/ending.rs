@@ -90,7 +90,9 @@ impl Core {
         let named = |run: &Run| {
             let name = self.table.get(run.job).map_or("", |job| &job.def.name);
             let seconds = now.mono_ms.saturating_sub(run.mono_ms) / 1000;
-            format!("job={} run={} pid={} for {seconds} s ({name})", run.job, run.id, run.pid)
+            let refused = run.refused.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
+            let pid = run.pid;
+            format!("job={} run={} pid={pid} for {seconds} s ({name}){refused}", run.job, run.id)
         };
         let count = self.runs.len();
         let mut parts: Vec<String> = self.runs.values().take(MAX_NAMED).map(named).collect();

@@ -1,12 +1,13 @@
 //! The journal as an outbox: what is written, when a new segment begins, which ones may go, and
 //! how far the database has got. See [`crate::core::journal`] for the format.
 
+use super::held::Held;
 use super::unwritten::{Piece, Unwritten};
 use crate::core::clock;
 use crate::core::event::Action;
-use crate::core::journal::{Entry, encode, past_segments};
+use crate::core::journal::{Entry, count_records, encode, past_segments};
 use crate::core::time::Now;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 /// A segment that could not be begun is tried again after this long, in milliseconds.
 const SEGMENT_PAUSE_MS: u64 = 1_000;
@@ -43,7 +44,7 @@ pub struct Outbox {
     /// What goes before the lines: full segments and the beginnings of new ones.
     pub(super) pending: VecDeque<Action>,
     /// Lines that the shell was not given yet.
-    lines: Vec<u8>,
+    pub(super) lines: Vec<u8>,
     /// Whether the lines must be written before anything else is done.
     pub must_flush: bool,
     /// Oldest first; the last one is being written.
@@ -71,6 +72,10 @@ pub struct Outbox {
     pub(super) segment_not_before_ms: u64,
     /// What there was no room for.
     pub unwritten: Unwritten,
+    /// How many records the segments have for the database.
+    pub(super) held: Held,
+    /// Records that are not where they were written, and were not counted yet.
+    pub missing: u64,
     /// What the wall clock showed in this turn, unix ms.
     pub looked_ms: i64,
     writing: Writing,
@@ -104,6 +109,8 @@ impl Outbox {
             must_checkpoint: false,
             segment_not_before_ms: 0,
             unwritten: Unwritten::default(),
+            held: Held::default(),
+            missing: 0,
             looked_ms: 0,
             writing: Writing::Nothing,
             has_gap: false,
@@ -115,6 +122,17 @@ impl Outbox {
     /// The same, where these keepers launched, the last of them at the end.
     pub fn kept_by(self, keepers: Vec<String>) -> Outbox {
         Outbox { keepers, ..self }
+    }
+
+    /// The same, where segments had so many records. What is not there any more is missing.
+    pub fn holding(mut self, counts: BTreeMap<u64, u64>) -> Outbox {
+        self.held = Held::told_by(counts.clone());
+        for start in counts.into_keys() {
+            if self.segments.iter().all(|segment| segment.start != start) {
+                self.missing += self.held.remove(start);
+            }
+        }
+        self
     }
 
     /// The same, where so many bytes may wait in memory.
@@ -138,6 +156,12 @@ impl Outbox {
         }
     }
 
+    /// It is settled what became of all that the keepers before were asked for. They need not be
+    /// known any more: a keeper knows a bounded number of those before it.
+    pub fn keepers_settled(&mut self) {
+        self.keepers.drain(..self.keepers.len().saturating_sub(1));
+    }
+
     fn note_keeper(&mut self) {
         let Some(id) = self.keepers.last().cloned() else { return };
         self.note(&Entry::Keeper(id.into()));
@@ -158,6 +182,9 @@ impl Outbox {
 
     /// Writes an entry that is to reach the database.
     pub fn record(&mut self, now: Now, entry: &Entry<'_>) {
+        if entry.is_record() {
+            self.held.add(self.end, 1);
+        }
         self.note(entry);
         self.record_at
             .get_or_insert_with(|| clock::between_slots(now, now.mono_ms + RECORD_PAUSE_MS));
@@ -210,7 +237,8 @@ impl Outbox {
 
     fn keep(&mut self, piece: Piece) {
         // What was dropped is told anew by a checkpoint, and till then by the last word.
-        if self.unwritten.keep(piece) {
+        if let Some(dropped) = self.unwritten.keep(piece) {
+            self.held.dropped(dropped);
             self.must_checkpoint = true;
             self.has_gap = true;
         }
@@ -240,7 +268,7 @@ impl Outbox {
         }
     }
 
-    /// Goes on with what the program before could not write.
+    /// Goes on with what the program before could not write. The replay knows its records.
     pub fn take_over(&mut self, unwritten: &[(u64, String)]) {
         for (offset, lines) in unwritten {
             let lines = lines.as_bytes().to_vec();
@@ -277,6 +305,18 @@ impl Outbox {
         !self.unwritten.is_empty() && self.recorded >= self.written_end()
     }
 
+    /// How many records stand behind [`Outbox::written_end`].
+    pub(super) fn records_in_memory(&self) -> u64 {
+        if self.unwritten.is_empty() {
+            return 0;
+        }
+        let pending = self.pending.iter().map(|action| match action {
+            Action::Journal(_, lines) => count_records(lines),
+            _ => 0,
+        });
+        self.unwritten.held() + pending.sum::<u64>() + count_records(&self.lines)
+    }
+
     fn take_lines(&mut self) -> Option<Action> {
         let offset = self.end - self.lines.len() as u64;
         (!self.lines.is_empty()).then(|| Action::Journal(offset, std::mem::take(&mut self.lines)))
@@ -288,6 +328,7 @@ impl Outbox {
         let (start, bytes) = (self.end, checkpoint.len() as u64);
         self.end += bytes;
         self.segments.push_back(Segment { start, bytes });
+        self.held.begun(start);
         self.pending.push_back(Action::JournalSegment(start, checkpoint));
         self.must_flush = true;
     }
@@ -344,6 +385,7 @@ impl Outbox {
         }
         // A helper that is under way finds no more than that.
         self.recorded_target = self.recorded_target.min(self.written_end());
+        self.held.ask_no_more_than_written(self.records_in_memory());
         self.unwritten.failed(now);
         // The last word goes before all that depends on these lines.
         self.must_flush = true;
@@ -365,6 +407,8 @@ impl Outbox {
         let failed = self.segments.remove(at);
         if let (Some(failed), Some(before)) = (failed, self.segments.get_mut(at - 1)) {
             before.bytes = failed.start + failed.bytes - before.start;
+            let records = self.held.remove(start);
+            self.held.add(before.start, records);
         }
         false
     }
@@ -389,7 +433,14 @@ impl Outbox {
     }
 
     /// The database has everything before `through`; more than was asked for can't be.
-    pub fn recorded_through(&mut self, through: u64) {
+    pub fn recorded_through(&mut self, through: u64, found: Option<&[(u64, u64)]>) {
+        let all = through >= self.recorded_target;
+        let (missing, entries) = self.held.carried(found, through, all);
+        self.missing += missing;
+        self.must_flush |= missing > 0;
+        // Before the line that tells how far it is: the other way round a kill in between would
+        // have them looked for where nobody looks again.
+        entries.iter().for_each(|entry| self.note(entry));
         let recorded = self.recorded.max(through.min(self.recorded_target));
         if recorded > self.recorded {
             self.recorded = recorded;
@@ -403,7 +454,9 @@ impl Outbox {
         let first = self.segments.front()?;
         let past = past_segments(self.segments.iter().rev().map(|segment| segment.bytes));
         let done = first.start + first.bytes <= self.recorded && self.segments.len() > past;
-        done.then(|| self.segments.pop_front().map(|segment| segment.start)).flatten()
+        let gone = done.then(|| self.segments.pop_front()).flatten()?;
+        self.held.remove(gone.start);
+        Some(gone.start)
     }
 
     /// The oldest segment if all together are over the limit, and from which offset on it has

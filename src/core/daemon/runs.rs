@@ -14,6 +14,7 @@ use crate::core::ids::{JobId, RunId};
 use crate::core::journal::{Cause, End, Entry, RunEntry, cut_command};
 use crate::core::launch::{LaunchError, LaunchPlan};
 use crate::core::outcome::{Outcome, Usage};
+use crate::core::refusal::Refusal;
 use crate::core::table::Phase;
 use crate::core::time::{Now, rfc3339};
 use crate::core::web::Begun;
@@ -59,8 +60,12 @@ pub struct Run {
     pub phase: RunPhase,
     /// What its launch waits for, once that has taken long.
     pub waits: Option<Box<str>>,
+    /// Who did not take the signal when it was told to end.
+    pub refused: Option<Box<Refusal>>,
     /// Its intent is in the journal.
     pub intended: bool,
+    /// The database that its job is of: see [`crate::core::homes::mark`].
+    pub home: u32,
 }
 
 /// How far a run has got.
@@ -123,7 +128,9 @@ impl Core {
             kernel_start: now.mono_ms / TICK_MS,
             phase: RunPhase::Queued,
             waits: None,
+            refused: None,
             intended: false,
+            home: self.home(),
         };
         let id = run.id;
         let job = run.job;
@@ -170,10 +177,19 @@ impl Core {
         self.outbox.keeper_is(id);
     }
 
+    /// Where it is known of every intent what became of it, only the last keeper counts.
+    pub(super) fn forget_keepers(&mut self) {
+        let is_open = |run: &Run| run.intended && run.pid == 0;
+        if self.outbox.keepers.len() > 1 && !self.runs.values().any(is_open) {
+            self.outbox.keepers_settled();
+        }
+    }
+
     /// Notes the intent to launch a run, right before it is launched: were the daemon killed among
     /// a thousand launches, only a few would be in doubt, and the rest is decided anew by the next.
     /// The intent goes to the disk together with the start of runs before.
     pub(super) fn note_intent(&mut self, id: RunId) {
+        self.forget_keepers();
         let Some(run) = self.runs.get_mut(&id).filter(|run| !run.intended) else { return };
         run.intended = true;
         let Some(job) = self.table.get(run.job) else { return };
@@ -376,51 +392,12 @@ impl Core {
         log::log!(level, "end job={job} run={id} pid={pid} outcome=\"{}\" ms={ms}", end.outcome);
     }
 
-    fn forget_timer(&mut self, run: &Run) {
+    pub(super) fn forget_timer(&mut self, run: &Run) {
         if let RunPhase::Retry { at_mono_ms: at, .. } | RunPhase::Stopping { kill_at_mono_ms: at } =
             run.phase
         {
             self.timers.remove(&(at, run.id));
         }
-    }
-
-    /// Asks a run to end: TERM to its group now, KILL after the grace time. Asking again changes
-    /// nothing. Returns whether there is such a run.
-    pub fn stop_run(&mut self, now: Now, id: RunId) -> bool {
-        let Some(run) = self.runs.get_mut(&id) else { return false };
-        match run.phase {
-            RunPhase::Queued | RunPhase::Retry { .. } => {
-                self.end_unstarted(now, id, "stopped before it was started");
-            }
-            RunPhase::Launching { pause_ms, stop: false } => {
-                run.phase = RunPhase::Launching { pause_ms, stop: true };
-                // The keeper takes note, should we be gone before it has started it.
-                self.actions.push_back(Action::Signal(id, Signal::Term));
-            }
-            RunPhase::Live => {
-                log::info!("stop job={} run={id} pid={}", run.job, run.pid);
-                self.begin_stop(id, now.mono_ms);
-            }
-            RunPhase::Launching { stop: true, .. }
-            | RunPhase::Stopping { .. }
-            | RunPhase::Killed => {}
-        }
-        true
-    }
-
-    /// TERM for a live run; its grace time counts from this reading of the monotonic clock.
-    pub(super) fn begin_stop(&mut self, id: RunId, asked_ms: u64) {
-        self.kill_at(id, asked_ms + self.settings.stop_grace_ms);
-        self.actions.push_back(Action::Signal(id, Signal::Term));
-    }
-
-    /// A live run was told to end, and is killed when the monotonic clock shows this.
-    pub(super) fn kill_at(&mut self, id: RunId, kill_at_mono_ms: u64) {
-        let Some(run) = self.runs.get_mut(&id) else { return };
-        run.phase = RunPhase::Stopping { kill_at_mono_ms };
-        self.timers.insert((kill_at_mono_ms, id));
-        let job = run.job;
-        self.touch(job);
     }
 
     /// Retries and kills whose time has come.
@@ -477,6 +454,7 @@ impl Run {
             pid: self.pid,
             kernel_start: self.kernel_start,
             end,
+            home: self.home,
         }
     }
 }

@@ -1,8 +1,9 @@
 //! When a new segment of the journal begins, and which ones go.
 
-use super::{Core, DatabaseState};
+use super::outbox::Outbox;
+use super::{Core, DatabaseState, Segment};
 use crate::core::event::Action;
-use crate::core::journal::{Entry, encode};
+use crate::core::journal::{Entry, count_records, encode};
 use crate::core::time::Now;
 
 /// A segment takes no more entries when it has this many bytes.
@@ -44,10 +45,8 @@ impl Core {
         // A slot that is half decided is told by its intents, which a checkpoint does not repeat;
         // and a run that waits for its launch has none yet, and must not be among those alive.
         let settled = !self.busy() && !self.is_launching();
-        if (full || self.outbox.must_checkpoint) && !early && settled {
+        if (full || self.outbox.must_checkpoint) && !early && settled && !self.is_counting() {
             self.outbox.must_checkpoint = false;
-            // It is settled what became of all that the keepers before were asked for.
-            self.outbox.keepers.drain(..self.outbox.keepers.len().saturating_sub(1));
             self.begin_segment();
         }
         // Nothing goes for a segment that is not there yet: it may turn out that it can't be begun.
@@ -64,8 +63,26 @@ impl Core {
         }
     }
 
+    /// Whether a segment is still to be counted. Till then no checkpoint may be written: it would
+    /// go before that, and tell that all is recorded up to where what is dropped ends.
+    fn is_counting(&self) -> bool {
+        self.actions.iter().any(|action| matches!(action, Action::JournalCount(..)))
+    }
+
+    /// These segments are on the disk. The newest is written anew where it is taken away.
+    pub(super) fn segments_there(&mut self, there: &[Segment]) {
+        for (start, from) in self.outbox.look(there) {
+            self.actions.push_back(Action::JournalCount(start, from));
+        }
+    }
+
     /// A segment over the limit has so many records that the database does not know.
     pub(super) fn segment_counted(&mut self, start: u64, records: u64) {
+        if self.outbox.has(start) {
+            return self.outbox.found(start, records);
+        }
+        // What is no longer there counts as well.
+        let records = records.max(self.outbox.forget_held(start));
         if records > 0 {
             self.records_dropped(records, "journal: over its limit");
             self.outbox.must_flush = true;
@@ -75,12 +92,18 @@ impl Core {
 
     /// Begins a new segment with a checkpoint: what is needed to go on without the older ones.
     pub(super) fn begin_segment(&mut self) {
+        self.forget_keepers();
         let mut lines = Vec::new();
         encode(&mut lines, &Entry::Checkpoint);
         encode(&mut lines, &Entry::Boot(self.outbox.boot_id.as_str().into()));
+        for place in &self.homes.known {
+            encode(&mut lines, &Entry::Home(place.as_str().into()));
+        }
         for keeper in &self.outbox.keepers {
             encode(&mut lines, &Entry::Keeper(keeper.as_str().into()));
         }
+        self.outbox.held.entries().for_each(|entry| encode(&mut lines, &entry));
+        encode(&mut lines, &Entry::Held { segment: self.outbox.end(), records: 0 });
         encode(&mut lines, &Entry::Sequence(self.last_sequence));
         encode(&mut lines, &Entry::Recorded(self.outbox.recorded));
         if self.counters.records_dropped > 0 {
@@ -99,5 +122,68 @@ impl Core {
             encode(&mut lines, &Entry::Carried(entry));
         }
         self.outbox.begin_segment(lines);
+    }
+}
+
+impl Outbox {
+    /// Whether there is a segment that begins here.
+    pub(super) fn has(&self, start: u64) -> bool {
+        self.segments.iter().any(|segment| segment.start == start)
+    }
+
+    /// Looks which segments are on the disk. What those had that are gone is missing; one that is
+    /// shorter than it was written is to be counted, from this offset on.
+    pub(super) fn look(&mut self, there: &[Segment]) -> Vec<(u64, u64)> {
+        if !self.unwritten.is_empty() || !self.pending.is_empty() {
+            return Vec::new();
+        }
+        let last = self.segments.back().map(|last| last.start);
+        let mut damaged = Vec::new();
+        for Segment { start, bytes } in self.segments.clone() {
+            let is_last = Some(start) == last;
+            let written = bytes - if is_last { self.lines.len() as u64 } else { 0 };
+            let found = there.iter().find(|found| found.start == start);
+            if found.is_some_and(|found| found.bytes < written) {
+                log::error!("journal: somebody cut its segment {start}");
+                damaged.push((start, start.max(self.recorded)));
+                // The newest tells no longer all that counts.
+                self.must_checkpoint |= is_last;
+                self.was_cut(start, found.map_or(0, |found| found.bytes), is_last);
+            } else if found.is_none() && !is_last {
+                log::error!("journal: somebody took its segment {start} away");
+                self.missing += self.forget_held(start);
+                self.segments.retain(|segment| segment.start != start);
+            }
+        }
+        self.must_flush |= self.missing > 0;
+        damaged
+    }
+
+    /// So many records that the database does not have were found in a segment that was cut.
+    pub(super) fn found(&mut self, start: u64, records: u64) {
+        let in_memory = if self.segments.back().is_some_and(|last| last.start == start) {
+            self.unwritten.held() + count_records(&self.lines)
+        } else {
+            0
+        };
+        let Some((missing, entry)) = self.held.found(start, records + in_memory) else { return };
+        self.missing += missing;
+        self.note(&entry);
+        self.must_flush = true;
+    }
+
+    /// A segment is gone. Returns how many records it had; no later daemon is to miss them again.
+    fn forget_held(&mut self, start: u64) -> u64 {
+        let records = self.held.remove(start);
+        if records > 0 {
+            self.note(&Entry::Held { segment: start, records: 0 });
+        }
+        records
+    }
+
+    /// What was cut off is not looked for again. The newest may still be written to.
+    fn was_cut(&mut self, start: u64, bytes: u64, is_last: bool) {
+        let segment = self.segments.iter_mut().find(|segment| segment.start == start);
+        segment.filter(|_| !is_last).into_iter().for_each(|segment| segment.bytes = bytes);
     }
 }

@@ -3,12 +3,16 @@
 //! The journal names the table in force before anything is done by it. A snapshot of the one before
 //! is then no longer used: rows that were deleted or disabled since would run again. Only a machine
 //! that lost power can have a snapshot that its journal never heard of; it is the newer one.
+//!
+//! It also names the database that told it, and how its rows were read: who starts a daemon by
+//! another configuration by mistake is not to run one's jobs by the rules of the other.
 
 use super::Core;
 use super::sync::Staged;
 use super::sync::applying::Since;
 use crate::core::event::Action;
 use crate::core::journal::{Entry, TableEntry};
+use std::borrow::Cow;
 
 /// What the daemon knows of the snapshot on the disk.
 #[derive(Default)]
@@ -20,6 +24,8 @@ pub(super) struct Snapshot {
     kept: String,
     /// A new one is there that is not to be kept yet.
     pub waits: bool,
+    /// Why the helper wrote none of the table in force.
+    unwritten: Option<String>,
     trouble: Option<SnapshotTrouble>,
 }
 
@@ -28,7 +34,16 @@ pub(super) struct Snapshot {
 pub enum SnapshotTrouble {
     /// What was found at the start is not of the table that was in force last.
     Stale,
-    /// The table in force has none, and why.
+    /// What was found at the start is not of the database that the configuration names, or was read
+    /// otherwise than it says: of what it is.
+    Foreign(String),
+    /// Nothing was found at the start, though a table was in force last.
+    Missing,
+    /// What was found at the start is not whole.
+    NotWhole,
+    /// What was found at the start can't be read: the path and why.
+    Unreadable(String),
+    /// The table in force has none: the path, and why.
     NotKept(String),
 }
 
@@ -39,6 +54,8 @@ pub enum Loaded {
     InForce,
     /// Another table was in force after it: nothing of it counts.
     Stale,
+    /// It is of another database, or was read otherwise, than the configuration says.
+    Foreign,
     /// A part of it is missing, or it makes no sense.
     NotWhole,
 }
@@ -72,6 +89,12 @@ impl Snapshot {
         before == Some(mark)
     }
 
+    /// Of what the table in force last was, if not of this. An earlier version did not say.
+    fn foreign_to(&self, source: &str) -> Option<&str> {
+        let told = self.told.as_ref()?.source.as_deref()?;
+        (told != source).then_some(told)
+    }
+
     /// What a checkpoint or a last word says; none while no table was ever in force.
     pub fn entry(&self) -> Option<Entry<'_>> {
         let told = self.told.as_ref()?;
@@ -80,6 +103,7 @@ impl Snapshot {
             digest: told.digest.as_ref().into(),
             at_ms: told.at_ms,
             before: before.map(|before| before.as_str().into()),
+            source: told.source.as_deref().map(Into::into),
         }))
     }
 }
@@ -91,31 +115,64 @@ impl Core {
     }
 
     /// The same as a sentence.
-    pub(in crate::core) fn snapshot_error(&self) -> Option<String> {
+    pub fn snapshot_error(&self) -> Option<String> {
         let path = format!("{}/snapshot", self.settings.state_dir);
         self.snapshot.trouble.as_ref().map(|trouble| match trouble {
             SnapshotTrouble::Stale => format!(
                 "{path} was not of the table that was in force last: nothing is started before \
                  the database has answered"
             ),
+            SnapshotTrouble::Foreign(theirs) => format!(
+                "{path} is of {theirs}, the configuration says {}: nothing is started before the \
+                 database has answered; if it is the wrong configuration, stop the daemon and \
+                 start it by the right one (-c FILE)",
+                self.settings.source()
+            ),
+            SnapshotTrouble::Missing => format!(
+                "{path} of the table that was in force last is missing: nothing is started before \
+                 the database has answered"
+            ),
+            SnapshotTrouble::NotWhole => {
+                format!("{path} is not whole: nothing is started before the database has answered")
+            }
+            SnapshotTrouble::Unreadable(why) => format!(
+                "the snapshot can't be read ({why}): nothing is started before the database has \
+                 answered"
+            ),
             SnapshotTrouble::NotKept(why) => format!(
-                "{path} of the table in force is missing ({why}): after a restart nothing is \
-                 started before the database has answered"
+                "{path} of the table in force could not be written ({why}): after a restart \
+                 nothing is started before the database has answered"
             ),
         })
     }
 
     /// Loads the last good snapshot: the lines of an answer.
     pub fn load_snapshot<'a>(&mut self, lines: impl Iterator<Item = &'a [u8]>) -> Loaded {
-        let Some((staged, mark)) = self.stage_snapshot(lines) else { return Loaded::NotWhole };
+        let Some((staged, mark)) = self.stage_snapshot(lines) else {
+            self.snapshot.trouble = Some(SnapshotTrouble::NotWhole);
+            return Loaded::NotWhole;
+        };
         self.snapshot.kept.clone_from(&mark);
         if self.snapshot.is_stale(&mark) {
             self.snapshot.trouble = Some(SnapshotTrouble::Stale);
             return Loaded::Stale;
         }
+        if let Some(theirs) = self.snapshot.foreign_to(&self.settings.source()) {
+            self.snapshot.trouble = Some(SnapshotTrouble::Foreign(theirs.to_owned()));
+            return Loaded::Foreign;
+        }
         self.put_snapshot_in_force(staged);
-        self.table_in_force(mark, self.due.decided_ms);
+        // Of which database it is, is known when that has answered.
+        let source = self.snapshot.told.as_ref().and_then(|told| told.source.clone());
+        self.note_table(mark, self.due.decided_ms, source);
         Loaded::InForce
+    }
+
+    /// There is no snapshot to be loaded, or it can't be read for this reason. Where no table was
+    /// ever in force none is missed.
+    pub fn no_snapshot(&mut self, unreadable: Option<String>) {
+        let missing = self.snapshot.told.as_ref().map(|_| SnapshotTrouble::Missing);
+        self.snapshot.trouble = unreadable.map(SnapshotTrouble::Unreadable).or(missing);
     }
 
     /// Loads what a helper wrote as the next snapshot, if that is the table which was in force last
@@ -125,7 +182,8 @@ impl Core {
         let Some((staged, mark)) = self.stage_snapshot(lines) else { return false };
         let decided_ms = self.due.decided_ms;
         let is = |told: &TableEntry<'_>| told.digest == mark && told.at_ms <= decided_ms;
-        let was_in_force = self.snapshot.told.as_ref().is_some_and(is);
+        let is_ours = self.snapshot.foreign_to(&self.settings.source()).is_none();
+        let was_in_force = is_ours && self.snapshot.told.as_ref().is_some_and(is);
         if was_in_force {
             self.put_snapshot_in_force(staged);
         }
@@ -153,10 +211,26 @@ impl Core {
     /// A table comes into force with an answer of this time, unix ms. The journal says so before
     /// anything is done by it.
     pub(super) fn table_in_force(&mut self, mark: String, at_ms: i64) {
-        if self.snapshot.told.as_ref().is_some_and(|told| told.digest == mark) {
+        let source = Some(self.settings.source().into());
+        self.note_table(mark, at_ms, source);
+    }
+
+    /// The database has answered that the table in force is its own: one of a snapshot that did not
+    /// say so.
+    pub(super) fn table_is_the_databases(&mut self) {
+        if let Some(TableEntry { digest, at_ms, source: None, .. }) = &self.snapshot.told {
+            let (mark, at_ms) = (digest.clone().into_owned(), *at_ms);
+            self.table_in_force(mark, at_ms);
+        }
+    }
+
+    fn note_table(&mut self, mark: String, at_ms: i64, source: Option<Cow<'static, str>>) {
+        let is_noted = |told: &TableEntry<'_>| told.digest == mark && told.source == source;
+        if self.snapshot.told.as_ref().is_some_and(is_noted) {
             return;
         }
-        self.snapshot.told = Some(TableEntry { digest: mark.into(), at_ms, before: None });
+        let digest = mark.into();
+        self.snapshot.told = Some(TableEntry { digest, at_ms, before: None, source });
         if let Some(entry) = self.snapshot.entry() {
             self.outbox.note(&entry);
         }
@@ -164,12 +238,30 @@ impl Core {
         self.outbox.unwritten.word_is_due();
     }
 
+    /// A helper wrote the next one, or could not for this reason. That is told at once: on a full
+    /// disk it may take long until the journal has all.
+    pub(super) fn snapshot_waits(&mut self, unwritten: Option<String>) {
+        self.snapshot.waits = true;
+        if let Some(why) = &unwritten {
+            self.snapshot_is(Some(SnapshotTrouble::NotKept(why.clone())));
+        }
+        self.snapshot.unwritten = unwritten;
+    }
+
+    fn snapshot_is(&mut self, trouble: Option<SnapshotTrouble>) {
+        if self.snapshot.trouble != trouble {
+            self.snapshot.trouble = trouble;
+            self.snapshot_error().iter().for_each(|why| log::warn!("{why}"));
+            self.touch_daemon();
+        }
+    }
+
     /// The snapshot that waited, when the journal has how far deciding has come.
     pub(super) fn waiting_snapshot(&mut self) -> Option<Action> {
         let decided = !self.due.unnoted && !self.due.behind && !self.sync.applying();
         let keep = self.snapshot.waits && decided && self.outbox.is_written();
         self.snapshot.waits &= !keep;
-        keep.then_some(Action::KeepSnapshot)
+        keep.then(|| Action::KeepSnapshot(self.snapshot.unwritten.take()))
     }
 
     /// What became of the snapshot that was to be kept. Without one the next answer is to have all
@@ -189,10 +281,7 @@ impl Core {
                 Some(SnapshotTrouble::NotKept(why))
             }
         };
-        if self.snapshot.trouble != trouble {
-            self.snapshot.trouble = trouble;
-            self.touch_daemon();
-        }
+        self.snapshot_is(trouble);
     }
 
     /// The snapshot that was loaded, and is stale, is not found by the next daemon.

@@ -7,7 +7,7 @@
 pub(super) mod applying;
 
 use super::Core;
-use super::carry::MAX_TOLD;
+use super::carry::{Carried, MAX_TOLD};
 use super::trouble::Troubles;
 use crate::core::clock;
 use crate::core::definition::{Definition, Vars, there_twice};
@@ -15,7 +15,7 @@ use crate::core::event::Action;
 use crate::core::ids::JobId;
 use crate::core::journal::TableEntry;
 use crate::core::plain::counted;
-use crate::core::protocol::{Answer, Ask, ErrorKind, JobRow, Request, SetAside};
+use crate::core::protocol::{Answer, Ask, ErrorKind, JobRow, Request};
 use crate::core::table::Phase;
 use crate::core::time::Now;
 use applying::{Applying, Since};
@@ -75,12 +75,16 @@ pub struct Sync {
     digest: String,
     seen: u32,
     next_sync_ms: u64,
+    /// The last exchange was about the table.
+    was_table: bool,
     troubles: Troubles,
 }
 
 /// An exchange under way.
 struct Running {
     kind: Kind,
+    /// What is set aside is tried again, and nothing else.
+    again: bool,
     deadline_ms: u64,
     killed: bool,
     staged: Staged,
@@ -109,8 +113,10 @@ pub(super) struct Staged {
     rows: u64,
     pub digest: Option<String>,
     same: bool,
+    /// Why there is no snapshot of it.
+    no_snapshot: Option<String>,
     refused: Vec<String>,
-    recorded: Option<(u64, SetAside, String)>,
+    recorded: Option<Carried>,
     pub error: Option<(ErrorKind, String)>,
 }
 
@@ -151,6 +157,7 @@ impl Sync {
             digest: String::new(),
             seen: 0,
             next_sync_ms: 0,
+            was_table: false,
             troubles: Troubles::default(),
         }
     }
@@ -226,12 +233,20 @@ impl Core {
         if self.launches_go_first() {
             return;
         }
-        if self.sync_at() <= now.mono_ms {
+        let has_news = self.record_at() <= now.mono_ms;
+        // One that takes longer than the interval is due again at once: they take turns.
+        let records_first = has_news && self.sync.was_table;
+        if self.sync_at() <= now.mono_ms && !records_first {
             let next_ms = now.mono_ms + self.settings.sync_interval_ms;
             self.sync.next_sync_ms = clock::between_slots(now, next_ms);
-            self.begin_exchange(now, Kind::Sync);
-        } else if self.record_at() <= now.mono_ms {
-            self.begin_exchange(now, Kind::Record);
+            let ask = self.sync_ask();
+            self.begin_exchange(now, Kind::Sync, false, ask);
+        } else if self.retry_is_due(now, has_news) {
+            let ask = self.retry_ask(now);
+            self.begin_exchange(now, Kind::Record, true, ask);
+        } else if has_news {
+            let ask = self.record_ask(now);
+            self.begin_exchange(now, Kind::Record, false, ask);
         }
     }
 
@@ -241,9 +256,7 @@ impl Core {
 
     fn record_at(&self) -> u64 {
         let wanted = self.outbox.record_at.filter(|_| !self.outbox.must_wait());
-        let retry = self.refused.retry_at();
-        let planned = wanted.into_iter().chain(retry).min().unwrap_or(u64::MAX);
-        planned.max(self.sync.troubles.not_before_ms(Kind::Record))
+        wanted.unwrap_or(u64::MAX).max(self.sync.troubles.not_before_ms(Kind::Record))
     }
 
     /// When [`Core::exchange_if_due`] has something to do, monotonic ms.
@@ -254,34 +267,33 @@ impl Core {
         // A keeper that takes its time wakes the loop itself: to look again and again would not
         // make it faster.
         let waits = self.exiting || self.launches_go_first();
-        (!waits).then(|| self.sync_at().min(self.record_at()))
+        (!waits).then(|| self.sync_at().min(self.record_at()).min(self.retry_at()))
     }
 
     fn launches_go_first(&self) -> bool {
         self.has_keeper && !self.launches.is_empty()
     }
 
-    fn begin_exchange(&mut self, now: Now, kind: Kind) {
-        if kind == Kind::Sync && std::mem::take(&mut self.snapshot.waits) {
+    fn sync_ask(&mut self) -> Ask {
+        if std::mem::take(&mut self.snapshot.waits) {
             // The helper writes in its place; all of the table, for another chance to keep it.
             self.ask_for_everything();
         }
-        let ask = match kind {
-            Kind::Sync => Ask::Sync {
-                server_id: self.settings.server_id,
-                vars_server: self.settings.vars_server,
-                digest: self.sync.digest.clone(),
-                snapshot: format!("{}/snapshot.new", self.settings.state_dir),
-            },
-            Kind::Record => self.record_ask(now),
-        };
-        self.sync.seen += u32::from(kind == Kind::Sync);
-        if kind == Kind::Sync {
-            self.web.waiting.sync_begins();
+        self.sync.seen += 1;
+        self.web.waiting.sync_begins();
+        Ask::Sync {
+            server_id: self.settings.server_id,
+            vars_server: self.settings.vars_server,
+            digest: self.sync.digest.clone(),
+            snapshot: format!("{}/snapshot.new", self.settings.state_dir),
         }
+    }
+
+    fn begin_exchange(&mut self, now: Now, kind: Kind, again: bool, ask: Ask) {
         let deadline_ms = now.mono_ms + EXCHANGE_DEADLINE_MS;
-        self.sync.running =
-            Some(Running { kind, deadline_ms, killed: false, staged: Staged::default() });
+        let (killed, staged) = (false, Staged::default());
+        self.sync.was_table = kind == Kind::Sync;
+        self.sync.running = Some(Running { kind, again, deadline_ms, killed, staged });
         let request = Request { database: self.settings.database.clone(), ask };
         let mut line = serde_json::to_vec(&request).unwrap_or_default();
         line.push(b'\n');
@@ -327,10 +339,12 @@ impl Core {
                 staged.error.get_or_insert((ErrorKind::Other, message));
             }
             Answer::Digest(digest) => staged.digest = Some(digest),
+            Answer::NoSnapshot(why) => staged.no_snapshot = Some(why),
             Answer::Refused(why) if staged.refused.len() < MAX_TOLD => staged.refused.push(why),
             Answer::Refused(_) => {}
-            Answer::Recorded { count: _, through, aside, unkept } => {
-                staged.recorded = Some((through, aside, unkept));
+            Answer::Recorded { count: _, through, aside, unkept, pace, again, taken, found } => {
+                let carried = Carried { through, aside, unkept, pace, again, taken, found };
+                staged.recorded = Some(carried);
             }
             Answer::Error { kind, message } => {
                 staged.error.get_or_insert((kind, message));
@@ -376,8 +390,24 @@ impl Core {
             let why = "the helper's answer has no end: the table in force stays".to_owned();
             (!whole).then_some((ErrorKind::Other, why))
         });
+        // What has a reason of its own was not too much.
+        let too_much =
+            |(kind, _): &(ErrorKind, String)| running.killed || *kind == ErrorKind::Other;
+        if running.kind == Kind::Record && failure.as_ref().is_some_and(too_much) {
+            self.refused.carry_less();
+        }
         match failure {
+            Some((_, message)) if running.again => {
+                self.sync.state.failures += 1;
+                self.not_tried_again(&message);
+                self.touch_daemon();
+            }
             Some((kind, message)) => self.exchange_failed(now, running.kind, kind, message),
+            None if running.again => {
+                self.sync.state.successes += 1;
+                let carried = staged.recorded.unwrap_or_default();
+                self.tried_again(now, carried, &staged.refused);
+            }
             None => self.exchange_succeeded(now, running.kind, staged),
         }
     }
@@ -387,10 +417,7 @@ impl Core {
         let (pause_ms, news) = self.sync.troubles.failed(now, asked, kind, message.clone());
         match asked {
             Kind::Sync => self.sync.next_sync_ms = 0,
-            Kind::Record => {
-                self.outbox.record_at = Some(0);
-                self.refused.retry_now();
-            }
+            Kind::Record => self.outbox.record_at = Some(0),
         }
         if news {
             let jobs = self.table.len();
@@ -413,20 +440,19 @@ impl Core {
         self.sync.state.database = self.sync.troubles.state();
         match asked {
             Kind::Record => {
-                let (through, aside, unkept) = staged.recorded.unwrap_or_default();
-                self.recorded(now, through, unkept);
-                self.told_of_refused(now, &staged.refused, aside);
+                self.carried(now, staged.recorded.unwrap_or_default(), &staged.refused);
             }
             Kind::Sync => {
                 let first = self.sync.state.synced_mono_ms.replace(now.mono_ms).is_none();
                 self.touch_daemon();
                 if staged.same {
                     self.sync.digest = staged.digest.unwrap_or_default();
+                    self.table_is_the_databases();
                 } else {
                     // To the next daemon all that stands in the snapshot was in force when this
                     // one decided last: that is noted before, be there slots or not.
                     self.due.unnoted = true;
-                    self.snapshot.waits = true;
+                    self.snapshot_waits(staged.no_snapshot.clone());
                     let mark = TableEntry::mark(staged.digest.as_deref().unwrap_or_default());
                     self.table_in_force(mark, now.wall_ms);
                     self.begin_applying(staged, Since::answered(now, first));

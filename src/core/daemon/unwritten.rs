@@ -9,7 +9,7 @@
 use super::{Core, Counters};
 use crate::core::event::Action;
 use crate::core::ids::{JobId, RunId};
-use crate::core::journal::{Entry, count_records, decode, encode};
+use crate::core::journal::{Entry, count_records, cut_command, decode, encode};
 use crate::core::plain::counted;
 use crate::core::time::Now;
 use std::collections::{BTreeSet, VecDeque};
@@ -50,6 +50,8 @@ pub struct Unwritten {
     unknown: BTreeSet<RunId>,
     /// Skips among the lines.
     skips: u64,
+    /// Records among the lines.
+    held: u64,
     /// When the oldest piece is to be tried again, by the monotonic clock in ms.
     retry_at_ms: u64,
     /// It may be now.
@@ -107,7 +109,8 @@ impl Unwritten {
     pub(super) fn written(&mut self) {
         let Some(piece) = self.pieces.pop_front() else { return };
         self.may_retry = true;
-        self.word_is_due |= !self.is_empty();
+        // What it said was lost is not, even where a gap before keeps it.
+        self.word_is_due = true;
         self.left(&piece, true);
     }
 
@@ -117,10 +120,11 @@ impl Unwritten {
         self.retry_at_ms = now.mono_ms + RETRY_MS;
     }
 
-    /// Takes what could not be written, or waits behind that. Returns whether others had to go for
-    /// it.
-    pub(super) fn keep(&mut self, piece: Piece) -> bool {
+    /// Takes what could not be written, or waits behind that. Returns how many records had to go
+    /// for it; none where nothing had to.
+    pub(super) fn keep(&mut self, piece: Piece) -> Option<u64> {
         self.bytes += piece.lines.len();
+        self.held += count_records(&piece.lines);
         self.word_is_due = true;
         for line in piece.lines.split(|&byte| byte == b'\n') {
             match decode(line) {
@@ -141,11 +145,11 @@ impl Unwritten {
             Some(last) => last.lines.extend_from_slice(&piece.lines),
             None => self.pieces.push_back(piece),
         }
-        let mut dropped = false;
+        let (before, mut any) = (self.dropped, false);
         while self.bytes > self.limit_bytes && self.drop_oldest() {
-            dropped = true;
+            any = true;
         }
-        dropped
+        any.then(|| self.dropped - before)
     }
 
     fn drop_oldest(&mut self) -> bool {
@@ -165,6 +169,7 @@ impl Unwritten {
     /// whose end was dropped there is nothing left to be told.
     fn left(&mut self, piece: &Piece, written: bool) {
         self.bytes -= piece.lines.len();
+        self.held -= count_records(&piece.lines);
         for line in piece.lines.split(|&byte| byte == b'\n') {
             match decode(line) {
                 Some(Entry::Run(run)) if written || run.end.is_some() => {
@@ -191,6 +196,11 @@ impl Unwritten {
         self.word_is_due = true;
     }
 
+    /// How many records wait.
+    pub(super) fn held(&self) -> u64 {
+        self.held
+    }
+
     /// Records that were dropped since this was asked for the last time.
     pub(super) fn take_dropped(&mut self) -> u64 {
         std::mem::take(&mut self.dropped)
@@ -212,6 +222,12 @@ impl Core {
         if dropped > 0 {
             self.records_dropped(dropped, "journal: no room on the disk nor in memory");
         }
+        let missing = std::mem::take(&mut self.outbox.missing);
+        if missing > 0 {
+            let why = "journal: somebody took away or damaged what the database did not have yet";
+            self.records_dropped(missing, why);
+            self.outbox.must_flush = true;
+        }
         action.or_else(|| self.last_word())
     }
 
@@ -220,7 +236,7 @@ impl Core {
         self.counters.records_dropped += count;
         self.counters.records_dropped_ms = self.outbox.looked_ms;
         let total = self.counters.records_dropped;
-        log::error!("{why}: the {count} oldest records are dropped, {total} in all");
+        log::error!("{why}: {} dropped, {total} in all", counted(count, "record"));
         self.outbox.note(&self.dropped_entry());
         self.touch_daemon();
     }
@@ -278,7 +294,9 @@ impl Core {
         let records = outbox.unwritten.records() + queued;
         let mut word = Vec::new();
         let until = outbox.gap_until();
-        encode(&mut word, &Entry::Unwritten { end: outbox.end(), until, records });
+        // The block has room for no more.
+        let why = cut_command(outbox.error().unwrap_or_default()).into();
+        encode(&mut word, &Entry::Unwritten { end: outbox.end(), until, records, why });
         encode(&mut word, &Entry::Boot(outbox.boot_id.as_str().into()));
         encode(&mut word, &Entry::Sequence(self.last_sequence));
         encode(&mut word, &Entry::Anew(self.due.anew_sequence));
@@ -286,5 +304,30 @@ impl Core {
         encode(&mut word, &self.dropped_entry());
         self.snapshot.entry().iter().for_each(|entry| encode(&mut word, entry));
         Some(Action::LastWord(word))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Piece, Unwritten};
+    use crate::core::ids::JobId;
+    use crate::core::journal::{Entry, SkipEntry, SkipReason, encode};
+
+    /// With a gap the last word counts on when all that waited is there: it must not go on calling
+    /// that lost.
+    #[test]
+    fn what_found_room_is_told_by_another_last_word() {
+        let (first_ms, last_ms) = (1_000, 1_000);
+        let (job, reason) = (JobId(1), SkipReason::Overlap);
+        let skip = SkipEntry { job, reason, first_ms, last_ms, count: 1, home: 0 };
+        let mut lines = Vec::new();
+        encode(&mut lines, &Entry::Skip(skip));
+        let mut unwritten = Unwritten::new(1 << 20);
+        unwritten.keep(Piece { offset: 0, lines, segment: false });
+        assert!(std::mem::take(&mut unwritten.word_is_due));
+        assert_eq!(unwritten.records(), 1);
+        unwritten.written();
+        assert!(unwritten.word_is_due);
+        assert_eq!(unwritten.records(), 0);
     }
 }

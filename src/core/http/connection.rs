@@ -27,6 +27,7 @@ use super::body::Decoder;
 use super::encode::{self, Terms};
 use super::head::{self, Exchange, Refusal, Scan, Scanner, refuse};
 use super::output::Output;
+use super::secure::secured;
 use super::{Body, Ledger, Limits, Request, Response, cookies};
 use crate::core::time::Now;
 
@@ -450,6 +451,7 @@ impl Connection {
     fn queue_answer(&mut self, now: Now, response: Response, keep_alive: bool) {
         self.note_queueing(now);
         let terms = Terms { keep_alive, wall_ms: now.wall_ms };
+        let response = secured(response);
         encode::answer((&mut self.output, &self.ledger), response, &self.exchange, terms);
         self.output.count_answer();
     }

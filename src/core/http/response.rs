@@ -166,9 +166,7 @@ impl Response {
     /// `text/event-stream`, whose events are pushed later. A proxy is to hand them on as they come:
     /// that is what nginx's `X-Accel-Buffering` says.
     pub fn event_stream() -> Response {
-        Response::new(200, "text/event-stream", Body::Stream)
-            .header("Cache-Control", "no-store")
-            .header("X-Accel-Buffering", "no")
+        Response::new(200, "text/event-stream", Body::Stream).header("X-Accel-Buffering", "no")
     }
 
     /// Adds a header. Characters that can't stand in a value (line ends, other controls) become

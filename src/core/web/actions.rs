@@ -5,7 +5,8 @@
 //! really done, in the form it asked for: JSON for programs, a redirection for forms.
 
 use super::output::Source;
-use crate::core::daemon::{Core, RunPhase};
+use super::stops::Stops;
+use crate::core::daemon::Core;
 use crate::core::event::Action;
 use crate::core::files::{FileName, FileTrouble};
 use crate::core::http::Response;
@@ -13,6 +14,7 @@ use crate::core::ids::{ConnId, JobId, RunId};
 use crate::core::journal::Cause;
 use crate::core::launch::Stream;
 use crate::core::places::{Peer, Places};
+use crate::core::plain::line;
 use crate::core::table::Phase;
 use crate::core::time::{Now, datetime, rfc3339};
 use serde_json::{Value, json};
@@ -90,6 +92,8 @@ pub struct Waiting {
     /// The tickets of those that have not gone.
     places: Places<u64>,
     runs: BTreeMap<RunId, (u64, JobId)>,
+    /// Stops of which it is not known yet whom the signal has reached.
+    pub(super) stops: Stops,
     /// Waiting for the exchange after the one under way.
     sync_next: Vec<u64>,
     /// Waiting for the exchange under way.
@@ -149,15 +153,9 @@ impl Core {
                 jobs.iter().rev().for_each(|job| self.start_by(now, ticket, *job));
             }
             Command::Stop(jobs) => {
-                for job in jobs {
-                    let result = self.stop_job(now, job);
-                    self.note(ticket, job.to_string(), result);
-                }
+                jobs.into_iter().for_each(|job| self.stop_job_by(now, ticket, job));
             }
-            Command::StopRun(run) => {
-                let result = self.stop_one(now, run);
-                self.note(ticket, run.to_string(), result);
-            }
+            Command::StopRun(run) => self.stop_run_by(now, ticket, run),
             Command::Sync => {
                 self.sync_now();
                 self.web.waiting.sync_next.push(ticket);
@@ -187,7 +185,7 @@ impl Core {
             Form::Back(status, path) => Response::redirect(status, &path),
             Form::Json => Response::json(202, json!({ "detail": TOO_MANY_WAIT }).to_string()),
         };
-        self.respond(conn, response.header("Cache-Control", "no-store"));
+        self.respond(conn, response);
     }
 
     /// A client has gone; what it wanted is done nevertheless.
@@ -201,20 +199,20 @@ impl Core {
         }
     }
 
-    fn expect(&mut self, ticket: u64) {
+    pub(super) fn expect(&mut self, ticket: u64) {
         if let Some(pending) = self.web.waiting.pending.get_mut(&ticket) {
             pending.left += 1;
         }
     }
 
-    fn note(&mut self, ticket: u64, what: String, result: Result<Value, (u16, String)>) {
+    pub(super) fn note(&mut self, ticket: u64, what: String, result: Result<Value, (u16, String)>) {
         if let Some(pending) = self.web.waiting.pending.get_mut(&ticket) {
             pending.done.push(Done { what, result });
         }
     }
 
     /// A part is done; after the last one the client is answered.
-    fn one_less(&mut self, now: Now, ticket: u64) {
+    pub(super) fn one_less(&mut self, now: Now, ticket: u64) {
         let Some(pending) = self.web.waiting.pending.get_mut(&ticket) else { return };
         pending.left -= 1;
         if pending.left > 0 {
@@ -226,9 +224,7 @@ impl Core {
         self.web.message = message(pending.verb, &pending.done, &time);
         self.touch_daemon();
         let response = match pending.form {
-            Form::Back(status, path) => {
-                Response::redirect(status, &path).header("Cache-Control", "no-store")
-            }
+            Form::Back(status, path) => Response::redirect(status, &path),
             Form::Json => match pending.done.into_iter().next() {
                 Some(Done { result: Ok(value), .. }) => super::api::json_answer(&value),
                 Some(Done { result: Err((status, why)), .. }) => Response::problem(status, &why),
@@ -247,6 +243,7 @@ impl Core {
             return Some(self.no_job(id));
         };
         let (limit, live) = (job.def.max_concurrence, job.live.len());
+        let flaw = job.def.command_flaw();
         if self.draining() {
             return conflict("the daemon is ending: it starts nothing more".into());
         }
@@ -257,6 +254,7 @@ impl Core {
             Phase::Replaced(_) => conflict(format!(
                 "job {id} waits for {live} live runs of its old definition: stop them, or wait"
             )),
+            Phase::Active if flaw.is_some() => flaw.map(|why| (409, format!("job {id}: {why}"))),
             Phase::Active if limit == 0 => {
                 conflict(format!("job {id} has max_concurrence = 0, that is never: raise it"))
             }
@@ -305,44 +303,6 @@ impl Core {
         };
         self.note(ticket, job.to_string(), done);
         self.one_less(now, ticket);
-    }
-
-    fn stop_job(&mut self, now: Now, id: JobId) -> Result<Value, (u16, String)> {
-        let Some(job) = self.table().get(id) else {
-            return Err(self.no_job(id));
-        };
-        let runs = job.live.clone();
-        if runs.is_empty() {
-            return Err((409, format!("no run of job {id} is alive: there is nothing to stop")));
-        }
-        let stopped: Vec<Value> = runs.into_iter().map(|run| self.stop_view(now, run)).collect();
-        Ok(json!({ "job_id": id, "runs": stopped }))
-    }
-
-    fn stop_one(&mut self, now: Now, run: RunId) -> Result<Value, (u16, String)> {
-        match self.runs().get(&run).map(|run| run.job) {
-            Some(job) => Ok(json!({ "job_id": job, "runs": [self.stop_view(now, run)] })),
-            None if self.job_of_run(run).is_some() => {
-                Err((409, format!("run {run} has ended already: there is nothing to stop")))
-            }
-            None => Err(self.no_run(run)),
-        }
-    }
-
-    /// Stops a run and tells what was done.
-    fn stop_view(&mut self, now: Now, id: RunId) -> Value {
-        let before = self.runs().get(&id).map(|run| (run.phase, run.pid));
-        self.stop_run(now, id);
-        let (did, pid) = match before {
-            Some((RunPhase::Queued | RunPhase::Retry { .. }, _)) => ("cancelled", None),
-            Some((RunPhase::Launching { .. }, _)) => ("terminated", None),
-            Some((RunPhase::Live, pid)) => ("terminated", Some(pid)),
-            Some((RunPhase::Stopping { .. } | RunPhase::Killed, pid)) => {
-                ("already_stopping", Some(pid))
-            }
-            None => ("gone", None),
-        };
-        json!({ "run_id": id, "pid": pid, "did": did })
     }
 
     /// An exchange that brings the table has ended; called again when its answer is in force.
@@ -394,16 +354,16 @@ fn message(verb: &str, done: &[Done], time: &str) -> String {
     }
     for Done { what, result } in done {
         if let Err((_, why)) = result {
-            parts.push(format!("{verb}{} at {time} result:0 ({why})", named(what)));
+            parts.push(format!("{verb}{} at {time} result:0 ({})", named(what), line(why)));
         }
     }
     if parts.is_empty() {
         parts.push(format!("{verb} at {time} result:0 (no job was named)"));
     }
-    let line = parts.join("; ");
-    match line.char_indices().nth(MAX_MESSAGE_CHARS) {
-        Some((at, _)) => format!("{}…", &line[..at]),
-        None => line,
+    let all = parts.join("; ");
+    match all.char_indices().nth(MAX_MESSAGE_CHARS) {
+        Some((at, _)) => format!("{}…", &all[..at]),
+        None => all,
     }
 }
 

@@ -50,6 +50,12 @@ impl Core {
         counts
     }
 
+    /// The first of the jobs that are never started because somebody wanted that.
+    fn jobs_off(&self) -> Vec<u32> {
+        let jobs = self.table().blocked().filter(|(_, block)| block.mistake().is_none());
+        jobs.take(MAX_BAD_ROWS).map(|(job, _)| job.def.id.0).collect()
+    }
+
     pub(super) fn status(&self, now: Now) -> Value {
         let sync = self.sync_state();
         let counters = self.counters();
@@ -66,6 +72,10 @@ impl Core {
             .collect();
         let blocked: serde_json::Map<String, Value> =
             self.blocked_by_word().into_iter().map(|(word, n)| (word.into(), json!(n))).collect();
+        let stops_refused = self.stops_refused().take(MAX_BAD_ROWS).map(
+            |(run, why)| json!({"run_id": run.id, "job_id": run.job, "reason": why.to_string()}),
+        );
+        let stops_refused: Vec<Value> = stops_refused.collect();
         json!({
             "server_id": self.settings().server_id,
             "version": env!("CARGO_PKG_VERSION"),
@@ -86,6 +96,7 @@ impl Core {
             "bad_rows": bad_rows,
             "bad_rows_total": self.bad_rows_count(),
             "blocked": blocked,
+            "jobs_off": self.jobs_off(),
             "launched": counters.launched,
             "succeeded": counters.succeeded,
             "failed": counters.failed,
@@ -96,11 +107,14 @@ impl Core {
             "worst_turn_us": counters.worst_turn_us,
             "records_waiting_bytes": self.outbox().waiting_bytes(),
             "records_dropped": counters.records_dropped,
-            "records_refused": self.set_aside().count,
+            "records_refused": self.set_aside().tried(),
             "records_refused_last": self.set_aside().last,
+            "records_elsewhere": self.set_aside().elsewhere,
+            "records_elsewhere_last": self.set_aside().last_elsewhere,
             "outputs_dropped": counters.outputs_dropped,
             "journal_error": self.disk_error(),
             "snapshot_error": self.snapshot_error(),
+            "stops_refused": stops_refused,
             "php_pid": self.twin(),
         })
     }
@@ -214,5 +228,5 @@ fn text_of(value: &Value) -> String {
 }
 
 pub(super) fn json_answer(value: &Value) -> Response {
-    Response::json(200, text_of(value)).header("Cache-Control", "no-store")
+    Response::json(200, text_of(value))
 }

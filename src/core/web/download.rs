@@ -44,7 +44,7 @@ impl Core {
                 Body::Begun(bytes, length)
             }
         };
-        Response::new(200, "text/plain; charset=utf-8", body).header("Cache-Control", "no-store")
+        Response::new(200, "text/plain; charset=utf-8", body)
     }
 
     /// The last lines of a piece. Many are read once more, as the client takes them.

@@ -35,7 +35,11 @@ pub(super) fn last_lines(piece: &Piece, lines: usize, level: Option<Level>) -> V
 pub(super) fn beginning(piece: &Piece, lines: usize, level: Option<Level>) -> usize {
     let bytes = &piece.bytes[..];
     let cut = piece.start.offset > 0;
-    let first = bytes.iter().position(|&byte| byte == b'\n').filter(|_| cut).map_or(0, |at| at + 1);
+    let newline = || bytes.iter().position(|&byte| byte == b'\n').filter(|_| cut);
+    let first = match hole(bytes) {
+        0 => newline().map_or(0, |at| at + 1),
+        hole => hole,
+    };
     let mut from = bytes.len();
     let mut found = 0;
     for line in bytes[first..].split_inclusive(|&byte| byte == b'\n').rev() {
@@ -49,6 +53,12 @@ pub(super) fn beginning(piece: &Piece, lines: usize, level: Option<Level>) -> us
         from = at;
     }
     from
+}
+
+/// Bytes of the hole that is left where a file was emptied under a program that writes on where it
+/// was. What follows is the beginning of a line.
+pub(super) fn hole(bytes: &[u8]) -> usize {
+    bytes.iter().take_while(|&&byte| byte == 0).count()
 }
 
 /// The lines of a log at a level or graver.

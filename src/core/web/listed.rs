@@ -145,7 +145,7 @@ impl Core {
         match sort {
             Sort::Id | Sort::State | Sort::Name | Sort::Overtime => false,
             Sort::Tag => !self.table().tags.contains_key(&def.tag_id),
-            Sort::Next => self.next_of(job, def, state).is_none(),
+            Sort::Next => self.next_of(job, state).is_none(),
             Sort::Last => ended(job, state).is_none(),
             Sort::Runs => self.running_of(job, state) == 0,
         }
@@ -162,7 +162,7 @@ impl Core {
                 let tag = |def: &Definition| self.table().tags.get(&def.tag_id);
                 lines.sort_by(|a, b| tag(a.1).cmp(&tag(b.1)));
             }
-            Sort::Next => lines.sort_by_key(|(job, def, state)| self.next_of(job, def, state)),
+            Sort::Next => lines.sort_by_key(|(job, _, state)| self.next_of(job, state)),
             // What ran last is what one looks for.
             Sort::Last => lines.sort_by_key(|(job, _, state)| Reverse(ended(job, state))),
             Sort::Runs => {
@@ -174,10 +174,9 @@ impl Core {
 
     /// The next slot of a line that is to be launched. The slots of a job that is being replaced
     /// are those of its new definition.
-    pub(super) fn next_of(&self, job: &Job, def: &Definition, state: &str) -> Option<i64> {
+    pub(super) fn next_of(&self, job: &Job, state: &str) -> Option<i64> {
         let its_own = (state == "waiting") == matches!(job.phase, Phase::Replaced(_));
-        // With a limit of 0 each of them is skipped.
-        job.next_due_ms.filter(|_| its_own && block_of(job, def).is_none())
+        job.next_due_ms.filter(|_| its_own)
     }
 
     /// How many runs a line shows.

@@ -137,10 +137,12 @@ impl Core {
         let help = "Journal that the database does not have yet.";
         out.gauge("schedule_journal_waiting_bytes", "bytes", help, waiting);
         let dropped = self.counters().records_dropped;
-        let refused = self.set_aside().count;
-        let help = "Records that the database refuses, kept and tried again.";
-        out.gauge("schedule_records_refused", "", help, refused);
-        let help = "Records lost to a full disk or to the journal's limit, since it was begun.";
+        let aside = self.set_aside();
+        let help = "Records that are set aside, kept and tried again.";
+        out.gauge("schedule_records_refused", "", help, aside.tried());
+        let help = "Records of another database than the configuration names, kept, not tried.";
+        out.gauge("schedule_records_elsewhere", "", help, aside.elsewhere);
+        let help = "Records lost to a full disk, a limit or damage, since the journal was begun.";
         out.counter("schedule_records_dropped", help, dropped);
         let help = "Runs whose outputs had to go, or were not kept, on a full disk.";
         out.counter("schedule_outputs_dropped", help, self.counters().outputs_dropped);

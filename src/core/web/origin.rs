@@ -5,6 +5,9 @@
 use crate::core::http::{Request, Response};
 use ::core::net::IpAddr;
 
+/// What to do about the commonest cause of pages that seem to be another site's.
+const PROXY: &str = "a proxy passes Host on as it is (nginx: proxy_set_header Host $http_host)";
+
 /// The names under which the daemon is asked, besides IP addresses and `localhost`.
 #[derive(Debug, Default)]
 pub struct Listening {
@@ -47,25 +50,29 @@ impl Listening {
     /// The answer to such a request: 403 with what is wrong and what to do.
     pub fn check_change(&self, request: &Request) -> Result<(), Response> {
         let refuse = |why: &str| Err(Response::problem(403, why));
-        if let Some(site) = request.header("sec-fetch-site")
-            && !matches!(site, "none" | "same-origin")
-        {
+        if is_of_other_site(request) {
             return refuse("a page of another site can't change anything here; use the console");
         }
         if request.headers("sec-fetch-site").nth(1).is_some() {
             return refuse("Sec-Fetch-Site is there twice; send it once or not at all");
         }
-        let prefetch = |name| request.header(name).is_some_and(|text| text.contains("prefetch"));
-        if prefetch("sec-purpose") || prefetch("purpose") {
+        if is_in_advance(request) {
             return refuse("a link that changes something is not fetched in advance; click it");
         }
-        if request.headers("origin").any(|origin| !is_own(origin, request.host())) {
-            return refuse(
-                "Origin is not the host that is asked: a page of another site can't change \
-                 anything here; a program leaves Origin out, a proxy passes Host on as it is",
-            );
+        match Asker::of(request) {
+            Asker::Foreign => refuse(&format!(
+                "Origin (or Referer) is not the host that is asked ({}): a page of another site \
+                 can't change anything here; a program leaves both out, {PROXY}",
+                request.host()
+            )),
+            Asker::Untold if looks_like_form(request) => refuse(&format!(
+                "this looks like a browser (by two of: Mozilla in User-Agent, text/html in Accept, \
+                 Accept-Language), and one that says neither by Origin nor by Referer which page \
+                 asks changes nothing here: let it send one, a program `Origin: http://{}`",
+                request.host()
+            )),
+            Asker::Own | Asker::Untold => Ok(()),
         }
-        Ok(())
     }
 
     /// Refuses a stream or a file to a page of another site: it could not read it, but it would
@@ -74,16 +81,21 @@ impl Listening {
     /// # Errors
     /// The answer to such a request: 403.
     pub fn check_reader(&self, request: &Request) -> Result<(), Response> {
+        if is_of_other_site(request) {
+            let why = "files and streams are not for pages of other sites: open the console itself";
+            return Err(Response::problem(403, why));
+        }
         // Not each browser, and none on a plain connection beyond this machine, sends the former.
-        let mut sites = request.headers("sec-fetch-site");
-        let foreign = sites.any(|site| !matches!(site, b"none" | b"same-origin"))
-            || request.headers("origin").any(|origin| !is_own(origin, request.host()));
-        match foreign {
-            true => Err(Response::problem(
-                403,
-                "files and streams are not for pages of other sites: open the console itself",
-            )),
-            false => Ok(()),
+        match Asker::of(request) {
+            Asker::Foreign => {
+                let why = format!(
+                    "files and streams are not for pages of other sites, and Origin (or Referer) \
+                     is not the host that is asked ({}): open the console itself; {PROXY}",
+                    request.host()
+                );
+                Err(Response::problem(403, &why))
+            }
+            Asker::Own | Asker::Untold => Ok(()),
         }
     }
 
@@ -105,14 +117,112 @@ impl Listening {
     }
 }
 
+/// Whose page has made the client ask, as far as it says.
+enum Asker {
+    /// One of this daemon's.
+    Own,
+    /// One of another site.
+    Foreign,
+    /// It does not say, as programs do.
+    Untold,
+}
+
+impl Asker {
+    /// `Referer` counts where there is nothing better. Old browsers send no `Origin` with a form,
+    /// and none is sent for the picture of a page; a page that means harm can leave the `Referer`
+    /// of others out, too.
+    fn of(request: &Request) -> Asker {
+        let says = |name| request.headers(name).next().is_some();
+        let own = |it: &[u8]| is_own(it, request.host());
+        let all_own = match (says("origin"), says("sec-fetch-site")) {
+            (true, _) => request.headers("origin").all(own),
+            (false, true) => true,
+            (false, false) if says("referer") => request.headers("referer").all(|it| own(site(it))),
+            (false, false) => return Asker::Untold,
+        };
+        if all_own { Asker::Own } else { Asker::Foreign }
+    }
+}
+
 /// Whether a browser asks: then GET changes nothing, whatever it says of where the request comes
 /// from. A link in a mail is `Sec-Fetch-Site: none`, and so is what a foreign page made of it by a
-/// redirection. Every browser calls itself a Mozilla, and those that know Fetch Metadata send it
-/// where the connection is trustworthy (Fetch Metadata §2); programs do neither.
+/// redirection. Every browser with windows calls itself a Mozilla, and those that know Fetch
+/// Metadata send it where the connection is trustworthy (Fetch Metadata §2). Those of a terminal
+/// say which language their user reads, or which page has the link; programs do none of this.
+///
+/// Node's `fetch` says how it asks (`Sec-Fetch-Mode`), but not where and what for.
 pub fn is_browser(request: &Request) -> bool {
-    let names = ["sec-fetch-site", "sec-fetch-mode", "sec-fetch-dest", "sec-fetch-user"];
+    let names = ["sec-fetch-site", "sec-fetch-dest", "sec-fetch-user", "referer"];
     names.into_iter().any(|name| request.headers(name).next().is_some())
-        || request.header("user-agent").is_some_and(|agent| agent.contains("Mozilla/"))
+        || has_language(request)
+        || is_mozilla(request)
+}
+
+/// Whether a browser sends a form, as far as that is to be seen where it does not say from where.
+/// Of these signs each has at least two (Opera is no Mozilla, old Internet Explorers ask for no
+/// page in particular), and programs have one at most: Java would like to get a page, some call
+/// themselves a Mozilla, and there may be some that say a language.
+///
+/// There is no help against Dillo and ELinks: they send as `Referer` an address of the host that
+/// they ask, whose page ever it was; nor against Links, which has but one of the signs.
+fn looks_like_form(request: &Request) -> bool {
+    let wants_page = request
+        .headers("accept")
+        .any(|kinds| String::from_utf8_lossy(kinds).to_ascii_lowercase().contains("text/html"));
+    let signs = [is_mozilla(request), wants_page, has_language(request)];
+    signs.into_iter().filter(|sign| *sign).count() >= 2
+}
+
+/// Whether a user's language is said. Node's `fetch` says that it takes any.
+fn has_language(request: &Request) -> bool {
+    request.headers("accept-language").any(|languages| languages.trim_ascii() != b"*")
+}
+
+/// Whether a link leads here that somebody has followed: what a page shows of its own accord, in a
+/// frame or as a picture, is none.
+pub fn is_link(request: &Request) -> bool {
+    let within = ["iframe", "frame", "fencedframe", "embed", "object"];
+    match request.header("sec-fetch-mode") {
+        Some(mode) => {
+            let shown_in = request.header("sec-fetch-dest").unwrap_or_default();
+            mode == "navigate" && !within.contains(&shown_in)
+        }
+        // On a plain connection beyond this machine there is only what it would like to get.
+        None => request.header("accept").is_some_and(|kinds| kinds.contains("text/html")),
+    }
+}
+
+/// Whether the browser itself says that a page of another site asks.
+fn is_of_other_site(request: &Request) -> bool {
+    request.headers("sec-fetch-site").any(|site| !matches!(site, b"none" | b"same-origin"))
+}
+
+/// PowerShell and WinHTTP call themselves a Mozilla, too, but with their own name. No page can give
+/// its browser another name without asking first (the Fetch standard, CORS-safelisted headers).
+fn is_mozilla(request: &Request) -> bool {
+    request.headers("user-agent").any(|agent| {
+        let agent = String::from_utf8_lossy(agent);
+        let is_program = ["PowerShell/", "WinHttp."].iter().any(|name| agent.contains(name));
+        agent.contains("Mozilla/") && !is_program
+    })
+}
+
+/// Whether a page is fetched before somebody has asked for it, in the words of each browser.
+fn is_in_advance(request: &Request) -> bool {
+    let names = ["sec-purpose", "purpose", "x-purpose", "x-moz"];
+    let words = ["prefetch", "prerender", "preview"];
+    names.into_iter().flat_map(|name| request.headers(name)).any(|text| {
+        let text = String::from_utf8_lossy(text).to_ascii_lowercase();
+        words.iter().any(|word| text.contains(word))
+    })
+}
+
+/// Of the address of a page, what `Origin` would have.
+fn site(address: &[u8]) -> &[u8] {
+    let begins = address.windows(3).position(|part| part == b"://").map_or(0, |at| at + 3);
+    let ends = |byte: &u8| matches!(byte, b'/' | b'?' | b'#');
+    let length = address[begins..].iter().position(ends).unwrap_or(address.len() - begins);
+    &address[..begins + length]
 }
 
 /// `Origin` is `scheme://host[:port]`, or `null` (RFC 6454 §7).

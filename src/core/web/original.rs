@@ -16,6 +16,7 @@ use crate::core::files::FileTrouble;
 use crate::core::http::{Method, Request, Response};
 use crate::core::ids::{ConnId, JobId};
 use crate::core::launch::Stream;
+use crate::core::plain::isolated;
 use crate::core::table::Phase;
 use crate::core::time::Now;
 
@@ -98,7 +99,7 @@ impl Core {
         let back = way_back(request);
         // HEAD must change nothing (RFC 9110 §9.2.1).
         if request.method == Method::Head {
-            return Response::redirect(301, &back).header("Cache-Control", "no-store").into();
+            return Response::redirect(301, &back).into();
         }
         if let Err(refusal) = self.web.listening.check_change(request) {
             return refusal.into();
@@ -178,8 +179,9 @@ impl Core {
         default_lines: usize,
     ) -> Routed {
         // A link on another site may lead to a page; what is fetched by a script may not.
-        let is_link = request.header("sec-fetch-mode") == Some("navigate");
-        if !is_link && let Err(response) = self.web.listening.check_reader(request) {
+        if !origin::is_link(request)
+            && let Err(response) = self.web.listening.check_reader(request)
+        {
             return response.into();
         }
         let lines = match number(request, "size", default_lines, MAX_LINES) {
@@ -215,7 +217,7 @@ impl Core {
                     Stream::Stderr => (2, "clear_stderr"),
                 };
                 let job = self.table().get(*id);
-                let name = job.map_or("", |job| &job.def.name);
+                let name = isolated(job.map_or("", |job| &job.def.name));
                 let back = format!("/stderr.php?id={id}&type={number}");
                 (format!("{id} {name}: {}", action.trim_start_matches("clear_")), action, back)
             }
@@ -247,7 +249,6 @@ impl Core {
                  </body></html>\n"
             ),
         )
-        .header("Cache-Control", "no-store")
     }
 }
 

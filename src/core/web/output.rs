@@ -5,7 +5,7 @@
 //! that don't read get nothing new until they do, and lose only what is overwritten meanwhile.
 
 use super::download::{Download, PIECE_BYTES, file_name};
-use super::lines::{Level, beginning, last_lines, only, whole_part};
+use super::lines::{Level, beginning, hole, last_lines, only, whole_part};
 use super::original;
 use crate::core::daemon::Core;
 use crate::core::event::Action;
@@ -14,7 +14,8 @@ use crate::core::http::{Body, Method, Request, Response};
 use crate::core::ids::{ConnId, JobId, RunId};
 use crate::core::launch::Stream;
 use crate::core::places::{Peer, Places};
-use crate::core::time::Now;
+use crate::core::plain::counted;
+use crate::core::time::{Now, rfc3339};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
@@ -51,6 +52,9 @@ const HURRY_MS: u64 = 20;
 
 /// A beat after so many looks without news, as for the lists of jobs.
 const BEAT_POLLS: u32 = 10;
+
+/// A place in no file: any file begins anew after it.
+const NOWHERE: Mark = Mark { identity: (0, 0), offset: 0 };
 
 /// What can be read and cleared.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -91,13 +95,13 @@ pub(super) enum TailForm {
 struct Follower {
     names: Vec<FileName>,
     level: Option<Level>,
-    /// How far it was told; none = the file does not exist yet.
+    /// How far it was told; none = the file does not exist yet, nowhere = it was removed.
     at: Option<Mark>,
     /// The same before the last piece, which may turn out not to have been taken.
     before: Option<Mark>,
     next_ms: u64,
     quiet: u32,
-    /// It was told that the file system does not answer.
+    /// It was told why the file can't be read.
     is_told: bool,
 }
 
@@ -220,7 +224,7 @@ impl Core {
             _ => (tail.lines as u64 * LINE_BYTES).clamp(MIN_BYTES, MAX_READ_BYTES),
         };
         let whole = matches!(tail.form, TailForm::Download(_));
-        let from = whole.then_some(Mark { identity: (0, 0), offset: 0 });
+        let from = whole.then_some(NOWHERE);
         self.web.readers.asked.insert(conn, (tail, names.clone()));
         let plan = ReadPlan { names, from, max_bytes };
         self.push_action(Action::ReadFile(conn, Box::new(plan)));
@@ -249,6 +253,7 @@ impl Core {
         read: Result<Piece, FileTrouble>,
     ) {
         let Tail { lines, level, head_only, form } = tail;
+        let read = read.map_err(|trouble| self.may_have_given_way(&names, trouble));
         let response = match (form, read) {
             (TailForm::Page(page), read) => {
                 let read = read.map(|piece| last_lines(&piece, lines, level).to_vec());
@@ -265,17 +270,36 @@ impl Core {
                 Response::problem(status, &why)
             }
             (TailForm::Text, Ok(piece)) => self.text_of(conn, names, piece, (lines, level)),
-            (TailForm::Download(name), Ok(piece)) => {
+            (TailForm::Download(name), Ok(mut piece)) => {
                 let value = format!("attachment; filename=\"{name}\"");
+                // The hole that a file may begin with is left out, down to its last byte.
+                if piece.start.offset > 0 {
+                    piece.start.offset += piece.bytes.drain(..hole(&piece.bytes)).len() as u64;
+                }
+                let before = piece.start.offset.to_string();
                 let response = self.begin_download(conn, names, piece);
-                response.header("Content-Disposition", value)
+                response
+                    .header("Content-Disposition", value)
+                    .header("Schedule-Bytes-Before", before)
             }
         };
         self.web.readers.places.leave(conn);
         if head_only {
             self.web.readers.downloads.remove(&conn);
         }
-        self.push_action_first(Action::Respond(conn, Box::new(super::secured(response))));
+        self.push_action_first(Action::Respond(conn, Box::new(response)));
+    }
+
+    /// What is not there of a run may have been: outputs give way where the disk is full.
+    fn may_have_given_way(&self, names: &[FileName], trouble: FileTrouble) -> FileTrouble {
+        let dropped = self.counters().outputs_dropped;
+        let of_run = names.iter().any(|name| matches!(name, FileName::Run(..)));
+        let Some(FileTrouble::Missing(why)) = (of_run && dropped > 0).then_some(&trouble) else {
+            return trouble;
+        };
+        let dropped = counted(dropped, "output");
+        let may = format!("it may have given way on a full disk, as {dropped} did");
+        FileTrouble::Missing(format!("{why}; {may} (`outputs_dropped`)"))
     }
 
     fn begin_follow(
@@ -297,7 +321,7 @@ impl Core {
             is_told: false,
         };
         let mut events = Vec::new();
-        let mut end = Mark { identity: (0, 0), offset: 0 };
+        let mut end = NOWHERE;
         let mut text = &[][..];
         if let Some((piece, lines)) = &piece {
             let from = beginning(piece, *lines, level);
@@ -330,15 +354,17 @@ impl Core {
         follower.next_ms = now.mono_ms + POLL_MS;
         let piece = match read {
             Ok(piece) => piece,
-            Err(FileTrouble::NoAnswer(why)) => return self.follow_later(now, conn, &why),
-            // Not there yet, or moved away and not there again: it is waited for.
-            Err(FileTrouble::Missing(_) | FileTrouble::Unusable(_)) => return self.beat(conn),
+            Err(FileTrouble::NoAnswer(why) | FileTrouble::Unusable(why)) => {
+                return self.follow_later(now, conn, &why);
+            }
+            Err(FileTrouble::Missing(_)) => return self.follow_none(now, conn),
         };
         follower.is_told = false;
         let mut events = Vec::new();
-        let begun_anew = follower.at.is_some_and(|at| at != piece.start);
-        if begun_anew {
-            events.extend_from_slice(&sse("reset", piece.start.offset, ""));
+        if let Some(at) = follower.at.filter(|at| *at != piece.start) {
+            let same = at.identity == piece.start.identity;
+            let how = if same { "cleared" } else { "replaced" };
+            events.extend_from_slice(&sse("reset", piece.start.offset, how));
         }
         let usable = whole_part(&piece.bytes, follower.level.is_some());
         let end = end_of(&piece, usable);
@@ -362,20 +388,33 @@ impl Core {
             follower.next_ms = now.mono_ms + HURRY_MS;
         }
         if events.is_empty() {
-            return self.beat(conn);
+            return self.beat(now, conn);
         }
         follower.quiet = 0;
         self.push_action(Action::Push(conn, events.into()));
     }
 
-    /// A followed file is where nobody answers: that is told once, and it is tried again later.
+    /// A followed file is not there. It is waited for; that it was removed is told once. What is
+    /// there next is another file, though it may get the number of the old one.
+    fn follow_none(&mut self, now: Now, conn: ConnId) {
+        let Some(follower) = self.web.readers.followers.get_mut(&conn) else { return };
+        if follower.at.is_none_or(|at| at == NOWHERE) {
+            return self.beat(now, conn);
+        }
+        follower.quiet = 0;
+        follower.before = follower.at.replace(NOWHERE);
+        let at = rfc3339(now.wall_ms, &self.settings().zone);
+        self.push_action(Action::Push(conn, sse("removed", 0, &at)));
+    }
+
+    /// A followed file can't be read, or is where nobody answers: told once, and tried again later.
     fn follow_later(&mut self, now: Now, conn: ConnId, why: &str) {
         let Some(follower) = self.web.readers.followers.get_mut(&conn) else { return };
         follower.next_ms = now.mono_ms + LATER_MS;
         if std::mem::replace(&mut follower.is_told, true) {
             // Such looks are rare: each says that the line is alive.
             follower.quiet = BEAT_POLLS;
-            return self.beat(conn);
+            return self.beat(now, conn);
         }
         follower.before = follower.at;
         let at = follower.at.map_or(0, |at| at.offset);
@@ -383,13 +422,13 @@ impl Core {
     }
 
     /// Tells a follower now and then that the line is alive; that also finds out who has left.
-    fn beat(&mut self, conn: ConnId) {
+    fn beat(&mut self, now: Now, conn: ConnId) {
         let Some(follower) = self.web.readers.followers.get_mut(&conn) else { return };
         follower.quiet += 1;
         if follower.quiet >= BEAT_POLLS {
             follower.quiet = 0;
             follower.before = follower.at;
-            self.push_action(Action::Push(conn, Rc::from(&b"event: beat\ndata: {}\n\n"[..])));
+            self.push_action(Action::Push(conn, self.beat_event(now)));
         }
     }
 
@@ -401,6 +440,7 @@ impl Core {
             return true;
         }
         follower.at = follower.before;
+        follower.is_told = false;
         true
     }
 
@@ -411,7 +451,7 @@ impl Core {
             if follower.next_ms <= now.mono_ms {
                 // What was read says when the next look is; until then there is none.
                 follower.next_ms = now.mono_ms + LATER_MS;
-                let from = follower.at.or(Some(Mark { identity: (0, 0), offset: 0 }));
+                let from = follower.at.or(Some(NOWHERE));
                 let names = follower.names.clone();
                 plans.push((*conn, ReadPlan { names, from, max_bytes: FOLLOW_BYTES }));
             }
@@ -445,7 +485,6 @@ pub(super) fn number(
 
 pub(super) fn plain(bytes: Vec<u8>) -> Response {
     Response::new(200, "text/plain; charset=utf-8", Body::Bytes(bytes))
-        .header("Cache-Control", "no-store")
 }
 
 fn end_of(piece: &Piece, used: usize) -> Mark {

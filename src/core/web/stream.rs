@@ -16,7 +16,7 @@ use crate::core::http::{Request, Response};
 use crate::core::ids::{ConnId, JobId};
 use crate::core::places::{Peer, Places};
 use crate::core::table::Phase;
-use crate::core::time::Now;
+use crate::core::time::{Now, rfc3339};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Bound;
 use std::rc::Rc;
@@ -37,9 +37,6 @@ const DAEMON_MS: u64 = 1_000;
 /// Milliseconds between two beats: who misses two of them knows that nothing comes any more, and
 /// who has left is found out.
 const BEAT_MS: u64 = 10_000;
-
-/// An event, as a client's script never hears of a comment.
-const BEAT: &[u8] = b"event: beat\ndata: {}\n\n";
 
 /// Milliseconds after which a client should connect anew.
 const RETRY_MS: u64 = 2_000;
@@ -106,7 +103,11 @@ pub struct Streams {
     next_round_ms: u64,
     held_since_ms: Option<u64>,
     next_daemon_ms: u64,
+    /// The last round came too soon after an event about the daemon to have one.
+    owes_daemon: bool,
     next_beat_ms: u64,
+    /// The wall clock at the last look.
+    wall_ms: i64,
 }
 
 impl View {
@@ -200,12 +201,11 @@ impl Core {
         if first {
             self.web.streams.next_beat_ms = now.mono_ms + BEAT_MS;
         }
-        let revision = self.revision();
         let view = &mut self.web.streams.views[place];
         view.shown.extend(shown);
         view.readers.insert(conn, Reader { peer: request.peer, missed: false });
         let mut begin = format!("retry: {RETRY_MS}\n").into_bytes();
-        begin.extend(snapshot(revision, view));
+        begin.extend(self.snapshot(now.wall_ms, &self.web.streams.views[place]));
         self.listen_to_changes(true);
         self.respond(conn, Response::event_stream());
         self.push_action(Action::Push(conn, begin.into()));
@@ -261,13 +261,10 @@ impl Core {
             return;
         }
         let mut streams = std::mem::take(&mut self.web.streams);
+        streams.wall_ms = now.wall_ms;
         let sending = streams.views.iter().any(View::is_sending);
-        if !streams.in_round
-            && !sending
-            && now.mono_ms >= streams.next_round_ms
-            && self.has_news()
-            && !self.is_held(now, &mut streams)
-        {
+        let is_due = self.next_round(&streams).is_some_and(|at_ms| now.mono_ms >= at_ms);
+        if !streams.in_round && !sending && is_due && !self.is_held(now, &mut streams) {
             let Changed { jobs, all } = self.take_changes();
             streams.in_round = true;
             streams.round = jobs.into();
@@ -279,12 +276,20 @@ impl Core {
         if streams.in_round {
             self.round_slice(now, &mut streams);
         } else if !sending && now.mono_ms >= streams.next_beat_ms {
+            let beat = self.beat_event(now);
             for view in &mut streams.views {
-                view.batches.push_back(Rc::from(BEAT));
+                view.batches.push_back(Rc::clone(&beat));
             }
             streams.next_beat_ms = now.mono_ms + BEAT_MS;
         }
         self.web.streams = streams;
+    }
+
+    /// When there will be a round, monotonic ms.
+    fn next_round(&self, streams: &Streams) -> Option<u64> {
+        let news = self.has_news().then_some(streams.next_round_ms);
+        let daemon = streams.owes_daemon.then_some(streams.next_daemon_ms);
+        news.into_iter().chain(daemon).min()
     }
 
     fn is_held(&self, now: Now, streams: &mut Streams) -> bool {
@@ -376,11 +381,12 @@ impl Core {
             status["message"] = self.last_message().into();
             format!("event: daemon\nid: {revision}\ndata: {status}\n\n")
         });
+        streams.owes_daemon = daemon.is_none();
         for view in &mut streams.views {
             if view.overflown {
                 view.overflown = false;
                 view.told = view.members.len();
-                let anew = snapshot(revision, view);
+                let anew = self.snapshot(now.wall_ms, view);
                 view.batches.push_back(anew.into());
             }
             if view.told != view.members.len() {
@@ -397,11 +403,26 @@ impl Core {
 
     /// The next piece for a reader of events.
     pub(in crate::core) fn next_push(&mut self) -> Option<Action> {
-        let revision = self.revision();
-        let anew = |view: &View| snapshot(revision, view);
-        let mut views = self.web.streams.views.iter_mut();
-        let (conn, bytes) = views.find_map(|view| view.next_push(&anew))?;
-        Some(Action::Push(conn, bytes))
+        let mut streams = std::mem::take(&mut self.web.streams);
+        let anew = |view: &View| self.snapshot(streams.wall_ms, view);
+        let next = streams.views.iter_mut().find_map(|view| view.next_push(&anew));
+        self.web.streams = streams;
+        next.map(|(conn, bytes)| Action::Push(conn, bytes))
+    }
+
+    /// What a reader hears first, and whenever it has to ask for the list again.
+    fn snapshot(&self, wall_ms: i64, view: &View) -> Vec<u8> {
+        let (revision, total) = (self.revision(), view.members.len());
+        let now = rfc3339(wall_ms, &self.settings().zone);
+        let data = serde_json::json!({ "revision": revision, "total": total, "now": now });
+        format!("event: snapshot\nid: {revision}\ndata: {data}\n\n").into_bytes()
+    }
+
+    /// An event, as a client's script never hears of a comment. It keeps the client's idea of this
+    /// clock right, too: the `Date` of an answer may be a proxy's.
+    pub(super) fn beat_event(&self, now: Now) -> Rc<[u8]> {
+        let data = serde_json::json!({ "now": rfc3339(now.wall_ms, &self.settings().zone) });
+        format!("event: beat\ndata: {data}\n\n").into_bytes().into()
     }
 
     /// A piece did not reach a client.
@@ -444,14 +465,7 @@ impl Core {
         if streams.views.is_empty() || streams.views.iter().any(View::is_sending) {
             return None;
         }
-        let round = self.has_news().then_some(streams.next_round_ms);
+        let round = self.next_round(streams);
         Some(round.unwrap_or(u64::MAX).min(streams.next_beat_ms))
     }
-}
-
-/// What a reader hears first, and whenever it has to ask for the list again.
-fn snapshot(revision: u64, view: &View) -> Vec<u8> {
-    let total = view.members.len();
-    let data = serde_json::json!({ "revision": revision, "total": total });
-    format!("event: snapshot\nid: {revision}\ndata: {data}\n\n").into_bytes()
 }

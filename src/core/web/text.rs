@@ -90,6 +90,7 @@ impl Core {
 fn said(block: Block<'_>) -> &'static str {
     match block {
         Block::Flawed(Flaw::Schedule | Flaw::Gone, _) => "bad schedule",
+        Block::Flawed(Flaw::Over, _) => "no slot left",
         Block::Flawed(Flaw::Timezone, _) => "unknown time zone",
         Block::Flawed(Flaw::Command, _) => "no command",
         Block::LimitZero => "limit 0",

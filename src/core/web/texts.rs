@@ -3,6 +3,7 @@
 //! is where a value goes: [`fill`].
 
 use crate::core::cron::Lang;
+use crate::core::plain::isolated;
 use serde::Serialize;
 
 /// `name: "English", "中文";` makes a field and its two values.
@@ -44,6 +45,19 @@ texts! {
     version: "Version", "版本";
     draining: "The daemon is ending: it waits for its last runs and starts no more.",
         "守护进程正在退出:等待最后的运行结束,不再启动新的运行。";
+    refused_one: "not permitted: process {} belongs to user '{}': ",
+        "不允许:进程 {} 属于用户“{}”:";
+    refused_part: "not permitted: 1 of its {} processes, {}, belongs to user '{}': ",
+        "不允许:其 1 个(共 {} 个)进程({})属于用户“{}”:";
+    refused_some: "not permitted: {} of its {} processes, {}, belong to user '{}': ",
+        "不允许:其 {} 个(共 {} 个)进程({})属于用户“{}”:";
+    refused_stop_it: "stop it as that user ({} as root)",
+        "请以该用户身份停止(以 root 执行 {})";
+    refused_stop_them: "stop them as that user ({} as root)",
+        "请以该用户身份停止(以 root 执行 {})";
+    refused_until: "after the grace time it is killed with its control group",
+        "宽限时间过后将随其控制组一起被强制结束";
+    refused_alert: "Runs that could not be stopped: {}", "未能停止的运行:{}";
     db_silent: "The database does not answer", "数据库无应答";
     db_refuses: "The database refuses what is needed", "数据库拒绝了所需的操作";
     db_fails: "Talking to the database failed", "与数据库的通信失败";
@@ -53,12 +67,24 @@ texts! {
     unread: "The jobs were not read yet.", "任务尚未读取。";
     unknown_parameter: "The address has a parameter `{}`, which means nothing; there are {}",
         "本页地址中的参数“{}”没有意义;可用的参数有 {}";
-    disk_alert: "The journal can't be written as it should be: {}. Make room in {}. Jobs go on; \
-                 their outputs may be lost now, their records later.",
-        "日志无法正常写入:{}。请在 {} 腾出空间。任务继续运行;其输出可能丢失,之后记录也可能丢失。";
+    disk_alert: "The journal can't be written as it should be: {}. Jobs go on; their outputs may \
+                 be lost now, their records later.",
+        "日志无法正常写入:{}。任务继续运行;其输出可能丢失,之后记录也可能丢失。";
     stale_alert: "The snapshot of the jobs in {} was not of the table that was in force last: \
                   nothing is started before the database has answered.",
         "{} 中的任务快照不是最后生效的任务表:数据库应答之前不会启动任何运行。";
+    foreign_alert: "The snapshot of the jobs in {} is of {}, the configuration says {}: nothing is \
+                    started before the database has answered.",
+        "{} 中的任务快照属于 {},而配置为 {}:数据库应答之前不会启动任何运行。";
+    missing_alert: "There is no snapshot in {} of the jobs that were in force last: nothing is \
+                    started before the database has answered.",
+        "{} 中没有最后生效的任务快照:数据库应答之前不会启动任何运行。";
+    not_whole_alert: "{}/snapshot is not whole: nothing is started before the database has \
+                      answered.",
+        "{}/snapshot 不完整:数据库应答之前不会启动任何运行。";
+    unreadable_alert: "The snapshot of the jobs can't be read: {}. Nothing is started before the \
+                       database has answered.",
+        "任务快照无法读取:{}。数据库应答之前不会启动任何运行。";
     unkept_alert: "The jobs in force could not be written to {}/snapshot: {}. After a restart \
                    nothing is started before the database has answered.",
         "当前生效的任务无法写入 {}/snapshot:{}。重启后,数据库应答之前不会启动任何运行。";
@@ -69,8 +95,11 @@ texts! {
                     state disk was full, or the database away for too long.",
         "数据库缺少 {} 条运行记录,最近一次丢失于 {}:状态目录磁盘已满,或数据库中断太久。";
     bad_rows: "Rows that can't be jobs: {}", "无法作为任务的行:{}";
-    set_aside: "Records that the database refuses, kept and tried again: {}. The last one: {}",
-        "数据库拒绝接收的记录(已保留,将重试):{}。最近一条:{}";
+    set_aside: "Records that are set aside, kept and tried again: {}. The last one: {}",
+        "未写入数据库的记录(已保留,将重试):{}。最近一条:{}";
+    set_elsewhere: "Records of another database than the configuration names, kept and not tried \
+                    before it names theirs: {}. The last one: {}",
+        "属于其他数据库(非配置所指)的记录(已保留,在配置指明其数据库之前不会写入):{}。最近一条:{}";
     row_id: "Row {}", "第 {} 号";
     search: "Search", "搜索";
     search_hint: "Name or command", "名称或命令";
@@ -114,6 +143,7 @@ texts! {
     invalid: "invalid", "无效";
     off: "off", "停用";
     block_schedule: "never due: its schedule is wrong", "永不到期:计划有误";
+    block_over: "never due: its schedule has no slot left", "永不到期:计划已无后续时刻";
     block_timezone: "never due: its time zone is unknown", "永不到期:时区未知";
     block_command: "never started: its command can't be run", "永不启动:命令无法运行";
     block_limit: "never started: limit 0", "永不启动:上限为 0";
@@ -253,6 +283,11 @@ texts! {
         "{} 秒内无应答:不知是否已执行。再试之前请先查看";
     before: "… {} before this", "… 此前还有 {}";
     lines_lost: "… {} left out", "… 略去 {}";
+    file_removed: "… the file was removed at {}: it goes on when there is one again",
+        "… 文件已于 {} 被删除:再次出现后继续";
+    file_replaced: "… the file was replaced: this is the new one", "… 文件已被替换:以下为新文件";
+    file_cleared: "… the file was cleared: this is what came after",
+        "… 文件已被清空:以下为此后的内容";
     selected: "{} selected", "已选 {} 项";
     at_limit: "At its limit of {} live runs", "已达并发上限 {}";
     limit_zero: "Its limit is 0: it never starts", "上限为 0:永不启动";
@@ -284,14 +319,15 @@ pub(super) fn script_texts(lang: Lang) -> String {
     serde_json::to_string(texts).unwrap_or_default()
 }
 
-/// Puts values in the places of a text, in their order. A place without a value stays.
+/// Puts values in the places of a text, in their order, so that none turns the words around it. A
+/// place without a value stays.
 pub(super) fn fill(text: &str, values: &[&str]) -> String {
     let mut out = String::with_capacity(text.len() + 16);
     let mut rest = text;
     for value in values {
         let Some((before, after)) = rest.split_once("{}") else { break };
         out.push_str(before);
-        out.push_str(value);
+        out.push_str(&isolated(value));
         rest = after;
     }
     out.push_str(rest);

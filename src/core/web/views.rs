@@ -37,9 +37,9 @@ pub struct JobLine<'a> {
 }
 
 /// Why no slot of a line of the list is ever launched. Of what drains none is due anyway.
-pub(super) fn block_of<'a>(job: &Job, def: &'a Definition) -> Option<Block<'a>> {
+pub(super) fn block_of<'a>(job: &'a Job, def: &Definition) -> Option<Block<'a>> {
     let in_force = job.scheduled().is_some_and(|scheduled| std::ptr::eq(scheduled, def));
-    def.block().filter(|_| in_force)
+    job.block().filter(|_| in_force)
 }
 
 impl Core {
@@ -64,7 +64,7 @@ impl Core {
         let Some(first) = phases().next() else {
             let last = job.history.as_ref().and_then(|history| history.runs.back());
             // That it will never run again matters more than how it ended.
-            return match (job.def.block(), last) {
+            return match (job.block(), last) {
                 (Some(block), _) => block.state(),
                 (None, Some(run)) => run.state_label(),
                 (None, None) => "",
@@ -159,6 +159,7 @@ impl Core {
                 RunPhase::Live => "running",
                 RunPhase::Stopping { .. } | RunPhase::Killed => "stopping",
             };
+            let refused = || run.refused.as_ref().map(ToString::to_string);
             json!({
                 "run_id": run.id,
                 "cause": run.cause,
@@ -168,7 +169,7 @@ impl Core {
                 "duration_ms": now.mono_ms.saturating_sub(run.mono_ms),
                 "pid": (run.pid != 0).then_some(run.pid),
                 "outcome": state,
-                "detail": run.waits,
+                "detail": run.waits.as_deref().map(str::to_owned).or_else(refused),
             })
         })
         .collect()

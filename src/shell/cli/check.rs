@@ -2,11 +2,10 @@
 //! right.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-
-use rustix::fs::{Access, access};
 
 use super::BAD_CONFIGURATION;
 use super::look::Looker;
@@ -15,14 +14,19 @@ use crate::core::check::{
     output_files, told, unique_key,
 };
 use crate::core::config::{Config, Parsed, Severity};
+use crate::core::homes::Homes;
 use crate::core::plain;
-use crate::core::protocol::{Answer, Ask, Driver, Request};
+use crate::core::protocol::{Answer, Ask, Driver, Request, SetAside};
 use crate::shell::clock;
 use crate::shell::config_file;
 use crate::shell::database::{self, schema};
 use crate::shell::far_files;
 use crate::shell::holder::{self, Found};
+use crate::shell::journal;
+use crate::shell::own;
+use crate::shell::owner;
 use crate::shell::predecessor;
+use crate::shell::start::needs;
 use crate::shell::system_zone::system_zone;
 
 const SILENT: &str = "its file system does not answer: see to its mount";
@@ -32,7 +36,7 @@ const SILENT: &str = "its file system does not answer: see to its mount";
 pub struct CheckArgs {
     /// Check this server group only; without it all of them
     pub server_id: Option<u32>,
-    /// Configuration file [default: ./conf/schedule.ini, then /etc/schedule/schedule.ini]
+    /// Configuration file [default: /etc/schedule/schedule.ini, then ./conf/schedule.ini]
     #[arg(short = 'c', long = "config", value_name = "FILE")]
     pub config: Option<PathBuf>,
 }
@@ -120,9 +124,10 @@ fn check_group(
     };
     let mut all: Vec<(Severity, String)> = own.iter().map(wrong).collect();
     all.iter().for_each(|(_, line)| report.add(id, line.clone()));
-    if own.iter().any(|(_, _, what)| *what == SILENT) {
+    if own.iter().any(|(_, _, what)| what == SILENT) {
         return false;
     }
+    owner::seen_as_root(config, id).iter().for_each(|it| report.add(id, format!("note: {it}")));
     let warnings = predecessor_of(config, id).into_iter().chain(refused(config, id));
     for text in warnings {
         all.push((Severity::Warning, format!("warning: {text}")));
@@ -157,18 +162,60 @@ fn check_group(
 
 /// What the daemon of the group had to set aside.
 fn refused(config: &Config, id: u32) -> Option<String> {
-    let path = Path::new(&config.base.statedir.path(id)).join("refused");
-    let hint = "correct the table and ask for a sync, or wait 10 minutes";
-    match database::read_set_aside(&path) {
-        Ok(aside) if aside.count == 0 => None,
-        Ok(aside) => Some(format!(
-            "{} records that the database refuses wait in {}, the last one: {}: {hint}",
-            aside.count,
-            path.display(),
-            aside.last
-        )),
-        Err(why) => Some(format!("records that were set aside, {}: {why}", path.display())),
+    let dir = PathBuf::from(config.base.statedir.path(id));
+    let path = dir.join("refused");
+    let homes = homes(config, &dir);
+    let mut told: Vec<_> = homes.strange_move().into_iter().collect();
+    told.extend(match database::read_set_aside(&path, &homes) {
+        Ok(aside) => waiting(&aside, &path.display().to_string()),
+        Err(why) => vec![format!("records that were set aside, {}: {why}", path.display())],
+    });
+    let entries = fs::read_dir(&dir).into_iter().flatten().flatten();
+    let unread = entries.filter(|entry| own::is_unread(&entry.file_name()));
+    let mut unread: Vec<_> = unread.map(|entry| entry.path().display().to_string()).collect();
+    unread.sort();
+    let unread = (!unread.is_empty()).then(|| {
+        format!(
+            "records that were set aside could not be read and are in {}: put them back into {} \
+             when they can be, or take them away",
+            unread.join(", "),
+            path.display()
+        )
+    });
+    told.extend(unread);
+    (!told.is_empty()).then(|| told.join("; "))
+}
+
+/// Which records are for the database, as far as the journal below this directory tells.
+fn homes(config: &Config, dir: &Path) -> Homes {
+    // Who may not read it is told less.
+    let known = journal::homes(&dir.join("journal")).unwrap_or_default();
+    Homes { known, ..Homes::of(&config.database, &config.moved_from) }
+}
+
+/// What is set aside in the file at this path.
+fn waiting(aside: &SetAside, path: &str) -> Vec<String> {
+    let records = |count| plain::counted(count, "record");
+    let (elsewhere, waiting) = (records(aside.elsewhere), records(aside.waiting));
+    let (refused, last) = (records(aside.tried().saturating_sub(aside.waiting)), &aside.last);
+    let mut told = Vec::new();
+    if aside.elsewhere > 0 {
+        let last = &aside.last_elsewhere;
+        told.push(format!("{elsewhere} of another database wait in {path}, the last one: {last}"));
     }
+    if aside.waiting > 0 {
+        told.push(format!(
+            "{waiting} wait in {path} for the database: it has not answered a daemon since the \
+             configuration names it again"
+        ));
+    }
+    if aside.tried() > aside.waiting {
+        told.push(format!(
+            "{refused} that the database refuses wait in {path}, the last one: {last}: correct the \
+             table and ask for a sync, or wait 10 minutes"
+        ));
+    }
+    told
 }
 
 /// Why no run could be recorded.
@@ -212,11 +259,7 @@ fn predecessor_of(config: &Config, id: u32) -> Option<String> {
 }
 
 /// What is wrong with the daemon's own files: key, path, and why.
-fn own_paths(
-    config: &Config,
-    id: u32,
-    looker: &mut Looker,
-) -> Vec<(&'static str, String, &'static str)> {
+fn own_paths(config: &Config, id: u32, looker: &mut Looker) -> Vec<(&'static str, String, String)> {
     let base = &config.base;
     let mut files = vec![("[base] pidfile", base.pidfile.path(id))];
     files.extend(base.log_path(id).map(|path| ("[base] logfile", path)));
@@ -231,28 +274,59 @@ fn own_paths(
     let mut wrong = Vec::new();
     for (name, path) in files {
         match looker.look(Path::new(&path)) {
-            OutputFile::Writable => {}
-            OutputFile::NoAnswer => wrong.push((name, path, SILENT)),
-            OutputFile::IsDirectory => wrong.push((name, path, "is a directory: name a file")),
+            // The daemon writes these, and nobody else is to be kept from it.
+            OutputFile::Writable | OutputFile::MayBeLink => {}
+            OutputFile::NoAnswer => wrong.push((name, path, SILENT.to_owned())),
+            OutputFile::IsDirectory => {
+                wrong.push((name, path, "is a directory: name a file".to_owned()));
+            }
             // That there is no such database is told below.
             OutputFile::NoDirectory if name == "[db1] path" => {}
-            OutputFile::NoDirectory => wrong.push((name, path, "its directory is not there")),
+            OutputFile::NoDirectory => {
+                let advice = owner::advice_to_make(Path::new(&path), owner::of_state(config, id));
+                wrong.push((name, path, advice));
+            }
             OutputFile::Forbidden | OutputFile::ForbiddenDirectory => {
-                wrong.push((name, path, "this user can't write it"));
+                wrong.push((name, path, "this user can't write it".to_owned()));
             }
         }
     }
     // The daemon makes this one, with all that lead to it.
     let dir = base.statedir.path(id);
     if looker.look(Path::new(&dir)) == OutputFile::NoAnswer {
-        wrong.push(("[base] statedir", dir, SILENT));
+        wrong.push(("[base] statedir", dir, SILENT.to_owned()));
         return wrong;
     }
-    let there = Path::new(&dir).ancestors().find(|part| part.exists());
-    if !there.is_some_and(|part| part.is_dir() && access(part, Access::WRITE_OK).is_ok()) {
-        wrong.push(("[base] statedir", dir, "this user can't make or write it"));
+    let uid = owner::of_state(config, id);
+    if let Err((path, why)) = try_state_dir(Path::new(&dir), uid) {
+        wrong.push(("[base] statedir", path.display().to_string(), why));
+    } else if let Some(why) = full_disk(Path::new(&dir), uid) {
+        wrong.push(("[base] statedir", dir, why));
     }
     wrong
+}
+
+/// Whether the daemon of this user could work there; what it can't have, and why.
+fn try_state_dir(dir: &Path, uid: u32) -> Result<(), (PathBuf, String)> {
+    let there = dir.ancestors().find(|part| part.exists());
+    match there {
+        Some(there) if there == dir => {
+            needs::whole_state_dir(dir, uid).map_err(|wrong| (wrong.path, wrong.why))
+        }
+        Some(there) if own::try_dir(there, uid).is_ok() => Ok(()),
+        _ => Err((dir.into(), "this user can't make it".to_owned())),
+    }
+}
+
+/// What a full file system costs the daemon of this user.
+fn full_disk(state_dir: &Path, uid: u32) -> Option<String> {
+    let journal = state_dir.join("journal");
+    let there = journal.ancestors().find(|part| part.exists())?;
+    let why = journal::why_full(there, uid)?;
+    Some(format!(
+        "its file system {why}: outputs of runs are lost, and so are the records of runs that the \
+         daemon has no room for in its memory: make room there"
+    ))
 }
 
 /// One exchange, in this very process: nobody waits for anything else here.

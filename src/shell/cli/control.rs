@@ -3,6 +3,7 @@
 //! HTTP, each with a deadline.
 
 mod ask;
+mod forgotten;
 mod renew;
 mod start;
 mod status;
@@ -10,9 +11,12 @@ mod stop;
 
 use super::BAD_CONFIGURATION;
 use crate::core::config::Config;
+use crate::core::plain;
 use crate::shell::config_file;
 use crate::shell::holder::{self, Found, Holder};
+use crate::shell::keeper::SOCKET;
 use crate::shell::notify::Note;
+use crate::shell::owner;
 use crate::shell::predecessor;
 use crate::shell::search;
 use crate::shell::start::server_of;
@@ -20,6 +24,7 @@ use crate::shell::sys::Pid;
 use std::fmt::Display;
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::str::FromStr;
@@ -61,7 +66,7 @@ pub struct GroupArgs {
     /// The group: the number of a [server_N] section, or `all`
     #[arg(value_name = "SERVER_ID|all")]
     pub which: Which,
-    /// Configuration file [default: ./conf/schedule.ini, then /etc/schedule/schedule.ini]
+    /// Configuration file [default: /etc/schedule/schedule.ini, then ./conf/schedule.ini]
     #[arg(short = 'c', long = "config", value_name = "FILE")]
     pub config: Option<PathBuf>,
 }
@@ -97,6 +102,8 @@ struct Groups {
     /// Its file, absolute: a daemon reads it again later.
     file: PathBuf,
     ids: Vec<u32>,
+    /// All groups are meant.
+    all: bool,
     /// It has errors, so daemons may be elsewhere than it says.
     flawed: bool,
     /// All groups are meant, and it may have more.
@@ -105,12 +112,77 @@ struct Groups {
     problems: Vec<String>,
 }
 
+/// Runs that are named one by one.
+const MAX_NAMED: usize = 5;
+
+/// Runs that go on without a daemon.
+struct Left {
+    keeper: Pid,
+    /// The processes that lead them.
+    runs: Vec<Pid>,
+    /// Their user, if the files are another's by now.
+    stranger: Option<String>,
+    /// What to do where the configuration has their group no more; empty if it has.
+    back: String,
+}
+
+impl Left {
+    /// With what to do, where that is not only to start the daemon.
+    fn said(&self) -> String {
+        let (pid, runs) = (self.keeper.as_raw_nonzero(), self.named());
+        match &self.stranger {
+            None => {
+                let back = &self.back;
+                format!("; runs of it go on, with keeper pid {pid}{runs}{back}")
+            }
+            Some(user) => {
+                let advice = owner::advice_to_end(user);
+                format!(
+                    "; runs of it go on as user '{user}', with keeper pid {pid}{runs}: {advice}"
+                )
+            }
+        }
+    }
+
+    /// How many, and which; nothing where they can't be seen.
+    fn named(&self) -> String {
+        if self.runs.is_empty() {
+            return String::new();
+        }
+        let named = |pid: &Pid| {
+            let job = search::job_of(*pid).map(|job| format!("job {job}, "));
+            format!("{}pid {}", job.unwrap_or_default(), pid.as_raw_nonzero())
+        };
+        let mut names: Vec<String> = self.runs.iter().take(MAX_NAMED).map(named).collect();
+        if self.runs.len() > MAX_NAMED {
+            names.push("…".to_owned());
+        }
+        let count = plain::counted(self.runs.len() as u64, "run");
+        format!(" ({count}: {})", names.join("; "))
+    }
+}
+
+/// What is said of a process that listens at the keeper's socket and is no keeper.
+fn impostor(dir: &Path, (pid, uid): (Pid, u32)) -> String {
+    let path = dir.join(SOCKET);
+    let (path, pid, user) = (path.display(), pid.as_raw_nonzero(), owner::user(uid));
+    format!(
+        "; something that is no keeper listens at {path} (pid {pid} of user '{user}'): end it, and \
+         see who may write there"
+    )
+}
+
 impl Groups {
     /// Reads the configuration; what is wrong with it is told.
     fn read(verb: &str, args: &GroupArgs) -> Result<Groups, ()> {
         let groups = Groups::read_most(verb, args)?;
         if groups.flawed {
             eprintln!("schedule {verb}: the configuration has errors");
+            return Err(());
+        }
+        // Of a group that it has no more there is nothing to put in force.
+        if let Some(text) = groups.ids.iter().find_map(|id| groups.told_as_forgotten(*id)) {
+            eprintln!("{text}");
             return Err(());
         }
         Ok(groups)
@@ -129,14 +201,20 @@ impl Groups {
         let config = config.ok_or_else(|| refuse(&"the configuration has errors"))?;
         let ids = match args.which {
             Which::All => config.servers.keys().copied().collect(),
-            Which::One(id) => {
-                server_of(&config, id).map_err(|why| refuse(&why))?;
-                vec![id]
-            }
+            Which::One(id) => vec![id],
         };
         let file = std::path::absolute(&parsed.file).map_err(|why| refuse(&why))?;
-        let incomplete = flawed && args.which == Which::All;
-        Ok(Groups { config, file, ids, flawed, incomplete, problems })
+        let all = args.which == Which::All;
+        let incomplete = flawed && all;
+        let groups = Groups { config, file, ids, all, flawed, incomplete, problems };
+        if let Which::One(id) = args.which
+            && let Err(why) = server_of(&groups.config, id)
+            && groups.told_as_forgotten(id).is_none()
+        {
+            refuse(&why);
+            return Err(());
+        }
+        Ok(groups)
     }
 
     /// Shows the warnings to who puts the configuration in force. A daemon that starts shows them
@@ -189,12 +267,20 @@ impl Groups {
         is_closed.then(|| format!("state directory {}: {why}", dir.display()))
     }
 
-    /// What to say of runs that go on without a daemon.
-    fn without_daemon(&self, id: u32) -> String {
-        match search::keeper_of(&self.configured_state_dir(id)) {
-            Some(pid) => format!("; runs of it go on, with keeper pid {}", pid.as_raw_nonzero()),
-            None => String::new(),
-        }
+    /// The runs that go on without a daemon, and what is to be said of them, or of who only
+    /// listens where their keeper would.
+    fn without_daemon(&self, id: u32) -> (Option<Left>, String) {
+        let dir = self.configured_state_dir(id);
+        let Some((keeper, uid)) = search::keeper_of(&dir) else {
+            let told = search::impostor_of(&dir).map(|found| impostor(&dir, found));
+            return (None, told.unwrap_or_default());
+        };
+        let has_files = fs::metadata(&dir).is_ok_and(|found| found.uid() == uid);
+        let back = self.advice_to_put_back(id);
+        let stranger = (!has_files).then(|| owner::user(uid));
+        let left = Left { keeper, runs: search::runs_of(keeper), stranger, back };
+        let told = left.said();
+        (Some(left), told)
     }
 
     /// The state directory that a daemon works in. The configuration may name another one by now.
@@ -207,18 +293,49 @@ impl Groups {
         if is_its(&configured) { configured } else { others().unwrap_or(configured) }
     }
 
+    /// The file that the daemon of a group has read, where it says so.
+    fn file_of(&self, id: u32, holder: &Holder) -> Option<String> {
+        let note = Note::read(&self.state_dir(id, holder))?;
+        Some(note.config).filter(|file| !file.is_empty())
+    }
+
+    /// What to say where that is not the one which is read here: what it says may not be in force.
+    fn other_file(&self, id: u32, holder: &Holder) -> Option<String> {
+        let its = self.file_of(id, holder)?;
+        let ours = plain::line(&self.file.display().to_string());
+        (!self.is_same_file(&its)).then(|| {
+            format!(
+                "server {id}: warning: its configuration is {its}, not {ours}, which is read here: \
+                 say `-c {its}`; by the other one it would have to be stopped and started"
+            )
+        })
+    }
+
+    /// Whether a daemon's name of a configuration means the one that is read here.
+    fn is_same_file(&self, its: &str) -> bool {
+        let [named, ours] = [Path::new(its), &self.file].map(|file| fs::metadata(file).ok());
+        its == plain::line(&self.file.display().to_string())
+            || named.zip(ours).is_some_and(|(a, b)| (a.dev(), a.ino()) == (b.dev(), b.ino()))
+    }
+
     /// Does something with each group, whatever becomes of the others; the highest exit status.
     fn each(&self, mut act: impl FnMut(u32) -> u8) -> ExitCode {
         // A section that could not be read may be one of all.
         let least = if self.incomplete { BAD_CONFIGURATION } else { DONE };
-        self.ids.iter().map(|id| act(*id)).max().unwrap_or(DONE).max(least).into()
+        let code = self.ids.iter().map(|id| act(*id)).max().unwrap_or(DONE).max(least);
+        self.warn_of_forgotten();
+        code.into()
     }
 }
 
 /// Starts daemons.
 pub fn start(args: &StartArgs) -> ExitCode {
     match Groups::read("start", &args.group) {
-        Ok(groups) => start::start(&groups, &groups.ids).into(),
+        Ok(groups) => {
+            let code = start::start(&groups, &groups.ids);
+            groups.warn_of_forgotten();
+            code.into()
+        }
         Err(()) => BAD_CONFIGURATION.into(),
     }
 }
@@ -237,12 +354,13 @@ pub fn stop(args: &StopArgs) -> ExitCode {
     }
 }
 
-/// Renews running daemons in place, starts the others.
+/// Renews running daemons in place. One group that does not run is started; of all of them those
+/// that don't run are left as they are, since somebody may have stopped them on purpose.
 pub fn restart(args: &GroupArgs) -> ExitCode {
     match Groups::read("restart", args) {
         Ok(groups) => {
             groups.warn();
-            groups.each(|id| renew::restart(&groups, id))
+            groups.each(|id| renew::restart(&groups, id, args.which))
         }
         Err(()) => BAD_CONFIGURATION.into(),
     }
@@ -262,7 +380,12 @@ pub fn reload(args: &GroupArgs) -> ExitCode {
 /// Makes running daemons open their logs anew.
 pub fn reopen(args: &GroupArgs) -> ExitCode {
     match Groups::read_most("reopen", args) {
-        Ok(groups) => groups.each(|id| renew::reopen(&groups, id)),
+        Ok(groups) => {
+            // A log that was moved away has to be let go by whoever writes it.
+            let forgotten = if groups.all { groups.forgotten_ids() } else { Vec::new() };
+            forgotten.iter().for_each(|id| _ = renew::reopen(&groups, *id));
+            groups.each(|id| renew::reopen(&groups, id))
+        }
         Err(()) => BAD_CONFIGURATION.into(),
     }
 }

@@ -5,8 +5,8 @@ use crate::core::config::Parsed;
 use crate::core::plain;
 use crate::core::protocol::{Database, ErrorKind};
 use crate::shell::config_file;
-use crate::shell::database::Failure;
 use crate::shell::database::schema::{self, Status};
+use crate::shell::database::{Failure, told_to_change};
 use crate::shell::own;
 use crate::shell::owner::{self, Look};
 use clap::{Args, Subcommand};
@@ -19,7 +19,7 @@ pub struct DbArgs {
     /// What to do.
     #[command(subcommand)]
     pub command: DbCommand,
-    /// Configuration [default: ./conf/schedule.ini, then /etc/schedule/schedule.ini]
+    /// Configuration [default: /etc/schedule/schedule.ini, then ./conf/schedule.ini]
     #[arg(short, long, value_name = "FILE", global = true)]
     pub config: Option<PathBuf>,
 }
@@ -51,7 +51,8 @@ pub fn run(args: &DbArgs) -> ExitCode {
     if let Some(why) = refusal.filter(|_| writes) {
         return refuse(&why);
     }
-    match perform(args.command, &database) {
+    let done = perform(args.command, &database);
+    match done.map_err(|why| if writes { told_to_change(why) } else { why }) {
         Ok((text, complete)) => {
             print!("{text}");
             if complete { ExitCode::SUCCESS } else { ExitCode::FAILURE }
@@ -73,19 +74,19 @@ fn refuse(why: &str) -> ExitCode {
 /// # Errors
 /// The database can't be reached, or refuses.
 pub fn perform(command: DbCommand, database: &Database) -> Result<(String, bool), Failure> {
-    let mut text = String::new();
-    match command {
+    let done = match command {
         DbCommand::Init => {
             make_directory(database)?;
-            text += &made("created", &schema::init(database)?);
+            Some(("created", schema::init(database)?))
         }
-        DbCommand::Migrate => text += &made("added", &schema::migrate(database)?),
-        DbCommand::Status => {}
-    }
+        DbCommand::Migrate => Some(("added", schema::migrate(database)?)),
+        DbCommand::Status => None,
+    };
     let status = schema::status(database)?;
-    if command == DbCommand::Status {
-        text += &shown(&status);
-    }
+    let mut text = match done {
+        Some((verb, things)) => made(verb, &things, &status),
+        None => shown(&status),
+    };
     text += &advice(&status);
     Ok((text, status.missing.is_empty() && status.narrow.is_none()))
 }
@@ -100,9 +101,11 @@ fn make_directory(database: &Database) -> Result<(), Failure> {
     })
 }
 
-fn made(verb: &str, things: &[String]) -> String {
+fn made(verb: &str, things: &[String], status: &Status) -> String {
     if things.is_empty() {
-        return "nothing to do: everything is there\n".to_owned();
+        // What is advised next must not contradict it.
+        let what = if status.optional.is_empty() { "everything is" } else { "the tables are" };
+        return format!("nothing to do: {what} there\n");
     }
     things.iter().map(|thing| format!("{verb} {thing}\n")).collect()
 }

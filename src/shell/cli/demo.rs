@@ -33,7 +33,10 @@ pub struct DemoArgs {
 /// Sets everything up in one directory and runs the daemon there until it is told to end.
 pub fn run(args: &DemoArgs) -> ExitCode {
     match prepare(args) {
-        Ok((dir, config)) => serve(&config, SERVER_ID, false, |ready| tell(&dir, ready.address)),
+        Ok((dir, config)) => {
+            let file = dir.join("schedule.ini");
+            serve(&config, &file, SERVER_ID, false, |ready| tell(&dir, ready.address))
+        }
         Err(why) => {
             eprintln!("schedule demo: {why}");
             ExitCode::FAILURE

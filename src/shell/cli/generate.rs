@@ -103,8 +103,9 @@ The configuration, jobs and the API are described in docs/ of the source; the De
 that in /usr/share/doc/schedule/docs.";
 
 const FILES: &str = ".TP
-.I ./conf/schedule.ini, /etc/schedule/schedule.ini
-The configuration, where none is named: the first that exists.
+.I /etc/schedule/schedule.ini, ./conf/schedule.ini
+The configuration, where none is named: the first that exists. A program that is not in a directory
+bin or sbin, because it was just built, looks in the working directory first.
 .TP
 .I /run/schedule/ID.pid
 The pid file, locked by the running daemon.
@@ -153,7 +154,7 @@ const OF_GROUPS: [&str; 8] =
 /// Prints the groups of the configurations that are read where none is named; for any shell.
 const GROUPS: &str = r"sed -n \
     's/^ *\[server_\([0-9]*\)\].*/\1/p; s/^ *server_id\[\([0-9]*\)\].*/\1/p' \
-    ./conf/schedule.ini /etc/schedule/schedule.ini 2>/dev/null | sort -nu";
+    /etc/schedule/schedule.ini ./conf/schedule.ini 2>/dev/null | sort -nu";
 
 fn with_groups_in_bash(text: &str) -> String {
     let mut label = "";

@@ -1,17 +1,18 @@
 //! Whether this user could append to a file, also where nobody answers.
 
 use crate::core::check::OutputFile;
+use crate::shell::clock;
+use crate::shell::files::hard_links;
 use crate::shell::files::helper::{Answer, Question, What, ask_once};
 use crate::shell::files::mounts::Mounts;
-use crate::shell::files::trusted;
-use rustix::fs::{Access, access};
+use crate::shell::files::trusted::{self, Refusal, open_file};
+use rustix::fs::{Access, Mode, OFlags, access};
 use rustix::io::Errno;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-/// A file system has so long for an answer.
-const PATIENCE: Duration = Duration::from_secs(4);
+/// A file system has so long for an answer, in milliseconds.
+const PATIENCE_MS: u64 = 4_000;
 
 /// Looks at files, and waits for no file system twice.
 #[derive(Debug)]
@@ -34,8 +35,9 @@ impl Looker {
         if self.silent.contains(&mount) {
             return OutputFile::NoAnswer;
         }
-        let question = Question { path: path.into(), what: What::Look };
-        match ask_once(&question, PATIENCE) {
+        let not_after_ms = clock::now().mono_ms + PATIENCE_MS;
+        let question = Question { path: path.into(), what: What::Look, not_after_ms };
+        match ask_once(&question) {
             Ok(Answer::Looked(found)) => found,
             Ok(Answer::Read(_) | Answer::Cleared(_) | Answer::Opened(_)) | Err(_) => {
                 self.silent.insert(mount);
@@ -50,19 +52,29 @@ pub fn look_at(path: &Path) -> OutputFile {
     if path.is_dir() {
         return OutputFile::IsDirectory;
     }
+    let mounts = Mounts::none();
     match access(path, Access::WRITE_OK) {
-        Ok(()) => return OutputFile::Writable,
+        Ok(()) => {
+            let opened = open_file(path, OFlags::PATH, Mode::empty(), &mounts);
+            return judged(opened.and_then(|file| hard_links::check(&file, &mounts)));
+        }
         Err(Errno::NOENT) => {}
         Err(Errno::NOTDIR) => return OutputFile::NoDirectory,
         Err(_) => return OutputFile::Forbidden,
     }
-    let directory = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    match access(directory, Access::WRITE_OK | Access::EXEC_OK) {
-        Ok(()) => OutputFile::Writable,
+    match access(hard_links::directory_of(path), Access::WRITE_OK | Access::EXEC_OK) {
+        Ok(()) => judged(hard_links::check_new(path, &mounts)),
         Err(Errno::NOENT | Errno::NOTDIR) => OutputFile::NoDirectory,
         Err(_) => OutputFile::ForbiddenDirectory,
+    }
+}
+
+/// What else may be wrong with a file that could be written.
+fn judged(checked: Result<(), Refusal>) -> OutputFile {
+    match checked {
+        Err(Refusal::HardLink(_)) => OutputFile::MayBeLink,
+        Ok(()) | Err(Refusal::System(_) | Refusal::Stranger(..) | Refusal::MayHang(_)) => {
+            OutputFile::Writable
+        }
     }
 }

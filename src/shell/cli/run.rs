@@ -13,7 +13,7 @@ use crate::shell::renewal;
 use crate::shell::start::{self, Ready, StartError};
 use crate::shell::sys;
 use crate::shell::system_zone::system_zone;
-use std::path::{Path, PathBuf};
+use std::path::{self, Path, PathBuf};
 use std::process::ExitCode;
 
 /// Arguments of `schedule run`.
@@ -21,7 +21,7 @@ use std::process::ExitCode;
 pub struct RunArgs {
     /// The group whose jobs are run: the number of a [server_N] section
     pub server_id: u32,
-    /// Configuration file [default: ./conf/schedule.ini, then /etc/schedule/schedule.ini]
+    /// Configuration file [default: /etc/schedule/schedule.ini, then ./conf/schedule.ini]
     #[arg(short = 'c', long = "config", value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Log to stderr and not to the logfile, as `logfile = -` does
@@ -69,7 +69,7 @@ pub fn run(args: &RunArgs) -> ExitCode {
         );
     }
     let log = config.base.log_path(args.server_id);
-    serve(&config, args.server_id, args.detached, |ready| {
+    serve(&config, Path::new(&parsed.file), args.server_id, args.detached, |ready| {
         // For who stands before it; the rest is in the log.
         if let Some(log) = log.filter(|_| !args.detached && !ready.renewed) {
             println!("server {}: http://{}/, log in {log}", args.server_id, ready.address);
@@ -91,16 +91,21 @@ fn complain(detached: bool, why: &str) {
     eprintln!("schedule {name}: {why}");
 }
 
-/// Opens everything, says so through `ready`, and loops. `detached`: `schedule start` waits for it.
+/// Opens everything, says so through `ready`, and loops.
+/// `file` is the configuration's; `detached`: `schedule start` waits for it.
 pub fn serve(
     config: &Config,
+    file: &Path,
     server_id: u32,
     detached: bool,
     ready: impl FnOnce(&Ready),
 ) -> ExitCode {
     if renewal::is_probe() {
         return match start::probe(config, server_id) {
-            Ok(()) => ExitCode::SUCCESS,
+            Ok(()) => {
+                println!("{}", renewal::agreement());
+                ExitCode::SUCCESS
+            }
             Err(why) => refuse(detached, &why.to_string()),
         };
     }
@@ -123,7 +128,9 @@ pub fn serve(
                 complain(detached, &why.to_string());
             }
             return match why {
-                StartError::Lock(LockError::File { .. }) => BAD_CONFIGURATION.into(),
+                StartError::Lock(LockError::File { .. } | LockError::StateFile { .. }) => {
+                    BAD_CONFIGURATION.into()
+                }
                 StartError::Lock(_) | StartError::System(..) => ExitCode::FAILURE,
                 _ => ExitCode::from(BAD_CONFIGURATION),
             };
@@ -138,14 +145,13 @@ pub fn serve(
     ready(&prepared);
     let Ready { mut daemon, trouble, .. } = prepared;
     let state_dir = config.base.statedir.path(server_id);
-    daemon.announce(Notify::new(Path::new(&state_dir), address, detached, trouble));
-    match daemon.run() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(why) => {
-            log::error!("the loop failed: {why}");
-            ExitCode::FAILURE
-        }
-    }
+    let file = path::absolute(file).unwrap_or_default();
+    let places = (Path::new(&state_dir), file.as_path());
+    daemon.announce(Notify::new(places, address, detached, trouble));
+    let ended = daemon.run();
+    ended.as_ref().err().iter().for_each(|why| log::error!("the loop failed: {why}"));
+    logging::leave();
+    if ended.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn open_log(config: &Config, server_id: u32) -> Result<(), String> {

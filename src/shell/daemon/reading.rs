@@ -63,9 +63,9 @@ impl Daemon {
 
     fn ask_elsewhere(&mut self, wish: Wish, path: PathBuf, mount: &Path, what: What) {
         let now_ms = clock::now().mono_ms;
-        let question = Question { path: path.clone(), what };
+        let question = Question { path: path.clone(), what, not_after_ms: now_ms + PATIENCE_MS };
         let reader = Reader { wish, path };
-        self.lanes.ask(now_ms, mount, reader, question, now_ms + PATIENCE_MS);
+        self.lanes.ask(now_ms, mount, reader, question);
     }
 
     /// Tells the core what was read elsewhere, and asks on.

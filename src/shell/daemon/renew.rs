@@ -5,21 +5,17 @@ use crate::core::time::Now;
 use crate::shell::clock;
 use crate::shell::exchange::Exchange;
 use crate::shell::handover::{Handover, VARIABLE, lasting};
-use crate::shell::renewal::{Renewal, Step, THIS, Why, execute};
+use crate::shell::logging;
+use crate::shell::renewal::{Renewal, Step, THIS, Why, execute, named};
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::Path;
-use std::thread::sleep;
-use std::time::Duration;
 
 /// No program is executed when a slot is due within so many milliseconds.
 const NEAR_SLOT_MS: i64 = 150;
 
 /// Memory is looked at once in so many milliseconds; oftener in a build for tests.
 const MEMORY_MS: u64 = if cfg!(debug_assertions) { 1_000 } else { 60_000 };
-
-/// Panics that are longer ago than this, in milliseconds, count no more.
-const PANICS_MS: u64 = 600_000;
 
 impl Daemon {
     /// The helper that is asked whether it could take the place of this program.
@@ -32,17 +28,29 @@ impl Daemon {
         if self.renewal.is_some() || self.exiting {
             return;
         }
-        let program = match why {
-            Why::Upgrade => self.keeping.program.clone(),
-            Why::Reload | Why::Memory => THIS.into(),
-        };
-        log::info!("{}: asking {}", why.label(), program.display());
-        let tokens = (PROBE_STDIN, PROBE_STDOUT);
-        let dir = &self.state_dir;
-        let begun = Renewal::begin(why, &program, dir, now.mono_ms, self.poll.registry(), tokens);
-        match begun {
+        log::info!("{}: asking {}", why.label(), named(self.program_for(why)));
+        match self.ask(now, why) {
             Ok(renewal) => self.renewal = Some(renewal),
-            Err(error) => self.refuse(why, &format!("{}: {error}", program.display())),
+            Err(error) => self.refuse(why, &error.to_string()),
+        }
+    }
+
+    /// Asks the program that is to take the place of this one.
+    ///
+    /// # Errors
+    /// It can't be executed; its name and why.
+    pub(super) fn ask(&self, now: Now, why: Why) -> io::Result<Renewal> {
+        let program = self.program_for(why);
+        let tokens = (PROBE_STDIN, PROBE_STDOUT);
+        let files = (self.state_dir.as_path(), self.keeping.lock_path.as_path());
+        Renewal::begin(why, program, files, now.mono_ms, self.poll.registry(), tokens)
+            .map_err(|error| io::Error::other(format!("{}: {error}", named(program))))
+    }
+
+    fn program_for(&self, why: Why) -> &Path {
+        match why {
+            Why::Upgrade => &self.keeping.program,
+            Why::Reload | Why::Memory | Why::Panic => Path::new(THIS),
         }
     }
 
@@ -61,11 +69,11 @@ impl Daemon {
             Step::Refused(text) => return self.refuse(why, &text),
             Step::Pause => self.server.pause(true),
             Step::Execute { late } if late || self.is_calm(now) => {
-                log::info!("{}: {} takes over", why.label(), renewal.program().display());
+                log::info!("{}: {} takes over", why.label(), named(renewal.program()));
                 self.notify.reloading();
                 let error = self.hand_over(renewal.program(), true);
                 self.server.pause(false);
-                return self.refuse(why, &format!("{}: {error}", renewal.program().display()));
+                return self.refuse(why, &format!("{}: {error}", named(renewal.program())));
             }
             Step::Wait | Step::Execute { .. } => {}
         }
@@ -86,11 +94,12 @@ impl Daemon {
     }
 
     /// Executes a program in place of this one. Returns only if that fails.
-    fn hand_over(&mut self, program: &Path, with_clients: bool) -> io::Error {
+    pub(super) fn hand_over(&mut self, program: &Path, with_clients: bool) -> io::Error {
         // What the helper does it has done wholly or not at all; it is asked again.
         self.exchange.iter().for_each(Exchange::kill);
         match self.write_handover(with_clients) {
             Ok((handover, _open)) => {
+                logging::leave();
                 execute(program, &format!("{VARIABLE}={}", handover.as_raw_fd()))
             }
             Err(error) => error,
@@ -99,6 +108,8 @@ impl Daemon {
 
     /// The descriptors that are returned stay open over `execve`; those of clients, too.
     fn write_handover(&mut self, with_clients: bool) -> io::Result<(OwnedFd, Vec<OwnedFd>)> {
+        // The next program opens it by its name.
+        self.journal.heal()?;
         let (listener, clients) = self.server.hand_over(clock::now())?;
         let (lock, state_lock) = (lasting(&self.lock)?, lasting(&self.state_lock)?);
         let lock_guard = self.lock.guard().map(lasting).transpose()?;
@@ -123,22 +134,6 @@ impl Daemon {
         let guards = lock_guard.into_iter().chain(state_guard);
         let kept = [listener, lock, state_lock].into_iter().chain(guards);
         Ok((written, fds.into_iter().chain(kept).collect()))
-    }
-
-    /// A turn panicked: this program starts anew in the same process, the sooner the longer ago
-    /// the last time was. Returns only if that fails.
-    pub(super) fn start_anew_after_panic(&mut self) -> io::Error {
-        let now_ms = clock::now().mono_ms;
-        let panics = &mut self.keeping.panics_ms;
-        panics.retain(|at| at + PANICS_MS > now_ms);
-        let pause_s = match panics.len() {
-            0 => 0,
-            before => 1_u64 << before.min(6).saturating_sub(1),
-        };
-        panics.push(now_ms);
-        log::error!("the daemon starts anew in {pause_s} s; its runs go on");
-        sleep(Duration::from_secs(pause_s));
-        self.hand_over(Path::new(THIS), false)
     }
 
     /// Watches the memory limit: at 90 % of it a warning, at the limit a new start, which gives

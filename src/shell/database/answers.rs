@@ -4,9 +4,10 @@ use super::Failure;
 use crate::core::limits::MAX_LINE_BYTES;
 use crate::core::protocol::{Answer, ErrorKind};
 use crate::shell::own;
-use crate::shell::snapshot::{MAX_ROOM_BYTES, ROOM};
+use crate::shell::snapshot;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Seek, Write};
+use std::mem;
 use std::path::Path;
 
 /// Bytes gathered before they are written, to either place.
@@ -17,13 +18,24 @@ pub struct Answers<'a> {
     stdout: BufWriter<&'a mut dyn Write>,
     path: String,
     snapshot: Option<BufWriter<File>>,
+    /// Bytes that it had on the disk when it was begun.
+    room_bytes: u64,
+    /// Why there is none.
+    unwritten: Option<String>,
     line: Vec<u8>,
 }
 
 impl<'a> Answers<'a> {
     pub fn new(stdout: &'a mut dyn Write) -> Self {
         let stdout = BufWriter::with_capacity(BUFFER_BYTES, stdout);
-        Self { stdout, path: String::new(), snapshot: None, line: Vec::new() }
+        Self {
+            stdout,
+            path: String::new(),
+            snapshot: None,
+            room_bytes: 0,
+            unwritten: None,
+            line: Vec::new(),
+        }
     }
 
     /// Also writes what follows to `path`; empty = nowhere. The file is made by the first line
@@ -56,17 +68,10 @@ impl<'a> Answers<'a> {
 
     fn copy(&mut self) -> io::Result<()> {
         if self.snapshot.is_none() {
-            let path = Path::new(&self.path);
-            // What the daemon put aside, unless it is the only one: it died before it put another
-            // in its place.
-            if path.with_extension("").exists() {
-                let _ = fs::remove_file(path.with_extension("old"));
-            }
-            // Nobody reads this one, and its room is wanted.
-            let _ = fs::remove_file(path.with_extension("stale"));
+            let room = snapshot::clear_for(Path::new(&self.path));
+            self.room_bytes = snapshot::allocated_bytes(&room);
             // Written over, not emptied: its blocks are there when the disk is full. Commands may
             // hold secrets: the owner's eyes only.
-            let room = path.with_extension(ROOM);
             let file = own::open(&room, OpenOptions::new().write(true).create(true))?;
             self.snapshot = Some(BufWriter::with_capacity(BUFFER_BYTES, file));
         }
@@ -77,20 +82,24 @@ impl<'a> Answers<'a> {
     }
 
     fn drop_snapshot(&mut self, err: &io::Error) {
-        eprintln!("snapshot {} is not written: {err}", self.path);
-        self.remove_snapshot();
+        let why = own::told(Path::new(&self.path), err);
+        eprintln!("snapshot {why}");
+        let path = mem::take(&mut self.path);
+        self.give_up_snapshot();
+        // Nor does an older one count, whose table is no longer in force.
+        let new = Path::new(&path);
+        snapshot::recycle_or_remove(new, &new.with_extension(snapshot::ROOM));
+        self.unwritten = Some(why);
     }
 
-    fn remove_snapshot(&mut self) {
+    /// Ends what was begun. It has no name of its own yet.
+    fn give_up_snapshot(&mut self) {
         if let Some(file) = self.snapshot.take() {
-            // The room stays for the next one.
+            // The room stays for the next one. Cut, it would lose what is allocated behind its end.
             let (file, _) = file.into_parts();
-            let bytes = file.metadata().map_or(0, |found| found.len());
-            let _ = file.set_len(bytes.min(MAX_ROOM_BYTES));
-        }
-        if !self.path.is_empty() {
-            // What lies there in its place, too. Gone already is as good.
-            let _ = fs::remove_file(&self.path);
+            if file.metadata().is_ok_and(|found| found.len() > self.room_bytes) {
+                let _ = file.set_len(self.room_bytes);
+            }
         }
         self.path.clear();
     }
@@ -105,6 +114,9 @@ impl<'a> Answers<'a> {
         {
             self.drop_snapshot(&err);
         }
+        if let Some(why) = self.unwritten.take() {
+            self.send(&Answer::NoSnapshot(why))?;
+        }
         self.stdout.flush().map_err(|err| unwritten(&err))
     }
 
@@ -112,20 +124,21 @@ impl<'a> Answers<'a> {
         let Some(writer) = &mut self.snapshot else { return Ok(()) };
         writer.flush()?;
         let file = writer.get_mut();
-        // What was written over may have been longer.
         let bytes = file.stream_position()?;
-        file.set_len(bytes)?;
+        snapshot::end_at(file, bytes)?;
         // The daemon renames the file over the last good one: its bytes must be on the disk before
         // its name is, or a power cut leaves an empty file under the good name.
         file.sync_data()?;
         let path = Path::new(&self.path);
-        fs::rename(path.with_extension(ROOM), path)
+        fs::rename(path.with_extension(snapshot::ROOM), path)
     }
 
-    /// The answer will never be whole: the snapshot goes, the reason is the last line.
+    /// The answer will never be whole: the snapshot is given up, the reason is the last line. An
+    /// earlier one that waits to be kept stays: its table is in force. So may the table of a daemon
+    /// that was killed, whose helper fails while the next one starts.
     pub fn fail(&mut self, failure: Failure) {
-        self.remove_snapshot();
-        let Failure { kind, message } = failure;
+        self.give_up_snapshot();
+        let Failure { kind, message, .. } = failure;
         // A daemon that no longer listens sees the exit status.
         let _ = self.send(&Answer::Error { kind, message });
         let _ = self.stdout.flush();
@@ -134,4 +147,27 @@ impl<'a> Answers<'a> {
 
 fn unwritten(err: &io::Error) -> Failure {
     Failure::new(ErrorKind::Other, format!("the answer can't be written to stdout: {err}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The helper of a daemon that was killed fails while the next one starts, which is to find
+    /// what waited to be kept.
+    #[test]
+    fn a_failure_leaves_the_snapshot_that_waits_to_be_kept() {
+        let dir = std::env::temp_dir().join(format!("schedule-answers-{}", std::process::id()));
+        fs::create_dir_all(&dir).expect("a directory");
+        let new = dir.join("snapshot.new");
+        fs::write(&new, "waits\n").expect("a snapshot");
+        let mut stdout = Vec::new();
+        let mut answers = Answers::new(&mut stdout);
+        answers.tee(&new.to_string_lossy());
+        answers.fail(Failure::new(ErrorKind::Other, "no database"));
+        drop(answers);
+        let left = fs::read_to_string(&new);
+        fs::remove_dir_all(&dir).expect("the directory goes");
+        assert_eq!(left.ok().as_deref(), Some("waits\n"));
+    }
 }

@@ -1,5 +1,7 @@
 //! MySQL and MariaDB: `sync` is what comes from there, `write` what goes there.
 
+mod account;
+mod blame;
 mod change;
 mod connect;
 mod explain;
@@ -10,6 +12,7 @@ mod sync;
 mod width;
 mod write;
 
+pub use explain::told_to_change;
 pub use rights::may_write;
 pub use session::Session;
 pub use sync::sync;

@@ -8,6 +8,8 @@ use super::mounts::Mounts;
 use super::trusted::Refusal;
 use crate::core::check::OutputFile;
 use crate::core::files::{FileTrouble, Mark, Piece};
+use crate::shell::clock;
+use crate::shell::helper::ended_early;
 use crate::shell::output::open_append;
 use crate::shell::sys::{self, Pid, Spawn};
 use rustix::fs::{OFlags, fcntl_setfl};
@@ -36,6 +38,14 @@ pub struct Question {
     pub path: PathBuf,
     /// What.
     pub what: What,
+    /// By the monotonic clock: whoever asks has given up then, and nothing is changed any more.
+    pub not_after_ms: u64,
+}
+
+impl Question {
+    fn is_late(&self) -> bool {
+        clock::now().mono_ms >= self.not_after_ms
+    }
 }
 
 /// See [`Question`].
@@ -98,7 +108,11 @@ fn answer(question: &Question, look: LookAt) -> (Answer, Option<OwnedFd>) {
         What::Read(from, max_bytes) => {
             (Answer::Read(super::read_path(path, from, max_bytes)), None)
         }
-        What::Clear => (Answer::Cleared(super::clear_path(path)), None),
+        What::Clear => (Answer::Cleared(super::clear_path(path, || question.is_late())), None),
+        // It may be made by that.
+        What::Append if question.is_late() => {
+            (Answer::Opened(Err(rustix::io::Errno::TIMEDOUT.into())), None)
+        }
         What::Append => match open_append(path, &Mounts::none()) {
             Ok(file) => (Answer::Opened(Ok(())), Some(file)),
             Err(why) => (Answer::Opened(Err(why)), None),
@@ -225,7 +239,7 @@ impl Helper {
                 }
             }
             match got {
-                Ok(got) if got.bytes == 0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(got) if got.bytes == 0 => return Err(ended_early()),
                 Ok(_) | Err(rustix::io::Errno::INTR) => {}
                 Err(rustix::io::Errno::AGAIN) => return Ok(None),
                 Err(why) => return Err(why.into()),
@@ -253,20 +267,19 @@ impl Helper {
     }
 }
 
-/// Has one question answered by a process of its own, and waits for that so long.
+/// Has one question answered by a process of its own, and waits for that as long as it says.
 ///
 /// # Errors
 /// No answer, or no process.
-pub fn ask_once(question: &Question, patience: std::time::Duration) -> io::Result<Answer> {
+pub fn ask_once(question: &Question) -> io::Result<Answer> {
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
     let mut helper = Helper::start()?;
     helper.ask(question)?;
-    let deadline = std::time::Instant::now() + patience;
     loop {
         if let Some((answer, _)) = helper.hear()? {
             return Ok(answer);
         }
-        let left = deadline.saturating_duration_since(std::time::Instant::now());
+        let left = clock::until(question.not_after_ms);
         if left.is_zero() {
             helper.kill();
             return Err(io::ErrorKind::TimedOut.into());

@@ -71,7 +71,6 @@ struct Lane<T> {
 struct Asked<T> {
     tag: T,
     question: Question,
-    not_after_ms: u64,
     is_begun: bool,
 }
 
@@ -83,15 +82,8 @@ impl<T> Lanes<T> {
         Ok(Lanes { lanes: BTreeMap::new(), done: Vec::new(), poll, token, rest_ms })
     }
 
-    /// Asks the file system that is mounted there, by the monotonic clock until `not_after_ms`.
-    pub fn ask(
-        &mut self,
-        now_ms: u64,
-        mount: &Path,
-        tag: T,
-        question: Question,
-        not_after_ms: u64,
-    ) {
+    /// Asks the file system that is mounted there.
+    pub fn ask(&mut self, now_ms: u64, mount: &Path, tag: T, question: Question) {
         let full = !self.lanes.contains_key(mount) && self.lanes.len() >= MAX_LANES;
         let lane = self.lanes.get(mount);
         let rests = lane.is_some_and(|lane| lane.rests(now_ms));
@@ -106,7 +98,7 @@ impl<T> Lanes<T> {
             return;
         }
         let lane = self.lanes.entry(mount.into()).or_insert_with(|| Lane::new(now_ms));
-        lane.waiting.push_back(Asked { tag, question, not_after_ms, is_begun: false });
+        lane.waiting.push_back(Asked { tag, question, is_begun: false });
     }
 
     /// Takes in answers, gives up what took too long, asks what is next. Returns what is done.
@@ -175,7 +167,7 @@ impl<T> Lane<T> {
             Ok(Some(answer)) => Ok(answer),
             Err(why) => {
                 self.helper = None;
-                Err(Silence::Trouble(format!("the process that was asked is gone: {why}")))
+                Err(Silence::Trouble(format!("it was not answered: {why}")))
             }
         };
         done.extend(self.waiting.pop_front().map(|asked| Done { tag: asked.tag, result }));
@@ -183,7 +175,8 @@ impl<T> Lane<T> {
 
     fn expire(&mut self, now_ms: u64, mount: &Path, rest_ms: u64, done: &mut Vec<Done<T>>) {
         let first = self.waiting.front();
-        let hangs = first.is_some_and(|first| first.is_begun && first.not_after_ms <= now_ms);
+        let hangs =
+            first.is_some_and(|first| first.is_begun && first.question.not_after_ms <= now_ms);
         if hangs {
             self.give_up();
             self.rests_until_ms = now_ms + rest_ms;
@@ -192,7 +185,7 @@ impl<T> Lane<T> {
         let all = hangs && rest_ms > 0;
         let mut at = 0;
         while let Some(asked) = self.waiting.get(at) {
-            if !all && (asked.not_after_ms > now_ms || (asked.is_begun && !hangs)) {
+            if !all && (asked.question.not_after_ms > now_ms || (asked.is_begun && !hangs)) {
                 at += 1;
                 continue;
             }
@@ -223,7 +216,8 @@ impl<T> Lane<T> {
                 return;
             }
             // What was answered takes no second turn; what is begun late has a chance.
-            first.not_after_ms = first.not_after_ms.max(now_ms + TURN_MS);
+            let not_after_ms = &mut first.question.not_after_ms;
+            *not_after_ms = (*not_after_ms).max(now_ms + TURN_MS);
             let begun = begin(&mut self.helper, &first.question, poll);
             first.is_begun = begun.is_ok();
             if let Err(why) = begun {
@@ -241,7 +235,7 @@ impl<T> Lane<T> {
         if self.waiting.front().is_some_and(|first| !first.is_begun) && self.stuck.is_none() {
             return Some(0);
         }
-        let deadline = self.waiting.iter().map(|asked| asked.not_after_ms).min();
+        let deadline = self.waiting.iter().map(|asked| asked.question.not_after_ms).min();
         let idle = self.helper.is_some() && self.waiting.is_empty();
         deadline.or(idle.then_some(self.idle_from_ms + IDLE_MS))
     }

@@ -7,6 +7,7 @@
 
 use super::stacked::{Stacked, is_network_device};
 use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fs::{major, minor};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fs::File;
@@ -164,6 +165,19 @@ impl Mounts {
         }
         None
     }
+}
+
+/// The user who has mounted the FUSE file system with this device number; none of another kind.
+pub fn mounter(device: u64) -> Option<u32> {
+    let text = std::fs::read("/proc/self/mountinfo").ok()?;
+    let numbers = format!("{}:{}", major(device), minor(device));
+    let mut its =
+        text.split(|&byte| byte == b'\n').filter_map(Line::of).filter(|it| it.numbers == numbers);
+    its.find_map(|line| {
+        let mut options = line.options.split(|&byte| byte == b',');
+        let user = options.find_map(|option| option.strip_prefix(b"user_id="))?;
+        std::str::from_utf8(user).ok()?.parse().ok()
+    })
 }
 
 /// A line of a mountinfo.

@@ -73,7 +73,7 @@ impl Stacked {
         // Nobody knows what a link means that leads back to here.
         self.hangs.set(Some(true));
         match open_file(layer, OFlags::PATH, Mode::empty(), mounts) {
-            Err(Refusal::MayHang(_) | Refusal::Stranger(..)) => true,
+            Err(Refusal::MayHang(_) | Refusal::Stranger(..) | Refusal::HardLink(_)) => true,
             Ok(_) | Err(Refusal::System(_)) => false,
         }
     }

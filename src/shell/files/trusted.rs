@@ -3,9 +3,11 @@
 //! Who owns a directory can put a symbolic link into it, to a file that only the daemon may read
 //! or write. So links are followed if they are root's or those of the daemon's own user, and no
 //! others. In `/proc`, where the kernel makes them, that is enough, too: they belong to the user
-//! of the process.
+//! of the process. A program that serves a file system (FUSE) may call anybody the owner: there all
+//! links are those of who has mounted it.
 
-use super::mounts::Mounts;
+use super::hard_links;
+use super::mounts::{Mounts, mounter};
 use rustix::fs::{
     AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, fstat, fstatfs, open, openat, openat2,
     readlinkat, statat,
@@ -24,6 +26,9 @@ const MAX_LINKS: usize = 40;
 /// `PROC_SUPER_MAGIC` (statfs(2)).
 const PROC_FS: i64 = 0x9fa0;
 
+/// `FUSE_SUPER_MAGIC` (statfs(2)).
+const FUSE: i64 = 0x6573_5546;
+
 /// Why a path was not opened.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Refusal {
@@ -31,6 +36,8 @@ pub enum Refusal {
     System(i32),
     /// This link belongs to that user.
     Stranger(String, u32),
+    /// A stranger may have made this name of it.
+    HardLink(PathBuf),
     /// It leads to this file system, which may not answer: nothing was asked of it.
     MayHang(PathBuf),
 }
@@ -76,7 +83,7 @@ pub fn open_file(
 pub fn hangs(path: &Path, mounts: &Mounts) -> Option<PathBuf> {
     match open_file(path, OFlags::PATH, Mode::empty(), mounts) {
         Err(Refusal::MayHang(mount)) => Some(mount),
-        Ok(_) | Err(Refusal::System(_) | Refusal::Stranger(..)) => None,
+        Ok(_) | Err(Refusal::System(_) | Refusal::Stranger(..) | Refusal::HardLink(_)) => None,
     }
 }
 
@@ -89,7 +96,8 @@ struct Walk {
     links: usize,
 }
 
-const DIRECTORY: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+/// To look into a directory.
+pub const DIRECTORY: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
 impl Walk {
     fn begin(path: &Path) -> Result<Walk, Refusal> {
@@ -171,13 +179,11 @@ impl Walk {
         mounts: &Mounts,
     ) -> Result<Option<OwnedFd>, Refusal> {
         self.count()?;
-        let owner = fstat(link)?.st_uid;
-        if owner != 0 && owner != rustix::process::geteuid().as_raw() {
-            return Err(Refusal::Stranger(place.display().to_string(), owner));
-        }
-        let target = PathBuf::from(OsString::from_vec(readlinkat(link, "", Vec::new())?.into()));
         #[allow(clippy::unnecessary_cast)] // Its width depends on the machine.
-        if fstatfs(&self.at)?.f_type as i64 != PROC_FS {
+        let kind = fstatfs(&self.at)?.f_type as i64;
+        check_owner(link, kind, place)?;
+        let target = PathBuf::from(OsString::from_vec(readlinkat(link, "", Vec::new())?.into()));
+        if kind != PROC_FS {
             self.turn_to(&target)?;
             return Ok(None);
         }
@@ -195,6 +201,28 @@ impl Walk {
         self.at = openat(&self.at, name, DIRECTORY, Mode::empty())?;
         self.place = if target.is_absolute() { target } else { place.with_file_name(target) };
         Ok(None)
+    }
+}
+
+/// Whether a user is root or the daemon's own.
+pub fn is_trusted(user: u32) -> bool {
+    user == 0 || user == rustix::process::geteuid().as_raw()
+}
+
+/// Refuses a link that is a stranger's, on a file system of this kind.
+fn check_owner(link: &OwnedFd, kind: i64, place: &Path) -> Result<(), Refusal> {
+    let (found, place) = (fstat(link)?, place.display());
+    if !is_trusted(found.st_uid) {
+        return Err(Refusal::Stranger(place.to_string(), found.st_uid));
+    }
+    #[allow(clippy::useless_conversion)] // Its width depends on the machine.
+    let mounter = (kind == FUSE).then(|| mounter(found.st_dev.into())).flatten();
+    match mounter.filter(|user| !is_trusted(*user)) {
+        Some(user) => {
+            let link = format!("{place} (on a file system that this user has mounted)");
+            Err(Refusal::Stranger(link, user))
+        }
+        None => Ok(()),
     }
 }
 
@@ -236,6 +264,12 @@ pub fn open_regular(
             open(path, how | OFlags::NOFOLLOW, Mode::empty())?
         }
     };
-    let regular = is_regular(fstat(file.as_fd())?.st_mode);
-    Ok(regular.then_some(file))
+    if !is_regular(fstat(file.as_fd())?.st_mode) {
+        return Ok(None);
+    }
+    // Links are not followed where nobody else can make any.
+    if follow {
+        hard_links::check(&file, mounts)?;
+    }
+    Ok(Some(file))
 }

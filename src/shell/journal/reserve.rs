@@ -47,13 +47,41 @@ pub fn is_full(why: &io::Error) -> bool {
     matches!(errno, Some(Errno::NOSPC | Errno::DQUOT))
 }
 
+/// Why the file system of `path` is full for what this user (a uid) writes there, in words that
+/// follow its name; `None` if it is not, or does not tell.
+pub fn why_full(path: &Path, uid: u32) -> Option<String> {
+    let found = stat(path)?;
+    let free = free_bytes(&found, uid);
+    if free < FULL_BYTES {
+        return Some(format!("is full ({} kB are free)", free >> 10));
+    }
+    // Some file systems have no such number: there it is 0 of 0.
+    let inodes = if uid == 0 { found.f_ffree } else { found.f_favail };
+    (found.f_files > 0 && inodes == 0).then(|| "is full (no inode is free)".to_owned())
+}
+
+/// Some file systems do not tell how large they are.
+fn stat(path: &Path) -> Option<StatVfs> {
+    statvfs(path).ok().filter(|found| found.f_blocks > 0)
+}
+
+/// A part of a file system may be kept for root.
+fn free_bytes(found: &StatVfs, uid: u32) -> u64 {
+    let blocks = if uid == 0 { found.f_bfree } else { found.f_bavail };
+    blocks.saturating_mul(found.f_frsize)
+}
+
+fn me() -> u32 {
+    rustix::process::geteuid().as_raw()
+}
+
 impl Reserve {
     /// What an earlier daemon left in `dir`; the rest is made, as far as there is room.
     pub fn open(dir: &Path) -> Reserve {
         let mut reserve = Reserve { dir: dir.into(), spares: vec![], word: None, useless: false };
         reserve.word = reserve.open_word().ok();
         let all = |found: &StatVfs| found.f_blocks.saturating_mul(found.f_frsize);
-        reserve.useless = reserve.stat().is_some_and(|found| all(&found) < MIN_DISK_BYTES);
+        reserve.useless = stat(dir).is_some_and(|found| all(&found) < MIN_DISK_BYTES);
         for number in 1..=SPARE_SEGMENTS {
             let there = fs::symlink_metadata(reserve.path(number));
             if there
@@ -117,44 +145,35 @@ impl Reserve {
     pub fn take(&mut self) -> Option<(File, PathBuf)> {
         while let Some(number) = self.spares.pop() {
             let path = self.path(number);
-            if let Ok(file) = own::open(&path, OpenOptions::new().write(true)) {
+            if let Ok(file) = own::open(&path, OpenOptions::new().read(true).write(true)) {
                 return Some((file, path));
             }
         }
         None
     }
 
-    /// Makes room for the next snapshot of the table, beside the journal, while the disk has some.
+    /// Makes room for snapshots of the table, beside the journal, while the disk has some.
     pub fn fill_snapshot(&self) {
         let Some(state_dir) = self.dir.parent().filter(|_| !self.useless) else { return };
-        let room = snapshot::room_in(state_dir);
-        let wanted = snapshot::MAX_ROOM_BYTES;
-        let enough = snapshot::allocated_bytes(&room) >= wanted;
-        if enough || self.free_bytes().is_some_and(|free| free < wanted + FULL_BYTES) {
-            return;
+        for (path, wanted) in snapshot::short_of_room(state_dir) {
+            let missing = wanted.saturating_sub(snapshot::allocated_bytes(&path));
+            if self.free_bytes().is_some_and(|free| free < missing + FULL_BYTES) {
+                continue;
+            }
+            if let Ok(file) = own::open(&path, OpenOptions::new().write(true).create(true)) {
+                // Better without than not at all.
+                let _ = fallocate(file, FallocateFlags::KEEP_SIZE, 0, wanted);
+            }
         }
-        if let Ok(file) = own::open(&room, OpenOptions::new().write(true).create(true)) {
-            // Better without than not at all.
-            let _ = fallocate(file, FallocateFlags::KEEP_SIZE, 0, wanted);
-        }
-    }
-
-    fn stat(&self) -> Option<StatVfs> {
-        // Some file systems do not tell how large they are.
-        statvfs(&self.dir).ok().filter(|found| found.f_blocks > 0)
     }
 
     /// Whether the file system is full.
     pub fn is_full(&self) -> bool {
-        self.free_bytes().is_some_and(|free| free < FULL_BYTES)
+        why_full(&self.dir, me()).is_some()
     }
 
     fn free_bytes(&self) -> Option<u64> {
-        let is_root = rustix::process::geteuid().is_root();
-        self.stat().map(|found| {
-            let blocks = if is_root { found.f_bfree } else { found.f_bavail };
-            blocks.saturating_mul(found.f_frsize)
-        })
+        stat(&self.dir).map(|found| free_bytes(&found, me()))
     }
 
     fn open_word(&self) -> io::Result<File> {

@@ -46,10 +46,14 @@ impl Aliases {
             Notice::Started(run, started) => Notice::Started(own(run), started),
             Notice::Stopping(run, asked_ms) => Notice::Stopping(own(run), asked_ms),
             Notice::NoOutput(run, why) => Notice::NoOutput(own(run), why),
+            Notice::Refused(run, refusal) => Notice::Refused(own(run), refusal),
             Notice::Waits(run, what) => Notice::Waits(own(run), what),
             Notice::Failed(run, error) => Notice::Failed(own(run), error),
             Notice::Ended(end) => Notice::Ended(KeptEnd { run: own(end.run), ..end }),
-            other @ (Notice::Keeper { .. } | Notice::Complete | Notice::Here) => other,
+            other @ (Notice::Keeper { .. }
+            | Notice::Complete
+            | Notice::CannotServe(_)
+            | Notice::Here) => other,
         }
     }
 }

@@ -2,23 +2,28 @@
 
 use super::aliases::Aliases;
 use super::channel::Channel;
-use super::socket_path;
+use super::{SOCKET, socket_path};
 use crate::core::event;
 use crate::core::ids::RunId;
 use crate::core::keeping::{self, Notice, Order};
 use crate::core::launch::LaunchPlan;
 use crate::shell::clock;
+use crate::shell::helper::ended_early;
 use crate::shell::owner;
+use crate::shell::proc_fs;
 use crate::shell::process::inherited_environment;
+use crate::shell::search;
 use crate::shell::sys::{self, Pid, Spawn};
 use rustix::net::sockopt::socket_peercred;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
-use rustix::process::{Signal, Uid, geteuid, kill_process};
+use rustix::process::{Signal, geteuid, kill_process};
 use std::collections::BTreeMap;
 use std::ffi::{CStr, CString};
+use std::fs;
 use std::io::{self, Read};
 use std::os::fd::AsFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -79,28 +84,32 @@ impl Keeper {
     /// is another user's, with runs that go on.
     pub fn find(state_dir: &Path) -> io::Result<(Keeper, Vec<Notice>)> {
         match Keeper::connect(state_dir) {
-            // It may be asked, or not: a new one in its place would not know of its runs.
-            Err(why) if why.kind() == io::ErrorKind::PermissionDenied => Err(why),
-            Err(_) => Keeper::start(state_dir),
-            found => found,
+            // A new one in its place would not know of its runs.
+            Err(NotFound::Hidden(why)) => Err(why),
+            Err(NotFound::None) => Keeper::start(state_dir),
+            Ok(found) => Ok(found),
         }
     }
 
     /// One that does not answer is killed. Were it left to itself, it would some day start what
     /// it was asked for long ago, beside the keeper that has taken its place.
-    fn connect(state_dir: &Path) -> io::Result<(Keeper, Vec<Notice>)> {
-        let (_dir, path) = socket_path(state_dir)?;
-        let stream = UnixStream::connect(path)?;
-        let other = socket_peercred(&stream)?;
+    fn connect(state_dir: &Path) -> Result<(Keeper, Vec<Notice>), NotFound> {
+        let (_dir, path) =
+            socket_path(state_dir).map_err(|why| NotFound::here(state_dir, state_dir, why))?;
+        let socket = state_dir.join(SOCKET);
+        let stream =
+            UnixStream::connect(path).map_err(|why| NotFound::here(state_dir, &socket, why))?;
+        let other = socket_peercred(&stream).map_err(|_| NotFound::None)?;
         if other.uid != geteuid() {
-            return Err(strangers(other.pid, other.uid));
+            return Err(NotFound::Hidden(strangers(other.pid, other.uid.as_raw())));
         }
         let process = other.pid;
-        Keeper::greet(stream, process).inspect_err(|why| {
+        Keeper::greet(stream, process).map_err(|why| {
             if [io::ErrorKind::WouldBlock, io::ErrorKind::TimedOut].contains(&why.kind()) {
                 log::error!("keeper pid {process} does not answer and is killed");
-                let _ = kill_process(process, Signal::KILL);
+                kill(process);
             }
+            NotFound::None
         })
     }
 
@@ -129,7 +138,7 @@ impl Keeper {
         drop(its);
         // It has no run yet, and nobody would ever talk to it.
         Keeper::greet(UnixStream::from(ours), child.pid()).inspect_err(|_| {
-            let _ = kill_process(child.pid(), Signal::KILL);
+            kill(child.pid());
         })
     }
 
@@ -143,12 +152,15 @@ impl Keeper {
             let left = deadline.saturating_duration_since(Instant::now());
             stream.set_read_timeout(Some(left.max(Duration::from_millis(1))))?;
             match (&stream).read(&mut buffer) {
-                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(0) => return Err(ended_early()),
                 Ok(read) => input.extend_from_slice(&buffer[..read]),
                 Err(why) if why.kind() == io::ErrorKind::Interrupted => continue,
                 Err(why) => return Err(why),
             }
             let batch: Vec<Notice> = keeping::decode(&mut input, warn);
+            if let [Notice::CannotServe(why), ..] = &*batch {
+                return Err(io::Error::other(why.clone()));
+            }
             // A run may have ended since, and that be told in the same breath.
             complete = batch.contains(&Notice::Complete);
             notices.extend(batch);
@@ -187,6 +199,11 @@ impl Keeper {
     /// Names this keeper, as no other.
     pub fn id(&self) -> &str {
         &self.id
+    }
+
+    /// Its process; none if it was killed for its silence.
+    pub fn process(&self) -> Option<Pid> {
+        self.process
     }
 
     /// Whether it knows everything that the keeper with this id knew.
@@ -234,7 +251,7 @@ impl Keeper {
             && let Some(process) = self.process.take()
         {
             log::error!("keeper {} answers no more and is killed", self.id);
-            let _ = kill_process(process, Signal::KILL);
+            kill(process);
         }
     }
 
@@ -276,6 +293,12 @@ impl Keeper {
         self.silence.asked_ms = 0;
     }
 
+    /// Says that a run does not end, though it was told to.
+    pub fn go_on(&mut self, run: RunId) {
+        let run = self.aliases.of(run);
+        self.order(&Order::GoOn(run));
+    }
+
     /// Says that the end of a run is in the journal.
     pub fn forget(&mut self, run: RunId) {
         let alias = self.aliases.of(run);
@@ -314,9 +337,11 @@ impl Keeper {
                 }
                 Notice::Keeper { .. }
                 | Notice::Stopping(..)
+                | Notice::Refused(..)
                 | Notice::NoOutput(..)
                 | Notice::Ended(_)
                 | Notice::Complete
+                | Notice::CannotServe(_)
                 | Notice::Here => {}
             }
         }
@@ -329,16 +354,53 @@ impl Keeper {
     }
 }
 
+/// Why there is no keeper to talk to.
+enum NotFound {
+    /// There is none.
+    None,
+    /// There is one, or may be, and it can't be asked.
+    Hidden(io::Error),
+}
+
+impl NotFound {
+    /// What it means that the state directory, or the socket in it, does not let us in. A socket
+    /// of another user whose keeper is dead stands in nobody's way.
+    fn here(state_dir: &Path, path: &Path, why: io::Error) -> NotFound {
+        if why.kind() != io::ErrorKind::PermissionDenied {
+            return NotFound::None;
+        }
+        if let Some((pid, uid)) = search::keeper_of(state_dir).filter(|_| path != state_dir) {
+            return NotFound::Hidden(strangers(pid, uid));
+        }
+        // With `hidepid` nobody knows.
+        if path != state_dir && proc_fs::shows_others() {
+            return NotFound::None;
+        }
+        let (me, owner) = (owner::user(geteuid().as_raw()), fs::symlink_metadata(path));
+        let whose = owner.map_or(String::new(), |it| {
+            format!(", which belongs to user '{}'", owner::user(it.uid()))
+        });
+        let path = path.display();
+        let why = format!("{path}{whose}: {why}: chown -R '{me}' {}", state_dir.display());
+        NotFound::Hidden(io::Error::new(io::ErrorKind::PermissionDenied, why))
+    }
+}
+
 /// The keeper that is there runs as another user, and so would all that it is asked to start.
-fn strangers(process: Pid, uid: Uid) -> io::Error {
-    let user = owner::user(uid.as_raw());
+fn strangers(process: Pid, uid: u32) -> io::Error {
+    let (user, pid) = (owner::user(uid), process.as_raw_nonzero());
     let why = format!(
-        "that of the daemon before, pid {process}, is user '{user}'s, with runs that go on, and \
-         would start all others as that user, too: wait until those have ended, or give '{user}' \
-         the files of [base] back (chown -R), start the daemon as that user, and say stop --drain \
-         or --kill"
+        "that of the daemon before, pid {pid}, is user '{user}'s, with runs that go on, and would \
+         start all others as that user, too: {}",
+        owner::advice_to_end(&user)
     );
     io::Error::new(io::ErrorKind::PermissionDenied, why)
+}
+
+fn kill(process: Pid) {
+    if let Err(why) = kill_process(process, Signal::KILL) {
+        log::error!("keeper pid {} can't be killed: {why}", process.as_raw_nonzero());
+    }
 }
 
 fn warn(line: &[u8]) {

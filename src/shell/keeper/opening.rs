@@ -67,8 +67,8 @@ impl Opening {
         files: Vec<(String, PathBuf)>,
     ) {
         for (path, mount) in &files {
-            let question = Question { path: path.into(), what: What::Append };
-            self.lanes.ask(now_ms, mount, (run, path.clone()), question, not_after_ms);
+            let question = Question { path: path.into(), what: What::Append, not_after_ms };
+            self.lanes.ask(now_ms, mount, (run, path.clone()), question);
         }
         let left = files.into_iter().map(|(path, _)| path).collect();
         let (asked_ms, given) = (now_ms, Vec::new());

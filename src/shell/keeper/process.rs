@@ -4,26 +4,26 @@ use super::channel::Channel;
 use super::ends::Ends;
 use super::opening::{Opened, Opening};
 use super::runs::{LOOK, Runs};
-use super::{KEEPER_TITLE, socket_path};
+use super::{KEEPER_TITLE, SOCKET, socket_path};
 use crate::core::event::Started;
 use crate::core::ids::RunId;
-use crate::core::keeping::{Notice, Order};
+use crate::core::keeping::{self, Notice, Order};
 use crate::core::launch::{LaunchError, LaunchPlan};
 use crate::shell::clock;
 use crate::shell::journal::is_full;
+use crate::shell::own;
 use crate::shell::proc_fs;
 use crate::shell::process::{Launcher, settle_process};
 use crate::shell::signals::Signals;
 use crate::shell::sys;
 use mio::net::{UnixListener, UnixStream};
 use mio::{Events, Interest, Poll, Token};
-use signal_hook::consts::SIGXFSZ;
+use rustix::net::SendFlags;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::Duration;
 
 const LISTENER: Token = Token(0);
@@ -103,7 +103,12 @@ struct Socket {
 /// Serves the daemon at stdin, and whoever comes after it, until there is nothing left to keep.
 /// Exit status 1: it could not be set up.
 pub fn run(state_dir: &Path) -> ExitCode {
-    let served = Keeper::new(state_dir).and_then(Keeper::serve);
+    let served = take_daemon().and_then(|daemon| {
+        let keeper = Keeper::new(state_dir, &daemon).inspect_err(|why| say_why(&daemon, why));
+        // Its channel is to be the only one that the daemon has.
+        drop(daemon);
+        keeper?.serve()
+    });
     match served {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {
@@ -111,6 +116,21 @@ pub fn run(state_dir: &Path) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// A job must not find the daemon's socket as its stdin.
+fn take_daemon() -> io::Result<OwnedFd> {
+    let daemon = rustix::io::fcntl_dupfd_cloexec(io::stdin(), 3)?;
+    let null = rustix::fs::open(c"/dev/null", rustix::fs::OFlags::RDWR, 0o0.into())?;
+    rustix::stdio::dup2_stdin(&null)?;
+    Ok(daemon)
+}
+
+/// Nobody reads its stderr: the daemon tells why there is no keeper.
+fn say_why(daemon: &OwnedFd, why: &io::Error) {
+    let mut line = Vec::new();
+    keeping::encode(&mut line, &Notice::CannotServe(why.to_string()));
+    let _ = rustix::net::send(daemon, &line, SendFlags::NOSIGNAL);
 }
 
 /// A name that no other keeper ever has: pids and start times come again after a reboot.
@@ -121,12 +141,7 @@ fn own_id() -> io::Result<String> {
 }
 
 impl Keeper {
-    fn new(state_dir: &Path) -> io::Result<Keeper> {
-        // A job must not find the daemon's socket as its stdin, and the keeper's end of it must
-        // be the only one.
-        let daemon = rustix::io::fcntl_dupfd_cloexec(io::stdin(), 3)?;
-        let null = rustix::fs::open(c"/dev/null", rustix::fs::OFlags::RDWR, 0o0.into())?;
-        rustix::stdio::dup2_stdin(&null)?;
+    fn new(state_dir: &Path, daemon: &OwnedFd) -> io::Result<Keeper> {
         settle_process()?;
         let _ = sys::take_precedence(sys::Precedence::First);
         let name = state_dir.display();
@@ -136,8 +151,6 @@ impl Keeper {
         let mut listener = Socket::bind(state_dir)?;
         poll.registry().register(&mut listener.0, LISTENER, Interest::READABLE)?;
         let signals = Signals::register(poll.registry(), SIGNALS)?;
-        // A file over `ulimit -f` is an error like any other of the disk.
-        signal_hook::flag::register(SIGXFSZ, Arc::default())?;
         let mut keeper = Keeper {
             id: own_id()?,
             opening: Opening::new(poll.registry(), FILES)?,
@@ -152,7 +165,7 @@ impl Keeper {
             stretch: Stretch::default(),
             ends: Ends::inherit(state_dir),
         };
-        let stream = std::os::unix::net::UnixStream::from(daemon);
+        let stream = std::os::unix::net::UnixStream::from(daemon.try_clone()?);
         stream.set_nonblocking(true)?;
         keeper.welcome(UnixStream::from_std(stream))?;
         Ok(keeper)
@@ -275,8 +288,12 @@ impl Keeper {
                     let error = LaunchError { errno: 0, retryable: false, text };
                     self.say(&Notice::Failed(run, error));
                 }
-                false => self.runs.stop(clock::now(), run, signal),
+                false => {
+                    self.runs.stop(clock::now(), run, signal);
+                    self.tell_refused();
+                }
             },
+            Order::GoOn(run) => self.runs.go_on(run),
             Order::Forget(run) => self.ends.forget(run),
             Order::Answer => self.say(&Notice::Here),
         }
@@ -340,6 +357,13 @@ impl Keeper {
             self.say(&Notice::Ended(end.clone()));
             self.ends.add(end);
         }
+        self.tell_refused();
+    }
+
+    fn tell_refused(&mut self) {
+        for (run, refusal) in self.runs.take_refused() {
+            self.say(&Notice::Refused(run, refusal));
+        }
     }
 
     fn say(&mut self, notice: &Notice) {
@@ -361,8 +385,12 @@ impl Socket {
     fn bind(state_dir: &Path) -> io::Result<(UnixListener, Socket)> {
         let (dir, path) = socket_path(state_dir)?;
         // One that is there is of a keeper that is dead, or that did not answer its daemon.
-        let _ = std::fs::remove_file(&path);
-        let listener = UnixListener::bind(&path)?;
+        let removed = std::fs::remove_file(&path);
+        let listener = UnixListener::bind(&path).map_err(|why| {
+            // What is in the way is in the way because it can't be removed.
+            let in_the_way = removed.err().filter(|_| why.kind() == io::ErrorKind::AddrInUse);
+            io::Error::other(own::told(&state_dir.join(SOCKET), &in_the_way.unwrap_or(why)))
+        })?;
         let inode = std::fs::symlink_metadata(&path)?.ino();
         Ok((listener, Socket { _dir: dir, path, inode }))
     }

@@ -9,11 +9,13 @@ use crate::core::ids::RunId;
 use crate::core::keeping::KeptEnd;
 use crate::core::launch::{LaunchError, LaunchPlan};
 use crate::core::outcome::Exit;
+use crate::core::refusal::Refusal;
 use crate::core::time::Now;
 use crate::shell::cgroup::{Group, Groups};
 use crate::shell::clock;
 use crate::shell::proc_fs;
 use crate::shell::process::Launcher;
+use crate::shell::refused::{self, Members};
 use crate::shell::search;
 use crate::shell::sys::{self, Ended, Pid};
 use rustix::process::{kill_process, kill_process_group, test_kill_process_group};
@@ -54,6 +56,10 @@ pub struct Runs {
     search_at_ms: u64,
     /// Processes that were taken in and were no run.
     others: Vec<Pid>,
+    /// Who is in their process groups.
+    members: Members,
+    /// See [`Runs::take_refused`].
+    refused: Vec<(RunId, Box<Refusal>)>,
 }
 
 struct Kept {
@@ -85,6 +91,8 @@ impl Runs {
             sweep_at_ms: 0,
             search_at_ms: 0,
             others: Vec::new(),
+            members: Members::default(),
+            refused: Vec::new(),
         }
     }
 
@@ -149,42 +157,75 @@ impl Runs {
     /// The daemon tells a run to end. It signals the process group itself; the rest is for us.
     pub fn stop(&mut self, now: Now, run: RunId, signal: Signal) {
         let Some(kept) = self.kept.get_mut(&run) else { return };
-        let group = self.groups.as_ref().zip(kept.group);
         let Some(leader) = to_pid(kept.started.pid) else { return };
+        // The daemon takes a run whose leader is gone for one that is gone.
+        let (group, all_ours) = (kept.group, kept.end.is_some());
+        let (sent, asked) = match group {
+            Some(group) => self.signal_group(leader, group, signal, all_ours),
+            // Nobody else gets the number of a process group that was not empty 50 ms ago.
+            None if all_ours && is_group_alive(leader) => {
+                let sent = kill_process_group(leader, number(signal)).map_err(Into::into);
+                (sent, self.members.of(now.mono_ms, leader))
+            }
+            None => (Ok(()), Vec::new()),
+        };
+        let refusal = refused::among(leader, &asked, false);
+        self.refused.extend(refusal.map(|refusal| (run, Box::new(refusal))));
+        let Some(kept) = self.kept.get_mut(&run) else { return };
         let stop = kept.stop.get_or_insert(Stop {
             asked_ms: now.mono_ms,
             killed_ms: None,
             must_kill: false,
         });
-        // The daemon takes a run whose leader is gone for one that is gone.
-        let all_ours = kept.end.is_some();
         match signal {
-            Signal::Term => {
-                let members =
-                    group.map(|(groups, group)| groups.members(group)).unwrap_or_default();
-                let ours =
-                    |pid: &Pid| all_ours || rustix::process::getpgid(Some(*pid)) != Ok(leader);
-                for member in members.into_iter().filter(ours) {
-                    let _ = kill_process(member, rustix::process::Signal::TERM);
-                }
-                if all_ours && group.is_none() && is_group_alive(leader) {
-                    let _ = kill_process_group(leader, rustix::process::Signal::TERM);
-                }
-            }
+            Signal::Term => {}
             Signal::Kill => {
-                let killed = match group {
-                    Some((groups, group)) => groups.kill(group),
-                    // Nobody else gets the number of a process group that was not empty 50 ms ago.
-                    None if all_ours && is_group_alive(leader) => {
-                        kill_process_group(leader, rustix::process::Signal::KILL)
-                            .map_err(Into::into)
-                    }
-                    None => Ok(()),
-                };
-                stop.must_kill = killed.is_err_and(|why| is_shortage(&why));
+                stop.must_kill = sent.is_err_and(|why| is_shortage(&why));
                 stop.killed_ms = (!stop.must_kill).then_some(now.mono_ms);
             }
         }
+    }
+
+    /// Signals what is in a run's control group: for TERM only what the daemon does not reach.
+    /// Returns to whom that mattered.
+    fn signal_group(
+        &self,
+        leader: Pid,
+        group: Group,
+        signal: Signal,
+        all_ours: bool,
+    ) -> (io::Result<()>, Vec<Pid>) {
+        let Some(groups) = &self.groups else { return (Ok(()), Vec::new()) };
+        let killed = match signal {
+            Signal::Kill => groups.kill(group),
+            Signal::Term => Ok(()),
+        };
+        let denied = |why: &io::Error| why.kind() == io::ErrorKind::PermissionDenied;
+        let by_hand = match signal {
+            Signal::Kill => killed.as_ref().is_err_and(denied),
+            Signal::Term => true,
+        };
+        let ours = |pid: &Pid| {
+            let is_daemons = sys::group_of(*pid) == Some(leader);
+            by_hand && (signal == Signal::Kill || all_ours || !is_daemons)
+        };
+        let members: Vec<Pid> = groups.members(group).into_iter().filter(ours).collect();
+        for member in &members {
+            let _ = kill_process(*member, number(signal));
+        }
+        (killed, members)
+    }
+
+    /// Its process does not take the signal, so it is as if it had not been told to end.
+    pub fn go_on(&mut self, run: RunId) {
+        if let Some(kept) = self.kept.get_mut(&run) {
+            kept.stop = None;
+        }
+    }
+
+    /// Processes that took no signal.
+    pub fn take_refused(&mut self) -> Vec<(RunId, Box<Refusal>)> {
+        std::mem::take(&mut self.refused)
     }
 
     /// Takes in every process that has ended. Returns whether a run was among them.
@@ -258,7 +299,16 @@ impl Runs {
                 (Some(groups), Some(group)) => groups.members(group),
                 _ => {
                     let found = found.remove(&run.to_string()).unwrap_or_default();
-                    found.into_iter().map(|(pid, _)| pid).collect()
+                    let mut left: Vec<Pid> = found.into_iter().map(|(pid, _)| pid).collect();
+                    // Those of other users say nothing of themselves.
+                    let leader = self.kept.get(&run).and_then(|kept| to_pid(kept.started.pid));
+                    let grouped = leader.map(|leader| self.members.of(now.mono_ms, leader));
+                    for pid in grouped.unwrap_or_default() {
+                        if !left.contains(&pid) {
+                            left.push(pid);
+                        }
+                    }
+                    left
                 }
             };
             let left = names(&left);
@@ -311,6 +361,13 @@ fn is_shortage(why: &io::Error) -> bool {
 
 fn to_pid(pid: u32) -> Option<Pid> {
     Pid::from_raw(i32::try_from(pid).ok()?)
+}
+
+fn number(signal: Signal) -> rustix::process::Signal {
+    match signal {
+        Signal::Term => rustix::process::Signal::TERM,
+        Signal::Kill => rustix::process::Signal::KILL,
+    }
 }
 
 fn is_kill(exit: Exit) -> bool {

@@ -1,16 +1,15 @@
 //! The table of connections: places, names, who waits longest, whose time is up.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use mio::net::TcpStream;
 
 use crate::core::http::Connection;
 use crate::core::ids::ConnId;
-use crate::core::places::Peer;
+use crate::core::places::{Peer, Shares};
 
 /// Bits of a [`ConnId`] that name the place; the rest count connections and never come again.
 const PLACE_BITS: u32 = 20;
-const NONE: u32 = u32::MAX;
 const NEVER: u64 = u64::MAX;
 
 /// One connection. About 300 bytes while it is idle.
@@ -33,6 +32,8 @@ pub(super) struct Client {
     pub streaming: bool,
     /// Whose it is.
     pub peer: Peer,
+    /// It has no place of those that are limited: it is being told that there is none.
+    refused: bool,
     /// The core has a request of it to answer, or a stream to tell things to.
     pub engaged: bool,
     /// Bytes that were counted for it.
@@ -40,9 +41,8 @@ pub(super) struct Client {
     /// It was told that the next piece is wanted.
     pub asked: bool,
     armed_ms: u64,
-    linked: bool,
-    before: u32,
-    after: u32,
+    /// Its number among those that may give way.
+    idle: Option<u64>,
 }
 
 /// All connections.
@@ -52,13 +52,19 @@ pub(super) struct Table {
     free: Vec<u32>,
     freed: Vec<u32>,
     count: usize,
+    /// Those of them that are being refused.
+    refused: usize,
     serial: u64,
     /// One entry for each client with a deadline; never later than its true deadline, which is
     /// looked up when the entry is due. Thus a busy connection does not touch this at all.
     deadlines: BTreeSet<(u64, u32)>,
-    /// A list through the clients that may give way, the one that waits longest first.
-    first: u32,
-    last: u32,
+    /// The clients that may give way, of each address the one that waits longest first.
+    idle: Shares<u32>,
+    /// How many each address has.
+    peers: BTreeMap<Peer, usize>,
+    /// The address that had most when a client of it came last: if one has more than half of all,
+    /// it is this one.
+    most: Peer,
 }
 
 impl Table {
@@ -68,15 +74,27 @@ impl Table {
             free: Vec::new(),
             freed: Vec::new(),
             count: 0,
+            refused: 0,
             serial: 0,
             deadlines: BTreeSet::new(),
-            first: NONE,
-            last: NONE,
+            idle: Shares::default(),
+            peers: BTreeMap::new(),
+            most: Peer::default(),
         }
     }
 
     pub(super) fn len(&self) -> usize {
         self.count
+    }
+
+    /// How many are being refused.
+    pub(super) fn refused(&self) -> usize {
+        self.refused
+    }
+
+    /// How many places are taken.
+    pub(super) fn places_taken(&self) -> usize {
+        self.count - self.refused
     }
 
     /// The place the next client will get.
@@ -101,27 +119,36 @@ impl Table {
             again: false,
             streaming: false,
             peer,
+            refused: false,
             engaged: false,
             held: 0,
             asked: false,
             armed_ms: NEVER,
-            linked: false,
-            before: NONE,
-            after: NONE,
+            idle: None,
         };
         if place == self.places.len() {
             self.places.push(None);
         }
         self.places[place] = Some(Box::new(client));
         self.count += 1;
+        *self.peers.entry(peer).or_default() += 1;
+        if self.of(peer) > self.of(self.most) {
+            self.most = peer;
+        }
         place
     }
 
     /// Closes a connection. Its place is used again only after [`Table::end_turn`]: until then an
     /// event of the old socket may still be on its way.
     pub(super) fn remove(&mut self, place: usize) {
-        self.unlink(place);
         let Some(client) = self.places[place].take() else { return };
+        if let Some(number) = client.idle {
+            self.idle.remove(client.peer, place as u32, number);
+        }
+        match client.refused {
+            true => self.refused -= 1,
+            false => self.takes_less(client.peer),
+        }
         self.deadlines.remove(&(client.armed_ms, place as u32));
         self.freed.push(place as u32);
         self.count -= 1;
@@ -167,18 +194,52 @@ impl Table {
             self.deadlines.insert((deadline, place as u32));
             client.armed_ms = deadline;
         }
-        // Once in the list it keeps its rank: bytes that trickle in do not make a client younger,
-        // only an exchange does, which takes it out of the list and puts it at the end again.
-        match (client.http.may_give_way(), client.linked) {
-            (true, false) => self.link(place),
-            (false, true) => self.unlink(place),
-            _ => {}
+        // It keeps its number: bytes that trickle in do not make a client younger, only an exchange
+        // does.
+        match (client.http.may_give_way() && !client.refused, client.idle) {
+            (true, None) => client.idle = Some(self.idle.add(client.peer, place as u32)),
+            (false, Some(number)) => {
+                client.idle = None;
+                self.idle.remove(client.peer, place as u32, number);
+            }
+            (true, Some(_)) | (false, None) => {}
         }
     }
 
-    /// The client that waits longest without a complete request.
-    pub(super) fn oldest_idle(&self) -> Option<usize> {
-        (self.first != NONE).then_some(self.first as usize)
+    /// The client is told that there is no place for it: what it has is none.
+    pub(super) fn refuse(&mut self, place: usize) {
+        let Some(client) = self.get(place).filter(|client| !client.refused) else { return };
+        client.refused = true;
+        let peer = client.peer;
+        self.refused += 1;
+        self.takes_less(peer);
+    }
+
+    fn takes_less(&mut self, peer: Peer) {
+        match self.peers.get_mut(&peer) {
+            Some(count) if *count > 1 => *count -= 1,
+            Some(_) | None => _ = self.peers.remove(&peer),
+        }
+    }
+
+    /// How many places an address has.
+    pub(super) fn of(&self, peer: Peer) -> usize {
+        self.peers.get(&peer).copied().unwrap_or_default()
+    }
+
+    /// The address that has more than half of so many places.
+    pub(super) fn who_has_most_of(&self, places: usize) -> Option<Peer> {
+        (self.of(self.most) > places / 2).then_some(self.most)
+    }
+
+    /// Of the clients of an address, the one that waits longest without a complete request.
+    pub(super) fn oldest_idle_of(&self, peer: Peer) -> Option<usize> {
+        self.idle.oldest_of(peer).map(|place| place as usize)
+    }
+
+    /// The one of those to go for a newcomer.
+    pub(super) fn oldest_idle(&self, newcomer: Peer) -> Option<usize> {
+        self.idle.gives_way_to(newcomer).map(|place| place as usize)
     }
 
     /// When [`Table::next_due`] may have something, monotonic milliseconds.
@@ -204,36 +265,5 @@ impl Table {
             }
         }
         None
-    }
-
-    fn link(&mut self, place: usize) {
-        let last = self.last;
-        let Some(client) = self.places[place].as_deref_mut() else { return };
-        (client.linked, client.before, client.after) = (true, last, NONE);
-        self.last = place as u32;
-        match self.neighbour(last) {
-            Some(previous) => previous.after = place as u32,
-            None => self.first = place as u32,
-        }
-    }
-
-    fn unlink(&mut self, place: usize) {
-        let Some(client) = self.places[place].as_deref_mut().filter(|client| client.linked) else {
-            return;
-        };
-        client.linked = false;
-        let (before, after) = (client.before, client.after);
-        match self.neighbour(before) {
-            Some(previous) => previous.after = after,
-            None => self.first = after,
-        }
-        match self.neighbour(after) {
-            Some(next) => next.before = before,
-            None => self.last = before,
-        }
-    }
-
-    fn neighbour(&mut self, place: u32) -> Option<&mut Client> {
-        self.places.get_mut(place as usize)?.as_deref_mut()
     }
 }

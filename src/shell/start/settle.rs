@@ -4,8 +4,9 @@
 use crate::core::daemon::{Carried, Core, Found};
 use crate::core::event::{Event, Started};
 use crate::core::ids::RunId;
-use crate::core::journal::{Cause, Replay, RunEntry};
+use crate::core::journal::{Cause, RunEntry};
 use crate::core::keeping::{KeptEnd, Notice};
+use crate::core::replay::Replay;
 use crate::shell::children::{Children, News, pid_of};
 use crate::shell::clock;
 use crate::shell::search;
@@ -38,6 +39,7 @@ pub(super) fn know_those_alive(replay: &mut Replay, notices: &[Notice]) {
             pid: started.pid,
             kernel_start: started.kernel_start,
             end: None,
+            home: 0,
         };
         replay.last_sequence = replay.last_sequence.max(run.sequence);
         replay.live.insert(*run, entry);

@@ -1,10 +1,12 @@
 //! What the journal says, and what of it survives the daemon.
 
+use super::super::database::{PATHS, home};
 use super::{End, Ledger, State};
 use schedule::core::daemon::Core;
 use schedule::core::ids::RunId;
 use schedule::core::journal::{self, Entry, RunEntry, SkipEntry, TableEntry, decode};
 use schedule::core::outcome::Outcome;
+use std::cmp::Ordering;
 use std::collections::BTreeSet;
 
 /// What a daemon left that could not write its journal.
@@ -25,11 +27,14 @@ pub struct LastWord {
 pub struct Told {
     pub digest: String,
     pub at_ms: i64,
+    /// Which database it is of.
+    source: Option<String>,
 }
 
 impl Told {
     fn of(entry: &TableEntry<'_>) -> Told {
-        Told { digest: entry.digest.clone().into_owned(), at_ms: entry.at_ms }
+        let source = entry.source.as_ref().map(|source| source.clone().into_owned());
+        Told { digest: entry.digest.clone().into_owned(), at_ms: entry.at_ms, source }
     }
 }
 
@@ -124,9 +129,15 @@ impl Ledger {
 
     /// The same of one that was not kept: slots before its rows were there must be decided.
     pub fn is_last_table_decided(&self, digest: &str) -> bool {
-        let decided = self.durable.decided.unwrap_or(i64::MAX);
-        let is = |told: &Told| told.digest == digest && told.at_ms <= decided;
-        self.durable.table.as_ref().is_some_and(is)
+        let is = |told: &Told| told.digest == digest && told.at_ms <= self.decided;
+        !self.is_foreign_table() && self.durable.table.as_ref().is_some_and(is)
+    }
+
+    /// Whether the table that was in force last was another database's, as far as the disk tells.
+    pub fn is_foreign_table(&self) -> bool {
+        let here = format!(" of sqlite {} ", PATHS[self.named]);
+        let source = self.durable.table.as_ref().and_then(|told| told.source.as_ref());
+        source.is_some_and(|source| !source.contains(&here))
     }
 
     /// The keeper forgets how a run ended: the journal has it, or it was dropped. `none_waits`:
@@ -138,6 +149,27 @@ impl Ledger {
             is_kept,
             "the keeper forgets how run {id} ended, and the journal has no word of it"
         );
+    }
+
+    /// The daemon is gone, and its last word counts. What the journal tells behind the place where
+    /// it ended then is newer.
+    pub(super) fn hear_last_word(&mut self, word: LastWord) {
+        let is_older = |at: u64| at <= word.end;
+        let durable = &mut self.durable;
+        if is_older(durable.at.table) {
+            durable.table = word.table.or(durable.table.take());
+        }
+        if is_older(durable.at.boot) {
+            durable.boot = word.boot;
+        }
+        if !is_older(durable.at.anew) {
+            return;
+        }
+        if word.anew > durable.anew || durable.epoch != self.epoch {
+            durable.decided = durable.decided.filter(|_| !is_older(durable.at.decided));
+            self.anew_told();
+        }
+        self.durable.decided = self.durable.decided.max(Some(word.decided));
     }
 
     /// Compares what is written with what it should be.
@@ -171,6 +203,7 @@ impl Ledger {
                 }
                 Entry::Table(table) if durable.is_some() => {
                     self.durable.table = Some(Told::of(&table));
+                    self.durable.at.table = piece.offset + at as u64;
                 }
                 Entry::Boot(boot) => self.boot_told(&boot, piece.segment, durable),
                 Entry::Run(run) => {
@@ -188,6 +221,9 @@ impl Ledger {
                 }
                 Entry::Anew(sequence) if durable.is_some() => {
                     self.durable.anew = sequence;
+                    self.durable.at.anew = piece.offset + at as u64;
+                    // How far it had come before counts no more, should what follows be lost.
+                    self.durable.decided = None;
                     self.anew_told();
                 }
                 // An entry that only narrows what comes after.
@@ -217,8 +253,9 @@ impl Ledger {
 
     fn boot_told(&mut self, boot: &str, segment: bool, durable: Option<u64>) {
         assert!(segment || boot == self.boot, "the boot {boot} is noted");
-        if durable.is_some() {
+        if let Some(at) = durable {
             self.durable.boot = boot.into();
+            self.durable.at.boot = at;
         }
     }
 
@@ -226,6 +263,7 @@ impl Ledger {
         let (id, epoch) = (entry.run, self.epoch);
         let Some(run) = self.runs.get_mut(&id) else { panic!("run {id} was never decided") };
         assert_eq!((entry.job.0, entry.slot_ms), (run.job, run.slot), "run {id}");
+        assert_eq!(entry.home, home(run.named), "run {id}: the database of its job");
         let is_intent = entry.pid == 0 && entry.end.is_none();
         if is_intent && news.is_some() {
             assert!(!run.intent_seen, "run {id} has two intents");
@@ -259,9 +297,10 @@ impl Ledger {
 
     fn skip_told(&mut self, skip: SkipEntry, news: bool, durable: Option<u64>) {
         if news {
+            assert_eq!(skip.home, home(self.named), "{skip:?}: the database of its job");
             self.skip_is_right(skip);
         }
-        let (id, key) = (skip.job.0, (skip.job.0, skip.first_ms));
+        let (id, key) = (skip.job.0, (skip.job.0, skip.first_ms, skip.home));
         if let Some(at) = durable {
             let before = self.durable.last.get(&id).copied();
             let last = self.durable.last.entry(id).or_insert(skip.last_ms);
@@ -271,9 +310,13 @@ impl Ledger {
                 self.durable.last.remove(&id);
                 self.durable.last.extend(before.map(|before| (id, before)));
             }
-            let kept = self.kept_skips.entry(key).or_insert((skip, at));
-            if kept.0.last_ms < skip.last_ms {
-                *kept = (skip, at);
+            let kept = self.kept_skips.entry(key).or_default();
+            match kept.first().map_or(0, |(longest, _)| longest.count).cmp(&skip.count) {
+                Ordering::Less => *kept = vec![(skip, at)],
+                Ordering::Equal if kept.iter().all(|(known, _)| *known != skip) => {
+                    kept.push((skip, at));
+                }
+                _ => {}
             }
         }
     }
@@ -310,11 +353,10 @@ impl Ledger {
         if news && self.before_anew.is_none_or(|before| upto > before || upto <= self.decided) {
             self.check_decided(upto);
         }
-        if durable.is_none() {
-            return;
-        }
+        let Some(at) = durable else { return };
         self.durable.decided = Some(upto);
-        if durable.is_some_and(|at| at >= self.anew_from) {
+        self.durable.at.decided = at;
+        if at >= self.anew_from {
             self.anew_told();
         }
     }
@@ -324,6 +366,10 @@ impl Ledger {
         let before = self.anew_known.replace(sequence);
         let is_later = segment || before.is_none_or(|before| before < sequence);
         assert!(is_later, "the schedule begins anew at {sequence} once more");
+        if !segment {
+            // What was decided before may have been told only since then.
+            self.forget_ranges();
+        }
     }
 
     /// Whether a line is of the time before the schedule began anew, and that is known already.

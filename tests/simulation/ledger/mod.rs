@@ -49,6 +49,17 @@ pub struct Durable {
     epoch: u32,
     /// Runs up to this sequence are of the time before.
     anew: u64,
+    /// Where the log tells of each, behind the line.
+    at: Places,
+}
+
+/// Offsets of the log.
+#[derive(Default)]
+struct Places {
+    decided: u64,
+    table: u64,
+    boot: u64,
+    anew: u64,
 }
 
 /// See the module's text.
@@ -70,6 +81,8 @@ pub struct Ledger {
     epoch: u32,
     /// Where it had come before it began anew in this turn.
     before_anew: Option<i64>,
+    /// From which instant on it began anew.
+    anew_ms: i64,
     pub durable: Durable,
     /// Last slots of jobs as earlier daemons decided them.
     beyond: BTreeMap<u32, i64>,
@@ -89,6 +102,8 @@ pub struct Ledger {
     /// The digest of the table in force, if a whole one came.
     table: Option<String>,
     pub boot: String,
+    /// Which database the configuration names.
+    named: usize,
     first_of_boot: bool,
     pub draining: bool,
     /// Somebody is there to launch runs.
@@ -110,8 +125,9 @@ pub struct Ledger {
     anew_known: Option<u64>,
     /// Every run that ever had a process.
     pub made: BTreeSet<RunId>,
-    /// What the skips on the disk come to.
-    pub kept_skips: BTreeMap<(u32, i64), (SkipEntry, u64)>,
+    /// What the skips on the disk come to, and where they are. After the clock was set back another
+    /// range may begin with the same slot: the longest counts, or one of those.
+    pub kept_skips: BTreeMap<(u32, i64, u32), Vec<(SkipEntry, u64)>>,
 }
 
 impl Ledger {
@@ -127,6 +143,7 @@ impl Ledger {
             decided: 0,
             epoch: 0,
             before_anew: None,
+            anew_ms: 0,
             durable: Durable::default(),
             beyond: BTreeMap::new(),
             held_until: None,
@@ -139,6 +156,7 @@ impl Ledger {
             staged: None,
             table: None,
             boot: String::new(),
+            named: 0,
             first_of_boot: false,
             draining: false,
             has_keeper: true,
@@ -160,7 +178,8 @@ impl Ledger {
     pub fn down(&mut self, word: Option<LastWord>) -> Vec<RunId> {
         let mut forgotten = Vec::new();
         for (&id, run) in &mut self.runs {
-            if !run.slot_durable && run.state == State::Queued {
+            let stopped_before = run.state == State::Gone && !run.intent_seen;
+            if !run.slot_durable && (run.state == State::Queued || stopped_before) {
                 // It was not launched, and may be.
                 self.slots.remove(&(run.job, run.slot.unwrap_or(0), run.epoch));
             }
@@ -172,6 +191,7 @@ impl Ledger {
             }
             run.state = State::Unsettled;
             run.waits = false;
+            run.refused = false;
             run.end = None;
             run.end_seen = false;
         }
@@ -186,21 +206,14 @@ impl Ledger {
         self.staged = None;
         self.table = None;
         if let Some(word) = word {
-            self.durable.table = word.table.or(self.durable.table.take());
-            self.durable.boot = word.boot;
-            if word.anew >= self.durable.anew {
-                if self.durable.epoch != self.epoch {
-                    self.durable.decided = None;
-                    self.anew_told();
-                }
-                self.durable.decided = self.durable.decided.max(Some(word.decided));
-            }
+            self.hear_last_word(word);
         }
         forgotten
     }
 
     /// A daemon starts; it knows what is on the disk.
-    pub fn up(&mut self, now: Now, boot: &str, log_end: u64) {
+    pub fn up(&mut self, now: Now, boot: &str, log_end: u64, named: usize) {
+        self.named = named;
         self.told_to = log_end;
         self.anew_known = None;
         self.decided = self.durable.decided.unwrap_or(now.wall_ms);

@@ -63,6 +63,8 @@ pub struct Run {
     pub job: u32,
     pub slot: Option<i64>,
     pub epoch: u32,
+    /// Which database its job is of.
+    pub named: usize,
     pub def: Rc<Def>,
     pub decided_mono_ms: u64,
     pub state: State,
@@ -70,6 +72,8 @@ pub struct Run {
     pub made: bool,
     /// Its launch waits for a file, and the daemon knows.
     pub waits: bool,
+    /// Its process took no signal, and the daemon knows.
+    pub refused: bool,
     /// How it ended.
     pub end: Option<End>,
     pub intent_seen: bool,
@@ -89,16 +93,24 @@ fn patience_ms() -> u64 {
 }
 
 impl Run {
-    pub fn new(job: u32, slot: Option<i64>, epoch: u32, def: Rc<Def>, mono_ms: u64) -> Run {
+    pub fn new(
+        (job, slot): (u32, Option<i64>),
+        epoch: u32,
+        named: usize,
+        def: Rc<Def>,
+        mono_ms: u64,
+    ) -> Run {
         Run {
             job,
             slot,
             epoch,
+            named,
             def,
             decided_mono_ms: mono_ms,
             state: State::Queued,
             made: false,
             waits: false,
+            refused: false,
             end: None,
             intent_seen: false,
             intent_at: None,
@@ -321,6 +333,15 @@ impl Ledger {
         };
     }
 
+    /// Whether a process took a signal. If not, its run goes on as if nobody had stopped it.
+    pub fn taken(&mut self, id: RunId, is_taken: bool) {
+        let run = self.run(id);
+        if !is_taken && matches!(run.state, State::Stopping { .. } | State::Killed) {
+            run.state = State::Alive;
+        }
+        run.refused = !is_taken;
+    }
+
     /// Everything that was to be done in this turn has been done; `ticked` is its reading.
     pub fn check_runs(&self, ticked: Now, core: &Core) {
         let alive: Vec<&RunId> = core.runs().keys().collect();
@@ -349,6 +370,17 @@ impl Ledger {
             wrong, None,
             "a run that waits for a file, or does not, and it is said otherwise"
         );
+        self.check_refused(core);
         self.check_told(core);
+    }
+
+    /// What takes no signal is not stopping, and it is said who that is.
+    fn check_refused(&self, core: &Core) {
+        for id in self.live.iter().filter(|id| self.runs[*id].refused) {
+            let Some(run) = core.runs().get(id) else { continue };
+            let stopping = matches!(run.phase, RunPhase::Stopping { .. } | RunPhase::Killed);
+            let right = run.refused.is_some() && !stopping;
+            assert!(right, "run {id} takes no signal and is {:?}: {:?}", run.phase, run.refused);
+        }
     }
 }

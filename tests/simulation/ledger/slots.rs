@@ -65,7 +65,7 @@ impl Ledger {
             launches = self.reboot_jobs();
         }
         if self.decided - now.wall_ms > MAX_BACK_MS {
-            self.begin_anew(now);
+            self.begin_anew(now, core);
         } else if self.decided <= now.wall_ms {
             self.decide_until(now, core, &mut launches);
         }
@@ -88,22 +88,31 @@ impl Ledger {
     }
 
     /// The clock was wrong: what was decided by it counts no more.
-    fn begin_anew(&mut self, now: Now) {
+    fn begin_anew(&mut self, now: Now, core: &Core) {
         self.epoch += 1;
+        // The journal has yet to tell it.
+        self.anew_from = u64::MAX;
         self.before_anew = Some(self.decided);
         self.decided = now.wall_ms;
         self.able = i64::MIN;
         self.beyond.clear();
-        // Their slots may be due again, and are others then.
-        self.ranges.retain(|_, range| range.last_ms <= now.wall_ms);
-        for job in self.jobs.values_mut() {
+        self.anew_ms = now.wall_ms;
+        self.forget_ranges();
+        for (&id, job) in &mut self.jobs {
             job.last = i64::MIN;
             job.since = now.wall_ms;
             // Gaps that were still being counted are of a time that never was.
-            job.untold.retain(|(reason, _)| *reason != SkipReason::Misfire);
+            let history = core.table().get(JobId(id)).and_then(|job| job.history.as_ref());
+            job.forget_misfires(history.map_or(0, |history| history.skipped[3]));
             job.reschedule(&self.zones);
         }
         self.misfired.clear();
+    }
+
+    /// Those that go on in a time that never was: their slots may be due again, as others.
+    pub(super) fn forget_ranges(&mut self) {
+        let anew_ms = self.anew_ms;
+        self.ranges.retain(|_, range| range.last_ms <= anew_ms);
     }
 
     fn decide_until(&mut self, now: Now, core: &Core, launches: &mut Vec<Launch>) {
@@ -202,7 +211,8 @@ impl Ledger {
             self.live.insert(id);
             self.fresh.insert(id);
             let def = ours.def.clone();
-            self.runs.insert(id, Run::new(job, run.slot_ms, self.epoch, def, now.mono_ms));
+            let slot = (job, run.slot_ms);
+            self.runs.insert(id, Run::new(slot, self.epoch, self.named, def, now.mono_ms));
         }
         launched
     }

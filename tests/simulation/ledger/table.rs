@@ -104,7 +104,20 @@ impl Job {
 
     pub fn reschedule(&mut self, zones: &[FakeZone]) {
         let after = self.last.max(self.since);
-        self.next = self.scheduled().and_then(|def| def.expr.next(&zones[def.zone], after));
+        // With a limit of 0 there is nothing to be skipped.
+        let def = self.scheduled().filter(|def| def.row.max_concurrence > 0);
+        self.next = def.and_then(|def| def.expr.next(&zones[def.zone], after));
+    }
+
+    /// Of the slots missed only so many count, the first ones; the others were not told yet.
+    pub fn forget_misfires(&mut self, counted: u64) {
+        let count = &mut self.counts[SkipReason::Misfire as usize];
+        while *count > counted {
+            let last = self.untold.iter().rposition(|(reason, _)| *reason == SkipReason::Misfire);
+            let last = last.expect("slots missed that were told are not counted");
+            self.untold.remove(last);
+            *count -= 1;
+        }
     }
 
     fn change(&mut self, def: Rc<Def>) {

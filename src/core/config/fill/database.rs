@@ -10,6 +10,9 @@ use crate::core::protocol::{Database, Driver};
 /// Keys that only MySQL has a use for.
 const MYSQL: [&str; 7] = ["dbname", "user", "password", "host", "port", "unix_socket", "charset"];
 
+/// What the database was called before it moved.
+const MOVED_FROM: &str = "moved_from";
+
 const DRIVERS: [(&str, Driver); 4] = [
     ("mysql", Driver::Mysql),
     ("pdo_mysql", Driver::Mysql),
@@ -20,7 +23,8 @@ const DRIVERS: [(&str, Driver); 4] = [
 /// The file of an embedded database that was not given a path.
 const DEFAULT_PATH: &str = "/var/lib/schedule/schedule.db";
 
-pub(super) fn first(drafts: &BTreeMap<u32, Draft>, problems: &mut Problems) -> Database {
+/// The database, and what it was called before it moved.
+pub(super) fn first(drafts: &BTreeMap<u32, Draft>, problems: &mut Problems) -> (Database, String) {
     let Some((number, draft)) = drafts.first_key_value() else {
         let text = format!("no [db1]: jobs are read from the embedded database {DEFAULT_PATH}");
         problems.warning(0, text);
@@ -33,14 +37,33 @@ pub(super) fn first(drafts: &BTreeMap<u32, Draft>, problems: &mut Problems) -> D
     database(&mut Keys::new(format!("[db{number}]"), draft, problems))
 }
 
-fn database(keys: &mut Keys) -> Database {
-    let mut known = vec!["driver", "path"];
+fn database(keys: &mut Keys) -> (Database, String) {
+    let mut known = vec!["driver", "path", MOVED_FROM];
     known.extend(MYSQL);
     keys.known(&known);
-    match driver(keys) {
+    let database = match driver(keys) {
         Driver::Mysql => mysql(keys),
         Driver::Sqlite => sqlite(keys),
+    };
+    (database, moved_from(keys))
+}
+
+/// As `Database::place` writes it, or nothing would ever be for it.
+fn moved_from(keys: &mut Keys) -> String {
+    let place = keys.text(MOVED_FROM, "");
+    let is_place = match place.split_once(' ') {
+        Some(("mysql", rest)) => rest.contains('/'),
+        Some(("sqlite", path)) => !path.is_empty(),
+        _ => place.is_empty(),
+    };
+    if !is_place {
+        let text = format!(
+            "`{MOVED_FROM}` is `{place}`: write what the log, the page or `schedule check` calls \
+             the former database, such as mysql 10.0.0.1:3306/schedule or sqlite /old/schedule.db"
+        );
+        keys.error(MOVED_FROM, text);
     }
+    place
 }
 
 /// Without `driver` the other keys tell: what the original's users have is MySQL; nothing at all

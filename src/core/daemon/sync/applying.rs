@@ -2,8 +2,9 @@
 
 use super::Staged;
 use crate::core::daemon::Core;
-use crate::core::definition::{Block, Definition};
+use crate::core::definition::{Block, Definition, Flaw};
 use crate::core::ids::JobId;
+use crate::core::plain;
 use crate::core::table::Phase;
 use crate::core::time::Now;
 use std::collections::VecDeque;
@@ -33,6 +34,10 @@ pub(in crate::core::daemon) struct Since {
 impl Since {
     /// A snapshot: what was in force before.
     pub(in crate::core::daemon) const EVER: Since = Since { seen_ms: i64::MIN, first: false };
+
+    fn is_before(self) -> bool {
+        self.seen_ms == Since::EVER.seen_ms
+    }
 
     /// An answer of the database, the `first` one or not.
     pub(super) fn answered(now: Now, first: bool) -> Since {
@@ -83,19 +88,15 @@ impl Core {
             self.recall_late();
         }
         let Counts { added, changed, removed, kept } = applying.counts;
+        if applying.since.is_before() {
+            // To the core they are new; to the operator they were in force all the time.
+            let jobs = plain::counted((added + changed + kept) as u64, "job");
+            return log::info!("snapshot: {jobs} in force as before");
+        }
         log::info!("sync: {added} added, {changed} changed, {removed} removed, {kept} as before");
     }
 
     fn apply_change(&mut self, now: Option<Now>, def: Definition, applying: &mut Applying) {
-        match def.block() {
-            Some(Block::Flawed(_, why)) => {
-                log::error!("bad row job={} cron={:?}: {why}: it is never due", def.id, def.cron);
-            }
-            Some(Block::LimitZero) => {
-                log::info!("job={} has max_concurrence = 0: it is never started", def.id);
-            }
-            None => {}
-        }
         let id = def.id;
         let known = match self.table.get(id) {
             None => {
@@ -116,7 +117,24 @@ impl Core {
         if let Some(now) = now {
             self.drop_unstarted(now, id);
         }
+        self.tell_block(id);
         self.touch(id);
+    }
+
+    /// Logs why no slot of a job is ever launched, if that is so.
+    pub(in crate::core::daemon) fn tell_block(&self, id: JobId) {
+        let Some(job) = self.table.get(id) else { return };
+        let cron = job.scheduled().map_or("", |def| &def.cron);
+        match job.block() {
+            Some(Block::Flawed(Flaw::Over, why)) => log::warn!("job={id} cron={cron:?}: {why}"),
+            Some(Block::Flawed(_, why)) => {
+                log::error!("bad row job={id} cron={cron:?}: {why}: it is never due");
+            }
+            Some(Block::LimitZero) => {
+                log::info!("job={id} has max_concurrence = 0: it is never started");
+            }
+            None => {}
+        }
     }
 
     /// A job is in force from this instant on, unix ms: it has no slots before that.

@@ -11,7 +11,28 @@ const up = body.dataset.root;
 const T = JSON.parse(body.dataset.texts);
 const by = (id) => document.getElementById(id);
 const all = (query, from = document) => [...from.querySelectorAll(query)];
-const fill = (text, ...values) => values.reduce((out, value) => out.replace("{}", () => value), text);
+// The daemon does the same with what it says (`plain::isolated`): a value can't turn the words
+// around it.
+const TURNS = new RegExp("[\\u0590-\\u08ff\\ufb1d-\\ufdff\\ufe70-\\ufefe\\u{10800}-\\u{10fff}"
+  + "\\u{1e800}-\\u{1efff}\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069]", "u");
+
+function isolated(value) {
+  const text = String(value);
+  if (!TURNS.test(text)) return text;
+  let depth = 0;
+  let paired = true;
+  for (const mark of text.match(/[\u2066-\u2069]/g) ?? []) {
+    depth += mark === "\u2069" ? -1 : 1;
+    paired &&= depth >= 0;
+  }
+  const kept = text.replace(/[\u0000-\u001f\u007f-\u009f\u2028-\u202e]/g, "?");
+  const whole = paired && depth === 0;
+  return `\u2068${whole ? kept : kept.replace(/[\u2066-\u2069]/g, "?")}\u2069`;
+}
+
+// Each value has its place once: one that has `{}` in it gives no place to the next.
+const fill = (text, ...values) => text.replaceAll("{}", (place) => (
+  values.length ? isolated(values.shift()) : place));
 const make = (tag, text, className) => {
   const node = document.createElement(tag);
   if (text !== undefined) node.textContent = text;
@@ -23,7 +44,9 @@ root.classList.add("js");
 // Times. Pages have absolute ones, so that one rendering serves everybody; here they are made
 // relative, by the daemon's clock.
 
-let aheadMs = 0;
+// How far that is ahead of the clock of this machine, which may be wrong; none = not known yet. Only
+// events tell: the `Date` of an answer may be that of a proxy.
+let aheadMs = null;
 // When the daemon was heard last, by the clock of this machine: what is shown is as of then.
 let heardAt = Date.now();
 // Nothing is heard of it any more.
@@ -61,6 +84,7 @@ function relative(ms) {
 }
 
 function tick() {
+  if (aheadMs === null) return;
   // Of a daemon that is not heard nobody knows what happens now.
   const now = (away ? heardAt : Date.now()) + aheadMs;
   for (const time of all("time:not(.abs, .for)")) {
@@ -115,7 +139,9 @@ function connect() {
   const on = (name, act) => feed.addEventListener(name, (event) => {
     heardAt = Date.now();
     expect(SILENCE_MS);
-    act(JSON.parse(event.data));
+    const data = JSON.parse(event.data);
+    if (data.now) aheadMs = Date.parse(data.now) - Date.now();
+    act(data);
   });
   on("snapshot", () => refresh(false));
   on("beat", () => away && refresh(false));
@@ -128,7 +154,11 @@ function connect() {
     displaced = true;
     pauseS = 60;
   });
-  feed.onerror = lost;
+  feed.onerror = () => {
+    const isRefused = feed.readyState === EventSource.CLOSED;
+    lost();
+    if (isRefused) explain();
+  };
   expect(PATIENCE_MS);
 }
 
@@ -143,27 +173,64 @@ function disconnect() {
   if (feed) feed.close();
 }
 
-function lost() {
-  disconnect();
+// What is shown is not what there is now, as far as anybody knows.
+function old() {
   away = true;
   root.classList.add("stale");
   tick();
-  say(fill(displaced ? T.displaced : T.again, asOf(), pauseS), "off");
-  const go = () => {
-    say(fill(T.connecting, asOf()), "off");
-    connect();
-  };
-  if (displaced) live.append(taker(go));
-  retry = setTimeout(go, pauseS * 1000);
-  pauseS = Math.min(pauseS * 2, 30);
 }
 
-// What is shown is what the daemon says now.
+function connecting() {
+  pauseS = Math.min(pauseS * 2, 30);
+  say(fill(T.connecting, asOf()), "off");
+  connect();
+}
+
+function lost() {
+  disconnect();
+  if (document.hidden) return;
+  old();
+  unheard();
+  retry = setTimeout(connecting, pauseS * 1000);
+}
+
+function unheard() {
+  say(fill(displaced ? T.displaced : T.again, asOf(), pauseS), "off");
+  if (displaced) live.append(taker(connecting));
+}
+
+// What was answered in place of events can't be read from them: it is asked for once more.
+async function explain() {
+  const stop = new AbortController();
+  const late = setTimeout(() => stop.abort(), PATIENCE_MS);
+  const wanted = { headers: { Accept: "application/json" }, signal: stop.signal };
+  const answer = await fetch(body.dataset.events, wanted).catch(() => null);
+  const said = answer && !answer.ok ? await answer.text().catch(() => "") : "";
+  clearTimeout(late);
+  stop.abort();
+  if (!said) return;
+  missing = fill(T.refused_plain, reason(said));
+  message(missing, true);
+}
+
+// Somebody looks at the page again. For how long nothing was heard is told as if it had been seen.
+function back() {
+  if (live.hidden || Math.abs(Date.now() - heardAt) < SILENCE_MS) return connect();
+  old();
+  connecting();
+}
+
+// What is shown is what the daemon says now. Without the stream nobody tells what comes next.
 function fresh() {
+  heardAt = Date.now();
+  const state = feed?.readyState ?? EventSource.CONNECTING;
+  if (document.hidden || state === EventSource.CONNECTING) return;
+  if (state === EventSource.CLOSED) return unheard();
   pauseS = 1;
   away = false;
   root.classList.toggle("stale", gone !== "");
   say(gone ? T.gone : T.live, gone ? "off" : "on");
+  if (by("message").textContent === missing) message("", false);
 }
 
 // The daemon line.
@@ -182,7 +249,6 @@ let heard = by("message").textContent;
 let wrong = null;
 
 function daemon(status) {
-  aheadMs = Date.parse(status.now) - Date.now();
   put("pid", status.pid);
   put("version", status.version);
   put("jobs", status.jobs);
@@ -196,6 +262,8 @@ function daemon(status) {
   // What is wrong is told by the page as the daemon renders it.
   const bad = JSON.stringify(status.bad_rows);
   if (was !== node.className || (wrong ?? bad) !== bad) refresh(false);
+  // What is counted but not shown has no events here.
+  if (rows?.rows.length < status.jobs) later();
   wrong = bad;
   const started = put("started");
   if (Date.parse(started.dateTime) !== Math.floor(Date.parse(status.started_at) / 1000) * 1000) {
@@ -208,6 +276,14 @@ function daemon(status) {
   const news = status.message && status.message !== heard;
   if (news && Date.now() - actedAt > 4000) message(status.message, false);
   heard = status.message;
+}
+
+// That there was no answer, said until there are answers.
+let missing = null;
+
+function unanswered() {
+  missing = fill(T.failed, asOf());
+  message(missing, true);
 }
 
 let toldAt = 0;
@@ -248,6 +324,7 @@ function changed(job) {
     label.textContent = T[state] ?? state;
     later();
   }
+  if (location.search.includes("sort=")) later();
   changes += 1;
   changedAt.set(row.id, changes);
   // What is never started has its reason there, as the daemon rendered it.
@@ -274,12 +351,14 @@ function moment(iso) {
 
 function last(cell, run) {
   if (!run) return;
-  let how = run.outcome;
-  if (run.exit_code !== null) how = fill(T.exit, run.exit_code);
-  else if (run.signal !== null) how = fill(T.signal, run.signal);
+  // Other outcomes are told by the page, in its language.
+  const plain = run.exit_code !== null || run.signal !== null;
+  if (!plain || run.outcome.includes(", left behind: ")) return later();
+  let how = fill(T.exit, run.exit_code);
+  if (run.exit_code === null) how = fill(T.signal, run.signal);
   if (run.stopped) how = fill(T.by_hand, how);
   const bad = run.exit_code === 0 || run.stopped ? "" : "bad";
-  const line = make("span", `${how}, ${duration(run.duration_ms)}`, bad);
+  const line = make("span", `${isolated(how)}, ${duration(run.duration_ms)}`, bad);
   cell.replaceChildren(moment(run.ended_at), line);
 }
 
@@ -303,6 +382,8 @@ function disable(button, why) {
 function left(job) {
   const row = by(`j${job.id}`);
   if (row) leave(row);
+  changes += 1;
+  changedAt.set(`j${job.id}`, changes);
   later();
 }
 

@@ -6,17 +6,23 @@ const find = by("find");
 let typing = 0;
 
 let goes = 0;
+// What had no answer is asked again when there are answers.
+let missed = null;
 
 async function go(url, push) {
   goes += 1;
   const mine = goes;
+  missed = null;
   by("list").ariaBusy = "true";
-  const got = await fetched(url).catch(() => null);
+  const got = await fetched(url);
   // Something else was searched meanwhile.
   if (mine !== goes) return;
-  by("list").ariaBusy = null;
-  if (!got || got.status >= 500) return message(fill(T.failed, asOf()), true);
   const page = got.page;
+  if (!page) {
+    missed = [url, push];
+    return unanswered();
+  }
+  by("list").ariaBusy = null;
   if (!page.getElementById("rows")) return location.assign(url);
   told = Math.max(told, got.turn);
   if (push) history.pushState(null, "", url);
@@ -93,8 +99,11 @@ async function post(path) {
   const headers = { Accept: "application/json" };
   try {
     const answer = await fetch(path, { method: "POST", headers, signal });
-    const result = await answer.json().catch(() => ({}));
-    return answer.ok ? { ok: true, ...result } : { why: result.detail ?? answer.statusText };
+    const result = await answer.json().catch(() => null);
+    if (answer.ok && result) return { ok: true, ...result };
+    // What is not JSON is not the daemon's.
+    if (answer.ok) return { lost: true, text: fill(T.failed, asOf()) };
+    return { why: result?.detail ?? answer.statusText };
   } catch (error) {
     const late = error.name === "TimeoutError";
     return { lost: true, text: late ? fill(T.unsure, PATIENCE_MS / 1000) : fill(T.failed, asOf()) };
@@ -155,6 +164,11 @@ function pend() {
   if (underWay.size === 0) return;
   for (const button of all("button")) if (underWay.has(mark(button))) button.ariaBusy = "true";
 }
+
+// A key that is held is one press.
+document.addEventListener("keydown", (event) => {
+  if (event.repeat && event.key === "Enter" && event.target.closest("form")) event.preventDefault();
+}, true);
 
 // The second click of a double click.
 document.addEventListener("click", (event) => {

@@ -23,8 +23,12 @@ async function fetched(url) {
   turns += 1;
   const turn = turns;
   const signal = AbortSignal.timeout(PATIENCE_MS);
-  const answer = await fetch(url, { headers: { Accept: "text/html" }, signal });
-  const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+  const answer = await fetch(url, { headers: { Accept: "text/html" }, signal }).catch(() => null);
+  const text = await answer?.text().catch(() => null);
+  if (typeof text !== "string" || answer.status >= 500) return { turn };
+  const page = new DOMParser().parseFromString(text, "text/html");
+  // Not of the daemon, but of a proxy that wants a login, say.
+  if (!page.body.dataset.texts) return { turn };
   for (const row of page.getElementById("rows")?.rows ?? []) {
     if (changedAt.get(row.id) > since && by(row.id)) row.dataset.late = "";
   }
@@ -42,12 +46,16 @@ const here = () => location.pathname + location.search;
 
 async function refresh(wanted) {
   const url = here();
-  const got = await fetched(url).catch(() => null);
-  if (!got) return wanted && message(fill(T.failed, asOf()), true);
+  const got = await fetched(url);
   if (got.turn < told) return;
+  if (!got.page) {
+    if (wanted) unanswered();
+    return lost();
+  }
+  if (missed) return go(...missed);
   if (url !== here() || (!wanted && Date.now() - pressedAt < 3000)) return later();
   told = got.turn;
-  if (by("job") && got.status === 404) return vanish();
+  if (by("job") && got.status === 404) return vanish(got.page);
   if (got.status !== 200) return;
   revive();
   fresh();
@@ -80,9 +88,12 @@ function show(page, wanted) {
 }
 
 // The job of this page is none any more: said, and nothing can be pressed.
-function vanish() {
+// What is wrong with others is as the answer has it.
+function vanish(page) {
   gone = fill(T.job_gone, asOf());
   fresh();
+  alerts(page, false);
+  for (const one of all("#warn .alert")) one.classList.add("past");
   const state = document.querySelector("#job .st");
   state.className = "st off";
   state.textContent = T.gone;
@@ -131,14 +142,17 @@ function places(part) {
     const box = one.getBoundingClientRect();
     let name = mark(one);
     while (at.has(name)) name += "+";
-    at.set(name, [box.left, box.top]);
+    at.set(name, [box.left, box.top, box.right, box.bottom]);
   }
   return at;
 }
 
-const moves = (before, after) => [...before].some(([name, [x, y]]) => {
+// Whether one is elsewhere, or another one is where it was.
+const moves = (before, after) => [...before].some(([name, [x, y, right, bottom]]) => {
   const to = after.get(name);
-  return to && (Math.abs(to[0] - x) > 4 || Math.abs(to[1] - y) > 2);
+  if (to) return Math.abs(to[0] - x) > 4 || Math.abs(to[1] - y) > 2;
+  return [...after].some(([other, at]) => !before.has(other)
+    && at[0] < right && x < at[2] && at[1] < bottom && y < at[3]);
 });
 
 // Controls like this one: the same thing in the row of the same job or run.
@@ -183,13 +197,21 @@ function exchange(part) {
   return back.length > 0;
 }
 
+// Room that was kept in one width is wrong in another.
+let width = innerWidth;
+addEventListener("resize", () => {
+  if (width === innerWidth) return;
+  width = innerWidth;
+  for (const row of all("tr[style]")) row.removeAttribute("style");
+});
+
 // How much room a row takes, and where its buttons are within it.
 function shape(row) {
   const box = row.getBoundingClientRect();
   const at = new Map([["", [0, box.height]]]);
   for (const one of all("button, input", row)) {
-    const { left, top } = one.getBoundingClientRect();
-    at.set(mark(one), [left - box.left, top - box.top]);
+    const { left, top, right, bottom } = one.getBoundingClientRect();
+    at.set(mark(one), [left - box.left, top - box.top, right - box.left, bottom - box.top]);
   }
   return at;
 }
@@ -223,10 +245,11 @@ function refill(select, part) {
 
 // Returns what is to be offered.
 function list(page, wanted) {
-  const chips = swap(page, ".states", wanted);
-  if (chips) counts(chips);
+  const chips = states(page, wanted);
   const pager = swap(page, ".pager", wanted);
-  if (pager) by("shown").textContent = pager.querySelector("#shown").textContent;
+  const shown = pager && [[by("shown"), text(pager, "#shown")]];
+  // Both are tried.
+  const told = [!chips || counts(chips), !shown || write(".pager", shown)];
   const [tag, tags] = [find.elements.tag, page.querySelector("#find [name=tag]")];
   if (tag !== document.activeElement) {
     const chosen = tags.value;
@@ -236,7 +259,7 @@ function list(page, wanted) {
   const caption = ".jobs caption";
   document.querySelector(caption).textContent = page.querySelector(caption).textContent;
   const part = [...page.getElementById("rows").rows];
-  if (!wanted && !settle(part)) return T.changed;
+  if (!wanted && !(settle(part) && told.every(Boolean))) return T.changed;
   if (wanted) take(part);
   all(".none").forEach((none) => none.remove());
   const none = page.querySelector(".none");
@@ -244,16 +267,43 @@ function list(page, wanted) {
   return "";
 }
 
-// The states are counted where they are.
-function counts(chips) {
-  for (const chip of all(".states a")) {
-    const now = [...chips.children].find((other) => other.classList[1] === chip.classList[1]);
-    chip.querySelector("b").textContent = now ? text(now, "b") : 0;
-  }
+// A state that no job is in any more stays, as long as nobody asks: another would take its place.
+function states(page, wanted) {
+  const chips = page.querySelector(".states");
+  const stay = all(".states a").every((chip) => sameState(chips, chip));
+  return wanted || stay ? swap(page, ".states", wanted) : chips;
 }
 
-// Exchanges rows where they are, and adds others at the end. Returns whether that is the whole list
-// in its order, and nothing of it waits.
+const sameState = (chips, chip) => chips.querySelector(`.${chip.classList[1]}`);
+
+// The states are counted where they are; others are added at the end. Returns whether all had room.
+function counts(chips) {
+  const nav = document.querySelector(".states");
+  const texts = all("a", nav).map((chip) => {
+    const now = sameState(chips, chip);
+    return [chip.querySelector("b"), now ? text(now, "b") : "0"];
+  });
+  const before = places(nav);
+  const added = [...chips.children].filter((chip) => !sameState(nav, chip));
+  nav.append(...added.map((chip) => document.adoptNode(chip)));
+  const room = !moves(before, places(nav));
+  if (!room) added.forEach((chip) => chip.remove());
+  return write(".states", texts) && room;
+}
+
+// Writes texts where they have room: all of them, or none. Returns whether they had.
+function write(query, texts) {
+  const part = document.querySelector(query);
+  const before = places(part);
+  const old = texts.map(([node]) => node.textContent);
+  for (const [node, now] of texts) if (node.textContent !== now) node.textContent = now;
+  if (!moves(before, places(part))) return true;
+  texts.forEach(([node], at) => { node.textContent = old[at]; });
+  return false;
+}
+
+// Exchanges rows where they are, and adds others at the end, where nothing below can be pressed.
+// Returns whether that is the whole list in its order, and nothing of it waits.
 function settle(part) {
   const ids = part.map((row) => row.id);
   const old = [...rows.rows];
@@ -262,9 +312,10 @@ function settle(part) {
   for (const row of old) if (!ids.includes(row.id)) leave(row);
   const waits = exchange(part.filter((row) => kept.includes(row.id)));
   const ordered = [...kept, ...added.map((row) => row.id)].join() === ids.join();
-  if (ordered) rows.append(...added.map((row) => document.adoptNode(row)));
+  const fits = added.length === 0 || !document.querySelector(".pager a");
+  if (ordered && fits) rows.append(...added.map((row) => document.adoptNode(row)));
   count();
-  return ordered && kept.length === old.length && !waits;
+  return ordered && fits && kept.length === old.length && !waits;
 }
 
 function take(part) {

@@ -4,12 +4,19 @@
 
 const out = by("out");
 const MAX_LINES = 5000;
+// Characters that are shown at the most; fewer while a line is so long, which is laid out anew with
+// all that is added. It is shown, and left out, in pieces.
+const MAX_TEXT = 1 << 20;
+const LONG = 1 << 17;
+const PIECE = 1 << 14;
 let tail = null;
 let whole = true;
 // Texts are opened in turns: what an older one has to say is not put under a newer one.
 let opened = 0;
-// Bytes before the first line that is shown.
+// Bytes before the first line that is shown, characters from there on, those of the last line.
 let earlier = 0;
+let kept = 0;
+let under = 0;
 let quiet = 0;
 
 function source() {
@@ -22,6 +29,8 @@ function empty() {
   out.replaceChildren();
   whole = true;
   earlier = 0;
+  kept = 0;
+  under = 0;
 }
 
 function shut() {
@@ -47,16 +56,32 @@ function nothing(why) {
   if (!out.firstChild) out.append(make("span", why, "dim"));
 }
 
+// What is shown stays, and is not the newest any more: that is said under it, once.
+function failed(why) {
+  if (!out.firstChild) return nothing(why);
+  if (out.lastChild.textContent !== `${why}\n`) gap(why);
+}
+
+function gap(why) {
+  const low = atEnd();
+  out.append(make("span", `${why}\n`, "dim gap"));
+  whole = true;
+  if (low) out.scrollTop = out.scrollHeight;
+}
+
 async function once(url) {
   const turn = opened;
   const signal = AbortSignal.timeout(PATIENCE_MS);
   const answer = await fetch(url, { headers: { Accept: "text/plain" }, signal }).catch(() => null);
   const said = await answer?.text().catch(() => "");
   if (turn !== opened) return;
-  if (!answer) return nothing(fill(T.failed, asOf()));
-  if (!answer.ok) return nothing(reason(said));
+  if (!answer) return failed(fill(T.failed, asOf()));
+  if (!answer.ok) return failed(reason(said));
+  const before = answer.headers.get("Schedule-Bytes-Before");
+  // A proxy that wants a login, say, has no such header.
+  if (before === null) return failed(fill(T.failed, asOf()));
   empty();
-  earlier = Number(answer.headers.get("Schedule-Bytes-Before"));
+  earlier = Number(before);
   append(said);
 }
 
@@ -92,15 +117,13 @@ function follow(url) {
   });
   on("before", (bytes) => { earlier = Number(bytes); });
   on("append", append);
-  on("reset", empty);
-  on("skipped", (bytes) => {
-    out.append(make("span", `${fill(T.lines_lost, size(Number(bytes)))}\n`, "dim gap"));
-    whole = true;
+  on("reset", (how) => {
+    empty();
+    gap(how === "cleared" ? T.file_cleared : T.file_replaced);
   });
-  on("trouble", (why) => {
-    out.append(make("span", `${why}\n`, "dim gap"));
-    whole = true;
-  });
+  on("removed", (at) => gap(fill(T.file_removed, at.slice(11, 19))));
+  on("skipped", (bytes) => gap(fill(T.lines_lost, size(Number(bytes)))));
+  on("trouble", gap);
   on("beat", () => {});
   // Others need the place: it is tried again, but not at once.
   stream.addEventListener("displaced", () => { displaced = true; });
@@ -126,14 +149,19 @@ function append(text) {
   out.querySelector(".before")?.remove();
   const grep = by("grep")?.value.toLowerCase() ?? "";
   const part = document.createDocumentFragment();
+  kept += text.length;
+  const end = text.lastIndexOf("\n") + 1;
+  under = text.length - end + (end ? 0 : under);
+  const most = under > LONG ? LONG : MAX_TEXT;
   for (const line of text.split(/(?<=\n)/)) {
     const last = part.lastChild ?? out.lastChild;
-    if (!whole && last) last.textContent += line;
+    if (!whole && last?.textContent.length < PIECE) last.textContent += line;
     else if (line) part.append(lineOf(line, grep));
     whole = line.endsWith("\n");
   }
   out.append(part);
-  while (out.childNodes.length > MAX_LINES) {
+  while (out.childNodes.length > MAX_LINES || (kept > most && out.childNodes.length > 1)) {
+    kept -= out.firstChild.textContent.length;
     earlier += lengthOf(out.firstChild.textContent);
     out.firstChild.remove();
   }
@@ -162,9 +190,9 @@ function sources(page) {
     if (!old.startsWith(`${up}api/v1/jobs/`)) to = ofBegun;
     begun = "";
   }
-  const kept = which.selectedOptions[0];
+  const picked = which.selectedOptions[0];
   refill(which, part);
-  if (kept && ![...which.options].some((option) => option.value === old)) which.append(kept);
+  if (picked && ![...which.options].some((option) => option.value === old)) which.append(picked);
   which.value = to;
   if (to !== old) open();
 }
@@ -258,7 +286,7 @@ document.addEventListener("keydown", (event) => {
 // its own back.
 function seen(yes) {
   if (yes) {
-    connect();
+    back();
     if (out && !tail) open(true);
   } else {
     disconnect();
@@ -270,6 +298,13 @@ by("message").classList.add("past");
 if (find) begin();
 if (out) reader();
 tick();
+// A second that was much more, or less: this machine slept, or its clock was set.
+let second = Date.now();
+setInterval(() => {
+  const leap = Math.abs(Date.now() - second - 1000);
+  second = Date.now();
+  if (leap > 5000 && !document.hidden) back();
+}, 1000);
 setInterval(tick, 1000);
 seen(!document.hidden);
 document.addEventListener("visibilitychange", () => seen(!document.hidden));

@@ -7,10 +7,12 @@ use super::super::texts::{Texts, fill, script_texts};
 use super::links;
 use super::look::{Look, Theme};
 use super::words::{self, Moment};
-use crate::core::daemon::{Core, DatabaseState, SnapshotTrouble};
+use crate::core::daemon::{Core, DatabaseState, Run, SnapshotTrouble};
 use crate::core::definition::Block;
 use crate::core::http::Request;
+use crate::core::plain::isolated;
 use crate::core::protocol::ErrorKind;
+use crate::core::refusal::Refusal;
 use crate::core::table::Job;
 use crate::core::time::{Now, datetime};
 
@@ -96,7 +98,7 @@ impl Core {
         Frame {
             t,
             theme: look.theme.name(),
-            title: format!("{title} · {server} · Schedule"),
+            title: format!("{} · {server} · Schedule", isolated(title)),
             part,
             css,
             js,
@@ -152,13 +154,19 @@ impl Core {
             alerts.push(Alert { kind: "warn", text: t.unread.to_owned(), rows: Vec::new() });
         }
         if let Some(why) = self.disk_error() {
-            let text = fill(t.disk_alert, &[why, &self.settings().state_dir]);
+            let text = fill(t.disk_alert, &[why]);
             alerts.push(Alert { kind: "bad", text, rows: Vec::new() });
         }
         if let Some(trouble) = self.snapshot_trouble() {
             let dir = &self.settings().state_dir;
             let text = match trouble {
                 SnapshotTrouble::Stale => fill(t.stale_alert, &[dir]),
+                SnapshotTrouble::Foreign(theirs) => {
+                    fill(t.foreign_alert, &[dir, theirs, &self.settings().source()])
+                }
+                SnapshotTrouble::Missing => fill(t.missing_alert, &[dir]),
+                SnapshotTrouble::NotWhole => fill(t.not_whole_alert, &[dir]),
+                SnapshotTrouble::Unreadable(why) => fill(t.unreadable_alert, &[why]),
                 SnapshotTrouble::NotKept(why) => fill(t.unkept_alert, &[dir, why]),
             };
             alerts.push(Alert { kind: "bad", text, rows: Vec::new() });
@@ -177,11 +185,16 @@ impl Core {
         if self.draining() {
             alerts.push(Alert { kind: "warn", text: t.draining.to_owned(), rows: Vec::new() });
         }
+        alerts.extend(self.refused_stops(t));
         alerts.extend(self.blocked_jobs(t));
         let aside = self.set_aside();
-        if aside.count > 0 {
-            let text = fill(t.set_aside, &[&aside.count.to_string(), &aside.last]);
-            alerts.push(Alert { kind: "bad", text, rows: Vec::new() });
+        let tried = (t.set_aside, aside.tried(), &aside.last);
+        let elsewhere = (t.set_elsewhere, aside.elsewhere, &aside.last_elsewhere);
+        for (words, count, last) in [elsewhere, tried] {
+            if count > 0 {
+                let text = fill(words, &[&count.to_string(), last]);
+                alerts.push(Alert { kind: "bad", text, rows: Vec::new() });
+            }
         }
         if !sync.bad_rows.is_empty() {
             let row = |(id, why): &(u32, String)| (fill(t.row_id, &[&id.to_string()]), why.clone());
@@ -190,6 +203,18 @@ impl Core {
             alerts.push(Alert { kind: "bad", text, rows });
         }
         alerts
+    }
+
+    /// Runs that go on though they were told to end.
+    fn refused_stops(&self, t: &Texts) -> Option<Alert> {
+        let row = |(run, why): (&Run, &Refusal)| {
+            let name = self.table().get(run.job).map_or("", |job| &job.def.name);
+            let job = fill(t.blocked_job, &[&run.job.to_string(), name]);
+            (job, words::refusal(t, why))
+        };
+        let rows: Vec<_> = self.stops_refused().take(MAX_BAD_ROWS).map(row).collect();
+        let text = fill(t.refused_alert, &[&self.stops_refused().count().to_string()]);
+        (!rows.is_empty()).then_some(Alert { kind: "bad", text, rows })
     }
 
     /// The jobs that nothing is started of by mistake; where somebody wanted that it is no alert.
@@ -202,7 +227,7 @@ impl Core {
         let row = |(job, block, why): &(&Job, Block<'_>, &str)| {
             let def = job.scheduled().unwrap_or(&job.def);
             let job = fill(t.blocked_job, &[&def.id.to_string(), &def.name]);
-            (job, format!("{} ({why})", words::block(t, *block)))
+            (job, format!("{} ({})", words::block(t, *block), isolated(why)))
         };
         let rows: Vec<_> = mistakes.iter().take(MAX_BAD_ROWS).map(row).collect();
         let text = fill(t.blocked_jobs, &[&mistakes.len().to_string()]);

@@ -101,7 +101,7 @@ impl Core {
         let page = JobPage {
             plain: shown.map_or_else(own, |source| source.at.clone()),
             chosen: Chosen::of(request),
-            alert: blocked_alert(t, job.scheduled().and_then(Definition::block)),
+            alert: blocked_alert(t, job.block()),
             zone: self.zone_name(t, def),
             output: &def.output,
             stderr: &def.stderr,
@@ -155,7 +155,9 @@ impl Core {
             RunPhase::Stopping { .. } | RunPhase::Killed => "stopping",
         };
         let told = if state == "running" { t.is_running } else { state };
-        let detail = run.waits.as_ref().map(|what| format!(": {what}")).unwrap_or_default();
+        let refused = || run.refused.as_ref().map(|why| words::refusal(t, why));
+        let detail = run.waits.as_deref().map(str::to_owned).or_else(refused);
+        let detail = detail.map(|what| format!(": {what}")).unwrap_or_default();
         RunRow {
             id: run.id.to_string(),
             live: true,

@@ -32,6 +32,8 @@ struct ListPage<'a> {
     per_page: Vec<(usize, bool)>,
     pager: Pager,
     all: usize,
+    /// How many figures a count may have.
+    figures: usize,
     no_jobs: String,
 }
 
@@ -108,6 +110,7 @@ impl Core {
                 (false, _) => t.unread.to_owned(),
             },
             all,
+            figures: all.to_string().len(),
             rows,
             query,
             frame,

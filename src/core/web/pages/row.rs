@@ -89,7 +89,7 @@ impl Core {
         };
         let block = block_of(job, def);
         let also = block.map(Block::state).filter(|block| *block != state);
-        let next = self.next_of(job, def, state);
+        let next = self.next_of(job, state);
         Row {
             id: def.id.0,
             name: if def.name.is_empty() { "—" } else { &def.name },
@@ -138,6 +138,7 @@ impl Core {
             _ if self.draining() => t.skip_draining.to_owned(),
             Phase::Draining => t.is_draining.to_owned(),
             Phase::Replaced(_) => t.is_waiting.to_owned(),
+            Phase::Active if job.def.command_flaw().is_some() => t.block_command.to_owned(),
             Phase::Active if limit == 0 => t.limit_zero.to_owned(),
             Phase::Active if job.live.len() >= limit as usize => {
                 fill(t.at_limit, &[&limit.to_string()])

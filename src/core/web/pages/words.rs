@@ -6,6 +6,7 @@ use crate::core::definition::{Block, Flaw};
 use crate::core::history::PastRun;
 use crate::core::journal::{Cause, SkipReason};
 use crate::core::outcome::{Exit, Outcome};
+use crate::core::refusal::Refusal;
 use crate::core::time::{Now, rfc3339};
 
 /// An instant: exact for programs, short for people.
@@ -88,10 +89,28 @@ fn exit(t: &Texts, exit: Exit) -> String {
 pub(super) fn block(t: &Texts, block: Block<'_>) -> &'static str {
     match block {
         Block::Flawed(Flaw::Schedule | Flaw::Gone, _) => t.block_schedule,
+        Block::Flawed(Flaw::Over, _) => t.block_over,
         Block::Flawed(Flaw::Timezone, _) => t.block_timezone,
         Block::Flawed(Flaw::Command, _) => t.block_command,
         Block::LimitZero => t.block_limit,
     }
+}
+
+/// Who did not take the signal of a run that was to end: in English as [`Refusal`] says it itself.
+pub(super) fn refusal(t: &Texts, why: &Refusal) -> String {
+    let (named, user, of) = (why.named(), why.user.as_str(), why.of.to_string());
+    let (count, command) = (why.pids.len(), why.command());
+    let whose = match count {
+        0 | 1 if why.of <= 1 => fill(t.refused_one, &[&named, user]),
+        0 | 1 => fill(t.refused_part, &[&of, &named, user]),
+        _ => fill(t.refused_some, &[&count.to_string(), &of, &named, user]),
+    };
+    let what = match (why.killable, count) {
+        (true, _) => t.refused_until.to_owned(),
+        (false, 0 | 1) => fill(t.refused_stop_it, &[&command]),
+        (false, _) => fill(t.refused_stop_them, &[&command]),
+    };
+    whose + &what
 }
 
 /// Why a run was started.
@@ -110,5 +129,25 @@ pub(super) fn reason(t: &Texts, reason: SkipReason) -> &'static str {
         SkipReason::Draining => t.skip_draining,
         SkipReason::Waiting => t.skip_waiting,
         SkipReason::Misfire => t.skip_misfire,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::texts::texts;
+    use super::*;
+    use crate::core::cron::Lang;
+
+    #[test]
+    fn a_page_says_of_a_refused_signal_what_programs_are_told() {
+        for (count, of) in [(1, 1), (1, 3), (2, 3), (3, 3), (9, 9)] {
+            for (leader, killable) in [(true, true), (true, false), (false, true), (false, false)] {
+                let (pids, user) = ((77..77 + count).collect(), "root".to_owned());
+                let why = Refusal { group: 77, pids, user, of, leader, killable };
+                assert_eq!(refusal(texts(Lang::En), &why), why.to_string());
+                let chinese = refusal(texts(Lang::Zh), &why);
+                assert!(chinese.contains("root") && !chinese.contains("{}"), "{chinese}");
+            }
+        }
     }
 }

@@ -30,7 +30,13 @@ impl Groups {
     /// What `/api/v1/status` says.
     pub(super) fn ask(&self, id: u32, holder: &Holder) -> Result<Value, String> {
         let address = self.address(id, holder).ok_or("where it listens is not known")?;
-        let body = get(address, "/api/v1/status").map_err(|why| format!("{address}: {why}"))?;
+        let body = get(address, "/api/v1/status").map_err(|why| {
+            // Why it can't answer, if it knows.
+            let note = Note::read(&self.state_dir(id, holder));
+            let said = note.map(|note| note.trouble).filter(|said| !said.is_empty());
+            let said = said.map(|said| format!("; it said last: {said}")).unwrap_or_default();
+            format!("{address}: {why}{said}")
+        })?;
         serde_json::from_slice(&body).map_err(|why| format!("{address}: {why}"))
     }
 }
@@ -69,7 +75,7 @@ fn get(address: SocketAddr, path: &str) -> io::Result<Vec<u8>> {
         }
     }
     let end = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n");
-    let end = end.ok_or(io::ErrorKind::UnexpectedEof)?;
+    let end = end.ok_or_else(|| io::Error::other("it hung up before it had answered"))?;
     if !answer.starts_with(b"HTTP/1.1 200 ") {
         let line = answer.split(|&byte| byte == b'\r').next().unwrap_or_default();
         return Err(io::Error::other(String::from_utf8_lossy(line).into_owned()));

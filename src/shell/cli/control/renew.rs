@@ -2,13 +2,15 @@
 //! program, and tells by its note how that went.
 
 use super::{
-    DONE, FAILED, Groups, NOT_RUNNING, cannot_signal, not_permitted, start, warn_of_database,
+    DONE, FAILED, Groups, NOT_RUNNING, Which, cannot_signal, not_permitted, start, warn_of_database,
 };
 use crate::core::plain;
 use crate::shell::holder::{Found, Holder};
 use crate::shell::notify::Note;
 use crate::shell::predecessor;
+use crate::shell::start::needs;
 use crate::shell::sys::Signal;
+use std::path::Path;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -21,7 +23,8 @@ pub(super) fn reload(groups: &Groups, id: u32) -> u8 {
         Found::Running(holder) => match renewed(groups, id, &holder, Signal::HUP) {
             Renewed::Done(warning) => {
                 groups.warn_of_twice(id, &holder);
-                told(id, &holder, "has read its configuration", &warning)
+                let read = its_file(groups, id, &holder, "has read");
+                told(id, &holder, &read, &warning)
             }
             Renewed::Ended => failed(id, "it has ended instead; its log tells why"),
             Renewed::Not(why) => failed(id, &why),
@@ -58,22 +61,29 @@ pub(super) fn reopen(groups: &Groups, id: u32) -> u8 {
 }
 
 /// Puts the program that is installed now in place of the one that runs, in the same process;
-/// starts a daemon where there is none.
-pub(super) fn restart(groups: &Groups, id: u32) -> u8 {
+/// starts a daemon where there is none, if this very group was named.
+pub(super) fn restart(groups: &Groups, id: u32, which: Which) -> u8 {
     match groups.find(id) {
         Found::Running(holder) => {
             let user = holder.user();
             match renewed(groups, id, &holder, Signal::USR2) {
                 Renewed::Done(warning) => {
                     groups.warn_of_twice(id, &holder);
-                    told(id, &holder, "has restarted in place", &warning)
+                    let by = its_file(groups, id, &holder, "has restarted in place, with");
+                    told(id, &holder, &by, &warning)
                 }
                 Renewed::Ended => start_again(groups, id, user),
                 Renewed::Not(why) => failed(id, &why),
                 Renewed::Refused(code) => code,
             }
         }
-        Found::Nobody | Found::Stale => start::start(groups, &[id]),
+        Found::Nobody | Found::Stale => match which {
+            Which::One(_) => start::start(groups, &[id]),
+            Which::All => {
+                println!("server {id}: not running: left as it is");
+                DONE
+            }
+        },
         Found::Predecessor(pid) => groups.predecessor(id, pid),
         Found::Unclear(why) => failed(id, &why),
         Found::NotPermitted(what) => not_permitted(id, &what),
@@ -105,6 +115,11 @@ enum Renewed {
 fn renewed(groups: &Groups, id: u32, holder: &Holder, signal: Signal) -> Renewed {
     let dir = groups.state_dir(id, holder);
     let before = Note::read(&dir).map(|note| note.told_ms);
+    let unheard = Note::try_write(&dir).err();
+    let unheard = unheard.or_else(|| unheard_by(&dir, holder).filter(|_| before.is_none()));
+    if let Some(why) = unheard {
+        return Renewed::Not(format!("it goes on as it was: {why}"));
+    }
     if let Err(why) = holder.signal(signal) {
         return Renewed::Refused(cannot_signal(id, &why));
     }
@@ -121,6 +136,21 @@ fn renewed(groups: &Groups, id: u32, holder: &Holder, signal: Signal) -> Renewed
     }
     let seconds = PATIENCE.as_secs();
     Renewed::Not(format!("it has not told in {seconds} s what became of it; its log may"))
+}
+
+/// Why the user of a daemon could not read what it tells, where it could not write it either: it
+/// would refuse to be renewed, so it is not asked.
+fn unheard_by(dir: &Path, holder: &Holder) -> Option<String> {
+    let me = rustix::process::geteuid().as_raw();
+    let wrong = (holder.user() == Some(me)).then(|| needs::state_dir(dir, me).err());
+    wrong.flatten().map(|wrong| wrong.to_string())
+}
+
+/// What the daemon did with its configuration. Warns where that is not the one which is read here.
+fn its_file(groups: &Groups, id: u32, holder: &Holder, did: &str) -> String {
+    groups.other_file(id, holder).iter().for_each(|text| eprintln!("{text}"));
+    let file = groups.file_of(id, holder).map(|file| format!(" {file}")).unwrap_or_default();
+    format!("{did} its configuration{file}")
 }
 
 fn told(id: u32, holder: &Holder, what: &str, warning: &str) -> u8 {

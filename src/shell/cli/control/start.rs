@@ -3,7 +3,7 @@
 use super::{DONE, FAILED, Groups, NOT_PERMITTED, not_permitted, warn_of_database};
 use crate::core::plain;
 use crate::shell::detach::MARK;
-use crate::shell::holder::Found;
+use crate::shell::holder::{Found, Holder};
 use crate::shell::owner::{self, Look};
 use crate::shell::sys::Pid;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -49,25 +49,14 @@ pub(super) fn start(groups: &Groups, ids: &[u32]) -> u8 {
         eprintln!("schedule start: how a daemon ends will not be seen: {errno}");
     }
     let begun: Vec<Result<Starting, u8>> = ids.iter().map(|id| begin(groups, *id)).collect();
-    let codes = begun.into_iter().map(|begun| begun.map_or_else(|code| code, Starting::wait));
+    let codes = begun.into_iter().map(|begun| begun.map_or_else(|code| code, |it| it.wait(groups)));
     codes.max().unwrap_or(DONE)
 }
 
 fn begin(groups: &Groups, id: u32) -> Result<Starting, u8> {
     match groups.find(id) {
         Found::Nobody | Found::Stale => {}
-        Found::Running(holder) => {
-            let pid = holder.pid.as_raw_nonzero();
-            if groups.ask(id, &holder).is_ok_and(|view| view["draining"] == true) {
-                eprintln!(
-                    "server {id}: pid {pid} is ending with its last run: start it after that, or \
-                     `schedule stop {id}` first"
-                );
-                return Err(FAILED);
-            }
-            println!("server {id}: running already, pid {pid}");
-            return Err(DONE);
-        }
+        Found::Running(holder) => return Err(running(groups, id, &holder)),
         Found::Predecessor(pid) => return Err(groups.predecessor(id, pid)),
         Found::Unclear(why) => {
             eprintln!("server {id}: {why}");
@@ -83,6 +72,20 @@ fn begin(groups: &Groups, id: u32) -> Result<Starting, u8> {
         eprintln!("server {id}: no process can be started: {why}");
         FAILED
     })
+}
+
+/// There is a daemon.
+fn running(groups: &Groups, id: u32, holder: &Holder) -> u8 {
+    let pid = holder.pid.as_raw_nonzero();
+    if groups.ask(id, holder).is_ok_and(|view| view["draining"] == true) {
+        eprintln!(
+            "server {id}: pid {pid} is ending with its last run: start it after that, or \
+             `schedule stop {id}` first"
+        );
+        return FAILED;
+    }
+    println!("server {id}: running already, pid {pid}");
+    DONE
 }
 
 fn spawn(groups: &Groups, id: u32) -> io::Result<Starting> {
@@ -103,7 +106,7 @@ fn spawn(groups: &Groups, id: u32) -> io::Result<Starting> {
 }
 
 impl Starting {
-    fn wait(mut self) -> u8 {
+    fn wait(mut self, groups: &Groups) -> u8 {
         let id = self.id;
         match self.outcome() {
             Ok(Came::Ready(text)) => {
@@ -113,10 +116,14 @@ impl Starting {
                 warn_of_database(id, warning);
                 DONE
             }
-            Ok(Came::Ended(code)) => {
-                eprintln!("server {id}: not started");
-                code
-            }
+            Ok(Came::Ended(code)) => match groups.find(id) {
+                // Somebody else has started one at the same time.
+                Found::Running(holder) => running(groups, id, &holder),
+                _ => {
+                    eprintln!("server {id}: not started");
+                    code
+                }
+            },
             Err(why) => {
                 eprintln!("server {id}: {why}");
                 FAILED

@@ -5,6 +5,7 @@ use super::{Groups, no_permission};
 use crate::core::plain;
 use crate::shell::holder::{Found, Holder};
 use crate::shell::predecessor;
+use crate::shell::start::needs;
 use serde_json::Value;
 use unicode_width::UnicodeWidthStr;
 
@@ -19,7 +20,7 @@ pub(super) const UNKNOWN: u8 = 4;
 const MAX_COLUMNS: usize = 40;
 
 /// Columns of a reason.
-const MAX_REASON_COLUMNS: usize = 400;
+const MAX_REASON_COLUMNS: usize = 800;
 
 /// Rows that are told of one by one.
 const MAX_TOLD: usize = 5;
@@ -39,14 +40,14 @@ pub(super) fn line(groups: &Groups, id: u32) -> u8 {
             UNKNOWN
         }
         Found::Nobody => {
-            println!("server {id}: not running{}", groups.without_daemon(id));
+            println!("server {id}: not running{}", groups.without_daemon(id).1);
             beside(id).iter().for_each(|line| println!("{line}"));
             NOT_RUNNING
         }
         Found::Stale => {
             println!(
                 "server {id}: dead, but its pid file {path} is not empty: it was killed{}",
-                groups.without_daemon(id)
+                groups.without_daemon(id).1
             );
             beside(id).iter().for_each(|line| println!("{line}"));
             DEAD
@@ -71,23 +72,27 @@ pub(super) fn line(groups: &Groups, id: u32) -> u8 {
                     let address =
                         groups.address(id, &holder).map(|it| it.to_string()).unwrap_or_default();
                     let journal = journal(&view).map(|it| format!("; {it}")).unwrap_or_default();
-                    let ends = if view["draining"] == true { "; it ends with them" } else { "" };
+                    let ends =
+                        if view["draining"] == true { "; it ends with the last one" } else { "" };
+                    let file = groups.file_of(id, &holder);
+                    let file = file.map(|it| format!(", configuration {it}")).unwrap_or_default();
                     println!(
                         "server {id}: running, pid {pid}, since {since}, http://{address}/, \
-                         {runs}{ends}, database {database}, synced {synced}{journal}"
+                         {runs}{ends}, database {database}, synced {synced}{file}{journal}"
                     );
-                    never_started(id, &view)
-                        .iter()
-                        .for_each(|line| println!("{}", plain::line(line)));
-                    let others = unanswered(&view).into_iter().chain(refused(&view));
-                    others.for_each(|text| println!("server {id}: {}", plain::line(&text)));
+                    let lines = other_group(id, &view).into_iter().chain(never_started(id, &view));
+                    lines.for_each(|line| println!("{}", plain::line(&line)));
+                    others(&view).for_each(|text| println!("server {id}: {}", plain::line(&text)));
                 }
                 Err(why) => {
                     let why = plain::line(&why);
                     println!("server {id}: running, pid {pid}, but silent: {why}");
                 }
             }
+            unrenewable(groups, id, &holder).iter().for_each(|line| println!("{line}"));
+            groups.other_file(id, &holder).iter().for_each(|line| println!("{line}"));
             twice(id, &holder).iter().for_each(|line| println!("{line}"));
+            groups.told_as_forgotten(id).iter().for_each(|line| println!("{line}"));
             RUNNING
         }
     }
@@ -104,6 +109,7 @@ pub(super) fn table(groups: &Groups) -> u8 {
         rows.push(row);
     }
     print!("{}", aligned(&rows));
+    notes.extend(groups.all_forgotten());
     notes.iter().for_each(|note| eprintln!("{}", plain::line(note)));
     worst
 }
@@ -146,16 +152,38 @@ fn row(groups: &Groups, id: u32, notes: &mut Vec<String>) -> (u8, Vec<String>) {
                     }
                     notes.extend(journal(&view).map(|it| format!("server {id}: {it}")));
                     row.extend([since, address, runs, database, synced]);
+                    notes.extend(other_group(id, &view));
                     notes.extend(never_started(id, &view));
-                    let others = unanswered(&view).into_iter().chain(refused(&view));
-                    notes.extend(others.map(|text| format!("server {id}: {text}")));
+                    notes.extend(others(&view).map(|text| format!("server {id}: {text}")));
                 }
                 Err(why) => notes.push(format!("server {id}: silent: {why}")),
             }
+            notes.extend(unrenewable(groups, id, &holder));
+            notes.extend(groups.other_file(id, &holder));
             notes.extend(twice(id, &holder));
             (RUNNING, row)
         }
     }
+}
+
+/// The daemon that was found runs another group: its number was changed in the configuration, or
+/// two groups have one pid file or state directory.
+fn other_group(id: u32, view: &Value) -> Option<String> {
+    let runs = view["server_id"].as_u64().filter(|runs| *runs != u64::from(id))?;
+    Some(format!(
+        "server {id}: that daemon runs server {runs}: end it (`schedule stop {id}`) before server \
+         {id} is started, or give each a `pidfile` and a `statedir` of its own"
+    ))
+}
+
+/// What the daemon has open, and could not open again: it would be missed at the next restart, or
+/// when the segment of the journal is full. Who is neither root nor its user can't look there.
+fn unrenewable(groups: &Groups, id: u32, holder: &Holder) -> Option<String> {
+    let (me, user) = (rustix::process::geteuid().as_raw(), holder.user()?);
+    let is_seen = me == 0 || me == user;
+    let dir = groups.state_dir(id, holder);
+    let wrong = is_seen.then(|| needs::whole_state_dir(&dir, user).err()).flatten()?;
+    Some(format!("server {id}: {}", plain::line(&wrong.to_string())))
 }
 
 /// Who else runs a group of this number.
@@ -172,21 +200,23 @@ fn twice(id: u32, holder: &Holder) -> Option<String> {
 
 /// What goes on though the daemon does not run.
 fn stopped(groups: &Groups, id: u32) -> Vec<String> {
-    let runs = groups.without_daemon(id);
+    let runs = groups.without_daemon(id).1;
     let runs = (!runs.is_empty()).then(|| format!("server {id}: not running{runs}"));
     runs.into_iter().chain(beside(id)).collect()
 }
 
 /// What is wrong with the state directory: a full disk, what it has cost, and the snapshot.
 fn journal(view: &Value) -> Option<String> {
-    let error =
-        view["journal_error"].as_str().map(|why| format!("journal: {why}: make room there"));
-    let dropped = view["records_dropped"].as_u64().filter(|dropped| *dropped > 0);
-    let dropped =
-        dropped.map(|dropped| format!("{} dropped for good", plain::counted(dropped, "record")));
+    let error = view["journal_error"].as_str().map(|why| format!("journal: {why}"));
     let snapshot = view["snapshot_error"].as_str().map(|why| format!("snapshot: {why}"));
-    let said: Vec<String> = error.into_iter().chain(dropped).chain(snapshot).collect();
+    let said: Vec<String> = error.into_iter().chain(lost(view)).chain(snapshot).collect();
     (!said.is_empty()).then(|| plain::line(&said.join("; ")))
+}
+
+/// Records that the database never gets.
+pub(super) fn lost(view: &Value) -> Option<String> {
+    let dropped = view["records_dropped"].as_u64().filter(|dropped| *dropped > 0)?;
+    Some(format!("{} dropped for good", plain::counted(dropped, "record")))
 }
 
 /// Since when it runs, its live runs, its database, and how old its table is.
@@ -219,12 +249,41 @@ fn never_started(id: u32, view: &Value) -> Vec<String> {
         let more = total - MAX_TOLD as u64;
         lines.push(format!("server {id}: {more} more are never started: `schedule check {id}`"));
     }
-    match view["blocked"]["limit"].as_u64() {
-        None | Some(0) => {}
-        Some(1) => lines.push(format!("server {id}: 1 job is never started: its limit is 0")),
-        Some(n) => lines.push(format!("server {id}: {n} jobs are never started: their limit is 0")),
-    }
+    lines.extend(switched_off(view).map(|text| format!("server {id}: {text}")));
     lines
+}
+
+/// The jobs whose limit is 0: how many, and the first of them.
+fn switched_off(view: &Value) -> Option<String> {
+    let count = view["blocked"]["limit"].as_u64().filter(|count| *count > 0)?;
+    let ids = view["jobs_off"].as_array().map_or(&[][..], Vec::as_slice);
+    let mut named: Vec<String> =
+        ids.iter().filter_map(Value::as_u64).take(MAX_TOLD).map(|id| id.to_string()).collect();
+    if count > named.len() as u64 {
+        named.push("…".to_owned());
+    }
+    let named = named.join(", ");
+    Some(match count {
+        1 => format!("job {named} is never started: its limit is 0"),
+        _ => format!("{count} jobs are never started: their limit is 0: {named}"),
+    })
+}
+
+/// What else is wrong.
+fn others(view: &Value) -> impl Iterator<Item = String> {
+    let records = elsewhere(view).into_iter().chain(refused(view));
+    unanswered(view).into_iter().chain(records).chain(stops_refused(view))
+}
+
+/// Runs that were told to end and go on: whose they are, and what ends them.
+pub(super) fn stops_refused(view: &Value) -> Vec<String> {
+    let refused = view["stops_refused"].as_array().map_or(&[][..], Vec::as_slice);
+    let told = |it: &Value| {
+        let (run, job) = (it["run_id"].as_str().unwrap_or_default(), &it["job_id"]);
+        let why = it["reason"].as_str().unwrap_or_default();
+        format!("run {run} of job {job} can't be stopped: {why}")
+    };
+    refused.iter().take(MAX_TOLD).map(told).collect()
 }
 
 /// Why the database does not answer as it should.
@@ -238,7 +297,15 @@ fn refused(view: &Value) -> Option<String> {
     let count = view["records_refused"].as_u64().filter(|count| *count > 0)?;
     let last = view["records_refused_last"].as_str().unwrap_or_default();
     let records = plain::counted(count, "record");
-    Some(format!("{records} refused by the database, kept and tried again; last: {last}"))
+    Some(format!("{records} set aside, kept and tried again; last: {last}"))
+}
+
+/// What waits for another database.
+fn elsewhere(view: &Value) -> Option<String> {
+    let count = view["records_elsewhere"].as_u64().filter(|count| *count > 0)?;
+    let last = view["records_elsewhere_last"].as_str().unwrap_or_default();
+    let records = plain::counted(count, "record");
+    Some(format!("{records} of another database kept and not tried; last: {last}"))
 }
 
 fn aligned(rows: &[Vec<String>]) -> String {

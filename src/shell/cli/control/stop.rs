@@ -1,7 +1,7 @@
 //! `schedule stop`: daemons end.
 
-use super::{DONE, FAILED, Groups, cannot_signal, not_permitted};
-use crate::core::plain::{counted, runs_go_on};
+use super::{DONE, FAILED, Groups, cannot_signal, not_permitted, status};
+use crate::core::plain::{self, counted, runs_go_on};
 use crate::shell::cli::BAD_CONFIGURATION;
 use crate::shell::container::{self, Fate};
 use crate::shell::holder::{Found, Holder};
@@ -9,7 +9,7 @@ use crate::shell::lock;
 use crate::shell::predecessor;
 use crate::shell::proc_fs;
 use crate::shell::signals::{drain_signal, stop_runs_signal};
-use crate::shell::sys::Signal;
+use crate::shell::sys::{Pid, Signal};
 use std::path::Path;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -54,18 +54,7 @@ pub(super) fn stop(groups: &Groups, id: u32, how: How, timeout: Option<Duration>
             return BAD_CONFIGURATION;
         }
         found @ (Found::Nobody | Found::Stale) => {
-            let left = groups.without_daemon(id);
-            if how == How::StopRuns && !left.is_empty() {
-                eprintln!("server {id}: not running{left}: start it, then it can stop them");
-                return FAILED;
-            }
-            // What a crash has left behind would be `dead` for ever.
-            if matches!(found, Found::Stale) {
-                lock::forget_killed(Path::new(&groups.config.base.pidfile.path(id)));
-            }
-            println!("server {id}: not running{left}");
-            tell_of_predecessor(id);
-            return DONE;
+            return nobody(groups, id, (how, timeout), matches!(found, Found::Stale));
         }
         Found::Predecessor(pid) => return groups.predecessor(id, pid),
         Found::Unclear(why) => {
@@ -80,7 +69,8 @@ pub(super) fn stop(groups: &Groups, id: u32, how: How, timeout: Option<Duration>
     let fate = container::fate_of_runs(holder.pid);
     let how = if how == How::Leave && fate == Fate::End { How::Drain } else { how };
     // What it leaves behind is known only now.
-    let runs = live_runs(groups, id, &holder).filter(|_| how == How::Leave);
+    let view = groups.ask(id, &holder).unwrap_or_default();
+    let runs = view["running"].as_u64().filter(|_| how == How::Leave);
     match holder.signal(signal) {
         // It has ended by itself meanwhile.
         Err(why) if why.raw_os_error() == Some(libc::ESRCH) => {}
@@ -101,14 +91,80 @@ pub(super) fn stop(groups: &Groups, id: u32, how: How, timeout: Option<Duration>
             }
         };
         eprintln!("server {id}: pid {pid} has not ended in {seconds} s; {why}");
+        tell_of_refused(groups, id, &holder);
         return FAILED;
     }
     let runs = runs.filter(|runs| *runs > 0).map_or(String::new(), |runs| left(runs, fate));
     println!("server {id}: stopped (it was pid {pid}){runs}");
+    status::lost(&view).iter().for_each(|text| eprintln!("server {id}: warning: {text}"));
     if !is_told {
         tell_of_predecessor(id);
     }
     DONE
+}
+
+/// There is no daemon; what it has left goes on.
+fn nobody(groups: &Groups, id: u32, (how, timeout): (How, Option<Duration>), stale: bool) -> u8 {
+    let (left, told) = groups.without_daemon(id);
+    // What a crash has left behind would be `dead` for ever.
+    if stale && (how != How::StopRuns || left.is_none()) {
+        lock::forget_killed(Path::new(&groups.config.base.pidfile.path(id)));
+    }
+    match (left, how) {
+        (Some(left), How::StopRuns) => {
+            let start = ": start it, then it can stop them";
+            let is_told = left.stranger.is_some() || !left.back.is_empty();
+            let advice = if is_told { "" } else { start };
+            eprintln!("server {id}: not running{told}{advice}");
+            return FAILED;
+        }
+        (Some(left), How::Drain) => {
+            if let Err(why) = outlast(groups, id, left.keeper, timeout) {
+                eprintln!("server {id}: not running{told}{why}");
+                return FAILED;
+            }
+            println!("server {id}: not running; the last run of it has ended");
+            tell_of_predecessor(id);
+            return DONE;
+        }
+        (Some(_), How::Leave) | (None, _) => {}
+    }
+    println!("server {id}: not running{told}");
+    tell_of_predecessor(id);
+    DONE
+}
+
+/// Waits until the keeper has ended, as it does with the last run; else what to do instead.
+fn outlast(
+    groups: &Groups,
+    id: u32,
+    keeper: Pid,
+    patience: Option<Duration>,
+) -> Result<(), String> {
+    let began = Instant::now();
+    let mut told = began;
+    while !proc_fs::has_ended(keeper) {
+        if let Some(patience) = patience.filter(|patience| began.elapsed() >= *patience) {
+            return Err(format!("; they have not ended in {} s", patience.as_secs()));
+        }
+        if told.elapsed() >= PROGRESS {
+            told = Instant::now();
+            let pid = keeper.as_raw_nonzero();
+            eprintln!("server {id}: waiting for the runs of keeper pid {pid}");
+            if is_started(groups, id) {
+                break;
+            }
+        }
+        sleep(Duration::from_millis(50));
+    }
+    match is_started(groups, id) {
+        true => Err("; a daemon was started meanwhile: say it again".to_owned()),
+        false => Ok(()),
+    }
+}
+
+fn is_started(groups: &Groups, id: u32) -> bool {
+    matches!(groups.find(id), Found::Running(_))
 }
 
 /// Whoever ends a group may mean the one of the PHP program.
@@ -121,7 +177,7 @@ fn tell_of_predecessor(id: u32) {
 fn left(runs: u64, fate: Fate) -> String {
     let unless = match fate {
         Fate::GoOn | Fate::End => "",
-        Fate::Unknown => ", unless their container ends with it",
+        Fate::Unknown => ", unless the container ends with the daemon",
     };
     format!("; {}{unless}", runs_go_on(runs))
 }
@@ -137,6 +193,7 @@ fn gone(groups: &Groups, id: u32, holder: &Holder, patience: Option<Duration>) -
         let told = |runs| format!(", {}", counted(runs, "run"));
         let runs = live_runs(groups, id, holder).map_or(String::new(), told);
         eprintln!("server {id}: waiting for pid {}{runs}", holder.pid.as_raw_nonzero());
+        tell_of_refused(groups, id, holder);
     }
     // A child that it was just starting lets go of the lock a moment later.
     while matches!(groups.find(id), Found::Unclear(_)) {
@@ -148,6 +205,30 @@ fn gone(groups: &Groups, id: u32, holder: &Holder, patience: Option<Duration>) -
     true
 }
 
+/// Says which runs the daemon waits for in vain.
+fn tell_of_refused(groups: &Groups, id: u32, holder: &Holder) {
+    let view = groups.ask(id, holder).unwrap_or_default();
+    for text in status::stops_refused(&view) {
+        eprintln!("server {id}: {}", plain::line(&text));
+    }
+}
+
 fn live_runs(groups: &Groups, id: u32, holder: &Holder) -> Option<u64> {
     groups.ask(id, holder).ok()?["running"].as_u64()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_is_told_of_one_and_of_several() {
+        let told = [1, 2].map(|runs| left(runs, Fate::Unknown));
+        let unless = "unless the container ends with the daemon";
+        assert_eq!(
+            told,
+            [format!("; 1 run goes on, {unless}"), format!("; 2 runs go on, {unless}")]
+        );
+        assert_eq!(left(1, Fate::GoOn), "; 1 run goes on");
+    }
 }

@@ -137,7 +137,7 @@ impl<'a> Session<'a> {
 
     /// The connection is gone; the server may not have noticed.
     fn lost(&self, err: &Error, sql: &str) -> Failure {
-        let Failure { kind, message } = self.explain(err);
+        let Failure { kind, message, .. } = self.explain(err);
         let table = table_of(sql);
         let hint = format!(
             "the server may go on with {table} (SHOW PROCESSLIST tells): look with `schedule db \

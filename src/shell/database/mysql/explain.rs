@@ -1,6 +1,8 @@
 //! What a server of MySQL or MariaDB refuses, in words that say what to do.
 
 use super::super::{Failure, schema};
+use super::account;
+use super::blame::kind_of;
 use super::connect::{self, ANSWER_TIMEOUT, CONNECT_TIMEOUT};
 use crate::core::protocol::{Database, ErrorKind};
 use crate::shell::panics::Panic;
@@ -30,45 +32,12 @@ const NO_PASSWORD: u16 = 1698;
 const READ_ONLY: [u16; 3] = [1290, 1836, 1036];
 const TABLE_FULL: u16 = 1114;
 const DISK_FULL: u16 = 1021;
+/// A statement is longer than the server takes; it hangs up then.
+const PACKET_TOO_BIG: u16 = 1153;
+/// What to do about that.
+const RAISE_PACKET: &str = "raise max_allowed_packet at the server (16M is usual)";
 /// The number of `ENOSPC`, as messages of storage engines and of the server tell it.
 const NO_SPACE: [&str; 3] = ["error 28 ", "Errcode: 28 ", "OS errno 28 "];
-
-/// Classes of SQLSTATE that blame what was to be written: data, integrity, a view's condition, and
-/// what a trigger of the operator's says (SIGNAL).
-const OWN_FAULT_CLASSES: [&str; 4] = ["22", "23", "44", "45"];
-/// The same of those that have no class of their own: truncated, no default, wrong value, no
-/// partition, check violated, SIGNAL, more than one row in a trigger.
-const OWN_FAULTS: [u16; 8] = [1265, 1364, 1366, 1526, 1644, 1748, 3819, 1242];
-
-/// Classes of SQLSTATE that no record is to blame for: the connection, the state of a transaction,
-/// a deadlock, an interruption.
-const NOT_OWN_CLASSES: [&str; 4] = ["08", "25", "40", "70"];
-/// The same of those that have no class of their own: shut down, out of memory, threads or
-/// connections, a broken file, a lock, a time limit, a table that is being changed, a cluster that
-/// is not ready.
-const NOT_OWN: [u16; 35] = [
-    1020, 1026, 1030, 1034, 1035, 1037, 1038, 1040, 1041, 1047, 1053, 1077, 1099, 1135, 1180, 1194,
-    1195, 1203, 1205, 1206, 1213, 1226, 1290, 1317, 1412, 1461, 1615, 1637, 1689, 1836, 1927, 1969,
-    3024, 3100, 3101,
-];
-
-/// Whether a record is refused for itself, so that others would be taken.
-pub fn is_records_own_fault(err: &MySqlError) -> bool {
-    OWN_FAULTS.contains(&err.code)
-        || OWN_FAULT_CLASSES.iter().any(|class| err.state.starts_with(class))
-}
-
-/// Who is to blame for an error that is none of those we know. What is the database's or the
-/// moment's is a list; what a trigger, a routine or a constraint may say is without end.
-fn kind_of(err: &MySqlError) -> ErrorKind {
-    let never = NOT_OWN.contains(&err.code)
-        || NOT_OWN_CLASSES.iter().any(|class| err.state.starts_with(class));
-    match (is_records_own_fault(err), never) {
-        (true, _) => ErrorKind::Refused,
-        (false, true) => ErrorKind::Other,
-        (false, false) => ErrorKind::Unsure,
-    }
-}
 
 /// Whether an INSERT may have failed because its table has no id left. A trigger's may say the
 /// same of another table: [`ids_used_up`] is for who has looked.
@@ -87,6 +56,17 @@ pub fn ids_used_up(database: &Database, err: &Error, table: &str) -> Failure {
     Failure::new(ErrorKind::Full, format!("no ids are left at {place}: {err}: {hint}"))
 }
 
+/// A single record is longer than a statement may be. Whether it is to blame or the server's limit
+/// is seen by what becomes of others, which may be shorter.
+pub fn too_large(database: &Database, bytes: usize, limit: usize) -> Failure {
+    let place = place(database);
+    let message = format!(
+        "a record takes a statement of {bytes} bytes, and max_allowed_packet at {place} is \
+         {limit}: {RAISE_PACKET}"
+    );
+    Failure::new(ErrorKind::Unsure, message)
+}
+
 /// Whether the error is about a table or a routine that is not ours: one that a trigger, a view or
 /// a routine of the operator's names.
 fn is_about_others(err: &MySqlError, dbname: &str) -> bool {
@@ -95,7 +75,7 @@ fn is_about_others(err: &MySqlError, dbname: &str) -> bool {
         ROUTINE_FORBIDDEN => true,
         code if NAMES_A_TABLE.contains(&code) => named_table(&err.message).is_some_and(|name| {
             let (place, table) = name.rsplit_once('.').unwrap_or((dbname, &name));
-            let temporary = table.contains("#sql");
+            let temporary = table.contains("#sql") || table == "(temporary)";
             let ours = place.eq_ignore_ascii_case(dbname) && schema::is_our_table(table);
             !temporary && !ours
         }),
@@ -125,6 +105,9 @@ pub fn explain(database: &Database, err: &Error, verb: &str) -> Failure {
         return Failure::new(ErrorKind::Other, message);
     }
     match err {
+        Error::MySqlError(err) if verb == "connect to" => {
+            refused(database, err, &place).of_no_record()
+        }
         Error::MySqlError(err) => refused(database, err, &place),
         Error::DriverError(DriverError::ConnectTimeout) => {
             let waited = CONNECT_TIMEOUT.as_secs();
@@ -284,7 +267,15 @@ fn refused(database: &Database, err: &MySqlError, place: &str) -> Failure {
             let hint = "TLS is not spoken here; use unix_socket or allow this user without TLS";
             Failure::new(ErrorKind::Auth, format!("{place} wants TLS: {said}: {hint}"))
         }
-        code => Failure::new(kind_of(err), format!("{place} says: {said} (error {code})")),
+        // In smaller pieces it may go; a single record may be too large for itself.
+        PACKET_TOO_BIG => {
+            let message =
+                format!("{place} takes no statement of that size: {said}: {RAISE_PACKET}");
+            Failure::new(ErrorKind::Unsure, message)
+        }
+        code => account::kept_out(user, err, place).unwrap_or_else(|| {
+            Failure::new(kind_of(err), format!("{place} says: {said} (error {code})"))
+        }),
     }
 }
 
@@ -338,6 +329,14 @@ pub fn not_permitted(
     Failure::new(ErrorKind::Rights, message)
 }
 
+/// Of who is to change the schema: all rights that takes are told at once, also where the first
+/// that is missing is one to read.
+pub fn told_to_change(mut failure: Failure) -> Failure {
+    let all = format!("GRANT {RIGHTS_TO_CHANGE} ON");
+    failure.message = failure.message.replace(&format!("GRANT {RIGHTS} ON"), &all);
+    failure
+}
+
 /// The statement that gives all rights that are needed.
 fn grant(database: &Database, rights: &str, account: Option<&str>) -> String {
     let Database { dbname, user, .. } = database;
@@ -364,8 +363,8 @@ mod tests {
     use super::*;
     use crate::core::protocol::Driver;
 
-    fn told(code: u16, said: &str) -> (ErrorKind, String) {
-        let database = Database {
+    fn database() -> Database {
+        Database {
             driver: Driver::Mysql,
             dbname: "jobs".to_owned(),
             user: "cron".to_owned(),
@@ -375,9 +374,12 @@ mod tests {
             unix_socket: String::new(),
             charset: String::new(),
             path: String::new(),
-        };
+        }
+    }
+
+    fn told(code: u16, said: &str) -> (ErrorKind, String) {
         let err = MySqlError { state: "HY000".to_owned(), message: said.to_owned(), code };
-        let failure = explain(&database, &Error::MySqlError(err), "go on with");
+        let failure = explain(&database(), &Error::MySqlError(err), "go on with");
         (failure.kind, failure.message)
     }
 
@@ -418,6 +420,17 @@ mod tests {
     }
 
     #[test]
+    fn no_record_is_to_blame_before_there_is_a_session() {
+        let err = || {
+            let (state, message) = ("45000".to_owned(), "not at night".to_owned());
+            Error::MySqlError(MySqlError { state, message, code: 1644 })
+        };
+        let kind = |verb| explain(&database(), &err(), verb).kind;
+        assert_eq!(kind("connect to"), ErrorKind::Other);
+        assert_eq!(kind("go on with"), ErrorKind::Refused);
+    }
+
+    #[test]
     fn the_right_that_is_missing_comes_with_its_grant() {
         let said = "UPDATE command denied to user 'cron'@'10.0.0.7' for column 'last_run_time'";
         for (code, said) in [(1142, said), (1143, said), (1044, "Access denied for user 'cron'")] {
@@ -429,42 +442,16 @@ mod tests {
     }
 
     #[test]
-    fn a_record_is_blamed_for_itself_only() {
-        let kind = |code, state: &str| {
-            kind_of(&MySqlError { state: state.into(), message: String::new(), code })
-        };
-        for (code, state) in [
-            (1452, "23000"),
-            (1062, "23000"),
-            (1048, "23000"),
-            (1406, "22001"),
-            (1264, "22003"),
-            (167, "22003"),
-            (1366, "HY000"),
-            (1526, "HY000"),
-            (3819, "HY000"),
-            (4025, "23000"),
-            (1644, "45000"),
-            (1644, "02000"),
+    fn who_changes_the_schema_is_told_all_rights_at_once() {
+        for (code, said) in [
+            (1044, "Access denied for user 'cron'@'h' to database 'jobs'"),
+            (1142, "SELECT command denied to user 'cron'@'h' for table 'scheduler_jobs'"),
+            (1142, "CREATE command denied to user 'cron'@'h' for table 'scheduler_jobs'"),
         ] {
-            assert_eq!(kind(code, state), ErrorKind::Refused, "{code}");
-        }
-        // Deadlock, lock wait, read-only transaction, gone, killed, a query that was ended.
-        for (code, state) in [
-            (1213, "40001"),
-            (1205, "HY000"),
-            (1792, "25006"),
-            (1053, "08S01"),
-            (1927, "70100"),
-            (1317, "70100"),
-        ] {
-            assert_eq!(kind(code, state), ErrorKind::Other, "{code}");
-        }
-        // No CASE, two rows, a date, a number of a trigger's own, no such function.
-        for (code, state) in
-            [(1339, "20000"), (1172, "42000"), (1411, "HY000"), (30_001, "HY000"), (1305, "42000")]
-        {
-            assert_eq!(kind(code, state), ErrorKind::Unsure, "{code}");
+            let (kind, message) = told(code, said);
+            let failure = told_to_change(Failure::new(kind, message));
+            let grant = "GRANT SELECT, INSERT, UPDATE, CREATE, ALTER ON `jobs`.* TO 'cron'@";
+            assert!(failure.message.contains(grant), "{}", failure.message);
         }
     }
 
@@ -476,6 +463,7 @@ mod tests {
             (1146, "Table 'audit.scheduler_logs' doesn't exist", ErrorKind::Unsure),
             (1114, "The table 'audit' is full", ErrorKind::Unsure),
             (1114, "The table '/tmp/#sql1_2_3' is full", ErrorKind::Full),
+            (1114, "The table '(temporary)' is full", ErrorKind::Full),
             (1036, "Table 'audit' is read only", ErrorKind::Unsure),
             (1142, "INSERT command denied to user 'x'@'h' for table 'audit'", ErrorKind::Unsure),
             (1142, "INSERT command denied to user 'x'@'h' for table `jobs`.`a`", ErrorKind::Unsure),

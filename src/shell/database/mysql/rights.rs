@@ -13,7 +13,7 @@ use mysql::prelude::Queryable;
 /// looks for rows, and a table without transactions keeps nothing of it either.
 pub fn may_write(database: &Database) -> Result<(), Failure> {
     let (mut session, _) = Session::open(database, "DO 0")?;
-    let (existing, _) = session.log_columns()?;
+    let existing = session.log_columns()?.names;
     if let Some(width) = session.narrow()? {
         return Err(too_narrow(database, width));
     }

@@ -32,7 +32,8 @@ impl<'a> Session<'a> {
         let mut session = Self { conn: connect(database, limit)?, database };
         let place = settings::place(&database.dbname);
         let rest = format!("{place}{}; {first}", settings::TRANSACTIONS);
-        let text = session.first_text(&rest).map_err(|err| session.explain(&err))?;
+        let text = session.first_text(&rest);
+        let text = text.map_err(|err| session.explain(&err).of_no_record())?;
         Ok((session, text))
     }
 

@@ -2,10 +2,12 @@
 //! an earlier user of a pooled connection, could change about our statements.
 //!
 //! Looked at were all session variables of MySQL 9.7 and MariaDB 10.11. Left alone is what can't
-//! change what our statements mean or return (optimizer, buffers, logs), what must stay as the
-//! cluster's owner set it (`auto_increment_*`, `binlog_*`, `gtid_*`, `wsrep_*`, replication), and
-//! what needs a right that a plain user has not (`innodb_strict_mode`, `sql_require_primary_key`:
-//! our tables satisfy both). `= DEFAULT` would mean the server's value, so ours are written out.
+//! change what our statements mean or return (optimizer, buffers, logs, statistics, what SHOW adds
+//! to a table), what must stay as the cluster's owner set it (`auto_increment_*`, `binlog_*`,
+//! `gtid_*`, `wsrep_*`, replication), what needs a right that a plain user has not
+//! (`innodb_strict_mode`, `sql_require_primary_key`: our tables satisfy both), and `insert_id`: an
+//! INSERT uses it up, MySQL can't take it back, and a batch that is refused for it is tried again.
+//! `= DEFAULT` would mean the server's value, so ours are written out.
 
 use std::fmt::Write;
 
@@ -39,7 +41,7 @@ const fn mariadb(since: u32, name: &'static str, value: &'static str) -> Setting
     Setting { name, value, known: Known::MariaDb(since) }
 }
 
-const SETTINGS: [Setting; 27] = [
+const SETTINGS: [Setting; 30] = [
     // No mode: zero dates can be read and written, and a character that a column can't hold costs
     // itself and not the batch; backslashes, quotes and bars mean what they mean in our statements.
     // Only a table that can't be InnoDB is refused: another engine has no transactions.
@@ -65,6 +67,8 @@ const SETTINGS: [Setting; 27] = [
     everywhere("time_zone", "@@GLOBAL.time_zone"),
     // A clock that somebody stopped; here DEFAULT means that it goes.
     everywhere("timestamp", "DEFAULT"),
+    // How a column is declared is read from SHOW CREATE TABLE.
+    everywhere("sql_quote_show_create", "1"),
     // Messages are told to people, and names of tables and columns are taken from them.
     everywhere("lc_messages", "'en_US'"),
     // No wait that is longer than the daemon's patience.
@@ -82,6 +86,10 @@ const SETTINGS: [Setting; 27] = [
     // The daemon has a deadline of its own; a large table takes the time that it takes.
     mysql(50_708, "max_execution_time", "0"),
     mariadb(100_102, "max_statement_time", "0"),
+    // What a session may take of memory and of temporary tables: ours take little, and an end of
+    // either would be told as a full table, or as a server that may not be asked.
+    mariadb(100_121, "max_session_mem_used", "9223372036854775807"),
+    mariadb(100_203, "tmp_disk_table_size", "18446744073709551615"),
     // MariaDB then takes IF NOT EXISTS for IF EXISTS, and finds that the table exists.
     mariadb(100_502, "sql_if_exists", "0"),
     // Where tables keep their history: rows as they are, not as they were.

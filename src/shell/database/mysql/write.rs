@@ -4,59 +4,91 @@
 use super::super::Failure;
 use super::super::records::{self, Batch, Field};
 use super::Session;
-use super::width::too_narrow;
+use super::width::{LogColumns, too_narrow};
 use super::{explain, settings};
 use crate::core::protocol::{Database, RunRecord, SkipRecord};
-use mysql::Value;
+use crate::core::settle::{Statement, Taken};
 use mysql::prelude::Queryable;
+use mysql::{Error, Value};
 use std::collections::BTreeSet;
 
-/// Rows a statement: few round trips, and far below the 65,535 parameters that one may have.
+/// Rows a statement at the most: few round trips, and far below the 65,535 parameters that one may
+/// have.
 const ROWS_A_STATEMENT: usize = 200;
+
+/// What a packet has beside the text or the values of a statement.
+const PACKET_HEAD_BYTES: usize = 64;
 
 /// A session that writes records.
 pub struct Writer<'a> {
     session: Session<'a>,
-    /// Columns of `scheduler_logs`.
-    existing: Vec<String>,
-    /// Characters of an id that it holds; none where that is no question.
-    id_width: Option<usize>,
+    /// Those of `scheduler_logs`.
+    columns: LogColumns,
     /// Whether the optional table of skips is there, once that was asked.
     has_skips: Option<bool>,
+    /// Bytes of a statement that the server takes: it hangs up at a longer one.
+    max_packet: usize,
+    /// The transaction before was refused, and is still to be rolled back: that goes with the next
+    /// one, for a line may be slow.
+    refused: bool,
+    taken: Taken,
+}
+
+/// A statement, and what its marks stand for. Both are sent, in a packet each.
+struct Query {
+    sql: String,
+    values: Vec<Value>,
 }
 
 impl<'a> Writer<'a> {
     /// Connects.
     pub fn open(database: &'a Database) -> Result<Self, Failure> {
-        let (mut session, _) = Session::open(database, "SELECT 1")?;
-        let (existing, id_width) = session.log_columns()?;
-        Ok(Self { session, existing, id_width, has_skips: None })
+        // A server's buffer takes what fits in it whatever the limit.
+        let limit = "SELECT GREATEST(@@max_allowed_packet, @@net_buffer_length)";
+        let (mut session, limit) = Session::open(database, limit)?;
+        let max_packet = limit.and_then(|limit| limit.parse().ok()).unwrap_or(usize::MAX);
+        let columns = session.log_columns()?;
+        let (has_skips, refused, taken) = (None, false, Taken::new());
+        Ok(Self { session, columns, has_skips, max_packet, refused, taken })
     }
 
     /// Writes all of the batch or nothing.
-    pub fn write(&mut self, batch: &Batch) -> Result<(), Failure> {
+    pub fn write(&mut self, batch: &Batch) -> Result<Taken, Failure> {
         let longest = batch.starts.iter().chain(&batch.ends).map(|run| run.uniq_id.len()).max();
-        if let Some(width) = self.id_width.filter(|width| longest > Some(*width)) {
+        if let Some(width) = self.columns.id_width.filter(|width| longest > Some(*width)) {
             return Err(too_narrow(self.session.database, width));
         }
-        self.session.run_all("START TRANSACTION")?;
+        self.begin()?;
+        self.taken.clear();
         let written = self.statements(batch).and_then(|()| self.session.run_all("COMMIT"));
-        if written.is_err() {
-            // Where the connection broke it fails as well: the first reason is the one to tell.
-            let _ = self.session.run_all("ROLLBACK");
+        self.refused = written.is_err();
+        written.map(|()| std::mem::take(&mut self.taken))
+    }
+
+    fn begin(&mut self) -> Result<(), Failure> {
+        if self.refused {
+            if self.session.run_all("ROLLBACK; START TRANSACTION").is_ok() {
+                return Ok(());
+            }
+            // It has hung up at what it refused: something on the way may take less than it says.
+            *self = Self::open(self.session.database)?;
         }
-        written
+        self.session.run_all("START TRANSACTION")
     }
 
     fn statements(&mut self, batch: &Batch) -> Result<(), Failure> {
         for runs in batch.starts.chunks(ROWS_A_STATEMENT) {
             let (_, missing) = self.known(runs)?;
-            self.insert_runs(&missing, &records::run_columns(&self.existing, false))?;
+            self.insert_runs(&missing, &records::run_columns(&self.columns.names, false))?;
         }
-        let columns = records::run_columns(&self.existing, true);
+        let columns = records::run_columns(&self.columns.names, true);
         for runs in batch.ends.chunks(ROWS_A_STATEMENT) {
             let (known, missing) = self.known(runs)?;
-            self.update_runs(&known, &columns)?;
+            let updates = self.fitting(&known, &|runs| self.update(runs, &columns));
+            for update in updates.map_err(|failure| failure.of(Statement::Update))? {
+                let done = self.run(update).map_err(|err| self.session.explain(&err));
+                self.of(Statement::Update, done)?;
+            }
             self.insert_runs(&missing, &columns)?;
         }
         self.move_last_runs(batch)?;
@@ -66,35 +98,62 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
-    /// Which of these runs have a row already, and which have none.
+    /// The statements for all of the rows, each short enough for the server.
+    fn fitting<T>(&self, rows: &[T], make: &dyn Fn(&[T]) -> Query) -> Result<Vec<Query>, Failure> {
+        if rows.is_empty() {
+            return Ok(Vec::new());
+        }
+        let whole = make(rows);
+        let bytes = whole.bytes();
+        if bytes <= self.max_packet {
+            return Ok(vec![whole]);
+        }
+        if rows.len() == 1 {
+            return Err(explain::too_large(self.session.database, bytes, self.max_packet));
+        }
+        let (first, second) = rows.split_at(rows.len() / 2);
+        let mut statements = self.fitting(first, make)?;
+        statements.extend(self.fitting(second, make)?);
+        Ok(statements)
+    }
+
+    /// Which of these runs have a row already, and which have none. Another helper may be writing
+    /// the same, of a daemon that was killed, or one that was killed itself: the server is still
+    /// busy with its COMMIT. Where ids are unique the INSERT waits for that and is refused. Where
+    /// they are not, it would be a second row: so this waits.
     fn known<'r>(
         &mut self,
         runs: &'r [RunRecord],
     ) -> Result<(Vec<&'r RunRecord>, Vec<&'r RunRecord>), Failure> {
-        let marks = marks(runs.len());
-        let sql = format!("SELECT uniq_id FROM scheduler_logs WHERE uniq_id IN {marks}");
-        let ids: Vec<Value> = runs.iter().map(|run| Value::from(&run.uniq_id)).collect();
-        let known: Vec<String> =
-            self.session.conn.exec(sql, ids).map_err(|err| self.session.explain(&err))?;
-        let known: BTreeSet<String> = known.into_iter().collect();
+        let lock = if self.columns.has_unique_ids { "" } else { " FOR UPDATE" };
+        let select = |runs: &[RunRecord]| Query {
+            sql: format!(
+                "SELECT uniq_id FROM scheduler_logs WHERE uniq_id IN {}{lock}",
+                marks(runs.len())
+            ),
+            values: runs.iter().map(|run| Value::from(&run.uniq_id)).collect(),
+        };
+        let mut known: BTreeSet<String> = BTreeSet::new();
+        for Query { sql, values } in self.fitting(runs, &select)? {
+            let found = self.session.conn.exec(sql, values);
+            known.extend(found.map_err(|err: Error| self.session.explain(&err))?);
+        }
         Ok(runs.iter().partition(|run| known.contains(&run.uniq_id)))
     }
 
     fn insert_runs(&mut self, runs: &[&RunRecord], columns: &[&str]) -> Result<(), Failure> {
-        if runs.is_empty() {
-            return Ok(());
-        }
-        let fields: Vec<_> = columns.iter().map(|c| records::run_field(runs[0], c)).collect();
-        let sql = insert("scheduler_logs", columns, &self.row(&fields), runs.len());
-        let fields = runs.iter().flat_map(|run| columns.iter().map(|c| records::run_field(run, c)));
-        self.insert("scheduler_logs", &sql, fields.map(value).collect())
+        let make = |runs: &[&RunRecord]| {
+            let fields: Vec<_> = columns.iter().map(|c| records::run_field(runs[0], c)).collect();
+            let sql = insert("scheduler_logs", columns, &self.row(&fields), runs.len());
+            let of = |run| columns.iter().map(move |c| value(records::run_field(run, c)));
+            Query { sql, values: runs.iter().copied().flat_map(of).collect() }
+        };
+        let queries = self.fitting(runs, &make);
+        self.insert(Statement::Insert, "scheduler_logs", queries)
     }
 
     /// One statement for many rows: each column takes the value that belongs to the row's key.
-    fn update_runs(&mut self, runs: &[&RunRecord], columns: &[&str]) -> Result<(), Failure> {
-        if runs.is_empty() {
-            return Ok(());
-        }
+    fn update(&self, runs: &[&RunRecord], columns: &[&str]) -> Query {
         let mut values = Vec::with_capacity(runs.len() * columns.len() * 2);
         let mut sets = Vec::with_capacity(columns.len());
         for column in columns.iter().filter(|column| **column != "uniq_id") {
@@ -108,7 +167,8 @@ impl<'a> Writer<'a> {
         }
         values.extend(runs.iter().map(|run| Value::from(&run.uniq_id)));
         let (sets, marks) = (sets.join(", "), marks(runs.len()));
-        self.run(&format!("UPDATE scheduler_logs SET {sets} WHERE uniq_id IN {marks}"), values)
+        let sql = format!("UPDATE scheduler_logs SET {sets} WHERE uniq_id IN {marks}");
+        Query { sql, values }
     }
 
     /// The marks of a row.
@@ -128,50 +188,77 @@ impl<'a> Writer<'a> {
         }
     }
 
-    fn run(&mut self, sql: &str, values: Vec<Value>) -> Result<(), Failure> {
-        self.session.conn.exec_drop(sql, values).map_err(|err| self.session.explain(&err))
+    fn run(&mut self, query: Query) -> mysql::Result<()> {
+        let Query { sql, values } = query;
+        self.session.conn.exec_drop(sql, values)
     }
 
-    fn insert(&mut self, table: &str, sql: &str, values: Vec<Value>) -> Result<(), Failure> {
-        let Err(err) = self.session.conn.exec_drop(sql, values) else { return Ok(()) };
-        match explain::may_be_ids(&err) && self.has_no_id(table)? {
-            true => Err(explain::ids_used_up(self.session.database, &err, table)),
-            false => Err(self.session.explain(&err)),
+    /// Notes that a statement was taken, or which one was refused.
+    fn of(&mut self, statement: Statement, done: Result<(), Failure>) -> Result<(), Failure> {
+        done.map_err(|failure| failure.of(statement))?;
+        self.taken.insert(statement);
+        Ok(())
+    }
+
+    fn insert(
+        &mut self,
+        statement: Statement,
+        table: &str,
+        queries: Result<Vec<Query>, Failure>,
+    ) -> Result<(), Failure> {
+        for query in queries.map_err(|failure| failure.of(statement))? {
+            let done = match self.run(query) {
+                Ok(()) => Ok(()),
+                Err(err) if explain::may_be_ids(&err) && self.has_no_id(table)? => {
+                    Err(explain::ids_used_up(self.session.database, &err, table))
+                }
+                Err(err) => Err(self.session.explain(&err)),
+            };
+            self.of(statement, done)?;
         }
+        Ok(())
     }
 
-    /// Whether the last id of a table is the last that its column holds.
+    /// Whether a table has no id left: its last is the last that the column holds, or those up to
+    /// there went to an INSERT that failed, so that no row has them.
     fn has_no_id(&mut self, table: &str) -> Result<bool, Failure> {
         let sql = format!(
-            "SELECT (SELECT MAX(id) FROM {table}) > CASE WHEN COLUMN_TYPE LIKE '%unsigned%' THEN \
+            "SELECT (SELECT MAX(id) FROM {table}) > ids.most - @@auto_increment_increment \
+             OR (SELECT AUTO_INCREMENT FROM information_schema.TABLES \
+             WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = '{table}') >= ids.most \
+             FROM (SELECT CASE WHEN COLUMN_TYPE LIKE '%unsigned%' THEN \
              CASE DATA_TYPE WHEN 'tinyint' THEN 255 WHEN 'smallint' THEN 65535 \
              WHEN 'mediumint' THEN 16777215 WHEN 'int' THEN 4294967295 \
              ELSE 18446744073709551615 END \
              ELSE CASE DATA_TYPE WHEN 'tinyint' THEN 127 WHEN 'smallint' THEN 32767 \
              WHEN 'mediumint' THEN 8388607 WHEN 'int' THEN 2147483647 \
-             ELSE 9223372036854775807 END END - @@auto_increment_increment \
+             ELSE 9223372036854775807 END END AS most \
              FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = DATABASE() \
-             AND TABLE_NAME = '{table}' AND COLUMN_NAME = 'id' AND EXTRA LIKE '%auto_increment%'"
+             AND TABLE_NAME = '{table}' AND COLUMN_NAME = 'id' \
+             AND EXTRA LIKE '%auto_increment%') AS ids"
         );
         Ok(self.session.first_column(&sql)?.first().is_some_and(|full| full == "1"))
     }
 
     /// Slots of a skip are added while it lasts: the record with more of them is the later one.
     fn insert_skips(&mut self, skips: &[SkipRecord]) -> Result<(), Failure> {
-        let Some(first) = skips.first() else { return Ok(()) };
         // Asked beforehand: an error of the statement may be about a table that a trigger names.
         if !self.has_skips()? {
             return Ok(());
         }
-        let row = self.row(&records::skip_fields(first));
-        let sql = format!(
-            "{} ON DUPLICATE KEY UPDATE \
-             last_slot = IF(VALUES(skipped) > skipped, VALUES(last_slot), last_slot), \
-             reason = VALUES(reason), skipped = GREATEST(skipped, VALUES(skipped))",
-            insert("scheduler_skips", &records::SKIP_COLUMNS, &row, skips.len())
-        );
-        let values: Vec<Value> = skips.iter().flat_map(records::skip_fields).map(value).collect();
-        self.insert("scheduler_skips", &sql, values)
+        let make = |skips: &[SkipRecord]| {
+            let row = self.row(&records::skip_fields(&skips[0]));
+            let sql = format!(
+                "{} ON DUPLICATE KEY UPDATE \
+                 last_slot = IF(VALUES(skipped) > skipped, VALUES(last_slot), last_slot), \
+                 reason = IF(VALUES(skipped) > skipped, VALUES(reason), reason), \
+                 skipped = GREATEST(skipped, VALUES(skipped))",
+                insert("scheduler_skips", &records::SKIP_COLUMNS, &row, skips.len())
+            );
+            Query { sql, values: skips.iter().flat_map(records::skip_fields).map(value).collect() }
+        };
+        let queries = self.fitting(skips, &make);
+        self.insert(Statement::Skip, "scheduler_skips", queries)
     }
 
     fn has_skips(&mut self) -> Result<bool, Failure> {
@@ -187,19 +274,38 @@ impl<'a> Writer<'a> {
     fn move_last_runs(&mut self, batch: &Batch) -> Result<(), Failure> {
         let news: Vec<_> = batch.last_runs.iter().collect();
         for news in news.chunks(ROWS_A_STATEMENT) {
-            // The times were checked to be nothing but digits and separators.
-            let one = |(id, at): &(&u32, &String)| format!("SELECT {id} AS id, '{at}' AS at");
-            let news: Vec<_> = news.iter().map(one).collect();
-            let sql = format!(
-                "UPDATE scheduler_jobs AS job JOIN ({}) AS news ON news.id = job.id \
-                 SET job.last_run_time = news.at \
-                 WHERE job.last_run_time IS NULL OR job.last_run_time < CAST(news.at AS DATETIME)",
-                news.join(" UNION ALL ")
-            );
-            self.session.run_all(&sql)?;
+            let queries = self.fitting(news, &|news| last_runs(news));
+            for query in queries.map_err(|failure| failure.of(Statement::LastRun))? {
+                let done = self.session.run_all(&query.sql);
+                self.of(Statement::LastRun, done)?;
+            }
         }
         Ok(())
     }
+}
+
+impl Query {
+    /// Bytes of its longer packet: a value has its type and length, at the most so many bytes, too.
+    fn bytes(&self) -> usize {
+        let of = |value: &Value| match value {
+            Value::Bytes(bytes) => bytes.len() + 8,
+            _ => 16,
+        };
+        self.sql.len().max(self.values.iter().map(of).sum()) + PACKET_HEAD_BYTES
+    }
+}
+
+/// The times were checked to be nothing but digits and separators.
+fn last_runs(news: &[(&u32, &String)]) -> Query {
+    let one = |(id, at): &(&u32, &String)| format!("SELECT {id} AS id, '{at}' AS at");
+    let news: Vec<_> = news.iter().map(one).collect();
+    let sql = format!(
+        "UPDATE scheduler_jobs AS job JOIN ({}) AS news ON news.id = job.id \
+         SET job.last_run_time = news.at \
+         WHERE job.last_run_time IS NULL OR job.last_run_time < CAST(news.at AS DATETIME)",
+        news.join(" UNION ALL ")
+    );
+    Query { sql, values: Vec::new() }
 }
 
 fn insert(table: &str, columns: &[&str], row: &str, rows: usize) -> String {

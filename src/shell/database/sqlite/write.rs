@@ -4,8 +4,9 @@ use super::super::Failure;
 use super::super::records::{self, Batch, Field};
 use super::Session;
 use crate::core::protocol::{Database, RunRecord};
+use crate::core::settle::{Statement, Taken};
 use rusqlite::types::{ToSqlOutput, Value, ValueRef};
-use rusqlite::{Error, Statement, ToSql, params_from_iter};
+use rusqlite::{ToSql, params_from_iter};
 
 /// The file, open to write records.
 pub struct Writer<'a> {
@@ -26,88 +27,112 @@ impl<'a> Writer<'a> {
     }
 
     /// Writes all of the batch or nothing.
-    pub fn write(&mut self, batch: &Batch) -> Result<(), Failure> {
+    pub fn write(&mut self, batch: &Batch) -> Result<Taken, Failure> {
         // For writing from the start: a lock that is asked for later may be refused without a wait.
         self.session.run_all("BEGIN IMMEDIATE")?;
-        let written = self.statements(batch).and_then(|()| self.session.run_all("COMMIT"));
+        let mut taken = Taken::new();
+        let written = self.statements(batch, &mut taken);
+        let written = written.and_then(|()| self.session.run_all("COMMIT"));
         // A trigger may have ended the transaction itself.
         if written.is_err() && !self.session.conn.is_autocommit() {
             let _ = self.session.run_all("ROLLBACK");
         }
-        written
+        written.map(|()| taken)
     }
 
-    fn statements(&self, batch: &Batch) -> Result<(), Failure> {
-        let columns = records::run_columns(&self.existing, false);
-        let mut insert = self.prepare(&insert("scheduler_logs", &columns))?;
-        let mut known = self.prepare("SELECT 1 FROM scheduler_logs WHERE uniq_id = ?")?;
-        for run in &batch.starts {
-            if !known.exists([&run.uniq_id]).map_err(|err| self.session.explain(&err))? {
-                self.run(&mut insert, fields(run, &columns))?;
+    fn statements(&self, batch: &Batch, taken: &mut Taken) -> Result<(), Failure> {
+        let (_, missing) = self.known(&batch.starts)?;
+        self.insert_runs(&missing, false, taken)?;
+        let (known, missing) = self.known(&batch.ends)?;
+        self.update_runs(&known, taken)?;
+        self.insert_runs(&missing, true, taken)?;
+        self.move_last_runs(batch, taken)?;
+        self.insert_skips(batch, taken)
+    }
+
+    /// Which of these runs have a row already, and which have none. A run takes one id of the
+    /// table: its row is made once and changed later.
+    fn known<'r>(
+        &self,
+        runs: &'r [RunRecord],
+    ) -> Result<(Vec<&'r RunRecord>, Vec<&'r RunRecord>), Failure> {
+        let sql = "SELECT 1 FROM scheduler_logs WHERE uniq_id = ?";
+        let failed = |err| self.session.explain(&err);
+        let mut statement = self.session.conn.prepare(sql).map_err(failed)?;
+        let (mut known, mut missing) = (Vec::new(), Vec::new());
+        for run in runs {
+            match statement.exists([&run.uniq_id]).map_err(failed)? {
+                true => known.push(run),
+                false => missing.push(run),
             }
         }
-        self.write_ends(batch)?;
-        self.move_last_runs(batch)?;
-        self.insert_skips(batch)
+        Ok((known, missing))
     }
 
-    /// A run takes one id of the table: its row is made once and changed later.
-    fn write_ends(&self, batch: &Batch) -> Result<(), Failure> {
+    fn insert_runs(
+        &self,
+        runs: &[&RunRecord],
+        ended: bool,
+        taken: &mut Taken,
+    ) -> Result<(), Failure> {
+        let columns = records::run_columns(&self.existing, ended);
+        let sql = insert("scheduler_logs", &columns);
+        let rows = runs.iter().map(|run| fields(run, &columns).collect());
+        self.run(Statement::Insert, &sql, rows, taken)
+    }
+
+    fn update_runs(&self, runs: &[&RunRecord], taken: &mut Taken) -> Result<(), Failure> {
         let columns = records::run_columns(&self.existing, true);
         let sets: Vec<_> = columns.iter().map(|column| format!("{column} = ?")).collect();
-        let sets = sets.join(", ");
-        let mut update =
-            self.prepare(&format!("UPDATE scheduler_logs SET {sets} WHERE uniq_id = ?"))?;
-        let mut insert = self.prepare(&insert("scheduler_logs", &columns))?;
-        for run in &batch.ends {
-            let key = Field::Text(&run.uniq_id);
-            if self.run(&mut update, fields(run, &columns).chain([key]))? == 0 {
-                self.run(&mut insert, fields(run, &columns))?;
-            }
-        }
-        Ok(())
+        let sql = format!("UPDATE scheduler_logs SET {} WHERE uniq_id = ?", sets.join(", "));
+        let row = |run| fields(run, &columns).chain([Field::Text(&run.uniq_id)]).collect();
+        self.run(Statement::Update, &sql, runs.iter().copied().map(row), taken)
     }
 
     /// Slots of a skip are added while it lasts: the record with more of them is the later one.
-    fn insert_skips(&self, batch: &Batch) -> Result<(), Failure> {
-        if batch.skips.is_empty() || !self.skips {
+    fn insert_skips(&self, batch: &Batch, taken: &mut Taken) -> Result<(), Failure> {
+        if !self.skips {
             return Ok(());
         }
         let insert = insert("scheduler_skips", &records::SKIP_COLUMNS);
-        let mut statement = self.prepare(&format!(
+        let sql = format!(
             "{insert} ON CONFLICT (server_id, job_id, first_slot) DO UPDATE SET \
              last_slot = excluded.last_slot, reason = excluded.reason, \
              skipped = excluded.skipped WHERE excluded.skipped > skipped"
-        ))?;
-        for skip in &batch.skips {
-            self.run(&mut statement, records::skip_fields(skip).into_iter())?;
-        }
-        Ok(())
+        );
+        let rows = batch.skips.iter().map(|skip| records::skip_fields(skip).to_vec());
+        self.run(Statement::Skip, &sql, rows, taken)
     }
 
     /// `last_run_time` only ever moves forward, whatever order batches come in.
-    fn move_last_runs(&self, batch: &Batch) -> Result<(), Failure> {
-        let mut statement = self.prepare(
-            "UPDATE scheduler_jobs SET last_run_time = ?1 \
-             WHERE id = ?2 AND (last_run_time IS NULL OR last_run_time < ?1)",
-        )?;
-        for (id, at) in &batch.last_runs {
-            let fields = [Field::Text(at), Field::Number((*id).into())];
-            self.run(&mut statement, fields.into_iter())?;
-        }
-        Ok(())
+    fn move_last_runs(&self, batch: &Batch, taken: &mut Taken) -> Result<(), Failure> {
+        let sql = "UPDATE scheduler_jobs SET last_run_time = ?1 \
+                   WHERE id = ?2 AND (last_run_time IS NULL OR last_run_time < ?1)";
+        let rows = batch.last_runs.iter();
+        let rows = rows.map(|(id, at)| vec![Field::Text(at), Field::Number((*id).into())]);
+        self.run(Statement::LastRun, sql, rows, taken)
     }
 
-    fn prepare(&self, sql: &str) -> Result<Statement<'_>, Failure> {
-        self.session.conn.prepare(sql).map_err(|err: Error| self.session.explain(&err))
-    }
-
+    /// Runs a statement for each of the rows. It is not even looked at where there is none: what a
+    /// trigger misses is found when a statement is prepared that would call it.
     fn run<'f>(
         &self,
-        statement: &mut Statement<'_>,
-        fields: impl Iterator<Item = Field<'f>>,
-    ) -> Result<usize, Failure> {
-        statement.execute(params_from_iter(fields)).map_err(|err| self.session.explain(&err))
+        statement: Statement,
+        sql: &str,
+        rows: impl Iterator<Item = Vec<Field<'f>>>,
+        taken: &mut Taken,
+    ) -> Result<(), Failure> {
+        let mut rows = rows.peekable();
+        if rows.peek().is_none() {
+            return Ok(());
+        }
+        let failed = |err| self.session.explain(&err).of(statement);
+        let mut prepared = self.session.conn.prepare(sql).map_err(failed)?;
+        for row in rows {
+            prepared.execute(params_from_iter(row)).map_err(failed)?;
+        }
+        taken.insert(statement);
+        Ok(())
     }
 }
 

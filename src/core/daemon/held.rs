@@ -1,0 +1,114 @@
+//! How many records the journal holds for the database, segment by segment. Somebody may delete
+//! or cut segments meanwhile: what was written and is not found again is counted as dropped.
+
+use crate::core::journal::Entry;
+use std::collections::BTreeMap;
+
+/// See the module's text. The keys are the offsets at which segments begin.
+#[derive(Debug, Default)]
+pub struct Held(BTreeMap<u64, Count>);
+
+#[derive(Debug, Default)]
+struct Count {
+    /// Records that the database is not known to have.
+    records: u64,
+    /// So many of them the exchange under way is to find.
+    asked: u64,
+}
+
+impl Held {
+    /// What an earlier daemon knew.
+    pub fn told_by(counts: BTreeMap<u64, u64>) -> Held {
+        let count = |(start, records)| (start, Count { records, asked: 0 });
+        Held(counts.into_iter().map(count).collect())
+    }
+
+    /// What stands in the journal of a segment.
+    fn entry(segment: u64, count: &Count) -> Entry<'static> {
+        Entry::Held { segment, records: count.records }
+    }
+
+    /// What a checkpoint says of the segments before it.
+    pub fn entries(&self) -> impl Iterator<Item = Entry<'static>> {
+        let held = self.0.iter().filter(|(_, count)| count.records > 0);
+        held.map(|(segment, count)| Held::entry(*segment, count))
+    }
+
+    /// A segment begins.
+    pub fn begun(&mut self, segment: u64) {
+        self.0.entry(segment).or_default();
+    }
+
+    /// Records are written to the segment that this offset is in.
+    pub fn add(&mut self, offset: u64, records: u64) {
+        if let Some((_, count)) = self.0.range_mut(..=offset).next_back() {
+            count.records += records;
+        }
+    }
+
+    /// Records of the newest segment were dropped, and counted.
+    pub fn dropped(&mut self, records: u64) {
+        if let Some(mut last) = self.0.last_entry() {
+            let count = last.get_mut();
+            count.records = count.records.saturating_sub(records);
+            count.asked = count.asked.min(count.records);
+        }
+    }
+
+    /// A segment goes, or could not be begun. Returns how many records it had.
+    pub fn remove(&mut self, segment: u64) -> u64 {
+        self.0.remove(&segment).map_or(0, |count| count.records)
+    }
+
+    /// All is asked for but what is in memory alone: records of the newest segment.
+    pub fn ask(&mut self, in_memory: u64) {
+        self.0.values_mut().for_each(|count| count.asked = count.records);
+        self.ask_no_more_than_written(in_memory);
+    }
+
+    /// What was asked for and turned out not to be on the disk is not looked for.
+    pub fn ask_no_more_than_written(&mut self, in_memory: u64) {
+        if let Some(mut last) = self.0.last_entry() {
+            let count = last.get_mut();
+            count.asked = count.asked.min(count.records.saturating_sub(in_memory));
+        }
+    }
+
+    /// The database has all that was found before `through`, where `all`: all that was asked for.
+    /// Returns how many records are missing, and what the journal is to be told. `found`: none
+    /// where a helper does not say.
+    pub fn carried(
+        &mut self,
+        found: Option<&[(u64, u64)]>,
+        through: u64,
+        all: bool,
+    ) -> (u64, Vec<Entry<'static>>) {
+        let ends: Vec<u64> = self.0.keys().skip(1).copied().chain([u64::MAX]).collect();
+        let (mut missing, mut entries) = (0, Vec::new());
+        for ((&segment, count), end) in self.0.iter_mut().zip(ends) {
+            let before = count.records;
+            let here = found.into_iter().flatten().filter(|(start, _)| *start == segment);
+            let here: u64 = here.map(|(_, records)| records).sum();
+            count.records = count.records.saturating_sub(here);
+            count.asked = count.asked.saturating_sub(here);
+            if all || end <= through {
+                missing += if found.is_some() { count.asked } else { 0 };
+                count.records -= std::mem::take(&mut count.asked).min(count.records);
+            }
+            if count.records != before {
+                entries.push(Held::entry(segment, count));
+            }
+        }
+        (missing, entries)
+    }
+
+    /// A segment has no more than so many records that the database is not known to have. Returns
+    /// how many are missing, and what the journal is to be told.
+    pub fn found(&mut self, segment: u64, records: u64) -> Option<(u64, Entry<'static>)> {
+        let count = self.0.get_mut(&segment)?;
+        let missing = count.records.saturating_sub(records);
+        count.records -= missing;
+        count.asked = count.asked.saturating_sub(missing);
+        (missing > 0).then(|| (missing, Held::entry(segment, count)))
+    }
+}

@@ -1,0 +1,317 @@
+//! Reading the journal again: what an earlier daemon left.
+
+use crate::core::history::PastRun;
+use crate::core::ids::{JobId, RunId};
+use crate::core::journal::{Entry, RunEntry, SkipEntry, TableEntry, decode, whole_lines};
+use crate::core::plain::counted;
+use std::collections::{BTreeMap, VecDeque};
+
+/// Ended runs that a replay keeps for the history of the pages.
+const MAX_REPLAYED_ENDS: usize = 20_000;
+
+/// What a replayed segment comes to.
+#[derive(Clone, Debug, Default)]
+pub struct Replay {
+    /// Runs that had not ended.
+    pub live: BTreeMap<RunId, RunEntry<'static>>,
+    /// Runs that ended, oldest first; the last 20,000.
+    pub ended: VecDeque<(JobId, PastRun)>,
+    /// Skipped slots, by job and first slot.
+    pub skips: BTreeMap<(JobId, i64), SkipEntry>,
+    /// Every slot up to this instant, unix ms, is decided. None: nothing tells.
+    pub decided_ms: Option<i64>,
+    /// Last slot of each job that has an intent or a skip since the schedule last began anew.
+    pub last_slots: BTreeMap<JobId, i64>,
+    /// Highest sequence of a run id.
+    pub last_sequence: u64,
+    /// The same when the schedule last began anew.
+    pub anew_sequence: u64,
+    /// The table that was in force last.
+    pub table: Option<TableEntry<'static>>,
+    /// The last boot seen.
+    pub boot_id: String,
+    /// The databases that entries may be for, the latest at the end.
+    pub homes: Vec<String>,
+    /// The keepers that were asked for runs of which it is not known whether they began, the last
+    /// one at the end.
+    pub keepers: Vec<String>,
+    /// Everything before this offset is in the database.
+    pub recorded: u64,
+    /// Records that were dropped, and when the last of them were, unix ms.
+    pub dropped: (u64, i64),
+    /// Records that the database did not have, by segment; none is told of those that an earlier
+    /// version wrote.
+    pub held: BTreeMap<u64, u64>,
+    /// Lines that could not be read.
+    pub bad_lines: u64,
+    /// A last word that may still count.
+    word: Option<Word>,
+    /// One that counts calls all up to this instant decided, unix ms. It is ahead of the lines
+    /// about it in the middle of a turn.
+    word_ms: Option<i64>,
+    /// Records that it tells of, and why there was no place for them.
+    lost: (u64, String),
+}
+
+/// What a daemon said that could not write its journal.
+#[derive(Clone, Debug)]
+struct Word {
+    lines: Vec<u8>,
+    /// Where the log ended then.
+    end: u64,
+    /// What was dropped then is nowhere else.
+    is_missing: bool,
+}
+
+impl Replay {
+    /// What a journal comes to that tells of this boot, and that everything before this offset is
+    /// in the database, and of nothing else.
+    pub fn idle(boot_id: &str, recorded: u64) -> Replay {
+        Replay { boot_id: boot_id.to_owned(), recorded, ..Replay::default() }
+    }
+
+    /// Takes in one line (without its line end).
+    pub fn line(&mut self, line: &[u8]) {
+        match decode(line) {
+            Some(entry) => self.entry(entry),
+            None => self.bad_lines += 1,
+        }
+    }
+
+    fn entry(&mut self, entry: Entry<'_>) {
+        if entry.is_record()
+            && let Some(mut last) = self.held.last_entry()
+        {
+            *last.get_mut() += 1;
+        }
+        match entry {
+            Entry::Checkpoint => {
+                self.live.clear();
+                self.keepers.clear();
+                self.homes.clear();
+                self.held.clear();
+                self.table = None;
+            }
+            Entry::Boot(id) => self.boot_id = id.into_owned(),
+            Entry::Home(place) => self.homes.push(place.into_owned()),
+            Entry::Keeper(id) => self.keepers.push(id.into_owned()),
+            Entry::Run(run) => self.asked(run),
+            Entry::Carried(run) => self.run(run),
+            Entry::Skip(skip) => {
+                self.slot_decided(skip.job, skip.last_ms);
+                self.skips.insert((skip.job, skip.first_ms), skip);
+            }
+            Entry::Decided(at) => {
+                // It goes back only then, should the other line have been lost.
+                if self.decided_ms.is_some_and(|before| at < before) {
+                    // Runs that were decided before it may be intended after it: the line that
+                    // tells of it knows them, too.
+                    self.anew(self.last_sequence);
+                }
+                self.decided_ms = Some(at);
+            }
+            Entry::Table(table) => self.table = Some(table.into_owned()),
+            Entry::Anew(sequence) => {
+                self.anew(sequence);
+                // What was decided by a clock that was wrong counts no more, even where the line
+                // behind, which tells how far deciding has come since, was cut off.
+                self.decided_ms = None;
+            }
+            Entry::Slot { job, slot_ms } => self.slot_decided(job, slot_ms),
+            Entry::Sequence(last) => self.last_sequence = self.last_sequence.max(last),
+            Entry::Recorded(offset) => self.recorded = self.recorded.max(offset),
+            Entry::Dropped { count, at_ms } => {
+                self.dropped = (self.dropped.0.max(count), self.dropped.1.max(at_ms));
+            }
+            Entry::Held { segment, records } => {
+                self.held.insert(segment, records);
+            }
+            // No line of the log.
+            Entry::Unwritten { .. } => {}
+        }
+    }
+
+    /// There is a last word, and the last segment of the log begins at `last`. It is a line of the
+    /// log like any other, whose place is where the log ended when it was said: lines before it are
+    /// older, lines behind it are newer.
+    pub fn has_last_word(&mut self, word: &[u8], last: u64) {
+        let first = word.split(|&byte| byte == b'\n').next().and_then(decode);
+        let Some(Entry::Unwritten { end, until, .. }) = first else { return };
+        let is_missing = until.is_some_and(|until| last <= until);
+        self.word = Some(Word { lines: word.to_vec(), end, is_missing });
+    }
+
+    /// Takes in what is at this offset of the log, but for a last line that is torn. Returns how
+    /// many bytes that was.
+    pub fn log(&mut self, offset: u64, bytes: &[u8]) -> usize {
+        let after = offset + bytes.len() as u64;
+        let Some(word) = self.word.take_if(|word| word.is_missing && word.end < after) else {
+            return self.lines(bytes);
+        };
+        // A line behind it may seem to begin before it: with a hole that nobody filled.
+        let near = usize::try_from(word.end.saturating_sub(offset)).unwrap_or(0);
+        let older = self.lines(&bytes[..near]);
+        self.heard(&word);
+        older + self.lines(&bytes[older..])
+    }
+
+    fn lines(&mut self, bytes: &[u8]) -> usize {
+        let (lines, whole) = whole_lines(bytes);
+        lines.for_each(|line| self.line(line));
+        whole
+    }
+
+    /// The log ends here. Returns where it goes on: what was lost may have been told to others by
+    /// its offset, so none is given twice.
+    pub fn log_ends(&mut self, end: u64) -> u64 {
+        let word = self.word.take();
+        // Else all of it was written after all.
+        let word = word.filter(|word| word.is_missing || word.end > end);
+        word.iter().for_each(|word| self.heard(word));
+        self.decided_ms = self.decided_ms.max(self.word_ms.take());
+        end.max(word.map_or(end, |word| word.end))
+    }
+
+    /// The records that the last word told of died with the daemon.
+    pub fn count_lost(&mut self, now_ms: i64) {
+        let (records, why) = std::mem::take(&mut self.lost);
+        if records > 0 {
+            let took = counted(records, "record");
+            let why = if why.is_empty() { "there was no room" } else { &why };
+            log::error!("journal: {took} could not be written by the daemon before: {why}");
+            self.dropped = (self.dropped.0 + records, now_ms);
+        }
+    }
+
+    fn heard(&mut self, word: &Word) {
+        for entry in word.lines.split(|&byte| byte == b'\n').map_while(decode) {
+            match entry {
+                Entry::Unwritten { records, why, .. } => self.lost = (records, why.into_owned()),
+                // Known already, by a line or because deciding went back.
+                Entry::Anew(sequence) if sequence <= self.anew_sequence => {}
+                Entry::Decided(at) => {
+                    if self.decided_ms.is_some_and(|before| at < before) {
+                        self.anew(self.last_sequence);
+                        self.decided_ms = None;
+                    }
+                    self.word_ms = Some(at);
+                }
+                entry => self.entry(entry),
+            }
+        }
+    }
+
+    /// An intent is for the last keeper. Those before it need not be known any more where all is
+    /// settled that they were asked for: a keeper knows a bounded number of those before it.
+    fn asked(&mut self, run: RunEntry<'_>) {
+        let is_intent = run.pid == 0 && run.end.is_none();
+        if is_intent && self.keepers.len() > 1 && !self.live.values().any(|run| run.pid == 0) {
+            self.keepers.drain(..self.keepers.len() - 1);
+        }
+        self.run(run);
+    }
+
+    /// A checkpoint says it too, and behind it the slots that still count.
+    fn anew(&mut self, sequence: u64) {
+        self.last_slots.clear();
+        self.anew_sequence = sequence;
+        self.word_ms = None;
+        // The run with it may have left no line of its own, and runs to come must be later.
+        self.last_sequence = self.last_sequence.max(sequence);
+    }
+
+    fn run(&mut self, run: RunEntry<'_>) {
+        self.last_sequence = self.last_sequence.max(run.run.sequence);
+        if let Some(slot) = run.slot_ms.filter(|_| run.run.sequence > self.anew_sequence) {
+            self.slot_decided(run.job, slot);
+        }
+        if run.end.is_none() {
+            self.live.insert(run.run, run.into_owned());
+            return;
+        }
+        self.live.remove(&run.run);
+        if self.ended.len() == MAX_REPLAYED_ENDS {
+            self.ended.pop_front();
+        }
+        self.ended.extend(PastRun::from_entry(&run).map(|past| (run.job, past)));
+    }
+
+    fn slot_decided(&mut self, job: JobId, slot_ms: i64) {
+        let last = self.last_slots.entry(job).or_insert(slot_ms);
+        *last = (*last).max(slot_ms);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Replay;
+    use crate::core::journal::{Entry, encode};
+
+    /// A clock was set back after runs of the time that never was. What is told of that is so; only
+    /// where the line was lost all runs until then count no more.
+    #[test]
+    fn a_schedule_begins_anew_where_it_is_told() {
+        let entries = [Entry::Sequence(20), Entry::Decided(1_000), Entry::Anew(10)];
+        let told = entries.into_iter().chain([Entry::Decided(500)]);
+        let mut replay = Replay::default();
+        told.for_each(|entry| replay.entry(entry));
+        assert_eq!((replay.anew_sequence, replay.decided_ms), (10, Some(500)));
+        replay.entry(Entry::Decided(400));
+        assert_eq!((replay.anew_sequence, replay.decided_ms), (20, Some(400)));
+    }
+
+    /// A kill between the two lines that tell of it: what the wrong clock decided is not what
+    /// counts then, and a last word that knows both is believed.
+    #[test]
+    fn what_a_wrong_clock_decided_does_not_count_where_a_line_is_lost() {
+        let replay = || {
+            let mut replay = Replay::default();
+            let told = [Entry::Sequence(20), Entry::Decided(1_000), Entry::Anew(10)];
+            told.into_iter().for_each(|entry| replay.entry(entry));
+            replay
+        };
+        assert_eq!(replay().decided_ms, None);
+        let mut word = Vec::new();
+        encode(&mut word, &Entry::Unwritten { end: 90, until: None, records: 0, why: "".into() });
+        encode(&mut word, &Entry::Anew(10));
+        encode(&mut word, &Entry::Decided(500));
+        let mut replay = replay();
+        replay.has_last_word(&word, 0);
+        assert_eq!(replay.log_ends(80), 90);
+        assert_eq!((replay.anew_sequence, replay.decided_ms), (10, Some(500)));
+    }
+
+    /// A full disk took a line that told that the schedule began anew, and had room again. The last
+    /// word fills the gap, and what the journal tells since then is newer.
+    #[test]
+    fn a_last_word_is_older_than_the_lines_behind_it() {
+        let (mut log, mut word) = (Vec::new(), Vec::new());
+        encode(&mut log, &Entry::Decided(9_000));
+        encode(&mut log, &Entry::Boot("before".into()));
+        let end = 100 + log.len() as u64 + 7;
+        encode(&mut word, &Entry::Unwritten { end, until: Some(100), records: 1, why: "".into() });
+        encode(&mut word, &Entry::Boot("then".into()));
+        encode(&mut word, &Entry::Anew(10));
+        encode(&mut word, &Entry::Decided(500));
+        let replayed = |log: &[u8], last: u64| {
+            let mut replay = Replay::default();
+            replay.has_last_word(&word, last);
+            assert_eq!(replay.log(100, log), log.len());
+            let _ = replay.log_ends(100 + log.len() as u64);
+            (replay.anew_sequence, replay.decided_ms, replay.boot_id)
+        };
+        assert_eq!(replayed(&log, 100), (10, Some(500), "then".into()));
+        // Behind it there is a hole, the rest of which nobody wrote.
+        log.extend([0; 30]);
+        encode(&mut log, &Entry::Boot("since".into()));
+        // In the middle of a turn the last word is ahead.
+        encode(&mut log, &Entry::Decided(499));
+        assert_eq!(replayed(&log, 100), (10, Some(500), "since".into()));
+        encode(&mut log, &Entry::Decided(700));
+        assert_eq!(replayed(&log, 100), (10, Some(700), "since".into()));
+        encode(&mut log, &Entry::Anew(20));
+        assert_eq!(replayed(&log, 100), (20, None, "since".into()));
+        // A segment that begins since then tells all.
+        assert_eq!(replayed(&log, 101), (20, None, "since".into()));
+    }
+}

@@ -1,0 +1,9 @@
+//! The ini, and what `check` says of it and of rows.
+
+// In a test a panic is the answer.
+#![allow(clippy::unwrap_used)]
+
+mod forms;
+mod problems;
+mod rows;
+mod values;

@@ -1,0 +1,13 @@
+//! Cron expressions: what they mean, and what is said of wrong ones.
+
+// In a test a panic is the answer.
+#![allow(clippy::unwrap_used)]
+
+mod advice;
+#[path = "support.rs"]
+mod cron_common;
+mod dst;
+mod meaning;
+mod next_cli;
+mod original;
+mod year;

@@ -1,0 +1,332 @@
+//! A database that hangs, dies, lies, cuts its answers off or refuses: jobs go on in time, nothing
+//! is dropped from the table, the log says each failure once, and the records catch up.
+
+use crate::common::database::{Kind, TestDatabase, mysql_free, over_tcp, server};
+use crate::common::unique;
+use crate::daemon;
+use crate::daemon::account::{account, carry_over, end};
+use crate::daemon::bare::Bare;
+use crate::daemon::facts::STAMPS;
+use crate::daemon::proxy::{Mode, Proxy};
+use crate::daemon::rows::{Due, Row, insert};
+use crate::daemon::server::Server;
+use crate::daemon::{Daemon, Site, now_ns, wait_for};
+use rustix::process::{Pid, Signal};
+use schedule::core::protocol::{Database, Driver};
+use schedule::shell::database::schema;
+use std::collections::BTreeMap;
+use std::fs;
+use std::thread::{scope, sleep};
+use std::time::Duration;
+
+/// A try may take ten seconds, and after some failures the next one waits as long.
+const RECOVERY: Duration = Duration::from_secs(90);
+
+/// A daemon that reaches its database through a proxy.
+struct World {
+    site: Site,
+    database: TestDatabase,
+    proxy: Proxy,
+    rows: Vec<Row>,
+    server: u16,
+}
+
+impl World {
+    fn new(kind: Kind, server: &Database, user: Option<&str>) -> Self {
+        let mut database = TestDatabase::empty_on(kind, server, "CHARACTER SET utf8mb4");
+        schema::init(&database.config).unwrap();
+        let proxy = Proxy::start(Mode::Pass(server.port));
+        let mut config = over_tcp(Database { port: proxy.port, ..database.config.clone() });
+        if let Some(user) = user {
+            user.clone_into(&mut config.user);
+            database.sql(&format!("CREATE USER '{user}'@'%' IDENTIFIED BY '{}';", config.password));
+            database.sql(&format!("GRANT ALL ON {}.* TO '{user}'@'%';", config.dbname));
+        }
+        let site = Site::new(&config);
+        let stamps = site.file(STAMPS);
+        let mut rows: Vec<Row> =
+            (1..=5).map(|id| Row::stamping(id, Due::Step(1), &stamps, "")).collect();
+        rows.push(Row::stamping(6, Due::Step(2), &stamps, "sleep 3"));
+        // Enough for an answer that can be cut in many places.
+        let idle = |id| Row::new(id, Due::Never("0 0 1 1 *"), "true").named("没有人等着我");
+        rows.extend((7..=200).map(idle));
+        database.sql(&insert(&rows));
+        Self { site, database, proxy, rows, server: server.port }
+    }
+
+    fn start(&self) -> Daemon {
+        let daemon = self.site.start();
+        daemon.wait_jobs(self.rows.len() as u64);
+        daemon
+    }
+
+    /// One fault, from its first consequence to the end of the last one. Returns what was logged.
+    fn suffer(&mut self, daemon: &Daemon, mut fault: Fault) -> Vec<String> {
+        let before = self.site.log().len();
+        (fault.begin)(self, daemon);
+        wait_for(fault.what, RECOVERY, || (daemon.status()["database"] == "down").then_some(()));
+        sleep(fault.lasts);
+        let status = daemon.status();
+        assert_eq!(status["database"], "down", "{}: {status}", fault.what);
+        assert_eq!(status["jobs"], self.rows.len(), "{}", fault.what);
+        assert_eq!(daemon.proc_status("Threads"), "1");
+        // What was under way when the fault began may have failed, and the next exchange not: then
+        // the same failure was news again.
+        let log = self.site.log();
+        let is_back = |line: &String| line.contains("database: back");
+        let said = failures(log[before..].rsplit(is_back).next().unwrap());
+        (fault.end)(self);
+        wait_for("the database to be back", RECOVERY, || {
+            let up = daemon.status()["database"] == "up";
+            let log = self.site.log();
+            (up && log[before..].iter().any(|line| line.contains("database: back"))).then_some(())
+        });
+        println!("{}: {said:#?}", fault.what);
+        assert!(!said.is_empty(), "{}: nothing was logged", fault.what);
+        for (message, times) in &said {
+            assert_eq!(*times, 1, "{}: {message}", fault.what);
+        }
+        said.into_keys().collect()
+    }
+
+    /// Judges the whole time since `first`.
+    fn settle(&mut self, daemon: Daemon, first: i64, bare: Bare) {
+        let machine = bare.end();
+        let last = end(daemon);
+        carry_over(&self.site, &mut self.database);
+        let account = account(&self.site, &mut self.database, &self.rows, (first, last));
+        let figures = account.settle_beside(&machine);
+        println!("{figures}");
+        assert!(figures.in_time(), "{figures}");
+    }
+}
+
+type Begin = dyn FnMut(&mut World, &Daemon);
+
+/// What happens to the database.
+struct Fault {
+    what: &'static str,
+    lasts: Duration,
+    begin: Box<Begin>,
+    end: Box<dyn FnMut(&mut World)>,
+}
+
+impl Fault {
+    /// Some seconds, so that there are several tries.
+    fn new(
+        what: &'static str,
+        mut begin: impl FnMut(&mut World) + 'static,
+        end: impl FnMut(&mut World) + 'static,
+    ) -> Self {
+        let lasts = Duration::from_secs(5);
+        let begin = Box::new(move |world: &mut World, _: &Daemon| begin(world));
+        Self { what, lasts, begin, end: Box::new(end) }
+    }
+
+    /// One that the proxy makes.
+    fn proxied(what: &'static str, mode: impl Fn(u16) -> Mode + 'static) -> Self {
+        let begin = move |world: &mut World| world.proxy.set(mode(world.server));
+        Self::new(what, begin, |world| world.proxy.set(Mode::Pass(world.server)))
+    }
+}
+
+/// The failures that a log tells, without what changes from try to try, and how often.
+fn failures(log: &[String]) -> BTreeMap<String, usize> {
+    let mut failures = BTreeMap::new();
+    for line in log.iter().filter(|line| line.contains("[ERROR] database: ")) {
+        let message = line.split("[ERROR] database: ").nth(1).unwrap();
+        let message = message.rsplit_once(" (").unwrap().0;
+        *failures.entry(message.to_owned()).or_default() += 1;
+    }
+    failures
+}
+
+/// How many exchanges have ended, however.
+fn exchanges(daemon: &Daemon) -> u64 {
+    let of = |result| daemon.metric(&format!("schedule_exchanges_total{{result=\"{result}\"}}"));
+    of("success") + of("failure")
+}
+
+/// One daemon for each server, at the same time: these tests mostly wait, for the next try.
+fn on_each_server(test: fn(Kind)) {
+    let _alone = daemon::alone();
+    scope(|scope| {
+        let threads: Vec<_> =
+            Kind::servers().into_iter().map(|kind| scope.spawn(move || test(kind))).collect();
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
+    });
+}
+
+/// The second from which on every slot counts.
+fn next_second() -> i64 {
+    now_ns() / 1_000_000_000 + 1
+}
+
+#[test]
+fn a_database_that_lies_hangs_up_or_refuses() {
+    on_each_server(lies_hangs_up_or_refuses);
+}
+
+fn lies_hangs_up_or_refuses(kind: Kind) {
+    let user = format!("u_{}", unique());
+    let mut world = World::new(kind, &server(kind), Some(&user));
+    let daemon = world.start();
+    let (first, bare) = (next_second(), Bare::start(&world.site));
+
+    let said = world.suffer(&daemon, Fault::proxied("garbage", |_| Mode::Garbage));
+    assert!(said[0].contains("is that a MySQL or MariaDB server?"), "{said:?}");
+    world.suffer(&daemon, Fault::proxied("hanging up", |_| Mode::HangUp));
+    let password = world.site.database.password.clone();
+    let alter = |user: &str, password: &str| {
+        let sql = format!("ALTER USER '{user}'@'%' IDENTIFIED BY '{password}';");
+        move |world: &mut World| world.database.sql(&sql)
+    };
+    let wrong = Fault::new("wrong password", alter(&user, "another"), alter(&user, &password));
+    let said = world.suffer(&daemon, wrong);
+    assert!(said[0].contains("correct user and password of [db1]"), "{said:?}");
+    for table in ["scheduler_jobs", "scheduler_logs"] {
+        let rename = |from: &str, to: &str| {
+            let sql = format!("RENAME TABLE {from} TO {to};");
+            move |world: &mut World| world.database.sql(&sql)
+        };
+        let away = format!("{table}_away");
+        let missing = Fault::new("missing table", rename(table, &away), rename(&away, table));
+        let said = world.suffer(&daemon, missing);
+        let hint = format!("table {table} is missing in database");
+        assert!(said[0].contains(&hint) && said[0].contains("schedule db init"), "{said:?}");
+    }
+    world.settle(daemon, first, bare);
+    world.database.sql(&format!("DROP USER '{user}'@'%';"));
+}
+
+#[test]
+fn an_answer_that_is_cut_off_changes_nothing() {
+    on_each_server(cut_off);
+}
+
+fn cut_off(kind: Kind) {
+    let mut world = World::new(kind, &server(kind), None);
+    let daemon = world.start();
+    let (first, bare) = (next_second(), Bare::start(&world.site));
+    // In the handshake, after it, in the digest, and in the middle of the rows.
+    let places: &[usize] = match kind {
+        Kind::Mysql => &[60, 400, 7_000],
+        Kind::Mariadb | Kind::Sqlite => &[3, 60, 130, 400, 3_000, 7_000, 11_000],
+    };
+    for (round, &bytes) in (0..).zip(places) {
+        // A new row, so that the whole table is asked for.
+        let id = 1000 + round;
+        let row = Row::new(id, Due::Never("0 0 1 1 *"), "true");
+        let insert = row.insert();
+        let cut = Fault::proxied("cut", move |server| Mode::Cut(server, bytes));
+        let begin = Box::new(move |world: &mut World, daemon: &Daemon| {
+            world.proxy.set(Mode::Cut(world.server, bytes));
+            // What is under way goes through, and is not to have the row.
+            let before = exchanges(daemon);
+            wait_for("its end", RECOVERY, || (exchanges(daemon) > before).then_some(()));
+            world.database.sql(&insert);
+        });
+        world.suffer(&daemon, Fault { lasts: Duration::from_secs(1), begin, ..cut });
+        world.rows.push(row);
+        daemon.wait_job(id, "there", |_| true);
+        assert_eq!(daemon.status()["jobs"], world.rows.len());
+    }
+    world.settle(daemon, first, bare);
+}
+
+#[test]
+fn a_database_that_stands_still_or_is_killed() {
+    on_each_server(stands_still_or_is_killed);
+}
+
+fn stands_still_or_is_killed(kind: Kind) {
+    let mut server = Server::start(kind);
+    let mut world = World::new(kind, &server.config(), None);
+    let daemon = world.start();
+    let (first, bare) = (next_second(), Bare::start(&world.site));
+    // Long enough for two tries that wait for an answer.
+    server.signal(Signal::STOP);
+    let before = world.site.log().len();
+    wait_for("the daemon to notice", RECOVERY, || {
+        (daemon.status()["database"] == "down").then_some(())
+    });
+    sleep(Duration::from_secs(12));
+    assert_eq!(daemon.status()["jobs"], world.rows.len());
+    let said = failures(&world.site.log()[before..]);
+    println!("stopped: {said:#?}");
+    assert!(said.len() == 1 && said.values().all(|times| *times == 1), "{said:?}");
+    server.signal(Signal::CONT);
+    wait_for("the database to be back", RECOVERY, || {
+        (daemon.status()["database"] == "up").then_some(())
+    });
+
+    server.kill();
+    wait_for("the daemon to notice", RECOVERY, || {
+        (daemon.status()["database"] == "down").then_some(())
+    });
+    server.start_again(&[]);
+    let config = server.config();
+    world.server = config.port;
+    world.proxy.set(Mode::Pass(config.port));
+    world.database.reconnect(&config);
+    wait_for("the database to be back", RECOVERY, || {
+        (daemon.status()["database"] == "up").then_some(())
+    });
+    world.settle(daemon, first, bare);
+}
+
+/// One that goes on would be at the records and at the snapshot at the same time as the next one.
+#[test]
+fn a_helper_ends_with_its_daemon() {
+    let proxy = Proxy::start(Mode::Silence);
+    let (driver, host) = (Driver::Mysql, "127.0.0.1".to_owned());
+    let dbname = "jobs".to_owned();
+    let database = Database { driver, host, dbname, port: proxy.port, ..mysql_free() };
+    for end in [Signal::KILL, Signal::TERM] {
+        let site = Site::new(&database);
+        let daemon = site.start();
+        let is_helper = |pid: &Pid| {
+            let line = fs::read(format!("/proc/{}/cmdline", pid.as_raw_nonzero()));
+            line.is_ok_and(|line| line.split(|byte| *byte == 0).any(|word| word == b"exchange"))
+        };
+        wait_for("a helper", RECOVERY, || site.processes().into_iter().find(is_helper));
+        daemon.signal(end);
+        daemon.ended();
+        // It would wait for an answer for ten seconds.
+        wait_for("the end of its helper", Duration::from_secs(4), || {
+            (!site.processes().iter().any(is_helper)).then_some(())
+        });
+    }
+}
+
+#[test]
+fn a_start_without_the_database() {
+    let _alone = daemon::alone();
+    let world = World::new(Kind::Mariadb, &server(Kind::Mariadb), None);
+    world.proxy.set(Mode::HangUp);
+    let jobs = |daemon: &Daemon| daemon.status()["jobs"].as_u64().unwrap();
+    // No snapshot yet: no jobs, but the daemon is there and says why.
+    let daemon = world.site.start();
+    let status = wait_for("a failure", RECOVERY, || {
+        Some(daemon.status()).filter(|status| status["database"] == "down")
+    });
+    assert_eq!((&status["jobs"], &status["sync_age_ms"]), (&0.into(), &serde_json::Value::Null));
+    assert!(status["database_error"].as_str().unwrap().contains("MySQL at 127.0.0.1:"));
+    assert_eq!(daemon.get("/healthz").status, 200);
+    world.proxy.set(Mode::Pass(world.server));
+    wait_for("the jobs", RECOVERY, || (jobs(&daemon) == 200).then_some(()));
+    daemon.stop();
+
+    // With one, the jobs run as they were last known.
+    world.proxy.set(Mode::Silence);
+    let stamps = world.site.read(STAMPS).lines().count();
+    let daemon = world.site.start();
+    assert_eq!(jobs(&daemon), 200);
+    wait_for("jobs that run", RECOVERY, || {
+        (world.site.read(STAMPS).lines().count() > stamps + 10).then_some(())
+    });
+    assert_eq!(daemon.status()["sync_age_ms"], serde_json::Value::Null);
+    world.proxy.set(Mode::Pass(world.server));
+    wait_for("the database", RECOVERY, || (daemon.status()["database"] == "up").then_some(()));
+    assert_eq!(jobs(&daemon), 200);
+}

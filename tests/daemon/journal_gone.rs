@@ -1,0 +1,188 @@
+//! Somebody deletes or moves the journal under a daemon, while the database is away: what the
+//! journal alone knew reaches the database all the same, and nothing is launched twice.
+
+use crate::daemon::facts::{STAMPS, logged, stamps};
+use crate::daemon::rows::{Due, Row};
+use crate::daemon::{Daemon, SOON, Site, wait_for};
+use rustix::process::{Resource, Rlimit, Signal, prlimit};
+use schedule::core::plain::counted;
+use schedule::core::protocol::Driver;
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Waits until there are so many stamps more.
+fn wait_runs(site: &Site, count: usize) {
+    let before = stamps(site).len();
+    wait_for("runs", SOON, || (stamps(site).len() >= before + count).then_some(()));
+}
+
+/// Does this while records wait, then `go_on`; all of the runs are recorded, each once.
+fn gone(take_away: impl Fn(&Path), go_on: impl Fn(&Site, Daemon) -> Daemon) {
+    let (site, mut database) = Site::on(Driver::Sqlite);
+    let job = Row::stamping(1, Due::Step(1), &site.file(STAMPS), "");
+    database.sql(&job.insert());
+    let daemon = site.start();
+    daemon.wait_jobs(1);
+    database.sql("ALTER TABLE scheduler_logs RENAME TO elsewhere;");
+    wait_runs(&site, 3);
+    take_away(Path::new(&site.file("state.1")));
+    let daemon = go_on(&site, daemon);
+    wait_runs(&site, 2);
+    assert_eq!(site.logged("somebody took ").len(), 1, "{:?}", site.log());
+    database.sql("ALTER TABLE elsewhere RENAME TO scheduler_logs;");
+    database.sql("UPDATE scheduler_jobs SET status = 0;");
+    daemon.wait_gone(1);
+    wait_for("the database", SOON, || {
+        let status = daemon.status();
+        (status["database"] == "up" && status["records_waiting_bytes"] == 0).then_some(())
+    });
+    let runs: BTreeSet<String> = stamps(&site).into_iter().map(|stamp| stamp.run).collect();
+    let slots: BTreeSet<i64> = stamps(&site).into_iter().map(|stamp| stamp.slot).collect();
+    assert_eq!(runs.len(), slots.len(), "a slot was launched twice");
+    let recorded: BTreeSet<String> = logged(&mut database).into_iter().map(|it| it.run).collect();
+    assert_eq!(runs, recorded);
+}
+
+/// Records wait in segments of which this takes some away or cuts them. What is lost for it is
+/// counted, while the database is away; in the end each run is recorded or counted.
+fn lost(reload: bool, at_once: bool, spoil: impl Fn(&Path)) {
+    let (site, mut database) = Site::on(Driver::Sqlite);
+    let job = Row::stamping(1, Due::Step(1), &site.file(STAMPS), "");
+    database.sql(&job.insert());
+    let daemon = site.start();
+    daemon.wait_jobs(1);
+    database.sql("ALTER TABLE scheduler_logs RENAME TO elsewhere;");
+    wait_runs(&site, 3);
+    if reload {
+        reloaded(&site, &daemon);
+        wait_runs(&site, 2);
+    }
+    spoil(Path::new(&site.file("state.1/journal")));
+    let told = || daemon.status()["records_dropped"].as_u64().filter(|dropped| *dropped > 0);
+    if at_once {
+        wait_for("records that are told to be lost", SOON, told);
+    }
+    wait_runs(&site, 2);
+    database.sql("ALTER TABLE elsewhere RENAME TO scheduler_logs;");
+    database.sql("UPDATE scheduler_jobs SET status = 0;");
+    daemon.wait_gone(1);
+    wait_for("the database", SOON, || {
+        let status = daemon.status();
+        (status["database"] == "up" && status["records_waiting_bytes"] == 0).then_some(())
+    });
+    let dropped = wait_for("records that are told to be lost", SOON, told);
+    let runs: BTreeSet<String> = stamps(&site).into_iter().map(|stamp| stamp.run).collect();
+    let recorded: BTreeSet<String> = logged(&mut database)
+        .into_iter()
+        .filter(|it| !it.outcome.is_empty())
+        .map(|it| it.run)
+        .collect();
+    let missing = runs.difference(&recorded).count() as u64;
+    assert_eq!(missing, dropped, "{:?}", site.log());
+    let mut stop = Command::new(env!("CARGO_BIN_EXE_schedule"));
+    let said = stop.args(["stop", "1", "-c", &site.file("schedule.ini")]).output().unwrap();
+    let told = format!("server 1: warning: {} dropped for good\n", counted(dropped, "record"));
+    assert!(said.status.success() && said.stderr == told.as_bytes(), "{said:?}");
+    drop(daemon);
+    let daemon = site.start();
+    assert_eq!(daemon.status()["records_dropped"], dropped);
+}
+
+fn reloaded(site: &Site, daemon: &Daemon) {
+    let begun = site.logged("begin: ").len();
+    daemon.signal(Signal::HUP);
+    wait_for("a reload", SOON, || (site.logged("begin: ").len() > begun).then_some(()));
+}
+
+/// The segments, oldest first.
+fn segments(journal: &Path) -> Vec<PathBuf> {
+    let found = fs::read_dir(journal).unwrap().map(|it| it.unwrap().path());
+    let mut found: Vec<PathBuf> =
+        found.filter(|path| path.extension().is_some_and(|it| it == "log")).collect();
+    found.sort();
+    found
+}
+
+#[test]
+fn what_older_segments_had_that_went_with_the_journal_is_counted() {
+    lost(true, true, |journal| fs::remove_dir_all(journal).unwrap());
+}
+
+#[test]
+fn what_an_older_segment_had_that_was_deleted_is_counted() {
+    lost(true, true, |journal| {
+        let all = segments(journal);
+        fs::remove_file(&all[all.len() - 2]).unwrap();
+    });
+}
+
+#[test]
+fn what_the_newest_segment_had_that_was_emptied_is_counted() {
+    lost(false, true, |journal| fs::write(segments(journal).last().unwrap(), "").unwrap());
+}
+
+/// A hole of zeros, as a crash of the machine leaves it.
+#[test]
+fn what_a_segment_had_that_was_overwritten_is_counted() {
+    lost(true, false, |journal| {
+        let all = segments(journal);
+        let path = &all[all.len() - 2];
+        let zeros = vec![0; fs::read(path).unwrap().len()];
+        fs::write(path, zeros).unwrap();
+    });
+}
+
+fn as_it_is(_: &Site, daemon: Daemon) -> Daemon {
+    daemon
+}
+
+#[test]
+fn what_a_deleted_journal_knew_is_recorded() {
+    gone(|state| fs::remove_dir_all(state.join("journal")).unwrap(), as_it_is);
+}
+
+#[test]
+fn what_a_moved_journal_knew_is_recorded() {
+    gone(|state| fs::rename(state.join("journal"), state.join("moved")).unwrap(), as_it_is);
+}
+
+#[test]
+fn what_a_state_directory_knew_that_was_replaced_is_recorded() {
+    let replace = |state: &Path| {
+        fs::rename(state, state.with_extension("moved")).unwrap();
+        fs::create_dir(state).unwrap();
+    };
+    gone(replace, as_it_is);
+}
+
+/// The next program opens the journal by its name.
+#[test]
+fn a_journal_that_is_gone_is_written_anew_for_the_next_program() {
+    let delete = |state: &Path| fs::remove_dir_all(state.join("journal")).unwrap();
+    gone(delete, |site, daemon| {
+        reloaded(site, &daemon);
+        daemon
+    });
+}
+
+/// The reason of the daemon that could not write is told by the next one, whatever that was.
+#[test]
+fn what_a_limit_of_file_sizes_cost_is_told_as_that() {
+    let (site, mut database) = Site::on(Driver::Sqlite);
+    let job = Row::stamping(1, Due::Step(1), &site.file(STAMPS), "");
+    database.sql(&job.insert());
+    let daemon = site.start();
+    daemon.wait_jobs(1);
+    let limit = Rlimit { current: Some(4_096), maximum: Some(4_096) };
+    prlimit(Some(daemon.pid()), Resource::Fsize, limit).unwrap();
+    wait_for("a journal that can't be written", SOON, || {
+        daemon.status()["journal_error"].is_string().then_some(())
+    });
+    wait_runs(&site, 2);
+    daemon.kill();
+    let _next = site.start();
+    let told = site.logged("could not be written by the daemon before: ");
+    assert!(told[0].contains("ulimit -f"), "{told:?}");
+}

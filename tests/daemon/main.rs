@@ -1,0 +1,33 @@
+//! The daemon as a process: its jobs, its database, its disk, its ends.
+
+// In a test a panic is the answer.
+#![allow(clippy::unwrap_used)]
+
+mod api;
+#[path = "../support/common/mod.rs"]
+mod common;
+#[path = "../support/daemon/mod.rs"]
+mod daemon;
+mod database_faults;
+mod down;
+mod far;
+mod far_log;
+mod far_ways;
+mod full_disk;
+mod init;
+mod journal_gone;
+mod journal_limit;
+mod killed;
+mod log;
+mod moved;
+mod output;
+mod process;
+mod refused;
+mod renewed;
+mod rows;
+#[path = "../support/service.rs"]
+mod service;
+mod slow;
+mod snapshot;
+#[path = "../web/support.rs"]
+mod web_common;

@@ -1,0 +1,28 @@
+//! What is read from and written to databases, on each of them.
+
+// In a test a panic is the answer.
+#![allow(clippy::unwrap_used)]
+
+#[path = "../support/common/mod.rs"]
+mod common;
+mod connect;
+#[path = "../support/daemon/mod.rs"]
+mod daemon;
+mod doubt;
+mod errors;
+mod hostile;
+mod journal;
+mod killed;
+mod locks;
+mod moved;
+mod original;
+mod overlong;
+mod packet;
+mod record;
+mod refused;
+mod rights;
+mod schema;
+mod settling;
+mod size;
+mod sqlite;
+mod sync;

@@ -1,0 +1,21 @@
+//! The command line and the service around the daemon.
+
+// In a test a panic is the answer.
+#![allow(clippy::unwrap_used)]
+
+#[path = "../support/common/mod.rs"]
+mod common;
+#[path = "../support/daemon/mod.rs"]
+mod daemon;
+mod install;
+mod leases;
+mod notify;
+mod others;
+mod owner;
+mod predecessor;
+mod scripts;
+#[path = "../support/service.rs"]
+mod service;
+mod start;
+mod stop;
+mod users;

@@ -1,0 +1,139 @@
+//! The documents: their links lead somewhere, also in the package, and what they show is right.
+
+use schedule::core::config;
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Component, Path, PathBuf};
+
+const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+
+fn read(path: &str) -> String {
+    fs::read_to_string(Path::new(ROOT).join(path)).unwrap()
+}
+
+/// Each page, relative to the root.
+fn pages() -> Vec<String> {
+    let docs = fs::read_dir(Path::new(ROOT).join("docs")).unwrap();
+    let names = docs.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let docs = names.filter(|name| name.ends_with(".md")).map(|name| format!("docs/{name}"));
+    docs.chain(["README.md".to_owned()]).collect()
+}
+
+/// Targets of the links of a page that are files here.
+fn links(text: &str) -> Vec<String> {
+    let markdown = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+    let html = text.split("src=\"").skip(1).filter_map(|rest| rest.split('"').next());
+    let files = markdown.chain(html).filter(|link| !link.contains("://"));
+    let bare = files.filter_map(|link| link.split('#').next());
+    bare.filter(|link| !link.is_empty()).map(str::to_owned).collect()
+}
+
+/// What a link of a page leads to, without `..`.
+fn target(page: &str, link: &str) -> String {
+    let mut path = PathBuf::from(page);
+    path.pop();
+    for part in Path::new(link).components() {
+        match part {
+            Component::ParentDir => drop(path.pop()),
+            Component::Normal(name) => path.push(name),
+            Component::CurDir | Component::RootDir | Component::Prefix(_) => {}
+        }
+    }
+    path.to_str().unwrap().to_owned()
+}
+
+#[test]
+fn links_lead_somewhere() {
+    for page in pages() {
+        for link in links(&read(&page)) {
+            let to = target(&page, &link);
+            assert!(Path::new(ROOT).join(&to).exists(), "{page}: {link}: there is no {to}");
+        }
+    }
+}
+
+/// Directories of the source that the package has below its documents, and where.
+fn packaged() -> BTreeMap<String, String> {
+    let manifest = read("Cargo.toml");
+    let assets = manifest.lines().filter_map(|line| line.trim().strip_prefix("[\""));
+    let pairs = assets.filter_map(|line| {
+        let mut fields = line.split('"');
+        let (from, to) = (fields.next()?, fields.nth(1)?);
+        Some((from.to_owned(), to.strip_prefix("usr/share/doc/schedule/")?.to_owned()))
+    });
+    pairs.collect()
+}
+
+#[test]
+fn links_lead_somewhere_in_the_package_too() {
+    let packaged = packaged();
+    let is_there = |path: &str| {
+        let (dir, name) = path.rsplit_once('/').unwrap_or(("", path));
+        let suffix = name.rsplit_once('.').map_or("", |(_, suffix)| suffix);
+        let within =
+            |name: &str| if dir.is_empty() { name.into() } else { format!("{dir}/{name}") };
+        let forms = [path.to_owned(), within("*"), within(&format!("*.{suffix}"))];
+        let to = if dir.is_empty() { String::new() } else { format!("{dir}/") };
+        forms.iter().any(|form| packaged.get(form) == Some(&to))
+    };
+    for page in pages() {
+        assert!(is_there(&page), "{page} is not in the package");
+        for link in links(&read(&page)) {
+            let to = target(&page, &link);
+            assert!(is_there(&to), "{page}: {link}: the package has no {to}");
+        }
+    }
+}
+
+/// The blocks of a page in this language.
+fn blocks(text: &str, language: &str) -> Vec<String> {
+    let begin = format!("```{language}\n");
+    let parts = text.split(&begin).skip(1);
+    parts.map(|part| part.split("```").next().unwrap().to_owned()).collect()
+}
+
+/// Both forms of the configuration that the migration begins with are read without a word.
+#[test]
+fn the_configurations_to_start_from_are_right() {
+    let local = ["127.0.0.1".parse().unwrap()];
+    let inis = blocks(&read("docs/migration.md"), "ini");
+    assert_eq!(inis.len(), 2);
+    let configs = inis.iter().map(|text| {
+        let parsed = config::parse("migration.md", text.as_bytes(), &local);
+        assert_eq!(parsed.problems, []);
+        parsed.config.unwrap()
+    });
+    let configs: Vec<_> = configs.collect();
+    assert_eq!(configs[0], configs[1], "they say the same");
+    assert_eq!(configs[0].base.timezone, "Asia/Shanghai");
+    assert_eq!(configs[0].base.cron_dialect, "original");
+    for text in blocks(&read("docs/configuration.md"), "ini").iter().take(1) {
+        assert_eq!(config::parse("configuration.md", text.as_bytes(), &local).problems, []);
+    }
+}
+
+/// A `?` outside of quotes is a pattern to some shells.
+/// Each bug that can be planted has its row, and each row its bug.
+#[test]
+fn planted_bugs_are_told() {
+    let bugs = fs::read_dir(Path::new(ROOT).join("tests/simulation/bugs")).unwrap();
+    let names = bugs.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut names: Vec<String> = names.map(|name| name.replace(".patch", "")).collect();
+    names.sort();
+    let page = read("docs/planted-bugs.md");
+    let rows = page.lines().filter_map(|line| line.strip_prefix("| ")?.split(" | ").next());
+    let told: Vec<String> = rows.skip(1).map(|row| row.replacen(' ', "-", 1)).collect();
+    assert_eq!(names, told, "patches (left) and rows of docs/planted-bugs.md (right)");
+}
+
+#[test]
+fn addresses_with_parameters_are_quoted() {
+    for page in pages() {
+        for line in read(&page).lines().filter(|line| line.contains("curl ")) {
+            let mut parts = line.split("curl ").skip(1).flat_map(str::split_whitespace);
+            let bare = parts.find(|word| word.contains('?') && word.contains("://"));
+            let bare = bare.filter(|word| !word.starts_with(['\'', '"']));
+            assert_eq!(bare, None, "{page}: {line}");
+        }
+    }
+}

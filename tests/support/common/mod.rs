@@ -1,0 +1,40 @@
+//! Help for tests that drive the real binary against real databases.
+//!
+//! Each test file is a crate of its own and uses a part of this only. What fails here fails a test.
+#![allow(dead_code, clippy::unwrap_used)]
+
+pub mod attribute;
+pub mod database;
+pub mod helper;
+pub mod refusing;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// A text that no other test uses, of this run or of another that goes on at the same time.
+pub fn unique() -> String {
+    static COUNTER: AtomicU32 = AtomicU32::new(0);
+    format!("{}_{}", std::process::id(), COUNTER.fetch_add(1, Ordering::Relaxed))
+}
+
+/// A directory that is removed at the end.
+pub struct TempDir(pub PathBuf);
+
+impl TempDir {
+    pub fn new() -> Self {
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(unique());
+        fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    pub fn file(&self, name: &str) -> String {
+        self.0.join(name).to_str().unwrap().to_owned()
+    }
+}
+
+impl Drop for TempDir {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}

@@ -1,0 +1,26 @@
+//! Pages, API and events, as a client sees them.
+
+// In a test a panic is the answer.
+#![allow(clippy::unwrap_used)]
+
+mod actions;
+mod blocked;
+#[path = "../support/common/mod.rs"]
+mod common;
+#[path = "../support/daemon/mod.rs"]
+mod daemon;
+mod download;
+mod events;
+mod files;
+mod long_commands;
+mod metrics;
+mod openapi;
+mod original;
+mod pages_list;
+mod pages_look;
+mod parameters;
+mod places;
+mod program;
+mod unread;
+#[path = "support.rs"]
+mod web_common;

@@ -1,0 +1,231 @@
+//! Every answer is what `docs/openapi.json` says, and everything in there was asked.
+
+use crate::web_common::{Bench, Reply, row};
+use jsonschema::Validator;
+use schedule::core::launch::LaunchError;
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+
+const NEVER: &str = "0 0 1 1 *";
+
+/// The description and what was found of it.
+struct Description {
+    doc: Value,
+    seen: BTreeSet<(String, String)>,
+}
+
+impl Description {
+    fn new() -> Description {
+        let text = include_str!("../../docs/openapi.json");
+        Description { doc: serde_json::from_str(text).unwrap(), seen: BTreeSet::new() }
+    }
+
+    fn validator(&self, schema: &Value) -> Validator {
+        let mut whole = schema.clone();
+        whole["$schema"] = "https://json-schema.org/draft/2020-12/schema".into();
+        whole["components"] = self.doc["components"].clone();
+        jsonschema::options().should_validate_formats(true).build(&whole).unwrap()
+    }
+
+    /// The template of a path: the one with as many segments, each the same or a parameter.
+    fn template(&self, target: &str) -> String {
+        let path: Vec<&str> = target.split('?').next().unwrap().split('/').collect();
+        let fits = |template: &&String| {
+            let parts: Vec<&str> = template.split('/').collect();
+            let same = |(a, b): (&&str, &&str)| a.starts_with('{') || a == b;
+            parts.len() == path.len() && parts.iter().zip(&path).all(same)
+        };
+        let mut paths = self.doc["paths"].as_object().unwrap().keys();
+        paths.find(fits).unwrap_or_else(|| panic!("{target} is not described")).clone()
+    }
+
+    /// Demands that an answer is described.
+    #[track_caller]
+    fn demand(&mut self, method: &str, target: &str, reply: &Reply) {
+        let template = self.template(target);
+        let operation = &self.doc["paths"][&template][method.to_lowercase()];
+        let responses = operation["responses"].as_object();
+        let status = reply.status.to_string();
+        // 405 comes where the method has no description of its own.
+        let described = match responses {
+            Some(responses) => responses.get(&status).unwrap_or(&responses["default"]),
+            None => &json!({ "content": { "application/problem+json":
+                { "schema": { "$ref": "#/components/schemas/Problem" } } } }),
+        };
+        let kind = reply.header("content-type").unwrap().split(';').next().unwrap();
+        let schema = &described["content"][kind]["schema"];
+        assert!(!schema.is_null(), "{method} {target}: {status} {kind} is not described");
+        let value = match kind.ends_with("json") {
+            true => reply.json(),
+            false => Value::from(reply.body.clone()),
+        };
+        let errors: Vec<String> = (self.validator(schema).iter_errors(&value))
+            .map(|error| format!("{}: {error}", error.instance_path()))
+            .collect();
+        assert!(errors.is_empty(), "{method} {target}: {errors:#?} in {value:#}");
+        self.seen.insert((template, format!("{} {status}", method.to_lowercase())));
+    }
+}
+
+struct Tour {
+    bench: Bench,
+    description: Description,
+}
+
+impl Tour {
+    fn ask(&mut self, method: &str, target: &str, status: u16) -> Reply {
+        let reply = self.bench.ask(method, target, "", "");
+        assert_eq!(reply.status, status, "{method} {target}: {reply:?}");
+        self.description.demand(method, target, &reply);
+        reply
+    }
+
+    fn get(&mut self, target: &str, status: u16) -> Reply {
+        self.ask("GET", target, status)
+    }
+
+    fn post(&mut self, target: &str, status: u16) -> Reply {
+        self.ask("POST", target, status)
+    }
+
+    /// What is asked of each state of a job.
+    fn look(&mut self) {
+        self.get("/api/v1/status", 200);
+        self.get("/api/v1/jobs", 200);
+        for id in [1, 2, 3] {
+            self.get(&format!("/api/v1/jobs/{id}"), 200);
+            self.get(&format!("/api/v1/jobs/{id}/runs"), 200);
+        }
+    }
+}
+
+fn tour() -> Tour {
+    let mut often = row(2, "* * * * * *", "sleep 9");
+    often.output = "/o".into();
+    often.tag_id = 2;
+    let bad = row(3, "99 * * * *", "{X} \"quoted\" 备份");
+    let bench = Bench::with(&[row(1, NEVER, "sleep 9"), often, bad]);
+    Tour { bench, description: Description::new() }
+}
+
+#[test]
+fn every_answer_is_described_and_every_description_is_answered() {
+    let mut tour = tour();
+    tour.look();
+    tour.get("/healthz", 200);
+    tour.get("/metrics", 200);
+    tour.get("/api/v1/openapi.json", 200);
+    tour.bench.files.insert("/o".into(), b"a\nb\n".to_vec());
+    tour.bench.files.insert("log".into(), b"a\nb\n".to_vec());
+    commands(&mut tour);
+    errors(&mut tour);
+    let asked: BTreeSet<_> = tour.description.seen.clone();
+    let mut missed = Vec::new();
+    for (path, operations) in tour.description.doc["paths"].as_object().unwrap() {
+        for (method, operation) in operations.as_object().unwrap() {
+            for status in operation["responses"].as_object().unwrap().keys() {
+                let is_seen = asked.contains(&(path.clone(), format!("{method} {status}")));
+                // Files that can't be used, and full queues, are other tests' business.
+                let elsewhere = ["default", "202", "503", "504", "409"].contains(&status.as_str())
+                    || path.ends_with("events");
+                if !is_seen && !elsewhere {
+                    missed.push(format!("{method} {path} {status}"));
+                }
+            }
+        }
+    }
+    assert!(missed.is_empty(), "described and never seen: {missed:#?}");
+}
+
+fn commands(tour: &mut Tour) {
+    let run = tour.post("/api/v1/jobs/1/start", 200).json()["run_id"].as_str().unwrap().to_owned();
+    tour.bench.files.insert(format!("1/{run}.out"), b"a\nb\n".to_vec());
+    tour.get(&format!("/api/v1/runs/{run}/output"), 200);
+    tour.get("/api/v1/jobs/2/output", 200);
+    tour.get("/api/v1/log", 200);
+    tour.bench.pass(4_000);
+    tour.look();
+    tour.post("/api/v1/jobs/1/start", 409);
+    tour.post(&format!("/api/v1/runs/{run}/output/clear"), 200);
+    tour.post("/api/v1/jobs/2/output/clear", 200);
+    tour.post("/api/v1/log/clear", 200);
+    tour.post(&format!("/api/v1/runs/{run}/stop"), 200);
+    tour.post("/api/v1/jobs/1/stop", 200);
+    tour.look();
+    // A changed row waits for the run of the old one.
+    let rows = [row(1, NEVER, "sleep 8"), row(2, NEVER, "true"), row(3, "99 * * * *", "x")];
+    tour.bench.set_rows(&rows);
+    tour.post("/api/v1/sync", 200);
+    tour.look();
+    tour.bench.end_all(255);
+    tour.look();
+    tour.post(&format!("/api/v1/runs/{run}/stop"), 409);
+    tour.post("/api/v1/jobs/1/stop", 409);
+    let error = |retryable| LaunchError { errno: 11, retryable, text: "no processes".into() };
+    tour.bench.launch_error = Some(error(true));
+    tour.post("/api/v1/jobs/2/start", 200);
+    tour.look();
+    tour.post("/api/v1/jobs/2/stop", 200);
+    tour.bench.launch_error = Some(error(false));
+    tour.post("/api/v1/jobs/3/start", 500);
+    tour.look();
+    tour.bench.database_error = Some("access denied: set [db1] password".into());
+    tour.post("/api/v1/sync", 503);
+    tour.look();
+}
+
+fn errors(tour: &mut Tour) {
+    for path in ["/api/v1/jobs/x", "/api/v1/jobs/x/runs", "/api/v1/jobs/x/output"] {
+        tour.get(path, 400);
+        tour.get(&path.replace('x', "9"), 404);
+    }
+    for path in ["jobs/x/start", "jobs/x/stop", "jobs/x/output/clear"] {
+        tour.post(&format!("/api/v1/{path}"), 400);
+        tour.post(&format!("/api/v1/{}", path.replace('x', "9")), 404);
+    }
+    for path in ["runs/x/stop", "runs/x/output/clear"] {
+        tour.post(&format!("/api/v1/{path}"), 400);
+        tour.post(&format!("/api/v1/{}", path.replace('x', "1-1")), 404);
+    }
+    tour.get("/api/v1/runs/x/output", 400);
+    tour.get("/api/v1/runs/1-1/output", 404);
+    tour.get("/api/v1/log?level=loud", 400);
+    tour.get("/api/v1/jobs?page=0", 400);
+    tour.get("/api/v1/events?page=x", 400);
+    tour.bench.files.clear();
+    tour.get("/api/v1/log", 404);
+    tour.post("/api/v1/log/clear", 404);
+    let paths: Vec<String> =
+        tour.description.doc["paths"].as_object().unwrap().keys().cloned().collect();
+    for path in paths {
+        let target = path.replace("{id}", "1").replace("{run}", "1-1");
+        tour.ask("DELETE", &target, 405);
+        if tour.description.doc["paths"][&path]["post"].is_object() {
+            let foreign = tour.bench.ask("POST", &target, "Origin: http://evil.example\r\n", "");
+            assert_eq!(foreign.status, 403);
+            tour.description.demand("POST", &target, &foreign);
+        }
+    }
+}
+
+/// The check itself can fail.
+#[test]
+fn an_answer_that_is_not_described_is_found() {
+    let description = Description::new();
+    let problem = description.validator(&json!({ "$ref": "#/components/schemas/Problem" }));
+    let good =
+        json!({ "type": "about:blank", "title": "x", "status": 404, "detail": "long enough" });
+    assert!(problem.is_valid(&good));
+    for (name, value) in [("status", json!("404")), ("more", json!(1)), ("detail", json!(""))] {
+        let mut bad = good.clone();
+        bad[name] = value;
+        assert!(!problem.is_valid(&bad), "{bad}");
+    }
+    let skip = description.validator(&json!({ "$ref": "#/components/schemas/Skip" }));
+    let time = "2026-11-22T13:42:07+08:00";
+    let good = json!({"reason": "overlap", "first_slot": time, "last_slot": time, "count": 1});
+    assert!(skip.is_valid(&good));
+    let mut bad = good;
+    bad["last_slot"] = "2026-11-22 13:42:07".into();
+    assert!(!skip.is_valid(&bad), "formats count");
+}
