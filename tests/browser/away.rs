@@ -5,11 +5,10 @@ use crate::browser::site::{self, FAILS, LONG, NEVER, WRITES};
 use crate::daemon;
 use crate::daemon::rows::Row;
 use crate::daemon::{Daemon, Site};
+use crate::truth::{self, LIVE};
 use rustix::process::Signal;
 use schedule::core::protocol::Driver;
 use std::time::Duration;
-
-const LIVE: &str = "document.querySelector('#live').classList.contains('on')";
 
 /// A daemon that stands still, and goes on when the test ends, however it does.
 struct Still<'a>(&'a Daemon);
@@ -107,6 +106,50 @@ fn a_tab_that_is_come_back_to_is_not_live_by_itself() {
     drop(still);
     page.wait_for("the stream once more", Duration::from_secs(60), LIVE);
     page.wait("the colours", "!document.documentElement.classList.contains('stale')");
+}
+
+/// What was heard before a tab was left counts for as long as if somebody had looked at it.
+#[test]
+fn a_tab_that_is_come_back_to_is_live_no_longer_than_its_last_event_allows() {
+    let (_site, _database, daemon) = truth::quiet();
+    let page = truth::open(&daemon, "/");
+    page.eval(
+        "new MutationObserver(() => {
+            const live = document.querySelector('#live');
+            if (live.classList.contains('off')) window.found ??= live.innerText;
+        }).observe(document.querySelector('#live'), { attributes: true, childList: true });
+        addEventListener('visibilitychange', () => { ahead = document.hidden ? 0 : 19000; }, true);
+        tell('beat', {})",
+    );
+    let other = page.beside(&format!("http://{}/log", daemon.address));
+    page.wait("the tab to be hidden", "document.hidden");
+    let _still = Still::stand(&daemon);
+    page.to_front();
+    // It connects for 10 s, but two beats are missed long before.
+    let found = page.wait("word of it", "window.found");
+    let found = found.as_str().unwrap();
+    assert!(found.starts_with("Connecting; as of "), "{found}");
+    drop(other);
+}
+
+/// Pages that are answered say nothing of events: who hears none does not know what comes next.
+#[test]
+fn a_page_is_not_live_before_there_are_events_again() {
+    let (_site, _database, daemon) = truth::quiet();
+    let page = truth::open(&daemon, "/jobs/1");
+    page.eval(
+        "window.Real = EventSource;
+        window.EventSource = class { readyState = 1; addEventListener() {} close() {} };
+        ahead = 30000, 0",
+    );
+    page.wait("word of it", &format!("!({LIVE})"));
+    page.eval("window.was = shown");
+    page.click("#job button[value=start]");
+    page.wait("the page", "shown > was + 1");
+    page.wait("the run", "!!document.querySelector('#past .st.running')");
+    assert_eq!(page.eval(LIVE), false, "{}", page.text("#live"));
+    page.eval("window.EventSource = Real, 0");
+    page.wait_for("the stream", Duration::from_secs(60), LIVE);
 }
 
 /// Marks of direction in a name turn none of the words that the script says after it.

@@ -5,6 +5,7 @@
 
 mod address;
 mod away;
+mod between;
 #[path = "support/mod.rs"]
 mod browser;
 #[path = "../support/common/mod.rs"]

@@ -9,7 +9,7 @@ use schedule::core::protocol::Driver;
 use serde_json::json;
 use std::time::Duration;
 
-const LIVE: &str = "document.querySelector('#live').classList.contains('on')";
+pub const LIVE: &str = "document.querySelector('#live').classList.contains('on')";
 
 /// Before the script of the page: its clock can be put ahead, answers can be held and made bad, and
 /// the daemon can be made to tell something.
@@ -38,7 +38,7 @@ const DOUBLES: &str = r"
         return new Response(text, { status: broken && ofPage ? 500 : answer.status, headers });
     };";
 
-fn open_with(daemon: &Daemon, target: &str, script: &str, look: &Look) -> Page {
+pub fn open_with(daemon: &Daemon, target: &str, script: &str, look: &Look) -> Page {
     let page = daemon.page(look);
     let source = format!("{DOUBLES}{script}");
     page.call("Page.addScriptToEvaluateOnNewDocument", json!({ "source": source }));
@@ -47,12 +47,12 @@ fn open_with(daemon: &Daemon, target: &str, script: &str, look: &Look) -> Page {
     page
 }
 
-fn open(daemon: &Daemon, target: &str) -> Page {
+pub fn open(daemon: &Daemon, target: &str) -> Page {
     open_with(daemon, target, "", &Look::default())
 }
 
 /// A daemon that has nothing to do.
-fn quiet() -> (Site, TestDatabase, Daemon) {
+pub fn quiet() -> (Site, TestDatabase, Daemon) {
     let (site, mut database) = Site::on(Driver::Sqlite);
     let rows: Vec<Row> = (1..=6).map(|id| Row::new(id, NEVER, "sleep 600").limit(50)).collect();
     let daemon = site::with(&site, &mut database, &rows);
@@ -266,39 +266,6 @@ fn a_text_that_is_no_longer_followed_says_so() {
     let out = page.text("#out");
     assert!(out.starts_with("a line"), "{out}");
     assert_eq!(page.eval("document.querySelectorAll('#out .gap').length"), 1, "{out}");
-}
-
-/// A proxy asks for a login, say: none of what it writes is the daemon's word.
-#[test]
-fn what_somebody_else_answers_is_no_answer() {
-    let (_site, _database, daemon) = quiet();
-    let login = |status: u16| {
-        format!(
-            "window.fetch = async () => new Response('<h1>Log in</h1>',
-                {{ status: {status}, headers: {{ 'Content-Type': 'text/html' }} }}), 0"
-        )
-    };
-    for (target, status) in [("/", 200), ("/jobs/1", 200), ("/jobs/1", 404)] {
-        let page = open(&daemon, target);
-        page.eval(&login(status));
-        page.eval("tell('total', {}), tell('job', { id: 1 })");
-        page.wait("word of it", &format!("!({LIVE})"));
-        let live = page.text("#live");
-        assert!(live.starts_with("Connection lost"), "{target} {status}: {live}");
-    }
-    let page = open(&daemon, "/");
-    page.eval(&login(200));
-    page.click("#j1 button[value=start]");
-    let told = "document.querySelector('#message').innerText.includes('does not answer')";
-    page.wait("word of the start", told);
-    let page = open(&daemon, "/log?follow=0");
-    page.eval(&login(200));
-    page.eval("document.querySelector('#lines').dispatchEvent(new Event('change')), 0");
-    page.wait(
-        "word of the log",
-        "/does not answer|Log in/.test(document.querySelector('#out').innerText)",
-    );
-    assert!(!page.text("#out").contains("Log in"));
 }
 
 /// As `tail -F` says it: a file that is followed is gone, and another one is there.

@@ -279,8 +279,12 @@ texts! {
     refused: "Refused, {}: {}", "被拒绝,{}:{}";
     refused_plain: "Refused: {}", "被拒绝:{}";
     failed: "The daemon does not answer; what is shown is of {}", "守护进程无应答;所示内容截至 {}";
-    unsure: "No answer within {} s: whether it was done is not known. Look before you try again",
-        "{} 秒内无应答:不知是否已执行。再试之前请先查看";
+    between: "No answer of the daemon: something between answered, with status {}",
+        "并非守护进程的应答:由中间环节(如代理)应答,状态 {}";
+    late: "No answer within {} s", "{} 秒内无应答";
+    cut: "No answer", "没有应答";
+    unsure: "{}. Whether it was done is not known: look before you try again",
+        "{}。不知是否已执行:再试之前请先查看";
     before: "… {} before this", "… 此前还有 {}";
     lines_lost: "… {} left out", "… 略去 {}";
     file_removed: "… the file was removed at {}: it goes on when there is one again",

@@ -49,6 +49,8 @@ root.classList.add("js");
 let aheadMs = null;
 // When the daemon was heard last, by the clock of this machine: what is shown is as of then.
 let heardAt = Date.now();
+// The same of its events: only who hears them knows what comes next.
+let eventAt = 0;
 // Nothing is heard of it any more.
 let away = false;
 const asOf = () => new Date(heardAt).toTimeString().slice(0, 8);
@@ -138,7 +140,8 @@ function connect() {
   feed = new EventSource(body.dataset.events);
   const on = (name, act) => feed.addEventListener(name, (event) => {
     heardAt = Date.now();
-    expect(SILENCE_MS);
+    eventAt = heardAt;
+    expect(SILENCE_MS, lost);
     const data = JSON.parse(event.data);
     if (data.now) aheadMs = Date.parse(data.now) - Date.now();
     act(data);
@@ -159,13 +162,17 @@ function connect() {
     lost();
     if (isRefused) explain();
   };
-  expect(PATIENCE_MS);
+  expect(PATIENCE_MS, lost);
 }
 
-function expect(ms) {
+// What is done if there is no event for so long.
+function expect(ms, act) {
   clearTimeout(silence);
-  silence = setTimeout(lost, ms);
+  silence = setTimeout(act, ms);
 }
+
+// For how long nothing was told is not yet too long. A clock that was set tells nothing.
+const trust = () => SILENCE_MS - Math.abs(Date.now() - eventAt);
 
 function disconnect() {
   clearTimeout(retry);
@@ -205,19 +212,30 @@ async function explain() {
   const late = setTimeout(() => stop.abort(), PATIENCE_MS);
   const wanted = { headers: { Accept: "application/json" }, signal: stop.signal };
   const answer = await fetch(body.dataset.events, wanted).catch(() => null);
-  const said = answer && !answer.ok ? await answer.text().catch(() => "") : "";
+  const there = answer?.ok && isOf(answer, "text/event-stream");
+  const said = answer && !there ? await answer.text().catch(() => "") : "";
   clearTimeout(late);
   stop.abort();
-  if (!said) return;
-  missing = fill(T.refused_plain, reason(said));
-  message(missing, true);
+  if (answer && !there) unanswered(refusal(answer, said));
 }
 
-// Somebody looks at the page again. For how long nothing was heard is told as if it had been seen.
+// Somebody looks at the page again. For how long nothing was told counts as if it had been seen:
+// the page is not live for longer than it would have been.
 function back() {
-  if (live.hidden || Math.abs(Date.now() - heardAt) < SILENCE_MS) return connect();
+  const left = trust();
+  if (!live.hidden && left <= 0) {
+    old();
+    return connecting();
+  }
+  connect();
+  if (!live.hidden && !away && left < PATIENCE_MS) expect(left, doubt);
+}
+
+// The stream may still come.
+function doubt() {
   old();
-  connecting();
+  say(fill(T.connecting, asOf()), "off");
+  expect(PATIENCE_MS, lost);
 }
 
 // What is shown is what the daemon says now. Without the stream nobody tells what comes next.
@@ -226,6 +244,7 @@ function fresh() {
   const state = feed?.readyState ?? EventSource.CONNECTING;
   if (document.hidden || state === EventSource.CONNECTING) return;
   if (state === EventSource.CLOSED) return unheard();
+  if (trust() <= 0) return;
   pauseS = 1;
   away = false;
   root.classList.toggle("stale", gone !== "");
@@ -278,11 +297,37 @@ function daemon(status) {
   heard = status.message;
 }
 
+// Answers. Not each is the daemon's: something between (a proxy, a login, a cache) may have
+// answered in its place. None of what that wrote is shown.
+
+const isOf = (answer, type) => answer.headers.get("Content-Type")?.startsWith(type);
+const between = (answer) => fill(T.between, answer.status);
+
+function parsed(said) {
+  try {
+    return JSON.parse(said);
+  } catch {
+    return null;
+  }
+}
+
+// Why the daemon refused (RFC 9457); null = that is none of its answers.
+function reason(answer, said) {
+  const problem = isOf(answer, "application/problem+json") ? parsed(said) : null;
+  const whole = problem?.status === answer.status && typeof problem.detail === "string";
+  return whole ? problem.detail : null;
+}
+
+function refusal(answer, said) {
+  const why = reason(answer, said);
+  return why === null ? between(answer) : fill(T.refused_plain, why);
+}
+
 // That there was no answer, said until there are answers.
 let missing = null;
 
-function unanswered() {
-  missing = fill(T.failed, asOf());
+function unanswered(why) {
+  missing = why ?? fill(T.failed, asOf());
   message(missing, true);
 }
 

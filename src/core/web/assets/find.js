@@ -20,7 +20,7 @@ async function go(url, push) {
   const page = got.page;
   if (!page) {
     missed = [url, push];
-    return unanswered();
+    return unanswered(got.why);
   }
   by("list").ariaBusy = null;
   if (!page.getElementById("rows")) return location.assign(url);
@@ -94,20 +94,30 @@ function count() {
 
 // Buttons act in place and say what was done; one that is under way does nothing a second time.
 
-async function post(path) {
+// What was sent may have reached the daemon though its answer did not come.
+const unsure = (how) => ({ lost: true, text: fill(T.unsure, how) });
+
+// `isDone`: whether an answer has all that is needed of it. The daemon may also say that it is done
+// and that too many wait for more (202).
+async function post(path, isDone) {
   const signal = AbortSignal.timeout(PATIENCE_MS);
   const headers = { Accept: "application/json" };
+  let answer = null;
+  let said = "";
   try {
-    const answer = await fetch(path, { method: "POST", headers, signal });
-    const result = await answer.json().catch(() => null);
-    if (answer.ok && result) return { ok: true, ...result };
-    // What is not JSON is not the daemon's.
-    if (answer.ok) return { lost: true, text: fill(T.failed, asOf()) };
-    return { why: result?.detail ?? answer.statusText };
+    answer = await fetch(path, { method: "POST", headers, signal });
+    said = await answer.text();
   } catch (error) {
-    const late = error.name === "TimeoutError";
-    return { lost: true, text: late ? fill(T.unsure, PATIENCE_MS / 1000) : fill(T.failed, asOf()) };
+    return unsure(error.name === "TimeoutError" ? fill(T.late, PATIENCE_MS / 1000) : T.cut);
   }
+  const why = reason(answer, said);
+  if (why !== null) return { why };
+  const result = parsed(said) ?? {};
+  const brief = answer.status === 202 && typeof result.detail === "string";
+  if (answer.ok && (brief || isDone(result))) return { ...result, ok: true };
+  // Who refuses does not hand on what was sent.
+  const refused = answer.status >= 400 && answer.status < 500;
+  return refused ? { lost: true, text: between(answer) } : unsure(between(answer));
 }
 
 function refused(result, name) {
@@ -121,9 +131,16 @@ let begun = "";
 
 const nameOf = (id) => text(document, `#j${id} .name a`) || id;
 
+const isStarted = (result) => typeof result.run_id === "string";
+const isStopped = (result) => Array.isArray(result.runs);
+const isCleared = (result) => result.cleared === true;
+const isSynced = (result) => result.database === "up";
+
 async function one(action, id) {
-  const result = await post(`${up}api/v1/jobs/${id}/${action}`);
+  const isDone = action === "start" ? isStarted : isStopped;
+  const result = await post(`${up}api/v1/jobs/${id}/${action}`, isDone);
   if (!result.ok) return refused(result, nameOf(id));
+  if (!isDone(result)) return { text: result.detail };
   if (action === "start") {
     begun = result.run_id;
     return { text: fill(T.started, nameOf(id), begun) };
@@ -131,22 +148,26 @@ async function one(action, id) {
   return { text: fill(T.told_stop, nameOf(id), result.runs.length) };
 }
 
-async function plain(path, done) {
-  const result = await post(path);
-  return result.ok ? { text: done } : refused(result, "");
+async function plain(path, isDone, done) {
+  const result = await post(path, isDone);
+  if (!result.ok) return refused(result, "");
+  return { text: isDone(result) ? done : result.detail };
 }
 
 async function act(form, button) {
   const fields = new FormData(form, button);
   const action = fields.get("action");
   const [jobs, run] = [fields.getAll("job"), fields.get("run")];
-  if (run) return [await plain(`${up}api/v1/runs/${run}/stop`, fill(T.told_stop, run, 1))];
-  if (action === "sync") return [await plain(`${up}api/v1/sync`, T.synced)];
-  if (action === "clear_log") return [await plain(`${up}api/v1/log/clear`, T.cleared)];
+  if (run) {
+    const path = `${up}api/v1/runs/${run}/stop`;
+    return [await plain(path, isStopped, fill(T.told_stop, run, 1))];
+  }
+  if (action === "sync") return [await plain(`${up}api/v1/sync`, isSynced, T.synced)];
+  if (action === "clear_log") return [await plain(`${up}api/v1/log/clear`, isCleared, T.cleared)];
   if (action !== "start" && action !== "stop") {
     const stream = action === "clear_output" ? "stdout" : "stderr";
     const path = `${up}api/v1/jobs/${jobs[0]}/output/clear?stream=${stream}`;
-    return [await plain(path, T.cleared)];
+    return [await plain(path, isCleared, T.cleared)];
   }
   const results = [];
   for (const id of jobs) {
@@ -188,9 +209,13 @@ document.addEventListener("submit", async (event) => {
   if (button?.hasAttribute("data-sure") && !confirm(T.sure)) return;
   underWay.add(name);
   pend();
-  const results = await act(form, button);
-  underWay.delete(name);
-  pend();
+  let results = [];
+  try {
+    results = await act(form, button);
+  } finally {
+    underWay.delete(name);
+    pend();
+  }
   results.sort((a, b) => Boolean(b.bad) - Boolean(a.bad));
   const said = results.slice(0, 5).map((result) => result.text);
   if (results.length > 5) said.push("…");

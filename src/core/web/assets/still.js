@@ -25,10 +25,10 @@ async function fetched(url) {
   const signal = AbortSignal.timeout(PATIENCE_MS);
   const answer = await fetch(url, { headers: { Accept: "text/html" }, signal }).catch(() => null);
   const text = await answer?.text().catch(() => null);
-  if (typeof text !== "string" || answer.status >= 500) return { turn };
+  if (typeof text !== "string") return { turn };
   const page = new DOMParser().parseFromString(text, "text/html");
-  // Not of the daemon, but of a proxy that wants a login, say.
-  if (!page.body.dataset.texts) return { turn };
+  if (!page.body.dataset.texts) return { turn, why: refusal(answer, text) };
+  if (answer.status >= 500) return { turn };
   for (const row of page.getElementById("rows")?.rows ?? []) {
     if (changedAt.get(row.id) > since && by(row.id)) row.dataset.late = "";
   }
@@ -49,7 +49,7 @@ async function refresh(wanted) {
   const got = await fetched(url);
   if (got.turn < told) return;
   if (!got.page) {
-    if (wanted) unanswered();
+    if (wanted) unanswered(got.why);
     return lost();
   }
   if (missed) return go(...missed);

@@ -76,22 +76,11 @@ async function once(url) {
   const said = await answer?.text().catch(() => "");
   if (turn !== opened) return;
   if (!answer) return failed(fill(T.failed, asOf()));
-  if (!answer.ok) return failed(reason(said));
   const before = answer.headers.get("Schedule-Bytes-Before");
-  // A proxy that wants a login, say, has no such header.
-  if (before === null) return failed(fill(T.failed, asOf()));
+  if (!answer.ok || before === null) return failed(reason(answer, said) ?? between(answer));
   empty();
   earlier = Number(before);
   append(said);
-}
-
-// A problem as the daemon tells it (RFC 9457).
-function reason(said) {
-  try {
-    return JSON.parse(said).detail;
-  } catch {
-    return said;
-  }
 }
 
 function follow(url) {
