@@ -68,6 +68,10 @@ fn the_chosen_colours_stay() {
         page.wait("dark colours", "document.documentElement.dataset.theme === 'dark'");
         let night = colours(&page);
         assert_ne!(day, night);
+        if scripts {
+            // The browser keeps a script's cookie a moment later; who reads it waits for that.
+            page.wait("the cookie", "document.cookie.includes('theme=dark')");
+        }
         page.go("/log");
         assert_eq!(colours(&page), night, "forgotten on the next page (scripts: {scripts})");
     }

@@ -483,7 +483,9 @@ fn a_stop_of_eight_times_the_runs_takes_some_eight_times_as_long() {
         assert!(runs.iter().all(|run| run["did"] == "terminated"));
         took
     };
-    let (few, many) = (took(1_000), took(8_000));
+    // Others use the processors, too: the best of a few times counts.
+    let best = |count| (0..4).map(|_| took(count)).min().unwrap();
+    let (few, many) = (best(1_000), best(8_000));
     // Some 30 times as long if each answer is compared with all that wait.
     assert!(many < few * 16, "{few:?}, {many:?}");
 }
