@@ -12,12 +12,13 @@ pub mod writer;
 
 use crate::core::plain;
 use crate::shell::far_files;
+use crate::shell::files::mounts::Mounts;
+use crate::shell::files::trusted::{Refusal, open_named};
 use crate::shell::handover::Handover;
 use crate::shell::own;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -26,7 +27,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use log::{Level, LevelFilter};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::fstat;
+use rustix::fs::{Mode, OFlags, fstat};
 use rustix::io::Errno;
 use thiserror::Error;
 
@@ -257,21 +258,21 @@ fn open(path: &Path, patience: Duration) -> Result<(Out, bool), LogError> {
         Some(_) => {
             writer::start(path, patience).map(|begun| (Out::new(begun.pipe, true), begun.is_open))
         }
-        None => open_here(path).map(|file| (Out::new(file, false), true)),
+        None => open_here(path).map(|file| (Out::new(file, false), true)).map_err(refused),
     };
     opened.map_err(|source| LogError::Open { path: path.to_path_buf(), source })
 }
 
+/// The directory may be one of the user of the jobs, so no stranger's link is followed.
 /// `O_NONBLOCK` only matters for the opening: of a FIFO, which would wait for a reader, or of a
 /// file on which somebody has a lease.
-fn open_here(path: &Path) -> io::Result<File> {
-    OpenOptions::new()
-        .append(true)
-        .create(true)
-        .mode(0o640)
-        .custom_flags(rustix::fs::OFlags::NONBLOCK.bits() as i32)
-        .open(path)
-        .map_err(own::leased)
+fn open_here(path: &Path) -> Result<File, Refusal> {
+    let how = OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE | OFlags::NOCTTY | OFlags::NONBLOCK;
+    open_named(path, how, Mode::from_raw_mode(0o640), &Mounts::none()).map(File::from)
+}
+
+fn refused(why: Refusal) -> io::Error {
+    own::leased(why.into())
 }
 
 /// One line. Control characters and marks of direction are written as escapes: what a job is called

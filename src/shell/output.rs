@@ -330,7 +330,7 @@ fn is_file_name(run_id: &str) -> bool {
 /// Creating the directory only when it turns out to be missing makes the common case one system
 /// call, and heals a state directory that was emptied while the daemon runs.
 fn open_creating_directory(path: &Path, mounts: &Mounts) -> Result<OwnedFd, Refusal> {
-    let open = || open_for_append(path, own::FILE_MODE, mounts);
+    let open = || open_for_append(path, own::FILE_MODE, mounts, trusted::open_file);
     match open() {
         Err(why) if why == Errno::NOENT.into() => {
             let directory = path.parent().ok_or(Errno::NOENT)?;
@@ -351,15 +351,18 @@ fn open_creating_directory(path: &Path, mounts: &Mounts) -> Result<OwnedFd, Refu
 /// # Errors
 /// See [`Refusal`].
 pub fn open_append(path: &Path, mounts: &Mounts) -> Result<OwnedFd, Refusal> {
-    let file = open_for_append(path, 0o644, mounts)?;
-    hard_links::check(&file, mounts)?;
-    Ok(file)
+    open_for_append(path, 0o644, mounts, trusted::open_named)
 }
 
-fn open_for_append(path: &Path, mode: u32, mounts: &Mounts) -> Result<OwnedFd, Refusal> {
+fn open_for_append(
+    path: &Path,
+    mode: u32,
+    mounts: &Mounts,
+    open: fn(&Path, OFlags, Mode, &Mounts) -> Result<OwnedFd, Refusal>,
+) -> Result<OwnedFd, Refusal> {
     let flags = OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE;
     let flags = flags | OFlags::NONBLOCK | OFlags::NOCTTY;
-    let file = trusted::open_file(path, flags, Mode::from_raw_mode(mode), mounts)?;
+    let file = open(path, flags, Mode::from_raw_mode(mode), mounts)?;
     rustix::fs::fcntl_setfl(&file, OFlags::APPEND)?;
     Ok(file)
 }

@@ -6,7 +6,7 @@ use crate::service::{Groups, is_alive};
 use rustix::process::Signal;
 use schedule::core::protocol::Driver;
 use std::fs::{self, File};
-use std::os::unix::fs::{MetadataExt, symlink};
+use std::os::unix::fs::{MetadataExt, lchown, symlink};
 
 /// Both ways to say it.
 const WAYS: [(&str, &[&str]); 2] =
@@ -49,6 +49,31 @@ fn stderr_is_the_log_in_all_that_has_to_do_with_it() {
         let text = String::from_utf8(output.stderr).unwrap();
         assert_eq!(text.matches("master still alive").count(), 1, "{text}");
     }
+}
+
+/// Who owns the directory of the log could put a link there to what only the daemon may write.
+#[test]
+fn a_stranger_s_link_is_not_followed_to_the_log() {
+    const STRANGER: u32 = 54_321;
+    let (site, _database) = Site::on(Driver::Sqlite);
+    fs::write(site.file("secret"), "of root\n").unwrap();
+    let put_link = || {
+        symlink("secret", site.file("1.log")).unwrap();
+        let given = lchown(site.file("1.log"), Some(STRANGER), None);
+        given.expect("this test needs root, to make links of others");
+    };
+    put_link();
+    let ((status, told), reason) = (site.refused_by(site.command()), "belongs to user 54321");
+    assert!(told.contains("cannot open the log") && told.contains(reason), "{told}");
+    assert_eq!(status.code(), Some(2), "{told}");
+    fs::remove_file(site.file("1.log")).unwrap();
+    let daemon = site.start();
+    // Nor when the log is opened anew: lines go on to the old one.
+    fs::rename(site.file("1.log"), site.file("1.log.1")).unwrap();
+    put_link();
+    daemon.signal(Signal::USR1);
+    wait_for("an answer to USR1", SOON, || site.read("1.log.1").contains(reason).then_some(()));
+    assert_eq!(site.read("secret"), "of root\n");
 }
 
 #[test]

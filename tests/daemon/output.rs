@@ -193,6 +193,10 @@ fn a_stranger_s_link_is_neither_shown_nor_cleared_nor_written_to() {
 
 /// A daemon that is told that the kernel's protection of hard links is this.
 fn start_where_links_are(site: &Site, protected: &str) -> Option<Daemon> {
+    Some(site.start_by(where_links_are(site, protected)?))
+}
+
+fn where_links_are(site: &Site, protected: &str) -> Option<Command> {
     let told = site.file("protected_hardlinks");
     fs::write(&told, protected).unwrap();
     let script =
@@ -211,7 +215,7 @@ fn start_where_links_are(site: &Site, protected: &str) -> Option<Daemon> {
         eprintln!("NOT TESTED: hard links of strangers: no namespace of mounts can be made here");
         return None;
     }
-    Some(site.start_by(within(&site.command())))
+    Some(within(&site.command()))
 }
 
 /// Directories in which a stranger can make names, with the same file of root linked into each.
@@ -276,6 +280,84 @@ fn a_stranger_s_hard_link_is_neither_shown_nor_cleared_nor_written_to() {
     wait_for("the run to write", SOON, || (site.read("secret") == "of root\nmore\n").then_some(()));
     assert_eq!(site.logged(hard_links::UNPROTECTED).len(), 1);
     daemon.stop();
+}
+
+/// Nor is a link of root's followed to which a stranger may have made one, at the end of a path or
+/// on the way; and nothing is made where it would be refused.
+#[test]
+fn a_stranger_s_hard_link_to_a_link_of_root_is_not_followed() {
+    let (site, mut database) = Site::on(Driver::Sqlite);
+    let secret = site.file("secret");
+    fs::write(&secret, "of root\n").unwrap();
+    let link = |to: &str, name: &str| {
+        std::os::unix::fs::symlink(to, site.file(name)).unwrap();
+        site.file(name)
+    };
+    let (ours, our_dir) = (link(&secret, "ours"), link(&site.file(""), "our-dir"));
+    let (mut paths, mut links) = (Vec::new(), Vec::new());
+    for out in linked_by_strangers(&site, &secret) {
+        let dir = out.strip_suffix("/out").unwrap();
+        let (file, way) = (format!("{dir}/file"), format!("{dir}/way"));
+        fs::hard_link(&ours, &file).unwrap();
+        fs::hard_link(&our_dir, &way).unwrap();
+        paths.extend([file.clone(), format!("{way}/secret")]);
+        links.extend([file, way]);
+    }
+    let (new, newer) = (site.file("theirs/new"), site.file("theirs/newer"));
+    let made = [new.clone(), link(&newer, "to-newer"), ours, our_dir + "/secret"];
+    let row = |(id, path): (u32, &String)| {
+        Row::new(id, Due::Never("0 0 1 1 *"), "echo more").output(path)
+    };
+    let all: Vec<Row> = (1..).zip(paths.iter().chain(&made)).map(row).collect();
+    database.sql(&insert(&all));
+    let Some(daemon) = start_where_links_are(&site, "0\n") else { return };
+    daemon.wait_job(10, "there", |_| true);
+    let refused = |id: u32, path: &str, asked: &[(&str, &str, u16)]| {
+        for (method, what, status) in asked {
+            let reply = daemon.request(method, &format!("/api/v1/jobs/{id}/{what}"));
+            assert_eq!(reply.status, *status, "{id} {what}: {reply:?}");
+            let reason = format!("{path} may be another user's hard link");
+            assert!(reply.body.contains(&reason), "{what}: {reply:?}");
+        }
+    };
+    let asked = [("GET", "output", 409), ("POST", "output/clear", 409), ("POST", "start", 500)];
+    (1..).zip(&links).for_each(|(id, path)| refused(id, path, &asked));
+    (7..).zip([&new, &newer]).for_each(|(id, path)| refused(id, path, &asked[2..]));
+    assert!(!fs::exists(&new).unwrap() && !fs::exists(&newer).unwrap());
+    assert_eq!(fs::read_to_string(&secret).unwrap(), "of root\n");
+    // Where only root can make names, its links are its own.
+    for id in [9, 10] {
+        assert_eq!(daemon.get(&format!("/api/v1/jobs/{id}/output")).body, "of root\n", "{id}");
+    }
+    daemon.stop();
+    let Some(daemon) = start_where_links_are(&site, "1\n") else { return };
+    daemon.wait_job(10, "there", |_| true);
+    for id in 1..=6 {
+        assert_eq!(daemon.get(&format!("/api/v1/jobs/{id}/output")).body, "of root\n", "{id}");
+    }
+    for (id, path) in [(7, &new), (8, &newer)] {
+        assert_eq!(daemon.request("POST", &format!("/api/v1/jobs/{id}/start")).status, 200);
+        assert!(fs::exists(path).unwrap(), "{path}");
+    }
+    daemon.stop();
+}
+
+/// The directory of the log may be one of the user of the jobs.
+#[test]
+fn the_log_is_not_written_through_a_stranger_s_hard_link() {
+    let (mut site, _database) = Site::on(Driver::Sqlite);
+    let secret = site.file("secret");
+    fs::write(&secret, "of root\n").unwrap();
+    let [theirs, ..] = linked_by_strangers(&site, &secret);
+    for (file, then) in [("out", "of root\n"), ("new", "")] {
+        site.base = format!("logfile = \"{}\"\n", theirs.replace("/out", &format!("/{file}")));
+        let Some(command) = where_links_are(&site, "0\n") else { return };
+        let (status, told) = site.refused_by(command);
+        let reason = format!("theirs/{file} may be another user's hard link");
+        assert!(told.contains("cannot open the log") && told.contains(&reason), "{told}");
+        assert_eq!((status.code(), site.read(&format!("theirs/{file}"))), (Some(2), then.into()));
+    }
+    assert!(!site.file_exists("theirs/new"));
 }
 
 /// A name that is gone again is not counted: so names are not counted at all.

@@ -5,8 +5,8 @@ use crate::shell::clock;
 use crate::shell::files::hard_links;
 use crate::shell::files::helper::{Answer, Question, What, ask_once};
 use crate::shell::files::mounts::Mounts;
-use crate::shell::files::trusted::{self, Refusal, open_file};
-use rustix::fs::{Access, Mode, OFlags, access};
+use crate::shell::files::trusted::{self, Refusal, open_named};
+use rustix::fs::{Access, AtFlags, Mode, OFlags, access, accessat};
 use rustix::io::Errno;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -55,16 +55,21 @@ pub fn look_at(path: &Path) -> OutputFile {
     let mounts = Mounts::none();
     match access(path, Access::WRITE_OK) {
         Ok(()) => {
-            let opened = open_file(path, OFlags::PATH, Mode::empty(), &mounts);
-            return judged(opened.and_then(|file| hard_links::check(&file, &mounts)));
+            return judged(open_named(path, OFlags::PATH, Mode::empty(), &mounts).map(drop));
         }
         Err(Errno::NOENT) => {}
         Err(Errno::NOTDIR) => return OutputFile::NoDirectory,
         Err(_) => return OutputFile::Forbidden,
     }
-    match access(hard_links::directory_of(path), Access::WRITE_OK | Access::EXEC_OK) {
+    let dir = match trusted::end_of(path, &mounts) {
+        Ok((dir, _)) => dir,
+        Err(why) if [Errno::NOENT, Errno::NOTDIR].iter().any(|none| why == (*none).into()) => {
+            return OutputFile::NoDirectory;
+        }
+        Err(why) => return judged(Err(why)),
+    };
+    match accessat(dir, ".", Access::WRITE_OK | Access::EXEC_OK, AtFlags::empty()) {
         Ok(()) => judged(hard_links::check_new(path, &mounts)),
-        Err(Errno::NOENT | Errno::NOTDIR) => OutputFile::NoDirectory,
         Err(_) => OutputFile::ForbiddenDirectory,
     }
 }

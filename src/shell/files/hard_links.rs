@@ -1,4 +1,4 @@
-//! Files to which a stranger may have made a hard link.
+//! Files, and links, to which a stranger may have made a hard link.
 //!
 //! Who can make names in a directory can give one to a file that only the daemon may read or write,
 //! unless the kernel keeps users from that (`fs.protected_hardlinks`, proc(5)). Where it does not,
@@ -6,7 +6,7 @@
 //! is not counted. So a file is judged by its owner, and by who can make names where it is.
 
 use super::mounts::Mounts;
-use super::trusted::{DIRECTORY, Refusal, is_trusted, open_file};
+use super::trusted::{self, DIRECTORY, Refusal, is_trusted, open_file};
 use rustix::fs::{AtFlags, CWD, FileType, Mode, Stat, fstat, readlinkat, statat};
 use rustix::io::Errno;
 use std::ffi::OsString;
@@ -36,16 +36,8 @@ pub fn are_prevented() -> bool {
     fs::read_to_string(SETTING).is_ok_and(|text| text.trim() == "1")
 }
 
-/// Refuses an open file to which a stranger may have made a link. Asked each time, so that whoever
-/// changes the setting need not restart the daemon.
-///
-/// # Errors
-/// See [`Refusal`].
-pub fn check(file: &OwnedFd, mounts: &Mounts) -> Result<(), Refusal> {
-    if are_prevented() { Ok(()) } else { judge(file, mounts) }
-}
-
-/// Refuses one that would be made with this path.
+/// Refuses a file that would be made with this path. Asked each time, so that whoever changes the
+/// setting need not restart the daemon.
 ///
 /// # Errors
 /// See [`Refusal`].
@@ -53,12 +45,25 @@ pub fn check_new(path: &Path, mounts: &Mounts) -> Result<(), Refusal> {
     if are_prevented() {
         return Ok(());
     }
-    let dir = fstat(open_file(directory_of(path), DIRECTORY, Mode::empty(), mounts)?)?;
-    let user = rustix::process::geteuid().as_raw();
-    if is_sound(&dir, user) { Ok(()) } else { Err(Refusal::HardLink(path.into())) }
+    let (dir, path) = trusted::end_of(path, mounts)?;
+    judge_directory(&dir, &path)
 }
 
-/// As if the kernel let everybody make links.
+/// Refuses to follow a link of root or of the daemon's user that is in this directory if a stranger
+/// may have put it there.
+///
+/// # Errors
+/// See [`Refusal`].
+pub fn check_link(dir: &OwnedFd, link: &Path) -> Result<(), Refusal> {
+    if are_prevented() { Ok(()) } else { judge_directory(dir, link) }
+}
+
+fn judge_directory(dir: &OwnedFd, path: &Path) -> Result<(), Refusal> {
+    let user = rustix::process::geteuid().as_raw();
+    if is_sound(&fstat(dir)?, user) { Ok(()) } else { Err(Refusal::HardLink(path.into())) }
+}
+
+/// Refuses an open file to which a stranger may have made a link, as if the kernel let everybody.
 ///
 /// # Errors
 /// See [`Refusal`].
@@ -74,7 +79,8 @@ pub fn judge(file: &OwnedFd, mounts: &Mounts) -> Result<(), Refusal> {
         return Ok(());
     }
     let refused = || Refusal::HardLink(path.clone());
-    let dir = open_file(directory_of(&path), DIRECTORY, Mode::empty(), mounts)?;
+    let above = path.parent().ok_or_else(refused)?;
+    let dir = open_file(above, DIRECTORY, Mode::empty(), mounts)?;
     // The directory may be another one by now, and then it says nothing of this file.
     let last = path.file_name().ok_or_else(refused)?;
     let there = match statat(&dir, last, AtFlags::SYMLINK_NOFOLLOW) {
@@ -91,9 +97,4 @@ pub fn judge(file: &OwnedFd, mounts: &Mounts) -> Result<(), Refusal> {
 fn is_sound(dir: &Stat, owner: u32) -> bool {
     let others_may = dir.st_mode & 0o022 != 0;
     !others_may && (is_trusted(dir.st_uid) || dir.st_uid == owner)
-}
-
-/// The directory that this path is in.
-pub fn directory_of(path: &Path) -> &Path {
-    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }

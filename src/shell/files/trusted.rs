@@ -4,7 +4,8 @@
 //! or write. So links are followed if they are root's or those of the daemon's own user, and no
 //! others. In `/proc`, where the kernel makes them, that is enough, too: they belong to the user
 //! of the process. A program that serves a file system (FUSE) may call anybody the owner: there all
-//! links are those of who has mounted it.
+//! links are those of who has mounted it. And where users may make hard links to what is not theirs
+//! ([`hard_links`]), a link of root is only as good as the directory that it is in.
 
 use super::hard_links;
 use super::mounts::{Mounts, mounter};
@@ -16,7 +17,8 @@ use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
-use std::os::fd::{AsFd, OwnedFd};
+use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Component, Path, PathBuf};
 
@@ -45,6 +47,20 @@ pub enum Refusal {
 impl From<Errno> for Refusal {
     fn from(errno: Errno) -> Refusal {
         Refusal::System(errno.raw_os_error())
+    }
+}
+
+impl From<Refusal> for io::Error {
+    /// What is wrong, why, and what to do.
+    fn from(why: Refusal) -> io::Error {
+        match why {
+            Refusal::System(errno) => io::Error::from_raw_os_error(errno),
+            Refusal::Stranger(link, owner) => io::Error::other(told(&link, owner)),
+            Refusal::HardLink(path) => io::Error::other(hard_links::told(&path)),
+            Refusal::MayHang(mount) => {
+                io::Error::other(format!("it leads to {} by now", mount.display()))
+            }
+        }
     }
 }
 
@@ -77,6 +93,41 @@ pub fn open_file(
         Err(Errno::LOOP | Errno::NOSYS | Errno::PERM) => Walk::begin(path)?.open(how, mode, mounts),
         opened => Ok(opened?),
     }
+}
+
+/// The same of what a row names, and of the log: nor is it a file to which a stranger may have made
+/// a hard link. What would have to be refused is not made.
+///
+/// # Errors
+/// See [`Refusal`].
+pub fn open_named(
+    path: &Path,
+    how: OFlags,
+    mode: Mode,
+    mounts: &Mounts,
+) -> Result<OwnedFd, Refusal> {
+    if hard_links::are_prevented() {
+        return open_file(path, how, mode, mounts);
+    }
+    let file = match open_file(path, how - OFlags::CREATE, Mode::empty(), mounts) {
+        Err(why) if how.contains(OFlags::CREATE) && why == Errno::NOENT.into() => {
+            hard_links::check_new(path, mounts)?;
+            open_file(path, how, mode, mounts)?
+        }
+        opened => opened?,
+    };
+    hard_links::judge(&file, mounts)?;
+    Ok(file)
+}
+
+/// Where a file of this path is or would be, links followed: the directory, and its own path.
+///
+/// # Errors
+/// See [`Refusal`].
+pub fn end_of(path: &Path, mounts: &Mounts) -> Result<(OwnedFd, PathBuf), Refusal> {
+    let mut walk = Walk::begin(path)?;
+    let (name, _) = walk.go(mounts)?;
+    Ok((walk.at, walk.place.join(name)))
 }
 
 /// The file system that a look at this path could wait for.
@@ -128,6 +179,19 @@ impl Walk {
     }
 
     fn open(mut self, how: OFlags, mode: Mode, mounts: &Mounts) -> Result<OwnedFd, Refusal> {
+        loop {
+            let (name, links) = self.go(mounts)?;
+            match openat(&self.at, &name, how | links, mode) {
+                // Made a link in between.
+                Err(Errno::LOOP) if links == OFlags::NOFOLLOW => self.go_back_to(name)?,
+                opened => return Ok(opened?),
+            }
+        }
+    }
+
+    /// Goes where the last part is or would be. Returns its name, and how it is to be opened: it is
+    /// no link, unless one of the kernel's.
+    fn go(&mut self, mounts: &Mounts) -> Result<(OsString, OFlags), Refusal> {
         while let Some(name) = self.rest.pop_front() {
             let place = match name == ".." {
                 true => self.place.parent().unwrap_or(Path::new("/")).to_path_buf(),
@@ -140,23 +204,17 @@ impl Walk {
             let step = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
             match openat(&self.at, &name, step, Mode::empty()) {
                 Ok(found) if is_link(&found)? => {
-                    if let Some(end) = self.follow(&found, &name, &place, (how, mode), mounts)? {
-                        return Ok(end);
+                    if self.follow(&found, &name, &place, mounts)? {
+                        return Ok((name, OFlags::empty()));
                     }
                 }
-                Ok(_) | Err(Errno::NOENT) if is_last => {
-                    match openat(&self.at, &name, how | OFlags::NOFOLLOW, mode) {
-                        // Made a link in between.
-                        Err(Errno::LOOP) => self.go_back_to(name)?,
-                        opened => return Ok(opened?),
-                    }
-                }
+                Ok(_) | Err(Errno::NOENT) if is_last => return Ok((name, OFlags::NOFOLLOW)),
                 Ok(found) => (self.at, self.place) = (found, place),
                 Err(errno) => return Err(errno.into()),
             }
         }
         // The root, or nothing at all.
-        Ok(openat(&self.at, ".", how, mode)?)
+        Ok((".".into(), OFlags::empty()))
     }
 
     fn go_back_to(&mut self, name: OsString) -> Result<(), Refusal> {
@@ -169,23 +227,26 @@ impl Walk {
         if self.links > MAX_LINKS { Err(Errno::LOOP.into()) } else { Ok(()) }
     }
 
-    /// Goes where a link leads; what it leads to if that is one of the kernel's and the last part.
+    /// Goes where a link leads, unless it is one of the kernel's and the last part: then it returns
+    /// `true`, and the kernel is to follow it.
     fn follow(
         &mut self,
         link: &OwnedFd,
         name: &OsStr,
         place: &Path,
-        (how, mode): (OFlags, Mode),
         mounts: &Mounts,
-    ) -> Result<Option<OwnedFd>, Refusal> {
+    ) -> Result<bool, Refusal> {
         self.count()?;
         #[allow(clippy::unnecessary_cast)] // Its width depends on the machine.
         let kind = fstatfs(&self.at)?.f_type as i64;
         check_owner(link, kind, place)?;
+        if kind != PROC_FS {
+            hard_links::check_link(&self.at, place)?;
+        }
         let target = PathBuf::from(OsString::from_vec(readlinkat(link, "", Vec::new())?.into()));
         if kind != PROC_FS {
             self.turn_to(&target)?;
-            return Ok(None);
+            return Ok(false);
         }
         // What such a one says is only a name; often of nothing that could be opened by it. That of
         // another process is one of the mounts that it sees, which may not be those that we see.
@@ -196,11 +257,11 @@ impl Walk {
             return Err(Refusal::MayHang(mount.into()));
         }
         if self.rest.is_empty() {
-            return Ok(Some(openat(&self.at, name, how, mode)?));
+            return Ok(true);
         }
         self.at = openat(&self.at, name, DIRECTORY, Mode::empty())?;
         self.place = if target.is_absolute() { target } else { place.with_file_name(target) };
-        Ok(None)
+        Ok(false)
     }
 }
 
@@ -255,8 +316,9 @@ pub fn open_regular(
             if !is_regular(fstat(&found)?.st_mode) {
                 return Ok(None);
             }
-            open_file(path, how, Mode::empty(), mounts)?
+            open_named(path, how, Mode::empty(), mounts)?
         }
+        // Links are not followed where nobody else can make any.
         false => {
             if !is_regular(statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW)?.st_mode) {
                 return Ok(None);
@@ -264,12 +326,5 @@ pub fn open_regular(
             open(path, how | OFlags::NOFOLLOW, Mode::empty())?
         }
     };
-    if !is_regular(fstat(file.as_fd())?.st_mode) {
-        return Ok(None);
-    }
-    // Links are not followed where nobody else can make any.
-    if follow {
-        hard_links::check(&file, mounts)?;
-    }
-    Ok(Some(file))
+    Ok(is_regular(fstat(&file)?.st_mode).then_some(file))
 }

@@ -8,7 +8,8 @@
 //! A piece is taken out of the pipe only when it is in the file. So what a writer that is killed
 //! had not written is found there by the one in its place, which says that lines may stand twice.
 
-use super::open_here;
+use super::{open_here, refused};
+use crate::shell::files::trusted::Refusal;
 use crate::shell::helper::ended_early;
 use crate::shell::sys::{self, Spawn};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -41,8 +42,8 @@ const AGAIN: &CStr = c"again";
 const SEAM: &[u8] =
     b"\nlog: its writer was gone, another one goes on: the last lines may come again\n";
 
-/// What the process says when it could open the file; else it says the system's error number.
-const OPENED: &str = "opened";
+/// Bytes of what the process says of the file at the most.
+const SAID_BYTES: usize = 16 << 10;
 
 /// Where lines go, and whether the file could be opened in the time that this was waited for.
 pub struct Begun {
@@ -114,26 +115,20 @@ fn has_opened(said: OwnedFd, patience: Duration) -> io::Result<bool> {
     if poll(&mut [PollFd::new(&said, PollFlags::IN)], Some(&wait))? == 0 {
         return Ok(false);
     }
-    let mut text = [0; 16];
+    let mut text = [0; SAID_BYTES];
     let length = rustix::io::read(&said, &mut text)?;
-    let text = String::from_utf8_lossy(&text[..length]);
-    match text.parse() {
-        Ok(errno) => Err(io::Error::from_raw_os_error(errno)),
-        Err(_) if text == OPENED => Ok(true),
-        Err(_) => Err(ended_early()),
-    }
+    let said: Result<(), Refusal> =
+        serde_json::from_slice(&text[..length]).map_err(|_| ended_early())?;
+    said.map(|()| true).map_err(refused)
 }
 
 /// The process itself. It ends with its stdin, when all is written.
 pub fn serve(mut words: impl Iterator<Item = OsString>) -> ExitCode {
     let Some(path) = words.next().map(PathBuf::from) else { return ExitCode::FAILURE };
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
-    let answer = match open_here(&path) {
-        Ok(_) => OPENED.to_owned(),
-        Err(why) => why.raw_os_error().unwrap_or_default().to_string(),
-    };
+    let answer = serde_json::to_vec(&open_here(&path).map(drop)).unwrap_or_default();
     // Whoever wanted to know that may have gone on. Where it can't be opened now, it may be later.
-    let _ = io::stdout().write_all(answer.as_bytes()).and_then(|()| io::stdout().flush());
+    let _ = io::stdout().write_all(&answer).and_then(|()| io::stdout().flush());
     let takes_over = words.next().is_some_and(|word| word.as_bytes() == AGAIN.to_bytes());
     if takes_over && !write(&path, SEAM) {
         return ExitCode::FAILURE;
@@ -169,7 +164,7 @@ fn pass_on(path: &Path) -> io::Result<bool> {
 /// Returns `false` where nobody is left for whom it could be tried again.
 fn write(path: &Path, mut piece: &[u8]) -> bool {
     while !piece.is_empty() {
-        match open_here(path).and_then(|mut file| file.write(piece)) {
+        match open_here(path).map_err(refused).and_then(|mut file| file.write(piece)) {
             Ok(count) if count > 0 => piece = &piece[count..],
             Ok(_) | Err(_) if is_alone() => return false,
             Ok(_) | Err(_) => sleep(AGAIN_AFTER),

@@ -220,6 +220,15 @@ impl Site {
         Daemon { child, address }
     }
 
+    /// Starts a daemon that is to be refused. Returns how it ended, and what it said.
+    #[track_caller]
+    pub fn refused_by(&self, mut command: Command) -> (ExitStatus, String) {
+        let stderr = File::create(self.file("refused")).unwrap();
+        let mut child = command.stdout(Stdio::null()).stderr(stderr).spawn().unwrap();
+        let status = wait_for("it to be refused", SOON, || child.try_wait().unwrap());
+        (status, self.read("refused"))
+    }
+
     /// The whole lines of the daemon's log.
     pub fn log(&self) -> Vec<String> {
         let text = self.read(&format!("{SERVER_ID}.log"));
