@@ -31,11 +31,22 @@ pub struct ReadPlan {
     pub max_bytes: u64,
 }
 
+/// Which file it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    /// The device.
+    pub device: u64,
+    /// Its number there, which a file made later may get when this one is removed.
+    pub inode: u64,
+    /// When it was made, Unix nanoseconds; 0 where the file system does not tell.
+    pub born_ns: u64,
+}
+
 /// A place in a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mark {
-    /// Device and inode: a file that was moved away is another one.
-    pub identity: (u64, u64),
+    /// A file that was moved away is another one.
+    pub identity: Identity,
     /// Offset in bytes.
     pub offset: u64,
 }

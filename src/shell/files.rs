@@ -8,7 +8,7 @@ pub mod mounts;
 pub mod stacked;
 pub mod trusted;
 
-use crate::core::files::{FileName, FileTrouble, MAX_READ_BYTES, Mark, Piece, ReadPlan};
+use crate::core::files::{FileName, FileTrouble, Identity, MAX_READ_BYTES, Mark, Piece, ReadPlan};
 use crate::shell::logging;
 use crate::shell::output::Outputs;
 use crate::shell::own;
@@ -16,10 +16,11 @@ use crate::shell::owner;
 use mounts::Mounts;
 use rustix::fs::{OFlags, SeekFrom};
 use rustix::io::Errno;
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
 use trusted::{Refusal, open_regular};
 
 /// Why nothing was read or cleared.
@@ -94,9 +95,15 @@ fn first_data(file: &File, size: u64) -> u64 {
     }
 }
 
+fn identity_of(meta: &Metadata) -> Identity {
+    let born = meta.created().ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok());
+    let born_ns = born.map_or(0, |since| u64::try_from(since.as_nanos()).unwrap_or(u64::MAX));
+    Identity { device: meta.dev(), inode: meta.ino(), born_ns }
+}
+
 fn read_piece(file: &File, from: Option<Mark>, max_bytes: u64) -> io::Result<Piece> {
     let meta = file.metadata()?;
-    let (identity, size) = ((meta.dev(), meta.ino()), meta.size());
+    let (identity, size) = (identity_of(&meta), meta.size());
     let max_bytes = max_bytes.min(MAX_READ_BYTES);
     let offset = match from {
         None => size.saturating_sub(max_bytes),

@@ -5,7 +5,7 @@
 use schedule::core::cron::{Dialect, zone};
 use schedule::core::daemon::{Core, Settings};
 use schedule::core::event::{Action, Event, PushFailure, Signal, Started};
-use schedule::core::files::{FileName, FileTrouble, Mark, Piece, ReadPlan};
+use schedule::core::files::{FileName, FileTrouble, Identity, Mark, Piece, ReadPlan};
 use schedule::core::http::{Connection, Limits};
 use schedule::core::ids::{ConnId, RunId};
 use schedule::core::launch::{LaunchError, Stream};
@@ -320,7 +320,7 @@ impl Bench {
         };
         let bytes = &self.files[&name];
         let size = bytes.len() as u64;
-        let identity = (1, name.len() as u64);
+        let identity = Identity { device: 1, inode: name.len() as u64, born_ns: 1 };
         let offset = match plan.from {
             None => size.saturating_sub(plan.max_bytes),
             Some(mark) if mark.identity == identity && mark.offset <= size => mark.offset,

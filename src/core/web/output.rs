@@ -9,7 +9,7 @@ use super::lines::{Level, beginning, hole, last_lines, only, whole_part};
 use super::original;
 use crate::core::daemon::Core;
 use crate::core::event::Action;
-use crate::core::files::{FileName, FileTrouble, MAX_READ_BYTES, Mark, Piece, ReadPlan};
+use crate::core::files::{FileName, FileTrouble, Identity, MAX_READ_BYTES, Mark, Piece, ReadPlan};
 use crate::core::http::{Body, Method, Request, Response};
 use crate::core::ids::{ConnId, JobId, RunId};
 use crate::core::launch::Stream;
@@ -54,7 +54,7 @@ const HURRY_MS: u64 = 20;
 const BEAT_POLLS: u32 = 10;
 
 /// A place in no file: any file begins anew after it.
-const NOWHERE: Mark = Mark { identity: (0, 0), offset: 0 };
+const NOWHERE: Mark = Mark { identity: Identity { device: 0, inode: 0, born_ns: 0 }, offset: 0 };
 
 /// What can be read and cleared.
 #[derive(Clone, Debug, PartialEq, Eq)]
