@@ -135,7 +135,16 @@ fn assets_are_kept_for_ever_and_named_by_their_content() {
         assert!(asset.header("Cache-Control").unwrap().contains("immutable"));
         let known = format!("If-None-Match: {}\r\n", asset.header("ETag").unwrap());
         bench.ask("GET", &address, &known, "").is(304);
+        // What is asked by the name of another program must not be kept in that one's place.
+        let version = address.strip_prefix(&mark).unwrap();
+        for other in ["", "?v=", "?v=0badc0de", &format!("?v={version}0"), &format!("?w={version}")]
+        {
+            let asset = bench.get(&format!("/assets/{name}{other}"));
+            assert_eq!(asset.is(200).header("Cache-Control"), Some("no-cache"), "{other}");
+            bench.ask("GET", &format!("/assets/{name}{other}"), &known, "").is(304);
+        }
     }
+    assert_eq!(bench.get("/favicon.ico").is(200).header("Cache-Control"), Some("no-cache"));
     bench.get("/assets/Cargo.toml").is(404);
 }
 

@@ -62,10 +62,10 @@ impl Core {
             ["jobs", id] => Kind::Job(id),
             ["log"] => Kind::Log,
             ["assets", name] if request.method.is_read() => {
-                return self.web.pages.assets.answer(name);
+                return self.web.pages.assets.answer(name, request.query("v").as_deref());
             }
             ["favicon.ico"] if request.method.is_read() => {
-                return self.web.pages.assets.answer("favicon.svg");
+                return self.web.pages.assets.answer("favicon.svg", None);
             }
             _ => return None,
         };

@@ -1,5 +1,6 @@
 //! Style, script and icon of the console: part of the program, named by what is in them, so that a
-//! browser may keep them for ever.
+//! browser may keep them for ever. Under another name they are of another program, the one before
+//! or the next: then nobody may keep them.
 
 use crate::core::http::{Body, Response, Shared, etag_of};
 use std::rc::Rc;
@@ -27,6 +28,7 @@ pub(super) struct Assets {
 #[derive(Debug)]
 struct Asset {
     address: String,
+    version: String,
     etag: String,
     content_type: &'static str,
     bytes: Rc<Shared>,
@@ -35,8 +37,9 @@ struct Asset {
 impl Asset {
     fn new(name: &str, text: &str, content_type: &'static str) -> Asset {
         let etag = etag_of(text.as_bytes());
-        let address = format!("/assets/{name}?v={}", &etag[..8]);
-        Asset { address, etag, content_type, bytes: Shared::new(text.as_bytes()) }
+        let version = etag[..8].to_owned();
+        let address = format!("/assets/{name}?v={version}");
+        Asset { address, version, etag, content_type, bytes: Shared::new(text.as_bytes()) }
     }
 }
 
@@ -56,8 +59,8 @@ impl Assets {
         [&self.css.address, &self.js.address, &self.icon.address]
     }
 
-    /// The answer for an asset; none if there is no such one.
-    pub(super) fn answer(&self, name: &str) -> Option<Response> {
+    /// The answer for an asset of which this version is asked; none if there is no such one.
+    pub(super) fn answer(&self, name: &str, version: Option<&str>) -> Option<Response> {
         let asset = match name {
             "console.css" => &self.css,
             "console.js" => &self.js,
@@ -66,7 +69,10 @@ impl Assets {
         };
         let body = Body::Shared(Rc::clone(&asset.bytes));
         let answer = Response::new(200, asset.content_type, body).etag(asset.etag.as_str());
-        let kept = "public, max-age=31536000, immutable";
+        let kept = match version == Some(asset.version.as_str()) {
+            true => "public, max-age=31536000, immutable",
+            false => "no-cache",
+        };
         Some(answer.header("Cache-Control", kept))
     }
 }
