@@ -447,16 +447,23 @@ fn a_program_that_calls_itself_a_mozilla_does_what_programs_do() {
     let powershell = "User-Agent: Mozilla/5.0 (Windows NT 10.0; en-US) WindowsPowerShell/5.1\r\n";
     let win_http = "User-Agent: Mozilla/4.0 (compatible; Win32; WinHttp.WinHttpRequest.5)\r\n\
         Accept: */*\r\n";
+    let server_xml_http = &format!("{win_http}Accept-Language: en-US,en;q=0.5\r\n");
+    let asks_for_pages = &format!("{powershell}Accept: text/html\r\nAccept-Language: de\r\n");
+    let apple = "User-Agent: Shortcuts/1 CFNetwork/1410 Darwin/22.6\r\nAccept: */*\r\n\
+        Accept-Language: en-GB,en;q=0.9\r\n";
     let java = "User-Agent: Java/17\r\nAccept: text/html, image/gif, image/jpeg, *; q=.2\r\n";
     let node = "User-Agent: node\r\nAccept: */*\r\nAccept-Language: *\r\n\
         Sec-Fetch-Mode: cors\r\n";
-    for headers in [powershell, win_http, java, node] {
+    for headers in [powershell, win_http, server_xml_http, asks_for_pages, apple, java, node] {
         let mut bench = bench();
         bench.ask("POST", "/api/v1/jobs/3/start", headers, "").is(200);
         assert_eq!(bench.core.runs().len(), 1, "{headers}");
         bench.ask("GET", "/?action=stop&id=3", headers, "").is(301);
         assert_eq!(bench.signals.len(), 1, "{headers}");
     }
+    // One that says which page it comes from is none.
+    let paged = format!("{win_http}Referer: http://127.0.0.1:3401/\r\n");
+    bench().ask("GET", "/?action=start&id=3", &paged, "").is(403);
     // Nothing but the name: a picture on a page may be asked for like that.
     for accept in ["", "Accept: */*\r\n", "Accept: */*\r\nAccept-Language: *\r\n"] {
         let mut bench = bench();

@@ -4,6 +4,7 @@
 
 use crate::core::http::{Request, Response};
 use ::core::net::IpAddr;
+use std::borrow::Cow;
 
 /// What to do about the commonest cause of pages that seem to be another site's.
 const PROXY: &str = "a proxy passes Host on as it is (nginx: proxy_set_header Host $http_host)";
@@ -148,14 +149,14 @@ impl Asker {
 /// from. A link in a mail is `Sec-Fetch-Site: none`, and so is what a foreign page made of it by a
 /// redirection. Every browser with windows calls itself a Mozilla, and those that know Fetch
 /// Metadata send it where the connection is trustworthy (Fetch Metadata §2). Those of a terminal
-/// say which language their user reads, or which page has the link; programs do none of this.
+/// say which language their user reads, or which page has the link; of programs only those that are
+/// known by their name do.
 ///
 /// Node's `fetch` says how it asks (`Sec-Fetch-Mode`), but not where and what for.
 pub fn is_browser(request: &Request) -> bool {
     let names = ["sec-fetch-site", "sec-fetch-dest", "sec-fetch-user", "referer"];
     names.into_iter().any(|name| request.headers(name).next().is_some())
-        || has_language(request)
-        || is_mozilla(request)
+        || (!is_program(request) && (has_language(request) || is_mozilla(request)))
 }
 
 /// Whether a browser sends a form, as far as that is to be seen where it does not say from where.
@@ -170,7 +171,7 @@ fn looks_like_form(request: &Request) -> bool {
         .headers("accept")
         .any(|kinds| String::from_utf8_lossy(kinds).to_ascii_lowercase().contains("text/html"));
     let signs = [is_mozilla(request), wants_page, has_language(request)];
-    signs.into_iter().filter(|sign| *sign).count() >= 2
+    !is_program(request) && signs.into_iter().filter(|sign| *sign).count() >= 2
 }
 
 /// Whether a user's language is said. Node's `fetch` says that it takes any.
@@ -197,14 +198,24 @@ fn is_of_other_site(request: &Request) -> bool {
     request.headers("sec-fetch-site").any(|site| !matches!(site, b"none" | b"same-origin"))
 }
 
-/// PowerShell and WinHTTP call themselves a Mozilla, too, but with their own name. No page can give
-/// its browser another name without asking first (the Fetch standard, CORS-safelisted headers).
+/// Every browser with windows calls itself so.
 fn is_mozilla(request: &Request) -> bool {
-    request.headers("user-agent").any(|agent| {
-        let agent = String::from_utf8_lossy(agent);
-        let is_program = ["PowerShell/", "WinHttp."].iter().any(|name| agent.contains(name));
-        agent.contains("Mozilla/") && !is_program
+    agents(request).any(|agent| agent.contains("Mozilla/"))
+}
+
+/// Whether it is a program by its name, whatever else it sends. PowerShell and WinHTTP call
+/// themselves a Mozilla, too; WinHTTP as the XMLHTTP object of scripts (`ServerXMLHTTP`) and the
+/// programs of Apple's systems say the language of their user. No page can give its browser another
+/// name without asking first (the Fetch standard, CORS-safelisted headers).
+fn is_program(request: &Request) -> bool {
+    agents(request).any(|agent| {
+        let is_windows = ["PowerShell/", "WinHttp."].iter().any(|name| agent.contains(name));
+        is_windows || (agent.contains("CFNetwork/") && !agent.contains("Mozilla/"))
     })
+}
+
+fn agents(request: &Request) -> impl Iterator<Item = Cow<'_, str>> {
+    request.headers("user-agent").map(String::from_utf8_lossy)
 }
 
 /// Whether a page is fetched before somebody has asked for it, in the words of each browser.
