@@ -58,8 +58,6 @@ const WRITE_BYTES: usize = 1_048_576;
 /// Bytes written in a turn to those who could not be sent all of it before; the rest of them wait
 /// for the next turn, and what is new comes before.
 const TURN_BYTES: usize = 4 * WRITE_BYTES;
-/// Places beyond the limit, for clients that are told there is none.
-const REFUSAL_PLACES: usize = 64;
 /// A pause in accepting when the kernel is out of memory or descriptors, milliseconds.
 const ACCEPT_PAUSE_MS: u64 = 100;
 /// The trouble of accepting is logged once in this time, milliseconds.
@@ -72,6 +70,8 @@ pub struct Server {
     registry: Registry,
     first_token: usize,
     limits: Rc<Limits>,
+    /// Places beyond the limit, for clients that are told there is none.
+    refusals: usize,
     table: Table,
     /// Places with a complete request.
     ready: Turns,
@@ -123,7 +123,8 @@ impl Server {
         mut limits: Limits,
     ) -> io::Result<Server> {
         registry.register(&mut listener, first_token, Interest::READABLE)?;
-        limits.connections = listen::affordable(limits.connections);
+        let (connections, refusals) = listen::affordable(limits.connections);
+        limits.connections = connections;
         limits.streams = limits.streams.min(limits.connections / 4 * 3);
         let held = limits.held_bytes;
         Ok(Server {
@@ -134,6 +135,7 @@ impl Server {
             registry: registry.try_clone()?,
             first_token: first_token.0,
             limits: Rc::new(limits),
+            refusals,
             table: Table::new(),
             ready: Turns::default(),
             crowd: Crowd::default(),
@@ -319,7 +321,7 @@ impl Server {
         let full =
             self.table.places_taken() >= self.limits.connections && !self.give_way(now, Some(peer));
         self.stats.refused += u64::from(full);
-        if full && self.table.refused() >= REFUSAL_PLACES {
+        if full && self.table.refused() >= self.refusals {
             return listen::dismiss(stream, &self.limits, now);
         }
         let http = match full {

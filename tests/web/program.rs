@@ -6,6 +6,7 @@ use schedule::core::protocol::Driver;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::time::Instant;
 
 const NEVER: Due = Due::Never("0 0 1 1 *");
@@ -145,4 +146,68 @@ fn a_sync_over_the_web_brings_what_was_just_written() {
     assert_eq!(failed.status, 503, "{failed:?}");
     assert!(failed.json()["detail"].as_str().unwrap().contains("scheduler_jobs"));
     assert_eq!(daemon.status()["jobs"], 2, "the jobs stay");
+}
+
+/// The number of a file that is removed goes to the next one that is made.
+#[test]
+fn a_follower_hears_of_a_new_file_with_the_number_of_the_old_one() {
+    let (site, mut database) = Site::on(Driver::Sqlite);
+    let file = site.file("out");
+    fs::write(&file, "old\n").unwrap();
+    database.sql(&Row::new(1, NEVER, "true").output(&file).insert());
+    let daemon = site.start();
+    daemon.wait_jobs(1);
+    let mut follower = stream(&daemon, "/api/v1/jobs/1/output?follow=1");
+    read_until(&mut follower, &["data: ", "old\\n"]);
+    let number = fs::metadata(&file).unwrap().ino();
+    // As a rule at once: others may make files in between.
+    for _ in 0..100 {
+        fs::remove_file(&file).unwrap();
+        fs::write(&file, "new\nand longer\n").unwrap();
+        if fs::metadata(&file).unwrap().ino() == number {
+            break;
+        }
+    }
+    let told = read_until(&mut follower, &["data: \"replaced\""]);
+    let told = told + &read_until(&mut follower, &["data: ", "new\\nand longer\\n"]);
+    assert!(told.contains("new"), "{told}");
+}
+
+/// Clients that read nothing, and give no place up.
+fn crowd(daemon: &Daemon, count: usize) -> Vec<TcpStream> {
+    let asks = |target: &str| {
+        format!("GET {target} HTTP/1.1\r\nHost: {}\r\n\r\n", daemon.address).into_bytes()
+    };
+    let (stream, much) = (asks("/api/v1/events"), asks("/api/v1/openapi.json").repeat(200));
+    (0..count)
+        .map(|number| {
+            let mut client = TcpStream::connect(daemon.address).unwrap();
+            // One that is refused may be closed already.
+            let _ = client.write_all(if number % 3 == 0 { &stream } else { &much });
+            client
+        })
+        .collect()
+}
+
+/// Without helpers no job comes from the database, and no record goes there.
+#[test]
+fn where_descriptors_are_few_clients_leave_some_to_the_helpers() {
+    let (site, mut database) = Site::on(Driver::Sqlite);
+    let program = site.file("few");
+    let script =
+        format!("#!/bin/sh\nulimit -n 256\nexec {} \"$@\"\n", env!("CARGO_BIN_EXE_schedule"));
+    fs::write(&program, script).unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    let daemon = site.start_by(site.command_of(&program));
+    let told = site.logged("the limit of open files is 256");
+    assert!(told.len() == 1 && told[0].contains("[WARN] at most "), "{told:?}");
+    let clients = crowd(&daemon, 400);
+    let open = format!("/proc/{}/fd", daemon.pid().as_raw_nonzero());
+    wait_for("a crowd", SOON, || (fs::read_dir(&open).unwrap().count() >= 150).then_some(()));
+    database.sql(&Row::new(1, Due::Step(1), "echo here").output(&site.file("out")).insert());
+    wait_for("a run of a new job", SOON, || (!site.read("out").is_empty()).then_some(()));
+    let sql = "SELECT COUNT(*) FROM scheduler_logs WHERE command_id = 1";
+    wait_for("its record", SOON, || (database.value(sql) != "0").then_some(()));
+    assert_eq!(site.logged("Too many open files"), Vec::<String>::new());
+    drop(clients);
 }

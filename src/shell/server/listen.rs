@@ -163,19 +163,35 @@ fn hint(error: &io::Error) -> &'static str {
     }
 }
 
-/// How many connections there may be: jobs need descriptors too and come first, so that a quarter
-/// of the process's limit (1,024 at most) is left to them.
-pub(super) fn affordable(connections: usize) -> usize {
+/// Descriptors that are not for clients at the least: for the files of the daemon, its journal, the
+/// keeper, runs without one, and the helpers, without which no job comes from the database.
+const OWN: u64 = 96;
+
+/// Places beyond the limit at the most, for clients that are told there is none.
+const MAX_REFUSALS: u64 = 64;
+
+/// How many connections there may be, and how many more while they are told that there is no place
+/// for them. What is not for clients comes first: a quarter of the process's limit (1,024 at most),
+/// or [`OWN`], but of a very small limit no more than half.
+pub(super) fn affordable(connections: usize) -> (usize, usize) {
     let limit = sys::descriptor_limit();
-    let kept = (limit / 4).min(1_024);
-    let affordable = usize::try_from(limit - kept).unwrap_or(usize::MAX);
+    let (affordable, refusals) = shared_out(limit);
     if affordable < connections {
-        log::info!(
+        let level = if limit / 4 < OWN { log::Level::Warn } else { log::Level::Info };
+        log::log!(
+            level,
             "at most {affordable} connections instead of {connections}: the limit of open files \
              is {limit} (ulimit -n)"
         );
     }
-    connections.min(affordable)
+    (connections.min(affordable), refusals)
+}
+
+fn shared_out(limit: u64) -> (usize, usize) {
+    let places = limit - (limit / 4).min(1_024).max(OWN.min(limit / 2));
+    let refusals = (places / 8).min(MAX_REFUSALS);
+    let count = |number| usize::try_from(number).unwrap_or(usize::MAX);
+    (count(places - refusals), count(refusals))
 }
 
 /// What one attempt to accept gave.
