@@ -9,7 +9,7 @@
 use super::{Core, Counters};
 use crate::core::event::Action;
 use crate::core::ids::{JobId, RunId};
-use crate::core::journal::{Entry, count_records, cut_command, decode, encode};
+use crate::core::journal::{Dropped, Entry, Loss, count_records, cut_command, decode, encode};
 use crate::core::plain::counted;
 use crate::core::time::Now;
 use std::collections::{BTreeSet, VecDeque};
@@ -220,30 +220,43 @@ impl Core {
         let action = first.or_else(|| self.outbox.flush());
         let dropped = self.outbox.unwritten.take_dropped();
         if dropped > 0 {
-            self.records_dropped(dropped, "journal: no room on the disk nor in memory");
+            self.records_dropped(dropped, Loss::Room);
         }
         let missing = std::mem::take(&mut self.outbox.missing);
         if missing > 0 {
-            let why = "journal: somebody took away or damaged what the database did not have yet";
-            self.records_dropped(missing, why);
+            self.records_dropped(missing, Loss::Gone);
             self.outbox.must_flush = true;
         }
         action.or_else(|| self.last_word())
     }
 
     /// So many records will never be in the database.
-    pub(super) fn records_dropped(&mut self, count: u64, why: &str) {
+    pub(super) fn records_dropped(&mut self, count: u64, why: Loss) {
         self.counters.records_dropped += count;
         self.counters.records_dropped_ms = self.outbox.looked_ms;
+        self.counters.records_dropped_why = why;
         let total = self.counters.records_dropped;
+        let why = why.told();
         log::error!("{why}: {} dropped, {total} in all", counted(count, "record"));
         self.outbox.note(&self.dropped_entry());
         self.touch_daemon();
     }
 
     pub(super) fn dropped_entry(&self) -> Entry<'static> {
-        let Counters { records_dropped: count, records_dropped_ms: at_ms, .. } = self.counters;
-        Entry::Dropped { count, at_ms }
+        let Counters { records_dropped: count, .. } = self.counters;
+        let (at_ms, why) = (self.counters.records_dropped_ms, self.counters.records_dropped_why);
+        Entry::Dropped(Dropped { count, at_ms, why })
+    }
+
+    /// How many records the database would never hear of if the daemon ended now: they are in
+    /// memory alone, as the disk did not take them.
+    pub fn records_unwritten(&self) -> u64 {
+        if !self.outbox.needs_last_word() {
+            return 0;
+        }
+        // They count as decided, so they will not be launched by the next one either.
+        let queued = self.runs.values().filter(|run| !run.intended).count() as u64;
+        self.outbox.unwritten.records() + queued
     }
 
     /// How much room there is. Where the journal is about to need more than is kept for it, the
@@ -285,13 +298,10 @@ impl Core {
 
     fn last_word(&mut self) -> Option<Action> {
         let outbox = &mut self.outbox;
-        let may_need_one = !outbox.unwritten.is_empty() || outbox.gap_until().is_some();
-        if !may_need_one || !std::mem::take(&mut outbox.unwritten.word_is_due) {
+        if !outbox.needs_last_word() || !std::mem::take(&mut outbox.unwritten.word_is_due) {
             return None;
         }
-        // They count as decided, so they will not be launched by the next one either.
-        let queued = self.runs.values().filter(|run| !run.intended).count() as u64;
-        let records = outbox.unwritten.records() + queued;
+        let (records, outbox) = (self.records_unwritten(), &self.outbox);
         let mut word = Vec::new();
         let until = outbox.gap_until();
         // The block has room for no more.

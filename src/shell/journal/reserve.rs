@@ -22,6 +22,9 @@ const SPARE_SEGMENTS: u64 = 2;
 /// for the lines that came at once with the last ones.
 const SEGMENT_BYTES: u64 = (4 << 20) + (256 << 10);
 
+/// The name of the last word.
+const WORD: &str = "last";
+
 /// Bytes of the last word, blanks behind it included.
 const WORD_BYTES: usize = 4_096;
 
@@ -73,6 +76,21 @@ fn free_bytes(found: &StatVfs, uid: u32) -> u64 {
 
 fn me() -> u32 {
     rustix::process::geteuid().as_raw()
+}
+
+/// The last word that is kept in `dir`, for who only looks.
+pub fn word_in(dir: &Path) -> Vec<u8> {
+    let file = own::open(&dir.join(WORD), OpenOptions::new().read(true));
+    file.map(|file| read_word(&file)).unwrap_or_default()
+}
+
+fn read_word(file: &File) -> Vec<u8> {
+    let mut bytes = vec![0; WORD_BYTES];
+    let read = file.read_at(&mut bytes, 0).unwrap_or(0);
+    bytes.truncate(read);
+    let end = memchr::memchr(0, &bytes).unwrap_or(bytes.len());
+    bytes.truncate(end);
+    bytes
 }
 
 impl Reserve {
@@ -177,7 +195,7 @@ impl Reserve {
     }
 
     fn open_word(&self) -> io::Result<File> {
-        let path = self.dir.join("last");
+        let path = self.dir.join(WORD);
         let file = own::open(&path, OpenOptions::new().read(true).write(true).create(true))?;
         if file.metadata()?.blocks() * 512 < WORD_BYTES as u64 {
             file.write_all_at(&[0; WORD_BYTES], 0)?;
@@ -187,12 +205,7 @@ impl Reserve {
 
     /// The last word of the daemon before; empty if there is none.
     pub fn word(&self) -> Vec<u8> {
-        let mut bytes = vec![0; WORD_BYTES];
-        let read = self.word.as_ref().and_then(|file| file.read_at(&mut bytes, 0).ok());
-        bytes.truncate(read.unwrap_or(0));
-        let end = memchr::memchr(0, &bytes).unwrap_or(bytes.len());
-        bytes.truncate(end);
-        bytes
+        self.word.as_ref().map(read_word).unwrap_or_default()
     }
 
     /// Keeps a last word, in place of the one before.
