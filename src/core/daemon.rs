@@ -280,6 +280,7 @@ impl Core {
             Event::Launched(run, result) => self.launched(now, run, result),
             Event::Waits(run, what) => self.launch_waits(now, run, what),
             Event::Signalled(run, refusal) => self.signalled(now, run, refusal),
+            Event::NotSignalled(run, why) => self.stop_delayed(now, run, &why),
             Event::Ended(run, outcome, usage) => self.run_ended(now, run, outcome, usage),
             Event::NoOutput(run, why) => {
                 self.counters.outputs_dropped += 1;

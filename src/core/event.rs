@@ -25,6 +25,8 @@ pub enum Event<'a> {
     /// What became of [`Action::Signal`], said at once: who does not take it. Said once more if
     /// that turns out later.
     Signalled(RunId, Option<Box<Refusal>>),
+    /// Said instead where it can't be sent now and is later; why.
+    NotSignalled(RunId, String),
     /// A run's process is gone; said with the clocks as they were when it went.
     Ended(RunId, Outcome, Usage),
     /// The keeper with this id launches from now on; what an earlier one still had to launch was
@@ -146,8 +148,9 @@ pub enum Action {
         /// After this reading of the monotonic clock, in ms, it is no longer to be started.
         not_after_ms: u64,
     },
-    /// Send a signal to the process group of a run and say [`Event::Signalled`]; of one that is
-    /// being started, have the keeper take note that it is to end.
+    /// Send a signal to the process group of a run and say [`Event::Signalled`], or
+    /// [`Event::NotSignalled`]; of one that is being started, have the keeper take note that it is
+    /// to end.
     Signal(RunId, Signal),
     /// Delete the output files of a run.
     ForgetOutput(JobId, RunId),

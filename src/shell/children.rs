@@ -1,7 +1,7 @@
 //! The processes of runs. Their parent is the keeper, which starts them and tells how they end;
 //! where it is dead, they are only watched.
 
-use crate::core::event::{Signal, Started};
+use crate::core::event::{Event, Signal, Started};
 use crate::core::ids::RunId;
 use crate::core::keeping::{KeptEnd, Notice};
 use crate::core::launch::{LaunchError, LaunchPlan};
@@ -12,6 +12,7 @@ use crate::core::time::Now;
 use crate::shell::cgroup;
 use crate::shell::clock;
 use crate::shell::keeper::client::Keeper;
+use crate::shell::own;
 use crate::shell::proc_fs;
 use crate::shell::process::signal_group;
 use crate::shell::refused::{self, Members};
@@ -298,7 +299,7 @@ impl Children {
     fn try_again(&mut self) -> Vec<News> {
         let mut news = Vec::new();
         for (run, signal) in std::mem::take(&mut self.unsent) {
-            let refusal = self.signal(run, signal);
+            let refusal = self.try_signal(run, signal).ok().flatten();
             news.extend(refusal.map(|refusal| News::Refused(run, refusal)));
         }
         for (run, started) in self.unwatched.clone() {
@@ -393,29 +394,38 @@ impl Children {
 
     /// Sends a signal to the process group of a run, and has the keeper see to the rest of it; of
     /// one that is being started, the keeper alone takes note. A run that is gone gets none. What
-    /// can't be sent now is tried again.
-    /// Returns who does not take it.
-    pub fn signal(&mut self, run: RunId, signal: Signal) -> Option<Box<Refusal>> {
+    /// can't be sent now is tried again. Returns what became of it.
+    pub fn signal(&mut self, run: RunId, signal: Signal) -> Event<'static> {
+        match self.try_signal(run, signal) {
+            Ok(refusal) => Event::Signalled(run, refusal),
+            Err(why) => Event::NotSignalled(run, why),
+        }
+    }
+
+    fn try_signal(&mut self, run: RunId, signal: Signal) -> Result<Option<Box<Refusal>>, String> {
         if let Some(keeper) = &mut self.keeper {
             keeper.stop(run, signal);
         }
-        let started = *self.processes.get(&run)?;
-        let pid = pid_of(started.pid)?;
+        let process = self.processes.get(&run);
+        let Some((pid, started)) = process.and_then(|it| Some((pid_of(it.pid)?, *it))) else {
+            return Ok(None);
+        };
         let number = match signal {
             Signal::Term => rustix::process::Signal::TERM,
             Signal::Kill => rustix::process::Signal::KILL,
         };
         let nobody = match signal_group(pid, started.kernel_start, number) {
-            Ok(false) => return None,
+            Ok(false) => return Ok(None),
             Ok(true) => false,
             Err(why) if why.kind() == io::ErrorKind::PermissionDenied => true,
             Err(why) => {
+                let why = own::advised(&why);
                 log::error!("run={run} can't be signalled now and is later: {why}");
                 self.unsent.insert(run, signal);
-                return None;
+                return Err(format!("it can't be signalled now, and is as soon as it can: {why}"));
             }
         };
-        self.refusal(run, pid, signal, nobody)
+        Ok(self.refusal(run, pid, signal, nobody))
     }
 
     /// Who of a run did not take a signal. What goes on is not told to end any more.

@@ -402,8 +402,8 @@ impl Daemon {
                 self.children.launch(run, plan, not_after_ms);
             }
             Action::Signal(run, signal) => {
-                let refusal = self.children.signal(run, signal);
-                self.core.handle(clock::now(), Event::Signalled(run, refusal));
+                let sent = self.children.signal(run, signal);
+                self.core.handle(clock::now(), sent);
             }
             Action::ForgetOutput(job, run) => {
                 self.outputs.forget(job.0, &run.to_string());

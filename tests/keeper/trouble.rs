@@ -218,8 +218,11 @@ fn a_stop_without_descriptors_is_made_up_for() {
     let mut client = Kept::connect(daemon.address).unwrap();
     client.ask("GET", "/healthz").unwrap();
     let before = limit_descriptors(daemon.pid(), Some(0));
-    let (status, _) = client.ask("POST", "/api/v1/jobs/1/stop").unwrap();
+    let (status, told) = client.ask("POST", "/api/v1/jobs/1/stop").unwrap();
     assert_eq!(status, 200);
+    let told: serde_json::Value = serde_json::from_slice(&told).unwrap();
+    let (did, reason) = (&told["runs"][0]["did"], told["runs"][0]["reason"].as_str().unwrap());
+    assert!(did == "delayed" && reason.contains("raise the limit of open files"), "{told}");
     wait_for("the grace time to end", SOON, || {
         (!site.logged("still alive").is_empty()).then_some(())
     });

@@ -146,7 +146,16 @@ impl Core {
         let goes_on = refusal.is_some_and(Refusal::goes_on);
         let did = if goes_on { REFUSED } else { "terminated" };
         let reason = refusal.map(ToString::to_string);
-        for stop in self.web.waiting.stops.answered(run, did, reason.as_deref()) {
+        self.tell_stops(now, run, did, reason.as_deref());
+    }
+
+    /// A signal can't be sent now, and is later.
+    pub(in crate::core) fn stop_delayed(&mut self, now: Now, run: RunId, why: &str) {
+        self.tell_stops(now, run, "delayed", Some(why));
+    }
+
+    fn tell_stops(&mut self, now: Now, run: RunId, did: &'static str, reason: Option<&str>) {
+        for stop in self.web.waiting.stops.answered(run, did, reason) {
             let ticket = stop.ticket;
             self.note(ticket, stop.what.clone(), stop.result());
             self.one_less(now, ticket);
