@@ -140,7 +140,7 @@ fn a_page_is_not_live_before_there_are_events_again() {
     page.eval(
         "window.Real = EventSource;
         window.EventSource = class { readyState = 1; addEventListener() {} close() {} };
-        ahead = 30000, 0",
+        feeds[0].close(), ahead = 30000",
     );
     page.wait("word of it", &format!("!({LIVE})"));
     page.eval("window.was = shown");
