@@ -14,6 +14,7 @@
 //! - `metrics`: figures
 //! - `trouble`: what is wrong with the database, and when it is tried again
 //! - `outbox`: the journal's segments and how their records reach the database
+//! - `last_word`: what the next daemon is told beside the journal
 //! - `snapshot`: what a daemon that starts goes by until the database answers
 //! - `stops`: runs that are told to end
 //! - `segments`: when a segment begins, and which ones go
@@ -25,6 +26,7 @@ mod changes;
 mod due;
 mod ending;
 mod held;
+mod last_word;
 mod metrics;
 mod outbox;
 mod runs;
@@ -49,7 +51,6 @@ use crate::core::cron::{Dialect, Zone};
 use crate::core::event::{Action, Event};
 use crate::core::homes::Homes;
 use crate::core::ids::RunId;
-use crate::core::journal::Loss;
 use crate::core::protocol::Database;
 use crate::core::replay::Replay;
 use crate::core::table::Table;
@@ -146,8 +147,6 @@ pub struct Counters {
     pub records_dropped: u64,
     /// When that was the last time, unix ms.
     pub records_dropped_ms: i64,
-    /// Why it was then.
-    pub records_dropped_why: Loss,
     /// Turns of the loop that took more than 2 ms.
     pub slow_turns: u64,
     /// The longest turn of the loop so far: how long a client may have waited, in microseconds.
@@ -257,9 +256,8 @@ impl Core {
             twin: None,
             say_again_ms: 0,
             counters: Counters {
-                records_dropped: replay.dropped.count,
-                records_dropped_ms: replay.dropped.at_ms,
-                records_dropped_why: replay.dropped.why,
+                records_dropped: replay.dropped.0,
+                records_dropped_ms: replay.dropped.1,
                 ..Counters::default()
             },
             given_way_ms: i64::MIN,
@@ -269,6 +267,8 @@ impl Core {
             settings,
         };
         core.restore(now, replay);
+        // The first segment tells it.
+        core.count_missing(now.wall_ms);
         core.begin_segment();
         core
     }
@@ -348,7 +348,8 @@ impl Core {
             return Some(action);
         }
         self.note_decided();
-        let last = self.flush_journal().or_else(|| self.waiting_snapshot());
+        let last = self.flush_journal().or_else(|| self.word_after_turn());
+        let last = last.or_else(|| self.waiting_snapshot());
         let last = last.or_else(|| self.exiting.then_some(Action::Exit));
         last.or_else(|| self.next_push())
     }
@@ -421,7 +422,11 @@ impl Core {
     /// Goes on with what the program before this one carried.
     pub fn go_on(&mut self, now: Now, carried: &Carried) {
         self.started = carried.started;
+        let Counters { records_dropped, records_dropped_ms, .. } = self.counters;
         self.counters = carried.counters;
+        // What this program has found missing comes on top.
+        self.counters.records_dropped = records_dropped.max(self.counters.records_dropped);
+        self.counters.records_dropped_ms = records_dropped_ms.max(self.counters.records_dropped_ms);
         self.metrics.resume(&carried.figures);
         // The same process went on: it was not down.
         self.due.able_ms = Some(i64::MIN);

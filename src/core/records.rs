@@ -33,9 +33,10 @@ pub fn key(entry: &Entry<'_>) -> Option<Key> {
         | Entry::Anew(_)
         | Entry::Sequence(_)
         | Entry::Recorded(_)
-        | Entry::Dropped(_)
+        | Entry::Dropped { .. }
         | Entry::Held { .. }
         | Entry::Unwritten { .. }
+        | Entry::Written { .. }
         | Entry::Table(_) => None,
     }
 }

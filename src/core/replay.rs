@@ -2,9 +2,7 @@
 
 use crate::core::history::PastRun;
 use crate::core::ids::{JobId, RunId};
-use crate::core::journal::{
-    Dropped, Entry, Loss, RunEntry, SkipEntry, TableEntry, decode, whole_lines,
-};
+use crate::core::journal::{Entry, RunEntry, SkipEntry, TableEntry, decode, whole_lines};
 use crate::core::plain::counted;
 use std::collections::{BTreeMap, VecDeque};
 
@@ -39,8 +37,8 @@ pub struct Replay {
     pub keepers: Vec<String>,
     /// Everything before this offset is in the database.
     pub recorded: u64,
-    /// Records that were dropped.
-    pub dropped: Dropped,
+    /// Records that were dropped, and when the last of them were, unix ms.
+    pub dropped: (u64, i64),
     /// Records that the database did not have, by segment; none is told of those that an earlier
     /// version wrote.
     pub held: BTreeMap<u64, u64>,
@@ -53,16 +51,43 @@ pub struct Replay {
     word_ms: Option<i64>,
     /// Records that it tells of, and why there was no place for them.
     lost: (u64, String),
+    /// The offset after the last line of the log.
+    lines_end: u64,
+    /// Lines of the segment that was read last could not be, or there were zeros between them.
+    is_damaged: bool,
+    /// Somebody took lines away, and runs that only they told of are among those that are lost.
+    is_cut: bool,
 }
 
-/// What a daemon said that could not write its journal.
+/// Stands for keepers that only lines which are gone told of. No keeper has this name: what they
+/// were asked for can't be told.
+const UNKNOWN_KEEPER: &str = "?";
+
+/// What a daemon said beside its journal.
 #[derive(Clone, Debug)]
 struct Word {
     lines: Vec<u8>,
     /// Where the log ended then.
     end: u64,
+    /// There was a gap then, and it is not known that it was filled.
+    has_gap: bool,
     /// What was dropped then is nowhere else.
     is_missing: bool,
+}
+
+impl Word {
+    fn entries(&self) -> impl Iterator<Item = Entry<'_>> {
+        self.lines.split(|&byte| byte == b'\n').map_while(decode)
+    }
+
+    /// Where the newest segment began on the disk, where it ended, and how many runs that it told
+    /// of were alive; none: an earlier version did not say.
+    fn written(&self) -> Option<(u64, u64, u64)> {
+        self.entries().find_map(|entry| match entry {
+            Entry::Written { segment, end, live } => Some((segment, end, live)),
+            _ => None,
+        })
+    }
 }
 
 impl Replay {
@@ -122,29 +147,56 @@ impl Replay {
             Entry::Slot { job, slot_ms } => self.slot_decided(job, slot_ms),
             Entry::Sequence(last) => self.last_sequence = self.last_sequence.max(last),
             Entry::Recorded(offset) => self.recorded = self.recorded.max(offset),
-            Entry::Dropped(dropped) if dropped.count < self.dropped.count => {}
-            Entry::Dropped(dropped) => self.dropped = dropped,
+            Entry::Dropped { count, at_ms } => {
+                self.dropped = (self.dropped.0.max(count), self.dropped.1.max(at_ms));
+            }
             Entry::Held { segment, records } => {
                 self.held.insert(segment, records);
             }
-            // No line of the log.
-            Entry::Unwritten { .. } => {}
+            // No lines of the log.
+            Entry::Unwritten { .. } | Entry::Written { .. } => {}
         }
     }
 
     /// There is a last word, and the last segment of the log begins at `last`. It is a line of the
     /// log like any other, whose place is where the log ended when it was said: lines before it are
-    /// older, lines behind it are newer.
+    /// older, lines behind it are newer. Of several the latest counts.
     pub fn has_last_word(&mut self, word: &[u8], last: u64) {
         let first = word.split(|&byte| byte == b'\n').next().and_then(decode);
         let Some(Entry::Unwritten { end, until, .. }) = first else { return };
+        if self.word.as_ref().is_some_and(|before| before.end >= end) {
+            return;
+        }
         let is_missing = until.is_some_and(|until| last <= until);
-        self.word = Some(Word { lines: word.to_vec(), end, is_missing });
+        let has_gap = until.is_some();
+        self.word = Some(Word { lines: word.to_vec(), end, has_gap, is_missing });
+    }
+
+    /// There is no last word, and there should be one: somebody took it away. What it said of slots
+    /// is not known, so none up to now is started.
+    pub fn misses_last_word(&mut self, now_ms: i64) {
+        self.decided_ms = self.decided_ms.max(Some(now_ms));
+        self.keepers.push(UNKNOWN_KEEPER.into());
+        log::error!(
+            "journal: somebody took its last word away: no slot before this start is launched, \
+             and records that were in memory alone are missed without being counted"
+        );
     }
 
     /// Takes in what is at this offset of the log, but for a last line that is torn. Returns how
     /// many bytes that was.
     pub fn log(&mut self, offset: u64, bytes: &[u8]) -> usize {
+        let bad_lines = self.bad_lines;
+        let whole = self.log_and_word(offset, bytes);
+        if whole > 0 {
+            self.lines_end = offset + whole as u64;
+        }
+        let has_zeros = memchr::memchr(0, &bytes[..whole]).is_some();
+        self.is_damaged = has_zeros || self.bad_lines > bad_lines;
+        whole
+    }
+
+    fn log_and_word(&mut self, offset: u64, bytes: &[u8]) -> usize {
         let after = offset + bytes.len() as u64;
         let Some(word) = self.word.take_if(|word| word.is_missing && word.end < after) else {
             return self.lines(bytes);
@@ -165,12 +217,45 @@ impl Replay {
     /// The log ends here. Returns where it goes on: what was lost may have been told to others by
     /// its offset, so none is given twice.
     pub fn log_ends(&mut self, end: u64) -> u64 {
-        let word = self.word.take();
-        // Else all of it was written after all.
-        let word = word.filter(|word| word.is_missing || word.end > end);
-        word.iter().for_each(|word| self.heard(word));
+        let Some(word) = self.word.take() else {
+            self.decided_ms = self.decided_ms.max(self.word_ms.take());
+            return end;
+        };
+        let is_damaged = self.is_damaged && !word.has_gap && word.end >= end;
+        let is_short = |written: u64| self.lines_end < written;
+        let cut = word.written().filter(|(_, written, _)| is_short(*written) || is_damaged);
+        // Else all of it was written after all, and is there.
+        if word.is_missing || word.end > end || cut.is_some() {
+            self.heard(&word);
+        }
         self.decided_ms = self.decided_ms.max(self.word_ms.take());
-        end.max(word.map_or(end, |word| word.end))
+        if let Some((segment, _, live)) = cut {
+            self.was_cut(&word, segment, live);
+        }
+        end.max(word.end)
+    }
+
+    /// Somebody took lines away that the disk had. How many records the segments had the last word
+    /// knows; what is not found of them is counted, as where that is done under a daemon.
+    fn was_cut(&mut self, word: &Word, segment: u64, live: u64) {
+        for entry in word.entries() {
+            if let Entry::Held { segment, records } = entry {
+                self.held.insert(segment, records);
+            }
+        }
+        self.keepers.push(UNKNOWN_KEEPER.into());
+        self.is_cut = true;
+        self.lost.0 += live;
+        self.lost.1 = format!("{segment:020}.log was removed, cut or damaged without a daemon");
+        let (_, why) = &self.lost;
+        log::error!("journal: {why}: no slot is started twice, what is missing is counted");
+    }
+
+    /// A keeper has a run, so that its end will be told.
+    pub fn is_kept(&mut self) {
+        if self.is_cut {
+            self.lost.0 = self.lost.0.saturating_sub(1);
+        }
     }
 
     /// The records that the last word told of died with the daemon.
@@ -179,22 +264,22 @@ impl Replay {
         if records > 0 {
             let took = counted(records, "record");
             let why = if why.is_empty() { "there was no room" } else { &why };
-            log::error!("journal: {took} could not be written by the daemon before: {why}");
-            let count = self.dropped.count + records;
-            self.dropped = Dropped { count, at_ms: now_ms, why: Loss::Memory };
+            match self.is_cut {
+                true => log::error!("journal: {took} of runs under way may be missing: {why}"),
+                false => {
+                    log::error!("journal: {took} could not be written by the daemon before: {why}");
+                }
+            }
+            self.dropped = (self.dropped.0 + records, now_ms);
         }
     }
 
-    /// How many records the last word told of, and why there was no place for them, for who does
-    /// not go on from here: as long as they are not counted.
-    pub fn lost(&self) -> (u64, &str) {
-        (self.lost.0, &self.lost.1)
-    }
-
     fn heard(&mut self, word: &Word) {
-        for entry in word.lines.split(|&byte| byte == b'\n').map_while(decode) {
+        for entry in word.entries() {
             match entry {
                 Entry::Unwritten { records, why, .. } => self.lost = (records, why.into_owned()),
+                // Where nothing was taken away, the log knows better.
+                Entry::Held { .. } => {}
                 // Known already, by a line or because deciding went back.
                 Entry::Anew(sequence) if sequence <= self.anew_sequence => {}
                 Entry::Decided(at) => {

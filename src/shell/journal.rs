@@ -6,6 +6,7 @@ use crate::core::daemon::Segment;
 use crate::core::journal::{Stretch, count_records, past_segments};
 use crate::core::plain::counted;
 use crate::core::replay::Replay;
+use crate::shell::clock;
 use crate::shell::own;
 use reserve::Reserve;
 use std::fs::{self, File, OpenOptions};
@@ -116,11 +117,14 @@ impl Journal {
         let mut reserve = Reserve::open(dir);
         let mut replay = Replay::default();
         let last = segments.last().map_or(0, |last| last.start);
-        replay.has_last_word(&reserve.word(), last);
+        reserve.words().iter().for_each(|word| replay.has_last_word(word, last));
         let past = past_segments(segments.iter().rev().map(|segment| segment.bytes));
         let newest = segments.len() - past;
         for segment in &mut segments[newest..] {
             segment.bytes = read_segment(dir, segment.start, &mut replay)?;
+        }
+        if !reserve.had_words() && !segments.is_empty() {
+            replay.misses_last_word(clock::now().wall_ms);
         }
         let end = segments.last().map_or(0, |last| last.start + last.bytes);
         // Where no new segment can be begun it goes on there.
@@ -212,6 +216,7 @@ impl Journal {
     /// # Errors
     /// It can't be written.
     pub fn heal(&mut self) -> io::Result<()> {
+        self.reserve.say_again();
         let Some((file, start)) = &self.file else { return Ok(()) };
         let start = *start;
         let (path, found) = (segment_path(&self.dir, start), file.metadata()?);
@@ -225,7 +230,7 @@ impl Journal {
         file.read_exact_at(&mut bytes, 0)?;
         own::make_dir(&self.dir)?;
         // What was kept beside it has most likely gone the same way.
-        self.reserve = Reserve::open(&self.dir);
+        self.reserve.anew();
         self.begin_segment(start, &bytes)?;
         let path = path.display();
         log::error!("journal: somebody took {path} away: it is written anew");
@@ -318,34 +323,6 @@ pub fn homes(dir: &Path) -> io::Result<Vec<String>> {
         }
     }
     Ok(Vec::new())
-}
-
-/// What a daemon that has ended missed for good.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Missed {
-    /// Records that it had dropped.
-    pub dropped: u64,
-    /// Records that were in its memory alone, and why.
-    pub unwritten: (u64, String),
-}
-
-/// What the journal tells of that to who only looks.
-///
-/// # Errors
-/// It can't be read.
-pub fn missed(dir: &Path) -> io::Result<Missed> {
-    let segments = list_segments(dir)?;
-    let mut replay = Replay::default();
-    let mut end = segments.last().map_or(0, |last| last.start);
-    replay.has_last_word(&reserve::word_in(dir), end);
-    let past = past_segments(segments.iter().rev().map(|segment| segment.bytes));
-    for segment in &segments[segments.len() - past..] {
-        let bytes = own::read(&segment_path(dir, segment.start), MAX_SEGMENT_BYTES)?;
-        end = segment.start + replay.log(segment.start, &bytes) as u64;
-    }
-    replay.log_ends(end);
-    let (records, why) = replay.lost();
-    Ok(Missed { dropped: replay.dropped.count, unwritten: (records, why.to_owned()) })
 }
 
 /// Reads the log from offset `from` up to `to`, at most `max_bytes` and only whole lines, for the

@@ -28,13 +28,14 @@ const OTHERS: u32 = 0o077;
 const MAX_DEPTH: u32 = 3;
 
 /// What a daemon, its keeper and its helpers make in a state directory.
-const NAMES: [&str; 18] = [
+const NAMES: [&str; 19] = [
     "daemon",
     "daemon.new",
     "home",
     "instance",
     "instance.tmp",
     "journal",
+    "journal.last",
     "keeper.ends",
     "keeper.sock",
     "keeper.tmp",

@@ -388,7 +388,8 @@ fn recall(
         hint: "the user of the daemon must be able to write there",
     })?;
     let Opened { journal, mut replay, end, segments } = opened;
-    let end = recall_unwritten(&mut replay, end, handed);
+    let carried = handed.map(|handed| handed.carried.unwritten.as_slice()).unwrap_or_default();
+    let end = recall_unwritten(&mut replay, end, carried);
     let same_boot = replay.boot_id == settings.boot_id;
     if same_boot && is_copy && !replay.live.is_empty() {
         log::warn!(
@@ -398,6 +399,9 @@ fn recall(
         );
     }
     know_those_alive(&mut replay, &notices);
+    if carried.is_empty() {
+        replay.count_lost(now.wall_ms);
+    }
     let mut core = Core::new(now, settings, replay, end, segments);
     // Before anything is counted here.
     handed.iter().for_each(|handed| core.go_on(now, &handed.carried));
@@ -410,17 +414,12 @@ fn recall(
 
 /// Takes in what the disk had no room for: in the memory of the program before, or in the last
 /// word of a daemon that was killed. Returns where the log goes on.
-fn recall_unwritten(replay: &mut Replay, mut end: u64, handed: Option<&Handover>) -> u64 {
-    let carried = handed.map(|handed| handed.carried.unwritten.as_slice()).unwrap_or_default();
+fn recall_unwritten(replay: &mut Replay, mut end: u64, carried: &[(u64, String)]) -> u64 {
     for (offset, lines) in carried {
         replay.log(*offset, lines.as_bytes());
         end = end.max(offset + lines.len() as u64);
     }
-    let end = replay.log_ends(end);
-    if carried.is_empty() {
-        replay.count_lost(clock::now().wall_ms);
-    }
-    end
+    replay.log_ends(end)
 }
 
 fn load_refused(core: &mut Core, path: &Path) {

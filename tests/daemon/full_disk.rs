@@ -148,6 +148,20 @@ fn full_disk(kind: Kind, size: &str, kills: u64) {
     drop(filler);
     wait_for("room", daemon::SOON, || daemon.status()["journal_error"].is_null().then_some(()));
     database.sql("UPDATE scheduler_jobs SET status = 0;");
+    let (launched, recorded, missing, dropped) = account(&site, &daemon, &mut database);
+    println!(
+        "{:8} {size:>3} {kills} kills: {launched} launched, {recorded} recorded, {missing} \
+         missing, {dropped} dropped",
+        kind.name(),
+    );
+    assert!(launched > seconds * 25, "{launched} runs");
+    // What is kept for the journal, or the memory, was enough.
+    assert!(dropped == 0 || (kills > 0 && size == SIZES[1]), "{dropped} are dropped");
+}
+
+/// No slot was started twice, and each run is recorded or counted, when all has ended. Returns how
+/// many were launched, recorded, are missing and called dropped.
+fn account(site: &Site, daemon: &Daemon, database: &mut TestDatabase) -> (u64, u64, u64, u64) {
     let status = wait_for("the records", Duration::from_secs(90), || {
         let status = daemon.status();
         let done = ["jobs", "running", "records_waiting_bytes"].map(|name| status[name] == 0);
@@ -155,22 +169,13 @@ fn full_disk(kind: Kind, size: &str, kills: u64) {
     });
     let recorded = database.query("SELECT uniq_id FROM scheduler_logs WHERE outcome <> 'running'");
     let recorded: BTreeSet<String> = recorded.into_iter().flatten().collect();
-    let stamps = stamps(&site);
+    let stamps = stamps(site);
     let slots: BTreeSet<&String> = stamps.iter().map(|(slot, _)| slot).collect();
+    assert_eq!(slots.len(), stamps.len(), "a slot was started twice");
     let missing = stamps.iter().filter(|(_, run)| !recorded.contains(run)).count() as u64;
     let dropped = status["records_dropped"].as_u64().unwrap();
-    println!(
-        "{:8} {size:>3} {kills} kills: {} launched, {} recorded, {missing} missing, {dropped} \
-         dropped",
-        kind.name(),
-        stamps.len(),
-        recorded.len()
-    );
-    assert_eq!(slots.len(), stamps.len(), "a slot was started twice");
-    assert!(stamps.len() as u64 > seconds * 25, "{} runs", stamps.len());
     assert!(missing <= dropped, "{missing} runs are missing, and {dropped} are called dropped");
-    // What is kept for the journal, or the memory, was enough.
-    assert!(dropped == 0 || (kills > 0 && size == SIZES[1]), "{dropped} are dropped");
+    (stamps.len() as u64, recorded.len() as u64, missing, dropped)
 }
 
 /// In its short form the databases are gone through where the daemon is killed on a disk with
@@ -200,6 +205,33 @@ fn every_run_is_recorded_out_of_memory_where_there_is_no_room_to_keep() {
 #[test]
 fn what_a_killed_daemon_had_in_memory_is_counted() {
     on_each(SIZES[1], 2);
+}
+
+/// What the disk had no room for is told by the last word alone. There are two, and one is enough.
+#[test]
+fn what_is_in_memory_is_counted_though_a_last_word_is_deleted() {
+    let _alone = alone();
+    for name in ["journal/last", "journal.last"] {
+        let mut database = TestDatabase::new(Kind::Sqlite);
+        let site = Site::new(&database.config);
+        let Some(disk) = Disk::mount(&site, SIZES[1]) else { return };
+        fresh_jobs(&site, &mut database);
+        let daemon = site.start();
+        wait_for("runs", daemon::SOON, || (stamps(&site).len() > 60).then_some(()));
+        let filler = disk.fill();
+        wait_for("the full disk to be noticed", daemon::SOON, || journal_error(&daemon.status()));
+        let before = stamps(&site).len();
+        wait_for("more", daemon::SOON, || (stamps(&site).len() > before + 110).then_some(()));
+        fs::remove_file(disk.0.join(name)).unwrap();
+        daemon.kill();
+        drop(filler);
+        let daemon = site.start();
+        let before = stamps(&site).len();
+        wait_for("more", daemon::SOON, || (stamps(&site).len() > before + 60).then_some(()));
+        database.sql("UPDATE scheduler_jobs SET status = 0;");
+        let (.., missing, dropped) = account(&site, &daemon, &mut database);
+        assert!(missing > 0, "all was written: {dropped} dropped");
+    }
 }
 
 #[test]
@@ -378,38 +410,4 @@ fn a_snapshot_of_a_full_disk_is_the_last_one() {
     let daemon = site.start();
     assert_eq!(daemon.status()["jobs"], 7);
     drop((daemon, filler));
-}
-
-/// Its runs have ended, and how they did nobody knows but a keeper that can't write that down.
-#[test]
-fn a_drain_without_a_daemon_does_not_wait_for_what_a_full_disk_keeps_from_ending() {
-    let mut database = TestDatabase::new(Kind::Sqlite);
-    let site = Site::new(&database.config);
-    let Some(disk) = Disk::mount(&site, "64m") else { return };
-    let go = site.file("go");
-    database.sql(&format!(
-        "INSERT INTO scheduler_jobs (id, name, command, cron, max_concurrence, server_id, status, \
-         output, stderr) VALUES (1, '', 'while [ ! -e {go} ]; do sleep 0.1; done', '0 0 29 2 *', \
-         1, 1, 1, '', '');"
-    ));
-    let daemon = site.start();
-    daemon.wait_jobs(1);
-    daemon.start_job(1);
-    assert!(schedule(&site, "stop").0);
-    let filler = disk.fill();
-    wait_for("a full disk", daemon::SOON, || {
-        File::create(disk.0.join("probe")).and_then(|mut it| it.write_all(&[1; 64])).err()
-    });
-    fs::write(&go, "").unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_schedule"));
-    let drain = command.args(["stop", "1", "--drain", "-c", &site.file("schedule.ini")]);
-    // The time-out is what a fault would cost.
-    let said = drain.args(["--timeout", "120"]).output().unwrap();
-    let text = String::from_utf8_lossy(&said.stderr).into_owned();
-    let why = format!("alone: {} is full (", disk.0.display());
-    assert!(!said.status.success() && text.contains(&why), "{text}");
-    assert!(text.contains("make room there, and it writes that down and ends"), "{text}");
-    drop(filler);
-    let said = drain.output().unwrap();
-    assert!(said.status.success(), "{said:?}");
 }

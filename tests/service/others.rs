@@ -269,7 +269,15 @@ fn a_hostile_state_directory_neither_hangs_nor_deceives() {
     let secret = PathBuf::from(groups.site.file("secret"));
     fs::write(&secret, "trouble root's own secret\n").unwrap();
     let things = [Thing::Fifo, Thing::Directory, Thing::Link, Thing::Huge, Thing::Noise];
-    let names = ["daemon", "snapshot", "refused", "instance", "keeper.ends", "journal/last"];
+    let names = [
+        "daemon",
+        "snapshot",
+        "refused",
+        "instance",
+        "keeper.ends",
+        "journal.last",
+        "journal/last",
+    ];
     let last = "journal/00000000000999999999.log";
     for thing in things {
         let plain = |said: &Said| {

@@ -31,7 +31,7 @@ impl World {
         let in_vain = !self.clients.is_empty() && !self.ledger.is_launching();
         assert!(!in_vain, "clients wait in vain: {:?}", self.clients);
         self.ledger.check_runs(ticked, core);
-        self.ledger.check_table_told(&self.disk.last_word);
+        self.ledger.check_table_told(self.disk.word_that_counts());
         if !self.profile.crowd || self.random.one_in(16) {
             self.ledger.check_table(core);
         }
@@ -77,8 +77,8 @@ impl World {
             Action::JournalForget(start) => self.forget_segment(start),
             Action::Launch { run, plan, not_after_ms } => {
                 self.hear_memory();
-                self.ledger.check_known(run, &self.disk.last_word);
-                self.ledger.check_table_told(&self.disk.last_word);
+                self.ledger.check_known(run, self.disk.word_that_counts());
+                self.ledger.check_table_told(self.disk.word_that_counts());
                 self.order(run, *plan, not_after_ms);
             }
             Action::Signal(run, signal) => {
@@ -125,7 +125,7 @@ impl World {
     }
 
     fn keep_snapshot(&mut self, unwritten: Option<String>) {
-        self.ledger.check_rows_decided(&self.disk.last_word);
+        self.ledger.check_rows_decided(self.disk.word_that_counts());
         let kept = self.disk.keep_snapshot(false, unwritten);
         self.tell(|| format!("the snapshot is kept: {kept:?}"));
         if let Some(core) = &mut self.core {
@@ -180,6 +180,7 @@ impl World {
         if !full {
             self.disk.take_room(lines.len());
             self.disk.begin_segment(start, &lines);
+            self.ledger.remember(start);
         }
         let kept = if full { 0 } else { lines.len() };
         let recorded = self.database.through.max(self.dropped);

@@ -1,6 +1,7 @@
 //! A disk that can be full, and whose journal is read back as the daemon's shell reads it.
 
 use super::database::Rows;
+use super::ledger::LastWord;
 use schedule::core::daemon::{Kept, Segment};
 use schedule::core::journal::{Stretch, past_segments};
 use schedule::core::replay::Replay;
@@ -81,6 +82,35 @@ impl Disk {
         self.open = Some(start);
     }
 
+    /// Somebody takes the newest segment away, or what is in it.
+    pub fn lose_newest(&mut self, how: u64) {
+        let Some((start, mut file)) = self.segments.pop_last() else { return };
+        match how {
+            0 => return,
+            1 => file.clear(),
+            _ => file.fill(0),
+        }
+        self.segments.insert(start, file);
+    }
+
+    /// Where the log ends, as the next daemon finds it.
+    pub fn end_of_lines(&self) -> u64 {
+        let is_whole = |(_, file): &(&u64, &Vec<u8>)| file.last().is_some_and(|&byte| byte != 0);
+        self.segments.iter().rfind(is_whole).map_or(0, |(start, file)| start + file.len() as u64)
+    }
+
+    /// The last word, if the next daemon hears it; else nothing.
+    pub fn word_that_counts(&self) -> &[u8] {
+        let last = self.segments.last_key_value().map_or(0, |(start, _)| *start);
+        let counts = |word: LastWord| {
+            word.end > self.end_of_lines() || word.until.is_some_and(|until| last <= until)
+        };
+        match LastWord::read(&self.last_word).is_some_and(counts) {
+            true => &self.last_word,
+            false => &[],
+        }
+    }
+
     /// Where the log ends.
     pub fn end(&self) -> u64 {
         self.segments.last_key_value().map_or(0, |(start, file)| start + file.len() as u64)
@@ -132,7 +162,9 @@ impl Disk {
         let past = self.segments.iter_mut().skip(older);
         let mut past: Vec<(u64, &mut Vec<u8>)> = past.map(|(start, file)| (*start, file)).collect();
         let first = past.first().map_or(0, |(start, _)| *start);
-        if self.read.first != first {
+        // What was read may be the last one since the one behind it was lost.
+        let is_ahead = past.last().is_some_and(|(start, _)| self.read.next > *start);
+        if self.read.first != first || is_ahead {
             self.read = Read { first, next: first, replay: Replay::default() };
         }
         // The last one may be written to again.

@@ -177,11 +177,9 @@ impl World {
         self.core = None;
         self.clients.clear();
         self.kill_in = None;
+        self.lose_newest();
         // With a full disk no note was left of some. Nobody can be asked to count those.
-        let last = self.disk.segments.last_key_value().map_or(0, |(start, _)| *start);
-        let word = LastWord::read(&self.disk.last_word).filter(|word| {
-            word.end > self.disk.end() || word.until.is_some_and(|until| last <= until)
-        });
+        let word = LastWord::read(self.disk.word_that_counts());
         for run in self.ledger.down(word) {
             self.forget_run(run);
         }
@@ -193,6 +191,19 @@ impl World {
             _ => self.random.below(400_000),
         };
         self.up_ms = self.now.mono_ms + down_ms;
+    }
+
+    /// Somebody takes the newest segment of the journal away while no daemon looks.
+    fn lose_newest(&mut self) {
+        if !self.profile.loses || self.calm || !self.apart.one_in(3) {
+            return;
+        }
+        let Some((start, _)) = self.disk.segments.last_key_value() else { return };
+        let Some(runs) = self.ledger.lose(*start) else { return };
+        self.database.end_twice.extend(runs);
+        let how = self.apart.below(3);
+        self.disk.lose_newest(how);
+        self.tell(|| format!("the newest segment is lost ({how})"));
     }
 
     /// The machine starts again: no process survives, the monotonic clock begins at 0.

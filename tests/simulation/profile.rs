@@ -26,6 +26,8 @@ pub struct Profile {
     pub astray: bool,
     /// The daemon is started by the wrong configuration, and by the right one, by turns.
     pub moves: bool,
+    /// Somebody takes the newest segment of the journal away while no daemon looks.
+    pub loses: bool,
     /// The configured zone first.
     pub zones: Vec<FakeZone>,
     pub wall_ms: i64,
@@ -62,6 +64,7 @@ impl Profile {
             long_full: random.one_in(3),
             astray: slow && apart.one_in(8),
             moves: apart.one_in(4),
+            loses: apart.one_in(4),
             zones,
             wall_ms: start * 1000 + random.within(0..=999),
         }

@@ -4,6 +4,9 @@
 use crate::core::journal::Entry;
 use std::collections::BTreeMap;
 
+/// Segments of which the last word says how many records they have.
+const MAX_SAID: usize = 20;
+
 /// See the module's text. The keys are the offsets at which segments begin.
 #[derive(Debug, Default)]
 pub struct Held(BTreeMap<u64, Count>);
@@ -32,6 +35,22 @@ impl Held {
     pub fn entries(&self) -> impl Iterator<Item = Entry<'static>> {
         let held = self.0.iter().filter(|(_, count)| count.records > 0);
         held.map(|(segment, count)| Held::entry(*segment, count))
+    }
+
+    /// What the last word says of those that are on the disk, where so many are not: the newest
+    /// first, and together those for which it has no room.
+    pub fn last_said(&self, not_on_disk: u64) -> Vec<Entry<'static>> {
+        let mut said: Vec<(u64, u64)> = Vec::new();
+        for (nth, (&segment, count)) in self.0.iter().rev().enumerate() {
+            let missing = if nth == 0 { not_on_disk } else { 0 };
+            let records = count.records.saturating_sub(missing);
+            match said.last_mut().filter(|_| nth >= MAX_SAID) {
+                Some(last) => last.1 += records,
+                None => said.push((segment, records)),
+            }
+        }
+        let some = said.into_iter().filter(|(_, records)| *records > 0);
+        some.map(|(segment, records)| Entry::Held { segment, records }).collect()
     }
 
     /// A segment begins.

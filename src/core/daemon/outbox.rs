@@ -2,6 +2,7 @@
 //! how far the database has got. See [`crate::core::journal`] for the format.
 
 use super::held::Held;
+use super::last_word::Said;
 use super::unwritten::{Piece, Unwritten};
 use crate::core::clock;
 use crate::core::event::Action;
@@ -72,6 +73,8 @@ pub struct Outbox {
     pub(super) segment_not_before_ms: u64,
     /// What there was no room for.
     pub unwritten: Unwritten,
+    /// What the last word knows.
+    pub(super) said: Said,
     /// How many records the segments have for the database.
     pub(super) held: Held,
     /// Records that are not where they were written, and were not counted yet.
@@ -109,6 +112,7 @@ impl Outbox {
             must_checkpoint: false,
             segment_not_before_ms: 0,
             unwritten: Unwritten::default(),
+            said: Said::default(),
             held: Held::default(),
             missing: 0,
             looked_ms: 0,
@@ -255,11 +259,6 @@ impl Outbox {
         self.has_gap.then(|| starts.find(|start| !is_to_come(*start)).unwrap_or(0))
     }
 
-    /// Whether there is something that the log on the disk does not tell.
-    pub(super) fn needs_last_word(&self) -> bool {
-        !self.unwritten.is_empty() || self.gap_until().is_some()
-    }
-
     /// A segment could not be begun. What follows goes behind the one before, and its checkpoint
     /// is left out: half of one would be worse than none.
     fn keep_segment(&mut self, start: u64, lines: Vec<u8>) {
@@ -310,11 +309,28 @@ impl Outbox {
         !self.unwritten.is_empty() && self.recorded >= self.written_end()
     }
 
+    /// The offset up to which the log is on the disk.
+    pub(super) fn on_disk(&self) -> u64 {
+        let pending = self.pending.iter().find_map(|action| match action {
+            Action::Journal(offset, _) | Action::JournalSegment(offset, _) => Some(*offset),
+            _ => None,
+        });
+        let lines = self.end - self.lines.len() as u64;
+        self.unwritten.start().or(pending).unwrap_or(lines)
+    }
+
+    /// Whether what was handed over last may not be on the disk yet.
+    pub(super) fn is_being_written(&self) -> bool {
+        self.writing != Writing::Nothing
+    }
+
     /// How many records stand behind [`Outbox::written_end`].
     pub(super) fn records_in_memory(&self) -> u64 {
-        if self.unwritten.is_empty() {
-            return 0;
-        }
+        if self.unwritten.is_empty() { 0 } else { self.not_on_disk() }
+    }
+
+    /// How many records stand behind [`Outbox::on_disk`].
+    pub(super) fn not_on_disk(&self) -> u64 {
         let pending = self.pending.iter().map(|action| match action {
             Action::Journal(_, lines) => count_records(lines),
             _ => 0,

@@ -163,6 +163,9 @@ impl Core {
             {
                 return Some(action);
             }
+            if let Some(word) = self.word_before_launch() {
+                return Some(word);
+            }
             self.launches.pop_front();
             if let Some(action) = self.launch(first) {
                 return Some(action);

@@ -3,13 +3,12 @@
 //! The log on the disk has no holes: behind a piece that could not be written there is nothing
 //! until that is there. So long everything waits in memory, each piece for its own offset. Were the
 //! daemon killed then, the next one would know nothing of it; so before anything is done that
-//! depends on these lines there is a *last word*, in a place that needs no more room: up to when
-//! every slot counts as decided, so that none is started twice, and how many records are lost.
+//! depends on these lines there is a *last word*, in a place that needs no more room (`last_word`).
 
 use super::{Core, Counters};
 use crate::core::event::Action;
 use crate::core::ids::{JobId, RunId};
-use crate::core::journal::{Dropped, Entry, Loss, count_records, cut_command, decode, encode};
+use crate::core::journal::{Entry, count_records, decode};
 use crate::core::plain::counted;
 use crate::core::time::Now;
 use std::collections::{BTreeSet, VecDeque};
@@ -207,8 +206,18 @@ impl Unwritten {
     }
 
     /// How many records the database would never hear of if the daemon were killed now.
-    fn records(&self) -> u64 {
+    pub(super) fn records(&self) -> u64 {
         self.unknown.len() as u64 + self.skips
+    }
+
+    /// Whether the disk has a line of this run, as far as this is about it.
+    pub(super) fn knows(&self, run: RunId) -> bool {
+        !self.unknown.contains(&run)
+    }
+
+    /// Whether there was something that the last word does not tell.
+    pub(super) fn take_word_is_due(&mut self) -> bool {
+        std::mem::take(&mut self.word_is_due)
     }
 }
 
@@ -220,43 +229,43 @@ impl Core {
         let action = first.or_else(|| self.outbox.flush());
         let dropped = self.outbox.unwritten.take_dropped();
         if dropped > 0 {
-            self.records_dropped(dropped, Loss::Room);
+            self.records_dropped(dropped, "journal: no room on the disk nor in memory");
         }
-        let missing = std::mem::take(&mut self.outbox.missing);
-        if missing > 0 {
-            self.records_dropped(missing, Loss::Gone);
+        if self.count_missing(self.outbox.looked_ms) {
+            self.outbox.note(&self.dropped_entry());
             self.outbox.must_flush = true;
         }
         action.or_else(|| self.last_word())
     }
 
     /// So many records will never be in the database.
-    pub(super) fn records_dropped(&mut self, count: u64, why: Loss) {
-        self.counters.records_dropped += count;
-        self.counters.records_dropped_ms = self.outbox.looked_ms;
-        self.counters.records_dropped_why = why;
-        let total = self.counters.records_dropped;
-        let why = why.told();
-        log::error!("{why}: {} dropped, {total} in all", counted(count, "record"));
+    pub(super) fn records_dropped(&mut self, count: u64, why: &str) {
+        self.count_dropped(count, why, self.outbox.looked_ms);
         self.outbox.note(&self.dropped_entry());
+    }
+
+    /// Counts records that are not where they were written. The journal is yet to be told. Returns
+    /// whether there are some.
+    pub(super) fn count_missing(&mut self, now_ms: i64) -> bool {
+        let missing = std::mem::take(&mut self.outbox.missing);
+        if missing > 0 {
+            let why = "journal: somebody took away or damaged what the database did not have yet";
+            self.count_dropped(missing, why, now_ms);
+        }
+        missing > 0
+    }
+
+    fn count_dropped(&mut self, count: u64, why: &str, now_ms: i64) {
+        self.counters.records_dropped += count;
+        self.counters.records_dropped_ms = now_ms;
+        let total = self.counters.records_dropped;
+        log::error!("{why}: {} dropped, {total} in all", counted(count, "record"));
         self.touch_daemon();
     }
 
     pub(super) fn dropped_entry(&self) -> Entry<'static> {
-        let Counters { records_dropped: count, .. } = self.counters;
-        let (at_ms, why) = (self.counters.records_dropped_ms, self.counters.records_dropped_why);
-        Entry::Dropped(Dropped { count, at_ms, why })
-    }
-
-    /// How many records the database would never hear of if the daemon ended now: they are in
-    /// memory alone, as the disk did not take them.
-    pub fn records_unwritten(&self) -> u64 {
-        if !self.outbox.needs_last_word() {
-            return 0;
-        }
-        // They count as decided, so they will not be launched by the next one either.
-        let queued = self.runs.values().filter(|run| !run.intended).count() as u64;
-        self.outbox.unwritten.records() + queued
+        let Counters { records_dropped: count, records_dropped_ms: at_ms, .. } = self.counters;
+        Entry::Dropped { count, at_ms }
     }
 
     /// How much room there is. Where the journal is about to need more than is kept for it, the
@@ -294,26 +303,6 @@ impl Core {
         let runs = counted(count, "run");
         log::warn!("the outputs of {runs} that ended first give way, {total} in all");
         self.actions.extend(ended.into_iter().map(|(_, job, run)| Action::ForgetOutput(job, run)));
-    }
-
-    fn last_word(&mut self) -> Option<Action> {
-        let outbox = &mut self.outbox;
-        if !outbox.needs_last_word() || !std::mem::take(&mut outbox.unwritten.word_is_due) {
-            return None;
-        }
-        let (records, outbox) = (self.records_unwritten(), &self.outbox);
-        let mut word = Vec::new();
-        let until = outbox.gap_until();
-        // The block has room for no more.
-        let why = cut_command(outbox.error().unwrap_or_default()).into();
-        encode(&mut word, &Entry::Unwritten { end: outbox.end(), until, records, why });
-        encode(&mut word, &Entry::Boot(outbox.boot_id.as_str().into()));
-        encode(&mut word, &Entry::Sequence(self.last_sequence));
-        encode(&mut word, &Entry::Anew(self.due.anew_sequence));
-        encode(&mut word, &Entry::Decided(self.due.decided_ms.max(self.due.last_slot_ms)));
-        encode(&mut word, &self.dropped_entry());
-        self.snapshot.entry().iter().for_each(|entry| encode(&mut word, entry));
-        Some(Action::LastWord(word))
     }
 }
 

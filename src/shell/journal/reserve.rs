@@ -3,7 +3,9 @@
 //! A file that is deleted when the disk is full would not do: its blocks belong to whoever writes
 //! first, and that is the output of a job. So the segments to come are there already, empty, with
 //! all their blocks allocated behind their end: `next.1`, `next.2`. A segment that begins takes
-//! one of them. Beside them there is the *last word*, a block that is written over in place.
+//! one of them. Beside them there is the *last word*, a block that is written over in place. There
+//! are two of it, one of them outside the journal's directory: whoever takes that away, or one of
+//! the blocks, leaves the other.
 
 use crate::shell::own;
 use crate::shell::snapshot;
@@ -22,9 +24,6 @@ const SPARE_SEGMENTS: u64 = 2;
 /// for the lines that came at once with the last ones.
 const SEGMENT_BYTES: u64 = (4 << 20) + (256 << 10);
 
-/// The name of the last word.
-const WORD: &str = "last";
-
 /// Bytes of the last word, blanks behind it included.
 const WORD_BYTES: usize = 4_096;
 
@@ -39,7 +38,11 @@ pub struct Reserve {
     dir: PathBuf,
     /// Numbers of the segments that are there.
     spares: Vec<u64>,
-    word: Option<File>,
+    words: [Option<File>; 2],
+    /// The last word.
+    said: Vec<u8>,
+    /// Either of its places was there.
+    had_words: bool,
     /// No blocks can be allocated ahead on this file system.
     useless: bool,
 }
@@ -78,26 +81,18 @@ fn me() -> u32 {
     rustix::process::geteuid().as_raw()
 }
 
-/// The last word that is kept in `dir`, for who only looks.
-pub fn word_in(dir: &Path) -> Vec<u8> {
-    let file = own::open(&dir.join(WORD), OpenOptions::new().read(true));
-    file.map(|file| read_word(&file)).unwrap_or_default()
-}
-
-fn read_word(file: &File) -> Vec<u8> {
-    let mut bytes = vec![0; WORD_BYTES];
-    let read = file.read_at(&mut bytes, 0).unwrap_or(0);
-    bytes.truncate(read);
-    let end = memchr::memchr(0, &bytes).unwrap_or(bytes.len());
-    bytes.truncate(end);
-    bytes
-}
-
 impl Reserve {
     /// What an earlier daemon left in `dir`; the rest is made, as far as there is room.
     pub fn open(dir: &Path) -> Reserve {
-        let mut reserve = Reserve { dir: dir.into(), spares: vec![], word: None, useless: false };
-        reserve.word = reserve.open_word().ok();
+        let mut reserve = Reserve {
+            dir: dir.into(),
+            spares: vec![],
+            words: [None, None],
+            said: vec![],
+            had_words: word_paths(dir).iter().any(|path| fs::symlink_metadata(path).is_ok()),
+            useless: false,
+        };
+        reserve.words = word_paths(dir).map(|path| open_word(&path).ok());
         let all = |found: &StatVfs| found.f_blocks.saturating_mul(found.f_frsize);
         reserve.useless = stat(dir).is_some_and(|found| all(&found) < MIN_DISK_BYTES);
         for number in 1..=SPARE_SEGMENTS {
@@ -194,32 +189,85 @@ impl Reserve {
         stat(&self.dir).map(|found| free_bytes(&found, me()))
     }
 
-    fn open_word(&self) -> io::Result<File> {
-        let path = self.dir.join(WORD);
-        let file = own::open(&path, OpenOptions::new().read(true).write(true).create(true))?;
-        if file.metadata()?.blocks() * 512 < WORD_BYTES as u64 {
-            file.write_all_at(&[0; WORD_BYTES], 0)?;
-        }
-        Ok(file)
+    /// Whether either place of a last word was there.
+    pub fn had_words(&self) -> bool {
+        self.had_words
     }
 
-    /// The last word of the daemon before; empty if there is none.
-    pub fn word(&self) -> Vec<u8> {
-        self.word.as_ref().map(read_word).unwrap_or_default()
+    /// The last word of the daemon before, from each of its places; empty where there is none.
+    pub fn words(&self) -> Vec<Vec<u8>> {
+        self.words.iter().flatten().map(read_word).collect()
     }
 
     /// Keeps a last word, in place of the one before.
     ///
     /// # Errors
-    /// There was no room for the place of it.
+    /// There was no room for either of its places.
     pub fn say(&mut self, word: &[u8]) -> io::Result<()> {
-        if self.word.is_none() {
-            self.word = Some(self.open_word()?);
-        }
-        let Some(file) = &self.word else { return Ok(()) };
-        let mut bytes = [0; WORD_BYTES];
+        let mut bytes = vec![0; WORD_BYTES];
         let length = word.len().min(WORD_BYTES);
         bytes[..length].copy_from_slice(&word[..length]);
-        file.write_all_at(&bytes, 0)
+        self.said = bytes;
+        let paths = word_paths(&self.dir);
+        let kept =
+            paths.iter().zip(&mut self.words).map(|(path, file)| keep(path, file, &self.said));
+        kept.reduce(Result::or).unwrap_or(Ok(()))
     }
+
+    /// Says it again in a place that somebody took away, if there is room for it.
+    pub fn say_again(&mut self) {
+        for (path, file) in word_paths(&self.dir).iter().zip(&mut self.words) {
+            let is_there = file.as_ref().is_some_and(|file| is_at(file, path));
+            if !is_there {
+                *file = None;
+                // What can't be made is tried again by the next look.
+                let _ = keep(path, file, &self.said);
+            }
+        }
+    }
+
+    /// Another reserve, for where this one was taken away.
+    pub fn anew(&mut self) {
+        let said = std::mem::take(&mut self.said);
+        *self = Reserve { said, ..Reserve::open(&self.dir) };
+        self.say_again();
+    }
+}
+
+/// The two places of a last word.
+fn word_paths(dir: &Path) -> [PathBuf; 2] {
+    [dir.join("last"), dir.with_extension("last")]
+}
+
+fn open_word(path: &Path) -> io::Result<File> {
+    let file = own::open(path, OpenOptions::new().read(true).write(true).create(true))?;
+    if file.metadata()?.blocks() * 512 < WORD_BYTES as u64 {
+        file.write_all_at(&[0; WORD_BYTES], 0)?;
+    }
+    Ok(file)
+}
+
+fn read_word(file: &File) -> Vec<u8> {
+    let mut bytes = vec![0; WORD_BYTES];
+    let read = file.read_at(&mut bytes, 0).unwrap_or(0);
+    bytes.truncate(read);
+    let end = memchr::memchr(0, &bytes).unwrap_or(bytes.len());
+    bytes.truncate(end);
+    bytes
+}
+
+fn keep(path: &Path, file: &mut Option<File>, word: &[u8]) -> io::Result<()> {
+    let file = match file {
+        Some(file) => file,
+        None => file.insert(open_word(path)?),
+    };
+    file.write_all_at(word, 0)
+}
+
+/// Whether this file is the one of this name.
+fn is_at(file: &File, path: &Path) -> bool {
+    let (Ok(found), Ok(there)) = (file.metadata(), fs::symlink_metadata(path)) else {
+        return false;
+    };
+    (there.dev(), there.ino()) == (found.dev(), found.ino())
 }

@@ -1,7 +1,7 @@
 //! What the journal says, and what of it survives the daemon.
 
 use super::super::database::{PATHS, home};
-use super::{End, Ledger, State};
+use super::{Before, End, Ledger, State};
 use schedule::core::daemon::Core;
 use schedule::core::ids::RunId;
 use schedule::core::journal::{self, Entry, RunEntry, SkipEntry, TableEntry, decode};
@@ -170,6 +170,39 @@ impl Ledger {
             self.anew_told();
         }
         self.durable.decided = self.durable.decided.max(Some(word.decided));
+    }
+
+    /// A segment is about to begin: all that is known without it.
+    pub fn remember(&mut self, start: u64) {
+        let open = self.runs.iter().filter(|(_, run)| run.durable_end.is_none());
+        self.before = Before {
+            start: Some(start),
+            durable: self.durable.clone(),
+            kept_skips: self.kept_skips.clone(),
+            runs: open.map(|(id, run)| (*id, (run.durable, run.slot_durable))).collect(),
+        };
+    }
+
+    /// The newest segment, which begins here, is lost. Returns the runs whose ends were in it: they
+    /// may have another. None: what was there without it is not known.
+    pub fn lose(&mut self, start: u64) -> Option<Vec<RunId>> {
+        let before = std::mem::take(&mut self.before);
+        if before.start != Some(start) {
+            return None;
+        }
+        let mut ended = Vec::new();
+        for (id, run) in &mut self.runs {
+            if run.durable_end.as_ref().is_some_and(|(at, _)| *at <= start) {
+                continue;
+            }
+            ended.extend(run.durable_end.take().map(|_| *id));
+            (run.durable, run.slot_durable) = before.runs.get(id).copied().unwrap_or_default();
+        }
+        self.durable = before.durable;
+        let now = std::mem::replace(&mut self.kept_skips, before.kept_skips);
+        let is_lost = |(key, kept): &(_, _)| self.kept_skips.get(key) != Some(kept);
+        self.lost_skips.extend(now.into_iter().filter(is_lost).map(|(key, _)| key));
+        Some(ended)
     }
 
     /// Compares what is written with what it should be.

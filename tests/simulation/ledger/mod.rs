@@ -37,7 +37,7 @@ const MAX_BACK_MS: i64 = 3 * 3_600_000;
 const HOLD_MS: u64 = 2_000;
 
 /// What a daemon that starts now can know: what was said in lines that are on the disk.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Durable {
     pub decided: Option<i64>,
     /// Last slot of each job.
@@ -54,7 +54,7 @@ pub struct Durable {
 }
 
 /// Offsets of the log.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Places {
     decided: u64,
     table: u64,
@@ -128,6 +128,20 @@ pub struct Ledger {
     /// What the skips on the disk come to, and where they are. After the clock was set back another
     /// range may begin with the same slot: the longest counts, or one of those.
     pub kept_skips: BTreeMap<(u32, i64, u32), Vec<(SkipEntry, u64)>>,
+    /// What was on the disk before the newest segment.
+    before: Before,
+    /// Skips that were on the disk: a longer range than is there now may be recorded.
+    pub lost_skips: BTreeSet<(u32, i64, u32)>,
+}
+
+/// What is on the disk without the segment that begins at `start`.
+#[derive(Default)]
+struct Before {
+    start: Option<u64>,
+    durable: Durable,
+    kept_skips: BTreeMap<(u32, i64, u32), Vec<(SkipEntry, u64)>>,
+    /// Runs whose end is not: whether they are known, and their slots.
+    runs: BTreeMap<RunId, (bool, bool)>,
 }
 
 impl Ledger {
@@ -170,6 +184,8 @@ impl Ledger {
             anew_known: None,
             made: BTreeSet::new(),
             kept_skips: BTreeMap::new(),
+            before: Before::default(),
+            lost_skips: BTreeSet::new(),
         }
     }
 

@@ -1,0 +1,93 @@
+//! The last word: what the next daemon is told beside the log, in a place that needs no room.
+//!
+//! It says up to when every slot counts as decided, so that none is started twice, and how many
+//! records there were. While the journal can't be written it goes before all that depends on lines
+//! that are in memory alone. And it is there for the case that somebody takes lines away while no
+//! daemon looks: it says how far the log on the disk has come, so that is noticed. For that it is
+//! said anew before runs are launched that it does not know of, once for all of an instant, and at
+//! the end of each turn in which lines were written, before the keeper forgets what they tell.
+
+use super::Core;
+use super::outbox::Outbox;
+use crate::core::event::Action;
+use crate::core::journal::{Entry, cut_command, encode};
+
+/// What the last word knows of the log on the disk.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Said {
+    end: u64,
+    decided_ms: i64,
+    sequence: u64,
+}
+
+impl Outbox {
+    /// Whether all that was handed over is on the disk, and tells all that counts.
+    fn is_at_rest(&self) -> bool {
+        self.unwritten.is_empty() && self.pending.is_empty() && !self.is_being_written()
+    }
+}
+
+impl Core {
+    /// The last word where the journal can't be written or has a gap, if there is something that
+    /// it does not tell.
+    pub(super) fn last_word(&mut self) -> Option<Action> {
+        let outbox = &mut self.outbox;
+        let may_need_one = !outbox.unwritten.is_empty() || outbox.gap_until().is_some();
+        if !may_need_one || !outbox.unwritten.take_word_is_due() {
+            return None;
+        }
+        outbox.said = Said::default();
+        Some(Action::LastWord(self.word()))
+    }
+
+    /// The same where all is well, if what is launched next is not known to it.
+    pub(super) fn word_before_launch(&mut self) -> Option<Action> {
+        let said = &self.outbox.said;
+        let knows = said.sequence == self.last_sequence && said.decided_ms == self.decided_most();
+        (!knows).then(|| self.word_at_rest()).flatten()
+    }
+
+    /// The same, if lines were written since.
+    pub(super) fn word_after_turn(&mut self) -> Option<Action> {
+        (self.outbox.said.end < self.outbox.end()).then(|| self.word_at_rest()).flatten()
+    }
+
+    fn word_at_rest(&mut self) -> Option<Action> {
+        if !self.outbox.is_at_rest() || self.outbox.gap_until().is_some() {
+            return None;
+        }
+        let (sequence, decided_ms) = (self.last_sequence, self.decided_most());
+        self.outbox.said = Said { end: self.outbox.on_disk(), decided_ms, sequence };
+        Some(Action::LastWord(self.word()))
+    }
+
+    /// In the middle of a turn some slots up to this instant may not be decided yet.
+    fn decided_most(&self) -> i64 {
+        self.due.decided_ms.max(self.due.last_slot_ms)
+    }
+
+    fn word(&self) -> Vec<u8> {
+        let outbox = &self.outbox;
+        // They count as decided, so they will not be launched by the next one either.
+        let queued = self.runs.values().filter(|run| !run.intended).count() as u64;
+        let records = outbox.unwritten.records() + queued;
+        let known = self.runs.values().filter(|run| run.intended && outbox.unwritten.knows(run.id));
+        let mut word = Vec::new();
+        let until = outbox.gap_until();
+        // The block has room for no more.
+        let why = cut_command(outbox.error().unwrap_or_default()).into();
+        let end = if outbox.is_at_rest() { outbox.on_disk() } else { outbox.end() };
+        encode(&mut word, &Entry::Unwritten { end, until, records, why });
+        encode(&mut word, &Entry::Boot(outbox.boot_id.as_str().into()));
+        encode(&mut word, &Entry::Sequence(self.last_sequence));
+        encode(&mut word, &Entry::Anew(self.due.anew_sequence));
+        encode(&mut word, &Entry::Decided(self.decided_most()));
+        encode(&mut word, &self.dropped_entry());
+        let segment = outbox.segments.back().map_or(0, |segment| segment.start);
+        let live = known.count() as u64;
+        encode(&mut word, &Entry::Written { segment, end: outbox.on_disk(), live });
+        self.snapshot.entry().iter().for_each(|entry| encode(&mut word, entry));
+        outbox.held.last_said(outbox.not_on_disk()).iter().for_each(|it| encode(&mut word, it));
+        word
+    }
+}
