@@ -3,9 +3,10 @@
 mod panicked;
 mod reading;
 mod renew;
+mod tending;
 
 use crate::core::daemon::Core;
-use crate::core::event::{Action, Event, PushFailure, Vitals};
+use crate::core::event::{Action, Event, PushFailure};
 use crate::core::ids::ConnId;
 use crate::core::time::Now;
 use crate::shell::children::{Children, News};
@@ -14,13 +15,12 @@ use crate::shell::container;
 use crate::shell::exchange::Exchange;
 use crate::shell::files::lanes::Lanes;
 use crate::shell::files::mounts::Mounts;
-use crate::shell::journal::{Journal, Room};
+use crate::shell::journal::Journal;
 use crate::shell::lock::Lock;
 use crate::shell::logging;
 use crate::shell::notify::Notify;
 use crate::shell::output::Outputs;
 use crate::shell::predecessor::Lookout;
-use crate::shell::proc_fs;
 use crate::shell::renewal::{Renewal, Why};
 use crate::shell::server::Server;
 use crate::shell::signals::{Signals, Wish};
@@ -28,7 +28,6 @@ use crate::shell::snapshot;
 use crate::shell::sys;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
-use std::fs;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
@@ -62,9 +61,6 @@ const MAX_READS: usize = 4;
 /// daemon, would use that time up, and the rest of a burst wait for the clients.
 const ACT_US: u64 = 3_000;
 
-/// The core is told how the process is once in so many milliseconds.
-const VITALS_MS: u64 = 1_000;
-
 /// Events taken from the kernel in one turn.
 const MAX_EVENTS: usize = 1024;
 
@@ -91,6 +87,10 @@ pub struct Daemon {
     notify: Notify,
     lock: Lock,
     state_lock: Lock,
+    /// Another daemon works in the state directory by now, and that was said.
+    is_robbed: bool,
+    /// The keeper is to make its socket anew, and that was said.
+    is_calling: bool,
     renewal: Option<Renewal>,
     lookout: Lookout,
     keeping: Keeping,
@@ -168,6 +168,8 @@ impl Daemon {
             notify: Notify::default(),
             lock: parts.lock,
             state_lock: parts.state_lock,
+            is_robbed: false,
+            is_calling: false,
             renewal: None,
             lookout,
             keeping: parts.keeping,
@@ -435,41 +437,9 @@ impl Daemon {
         }
     }
 
-    /// Tells the core how the process and its server are, at most once a second.
-    fn examine(&mut self, now: Now) {
-        if self.examined_ms.is_some_and(|last| now.mono_ms < last + VITALS_MS) {
-            return;
-        }
-        self.examined_ms = Some(now.mono_ms);
-        // What a panic does can only be tested with one.
-        let planted =
-            cfg!(debug_assertions) && fs::remove_file(self.state_dir.join("panic")).is_ok();
-        assert!(!planted, "a panic was asked for");
-        let stats = self.server.stats();
-        let vitals = Vitals {
-            rss_bytes: proc_fs::resident_bytes(),
-            pid: std::process::id(),
-            connections: stats.connections as u64,
-            streams: stats.streams as u64,
-            accepted: stats.accepted,
-            requests: stats.requests,
-            refused: stats.refused,
-        };
-        self.core.handle(now, Event::Vitals(vitals));
-        // What can't be healed is told by what can't be written.
-        if self.journal.heal().is_ok()
-            && let Ok(there) = self.journal.look()
-        {
-            self.core.handle(now, Event::JournalThere(there));
-        }
-        let Room { full, is_short } = self.journal.make_room();
-        self.core.handle(now, Event::Room { full, is_short });
-        self.watch_memory(now, vitals.rss_bytes);
-    }
-
     fn start_exchange(&mut self, question: Vec<u8>) {
         // It finds the journal by its name.
-        let _ = self.journal.heal();
+        let _ = self.put_right();
         let tokens = (HELPER_STDIN, HELPER_STDOUT);
         match Exchange::start(question, self.poll.registry(), tokens) {
             Ok(exchange) => self.exchange = Some(exchange),

@@ -8,6 +8,7 @@ use super::lock::{guard_in, guard_of};
 use super::own;
 use super::predecessor;
 use super::proc_fs;
+use super::search;
 use super::sys::{Pid, Signal};
 use crate::core::plain;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -43,7 +44,7 @@ pub enum Found {
     NotPermitted(String),
 }
 
-/// A running daemon.
+/// A running daemon, or a keeper.
 #[derive(Debug)]
 pub struct Holder {
     /// Its pid.
@@ -52,7 +53,7 @@ pub struct Holder {
 }
 
 impl Holder {
-    /// Sends a signal to the daemon, and to nobody else.
+    /// Sends a signal to it, and to nobody else.
     ///
     /// # Errors
     /// `EPERM`: it is another user's; `ESRCH`: it has ended.
@@ -74,7 +75,7 @@ impl Holder {
         paths.filter(|path| path.is_dir()).collect()
     }
 
-    /// Whether the daemon has ended; waits for that up to `patience`.
+    /// Whether it has ended; waits for that up to `patience`.
     pub fn has_ended(&self, patience: Duration) -> bool {
         let mut fds = [PollFd::new(&self.fd, PollFlags::IN)];
         let patience = Timespec::try_from(patience).ok();
@@ -176,11 +177,26 @@ fn is_locked(file: &File) -> io::Result<bool> {
 /// The daemon that works in a state directory: this process, if it has the directory open while
 /// that is locked. For where the pid file was deleted, or the configuration names another one.
 pub fn find_in(state_dir: &Path, pid: u32) -> Option<Holder> {
+    let dir = held(state_dir)?;
+    pinned(Pid::from_raw(pid.cast_signed())?, &dir)
+}
+
+/// A state directory in which a daemon works, opened.
+pub fn held(state_dir: &Path) -> Option<File> {
     let dir = own::open_dir(state_dir).ok()?;
     let guard = own::open(&guard_in(state_dir), OpenOptions::new().read(true));
-    let held = guard.is_ok_and(|guard| is_locked(&guard).unwrap_or(false))
+    let is_held = guard.is_ok_and(|guard| is_locked(&guard).unwrap_or(false))
         || is_locked(&dir).unwrap_or(false);
-    held.then(|| pinned(Pid::from_raw(pid.cast_signed())?, &dir)).flatten()
+    is_held.then_some(dir)
+}
+
+/// The keeper of this user in a state directory, whether its socket is there or not: see
+/// [`search::own_keeper_of`]. It was looked at before it was pinned, and once more after that.
+pub fn find_keeper(state_dir: &Path) -> Option<Holder> {
+    let pid = search::own_keeper_of(state_dir)?;
+    let keeper = Holder { pid, fd: pidfd_open(pid, PidfdFlags::empty()).ok()? };
+    let is_it = search::own_keeper_of(state_dir) == Some(pid);
+    (is_it && !keeper.has_ended(Duration::ZERO)).then_some(keeper)
 }
 
 fn text_of(file: &mut File) -> io::Result<String> {

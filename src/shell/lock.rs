@@ -13,7 +13,7 @@ use super::predecessor;
 use super::search;
 use super::sys::Pid;
 use crate::core::plain;
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FlockOperation, flock, fstat, stat};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -139,12 +139,24 @@ impl Lock {
     /// # Errors
     /// Somebody holds it, or it can't be opened.
     pub fn state_dir(path: &Path) -> Result<Lock, LockError> {
+        Lock::state_dir_within(path, PATIENCE)
+    }
+
+    /// The same for the loop, which waits for nobody.
+    ///
+    /// # Errors
+    /// See [`Lock::state_dir`].
+    pub fn state_dir_at_once(path: &Path) -> Result<Lock, LockError> {
+        Lock::state_dir_within(path, Duration::ZERO)
+    }
+
+    fn state_dir_within(path: &Path, patience: Duration) -> Result<Lock, LockError> {
         let failed = |path: &Path, source| LockError::StateFile { path: path.into(), source };
         let file = own::open_dir(path).map_err(|why| failed(path, why))?;
         let guard_path = guard_in(path);
         let guard = open_guard(&guard_path, true);
         let guard = guard.map_err(|why| failed(&guard_path, why))?;
-        if !locked(&guard) || !unlocked_by_old(&file) {
+        if !locked(&guard, patience) || !unlocked_by_old(&file, patience) {
             return Err(LockError::StateDir { path: path.into() });
         }
         Ok(Lock { file, guard: Some(guard) })
@@ -155,7 +167,7 @@ impl Lock {
     pub fn adopt(file: OwnedFd, guard: Option<OwnedFd>, guard_path: &Path) -> Lock {
         let take = || {
             let guard = open_guard(guard_path, true)?;
-            if locked(&guard) { Ok(guard) } else { Err(io::ErrorKind::WouldBlock.into()) }
+            if locked(&guard, PATIENCE) { Ok(guard) } else { Err(io::ErrorKind::WouldBlock.into()) }
         };
         let guard = guard.map(|guard| Ok(guard.into())).unwrap_or_else(take);
         let guard = guard.inspect_err(|why: &io::Error| {
@@ -184,6 +196,12 @@ impl AsFd for Lock {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.file.as_fd()
     }
+}
+
+/// Whether what a lock is about still has this name: somebody may have deleted or moved it.
+pub fn is_at(locked: impl AsFd, path: &Path) -> bool {
+    let (Ok(ours), Ok(there)) = (fstat(locked), stat(path)) else { return false };
+    (ours.st_dev, ours.st_ino) == (there.st_dev, there.st_ino)
 }
 
 /// Empties the pid file of a daemon that was killed, unless somebody has the lock by now. Makes no
@@ -217,7 +235,7 @@ fn open_locked(path: &Path, server_id: u32, renewed: bool) -> Result<(File, File
     let guard_path = guard_of(path);
     let guard = open_guard(&guard_path, true);
     let guard = guard.map_err(|source| LockError::File { path: guard_path, source })?;
-    if !locked(&guard) || !unlocked_by_old(&file) {
+    if !locked(&guard, PATIENCE) || !unlocked_by_old(&file, PATIENCE) {
         let holder = plain::clean(text_of(&mut file).trim(), 20);
         return Err(LockError::Held { holder, server_id, path: path.into() });
     }
@@ -238,8 +256,8 @@ fn text_of(file: &mut File) -> String {
 
 /// Does it again and again until it is so, with some patience: a child that a killed daemon was
 /// just starting holds its locks, too, until it executes its program.
-fn in_time(is_so: impl Fn() -> bool) -> bool {
-    let deadline = Instant::now() + PATIENCE;
+fn in_time(patience: Duration, is_so: impl Fn() -> bool) -> bool {
+    let deadline = Instant::now() + patience;
     loop {
         if is_so() {
             return true;
@@ -251,14 +269,14 @@ fn in_time(is_so: impl Fn() -> bool) -> bool {
     }
 }
 
-fn locked(file: &File) -> bool {
-    in_time(|| flock(file, FlockOperation::NonBlockingLockExclusive).is_ok())
+fn locked(file: &File, patience: Duration) -> bool {
+    in_time(patience, || flock(file, FlockOperation::NonBlockingLockExclusive).is_ok())
 }
 
 /// Whether no daemon of an earlier version has this file: it is locked by us, or by somebody who
 /// is none.
-fn unlocked_by_old(file: &File) -> bool {
-    in_time(|| {
+fn unlocked_by_old(file: &File, patience: Duration) -> bool {
+    in_time(patience, || {
         flock(file, FlockOperation::NonBlockingLockExclusive).is_ok()
             || search::other_with(file).is_none()
     })

@@ -56,6 +56,8 @@ pub struct Notify {
     state_dir: PathBuf,
     /// The note that is there, open: it can be written where nothing can be made any more.
     note: Option<File>,
+    /// What stands in it.
+    said: Option<Note>,
     address: Option<Address>,
     config: PathBuf,
     trouble: String,
@@ -219,16 +221,29 @@ impl Notify {
             trouble: line(trouble, MAX_TROUBLE),
             warning: line(warning, MAX_WARNING),
         };
+        if let Err(why) = self.put(&note) {
+            log::warn!("{}", own::told(&self.state_dir.join(NOTE), &why));
+            // For who waits, if it still is the file that is looked at.
+            let _ = self.note.as_ref().map(|file| fill(file, &note.text()));
+        }
+        self.said = Some(note);
+    }
+
+    fn put(&mut self, note: &Note) -> io::Result<()> {
+        note.write(&self.state_dir)?;
         let path = self.state_dir.join(NOTE);
-        match note.write(&self.state_dir) {
-            Ok(()) => {
-                self.note = own::open(&path, OpenOptions::new().write(true)).ok();
-            }
-            Err(why) => {
-                log::warn!("{}", own::told(&path, &why));
-                // For who waits, if it still is the file that is looked at.
-                let _ = self.note.as_ref().map(|file| fill(file, &note.text()));
-            }
+        self.note = own::open(&path, OpenOptions::new().write(true)).ok();
+        Ok(())
+    }
+
+    /// Writes the note once more, as it was, where somebody took it away.
+    pub fn tend(&mut self) {
+        let found = fs::symlink_metadata(self.state_dir.join(NOTE));
+        if found.is_err_and(|why| why.kind() == ErrorKind::NotFound)
+            && let Some(said) = self.said.clone()
+        {
+            // What can't be written now is tried again.
+            let _ = self.put(&said);
         }
     }
 }

@@ -4,6 +4,7 @@
 //! this daemon, did not begin before the run could, and is not the child of the keeper of another
 //! installation. That it is of this installation the run id itself tells: no other has the same.
 
+use super::holder;
 use super::keeper::KEEPER_TITLE;
 use super::proc_fs;
 use super::sys::Pid;
@@ -15,7 +16,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Longest environment that is searched; the kernel allows more only to who raised `ulimit -s`.
 const MAX_ENVIRON_BYTES: u64 = 4 << 20;
@@ -89,25 +90,65 @@ pub fn is_kept_elsewhere(pid: Pid, state_dir: &Path) -> bool {
 }
 
 /// The keeper of a state directory and its user: it lives without a daemon only as long as there
-/// are runs. What a process calls itself is a hint; that it has the directory open, and is of the
-/// user whose socket is there, tells. Where the files were given to another user since, the kernel
-/// says who listens there, if that can be asked.
+/// are runs. What a process calls itself is a hint; that it has the directory open, or had it
+/// taken away, and is of the user whose socket is there, tells. Where the files were given to
+/// another user since, the kernel says who listens there, if that can be asked.
 pub fn keeper_of(state_dir: &Path) -> Option<(Pid, u32)> {
     let owner = socket_of(state_dir).map(|socket| socket.uid());
-    let title = format!("{KEEPER_TITLE}{}", state_dir.display());
-    let is_its = |pid: Pid| match has_open(pid, state_dir) {
-        Some(open) => open,
-        // Another user's, whose files can't be seen.
-        None => proc_fs::title(pid).as_deref() == Some(title.as_bytes()),
-    };
-    let mut keepers = proc_fs::all().ok()?.filter(|pid| is_keeper(*pid));
-    let found = keepers.find(|pid| {
+    let found = keepers().find(|pid| {
         let own = owner.is_none() || proc_fs::real_user(*pid) == owner;
-        own && is_its(*pid) && !proc_fs::has_ended(*pid)
+        let is_its = || match has_open(*pid, state_dir) {
+            Some(open) => open || is_displaced(*pid, state_dir),
+            // Another user's, whose files can't be seen.
+            None => is_called(*pid, state_dir),
+        };
+        own && is_its()
     });
     let known = found.and_then(|pid| Some((pid, proc_fs::real_user(pid)?)));
     let listener = || owner.and_then(|_| listener_of(state_dir));
     known.or_else(|| listener().filter(|(pid, _)| may_be_keeper(*pid)))
+}
+
+/// The keeper of this user that works in a state directory, or would if nobody had taken that
+/// away. For where it is not found at its socket.
+pub fn own_keeper_of(state_dir: &Path) -> Option<Pid> {
+    let own = rustix::process::getuid().as_raw();
+    keepers().find(|pid| {
+        let is_its = || has_open(*pid, state_dir) == Some(true) || is_displaced(*pid, state_dir);
+        proc_fs::real_user(*pid) == Some(own) && is_its()
+    })
+}
+
+/// Whether somebody took the state directory of a keeper away, and this is the one that has its
+/// name now. In a container the same name may be another directory's, so it is looked at as the
+/// keeper sees it. A keeper that was moved with its directory, where a daemon works again, is that
+/// daemon's.
+fn is_displaced(pid: Pid, state_dir: &Path) -> bool {
+    let proc = PathBuf::from(format!("/proc/{}", pid.as_raw_nonzero()));
+    let mut seen = proc.join("root").into_os_string();
+    seen.push(state_dir);
+    let is_here = || match (stat(state_dir), stat(Path::new(&seen))) {
+        (Ok(ours), Ok(its)) => (ours.st_dev, ours.st_ino) == (its.st_dev, its.st_ino),
+        _ => false,
+    };
+    let files = || fs::read_dir(proc.join("fd")).into_iter().flatten().flatten();
+    let is_daemons = || {
+        let mut dirs = files().map(|file| file.path()).filter(|path| path.is_dir());
+        dirs.any(|dir| holder::held(&dir).is_some())
+    };
+    is_called(pid, state_dir) && is_here() && !is_daemons()
+}
+
+/// Whether a keeper says that it is the one of this directory.
+fn is_called(pid: Pid, state_dir: &Path) -> bool {
+    let title = format!("{KEEPER_TITLE}{}", state_dir.display());
+    proc_fs::title(pid).is_some_and(|said| said == title.as_bytes())
+}
+
+/// All keepers that are alive.
+fn keepers() -> impl Iterator<Item = Pid> {
+    let is_one = |pid: &Pid| is_keeper(*pid) && !proc_fs::has_ended(*pid);
+    proc_fs::all().into_iter().flatten().filter(is_one)
 }
 
 /// The processes that lead the runs of a keeper: its children.

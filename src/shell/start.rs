@@ -212,12 +212,16 @@ pub fn probe(config: &Config, server_id: u32) -> Result<(), StartError> {
     settings(config, server, &state_dir).map(|_| ())
 }
 
+/// The lock of the program before, if it is on the directory that is there; else a new one, before
+/// the old one is given back: the keeper of a directory that a daemon has is that daemon's.
 fn take_state_lock(path: &Path, handed: Option<&Handover>) -> Result<Lock, StartError> {
     let old = handed.filter(|handed| handed.state_dir == path);
     let guard = old.and_then(|handed| sys::take_descriptor(handed.state_guard?));
     match old.and_then(|handed| sys::take_descriptor(handed.state_lock)) {
-        Some(file) => Ok(Lock::adopt(file, guard, &lock::guard_in(path))),
-        None => Ok(Lock::state_dir(path)?),
+        Some(file) if lock::is_at(&file, path) => {
+            Ok(Lock::adopt(file, guard, &lock::guard_in(path)))
+        }
+        _ => Ok(Lock::state_dir(path)?),
     }
 }
 

@@ -8,5 +8,6 @@ mod common;
 #[path = "../support/daemon/mod.rs"]
 mod daemon;
 mod ends;
+mod taken;
 mod tree;
 mod trouble;

@@ -109,7 +109,7 @@ impl Daemon {
     /// The descriptors that are returned stay open over `execve`; those of clients, too.
     fn write_handover(&mut self, with_clients: bool) -> io::Result<(OwnedFd, Vec<OwnedFd>)> {
         // The next program opens it by its name.
-        self.journal.heal()?;
+        self.put_right()?;
         let (listener, clients) = self.server.hand_over(clock::now())?;
         let (lock, state_lock) = (lasting(&self.lock)?, lasting(&self.state_lock)?);
         let lock_guard = self.lock.guard().map(lasting).transpose()?;

@@ -9,6 +9,8 @@ use crate::core::keeping::{self, Notice, Order};
 use crate::core::launch::LaunchPlan;
 use crate::shell::clock;
 use crate::shell::helper::ended_early;
+use crate::shell::holder::{self, Holder};
+use crate::shell::journal::list_segments;
 use crate::shell::owner;
 use crate::shell::proc_fs;
 use crate::shell::process::inherited_environment;
@@ -34,6 +36,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The same for one that owes an answer, in milliseconds of the loop's own time.
 const SILENCE_MS: u64 = 30_000;
+
+/// One that makes its socket anew is looked for once in this time.
+const CALLED_AGAIN: Duration = Duration::from_millis(10);
 
 /// While it has runs, it is asked for an answer this long after the last one, in milliseconds;
 /// oftener in a build for tests.
@@ -86,9 +91,46 @@ impl Keeper {
         match Keeper::connect(state_dir) {
             // A new one in its place would not know of its runs.
             Err(NotFound::Hidden(why)) => Err(why),
-            Err(NotFound::None) => Keeper::start(state_dir),
+            Err(NotFound::None) => match holder::find_keeper(state_dir) {
+                Some(keeper) => Keeper::call_back(state_dir, &keeper),
+                None => Keeper::start(state_dir),
+            },
             Ok(found) => Ok(found),
         }
+    }
+
+    /// Has a keeper whose socket somebody took away, alone or with the state directory, make
+    /// another: what it has runs, and would be started a second time beside it.
+    fn call_back(state_dir: &Path, keeper: &Holder) -> io::Result<(Keeper, Vec<Notice>)> {
+        let (pid, path) = (keeper.pid.as_raw_nonzero(), state_dir.join(SOCKET));
+        let deadline = Instant::now() + PATIENCE;
+        // If it is about to end, it needs none any more.
+        let _ = keeper.signal(Signal::USR1);
+        while !keeper.has_ended(CALLED_AGAIN) {
+            match Keeper::connect(state_dir) {
+                Err(NotFound::Hidden(why)) => return Err(why),
+                Err(NotFound::None) if Instant::now() < deadline => {}
+                Err(NotFound::None) => {
+                    // One of an earlier version makes none. What the journal knows is watched.
+                    let segments = list_segments(&state_dir.join("journal"));
+                    if segments.unwrap_or_default().is_empty() {
+                        return Err(io::Error::other(format!(
+                            "keeper pid {pid} goes on with runs of which there is no journal any \
+                             more, and {} is gone: wait until they have ended, or end them",
+                            path.display()
+                        )));
+                    }
+                    log::error!("keeper pid {pid} makes no socket anew and is killed");
+                    kill(keeper.pid);
+                    break;
+                }
+                Ok(found) => {
+                    log::warn!("keeper pid {pid} goes on; somebody took {} away", path.display());
+                    return Ok(found);
+                }
+            }
+        }
+        Keeper::start(state_dir)
     }
 
     /// One that does not answer is killed. Were it left to itself, it would some day start what

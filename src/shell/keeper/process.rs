@@ -14,7 +14,7 @@ use crate::shell::journal::is_full;
 use crate::shell::own;
 use crate::shell::proc_fs;
 use crate::shell::process::{Launcher, settle_process};
-use crate::shell::signals::Signals;
+use crate::shell::signals::{Signals, Wish};
 use crate::shell::sys;
 use mio::net::{UnixListener, UnixStream};
 use mio::{Events, Interest, Poll, Token};
@@ -78,6 +78,7 @@ impl Stretch {
 /// The keeper and what it keeps.
 struct Keeper {
     poll: Poll,
+    state_dir: PathBuf,
     listener: UnixListener,
     socket: Socket,
     signals: Signals,
@@ -97,7 +98,8 @@ struct Keeper {
 struct Socket {
     _dir: OwnedFd,
     path: PathBuf,
-    inode: u64,
+    /// Device and inode.
+    id: (u64, u64),
 }
 
 /// Serves the daemon at stdin, and whoever comes after it, until there is nothing left to keep.
@@ -155,6 +157,7 @@ impl Keeper {
             id: own_id()?,
             opening: Opening::new(poll.registry(), FILES)?,
             poll,
+            state_dir: state_dir.into(),
             listener: listener.0,
             socket: listener.1,
             signals,
@@ -186,7 +189,9 @@ impl Keeper {
             }
             self.signals.drain();
             // The runs are what it is there for: no signal but KILL ends it before them.
-            self.signals.wishes();
+            if self.signals.wishes().contains(&Wish::ReopenLog) {
+                self.listen_again();
+            }
             self.obey();
             self.reap();
             self.open_on();
@@ -204,6 +209,22 @@ impl Keeper {
         drop(self.launcher);
         self.socket.remove();
         left
+    }
+
+    /// Makes another socket where somebody took it away, alone or with the state directory: the
+    /// next daemon looks for it there. Whoever asked for that looks whether it was done.
+    fn listen_again(&mut self) {
+        if Socket::id_at(&self.state_dir.join(SOCKET)) == Some(self.socket.id) {
+            return;
+        }
+        let Ok((mut listener, socket)) = Socket::bind(&self.state_dir) else { return };
+        let registry = self.poll.registry();
+        let _ = registry.deregister(&mut self.listener);
+        if registry.register(&mut listener, LISTENER, Interest::READABLE).is_ok() {
+            // The old one may be in a directory that was moved.
+            self.socket.remove();
+            (self.listener, self.socket) = (listener, socket);
+        }
     }
 
     /// Leaves the ends for the next keeper. On a full disk it goes on as long as it has some: they
@@ -391,14 +412,18 @@ impl Socket {
             let in_the_way = removed.err().filter(|_| why.kind() == io::ErrorKind::AddrInUse);
             io::Error::other(own::told(&state_dir.join(SOCKET), &in_the_way.unwrap_or(why)))
         })?;
-        let inode = std::fs::symlink_metadata(&path)?.ino();
-        Ok((listener, Socket { _dir: dir, path, inode }))
+        let id = Socket::id_at(&path).ok_or(io::ErrorKind::NotFound)?;
+        Ok((listener, Socket { _dir: dir, path, id }))
+    }
+
+    /// Which file has this name.
+    fn id_at(path: &Path) -> Option<(u64, u64)> {
+        std::fs::symlink_metadata(path).ok().map(|found| (found.dev(), found.ino()))
     }
 
     /// Takes the file away, unless another keeper has put its own there.
     fn remove(&self) {
-        let found = std::fs::symlink_metadata(&self.path).map(|found| found.ino());
-        if found.is_ok_and(|inode| inode == self.inode) {
+        if Socket::id_at(&self.path) == Some(self.id) {
             let _ = std::fs::remove_file(&self.path);
         }
     }

@@ -5,6 +5,7 @@ use super::{
     DONE, FAILED, Groups, NOT_RUNNING, Which, cannot_signal, not_permitted, start, warn_of_database,
 };
 use crate::core::plain;
+use crate::shell::clock;
 use crate::shell::holder::{Found, Holder};
 use crate::shell::notify::Note;
 use crate::shell::predecessor;
@@ -114,7 +115,7 @@ enum Renewed {
 /// Sends the signal, and waits for the note that tells what came of it.
 fn renewed(groups: &Groups, id: u32, holder: &Holder, signal: Signal) -> Renewed {
     let dir = groups.state_dir(id, holder);
-    let before = Note::read(&dir).map(|note| note.told_ms);
+    let (before, asked_ms) = (Note::read(&dir).map(|note| note.told_ms), clock::now().wall_ms);
     let unheard = Note::try_write(&dir).err();
     let unheard = unheard.or_else(|| unheard_by(&dir, holder).filter(|_| before.is_none()));
     if let Some(why) = unheard {
@@ -123,12 +124,18 @@ fn renewed(groups: &Groups, id: u32, holder: &Holder, signal: Signal) -> Renewed
     if let Err(why) = holder.signal(signal) {
         return Renewed::Refused(cannot_signal(id, &why));
     }
+    // Where there was none it is put back as it was, if that was taken away.
+    let is_news = |note: &Note| match before {
+        Some(before) => note.told_ms != before,
+        None => note.told_ms >= asked_ms,
+    };
     let deadline = Instant::now() + PATIENCE;
     while Instant::now() < deadline {
         if holder.has_ended(Duration::ZERO) {
             return Renewed::Ended;
         }
-        match Note::read(&dir).filter(|note| Some(note.told_ms) != before) {
+        // A directory that was moved is left for one at the place where it was.
+        match Note::read(&groups.state_dir(id, holder)).filter(is_news) {
             Some(note) if note.trouble.is_empty() => return Renewed::Done(note.warning),
             Some(note) => return Renewed::Not(format!("it goes on as it was: {}", note.trouble)),
             None => sleep(Duration::from_millis(10)),
@@ -139,10 +146,11 @@ fn renewed(groups: &Groups, id: u32, holder: &Holder, signal: Signal) -> Renewed
 }
 
 /// Why the user of a daemon could not read what it tells, where it could not write it either: it
-/// would refuse to be renewed, so it is not asked.
+/// would refuse to be renewed, so it is not asked. A directory that is gone it makes anew.
 fn unheard_by(dir: &Path, holder: &Holder) -> Option<String> {
     let me = rustix::process::geteuid().as_raw();
-    let wrong = (holder.user() == Some(me)).then(|| needs::state_dir(dir, me).err());
+    let may_look = holder.user() == Some(me) && dir.exists();
+    let wrong = may_look.then(|| needs::state_dir(dir, me).err());
     wrong.flatten().map(|wrong| wrong.to_string())
 }
 

@@ -1,0 +1,112 @@
+//! What the daemon looks at each second: how it is itself, and whether somebody took the state
+//! directory, or something in it, away from under it.
+//!
+//! What counts is open or in memory, so it is put there again under its name, where whoever comes
+//! looks for it: the directory with its lock, the newest segment of the journal, and the note. The
+//! keeper makes its socket anew when it is asked to (`shell::keeper`). The number in `instance` is
+//! drawn anew by the next daemon: run ids of one whose directory was lost are to be others.
+
+use super::Daemon;
+use crate::core::event::{Event, Vitals};
+use crate::core::time::Now;
+use crate::shell::clock;
+use crate::shell::holder;
+use crate::shell::journal::Room;
+use crate::shell::keeper::SOCKET;
+use crate::shell::lock::{self, Lock, LockError};
+use crate::shell::own;
+use crate::shell::proc_fs;
+use crate::shell::sys::Signal;
+use std::fs;
+use std::io;
+
+/// The core is told how the process is once in so many milliseconds.
+const VITALS_MS: u64 = 1_000;
+
+impl Daemon {
+    /// Tells the core how the process and its server are, at most once a second.
+    pub(super) fn examine(&mut self, now: Now) {
+        if self.examined_ms.is_some_and(|last| now.mono_ms < last + VITALS_MS) {
+            return;
+        }
+        self.examined_ms = Some(now.mono_ms);
+        // What a panic does can only be tested with one.
+        let planted =
+            cfg!(debug_assertions) && fs::remove_file(self.state_dir.join("panic")).is_ok();
+        assert!(!planted, "a panic was asked for");
+        let stats = self.server.stats();
+        let vitals = Vitals {
+            rss_bytes: proc_fs::resident_bytes(),
+            pid: std::process::id(),
+            connections: stats.connections as u64,
+            streams: stats.streams as u64,
+            accepted: stats.accepted,
+            requests: stats.requests,
+            refused: stats.refused,
+        };
+        self.core.handle(now, Event::Vitals(vitals));
+        // What can't be put right is told by what can't be written.
+        if self.put_right().is_ok() {
+            self.look_at_journal();
+            self.notify.tend();
+            self.call_keeper_back();
+        }
+        let Room { full, is_short } = self.journal.make_room();
+        self.core.handle(now, Event::Room { full, is_short });
+        self.watch_memory(now, vitals.rss_bytes);
+    }
+
+    /// Puts the journal where whoever comes looks for it, and the state directory before it.
+    ///
+    /// # Errors
+    /// It can't be written, or another daemon works there by now.
+    pub(super) fn put_right(&mut self) -> io::Result<()> {
+        self.hold_state_dir()?;
+        self.journal.heal()
+    }
+
+    /// Takes the lock of the directory that has the name of the state directory now.
+    fn hold_state_dir(&mut self) -> io::Result<()> {
+        if lock::is_at(&self.state_lock, &self.state_dir) {
+            return Ok(());
+        }
+        own::make_dir(&self.state_dir)?;
+        let taken = Lock::state_dir_at_once(&self.state_dir);
+        let is_robbed = matches!(taken, Err(LockError::StateDir { .. }));
+        let was_robbed = std::mem::replace(&mut self.is_robbed, is_robbed);
+        let dir = self.state_dir.display();
+        match taken {
+            Ok(lock) => {
+                log::error!("{dir}: it was deleted or moved away: what counts is put there anew");
+                self.state_lock = lock;
+                Ok(())
+            }
+            Err(why) => {
+                if is_robbed && !was_robbed {
+                    log::error!("{dir}: it was moved away, and nothing is written there: {why}");
+                }
+                Err(io::Error::other(why.to_string()))
+            }
+        }
+    }
+
+    fn look_at_journal(&mut self) {
+        if let Ok(there) = self.journal.look() {
+            self.core.handle(clock::now(), Event::JournalThere(there));
+        }
+    }
+
+    /// Has the keeper listen again where the next program looks for it.
+    fn call_keeper_back(&mut self) {
+        let found = fs::symlink_metadata(self.state_dir.join(SOCKET));
+        let is_gone = found.is_err_and(|why| why.kind() == io::ErrorKind::NotFound);
+        let is_told = std::mem::replace(&mut self.is_calling, is_gone);
+        if is_gone && let Some(keeper) = holder::find_keeper(&self.state_dir) {
+            if !is_told {
+                let pid = keeper.pid.as_raw_nonzero();
+                log::warn!("keeper pid {pid}: its socket is gone, and it makes another");
+            }
+            let _ = keeper.signal(Signal::USR1);
+        }
+    }
+}
