@@ -51,6 +51,7 @@ use crate::core::cron::{Dialect, Zone};
 use crate::core::event::{Action, Event};
 use crate::core::homes::Homes;
 use crate::core::ids::RunId;
+use crate::core::journal::Loss;
 use crate::core::protocol::Database;
 use crate::core::replay::Replay;
 use crate::core::table::Table;
@@ -147,6 +148,8 @@ pub struct Counters {
     pub records_dropped: u64,
     /// When that was the last time, unix ms.
     pub records_dropped_ms: i64,
+    /// Why it was then.
+    pub records_dropped_why: Loss,
     /// Turns of the loop that took more than 2 ms.
     pub slow_turns: u64,
     /// The longest turn of the loop so far: how long a client may have waited, in microseconds.
@@ -256,8 +259,9 @@ impl Core {
             twin: None,
             say_again_ms: 0,
             counters: Counters {
-                records_dropped: replay.dropped.0,
-                records_dropped_ms: replay.dropped.1,
+                records_dropped: replay.dropped.count,
+                records_dropped_ms: replay.dropped.at_ms,
+                records_dropped_why: replay.dropped.why,
                 ..Counters::default()
             },
             given_way_ms: i64::MIN,

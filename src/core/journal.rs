@@ -155,6 +155,53 @@ pub struct SkipEntry {
     pub home: u32,
 }
 
+/// Records that never reach the database.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dropped {
+    /// How many.
+    pub count: u64,
+    /// When the last of them were dropped, unix ms.
+    pub at_ms: i64,
+    /// Why these were.
+    #[serde(default)]
+    pub why: Loss,
+}
+
+/// Why records are dropped.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Loss {
+    /// An earlier version does not say.
+    #[default]
+    Untold,
+    /// Neither disk nor memory had room.
+    Room,
+    /// They were in the memory of a daemon that is gone.
+    Memory,
+    /// The journal was over its limit.
+    Limit,
+    /// What had them was taken away or damaged.
+    Gone,
+    /// Too many were set aside, or those can't be read.
+    Aside,
+}
+
+impl Loss {
+    /// As the log has it.
+    pub fn told(self) -> &'static str {
+        match self {
+            Loss::Untold => "journal",
+            Loss::Room => "journal: no room on the disk nor in memory",
+            Loss::Memory => "journal: in memory alone when the daemon ended",
+            Loss::Limit => "journal: over its limit",
+            Loss::Gone => {
+                "journal: somebody took away or damaged what the database did not have yet"
+            }
+            Loss::Aside => "records set aside: too many, or what can't be read of them",
+        }
+    }
+}
+
 /// One line of the journal.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -195,12 +242,7 @@ pub enum Entry<'a> {
     Recorded(u64),
     /// So many records were dropped since the journal was begun, the last ones at this time (unix
     /// ms): they never reach the database.
-    Dropped {
-        /// How many.
-        count: u64,
-        /// The last time.
-        at_ms: i64,
-    },
+    Dropped(Dropped),
     /// A segment holds so many records that the database does not have, as far as is known. A
     /// segment begins with a line of itself; there, and where one stands, records that follow are
     /// counted on.
@@ -260,7 +302,7 @@ impl Entry<'_> {
             | Entry::Anew(_)
             | Entry::Sequence(_)
             | Entry::Recorded(_)
-            | Entry::Dropped { .. }
+            | Entry::Dropped(_)
             | Entry::Held { .. }
             | Entry::Unwritten { .. }
             | Entry::Written { .. }

@@ -33,7 +33,7 @@ pub fn key(entry: &Entry<'_>) -> Option<Key> {
         | Entry::Anew(_)
         | Entry::Sequence(_)
         | Entry::Recorded(_)
-        | Entry::Dropped { .. }
+        | Entry::Dropped(_)
         | Entry::Held { .. }
         | Entry::Unwritten { .. }
         | Entry::Written { .. }

@@ -2,7 +2,9 @@
 
 use crate::core::history::PastRun;
 use crate::core::ids::{JobId, RunId};
-use crate::core::journal::{Entry, RunEntry, SkipEntry, TableEntry, decode, whole_lines};
+use crate::core::journal::{
+    Dropped, Entry, Loss, RunEntry, SkipEntry, TableEntry, decode, whole_lines,
+};
 use crate::core::plain::counted;
 use std::collections::{BTreeMap, VecDeque};
 
@@ -37,8 +39,8 @@ pub struct Replay {
     pub keepers: Vec<String>,
     /// Everything before this offset is in the database.
     pub recorded: u64,
-    /// Records that were dropped, and when the last of them were, unix ms.
-    pub dropped: (u64, i64),
+    /// Records that were dropped.
+    pub dropped: Dropped,
     /// Records that the database did not have, by segment; none is told of those that an earlier
     /// version wrote.
     pub held: BTreeMap<u64, u64>,
@@ -147,9 +149,8 @@ impl Replay {
             Entry::Slot { job, slot_ms } => self.slot_decided(job, slot_ms),
             Entry::Sequence(last) => self.last_sequence = self.last_sequence.max(last),
             Entry::Recorded(offset) => self.recorded = self.recorded.max(offset),
-            Entry::Dropped { count, at_ms } => {
-                self.dropped = (self.dropped.0.max(count), self.dropped.1.max(at_ms));
-            }
+            Entry::Dropped(dropped) if dropped.count < self.dropped.count => {}
+            Entry::Dropped(dropped) => self.dropped = dropped,
             Entry::Held { segment, records } => {
                 self.held.insert(segment, records);
             }
@@ -270,8 +271,16 @@ impl Replay {
                     log::error!("journal: {took} could not be written by the daemon before: {why}");
                 }
             }
-            self.dropped = (self.dropped.0 + records, now_ms);
+            let count = self.dropped.count + records;
+            let why = if self.is_cut { Loss::Gone } else { Loss::Memory };
+            self.dropped = Dropped { count, at_ms: now_ms, why };
         }
+    }
+
+    /// How many records the last word told of, and why there was no place for them, for who does
+    /// not go on from here: as long as they are not counted.
+    pub fn lost(&self) -> (u64, &str) {
+        (self.lost.0, &self.lost.1)
     }
 
     fn heard(&mut self, word: &Word) {

@@ -325,6 +325,34 @@ pub fn homes(dir: &Path) -> io::Result<Vec<String>> {
     Ok(Vec::new())
 }
 
+/// What a daemon that has ended missed for good.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Missed {
+    /// Records that it had dropped.
+    pub dropped: u64,
+    /// Records that were in its memory alone, and why.
+    pub unwritten: (u64, String),
+}
+
+/// What the journal tells of that to who only looks.
+///
+/// # Errors
+/// It can't be read.
+pub fn missed(dir: &Path) -> io::Result<Missed> {
+    let segments = list_segments(dir)?;
+    let mut replay = Replay::default();
+    let mut end = segments.last().map_or(0, |last| last.start);
+    reserve::words_of(dir).iter().for_each(|word| replay.has_last_word(word, end));
+    let past = past_segments(segments.iter().rev().map(|segment| segment.bytes));
+    for segment in &segments[segments.len() - past..] {
+        let bytes = own::read(&segment_path(dir, segment.start), MAX_SEGMENT_BYTES)?;
+        end = segment.start + replay.log(segment.start, &bytes) as u64;
+    }
+    replay.log_ends(end);
+    let (records, why) = replay.lost();
+    Ok(Missed { dropped: replay.dropped.count, unwritten: (records, why.to_owned()) })
+}
+
 /// Reads the log from offset `from` up to `to`, at most `max_bytes` and only whole lines, for the
 /// helper that carries records to the database. Parts that are gone (dropped at the journal's
 /// limit, or taken away) are skipped. Returns the lines and the offset after them.

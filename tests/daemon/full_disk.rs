@@ -411,3 +411,37 @@ fn a_snapshot_of_a_full_disk_is_the_last_one() {
     assert_eq!(daemon.status()["jobs"], 7);
     drop((daemon, filler));
 }
+
+/// Its runs have ended, and how they did nobody knows but a keeper that can't write that down.
+#[test]
+fn a_drain_without_a_daemon_does_not_wait_for_what_a_full_disk_keeps_from_ending() {
+    let mut database = TestDatabase::new(Kind::Sqlite);
+    let site = Site::new(&database.config);
+    let Some(disk) = Disk::mount(&site, "64m") else { return };
+    let go = site.file("go");
+    database.sql(&format!(
+        "INSERT INTO scheduler_jobs (id, name, command, cron, max_concurrence, server_id, status, \
+         output, stderr) VALUES (1, '', 'while [ ! -e {go} ]; do sleep 0.1; done', '0 0 29 2 *', \
+         1, 1, 1, '', '');"
+    ));
+    let daemon = site.start();
+    daemon.wait_jobs(1);
+    daemon.start_job(1);
+    assert!(schedule(&site, "stop").0);
+    let filler = disk.fill();
+    wait_for("a full disk", daemon::SOON, || {
+        File::create(disk.0.join("probe")).and_then(|mut it| it.write_all(&[1; 64])).err()
+    });
+    fs::write(&go, "").unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_schedule"));
+    let drain = command.args(["stop", "1", "--drain", "-c", &site.file("schedule.ini")]);
+    // The time-out is what a fault would cost.
+    let said = drain.args(["--timeout", "120"]).output().unwrap();
+    let text = String::from_utf8_lossy(&said.stderr).into_owned();
+    let why = format!("alone: {} is full (", disk.0.display());
+    assert!(!said.status.success() && text.contains(&why), "{text}");
+    assert!(text.contains("make room there, and it writes that down and ends"), "{text}");
+    drop(filler);
+    let said = drain.output().unwrap();
+    assert!(said.status.success(), "{said:?}");
+}

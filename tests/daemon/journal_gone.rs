@@ -10,7 +10,7 @@ use schedule::core::protocol::Driver;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 /// Waits until there are so many stamps more.
 fn wait_runs(site: &Site, count: usize) {
@@ -81,13 +81,22 @@ fn lost(reload: bool, at_once: bool, spoil: impl Fn(&Path)) {
         .collect();
     let missing = runs.difference(&recorded).count() as u64;
     assert_eq!(missing, dropped, "{:?}", site.log());
-    let mut stop = Command::new(env!("CARGO_BIN_EXE_schedule"));
-    let said = stop.args(["stop", "1", "-c", &site.file("schedule.ini")]).output().unwrap();
+    let page = daemon.get("/").body;
+    assert!(page.contains("somebody took away or damaged files of the journal"), "{page}");
+    let said = stop(&site, &[]).output().unwrap();
     let told = format!("server 1: warning: {} dropped for good\n", counted(dropped, "record"));
     assert!(said.status.success() && said.stderr == told.as_bytes(), "{said:?}");
     drop(daemon);
     let daemon = site.start();
     assert_eq!(daemon.status()["records_dropped"], dropped);
+    let page = daemon.get("/").body;
+    assert!(page.contains("somebody took away or damaged files of the journal"), "{page}");
+}
+
+fn stop(site: &Site, how: &[&str]) -> Command {
+    let mut stop = Command::new(env!("CARGO_BIN_EXE_schedule"));
+    stop.args(["stop", "1", "-c", &site.file("schedule.ini")]).args(how);
+    stop
 }
 
 fn reloaded(site: &Site, daemon: &Daemon) {
@@ -306,7 +315,69 @@ fn what_a_limit_of_file_sizes_cost_is_told_as_that() {
     });
     wait_runs(&site, 2);
     daemon.kill();
-    let _next = site.start();
+    let next = site.start();
     let told = site.logged("could not be written by the daemon before: ");
     assert!(told[0].contains("ulimit -f"), "{told:?}");
+    let page = next.get("/").body;
+    assert!(page.contains("in the memory of a daemon that ended"), "{page}");
+}
+
+/// What goes with a daemon that is ended is told before and after.
+#[test]
+fn what_a_daemon_that_ends_has_in_memory_alone_is_told_by_status_and_stop() {
+    let (site, mut database) = Site::on(Driver::Sqlite);
+    let job = Row::stamping(1, Due::Step(1), &site.file(STAMPS), "");
+    database.sql(&job.insert());
+    let daemon = site.start();
+    daemon.wait_jobs(1);
+    assert_eq!(daemon.status()["records_unwritten"], 0);
+    let limit = Rlimit { current: Some(4_096), maximum: Some(4_096) };
+    prlimit(Some(daemon.pid()), Resource::Fsize, limit).unwrap();
+    let held = || daemon.status()["records_unwritten"].as_u64().filter(|held| *held > 1);
+    wait_for("records in memory alone", SOON, held);
+    let mut status = Command::new(env!("CARGO_BIN_EXE_schedule"));
+    let said = status.args(["status", "1", "-c", &site.file("schedule.ini")]).output().unwrap();
+    let said = String::from_utf8(said.stdout).unwrap();
+    assert!(said.contains("records in memory alone, lost if the daemon ends"), "{said}");
+    let said = stop(&site, &[]).output().unwrap();
+    let told = String::from_utf8(said.stderr).unwrap();
+    let count = told.strip_prefix("server 1: warning: ").and_then(|it| it.split_once(' '));
+    let (count, rest) = count.unwrap();
+    assert!(
+        rest.contains("in its memory alone and lost: ") && rest.contains("ulimit -f"),
+        "{told}"
+    );
+    let next = site.start();
+    assert_eq!(next.status()["records_dropped"].to_string(), count, "{told}");
+}
+
+/// While the last run was waited for.
+#[test]
+fn what_is_lost_while_a_daemon_drains_is_told_by_who_ended_it() {
+    let (site, mut database) = Site::on(Driver::Sqlite);
+    let job = Row::stamping(1, Due::Step(1), &site.file(STAMPS), "");
+    let (go, never) = (site.file("go"), Due::Never("0 0 29 2 *"));
+    let waits = Row::new(2, never, &format!("while [ ! -e {go} ]; do sleep 0.1; done"));
+    database.sql(&(job.insert() + &waits.insert()));
+    let daemon = site.start();
+    daemon.wait_jobs(2);
+    daemon.start_job(2);
+    database.sql("ALTER TABLE scheduler_logs RENAME TO elsewhere;");
+    wait_runs(&site, 3);
+    let mut stop = stop(&site, &["--drain"]);
+    let stop = stop.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    wait_for("the end to begin", SOON, || {
+        (!site.logged("end: waiting for ").is_empty()).then_some(())
+    });
+    wait_for("the last stamping run to end", SOON, || {
+        (daemon.status()["running"] == 1).then_some(())
+    });
+    let journal = site.file("state.1/journal");
+    fs::write(segments(Path::new(&journal)).last().unwrap(), "").unwrap();
+    let told = || daemon.status()["records_dropped"].as_u64().filter(|dropped| *dropped > 0);
+    wait_for("records that are told to be lost", SOON, told);
+    fs::write(&go, "").unwrap();
+    let said = stop.wait_with_output().unwrap();
+    let told = String::from_utf8(said.stderr).unwrap();
+    assert!(said.status.success() && told.contains(" dropped for good\n"), "{told}");
 }

@@ -3,7 +3,7 @@
 use crate::web_common::{START, settings};
 use schedule::core::daemon::{Core, Segment, Settings};
 use schedule::core::event::{Action, Event};
-use schedule::core::journal::{Entry, decode};
+use schedule::core::journal::{Dropped, Entry, decode};
 use schedule::core::replay::Replay;
 use schedule::core::time::Now;
 
@@ -13,7 +13,7 @@ fn recorded_and_dropped(checkpoint: &[u8]) -> (u64, u64) {
     for entry in checkpoint.split(|byte| *byte == b'\n').filter_map(decode) {
         match entry {
             Entry::Recorded(through) => found.0 = through,
-            Entry::Dropped { count, .. } => found.1 = count,
+            Entry::Dropped(Dropped { count, .. }) => found.1 = count,
             _ => {}
         }
     }

@@ -4,6 +4,7 @@
 use super::{Core, DatabaseState};
 use crate::core::clock;
 use crate::core::homes::{self, Homes};
+use crate::core::journal::Loss;
 use crate::core::protocol::{Ask, SetAside};
 use crate::core::settle::{PACE, RANGE_BYTES, Statement};
 use crate::core::time::Now;
@@ -236,10 +237,7 @@ impl Core {
         }
         let dropped = aside.dropped.saturating_sub(self.refused.aside.dropped);
         if dropped > 0 {
-            self.records_dropped(
-                dropped,
-                "records set aside: too many, or what can't be read of them",
-            );
+            self.records_dropped(dropped, Loss::Aside);
         }
         let (before, tried) = (self.refused.aside.tried(), aside.tried());
         let elsewhere = aside.elsewhere;

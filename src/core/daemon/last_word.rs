@@ -32,8 +32,7 @@ impl Core {
     /// it does not tell.
     pub(super) fn last_word(&mut self) -> Option<Action> {
         let outbox = &mut self.outbox;
-        let may_need_one = !outbox.unwritten.is_empty() || outbox.gap_until().is_some();
-        if !may_need_one || !outbox.unwritten.take_word_is_due() {
+        if !outbox.needs_last_word() || !outbox.unwritten.take_word_is_due() {
             return None;
         }
         outbox.said = Said::default();
@@ -68,9 +67,7 @@ impl Core {
 
     fn word(&self) -> Vec<u8> {
         let outbox = &self.outbox;
-        // They count as decided, so they will not be launched by the next one either.
-        let queued = self.runs.values().filter(|run| !run.intended).count() as u64;
-        let records = outbox.unwritten.records() + queued;
+        let records = self.records_in_memory();
         let known = self.runs.values().filter(|run| run.intended && outbox.unwritten.knows(run.id));
         let mut word = Vec::new();
         let until = outbox.gap_until();

@@ -259,6 +259,11 @@ impl Outbox {
         self.has_gap.then(|| starts.find(|start| !is_to_come(*start)).unwrap_or(0))
     }
 
+    /// Whether there is something that the log on the disk does not tell.
+    pub(super) fn needs_last_word(&self) -> bool {
+        !self.unwritten.is_empty() || self.gap_until().is_some()
+    }
+
     /// A segment could not be begun. What follows goes behind the one before, and its checkpoint
     /// is left out: half of one would be worse than none.
     fn keep_segment(&mut self, start: u64, lines: Vec<u8>) {

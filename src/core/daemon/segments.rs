@@ -3,7 +3,7 @@
 use super::outbox::Outbox;
 use super::{Core, DatabaseState, Segment};
 use crate::core::event::Action;
-use crate::core::journal::{Entry, count_records, encode};
+use crate::core::journal::{Entry, Loss, count_records, encode};
 use crate::core::time::Now;
 
 /// A segment takes no more entries when it has this many bytes.
@@ -84,7 +84,7 @@ impl Core {
         // What is no longer there counts as well.
         let records = records.max(self.outbox.forget_held(start));
         if records > 0 {
-            self.records_dropped(records, "journal: over its limit");
+            self.records_dropped(records, Loss::Limit);
             self.outbox.must_flush = true;
         }
         self.actions.push_back(Action::JournalForget(start));

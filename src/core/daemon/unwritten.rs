@@ -8,7 +8,7 @@
 use super::{Core, Counters};
 use crate::core::event::Action;
 use crate::core::ids::{JobId, RunId};
-use crate::core::journal::{Entry, count_records, decode};
+use crate::core::journal::{Dropped, Entry, Loss, count_records, decode};
 use crate::core::plain::counted;
 use crate::core::time::Now;
 use std::collections::{BTreeSet, VecDeque};
@@ -229,7 +229,7 @@ impl Core {
         let action = first.or_else(|| self.outbox.flush());
         let dropped = self.outbox.unwritten.take_dropped();
         if dropped > 0 {
-            self.records_dropped(dropped, "journal: no room on the disk nor in memory");
+            self.records_dropped(dropped, Loss::Room);
         }
         if self.count_missing(self.outbox.looked_ms) {
             self.outbox.note(&self.dropped_entry());
@@ -239,7 +239,7 @@ impl Core {
     }
 
     /// So many records will never be in the database.
-    pub(super) fn records_dropped(&mut self, count: u64, why: &str) {
+    pub(super) fn records_dropped(&mut self, count: u64, why: Loss) {
         self.count_dropped(count, why, self.outbox.looked_ms);
         self.outbox.note(&self.dropped_entry());
     }
@@ -249,23 +249,40 @@ impl Core {
     pub(super) fn count_missing(&mut self, now_ms: i64) -> bool {
         let missing = std::mem::take(&mut self.outbox.missing);
         if missing > 0 {
-            let why = "journal: somebody took away or damaged what the database did not have yet";
-            self.count_dropped(missing, why, now_ms);
+            self.count_dropped(missing, Loss::Gone, now_ms);
         }
         missing > 0
     }
 
-    fn count_dropped(&mut self, count: u64, why: &str, now_ms: i64) {
+    fn count_dropped(&mut self, count: u64, why: Loss, now_ms: i64) {
         self.counters.records_dropped += count;
         self.counters.records_dropped_ms = now_ms;
+        self.counters.records_dropped_why = why;
         let total = self.counters.records_dropped;
+        let why = why.told();
         log::error!("{why}: {} dropped, {total} in all", counted(count, "record"));
         self.touch_daemon();
     }
 
     pub(super) fn dropped_entry(&self) -> Entry<'static> {
-        let Counters { records_dropped: count, records_dropped_ms: at_ms, .. } = self.counters;
-        Entry::Dropped { count, at_ms }
+        let Counters { records_dropped: count, .. } = self.counters;
+        let (at_ms, why) = (self.counters.records_dropped_ms, self.counters.records_dropped_why);
+        Entry::Dropped(Dropped { count, at_ms, why })
+    }
+
+    /// How many records the database would never hear of if the daemon ended now: they are in
+    /// memory alone, as the disk did not take them.
+    pub fn records_unwritten(&self) -> u64 {
+        if !self.outbox.needs_last_word() {
+            return 0;
+        }
+        self.records_in_memory()
+    }
+
+    pub(super) fn records_in_memory(&self) -> u64 {
+        // They count as decided, so they will not be launched by the next one either.
+        let queued = self.runs.values().filter(|run| !run.intended).count() as u64;
+        self.outbox.unwritten.records() + queued
     }
 
     /// How much room there is. Where the journal is about to need more than is kept for it, the

@@ -91,9 +91,18 @@ texts! {
     twin_alert: "The PHP program runs this group, too, pid {}: its jobs run twice. End that one \
                  (its `sched stop`, or kill {}), or this one.",
         "PHP 版程序(pid {})也在运行本组,任务会运行两次。请结束该进程(其 `sched stop` 或 kill {})或本进程。";
-    dropped_alert: "{} records of runs are missing in the database, the last ones lost {}: the \
-                    state disk was full, or the database away for too long.",
-        "数据库缺少 {} 条运行记录,最近一次丢失于 {}:状态目录磁盘已满,或数据库中断太久。";
+    dropped_alert: "{} records of runs are missing in the database, the last ones lost {}: {}.",
+        "数据库缺少 {} 条运行记录,最近一次丢失于 {}:{}。";
+    loss_untold: "the log tells why", "原因见日志";
+    loss_room: "the state disk was full, and so was the room for them in memory",
+        "状态目录磁盘已满,内存中的余地也已用尽";
+    loss_memory: "they were in the memory of a daemon that ended while the state disk took no more",
+        "状态目录磁盘无法写入时守护进程退出,记录只在其内存中";
+    loss_limit: "the database was away for so long that the journal reached its limit",
+        "数据库中断太久,日志已达上限";
+    loss_gone: "somebody took away or damaged files of the journal", "日志文件被移走或损坏";
+    loss_aside: "too many were set aside, or what was set aside can't be read",
+        "搁置的记录过多,或搁置的记录无法读取";
     bad_rows: "Rows that can't be jobs: {}", "无法作为任务的行:{}";
     set_aside: "Records that are set aside, kept and tried again: {}. The last one: {}",
         "未写入数据库的记录(已保留,将重试):{}。最近一条:{}";

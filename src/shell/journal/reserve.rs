@@ -24,6 +24,9 @@ const SPARE_SEGMENTS: u64 = 2;
 /// for the lines that came at once with the last ones.
 const SEGMENT_BYTES: u64 = (4 << 20) + (256 << 10);
 
+/// The name of the last word.
+const WORD: &str = "last";
+
 /// Bytes of the last word, blanks behind it included.
 const WORD_BYTES: usize = 4_096;
 
@@ -79,6 +82,22 @@ fn free_bytes(found: &StatVfs, uid: u32) -> u64 {
 
 fn me() -> u32 {
     rustix::process::geteuid().as_raw()
+}
+
+/// The last word that is kept for the journal in `dir`, from each of its places, for who only
+/// looks.
+pub fn words_of(dir: &Path) -> Vec<Vec<u8>> {
+    let read = |path: &PathBuf| own::open(path, OpenOptions::new().read(true)).ok();
+    word_paths(dir).iter().filter_map(read).map(|file| read_word(&file)).collect()
+}
+
+fn read_word(file: &File) -> Vec<u8> {
+    let mut bytes = vec![0; WORD_BYTES];
+    let read = file.read_at(&mut bytes, 0).unwrap_or(0);
+    bytes.truncate(read);
+    let end = memchr::memchr(0, &bytes).unwrap_or(bytes.len());
+    bytes.truncate(end);
+    bytes
 }
 
 impl Reserve {
@@ -236,7 +255,7 @@ impl Reserve {
 
 /// The two places of a last word.
 fn word_paths(dir: &Path) -> [PathBuf; 2] {
-    [dir.join("last"), dir.with_extension("last")]
+    [dir.join(WORD), dir.with_extension(WORD)]
 }
 
 fn open_word(path: &Path) -> io::Result<File> {
@@ -245,15 +264,6 @@ fn open_word(path: &Path) -> io::Result<File> {
         file.write_all_at(&[0; WORD_BYTES], 0)?;
     }
     Ok(file)
-}
-
-fn read_word(file: &File) -> Vec<u8> {
-    let mut bytes = vec![0; WORD_BYTES];
-    let read = file.read_at(&mut bytes, 0).unwrap_or(0);
-    bytes.truncate(read);
-    let end = memchr::memchr(0, &bytes).unwrap_or(bytes.len());
-    bytes.truncate(end);
-    bytes
 }
 
 fn keep(path: &Path, file: &mut Option<File>, word: &[u8]) -> io::Result<()> {

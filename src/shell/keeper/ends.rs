@@ -15,6 +15,9 @@ const MAX_KEEPERS: usize = 32;
 /// Bytes of the file at the most: some 100,000 ends.
 const MAX_BYTES: u64 = 32 << 20;
 
+/// The name of the file while it is being written.
+pub const UNFINISHED: &str = "keeper.tmp";
+
 /// The ends that no daemon has taken yet, by run.
 #[derive(Debug)]
 pub struct Ends {
@@ -29,6 +32,7 @@ impl Ends {
     pub fn inherit(state_dir: &Path) -> Ends {
         let path = state_dir.join("keeper.ends");
         let left = own::read(&path, MAX_BYTES).ok();
+        let _ = fs::remove_file(path.with_file_name(UNFINISHED));
         let left = left.and_then(|bytes| serde_json::from_slice(&bytes).ok());
         let Legacy { keepers: after, ends } = left.unwrap_or_default();
         Ends { ends: ends.into_iter().map(|end| (end.run, end)).collect(), after, path }
@@ -68,7 +72,7 @@ impl Ends {
         keepers.push(keeper.to_owned());
         keepers.drain(..keepers.len().saturating_sub(MAX_KEEPERS));
         let legacy = Legacy { keepers, ends: self.ends.values().cloned().collect() };
-        let temporary = self.path.with_extension("tmp");
+        let temporary = self.path.with_file_name(UNFINISHED);
         own::create(&temporary)?.write_all(&serde_json::to_vec(&legacy)?)?;
         fs::rename(&temporary, &self.path)
     }

@@ -179,7 +179,8 @@ impl Core {
         let dropped_ms = counters.records_dropped_ms;
         if counters.records_dropped > 0 && now.wall_ms - dropped_ms < DROPPED_MS {
             let (count, zone) = (counters.records_dropped.to_string(), &self.settings().zone);
-            let text = fill(t.dropped_alert, &[&count, &datetime(dropped_ms, zone)]);
+            let why = words::loss(t, counters.records_dropped_why);
+            let text = fill(t.dropped_alert, &[&count, &datetime(dropped_ms, zone), why]);
             alerts.push(Alert { kind: "bad", text, rows: Vec::new() });
         }
         if self.draining() {

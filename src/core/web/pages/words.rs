@@ -4,7 +4,7 @@ use super::super::texts::{Texts, fill};
 use crate::core::cron::Zone;
 use crate::core::definition::{Block, Flaw};
 use crate::core::history::PastRun;
-use crate::core::journal::{Cause, SkipReason};
+use crate::core::journal::{Cause, Loss, SkipReason};
 use crate::core::outcome::{Exit, Outcome};
 use crate::core::refusal::Refusal;
 use crate::core::time::{Now, rfc3339};
@@ -129,6 +129,18 @@ pub(super) fn reason(t: &Texts, reason: SkipReason) -> &'static str {
         SkipReason::Draining => t.skip_draining,
         SkipReason::Waiting => t.skip_waiting,
         SkipReason::Misfire => t.skip_misfire,
+    }
+}
+
+/// Why records are missing in the database.
+pub(super) fn loss(t: &Texts, why: Loss) -> &'static str {
+    match why {
+        Loss::Untold => t.loss_untold,
+        Loss::Room => t.loss_room,
+        Loss::Memory => t.loss_memory,
+        Loss::Limit => t.loss_limit,
+        Loss::Gone => t.loss_gone,
+        Loss::Aside => t.loss_aside,
     }
 }
 

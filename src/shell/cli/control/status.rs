@@ -209,14 +209,21 @@ fn stopped(groups: &Groups, id: u32) -> Vec<String> {
 fn journal(view: &Value) -> Option<String> {
     let error = view["journal_error"].as_str().map(|why| format!("journal: {why}"));
     let snapshot = view["snapshot_error"].as_str().map(|why| format!("snapshot: {why}"));
-    let said: Vec<String> = error.into_iter().chain(lost(view)).chain(snapshot).collect();
+    let dropped = lost(view["records_dropped"].as_u64().unwrap_or(0));
+    let records = unwritten(view).into_iter().chain(dropped);
+    let said: Vec<String> = error.into_iter().chain(records).chain(snapshot).collect();
     (!said.is_empty()).then(|| plain::line(&said.join("; ")))
 }
 
 /// Records that the database never gets.
-pub(super) fn lost(view: &Value) -> Option<String> {
-    let dropped = view["records_dropped"].as_u64().filter(|dropped| *dropped > 0)?;
-    Some(format!("{} dropped for good", plain::counted(dropped, "record")))
+pub(super) fn lost(dropped: u64) -> Option<String> {
+    (dropped > 0).then(|| format!("{} dropped for good", plain::counted(dropped, "record")))
+}
+
+/// Records that it never gets if the daemon ends now.
+fn unwritten(view: &Value) -> Option<String> {
+    let count = view["records_unwritten"].as_u64().filter(|count| *count > 0)?;
+    Some(format!("{} in memory alone, lost if the daemon ends", plain::counted(count, "record")))
 }
 
 /// Since when it runs, its live runs, its database, and how old its table is.

@@ -5,11 +5,16 @@ use crate::core::plain::{self, counted, runs_go_on};
 use crate::shell::cli::BAD_CONFIGURATION;
 use crate::shell::container::{self, Fate};
 use crate::shell::holder::{Found, Holder};
+use crate::shell::journal::{self, Missed};
+use crate::shell::keeper::ends::UNFINISHED;
 use crate::shell::lock;
 use crate::shell::predecessor;
 use crate::shell::proc_fs;
+use crate::shell::search;
 use crate::shell::signals::{drain_signal, stop_runs_signal};
 use crate::shell::sys::{Pid, Signal};
+use std::fs;
+use std::mem;
 use std::path::Path;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -68,8 +73,9 @@ pub(super) fn stop(groups: &Groups, id: u32, how: How, timeout: Option<Duration>
     // Where its container ends with it, it ends with its last run.
     let fate = container::fate_of_runs(holder.pid);
     let how = if how == How::Leave && fate == Fate::End { How::Drain } else { how };
-    // What it leaves behind is known only now.
+    // What it leaves behind is known only now; where its journal is, too.
     let view = groups.ask(id, &holder).unwrap_or_default();
+    let journal = groups.state_dir(id, &holder).join("journal");
     let runs = view["running"].as_u64().filter(|_| how == How::Leave);
     match holder.signal(signal) {
         // It has ended by itself meanwhile.
@@ -96,7 +102,7 @@ pub(super) fn stop(groups: &Groups, id: u32, how: How, timeout: Option<Duration>
     }
     let runs = runs.filter(|runs| *runs > 0).map_or(String::new(), |runs| left(runs, fate));
     println!("server {id}: stopped (it was pid {pid}){runs}");
-    status::lost(&view).iter().for_each(|text| eprintln!("server {id}: warning: {text}"));
+    missed(&journal).iter().for_each(|text| eprintln!("server {id}: warning: {text}"));
     if !is_told {
         tell_of_predecessor(id);
     }
@@ -119,8 +125,8 @@ fn nobody(groups: &Groups, id: u32, (how, timeout): (How, Option<Duration>), sta
             return FAILED;
         }
         (Some(left), How::Drain) => {
-            if let Err(why) = outlast(groups, id, left.keeper, timeout) {
-                eprintln!("server {id}: not running{told}{why}");
+            if let Err(why) = outlast(groups, id, (left.keeper, &told), timeout) {
+                eprintln!("server {id}: not running{why}");
                 return FAILED;
             }
             println!("server {id}: not running; the last run of it has ended");
@@ -138,29 +144,51 @@ fn nobody(groups: &Groups, id: u32, (how, timeout): (How, Option<Duration>), sta
 fn outlast(
     groups: &Groups,
     id: u32,
-    keeper: Pid,
+    (keeper, told_first): (Pid, &str),
     patience: Option<Duration>,
 ) -> Result<(), String> {
     let began = Instant::now();
     let mut told = began;
+    let mut was_idle = false;
     while !proc_fs::has_ended(keeper) {
         if let Some(patience) = patience.filter(|patience| began.elapsed() >= *patience) {
-            return Err(format!("; they have not ended in {} s", patience.as_secs()));
+            let seconds = patience.as_secs();
+            return Err(format!("{told_first}; they have not ended in {seconds} s"));
         }
         if told.elapsed() >= PROGRESS {
             told = Instant::now();
-            let pid = keeper.as_raw_nonzero();
-            eprintln!("server {id}: waiting for the runs of keeper pid {pid}");
             if is_started(groups, id) {
                 break;
             }
+            // Twice: what has just ended is about to be left.
+            let is_idle = search::runs_of(keeper).is_empty();
+            if is_idle && mem::replace(&mut was_idle, is_idle) {
+                cannot_leave(&groups.configured_state_dir(id), keeper).map_or(Ok(()), Err)?;
+            }
+            let pid = keeper.as_raw_nonzero();
+            eprintln!("server {id}: waiting for the runs of keeper pid {pid}");
         }
         sleep(Duration::from_millis(50));
     }
     match is_started(groups, id) {
-        true => Err("; a daemon was started meanwhile: say it again".to_owned()),
+        true => Err(format!("{told_first}; a daemon was started meanwhile: say it again")),
         false => Ok(()),
     }
+}
+
+/// Why a keeper without runs stays: nobody else knows how they ended, and it has no room to write
+/// that down. It tries for as long as it takes, which may be for ever.
+fn cannot_leave(dir: &Path, keeper: Pid) -> Option<String> {
+    let uid = proc_fs::real_user(keeper)?;
+    // It is there while it can't be filled: a quota is seen by nobody else.
+    let is_stuck = || fs::exists(dir.join(UNFINISHED)).unwrap_or(false);
+    let quota = || is_stuck().then(|| "takes no more".to_owned());
+    let full = journal::why_full(dir, uid).or_else(quota)?;
+    let (dir, pid) = (plain::line(&dir.display().to_string()), keeper.as_raw_nonzero());
+    Some(format!(
+        "; its runs have ended, but how is in the memory of keeper pid {pid} alone: {dir} {full}; \
+         make room there, and it writes that down and ends, or start the daemon, which records it"
+    ))
 }
 
 fn is_started(groups: &Groups, id: u32) -> bool {
@@ -171,6 +199,19 @@ fn is_started(groups: &Groups, id: u32) -> bool {
 fn tell_of_predecessor(id: u32) {
     let text = predecessor::beside(id).map(predecessor::not_stopped);
     text.iter().for_each(|text| eprintln!("server {id}: {text}"));
+}
+
+/// Records that the database never gets, as the daemon has left its journal.
+fn missed(journal: &Path) -> Vec<String> {
+    let Ok(Missed { dropped, unwritten: (records, why) }) = journal::missed(journal) else {
+        return Vec::new();
+    };
+    let why = if why.is_empty() { String::new() } else { format!(": {}", plain::line(&why)) };
+    let were = if records == 1 { "was" } else { "were" };
+    let unwritten = (records > 0).then(|| {
+        format!("{} {were} in its memory alone and lost{why}", counted(records, "record"))
+    });
+    status::lost(dropped).into_iter().chain(unwritten).collect()
 }
 
 /// What is said of the runs that were left.
