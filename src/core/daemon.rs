@@ -206,6 +206,8 @@ pub struct Core {
     started: Now,
     draining: bool,
     exiting: bool,
+    /// How far it is with that.
+    leaving: ending::Leaving,
     /// Who else runs this group.
     twin: Option<u32>,
     /// When it is said again what is waited for, monotonic ms.
@@ -256,6 +258,7 @@ impl Core {
             started: now,
             draining: false,
             exiting: false,
+            leaving: ending::Leaving::default(),
             twin: None,
             say_again_ms: 0,
             counters: Counters {
@@ -354,7 +357,7 @@ impl Core {
         self.note_decided();
         let last = self.flush_journal().or_else(|| self.word_after_turn());
         let last = last.or_else(|| self.waiting_snapshot());
-        let last = last.or_else(|| self.exiting.then_some(Action::Exit));
+        let last = last.or_else(|| self.leave());
         last.or_else(|| self.next_push())
     }
 

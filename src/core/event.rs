@@ -138,6 +138,9 @@ pub enum Action {
     JournalCount(u64, u64),
     /// Delete the segment that begins at this offset.
     JournalForget(u64),
+    /// Write the journal anew where somebody took it away, and say [`Event::JournalThere`]: the
+    /// last look before [`Action::Exit`].
+    JournalLook,
     /// Start a process and say [`Event::Launched`]. No more than
     /// [`MAX_LAUNCHING`](crate::core::daemon::MAX_LAUNCHING) are asked for before that is said.
     Launch {

@@ -400,6 +400,7 @@ impl Daemon {
                     log::warn!("journal: segment {start} can't be deleted: {why}");
                 }
             }
+            Action::JournalLook => self.look_at_last(),
             Action::Launch { run, plan, not_after_ms } => {
                 self.children.launch(run, plan, not_after_ms);
             }

@@ -99,6 +99,40 @@ fn stop(site: &Site, how: &[&str]) -> Command {
     stop
 }
 
+/// The same within a second before an orderly end: each run is recorded by the next daemon or
+/// counted by the one that ends.
+fn stopped(reload: bool, spoil: impl Fn(&Path)) -> u64 {
+    let (site, mut database) = Site::on(Driver::Sqlite);
+    let job = Row::stamping(1, Due::Step(1), &site.file(STAMPS), "");
+    database.sql(&job.insert());
+    let daemon = site.start();
+    daemon.wait_jobs(1);
+    database.sql("ALTER TABLE scheduler_logs RENAME TO elsewhere;");
+    wait_runs(&site, 3);
+    if reload {
+        reloaded(&site, &daemon);
+        wait_runs(&site, 2);
+    }
+    database.sql("UPDATE scheduler_jobs SET status = 0;");
+    daemon.wait_gone(1);
+    spoil(Path::new(&site.file("state.1/journal")));
+    assert!(daemon.stop().success());
+    let said = site.logged("dropped, ");
+    database.sql("ALTER TABLE elsewhere RENAME TO scheduler_logs;");
+    let daemon = site.start();
+    wait_for("the database", SOON, || {
+        let status = daemon.status();
+        (status["database"] == "up" && status["records_waiting_bytes"] == 0).then_some(())
+    });
+    let runs: BTreeSet<String> = stamps(&site).into_iter().map(|stamp| stamp.run).collect();
+    let recorded: BTreeSet<String> = logged(&mut database).into_iter().map(|it| it.run).collect();
+    let missing = runs.difference(&recorded).count() as u64;
+    let dropped = daemon.status()["records_dropped"].as_u64().unwrap();
+    assert_eq!(missing, dropped, "{:?}", site.log());
+    assert_eq!(said.is_empty(), dropped == 0, "{said:?}");
+    dropped
+}
+
 fn reloaded(site: &Site, daemon: &Daemon) {
     let begun = site.logged("begin: ").len();
     daemon.signal(Signal::HUP);
@@ -380,4 +414,21 @@ fn what_is_lost_while_a_daemon_drains_is_told_by_who_ended_it() {
     let said = stop.wait_with_output().unwrap();
     let told = String::from_utf8(said.stderr).unwrap();
     assert!(said.status.success() && told.contains(" dropped for good\n"), "{told}");
+}
+
+#[test]
+fn a_journal_that_is_deleted_just_before_the_end_is_written_anew() {
+    let dropped = stopped(false, |journal| fs::remove_dir_all(journal).unwrap());
+    assert_eq!(dropped, 0);
+    let delete = |path: &PathBuf| fs::remove_file(path).unwrap();
+    let dropped = stopped(false, |journal| segments(journal).iter().for_each(delete));
+    assert_eq!(dropped, 0);
+}
+
+#[test]
+fn what_was_deleted_or_emptied_just_before_the_end_is_counted() {
+    let dropped = stopped(true, |journal| fs::remove_dir_all(journal).unwrap());
+    assert!(dropped > 0);
+    let empty = |journal: &Path| fs::write(segments(journal).last().unwrap(), "").unwrap();
+    assert!(stopped(false, empty) > 0);
 }

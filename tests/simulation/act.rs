@@ -3,6 +3,7 @@
 use super::exchange::Exchange;
 use super::ledger::Piece;
 use super::world::World;
+use schedule::core::daemon::Segment;
 use schedule::core::event::{Action, Event};
 use schedule::core::ids::ConnId;
 use schedule::core::journal::count_records;
@@ -75,6 +76,11 @@ impl World {
             Action::LastWord(word) => self.keep_last_word(word),
             Action::JournalCount(start, from) => self.count_segment(start, from),
             Action::JournalForget(start) => self.forget_segment(start),
+            Action::JournalLook => {
+                let there = self.disk.segments.iter();
+                let there = there.map(|(&start, file)| Segment { start, bytes: file.len() as u64 });
+                self.say(Event::JournalThere(there.collect()));
+            }
             Action::Launch { run, plan, not_after_ms } => {
                 self.hear_memory();
                 self.ledger.check_known(run, self.disk.word_that_counts());

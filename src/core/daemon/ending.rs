@@ -2,6 +2,7 @@
 //! says of that meanwhile.
 
 use super::{Core, Run};
+use crate::core::event::Action;
 use crate::core::ids::RunId;
 use crate::core::plain::{counted, runs_go_on};
 use crate::core::time::Now;
@@ -11,6 +12,18 @@ const SAY_AGAIN_MS: u64 = 10_000;
 
 /// Runs that are named at a time.
 const MAX_NAMED: usize = 5;
+
+/// What a daemon that ends is still to do when all else is done.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Leaving {
+    /// To see whether somebody took away or cut the journal since that was looked at last.
+    #[default]
+    Look,
+    /// To tell the next daemon what counts, if the newest segment does not tell it any more.
+    Checkpoint,
+    /// Nothing.
+    Go,
+}
 
 impl Core {
     /// Starts no more and ends with the last run.
@@ -62,6 +75,23 @@ impl Core {
         self.draining = true;
         self.outbox.unwritten.look_at_once();
         self.due.unnoted = true;
+    }
+
+    /// The last things that a daemon does that ends.
+    pub(super) fn leave(&mut self) -> Option<Action> {
+        if !self.exiting {
+            return None;
+        }
+        let next = match self.leaving {
+            Leaving::Look => Leaving::Checkpoint,
+            Leaving::Checkpoint | Leaving::Go => Leaving::Go,
+        };
+        match std::mem::replace(&mut self.leaving, next) {
+            Leaving::Look => return Some(Action::JournalLook),
+            Leaving::Checkpoint => self.last_checkpoint(),
+            Leaving::Go => {}
+        }
+        self.flush_journal().or(Some(Action::Exit))
     }
 
     /// Ends if it was to wait and there is nothing left to wait for; says now and then what is.

@@ -82,6 +82,11 @@ pub struct Outbox {
     /// What the wall clock showed in this turn, unix ms.
     pub looked_ms: i64,
     writing: Writing,
+    /// The offset behind that.
+    writing_end: u64,
+    /// The offset behind the last line that is on the disk: a checkpoint for which there was no
+    /// room is left out.
+    pub(super) written_to: u64,
     /// Lines were dropped, and no checkpoint was written since.
     has_gap: bool,
     /// What was last said about a journal that can't be written.
@@ -117,6 +122,8 @@ impl Outbox {
             missing: 0,
             looked_ms: 0,
             writing: Writing::Nothing,
+            writing_end: end,
+            written_to: end,
             has_gap: false,
             failure: None,
             full: None,
@@ -199,6 +206,7 @@ impl Outbox {
         if let Some(piece) = self.unwritten.retry() {
             self.writing = Writing::Again;
             let Piece { offset, lines, segment } = piece;
+            self.writing_end = offset + lines.len() as u64;
             return Some(match segment {
                 true => Action::JournalSegment(offset, lines),
                 false => Action::Journal(offset, lines),
@@ -212,10 +220,14 @@ impl Outbox {
             self.must_flush = false;
             self.take_lines()
         })?;
-        self.writing = match &action {
-            Action::JournalSegment(start, _) => Writing::Segment(*start),
-            Action::Journal(offset, _) => Writing::Lines(*offset),
-            _ => Writing::Nothing,
+        (self.writing, self.writing_end) = match &action {
+            Action::JournalSegment(start, lines) => {
+                (Writing::Segment(*start), start + lines.len() as u64)
+            }
+            Action::Journal(offset, lines) => {
+                (Writing::Lines(*offset), offset + lines.len() as u64)
+            }
+            _ => (Writing::Nothing, self.written_to),
         };
         Some(action)
     }
@@ -445,10 +457,12 @@ impl Outbox {
         if writing == Writing::Again {
             self.unwritten.written();
         }
-        if matches!(writing, Writing::Segment(_)) {
+        if let Writing::Segment(start) = writing {
             self.has_gap = false;
             self.unwritten.told_anew();
+            self.ends_before(start);
         }
+        self.written_to = self.writing_end;
         let news = self.unwritten.is_empty() && self.failure.take().is_some();
         if news {
             log::info!("journal: it can be written again, and all that waited is there");

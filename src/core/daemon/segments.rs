@@ -42,10 +42,8 @@ impl Core {
         }
         let full = self.outbox.segments.back().is_none_or(|last| last.bytes >= SEGMENT_BYTES);
         let early = now.mono_ms < self.outbox.segment_not_before_ms;
-        // A slot that is half decided is told by its intents, which a checkpoint does not repeat;
-        // and a run that waits for its launch has none yet, and must not be among those alive.
-        let settled = !self.busy() && !self.is_launching();
-        if (full || self.outbox.must_checkpoint) && !early && settled && !self.is_counting() {
+        let is_wanted = full || self.outbox.must_checkpoint;
+        if is_wanted && !early && self.may_checkpoint() && !self.is_counting() {
             self.outbox.must_checkpoint = false;
             self.begin_segment();
         }
@@ -60,6 +58,21 @@ impl Core {
             self.outbox.take_over_limit(self.settings.journal_limit_bytes)
         {
             self.actions.push_back(Action::JournalCount(start, from));
+        }
+    }
+
+    /// Whether a checkpoint would tell all that counts. A slot that is half decided is told by its
+    /// intents, which a checkpoint does not repeat; and a run that waits for its launch has none
+    /// yet, and must not be among those alive.
+    fn may_checkpoint(&self) -> bool {
+        !self.busy() && !self.is_launching()
+    }
+
+    /// Tells the next daemon what counts, where the newest segment does not tell it any more.
+    pub(super) fn last_checkpoint(&mut self) {
+        let is_wanted = std::mem::take(&mut self.outbox.must_checkpoint);
+        if is_wanted && self.outbox.unwritten.is_empty() && self.may_checkpoint() {
+            self.begin_segment();
         }
     }
 
@@ -141,7 +154,10 @@ impl Outbox {
         let mut damaged = Vec::new();
         for Segment { start, bytes } in self.segments.clone() {
             let is_last = Some(start) == last;
-            let written = bytes - if is_last { self.lines.len() as u64 } else { 0 };
+            let written = match is_last {
+                true => self.last_bytes(bytes - self.lines.len() as u64),
+                false => bytes,
+            };
             let found = there.iter().find(|found| found.start == start);
             if found.is_some_and(|found| found.bytes < written) {
                 log::error!("journal: somebody cut its segment {start}");
@@ -157,6 +173,21 @@ impl Outbox {
         }
         self.must_flush |= self.missing > 0;
         damaged
+    }
+
+    /// The segment before this one gets no more lines.
+    pub(super) fn ends_before(&mut self, start: u64) {
+        let before = self.segments.iter().rposition(|segment| segment.start < start);
+        if let Some(at) = before {
+            let (first, bytes) = (self.segments[at].start, self.segments[at].bytes);
+            self.segments[at].bytes = bytes.min(self.written_to.saturating_sub(first));
+        }
+    }
+
+    /// How long the newest segment is, of so many bytes that it was to have.
+    fn last_bytes(&self, bytes: u64) -> u64 {
+        let first = self.segments.back().map_or(0, |last| last.start);
+        bytes.min(self.written_to.saturating_sub(first))
     }
 
     /// So many records that the database does not have were found in a segment that was cut.

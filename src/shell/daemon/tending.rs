@@ -96,6 +96,17 @@ impl Daemon {
         }
     }
 
+    /// The same before the daemon is gone, when nobody else tells what can't be put right.
+    pub(super) fn look_at_last(&mut self) {
+        match self.put_right() {
+            Ok(()) => self.look_at_journal(),
+            Err(why) => {
+                let why = self.journal.told(&why);
+                log::error!("end: the journal is gone, with what waited in it: {why}");
+            }
+        }
+    }
+
     /// Has the keeper listen again where the next program looks for it.
     fn call_keeper_back(&mut self) {
         let found = fs::symlink_metadata(self.state_dir.join(SOCKET));
