@@ -10,7 +10,7 @@
 use super::Core;
 use super::outbox::Outbox;
 use crate::core::event::Action;
-use crate::core::journal::{Entry, cut_command, encode};
+use crate::core::journal::{Entry, count_records, cut_command, encode};
 
 /// What the last word knows of the log on the disk.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -24,6 +24,15 @@ impl Outbox {
     /// Whether all that was handed over is on the disk, and tells all that counts.
     fn is_at_rest(&self) -> bool {
         self.unwritten.is_empty() && self.pending.is_empty() && !self.is_being_written()
+    }
+
+    /// How many records stand behind what is on the disk.
+    pub(super) fn not_on_disk(&self) -> u64 {
+        let pending = self.pending.iter().map(|action| match action {
+            Action::Journal(_, lines) => count_records(lines),
+            _ => 0,
+        });
+        self.unwritten.held() + pending.sum::<u64>() + count_records(&self.lines)
     }
 }
 
@@ -48,7 +57,7 @@ impl Core {
 
     /// The same, if lines were written since.
     pub(super) fn word_after_turn(&mut self) -> Option<Action> {
-        (self.outbox.said.end < self.outbox.end()).then(|| self.word_at_rest()).flatten()
+        (self.outbox.said.end < self.outbox.written_to).then(|| self.word_at_rest()).flatten()
     }
 
     fn word_at_rest(&mut self) -> Option<Action> {
@@ -56,7 +65,7 @@ impl Core {
             return None;
         }
         let (sequence, decided_ms) = (self.last_sequence, self.decided_most());
-        self.outbox.said = Said { end: self.outbox.on_disk(), decided_ms, sequence };
+        self.outbox.said = Said { end: self.outbox.written_to, decided_ms, sequence };
         Some(Action::LastWord(self.word()))
     }
 
@@ -73,7 +82,7 @@ impl Core {
         let until = outbox.gap_until();
         // The block has room for no more.
         let why = cut_command(outbox.error().unwrap_or_default()).into();
-        let end = if outbox.is_at_rest() { outbox.on_disk() } else { outbox.end() };
+        let end = if outbox.is_at_rest() { outbox.written_to } else { outbox.end() };
         encode(&mut word, &Entry::Unwritten { end, until, records, why });
         encode(&mut word, &Entry::Boot(outbox.boot_id.as_str().into()));
         encode(&mut word, &Entry::Sequence(self.last_sequence));
@@ -82,7 +91,7 @@ impl Core {
         encode(&mut word, &self.dropped_entry());
         let segment = outbox.segments.back().map_or(0, |segment| segment.start);
         let live = known.count() as u64;
-        encode(&mut word, &Entry::Written { segment, end: outbox.on_disk(), live });
+        encode(&mut word, &Entry::Written { segment, end: outbox.written_to, live });
         self.snapshot.entry().iter().for_each(|entry| encode(&mut word, entry));
         outbox.held.last_said(outbox.not_on_disk()).iter().for_each(|it| encode(&mut word, it));
         word

@@ -6,7 +6,7 @@ use super::last_word::Said;
 use super::unwritten::{Piece, Unwritten};
 use crate::core::clock;
 use crate::core::event::Action;
-use crate::core::journal::{Entry, count_records, encode, past_segments};
+use crate::core::journal::{Entry, encode, past_segments};
 use crate::core::time::Now;
 use std::collections::{BTreeMap, VecDeque};
 
@@ -326,16 +326,6 @@ impl Outbox {
         !self.unwritten.is_empty() && self.recorded >= self.written_end()
     }
 
-    /// The offset up to which the log is on the disk.
-    pub(super) fn on_disk(&self) -> u64 {
-        let pending = self.pending.iter().find_map(|action| match action {
-            Action::Journal(offset, _) | Action::JournalSegment(offset, _) => Some(*offset),
-            _ => None,
-        });
-        let lines = self.end - self.lines.len() as u64;
-        self.unwritten.start().or(pending).unwrap_or(lines)
-    }
-
     /// Whether what was handed over last may not be on the disk yet.
     pub(super) fn is_being_written(&self) -> bool {
         self.writing != Writing::Nothing
@@ -344,15 +334,6 @@ impl Outbox {
     /// How many records stand behind [`Outbox::written_end`].
     pub(super) fn records_in_memory(&self) -> u64 {
         if self.unwritten.is_empty() { 0 } else { self.not_on_disk() }
-    }
-
-    /// How many records stand behind [`Outbox::on_disk`].
-    pub(super) fn not_on_disk(&self) -> u64 {
-        let pending = self.pending.iter().map(|action| match action {
-            Action::Journal(_, lines) => count_records(lines),
-            _ => 0,
-        });
-        self.unwritten.held() + pending.sum::<u64>() + count_records(&self.lines)
     }
 
     fn take_lines(&mut self) -> Option<Action> {
