@@ -177,6 +177,9 @@ pub struct Carried {
     pub stopping: Vec<(RunId, Option<u64>)>,
     /// What the journal had no room for: pieces of the log by their offsets.
     pub unwritten: Vec<(u64, String)>,
+    /// How many records each segment of the journal has that the database is not known to have;
+    /// empty: an earlier version does not say.
+    pub held: Vec<(u64, u64)>,
 }
 
 /// Everything the daemon knows. See the module's text.
@@ -243,7 +246,7 @@ impl Core {
                 .waiting_up_to(settings.unwritten_limit_bytes),
             sync: sync::Sync::new(),
             snapshot: snapshot::Snapshot::told_by(replay.table.clone()),
-            refused: carry::Refused::default(),
+            refused: carry::Refused::told_by(replay.set_aside),
             homes: settings.homes(replay.homes.clone()),
             past: None,
             table,
@@ -325,6 +328,7 @@ impl Core {
             Event::PushFailed(conn, failure) => self.push_failed(conn, failure),
             Event::Vitals(vitals) => self.web.vitals = vitals,
             Event::Room { full, is_short } => self.room(full, is_short),
+            Event::SetAsideChanged => self.set_aside_changed(),
             Event::Twin(pid) => self.found_twin(pid),
         }
     }
@@ -423,6 +427,7 @@ impl Core {
             draining: self.draining,
             stopping: self.stopping(),
             unwritten: self.outbox.in_memory(),
+            held: self.outbox.held.counts(),
         }
     }
 

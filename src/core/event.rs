@@ -61,6 +61,8 @@ pub enum Event<'a> {
     JournalCounted(u64, u64),
     /// The segments that are on the disk now.
     JournalThere(Vec<Segment>),
+    /// The file of the records that are set aside is not as it was left.
+    SetAsideChanged,
     /// The last turn of the loop took this long, sleep left out, in microseconds.
     Turned(u64),
     /// The journal was written.

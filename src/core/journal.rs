@@ -16,6 +16,7 @@ pub use table::TableEntry;
 
 use crate::core::ids::{JobId, RunId};
 use crate::core::outcome::{Outcome, Usage};
+use crate::core::refused::Stand;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 
@@ -182,7 +183,7 @@ pub enum Loss {
     Limit,
     /// What had them was taken away or damaged.
     Gone,
-    /// Too many were set aside, or those can't be read.
+    /// Those that were set aside are gone, can't be read, or were too many.
     Aside,
 }
 
@@ -197,7 +198,7 @@ impl Loss {
             Loss::Gone => {
                 "journal: somebody took away or damaged what the database did not have yet"
             }
-            Loss::Aside => "records set aside: too many, or what can't be read of them",
+            Loss::Aside => "records set aside: taken away by somebody, unreadable, or too many",
         }
     }
 }
@@ -252,6 +253,8 @@ pub enum Entry<'a> {
         /// How many.
         records: u64,
     },
+    /// How what is set aside stands, as far as the daemon was told.
+    SetAside(Stand),
     /// The last word only: lines up to this offset of the log are in the daemon's memory alone,
     /// as the disk did not take them. If it is killed the database never hears of this many.
     Unwritten {
@@ -304,6 +307,7 @@ impl Entry<'_> {
             | Entry::Recorded(_)
             | Entry::Dropped(_)
             | Entry::Held { .. }
+            | Entry::SetAside(_)
             | Entry::Unwritten { .. }
             | Entry::Written { .. }
             | Entry::Table(_) => false,

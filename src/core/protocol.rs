@@ -6,6 +6,7 @@
 //! answered in this order: variables, tags, jobs, end.
 
 use crate::core::homes::Homes;
+use crate::core::refused::Stand;
 use crate::core::settle::Statement;
 
 use serde::{Deserialize, Serialize};
@@ -261,8 +262,10 @@ pub struct SetAside {
     pub elsewhere: u64,
     /// So many of the others were so before, and their database has not been tried yet.
     pub waiting: u64,
-    /// How many had to be dropped since the state directory was made.
-    pub dropped: u64,
+    /// So many records should be there, are not, and are still to be counted.
+    pub gone: u64,
+    /// How the file stands: what is gone counts until it is counted.
+    pub stand: Stand,
     /// The last one that is tried again and why it was refused; empty if there is none.
     pub last: String,
     /// The last one of another database, and what to do; empty if there is none.

@@ -35,6 +35,7 @@ pub fn key(entry: &Entry<'_>) -> Option<Key> {
         | Entry::Recorded(_)
         | Entry::Dropped(_)
         | Entry::Held { .. }
+        | Entry::SetAside(_)
         | Entry::Unwritten { .. }
         | Entry::Written { .. }
         | Entry::Table(_) => None,

@@ -3,16 +3,23 @@
 //! now and then.
 //!
 //! A line of the file is one of the journal's kind; of several with one key the last one counts.
+//! Somebody may take the file away, or a part of it: see [`Stand`].
 //! The helper alone reads and writes it, after it has committed and before it answers: killed in
 //! between, it is asked to carry the same range again and comes to the same file.
 
+mod change;
+mod stand;
+
+pub use change::Change;
+pub use stand::Stand;
+
 use crate::core::homes::Homes;
 use crate::core::journal::{Entry, decode_line, encode_line, whole_lines};
-use crate::core::limits::{MAX_REASON_CHARS, MAX_REFUSED_BYTES, cut};
+use crate::core::limits::{MAX_REASON_CHARS, cut};
 use crate::core::plain::counted;
 use crate::core::protocol::SetAside;
 use crate::core::records::{Key, key, says_more};
-
+use change::write_line;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -28,9 +35,18 @@ enum Line<'a> {
         why: Cow<'a, str>,
         #[serde(borrow)]
         entry: Box<Entry<'a>>,
+        /// That of a record among all that were set aside; 0: it is none, or of an earlier version.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        number: u64,
     },
-    /// So many were dropped since the file was first made.
+    /// How the file stood when it was written anew.
+    Stands(Stand),
+    /// What an earlier version said of that: so many were dropped.
     Dropped(u64),
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// A record that was refused.
@@ -38,21 +54,26 @@ enum Line<'a> {
 struct Kept<'a> {
     /// Its place in the order in which they were refused.
     place: u64,
+    number: u64,
     why: Cow<'a, str>,
     entry: Entry<'a>,
     /// Bytes of its line.
     bytes: usize,
 }
 
-/// Bytes that are left free where nothing is to be dropped: more than the longest line.
-const SPARE_BYTES: usize = MAX_REFUSED_BYTES / 16;
-
 /// What the file says.
 #[derive(Clone, Debug, Default)]
 pub struct Refused<'a> {
     kept: BTreeMap<Key, Kept<'a>>,
-    dropped: u64,
     places: u64,
+    /// What the daemon knows of it.
+    known: Stand,
+    /// What it says of itself.
+    head: Option<Stand>,
+    numbered: u64,
+    dropped: u64,
+    /// So many records should be there, are not, and were not counted yet.
+    gone: u64,
     /// Lines that are not in the file yet and can be added behind it.
     added: Vec<u8>,
     /// The file must be written anew.
@@ -64,29 +85,28 @@ pub struct Refused<'a> {
     unread: u64,
 }
 
-/// How the file is to be changed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Change {
-    /// Not at all.
-    None,
-    /// These lines are to be added.
-    Add(Vec<u8>),
-    /// These lines are to take the place of all; none = the file is to go.
-    Replace(Vec<u8>),
-}
-
 impl<'a> Refused<'a> {
-    /// Reads the bytes of the file. What can't be read is for [`damaged`](Self::damaged).
+    /// Reads the bytes of a file of which nothing else is known. What can't be read is for
+    /// [`damaged`](Self::damaged).
     pub fn read(bytes: &'a [u8]) -> Refused<'a> {
-        let mut refused = Refused::default();
+        Refused::known_as(Stand::default(), bytes)
+    }
+
+    /// Reads the bytes of a file of which the daemon knows this: what it should have and has not is
+    /// [`gone`](Self::gone).
+    pub fn known_as(known: Stand, bytes: &'a [u8]) -> Refused<'a> {
+        let mut refused = Refused { known, ..Refused::default() };
         let (lines, whole) = whole_lines(bytes);
         for line in lines {
             let mut bad = &line[..memchr::memrchr(0, line).unwrap_or(0)];
             match decode_line(line) {
-                Some(Line::Refused { why, entry }) => {
-                    refused.keep(why, *entry, line.len() + 1);
+                Some(Line::Refused { why, entry, number }) => {
+                    refused.keep(why, *entry, number, line.len() + 1);
                 }
-                Some(Line::Dropped(total)) => refused.dropped = total,
+                Some(Line::Stands(stand)) => refused.says(stand),
+                Some(Line::Dropped(dropped)) => {
+                    refused.says(Stand { dropped, ..Stand::default() });
+                }
                 None => {
                     bad = line;
                     refused.unread += 1;
@@ -99,27 +119,54 @@ impl<'a> Refused<'a> {
         refused.damaged.push(&bytes[whole..]);
         refused.damaged.retain(|bad| bad.iter().any(|byte| *byte > 0));
         refused.anew = !refused.damaged.is_empty() || refused.unread > 0 || whole < bytes.len();
+        refused.compare();
         refused
     }
 
-    /// So many were dropped at least, as is known: what the file says of that may be damaged, too.
-    pub fn dropped_at_least(&mut self, count: u64) {
-        self.dropped = self.dropped.max(count);
+    /// What was put back by hand stands behind the file's own: the later one counts.
+    fn says(&mut self, stand: Stand) {
+        if self.head.is_none_or(|head| head.written <= stand.written) {
+            self.head = Some(stand);
+        }
     }
 
-    /// The bytes of a file in place of one that can't be read; none where nothing was ever dropped.
-    pub fn begun_anew(dropped: u64) -> Vec<u8> {
+    /// Compares what is there with what should be.
+    fn compare(&mut self) {
+        let highest = self.kept.values().map(|kept| kept.number).max().unwrap_or(0);
+        let due = self.known.due(self.head, highest);
+        let should = due.map_or(0, |due| due.records);
+        self.numbered = due.map_or(highest, |due| due.numbered);
+        self.dropped = self.known.dropped.max(self.head.map_or(0, |head| head.dropped));
+        self.gone = should.saturating_sub(self.records());
+    }
+
+    /// So many of those that are kept are records: ends of runs, and skips.
+    fn records(&self) -> u64 {
+        self.kept.values().filter(|kept| kept.entry.is_record()).count() as u64
+    }
+
+    /// So many records should be there that were taken away; those whose lines can't be read are
+    /// not among them.
+    pub fn gone(&self) -> u64 {
+        self.gone.saturating_sub(self.damaged.len() as u64)
+    }
+
+    /// The bytes of a file in place of one that can't be read, which the daemon knows so and which
+    /// had this many records; none where nothing is to be told.
+    pub fn begun_anew(known: Stand, records: u64) -> Vec<u8> {
         let mut bytes = Vec::new();
+        let (dropped, written) = (known.dropped + records, known.written + 1);
         if dropped > 0 {
-            encode_line(&mut bytes, &Line::Dropped(dropped));
+            encode_line(&mut bytes, &Line::Stands(Stand { records: 0, dropped, written, ..known }));
         }
         bytes
     }
 
-    fn keep(&mut self, why: Cow<'a, str>, entry: Entry<'a>, bytes: usize) {
+    fn keep(&mut self, why: Cow<'a, str>, entry: Entry<'a>, number: u64, bytes: usize) {
         let Some(key) = key(&entry) else { return };
         self.places += 1;
-        self.kept.insert(key, Kept { place: self.places, why, entry, bytes });
+        let place = self.places;
+        self.kept.insert(key, Kept { place, number, why, entry, bytes });
     }
 
     /// What of the file can't be read and will not be in the new one. Parts that are torn are from
@@ -142,10 +189,18 @@ impl<'a> Refused<'a> {
         if known.is_some_and(|known| known.entry == entry && says_no_less(known)) {
             return news;
         }
+        let number = known.map_or(0, |known| known.number);
+        let number = if number == 0 { self.number(&entry) } else { number };
         let before = self.added.len();
-        write_line(&mut self.added, &entry, &why);
-        self.keep(why, entry, self.added.len() - before);
+        write_line(&mut self.added, &entry, &why, number);
+        self.keep(why, entry, number, self.added.len() - before);
         news
+    }
+
+    fn number(&mut self, entry: &Entry<'_>) -> u64 {
+        let is_record = entry.is_record();
+        self.numbered += u64::from(is_record);
+        if is_record { self.numbered } else { 0 }
     }
 
     /// Keeps what is of another database, as far as nothing has to be dropped for it: there is more
@@ -200,55 +255,11 @@ impl<'a> Refused<'a> {
         all
     }
 
-    /// So many bytes can be set aside without anything being dropped.
-    pub fn room(&self) -> usize {
-        let kept: usize = self.kept.values().map(|kept| kept.bytes).sum();
-        MAX_REFUSED_BYTES.saturating_sub(kept + SPARE_BYTES)
-    }
-
-    /// What is to be done with the file.
-    pub fn change(&mut self) -> Change {
-        self.change_within(MAX_REFUSED_BYTES)
-    }
-
-    fn change_within(&mut self, max_bytes: usize) -> Change {
-        if !self.anew && self.bytes + self.added.len() <= max_bytes {
-            return match self.added.is_empty() {
-                true => Change::None,
-                false => Change::Add(std::mem::take(&mut self.added)),
-            };
-        }
-        self.dropped += std::mem::take(&mut self.unread);
-        self.drop_oldest(max_bytes);
-        let mut bytes = Self::begun_anew(self.dropped);
-        for (_, kept) in self.by_age() {
-            write_line(&mut bytes, &kept.entry, &kept.why);
-        }
-        Change::Replace(bytes)
-    }
-
-    /// Drops the oldest until a good part of the file is free: not each record that follows is to
-    /// have it written anew.
-    fn drop_oldest(&mut self, max_bytes: usize) {
-        let mut bytes: usize = self.kept.values().map(|kept| kept.bytes).sum();
-        if bytes <= max_bytes {
-            return;
-        }
-        let oldest: Vec<_> = self.by_age().iter().map(|(key, kept)| (*key, kept.bytes)).collect();
-        for (key, of_line) in oldest {
-            if bytes <= max_bytes / 4 * 3 {
-                return;
-            }
-            bytes -= of_line;
-            self.kept.remove(&key);
-            self.dropped += 1;
-        }
-    }
-
     /// What the daemon is told. Why those of another database wait is said anew each time: another
     /// one may be named by now.
     pub fn told(&self, homes: &Homes) -> SetAside {
-        let mut told = SetAside { dropped: self.dropped, ..SetAside::default() };
+        let (stand, gone) = (self.stand(), self.gone);
+        let mut told = SetAside { stand, gone, ..SetAside::default() };
         let (mut last, mut last_elsewhere) = (None, None);
         for (_, kept) in self.by_age() {
             told.count += 1;
@@ -267,15 +278,10 @@ impl<'a> Refused<'a> {
     }
 }
 
-fn write_line(lines: &mut Vec<u8>, entry: &Entry<'_>, why: &str) {
-    let line = Line::Refused { why: why.into(), entry: Box::new(entry.clone()) };
-    encode_line(lines, &line);
-}
-
 /// Bytes that it takes to set a record aside.
 pub fn bytes_of(entry: &Entry<'_>, why: &str) -> usize {
     let mut line = Vec::new();
-    write_line(&mut line, entry, &cut(why, MAX_REASON_CHARS));
+    write_line(&mut line, entry, &cut(why, MAX_REASON_CHARS), u64::MAX);
     line.len()
 }
 
@@ -295,140 +301,4 @@ fn name_of(entry: &Entry<'_>) -> String {
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-    use crate::core::homes::mark;
-    use crate::core::ids::{JobId, RunId};
-    use crate::core::journal::{Cause, End, RunEntry};
-    use crate::core::outcome::{Exit, Outcome, Usage};
-
-    fn run(sequence: u64, ended: bool) -> Entry<'static> {
-        let end = End {
-            at_ms: 7,
-            outcome: Outcome::Ended(Exit::Code(0)),
-            usage: Usage::default(),
-            duration_ms: 7,
-            stopped: false,
-        };
-        Entry::Run(RunEntry {
-            run: RunId { server_id: 1, sequence, instance: 0 },
-            job: JobId(3),
-            slot_ms: None,
-            cause: Cause::Due,
-            at_ms: 0,
-            name: "n".into(),
-            command: "true".into(),
-            md5: "".into(),
-            concurrent: 1,
-            pid: 9,
-            kernel_start: 0,
-            end: ended.then_some(end),
-            home: 0,
-        })
-    }
-
-    fn write(file: &mut Vec<u8>, act: impl FnOnce(&mut Refused<'_>)) -> SetAside {
-        let old = file.clone();
-        let mut refused = Refused::read(&old);
-        act(&mut refused);
-        match refused.change_within(1_000) {
-            Change::None => {}
-            Change::Add(lines) => file.extend(lines),
-            Change::Replace(lines) => *file = lines,
-        }
-        assert_eq!(Refused::read(file).told(&Homes::default()), refused.told(&Homes::default()));
-        refused.told(&Homes::default())
-    }
-
-    #[test]
-    fn what_is_refused_stays_until_it_is_accepted() {
-        let mut file = Vec::new();
-        write(&mut file, |it| assert!(it.refuse(run(1, false), "no")));
-        // The same range again, because the answer was lost: told again, kept once.
-        let told = write(&mut file, |it| assert!(it.refuse(run(1, false), "no")));
-        assert_eq!((told.count, told.last.as_str()), (1, "run=1-1 job=3: no"));
-        // Its end is no news, but is what is kept; its start does not take its place.
-        write(&mut file, |it| assert!(!it.refuse(run(1, true), "no")));
-        write(&mut file, |it| assert!(!it.refuse(run(1, false), "no")));
-        // An older helper had its start accepted: the end is still to come.
-        assert_eq!(write(&mut file, |it| it.accept(&run(1, false))).count, 1);
-        assert_eq!(write(&mut file, |it| it.accept(&run(1, true))).count, 0);
-        assert_eq!(write(&mut file, |_| {}).count, 0);
-    }
-
-    /// Who is to write its name into the configuration must be able to copy it.
-    #[test]
-    fn what_is_said_of_another_database_is_of_now_and_never_cut() {
-        let (here, other) = ("sqlite /here", format!("sqlite /{}", "x".repeat(500)));
-        let mut homes = Homes { here: here.into(), ..Homes::default() };
-        homes.know(other.clone());
-        let mut entry = run(1, true);
-        if let Entry::Run(run) = &mut entry {
-            run.home = mark(&other);
-        }
-        let mut refused = Refused::default();
-        let told = refused.put_by(&[entry], &homes).unwrap();
-        assert!(told[0].ends_with(&other), "{told:?}");
-        let aside = refused.told(&homes);
-        assert!(aside.last_elsewhere.ends_with(&other), "{aside:?}");
-        assert_eq!((aside.count, aside.elsewhere, aside.waiting), (1, 1, 0));
-        let aside = refused.told(&Homes { here: other, ..Homes::default() });
-        assert_eq!((aside.count, aside.elsewhere, aside.waiting), (1, 0, 1));
-        assert_eq!(
-            (aside.last.as_str(), aside.last_elsewhere.as_str()),
-            ("run=1-1 job=3: it waits for the database", "")
-        );
-    }
-
-    #[test]
-    fn a_torn_line_costs_itself_only() {
-        let mut file = Vec::new();
-        write(&mut file, |it| assert!(it.refuse(run(1, false), "no")));
-        let whole = file.len();
-        write(&mut file, |it| assert!(it.refuse(run(2, false), "no")));
-        file.truncate(whole + 20);
-        write(&mut file, |it| assert!(it.refuse(run(3, false), "no")));
-        assert_eq!(Refused::read(&file).entries(), [run(1, false), run(3, false)]);
-        assert_eq!(Refused::read(&file).told(&Homes::default()).dropped, 0);
-    }
-
-    #[test]
-    fn a_damaged_line_is_counted_and_for_others_to_keep() {
-        let mut file = Vec::new();
-        for sequence in 1..=3 {
-            write(&mut file, |it| assert!(it.refuse(run(sequence, false), "no")));
-        }
-        let lines: Vec<_> = file.split(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect();
-        // A byte that flipped; a hole in a line; the beginning of one and a hole before another.
-        let flipped = lines[1].to_ascii_uppercase();
-        let holed = [&lines[1][..20], b"\0\0", &lines[1][22..]].concat();
-        let after_hole = [&lines[1][..20], b"\0\0", &lines[2]].concat();
-        for (damaged, lost, kept) in
-            [(&flipped, 1, &flipped[..]), (&holed, 1, &holed), (&after_hole, 0, &lines[1][..20])]
-        {
-            let mut file = [&lines[0], damaged, &lines[2], &b""[..]].join(&b'\n');
-            let read = Refused::read(&file);
-            assert!(read.damaged().concat().starts_with(kept) && read.damaged().len() == 1);
-            // Until the file is written anew the count is of that.
-            assert_eq!(Refused::read(&file).told(&Homes::default()).dropped, 0);
-            assert_eq!(write(&mut file, |_| {}).dropped, lost);
-            assert_eq!(write(&mut file, |_| {}).dropped, lost);
-            assert_eq!(Refused::read(&file).entries(), [run(1, false), run(3, false)]);
-            assert!(Refused::read(&file).damaged().is_empty());
-        }
-    }
-
-    #[test]
-    fn beyond_the_limit_the_oldest_are_dropped_and_counted() {
-        let mut file = Vec::new();
-        let mut told = SetAside::default();
-        for sequence in 1..=20 {
-            told = write(&mut file, |it| assert!(it.refuse(run(sequence, true), "no")));
-            assert!(file.len() <= 1_100, "{}", file.len());
-        }
-        assert_eq!(told.count + told.dropped, 20);
-        assert!(told.dropped > 10, "{told:?}");
-        let entries = Refused::read(&file).entries();
-        assert_eq!(entries.last(), Some(&run(20, true)));
-    }
-}
+mod tests;

@@ -6,6 +6,7 @@ use crate::core::journal::{
     Dropped, Entry, Loss, RunEntry, SkipEntry, TableEntry, decode, whole_lines,
 };
 use crate::core::plain::counted;
+use crate::core::refused::Stand;
 use std::collections::{BTreeMap, VecDeque};
 
 /// Ended runs that a replay keeps for the history of the pages.
@@ -44,6 +45,8 @@ pub struct Replay {
     /// Records that the database did not have, by segment; none is told of those that an earlier
     /// version wrote.
     pub held: BTreeMap<u64, u64>,
+    /// How what is set aside stood; none: an earlier version did not say.
+    pub set_aside: Option<Stand>,
     /// Lines that could not be read.
     pub bad_lines: u64,
     /// A last word that may still count.
@@ -119,6 +122,7 @@ impl Replay {
                 self.keepers.clear();
                 self.homes.clear();
                 self.held.clear();
+                self.set_aside = None;
                 self.table = None;
             }
             Entry::Boot(id) => self.boot_id = id.into_owned(),
@@ -154,6 +158,7 @@ impl Replay {
             Entry::Held { segment, records } => {
                 self.held.insert(segment, records);
             }
+            Entry::SetAside(stand) => self.set_aside = Some(stand),
             // No lines of the log.
             Entry::Unwritten { .. } | Entry::Written { .. } => {}
         }

@@ -1,5 +1,6 @@
 //! The loop: sleep, read the clocks once, listen, reap, think, act. It holds no decisions.
 
+mod files;
 mod panicked;
 mod reading;
 mod renew;
@@ -23,6 +24,7 @@ use crate::shell::output::Outputs;
 use crate::shell::predecessor::Lookout;
 use crate::shell::renewal::{Renewal, Why};
 use crate::shell::server::Server;
+use crate::shell::set_aside::SetAside;
 use crate::shell::signals::{Signals, Wish};
 use crate::shell::snapshot;
 use crate::shell::sys;
@@ -72,6 +74,7 @@ pub struct Daemon {
     outputs: Outputs,
     children: Children,
     journal: Journal,
+    set_aside: SetAside,
     signals: Signals,
     timer: WallTimer,
     exchange: Option<Exchange>,
@@ -155,6 +158,7 @@ impl Daemon {
             outputs: parts.outputs,
             children: parts.children,
             journal: parts.journal,
+            set_aside: SetAside::of(&parts.state_dir),
             signals,
             timer,
             exchange: None,
@@ -300,19 +304,6 @@ impl Daemon {
         }
     }
 
-    fn read_answer(&mut self, now: Now) {
-        let Some(exchange) = &mut self.exchange else { return };
-        if exchange.readable {
-            let core = &mut self.core;
-            exchange.read(&mut self.scratch, |line| core.handle(now, Event::AnswerLine(line)));
-        }
-        if let Some(result) = exchange.result() {
-            self.exchange = None;
-            self.scratch = Vec::new();
-            self.core.handle(now, Event::ExchangeEnded(result));
-        }
-    }
-
     /// Takes in what the keeper says of runs, and the helper that has ended. A SIGCHLD only wakes
     /// the loop, so a lost or merged one costs nothing.
     fn reap(&mut self, now: Now) {
@@ -436,27 +427,6 @@ impl Daemon {
             };
             self.core.handle(now, Event::PushFailed(conn, failure));
         }
-    }
-
-    fn start_exchange(&mut self, question: Vec<u8>) {
-        // It finds the journal by its name.
-        let _ = self.put_right();
-        let tokens = (HELPER_STDIN, HELPER_STDOUT);
-        match Exchange::start(question, self.poll.registry(), tokens) {
-            Ok(exchange) => self.exchange = Some(exchange),
-            Err(why) => {
-                let why = format!("the helper can't be started: {why}");
-                self.core.handle(clock::now(), Event::ExchangeEnded(Err(why)));
-            }
-        }
-    }
-
-    fn journal_written(&mut self, written: io::Result<()>, lines: Vec<u8>) {
-        let event = match written {
-            Ok(()) => Event::JournalWritten,
-            Err(why) => Event::JournalFailed(self.journal.told(&why), lines),
-        };
-        self.core.handle(clock::now(), event);
     }
 }
 

@@ -33,6 +33,7 @@ pub mod remedy;
 pub mod renewal;
 pub mod search;
 pub mod server;
+pub mod set_aside;
 pub mod signals;
 pub mod snapshot;
 pub mod start;

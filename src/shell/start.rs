@@ -10,6 +10,7 @@ mod settle;
 use crate::core::config::{Base, Config, Server as ServerConfig};
 use crate::core::cron;
 use crate::core::daemon::{Core, Settings};
+use crate::core::event::Event;
 use crate::core::http::Limits;
 use crate::core::ids::RunId;
 use crate::core::replay::Replay;
@@ -394,6 +395,10 @@ fn recall(
     let Opened { journal, mut replay, end, segments } = opened;
     let carried = handed.map(|handed| handed.carried.unwritten.as_slice()).unwrap_or_default();
     let end = recall_unwritten(&mut replay, end, carried);
+    // That is what was written. What is read may have been damaged since.
+    if let Some(handed) = handed.filter(|handed| !handed.carried.held.is_empty()) {
+        replay.held = handed.carried.held.iter().copied().collect();
+    }
     let same_boot = replay.boot_id == settings.boot_id;
     if same_boot && is_copy && !replay.live.is_empty() {
         log::warn!(
@@ -428,8 +433,12 @@ fn recall_unwritten(replay: &mut Replay, mut end: u64, carried: &[(u64, String)]
 
 fn load_refused(core: &mut Core, path: &Path) {
     core.homes().strange_move().iter().for_each(|told| log::warn!("{told}"));
-    match read_set_aside(path, core.homes()) {
-        Ok(aside) => core.begin_with_set_aside(aside),
-        Err(why) => log::error!("records that were set aside: {}", own::told(path, &why)),
+    let now = clock::now();
+    match read_set_aside(path, core.set_aside().stand, core.homes()) {
+        Ok(aside) => core.begin_with_set_aside(now, aside),
+        Err(why) => {
+            log::error!("records that were set aside: {}", own::told(path, &why));
+            core.handle(now, Event::SetAsideChanged);
+        }
     }
 }

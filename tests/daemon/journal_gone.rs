@@ -1,14 +1,16 @@
 //! Somebody deletes or moves the journal under a daemon, while the database is away: what the
 //! journal alone knew reaches the database all the same, and nothing is launched twice.
 
-use crate::daemon::facts::{STAMPS, logged, stamps};
+use crate::daemon::facts::{Logged, STAMPS, Stamp, logged, stamps};
 use crate::daemon::rows::{Due, Row};
 use crate::daemon::{Daemon, SOON, Site, wait_for};
-use rustix::process::{Resource, Rlimit, Signal, prlimit};
+use crate::refused::helper;
+use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
 use schedule::core::plain::counted;
 use schedule::core::protocol::Driver;
 use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -299,6 +301,92 @@ fn a_last_word_that_is_taken_away_is_said_again() {
             is_said().then_some(())
         });
     }
+}
+
+/// What the program before wrote is the measure for the next one, which finds it damaged.
+#[test]
+fn what_was_damaged_before_a_reload_is_counted() {
+    let (site, mut database) = Site::on(Driver::Sqlite);
+    let job = Row::stamping(1, Due::Step(1), &site.file(STAMPS), "");
+    database.sql(&job.insert());
+    let daemon = site.start();
+    daemon.wait_jobs(1);
+    database.sql("ALTER TABLE scheduler_logs RENAME TO elsewhere;");
+    wait_runs(&site, 4);
+    database.sql("UPDATE scheduler_jobs SET status = 0;");
+    daemon.wait_gone(1);
+    let newest = segments(Path::new(&site.file("state.1/journal"))).pop().unwrap();
+    let ends = || {
+        let text = fs::read_to_string(&newest).unwrap();
+        let places = text.match_indices("\"end\":").map(|(at, _)| at as u64);
+        places.collect::<Vec<u64>>()
+    };
+    let there = ends();
+    let file = fs::File::options().write(true).open(&newest).unwrap();
+    let damaged = &there[there.len() - 2..];
+    damaged.iter().for_each(|at| file.write_all_at(b"X", at + 1).unwrap());
+    reloaded(&site, &daemon);
+    // Once, however often.
+    reloaded(&site, &daemon);
+    database.sql("ALTER TABLE elsewhere RENAME TO scheduler_logs;");
+    wait_for("the database", SOON, || {
+        let status = daemon.status();
+        (status["database"] == "up" && status["records_waiting_bytes"] == 0).then_some(())
+    });
+    assert_eq!(daemon.status()["records_dropped"], 2, "{:?}", site.log());
+    let why =
+        "journal: somebody took away or damaged what the database did not have yet: 2 records";
+    assert_eq!(site.logged(why).len(), 1, "{:?}", site.log());
+    let runs: BTreeSet<String> = stamps(&site).into_iter().map(|stamp| stamp.run).collect();
+    let ended = |it: &Logged| it.outcome == "exit 0";
+    let recorded = logged(&mut database).into_iter().filter(ended).count();
+    assert_eq!(recorded + 2, runs.len());
+}
+
+/// A helper has read it, and the database takes it in the end.
+#[test]
+fn what_a_deleted_segment_had_that_is_on_its_way_is_no_loss() {
+    let (mut site, mut database) = Site::on(Driver::Sqlite);
+    // Later on all helpers carry records.
+    site.base = "sync_interval = 3600\n".to_owned();
+    let job = Row::stamping(1, Due::Step(1), &site.file(STAMPS), "");
+    database.sql(&job.insert());
+    let daemon = site.start();
+    daemon.wait_jobs(1);
+    database.sql("ALTER TABLE scheduler_logs RENAME TO elsewhere;");
+    wait_runs(&site, 2);
+    reloaded(&site, &daemon);
+    wait_runs(&site, 1);
+    database.sql("ALTER TABLE elsewhere RENAME TO scheduler_logs;");
+    // It can be read; who writes waits.
+    database.sql("BEGIN IMMEDIATE");
+    assert_eq!(daemon.request("POST", "/api/v1/sync").status, 200);
+    let path = PathBuf::from(&site.database.path);
+    let has_read = |pid: &Pid| {
+        let dir = format!("/proc/{}/fd", pid.as_raw_nonzero());
+        let files = fs::read_dir(dir).into_iter().flatten().flatten();
+        files.filter_map(|file| fs::read_link(file.path()).ok()).any(|file| file == path)
+    };
+    let helper = wait_for("a helper that writes", SOON, || helper(&daemon).filter(has_read));
+    kill_process(helper, Signal::STOP).unwrap();
+    let all = segments(Path::new(&site.file("state.1/journal")));
+    all[..all.len() - 1].iter().for_each(|path| fs::remove_file(path).unwrap());
+    // The daemon looks once a second.
+    wait_runs(&site, 3);
+    database.sql("COMMIT");
+    kill_process(helper, Signal::CONT).unwrap();
+    wait_for("the loss to be seen", SOON, || {
+        (!site.logged("somebody took its segment").is_empty()).then_some(())
+    });
+    // The next exchange carries what has ended since.
+    let before = stamps(&site).len();
+    wait_for("the runs to be recorded", SOON, || {
+        (logged(&mut database).len() > before).then_some(())
+    });
+    assert_eq!(daemon.status()["records_dropped"], 0, "{:?}", site.log());
+    let recorded: BTreeSet<String> = logged(&mut database).into_iter().map(|it| it.run).collect();
+    let is_there = |run: &Stamp| recorded.contains(&run.run);
+    assert!(stamps(&site)[..before].iter().all(is_there));
 }
 
 fn as_it_is(_: &Site, daemon: Daemon) -> Daemon {

@@ -7,9 +7,11 @@ use crate::daemon::facts::{STAMPS, stamps};
 use crate::daemon::rows::{Due, Row, insert};
 use crate::daemon::{Daemon, SOON, Site, now_ns, setting, wait_for};
 use rustix::process::{Pid, Signal, kill_process};
+use schedule::core::refused::Refused;
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -42,7 +44,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const MEND: &str = "DROP TRIGGER guard; DROP TRIGGER other";
 
 /// The helper of a daemon.
-fn helper(daemon: &Daemon) -> Option<Pid> {
+pub fn helper(daemon: &Daemon) -> Option<Pid> {
     let pid = daemon.pid().as_raw_nonzero();
     let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).ok()?;
     let is_helper = |child: &&str| {
@@ -119,7 +121,8 @@ fn settle(site: &Site, daemon: &Daemon, database: &mut TestDatabase) {
         try_again(daemon, &mut asked);
         (daemon.status()["records_refused"] == 0).then_some(())
     });
-    assert_eq!(look(site), 0, "the file is to go");
+    let left = fs::read(site.file("state.1/refused")).unwrap_or_default();
+    assert_eq!(Refused::read(&left).entries(), [], "what the database has is still set aside");
     assert_eq!(daemon.status()["records_dropped"], 0);
 }
 
@@ -230,8 +233,9 @@ fn damaged_lines_are_told_and_counted_by_a_daemon_without_news() {
 #[test]
 fn a_file_that_cant_be_read_is_counted_and_told_as_lost() {
     let (site, _database, daemon, path) = with_three_set_aside();
-    fs::rename(&path, site.file("away")).unwrap();
-    std::os::unix::fs::symlink(site.file("away"), &path).unwrap();
+    // At once, or it would be put back.
+    std::os::unix::fs::symlink(site.file("away"), site.file("link")).unwrap();
+    fs::rename(site.file("link"), &path).unwrap();
     let status = dropped(&daemon, 3);
     assert_eq!(status["records_refused"], 0, "{status}");
     let log = site.log();
@@ -243,6 +247,119 @@ fn a_file_that_cant_be_read_is_counted_and_told_as_lost() {
     drop(daemon);
     let daemon = site.start();
     assert_eq!(dropped(&daemon, 3)["records_refused"], 0);
+}
+
+/// Waits until so many are called dropped, and checks that this is told as it is.
+fn lost(site: &Site, daemon: &Daemon, count: u64, log_before: usize) {
+    wait_for("the loss to be counted", SOON, || {
+        (daemon.status()["records_dropped"] == count).then_some(())
+    });
+    let log = site.log();
+    let said = |text: &str| log[log_before..].iter().filter(|line| line.contains(text)).count();
+    let records = if count == 1 { "1 record".to_owned() } else { format!("{count} records") };
+    let why = "records set aside: taken away by somebody, unreadable, or too many: ";
+    assert_eq!(said(&format!("{why}{records} dropped, {count} in all")), 1, "{log:?}");
+    assert_eq!(said(&format!("refused: somebody took {records} away")), 1, "{log:?}");
+    assert_eq!(said("the database has taken"), 0, "{log:?}");
+    let status = daemon.status();
+    assert_eq!(status["records_refused"], 3 - count, "{status}");
+    assert_eq!(daemon.metric("schedule_records_dropped_total"), count);
+    assert!(daemon.get("/").body.contains("are missing in the database"));
+}
+
+/// What a part of the file had that is gone is counted, by itself and while the database is away;
+/// once, and the next daemon knows of it. The others are taken.
+fn taken_away(count: u64, is_down: bool, spoil: impl Fn(&Path)) {
+    let (site, mut database, mut daemon, path) = with_three_set_aside();
+    database.sql("ALTER TABLE scheduler_logs RENAME TO elsewhere;");
+    let before = site.log().len();
+    if is_down {
+        drop(daemon);
+        spoil(Path::new(&path));
+        daemon = site.start();
+    } else {
+        spoil(Path::new(&path));
+    }
+    lost(&site, &daemon, count, before);
+    database.sql("ALTER TABLE elsewhere RENAME TO scheduler_logs; DROP TRIGGER guard");
+    drop(daemon);
+    let daemon = site.start();
+    wait_for("the others to be taken", SOON, || {
+        (daemon.status()["records_refused"] == 0).then_some(())
+    });
+    assert_eq!(daemon.status()["records_dropped"], count);
+    let rows = database.query("SELECT uniq_id FROM scheduler_logs");
+    assert_eq!(rows.len() as u64, 3 - count);
+}
+
+fn empty(path: &Path) {
+    fs::write(path, "").unwrap();
+}
+
+/// Cuts off the last line.
+fn cut(path: &Path) {
+    let bytes = fs::read(path).unwrap();
+    let last = bytes[..bytes.len() - 1].iter().rposition(|byte| *byte == b'\n').unwrap();
+    fs::File::options().write(true).open(path).unwrap().set_len(last as u64 + 1).unwrap();
+}
+
+/// Puts a file in its place that lacks the first record.
+fn shorten(path: &Path) {
+    let text = fs::read_to_string(path).unwrap();
+    let mut lines: Vec<&str> = text.split_inclusive('\n').collect();
+    lines.remove(1);
+    fs::write(path.with_extension("shorter"), lines.concat()).unwrap();
+    fs::rename(path.with_extension("shorter"), path).unwrap();
+}
+
+#[test]
+fn what_somebody_takes_away_of_what_is_set_aside_is_counted() {
+    taken_away(3, false, empty);
+    taken_away(1, false, cut);
+    taken_away(1, false, shorten);
+}
+
+#[test]
+fn what_was_taken_away_while_no_daemon_was_there_is_counted() {
+    taken_away(3, true, |path| fs::remove_file(path).unwrap());
+    taken_away(3, true, empty);
+    taken_away(1, true, cut);
+    taken_away(1, true, shorten);
+}
+
+/// Whoever deletes or moves the file under the daemon, alone or with its directory, takes nothing
+/// with it; nor is anything missed that the database took.
+#[test]
+fn what_is_set_aside_is_put_back_where_somebody_took_it_away() {
+    let delete = |path: &Path| fs::remove_file(path).unwrap();
+    let replace = |path: &Path| {
+        let state = path.parent().unwrap();
+        fs::rename(state, state.with_extension("moved")).unwrap();
+        fs::create_dir(state).unwrap();
+    };
+    for take_away in [&delete as &dyn Fn(&Path), &replace] {
+        let (site, mut database, daemon, path) = with_three_set_aside();
+        let before = fs::read(&path).unwrap();
+        take_away(Path::new(&path));
+        wait_for("it to be put back", SOON, || {
+            (fs::read(&path).is_ok_and(|bytes| bytes == before)).then_some(())
+        });
+        let told = format!("somebody took {path} away: it is written anew");
+        wait_for("it to be told", SOON, || (!site.logged(&told).is_empty()).then_some(()));
+        database.sql("DROP TRIGGER guard");
+        let mut asked = 0;
+        wait_for("all to be taken", SOON, || {
+            try_again(&daemon, &mut asked);
+            (daemon.status()["records_refused"] == 0).then_some(())
+        });
+        assert_eq!(database.query("SELECT uniq_id FROM scheduler_logs").len(), 3);
+        drop(daemon);
+        let _ = fs::remove_file(&path);
+        let daemon = site.start();
+        daemon.wait_jobs(0);
+        assert_eq!(daemon.status()["records_dropped"], 0);
+        assert!(site.logged(" dropped, ").is_empty(), "{:?}", site.log());
+    }
 }
 
 /// `check` tells of each file, whatever else is there.

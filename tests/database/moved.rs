@@ -2,7 +2,7 @@
 
 use crate::common::database::TestDatabase;
 use crate::common::refusing::{Journal, runs};
-use schedule::core::homes::mark;
+use schedule::core::homes::{Homes, mark};
 use schedule::core::protocol::{Answer, SetAside};
 use schedule::core::records::news;
 use schedule::core::refused::{Change, Refused};
@@ -28,7 +28,7 @@ fn records_of_another_database_that_find_no_room_wait_in_the_journal() {
         let Some(Answer::Recorded { through, aside, unkept, .. }) = reply.answers.last() else {
             panic!("{reply:?}")
         };
-        assert_eq!((*through, aside.dropped), (ends[1], 0), "{reply:?}");
+        assert_eq!((*through, aside.stand.dropped), (ends[1], 0), "{reply:?}");
         let said = "no room for 1 record of another database: it is of";
         assert!(unkept.contains(said) && unkept.ends_with(other), "{unkept}");
         assert_eq!(runs(&mut database), "2");
@@ -66,6 +66,7 @@ fn full_file() -> Vec<u8> {
         }
     }
     assert_eq!(refused.room(), 0);
-    let Change::Add(lines) = refused.change() else { panic!("more than it may have") };
+    let Change::Replace(lines) = refused.change() else { panic!("no file before") };
+    assert_eq!(refused.told(&Homes::default()).stand.dropped, 0, "more than it may have");
     lines
 }

@@ -3,7 +3,7 @@
 use super::exchange::Exchange;
 use super::ledger::Piece;
 use super::world::World;
-use schedule::core::daemon::Segment;
+use schedule::core::daemon::{Core, DatabaseState, Segment};
 use schedule::core::event::{Action, Event};
 use schedule::core::ids::ConnId;
 use schedule::core::journal::count_records;
@@ -271,7 +271,10 @@ impl World {
         if exchange.refused() {
             let why = "the helper can't be started".into();
             self.say(Event::ExchangeEnded(Err(why)));
-            self.ledger.answered(None, false);
+            let is_known = |core: &Core| core.sync_state().database != DatabaseState::Unknown;
+            if self.core.as_ref().is_some_and(is_known) {
+                self.ledger.answered(None, false);
+            }
             return;
         }
         self.exchange = Some(exchange);

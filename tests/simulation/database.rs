@@ -10,7 +10,7 @@ use schedule::core::journal::{Entry, SkipEntry, TableEntry};
 use schedule::core::outcome::Outcome;
 use schedule::core::protocol::{Answer, ErrorKind, JobRow, SetAside};
 use schedule::core::records::news;
-use schedule::core::refused::{Change, Refused};
+use schedule::core::refused::{Change, Refused, Stand};
 use schedule::core::settle::{self, MAX_UNPROVEN, Refusal, Settling, Statement, Taken};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -89,6 +89,8 @@ pub struct Asked {
     /// Which database the question names, and which records it is to have.
     pub named: usize,
     pub homes: Homes,
+    /// What is known to be set aside.
+    pub known: Stand,
 }
 
 /// What it did.
@@ -221,7 +223,7 @@ impl Database {
             news(&read.lines).into_iter().partition(|entry| homes.has(entry));
         let others: Vec<_> = others.iter().filter_map(settle::owned).collect();
         let before = disk.refused.clone();
-        let mut refused = Refused::read(&before);
+        let mut refused = Refused::known_as(asked.known, &before);
         let mut settling = Settling::new(&found, asked.any, asked.pace);
         settling.known(&asked.taken);
         if asked.believe {
@@ -274,7 +276,7 @@ impl Database {
         let through = through.min(back);
         self.through = self.through.max(through);
         let unkept = if unkept { "the disk is full".to_owned() } else { String::new() };
-        let aside = Refused::read(&disk.refused).told(homes);
+        let aside = Refused::known_as(asked.known, &disk.refused).told(homes);
         let found = Some(read.found(through));
         (spent_ms, Ok(Done { through, aside, unkept, pace, again, taken, found }))
     }

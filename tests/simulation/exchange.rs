@@ -155,13 +155,23 @@ impl Exchange {
     ) -> Reply {
         let mut lines = match self.ask.clone() {
             Ask::Sync { digest, .. } => self.read_table(&digest, database, random),
-            Ask::Record { from, to, retry, believe, pace, taken, homes, .. } => {
+            Ask::Record { from, to, retry, believe, pace, taken, homes, aside, .. } => {
                 let max_bytes = random.pick(&[8 << 20, 8 << 20, 200_000]);
                 let any = random.below(1_000) as usize;
                 let range = (from, to);
-                let named = self.named;
-                let asked =
-                    Asked { range, max_bytes, retry, believe, pace, any, taken, named, homes };
+                let (named, known) = (self.named, aside.stand);
+                let asked = Asked {
+                    range,
+                    max_bytes,
+                    retry,
+                    believe,
+                    pace,
+                    any,
+                    taken,
+                    named,
+                    homes,
+                    known,
+                };
                 self.carry(asked, random, database, disk)
             }
         };
@@ -276,15 +286,18 @@ impl Exchange {
 
     /// The daemon died; the helper may still do what it was asked to.
     pub fn abandon(&self, random: &mut Random, database: &mut Database, disk: &mut Disk) {
-        if let Ask::Record { from, to, retry, believe, pace, ref taken, ref homes, .. } = self.ask
+        if let Ask::Record {
+            from, to, retry, believe, pace, ref taken, ref homes, ref aside, ..
+        } = self.ask
             && self.answer.is_none()
             && self.fate == Fate::Good
             && random.one_in(2)
         {
             let keeps = random.one_in(2);
             let (range, taken, max_bytes) = ((from, to), taken.clone(), 8 << 20);
-            let (any, named, homes) = (0, self.named, homes.clone());
-            let asked = Asked { range, max_bytes, retry, believe, pace, any, taken, named, homes };
+            let (any, named, homes, known) = (0, self.named, homes.clone(), aside.stand);
+            let asked =
+                Asked { range, max_bytes, retry, believe, pace, any, taken, named, homes, known };
             let _ = database.commit(disk, asked, keeps);
         }
     }

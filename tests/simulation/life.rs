@@ -298,8 +298,9 @@ impl World {
         let known: Vec<String> = self.ledger.live.iter().map(RunId::to_string).collect();
         self.tell(|| format!("known runs: {known:?}"));
         self.load_snapshot(&mut core);
-        let aside = Refused::read(&self.disk.refused).told(core.homes());
-        core.begin_with_set_aside(aside);
+        let known = core.set_aside().stand;
+        let aside = Refused::known_as(known, &self.disk.refused).told(core.homes());
+        core.begin_with_set_aside(self.now, aside);
         self.core = Some(core);
         self.settle_runs(same_boot);
         if let Some(core) = &self.core {

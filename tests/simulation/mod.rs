@@ -11,6 +11,7 @@ mod life;
 mod process;
 mod profile;
 mod random;
+mod thief;
 mod world;
 
 pub use world::World;

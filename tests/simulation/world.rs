@@ -8,9 +8,11 @@ use super::ledger::{Def, Ledger, State};
 use super::process::Processes;
 use super::profile::Profile;
 use super::random::Random;
-use schedule::core::daemon::Core;
+use super::thief::Thief;
+use schedule::core::daemon::{Core, DatabaseState};
 use schedule::core::event::Event;
-use schedule::core::ids::{ConnId, RunId};
+use schedule::core::ids::{ConnId, JobId, RunId};
+use schedule::core::records::Key;
 use schedule::core::refused::Refused;
 use schedule::core::time::Now;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -32,6 +34,8 @@ pub struct World {
     /// What was thought of later is drawn from this: see [`Profile::new`].
     pub apart: Random,
     pub profile: Profile,
+    /// Who takes away what is set aside, if anybody does.
+    pub thief: Option<Thief>,
     /// Which database the configuration names.
     pub named: usize,
     pub now: Now,
@@ -89,6 +93,7 @@ impl World {
         // These were always there.
         ledger.edited(Now { wall_ms: i64::MIN, mono_ms: 0 }, &database.now);
         World {
+            thief: Thief::new(seed),
             now: Now { wall_ms: profile.wall_ms, mono_ms: 50_000 },
             ledger,
             random,
@@ -137,6 +142,7 @@ impl World {
     pub fn step(&mut self) {
         if !self.calm {
             self.happen();
+            self.steal();
         }
         if self.core.is_none() {
             self.while_down();
@@ -231,7 +237,10 @@ impl World {
         let synced = ending.good && exchange.from().is_none();
         self.exchange = None;
         core.handle(now, Event::ExchangeEnded(ending.result.clone()));
-        self.ledger.answered(ending.rows.clone(), synced);
+        // Whoever only looks what is set aside says nothing of the database.
+        if core.sync_state().database != DatabaseState::Unknown {
+            self.ledger.answered(ending.rows.clone(), synced);
+        }
         self.check_set_aside(carried);
         self.tell(|| format!("exchange ends {:?} good={}", ending.result, ending.good));
     }
@@ -239,7 +248,8 @@ impl World {
     /// What the daemon says of records that are set aside is what the file has.
     fn check_set_aside(&self, carried: bool) {
         let Some(core) = self.core.as_ref().filter(|_| carried) else { return };
-        let kept = Refused::read(&self.disk.refused).told(core.homes());
+        let told = core.set_aside();
+        let kept = Refused::known_as(told.stand, &self.disk.refused).told(core.homes());
         assert_eq!(*core.set_aside(), kept, "what is said to be set aside, and what is");
     }
 
@@ -264,6 +274,7 @@ impl World {
         }
         let aside = Refused::read(&self.disk.refused).entries().len();
         assert_eq!(aside, 0, "records are set aside, and their database was named");
+        self.check_stolen();
         self.check_records();
     }
 
@@ -284,6 +295,8 @@ impl World {
             let recorded = known && self.database.through >= end;
             // A daemon that has only just started was told ends that it has yet to write.
             let quiet = quiet && self.told.is_empty();
+            let counted = self.core.as_ref().is_none_or(|core| core.set_aside().gone == 0);
+            let quiet = quiet && counted;
             if quiet && self.exchange.is_none() && recorded && aside == 0 && told == 0 {
                 break;
             }
@@ -321,7 +334,8 @@ impl World {
             let Some((at, outcome)) = &run.durable_end else { continue };
             let row = its.get(id).and_then(Option::as_ref);
             let is_other = row.is_some() && self.database.end_twice.contains(id);
-            let right = row == Some(outcome) || (row.is_none() && *at <= self.dropped) || is_other;
+            let lost = *at <= self.dropped || self.is_stolen(Key::Run(*id));
+            let right = row == Some(outcome) || (row.is_none() && lost) || is_other;
             assert!(right, "run {id}: its database has {row:?}, its end was {outcome}");
         }
         for (key, kept) in &self.ledger.kept_skips {
@@ -330,7 +344,8 @@ impl World {
             let row = records.skips.get(&(job, first_ms));
             let is = |(skip, at): &(_, _)| row == Some(skip) || *at <= self.dropped;
             let is_longer = row.is_some() && self.ledger.lost_skips.contains(key);
-            let right = kept.iter().any(is) || is_longer;
+            let is_stolen = self.is_stolen(Key::Skip(JobId(job), first_ms, its));
+            let right = is_stolen || kept.iter().any(is) || is_longer;
             assert!(right, "skip {key:?}: its database has {row:?}, the journal {kept:?}");
         }
         for (at, records) in self.database.records.iter().enumerate() {

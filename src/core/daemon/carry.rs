@@ -4,8 +4,9 @@
 use super::{Core, DatabaseState};
 use crate::core::clock;
 use crate::core::homes::{self, Homes};
-use crate::core::journal::Loss;
+use crate::core::journal::{Entry, Loss};
 use crate::core::protocol::{Ask, SetAside};
+use crate::core::refused::Stand;
 use crate::core::settle::{PACE, RANGE_BYTES, Statement};
 use crate::core::time::Now;
 use std::collections::BTreeMap;
@@ -13,7 +14,8 @@ use std::collections::BTreeMap;
 /// What is set aside is tried again this often, in milliseconds.
 const RETRY_MS: u64 = 600_000;
 
-/// Records that could not be set aside are carried again after this, in milliseconds.
+/// Records that could not be set aside are carried again after this, in milliseconds; so long it
+/// takes as well until what is gone of those that were is counted after all.
 const UNKEPT_MS: u64 = 10_000;
 
 /// After an exchange that failed, for it may have been too much, so many times fewer records are
@@ -39,6 +41,11 @@ pub(super) struct Carried {
 #[derive(Debug, Default)]
 pub struct Refused {
     aside: SetAside,
+    /// What the journal says of it; none: it does not, for an earlier version wrote it.
+    noted: Option<Stand>,
+    /// Somebody may have taken some away: a helper is to look, at this reading of the monotonic
+    /// clock in ms.
+    look_ms: Option<u64>,
     /// When it is tried again, by the monotonic clock.
     retry_ms: u64,
     /// All that was new is carried: it is the turn of what is tried again.
@@ -57,6 +64,22 @@ pub struct Refused {
 }
 
 impl Refused {
+    /// What the journal says of it.
+    pub fn told_by(noted: Option<Stand>) -> Refused {
+        let aside = SetAside { stand: noted.unwrap_or_default(), ..SetAside::default() };
+        Refused { aside, noted, ..Refused::default() }
+    }
+
+    /// The line of the journal that says it.
+    pub fn entry(&self) -> Option<Entry<'static>> {
+        self.noted.map(Entry::SetAside)
+    }
+
+    /// When a helper is to look what is there, by the monotonic clock; none: it is not.
+    pub fn look_at(&self) -> Option<u64> {
+        self.look_ms
+    }
+
     /// When it is tried again, by the monotonic clock; none if there is nothing.
     pub fn retry_at(&self) -> Option<u64> {
         (self.aside.tried() > 0).then_some(self.retry_ms)
@@ -113,9 +136,22 @@ impl Core {
         self.outbox.error().or(self.refused.unkept.as_deref())
     }
 
-    /// What an earlier daemon left set aside: it is tried again at once.
-    pub fn begin_with_set_aside(&mut self, aside: SetAside) {
-        self.refused.aside = aside;
+    /// What an earlier daemon left set aside: it is tried again at once. What of it is gone since
+    /// is counted, as what a helper has counted whose answer was lost.
+    pub fn begin_with_set_aside(&mut self, now: Now, aside: SetAside) {
+        self.outbox.looked_ms = now.wall_ms;
+        if self.refused.noted.is_none() {
+            self.refused.aside.stand = aside.stand;
+        }
+        self.count_dropped(&aside);
+        self.is_aside(now, aside);
+        self.refused.look_ms = self.refused.look_ms.map(|_| 0);
+    }
+
+    /// The file of what is set aside is not as it was left: whoever did that, a helper looks what
+    /// is gone.
+    pub(super) fn set_aside_changed(&mut self) {
+        self.refused.look_ms.get_or_insert(0);
     }
 
     /// When what is set aside is tried again, monotonic ms: in an exchange of its own, so that
@@ -141,6 +177,12 @@ impl Core {
         let in_memory = self.outbox.records_in_memory();
         self.outbox.held.ask(in_memory);
         self.ask_to_carry(now, self.outbox.recorded_target, false)
+    }
+
+    /// The question what is left of what is set aside. It needs no database.
+    pub(super) fn look_ask(&mut self, now: Now) -> Ask {
+        self.refused.look_ms = Some(now.mono_ms + UNKEPT_MS);
+        self.ask_to_carry(now, self.outbox.recorded, false)
     }
 
     /// The question that tries again what is set aside.
@@ -235,14 +277,11 @@ impl Core {
                 log::error!("record set aside: {why}");
             }
         }
-        let dropped = aside.dropped.saturating_sub(self.refused.aside.dropped);
-        if dropped > 0 {
-            self.records_dropped(dropped, Loss::Aside);
-        }
+        let dropped = self.count_dropped(&aside);
         let (before, tried) = (self.refused.aside.tried(), aside.tried());
         let elsewhere = aside.elsewhere;
         if aside.count == 0 && self.refused.aside.count > 0 {
-            if dropped == 0 {
+            if dropped == 0 && aside.gone == 0 {
                 log::info!("records: the database has taken the last of those that were set aside");
             }
             self.refused.said.clear();
@@ -254,6 +293,26 @@ impl Core {
         }
         if before == 0 && tried > 0 {
             self.refused.retry_ms = clock::between_slots(now, now.mono_ms + RETRY_MS);
+        }
+        self.is_aside(now, aside);
+    }
+
+    /// Counts what was dropped of what is set aside, and returns how many records.
+    fn count_dropped(&mut self, aside: &SetAside) -> u64 {
+        let dropped = aside.stand.dropped.saturating_sub(self.refused.aside.stand.dropped);
+        if dropped > 0 {
+            self.records_dropped(dropped, Loss::Aside);
+        }
+        dropped
+    }
+
+    /// This is set aside. The journal is told in the same breath as what was dropped of it.
+    fn is_aside(&mut self, now: Now, aside: SetAside) {
+        self.refused.look_ms = (aside.gone > 0).then_some(now.mono_ms + UNKEPT_MS);
+        if self.refused.noted != Some(aside.stand) {
+            self.refused.noted = Some(aside.stand);
+            self.outbox.note(&Entry::SetAside(aside.stand));
+            self.outbox.must_flush = true;
         }
         if self.refused.aside != aside {
             self.refused.aside = aside;

@@ -26,6 +26,11 @@ impl Held {
         Held(counts.into_iter().map(count).collect())
     }
 
+    /// What the next program is to know.
+    pub fn counts(&self) -> Vec<(u64, u64)> {
+        self.0.iter().map(|(start, count)| (*start, count.records)).collect()
+    }
+
     /// What stands in the journal of a segment.
     fn entry(segment: u64, count: &Count) -> Entry<'static> {
         Entry::Held { segment, records: count.records }

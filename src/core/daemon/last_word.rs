@@ -89,6 +89,7 @@ impl Core {
         encode(&mut word, &Entry::Anew(self.due.anew_sequence));
         encode(&mut word, &Entry::Decided(self.decided_most()));
         encode(&mut word, &self.dropped_entry());
+        self.refused.entry().iter().for_each(|entry| encode(&mut word, entry));
         let segment = outbox.segments.back().map_or(0, |segment| segment.start);
         let live = known.count() as u64;
         encode(&mut word, &Entry::Written { segment, end: outbox.written_to, live });

@@ -122,6 +122,7 @@ impl Core {
         if self.counters.records_dropped > 0 {
             encode(&mut lines, &self.dropped_entry());
         }
+        self.refused.entry().iter().for_each(|entry| encode(&mut lines, entry));
         encode(&mut lines, &Entry::Anew(self.due.anew_sequence));
         encode(&mut lines, &Entry::Decided(self.due.decided_ms));
         self.snapshot.entry().iter().for_each(|entry| encode(&mut lines, entry));

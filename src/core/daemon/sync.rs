@@ -236,7 +236,10 @@ impl Core {
         let has_news = self.record_at() <= now.mono_ms;
         // One that takes longer than the interval is due again at once: they take turns.
         let records_first = has_news && self.sync.was_table;
-        if self.sync_at() <= now.mono_ms && !records_first {
+        if self.refused.look_at().is_some_and(|at| at <= now.mono_ms) {
+            let ask = self.look_ask(now);
+            self.begin_exchange(now, Kind::Record, true, ask);
+        } else if self.sync_at() <= now.mono_ms && !records_first {
             let next_ms = now.mono_ms + self.settings.sync_interval_ms;
             self.sync.next_sync_ms = clock::between_slots(now, next_ms);
             let ask = self.sync_ask();
@@ -267,7 +270,14 @@ impl Core {
         // A keeper that takes its time wakes the loop itself: to look again and again would not
         // make it faster.
         let waits = self.exiting || self.launches_go_first();
-        (!waits).then(|| self.sync_at().min(self.record_at()).min(self.retry_at()))
+        let others = self.record_at().min(self.retry_at());
+        let look = self.refused.look_at().unwrap_or(u64::MAX);
+        (!waits).then(|| self.sync_at().min(others).min(look))
+    }
+
+    /// Whether a helper is under way that reads the journal and may change what is set aside.
+    pub fn is_carrying(&self) -> bool {
+        self.sync.running.as_ref().is_some_and(|running| running.kind == Kind::Record)
     }
 
     fn launches_go_first(&self) -> bool {

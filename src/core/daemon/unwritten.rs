@@ -226,21 +226,21 @@ impl Core {
     pub(super) fn flush_journal(&mut self) -> Option<Action> {
         // What a gap has swallowed no line behind it tells.
         let first = self.outbox.gap_until().and_then(|_| self.last_word());
+        // In the same breath as how many there are: a kill in between would leave them uncounted.
+        if self.count_missing(self.outbox.looked_ms) {
+            self.outbox.note(&self.dropped_entry());
+        }
         let action = first.or_else(|| self.outbox.flush());
         let dropped = self.outbox.unwritten.take_dropped();
         if dropped > 0 {
             self.records_dropped(dropped, Loss::Room);
-        }
-        if self.count_missing(self.outbox.looked_ms) {
-            self.outbox.note(&self.dropped_entry());
-            self.outbox.must_flush = true;
         }
         action.or_else(|| self.last_word())
     }
 
     /// So many records will never be in the database.
     pub(super) fn records_dropped(&mut self, count: u64, why: Loss) {
-        self.count_dropped(count, why, self.outbox.looked_ms);
+        self.lose(count, why, self.outbox.looked_ms);
         self.outbox.note(&self.dropped_entry());
     }
 
@@ -249,12 +249,12 @@ impl Core {
     pub(super) fn count_missing(&mut self, now_ms: i64) -> bool {
         let missing = std::mem::take(&mut self.outbox.missing);
         if missing > 0 {
-            self.count_dropped(missing, Loss::Gone, now_ms);
+            self.lose(missing, Loss::Gone, now_ms);
         }
         missing > 0
     }
 
-    fn count_dropped(&mut self, count: u64, why: Loss, now_ms: i64) {
+    fn lose(&mut self, count: u64, why: Loss, now_ms: i64) {
         self.counters.records_dropped += count;
         self.counters.records_dropped_ms = now_ms;
         self.counters.records_dropped_why = why;

@@ -101,8 +101,8 @@ texts! {
     loss_limit: "the database was away for so long that the journal reached its limit",
         "数据库中断太久,日志已达上限";
     loss_gone: "somebody took away or damaged files of the journal", "日志文件被移走或损坏";
-    loss_aside: "too many were set aside, or what was set aside can't be read",
-        "搁置的记录过多,或搁置的记录无法读取";
+    loss_aside: "what was set aside was taken away, can't be read, or was too much",
+        "搁置的记录被移走、无法读取或过多";
     bad_rows: "Rows that can't be jobs: {}", "无法作为任务的行:{}";
     set_aside: "Records that are set aside, kept and tried again: {}. The last one: {}",
         "未写入数据库的记录(已保留,将重试):{}。最近一条:{}";

@@ -17,6 +17,7 @@ use crate::core::config::{Config, Parsed, Severity};
 use crate::core::homes::Homes;
 use crate::core::plain;
 use crate::core::protocol::{Answer, Ask, Driver, Request, SetAside};
+use crate::core::refused::Stand;
 use crate::shell::clock;
 use crate::shell::config_file;
 use crate::shell::database::{self, schema};
@@ -166,7 +167,7 @@ fn refused(config: &Config, id: u32) -> Option<String> {
     let path = dir.join("refused");
     let homes = homes(config, &dir);
     let mut told: Vec<_> = homes.strange_move().into_iter().collect();
-    told.extend(match database::read_set_aside(&path, &homes) {
+    told.extend(match database::read_set_aside(&path, Stand::default(), &homes) {
         Ok(aside) => waiting(&aside, &path.display().to_string()),
         Err(why) => vec![format!("records that were set aside, {}: {why}", path.display())],
     });

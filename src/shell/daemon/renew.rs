@@ -108,7 +108,7 @@ impl Daemon {
 
     /// The descriptors that are returned stay open over `execve`; those of clients, too.
     fn write_handover(&mut self, with_clients: bool) -> io::Result<(OwnedFd, Vec<OwnedFd>)> {
-        // The next program opens it by its name.
+        // The next program opens them by their names.
         self.put_right()?;
         let (listener, clients) = self.server.hand_over(clock::now())?;
         let (lock, state_lock) = (lasting(&self.lock)?, lasting(&self.state_lock)?);

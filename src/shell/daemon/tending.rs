@@ -56,12 +56,17 @@ impl Daemon {
         self.watch_memory(now, vitals.rss_bytes);
     }
 
-    /// Puts the journal where whoever comes looks for it, and the state directory before it.
+    /// Puts the journal, and what is set aside, where whoever comes looks for it, and the state
+    /// directory before them.
     ///
     /// # Errors
     /// It can't be written, or another daemon works there by now.
     pub(super) fn put_right(&mut self) -> io::Result<()> {
         self.hold_state_dir()?;
+        // A helper changes it, too.
+        if !self.is_carrying() && self.set_aside.look() {
+            self.core.handle(clock::now(), Event::SetAsideChanged);
+        }
         self.journal.heal()
     }
 
@@ -90,8 +95,12 @@ impl Daemon {
         }
     }
 
-    fn look_at_journal(&mut self) {
-        if let Ok(there) = self.journal.look() {
+    /// Looks whether somebody has taken away a part of the journal.
+    pub(super) fn look_at_journal(&mut self) {
+        // What a helper has just read may be recorded in a moment, whoever deletes it meanwhile.
+        if !self.is_carrying()
+            && let Ok(there) = self.journal.look()
+        {
             self.core.handle(clock::now(), Event::JournalThere(there));
         }
     }

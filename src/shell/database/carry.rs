@@ -14,7 +14,7 @@ use crate::core::limits::MAX_REFUSED_BYTES;
 use crate::core::plain::counted;
 use crate::core::protocol::{Database, Driver, ErrorKind, Record, SetAside};
 use crate::core::records::{news, record};
-use crate::core::refused::{Change, Refused};
+use crate::core::refused::{Change, Refused, Stand};
 use crate::core::settle::{Desk, RANGE_BYTES, Refusal, Settling, Statement, Taken, owned};
 use crate::shell::journal::read_range;
 use crate::shell::own;
@@ -285,13 +285,16 @@ impl Work<'_> {
         let (path, known) = (self.range.refused, self.range.known);
         let is_first = self.bad.is_empty();
         // Those that are tried again in this exchange were read before.
-        let read = (self.settling.settled.len() - self.fresh) as u64;
-        let count = known.count.max(least_records(path)).saturating_sub(read);
+        let read = &self.settling.settled[self.fresh..];
+        let read = read.iter().filter(|(entry, _)| entry.is_record()).count() as u64;
+        let is_known = known.count > 0 || known.stand.records > 0;
+        let count = if is_known { known.stand.records } else { least_records(path) };
+        let count = count.saturating_sub(read);
         let count = if is_first { count } else { 0 };
         let told = put_aside(path, why, count)?;
         self.bad = if is_first { told } else { format!("{}; {told}", self.bad) };
         if is_first {
-            self.anew = Refused::begun_anew(known.dropped + count);
+            self.anew = Refused::begun_anew(known.stand, count);
         }
         if !self.anew.is_empty() {
             // Where there is no room for it, this exchange tells what it says.
@@ -309,7 +312,8 @@ impl Work<'_> {
         let pace = if settled.is_empty() { 0 } else { self.settling.pace as u32 };
         let (count, again) = (count as u64, self.again);
         let mut carried = Carried { count, through, pace, again, ..Carried::default() };
-        if any || !self.anew.is_empty() || path.exists() {
+        let is_missed = self.range.known.stand.records > 0;
+        if any || !self.anew.is_empty() || path.exists() || is_missed {
             // A helper of a daemon that was killed may be at the same point.
             let lock = File::open(self.range.journal).map_err(|err| unkept(path, &err))?;
             flock(&lock, FlockOperation::LockExclusive).map_err(|err| unkept(path, &err.into()))?;
@@ -325,8 +329,7 @@ impl Work<'_> {
 
     fn keep_in(&mut self, path: &Path, carried: &mut Carried) -> Result<(), Failure> {
         let bytes = self.read_refused()?;
-        let mut before = Refused::read(&bytes);
-        before.dropped_at_least(self.range.known.dropped);
+        let before = Refused::known_as(self.range.known.stand, &bytes);
         let mut refused = before.clone();
         let mut lost = self.settling.note(&mut refused, self.fresh);
         let others = refused.put_by(&self.others, self.range.homes);
@@ -363,7 +366,9 @@ impl Work<'_> {
         let path = self.range.refused;
         let damaged = before.damaged();
         if damaged.is_empty() {
-            return change(path, refused.change());
+            change(path, refused.change())?;
+            self.bad = if before.gone() > 0 { gone(path, before) } else { self.bad.clone() };
+            return Ok(());
         }
         let (bad, replaced) = name_of_bad(path);
         let written = put(path, &bad, &[&damaged.join(&b'\n'), &b"\n"[..]].concat());
@@ -376,15 +381,23 @@ impl Work<'_> {
             Ok(()) => {
                 let lines = counted(damaged.len() as u64, "line");
                 let (path, bad) = (path.display(), bad.display());
-                self.bad = format!(
-                    "what was set aside: {path}: {lines} can't be read: in {bad} now{replaced}"
-                );
+                let told = format!("{lines} can't be read: in {bad} now{replaced}");
+                self.bad = format!("what was set aside: {path}: {told}");
+                if before.gone() > 0 {
+                    self.bad = format!("{}; {}", self.bad, gone(self.range.refused, before));
+                }
             }
             // It is all still there.
             Err(_) => drop(fs::remove_file(&bad)),
         }
         changed
     }
+}
+
+/// What is told of records that somebody has taken away with the file, or a part of it.
+fn gone(path: &Path, before: &Refused<'_>) -> String {
+    let (records, path) = (counted(before.gone(), "record"), path.display());
+    format!("what was set aside: {path}: somebody took {records} away")
 }
 
 /// Whether it says nothing of the file itself.
@@ -450,7 +463,10 @@ fn change(path: &Path, change: Change) -> io::Result<()> {
             // All of it comes again, and a torn line would be told as damage.
             added.inspect_err(|_| drop(file.set_len(before)))
         }
-        Change::Replace(lines) if lines.is_empty() => fs::remove_file(path),
+        Change::Replace(lines) if lines.is_empty() => match fs::remove_file(path) {
+            Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(()),
+            removed => removed,
+        },
         Change::Replace(lines) => put(path, path, &lines),
     }
 }
@@ -473,10 +489,11 @@ fn read(range: &Range<'_>, from: u64, to: u64, bytes: usize) -> Result<(Stretch,
     })
 }
 
-/// What is set aside below a state directory, for who only looks.
-pub fn read_set_aside(path: &Path, homes: &Homes) -> io::Result<SetAside> {
-    match own::read(path, MAX_FILE_BYTES) {
-        Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(SetAside::default()),
-        read => Ok(Refused::read(&read?).told(homes)),
-    }
+/// What is set aside in the file at this path, of which this is known, for who only looks.
+pub fn read_set_aside(path: &Path, known: Stand, homes: &Homes) -> io::Result<SetAside> {
+    let bytes = match own::read(path, MAX_FILE_BYTES) {
+        Err(why) if why.kind() == io::ErrorKind::NotFound => Vec::new(),
+        read => read?,
+    };
+    Ok(Refused::known_as(known, &bytes).told(homes))
 }

@@ -6,6 +6,7 @@ use schedule::core::daemon::Core;
 use schedule::core::ids::RunId;
 use schedule::core::journal::{self, Entry, RunEntry, SkipEntry, TableEntry, decode};
 use schedule::core::outcome::Outcome;
+use schedule::core::refused::Stand;
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
 
@@ -259,6 +260,7 @@ impl Ledger {
                     self.durable.decided = None;
                     self.anew_told();
                 }
+                Entry::SetAside(stand) => self.set_aside_told(stand, durable),
                 // An entry that only narrows what comes after.
                 _ => {}
             }
@@ -282,6 +284,10 @@ impl Ledger {
             let lost = run.state == State::Gone && run.durable_end.is_none();
             run.durable &= !lost || carried.contains(id);
         }
+    }
+
+    fn set_aside_told(&mut self, stand: Stand, durable: Option<u64>) {
+        self.durable.set_aside = durable.map(|_| stand).or(self.durable.set_aside);
     }
 
     fn boot_told(&mut self, boot: &str, segment: bool, durable: Option<u64>) {

@@ -23,6 +23,7 @@ use super::cron::FakeZone;
 use super::database::Rows;
 use schedule::core::ids::RunId;
 use schedule::core::journal::SkipEntry;
+use schedule::core::refused::Stand;
 use schedule::core::time::Now;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -45,6 +46,8 @@ pub struct Durable {
     /// The table that was in force last.
     pub table: Option<Told>,
     pub boot: String,
+    /// How what is set aside stands.
+    pub set_aside: Option<Stand>,
     /// How often the schedule began anew.
     epoch: u32,
     /// Runs up to this sequence are of the time before.

@@ -1,0 +1,35 @@
+//! How what is set aside stands: what the journal knows of it and what its file says of itself, so
+//! that what somebody takes away is missed.
+//!
+//! The helper changes the file before the daemon is told, and its answer may be lost: the file may
+//! be ahead of the journal. So records that are added are numbered, and whatever takes some out
+//! writes the file anew, with how it stands then before all else. Of the two, the later one tells
+//! how many there were, and what was added since is known by its numbers.
+
+use serde::{Deserialize, Serialize};
+
+/// See the module's text. Starts of runs are no records here, for their ends tell all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Stand {
+    /// So many records are to be there.
+    pub records: u64,
+    /// So many were numbered.
+    pub numbered: u64,
+    /// How often the file was written anew; 0: there is none, or nothing is known of it.
+    pub written: u64,
+    /// So many were dropped.
+    pub dropped: u64,
+}
+
+impl Stand {
+    /// How a file is to stand of which the daemon knows this, that says `head` of itself, and that
+    /// has records with numbers up to `highest`. None: nobody knows.
+    pub fn due(self, head: Option<Stand>, highest: u64) -> Option<Stand> {
+        let last = head.filter(|head| head.written > self.written).unwrap_or(self);
+        let numbered = last.numbered.max(highest);
+        let records = last.records + (numbered - last.numbered);
+        let dropped = self.dropped.max(head.map_or(0, |head| head.dropped));
+        (last.written > 0).then_some(Stand { records, numbered, dropped, ..last })
+    }
+}
