@@ -177,9 +177,9 @@ fn the_source_is_tidy() {
     assert!(found.is_empty(), "{} violations:\n{}", found.len(), found.join("\n"));
 }
 
-/// Lines of a document that are too long, as `path:line: what`. Tables, pictures and samples can't
-/// be wrapped.
-fn long_lines(path: &str, text: &str) -> Vec<String> {
+/// Lines of a document that are too long, as `path:line: what`, and those that a merge has left.
+/// Tables, pictures and samples can't be wrapped.
+fn bad_lines(path: &str, text: &str) -> Vec<String> {
     let mut found = Vec::new();
     let mut sample = false;
     for (number, line) in (1..).zip(text.lines()) {
@@ -190,6 +190,9 @@ fn long_lines(path: &str, text: &str) -> Vec<String> {
         let columns = line.chars().count();
         if columns > MAX_COLUMNS && !free && !start.starts_with("![") {
             found.push(format!("{path}:{number}: {columns} columns; {MAX_COLUMNS} are the limit"));
+        }
+        if ["<<<<<<< ", ">>>>>>> "].iter().any(|mark| line.starts_with(mark)) {
+            found.push(format!("{path}:{number}: a merge has not come to its end"));
         }
     }
     found
@@ -207,18 +210,19 @@ fn the_documents_are_tidy() {
     files.sort();
     assert!(files.len() > 10, "only {files:?}");
     let text = |file: &String| fs::read_to_string(root.join(file)).unwrap();
-    let found: Vec<_> = files.iter().flat_map(|file| long_lines(file, &text(file))).collect();
+    let found: Vec<_> = files.iter().flat_map(|file| bad_lines(file, &text(file))).collect();
     assert!(found.is_empty(), "{} violations:\n{}", found.len(), found.join("\n"));
 }
 
 #[test]
-fn sees_long_lines_of_documents() {
+fn sees_bad_lines_of_documents() {
     let (long, most) = ("x".repeat(101), "密".repeat(100));
     let samples = format!("```\n{long}\n```\n    {long}\n| {long} |\n![{long}](x.png)\n{most}\n");
-    assert!(long_lines("x.md", &samples).is_empty());
-    let found = long_lines("x.md", &format!("{samples}- {long}\n  {long}\n```\n{long}"));
+    assert!(bad_lines("x.md", &samples).is_empty());
+    let found = bad_lines("x.md", &format!("{samples}- {long}\n  {long}\n```\n{long}"));
     assert_eq!(found.len(), 2, "{found:?}");
     assert!(found[0].starts_with("x.md:8: 103 columns"), "{found:?}");
+    assert_eq!(bad_lines("x.md", "<<<<<<< HEAD\na\n=======\nb\n>>>>>>> 1\n").len(), 2);
 }
 
 /// `text`, put below a doc line, has violations on exactly these lines (the doc line is 1).
