@@ -78,6 +78,33 @@ fn a_button_tells_no_more_than_the_daemon_said() {
     assert_eq!(daemon.runs(1).len(), 1);
 }
 
+/// A signal reaches some runs of a job, and others not.
+#[test]
+fn what_was_not_done_is_not_told_as_done() {
+    let (_site, _database, daemon) = quiet();
+    daemon.start_job(1);
+    let page = open(&daemon, "/");
+    page.wait("the run", "!document.querySelector('#j1 button[value=stop]').ariaDisabled");
+    let told = |text: &str| {
+        page.wait("word of it", &format!("{MESSAGE} === '{text}'"));
+        assert_eq!(page.count("#message.bad"), 1);
+    };
+    let runs = r#"{"job_id":1,"runs":[{"run_id":"a","did":"terminated"},
+        {"run_id":"b","did":"refused","reason":"of another user"},{"run_id":"c","did":"gone"}]}"#;
+    answer(&page, "how.method === 'POST'", (200, "application/json", runs));
+    page.click("#j1 button[value=stop]");
+    told("Stopping job 1, runs: 1 · Refused, job 1: of another user");
+    // Of several jobs: which one had no answer, and how many were not tried then.
+    answer(&page, "/\\/jobs\\/3\\/start/.test(url)", (502, "text/html", "<h1>Log in</h1>"));
+    for id in [2, 3, 4, 5] {
+        page.click(&format!("#j{id} .c input"));
+    }
+    page.click("#sel button[value=start]");
+    let text = format!("job 3: {BETWEEN} 502. {UNKNOWN}. Others that were not tried: 2");
+    page.wait("word of it", &format!("{MESSAGE}.startsWith('{text}')"));
+    assert_eq!(page.count("#message.bad"), 1);
+}
+
 /// Whatever becomes of what was pressed.
 #[test]
 fn no_button_waits_for_ever() {

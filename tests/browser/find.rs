@@ -5,6 +5,7 @@ use crate::browser::{Look, Page};
 use crate::common::database::TestDatabase;
 use crate::daemon::rows::Row;
 use crate::daemon::{Daemon, Site};
+use crate::truth;
 use schedule::core::protocol::Driver;
 
 /// 250 jobs, of which 10 fail when they are started, with two tags.
@@ -144,4 +145,90 @@ fn without_scripts_everything_works() {
     assert!(page.text("body").contains("start job=5"), "{}", page.text("body"));
     page.go("/none");
     assert!(page.text("main").contains("404"), "{}", page.text("main"));
+}
+
+const ROWS: &str = "[...document.querySelectorAll('#rows tr')].map(row => row.id).join()";
+
+/// A browser empties such a field by itself, and what is shown would be what was searched before.
+#[test]
+fn escape_leaves_a_search_as_it_is() {
+    let (_site, _database, daemon) = truth::quiet();
+    let page = truth::open(&daemon, "/");
+    page.click("#q");
+    page.type_text("job 1");
+    page.wait("what was searched", &format!("{ROWS} === 'j1'"));
+    // One that ends the writing of Chinese is no wish to leave the field.
+    let composing = "new KeyboardEvent('keydown',
+        { key: 'Escape', isComposing: true, bubbles: true, cancelable: true })";
+    page.eval(&format!("document.activeElement.dispatchEvent({composing})"));
+    assert_eq!(page.eval("document.activeElement.id"), "q");
+    page.press("Escape");
+    assert_eq!(page.eval("[document.activeElement.id, q.value].join()"), ",job 1");
+    let page = truth::open(&daemon, "/log?follow=0");
+    page.wait("the log", "document.querySelector('#out').innerText.length > 0");
+    page.click("#grep");
+    page.type_text("no line has this");
+    page.press("Escape");
+    assert_eq!(page.eval("[document.activeElement.id, grep.value].join()"), ",no line has this");
+}
+
+/// Links only know the list that is shown.
+#[test]
+fn what_is_not_shown_yet_counts_for_the_next_click() {
+    let (_site, _database, daemon) = truth::quiet();
+    let steps: [&[&str]; 3] = [
+        &["type", ".states a.never"],
+        &["type", "asked", "thead .name a"],
+        &[".states a.never", "asked", "type"],
+    ];
+    for steps in steps {
+        let page = truth::open(&daemon, "/");
+        page.wait("the first page", "shown > 0");
+        page.eval("hold = true");
+        for step in steps {
+            match *step {
+                "type" => {
+                    page.eval("document.querySelector('#q').focus()");
+                    page.type_text("job 1");
+                }
+                "asked" => {
+                    page.wait("the question", "held.length > 0");
+                }
+                link => {
+                    page.eval(&format!("document.querySelector('{link}').click()"));
+                }
+            }
+        }
+        page.wait("the last question", &format!("held.length > {}", usize::from(steps.len() > 2)));
+        page.eval("hold = false, held.splice(0).forEach(done => done()), 0");
+        page.wait("the search", &format!("{ROWS} === 'j1'"));
+        let address = page.eval("location.search").as_str().unwrap().to_owned();
+        let wanted =
+            if steps[steps.len() - 1].contains("name") { "sort=name" } else { "state=never" };
+        assert!(address.contains("q=job+1") && address.contains(wanted), "{steps:?}: {address}");
+        assert_eq!(page.eval("document.querySelector('#q').value"), "job 1", "{steps:?}");
+        // The same list in another language.
+        let links = "[...document.querySelectorAll('.look a[lang]')].every(it =>
+            it.search.includes('q=job') && it.search.includes('lang='))";
+        assert_eq!(page.eval(links), true, "{steps:?}");
+    }
+}
+
+#[test]
+fn a_jump_within_the_page_does_not_load_it_anew() {
+    let (_site, _database, daemon) = truth::quiet();
+    let page = truth::open(&daemon, "/");
+    page.eval(
+        "window.seen = true;
+        addEventListener('popstate', () => setTimeout(() => { window.jumped = true; })), 0",
+    );
+    page.eval("document.querySelector('.skip').focus()");
+    page.press("Enter");
+    page.wait("the jump", "window.jumped || !window.seen");
+    page.eval("new Promise(done => setTimeout(done, 300))");
+    assert_eq!(page.eval("[window.seen, location.hash].join()"), "true,#main");
+    page.eval("document.querySelector('.states a.never').click()");
+    page.wait("the state", "location.search.includes('state=never')");
+    page.leads_on(|| drop(page.eval("history.back()")));
+    assert_eq!(page.eval("location.search"), "");
 }

@@ -132,6 +132,28 @@ fn a_selection_starts_and_stops_together() {
     }
 }
 
+/// Nothing is chosen of what is gone.
+#[test]
+fn a_row_that_is_gone_is_not_selected() {
+    let (_site, mut database, daemon) = site::sample();
+    let page = daemon.open("/");
+    page.wait("the stream", "document.querySelector('#live').classList.contains('on')");
+    database.sql(&format!("DELETE FROM scheduler_jobs WHERE id = {FAILS}"));
+    page.wait("the row to be gone", &format!("!!document.querySelector('#j{FAILS}.gone')"));
+    page.click("#every");
+    assert_eq!(page.count(&format!("#j{FAILS} :checked")), 0);
+    assert_eq!(page.text("#count"), "4 selected");
+    assert_eq!(page.eval("[every.checked, every.indeterminate].join()"), "true,false");
+    page.click("#every");
+    assert_eq!(page.text("#count"), "0 selected");
+    // Nothing is done, and nothing is said.
+    page.eval("document.querySelector('#message').textContent = 'before'");
+    let start = "document.querySelector('#sel button[value=start]')";
+    page.eval(&format!("{start}.disabled = false, {start}.click()"));
+    page.eval("new Promise(done => setTimeout(done))");
+    assert_eq!(page.text("#message"), "before");
+}
+
 #[test]
 fn a_press_counts_though_the_list_is_read_anew_meanwhile() {
     let (_site, _database, daemon) = site::sample();

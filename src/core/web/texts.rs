@@ -294,6 +294,7 @@ texts! {
     cut: "No answer", "没有应答";
     unsure: "{}. Whether it was done is not known: look before you try again",
         "{}。不知是否已执行:再试之前请先查看";
+    untried: "{}: {}. Others that were not tried: {}", "{}:{}。未尝试的其余任务:{}";
     before: "… {} before this", "… 此前还有 {}";
     lines_lost: "… {} left out", "… 略去 {}";
     file_removed: "… the file was removed at {}: it goes on when there is one again",

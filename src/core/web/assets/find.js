@@ -8,11 +8,27 @@ let typing = 0;
 let goes = 0;
 // What had no answer is asked again when there are answers.
 let missed = null;
+// The list that is asked for and not shown yet.
+let asked = null;
+// The one that is shown: a part of the page that is jumped to is no other one.
+let placed = here();
+
+const FIELDS = ["q", "tag", "per_page"];
+
+// What the fields of a page have as the daemon wrote them.
+function written(page) {
+  const { q, tag, per_page: most } = page.getElementById("find").elements;
+  const chosen = (select) => select.querySelector("[selected]") ?? select.options[0];
+  return { q: q.defaultValue, tag: chosen(tag).value, per_page: chosen(most).value };
+}
+
+let fields = find && written(document);
 
 async function go(url, push) {
   goes += 1;
   const mine = goes;
   missed = null;
+  asked = url;
   by("list").ariaBusy = "true";
   const got = await fetched(url);
   // Something else was searched meanwhile.
@@ -25,8 +41,14 @@ async function go(url, push) {
   by("list").ariaBusy = null;
   if (!page.getElementById("rows")) return location.assign(url);
   told = Math.max(told, got.turn);
+  asked = null;
   if (push) history.pushState(null, "", url);
   else history.replaceState(null, "", url);
+  placed = here();
+  revive();
+  fields = written(page);
+  const links = all(".look a", page).map((link) => link.getAttribute("href"));
+  all(".look a").forEach((link, at) => link.setAttribute("href", links[at] ?? link.href));
   const to = find.querySelector(".reset");
   const reset = page.querySelector(".find .reset");
   if (to) to.remove();
@@ -37,6 +59,11 @@ async function go(url, push) {
   swap(page, ".jobs thead", true);
   body.dataset.events = page.body.dataset.events;
   list(page, true);
+  // Who is in a field goes on there.
+  for (const name of FIELDS) {
+    const field = find.elements[name];
+    if (field !== document.activeElement) field.value = fields[name];
+  }
   offer("");
   every();
   pend();
@@ -44,10 +71,37 @@ async function go(url, push) {
   connect();
 }
 
+const listAt = (query) => (query.size ? `${up}?${query}` : up);
+const queryOf = (url) => new URL(url, location.href).searchParams;
+
+// What is not shown yet counts: the state that was just chosen, the text that is being typed.
 function search() {
-  const query = new URLSearchParams();
-  for (const [name, value] of new FormData(find)) if (value) query.append(name, value);
-  go(`${up}?${query}`, false);
+  const query = asked ? queryOf(asked) : new URLSearchParams(new FormData(find));
+  for (const name of ["page", "tagid"]) query.delete(name);
+  for (const name of FIELDS) query.set(name, find.elements[name].value);
+  for (const [name, value] of [...query]) if (!value) query.delete(name);
+  go(listAt(query), false);
+}
+
+// The same of what a link leads to, which only knows the list that is shown.
+function merged(href) {
+  const [query, before, mine] = [href, here(), asked ?? here()].map(queryOf);
+  const differs = (to, names) => names.some((name) => to.get(name) !== before.get(name));
+  const set = (name, value) => (value ? query.set(name, value) : query.delete(name));
+  let another = false;
+  for (const names of [["state"], ["sort", "dir"]]) {
+    another ||= differs(mine, names);
+    if (!differs(query, names)) for (const name of names) set(name, mine.get(name));
+  }
+  for (const name of FIELDS) {
+    const { value } = find.elements[name];
+    if (value === fields[name]) continue;
+    another = true;
+    if (name === "tag") query.delete("tagid");
+    set(name, value);
+  }
+  if (another) query.delete("page");
+  return listAt(query);
 }
 
 function begin() {
@@ -64,9 +118,10 @@ function begin() {
     const link = event.target.closest(".states a, .pager a, .jobs thead a");
     if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
     event.preventDefault();
-    go(link.getAttribute("href"), true);
+    clearTimeout(typing);
+    go(merged(link.href), true);
   });
-  addEventListener("popstate", () => location.reload());
+  addEventListener("popstate", () => here() === placed || location.reload());
   rows.addEventListener("change", count);
   every();
   count();
@@ -78,7 +133,7 @@ function every() {
   const box = by("every");
   box.hidden = false;
   box.onchange = () => {
-    for (const one of all(".c input", rows)) one.checked = box.checked;
+    for (const one of all(".c input:enabled", rows)) one.checked = box.checked;
     count();
   };
 }
@@ -88,7 +143,7 @@ function count() {
   by("count").textContent = fill(T.selected, chosen);
   for (const button of all("#sel button:not(.plain)")) button.disabled = chosen === 0;
   const box = by("every");
-  box.checked = chosen > 0 && chosen === all(".c input", rows).length;
+  box.checked = chosen > 0 && chosen === all(".c input:enabled", rows).length;
   box.indeterminate = chosen > 0 && !box.checked;
 }
 
@@ -136,6 +191,16 @@ const isStopped = (result) => Array.isArray(result.runs);
 const isCleared = (result) => result.cleared === true;
 const isSynced = (result) => result.database === "up";
 
+// Some of the runs may be those of somebody who refuses the signal.
+function stopped(result, name) {
+  const refusing = result.runs.filter((run) => run.did === "refused");
+  const took = result.runs.filter((run) => run.did !== "refused" && run.did !== "gone");
+  const text = fill(T.told_stop, name, took.length);
+  if (refusing.length === 0) return { text };
+  const why = [...new Set(refusing.map((run) => run.reason))].join("; ");
+  return { bad: true, text: `${text} · ${fill(T.refused, name, why)}` };
+}
+
 async function one(action, id) {
   const isDone = action === "start" ? isStarted : isStopped;
   const result = await post(`${up}api/v1/jobs/${id}/${action}`, isDone);
@@ -145,13 +210,27 @@ async function one(action, id) {
     begun = result.run_id;
     return { text: fill(T.started, nameOf(id), begun) };
   }
-  return { text: fill(T.told_stop, nameOf(id), result.runs.length) };
+  return stopped(result, nameOf(id));
 }
 
 async function plain(path, isDone, done) {
   const result = await post(path, isDone);
   if (!result.ok) return refused(result, "");
-  return { text: isDone(result) ? done : result.detail };
+  return isDone(result) ? done(result) : { text: result.detail };
+}
+
+// One after the other, until an answer does not come: of the others that is not known, too.
+async function each(action, jobs) {
+  const results = [];
+  for (const id of jobs) {
+    const result = await one(action, id);
+    results.push(result);
+    if (!result.lost) continue;
+    const others = jobs.length - results.length;
+    if (jobs.length > 1) result.text = fill(T.untried, nameOf(id), result.text, others);
+    break;
+  }
+  return results;
 }
 
 async function act(form, button) {
@@ -160,21 +239,19 @@ async function act(form, button) {
   const [jobs, run] = [fields.getAll("job"), fields.get("run")];
   if (run) {
     const path = `${up}api/v1/runs/${run}/stop`;
-    return [await plain(path, isStopped, fill(T.told_stop, run, 1))];
+    return [await plain(path, isStopped, (result) => stopped(result, run))];
   }
-  if (action === "sync") return [await plain(`${up}api/v1/sync`, isSynced, T.synced)];
-  if (action === "clear_log") return [await plain(`${up}api/v1/log/clear`, isCleared, T.cleared)];
+  if (action === "sync") {
+    return [await plain(`${up}api/v1/sync`, isSynced, () => ({ text: T.synced }))];
+  }
+  const cleared = () => ({ text: T.cleared });
+  if (action === "clear_log") return [await plain(`${up}api/v1/log/clear`, isCleared, cleared)];
   if (action !== "start" && action !== "stop") {
     const stream = action === "clear_output" ? "stdout" : "stderr";
     const path = `${up}api/v1/jobs/${jobs[0]}/output/clear?stream=${stream}`;
-    return [await plain(path, isCleared, T.cleared)];
+    return [await plain(path, isCleared, cleared)];
   }
-  const results = [];
-  for (const id of jobs) {
-    results.push(await one(action, id));
-    if (results.at(-1).lost) break;
-  }
-  return results;
+  return each(action, jobs);
 }
 
 // Buttons whose answer is waited for.
@@ -216,7 +293,9 @@ document.addEventListener("submit", async (event) => {
     underWay.delete(name);
     pend();
   }
-  results.sort((a, b) => Boolean(b.bad) - Boolean(a.bad));
+  if (results.length === 0) return;
+  const weight = (result) => Boolean(result.bad) + Boolean(result.lost);
+  results.sort((a, b) => weight(b) - weight(a));
   const said = results.slice(0, 5).map((result) => result.text);
   if (results.length > 5) said.push("…");
   message(said.join(" · "), Boolean(results[0]?.bad));

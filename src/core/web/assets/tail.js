@@ -257,7 +257,12 @@ function step(by) {
 
 document.addEventListener("keydown", (event) => {
   const typing = event.target.closest("input:not([type=checkbox]), select, textarea");
-  if (event.key === "Escape" && typing) return typing.blur();
+  if (event.isComposing) return;
+  if (event.key === "Escape" && typing) {
+    // What is searched is still searched: a browser would empty the field.
+    event.preventDefault();
+    return typing.blur();
+  }
   if (typing || event.ctrlKey || event.metaKey || event.altKey) return;
   const field = by("q") ?? by("grep");
   if (event.key === "/" && field) {
