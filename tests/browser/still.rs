@@ -141,6 +141,21 @@ fn one_row_that_changes_moves_no_other() {
     }
 }
 
+/// A row that has to wait keeps no other one from changing.
+#[test]
+fn rows_below_one_that_waits_go_on() {
+    let (site, mut database) = Site::on(Driver::Sqlite);
+    let rows: Vec<Row> = (1..=4).map(|id| Row::new(id, NEVER, "true")).collect();
+    let daemon = site::with(&site, &mut database, &rows);
+    let page = open(&daemon, "/", &Look::default());
+    database.sql("UPDATE scheduler_jobs SET cron = '61 0 1 1 *' WHERE id = 1");
+    page.wait("news", "document.querySelector('#hint button')?.innerText.length > 0");
+    database.sql("UPDATE scheduler_jobs SET name = 'renamed' WHERE id = 3");
+    page.wait("the name", "document.querySelector('#j3').innerText.includes('renamed')");
+    demand_still(&page, "after another row changed");
+    assert_eq!(page.count("#j1.invalid"), 0);
+}
+
 /// A row that comes at the end has nothing below that can be pressed, or waits.
 #[test]
 fn a_further_row_moves_no_link_below() {

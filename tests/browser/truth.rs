@@ -122,6 +122,88 @@ fn a_page_whose_questions_fail_is_not_live() {
     page.wait("the stream", LIVE);
 }
 
+/// A proxy cuts what it passes on, and says that it is whole.
+#[test]
+fn a_page_that_is_cut_is_no_answer() {
+    let (_site, _database, daemon) = quiet();
+    let page = open(&daemon, "/");
+    page.eval(
+        "window.whole = fetch;
+        window.fetch = async (url, how) => {
+            const answer = await whole(url, how), text = await answer.text();
+            const cut = text.indexOf('id=\"j4\"');
+            return new Response(cut < 0 ? text : text.slice(0, cut), answer);
+        }, tell('total', {})",
+    );
+    page.wait("word of it", &format!("!({LIVE})"));
+    assert_eq!([page.count("#rows tr"), page.count("#rows .gone")], [6, 0]);
+    page.click("#q");
+    page.type_text("job");
+    let told = "document.querySelector('#message').innerText.includes('does not answer')";
+    page.wait("word of the search", told);
+    assert_eq!(page.count("#rows tr"), 6);
+    page.eval("window.fetch = whole, 0");
+    page.wait_for("the stream", Duration::from_secs(60), LIVE);
+}
+
+/// A list of a tag that is renamed or deleted.
+#[test]
+fn a_list_that_is_there_no_more_is_not_live() {
+    let (site, mut database) = Site::on(Driver::Sqlite);
+    database.sql("INSERT INTO scheduler_tags (id, name) VALUES (1, 'first')");
+    let daemon = site::with(&site, &mut database, &[Row::new(1, NEVER, "true").tag(1)]);
+    let mut page = open(&daemon, "/?tag=first");
+    page.expect("(Bad Request)");
+    page.expect("(Not Found)");
+    database.sql("UPDATE scheduler_tags SET name = 'renamed' WHERE id = 1");
+    let told = "This list is not there any more: ";
+    let hint = format!("document.querySelector('#hint').innerText.startsWith('{told}')");
+    page.wait("why", &hint);
+    assert!(page.text("#hint").contains("first"), "{}", page.text("#hint"));
+    assert_eq!(page.text("#live"), "Not live");
+    assert_eq!(page.count("html.stale"), 1);
+    database.sql("UPDATE scheduler_tags SET name = 'first' WHERE id = 1");
+    page.wait_for("the list again", Duration::from_secs(60), LIVE);
+    page.wait("no word of it", "document.querySelector('#hint').hidden");
+    assert_eq!(page.count("html.stale"), 0);
+}
+
+/// Who marks a text to copy it keeps it while other rows change.
+#[test]
+fn rows_that_are_the_same_stay() {
+    let (_site, _database, daemon) = quiet();
+    let page = open(&daemon, "/");
+    page.wait("the first page", "shown > 0");
+    page.eval("getSelection().selectAllChildren(document.querySelector('#j3 .name code'))");
+    daemon.start_job(1);
+    let counted = "document.querySelector('.states .running b')?.innerText === '1'";
+    page.wait("the page with the run", counted);
+    assert_eq!(page.eval("getSelection().toString()"), "sleep 600");
+    // What was told of a row and is over since is shown as it is.
+    page.eval("window.was = shown");
+    let job = daemon.json("/api/v1/jobs/2");
+    page.eval(&format!("tell('job', {{ ...{job}, state: 'exited' }})"));
+    page.wait("the row as it is", "document.querySelector('#j2 .st').innerText === 'never run'");
+}
+
+/// Who does not follow a text finds it as it was after a look at something else.
+#[test]
+fn a_text_that_is_not_followed_is_not_read_anew() {
+    let (_site, _database, daemon) = quiet();
+    let page = open(&daemon, "/log?follow=0");
+    page.wait("the log", "document.querySelector('#out').innerText.length > 0");
+    let asked = |what: &str| page.requests().iter().filter(|url| url.contains(what)).count();
+    let before = (asked("api/v1/log"), page.text("#out"));
+    let feeds = page.eval("feeds.length");
+    let _other = page.beside(&format!("http://{}/", daemon.address));
+    page.wait("the tab to be hidden", "document.hidden");
+    daemon.start_job(1);
+    page.to_front();
+    page.wait("the events again", &format!("feeds.length > {feeds}"));
+    page.wait("the stream", LIVE);
+    assert_eq!((asked("api/v1/log"), page.text("#out")), before);
+}
+
 #[test]
 fn an_older_answer_does_not_bring_a_row_back() {
     let (_site, _database, daemon) = quiet();

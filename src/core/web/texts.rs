@@ -277,6 +277,9 @@ texts! {
     gone: "Not in force", "未生效";
     job_gone: "This job is gone: its row was deleted or disabled. What is shown is of {}",
         "该任务已不存在:其行已删除或已停用。所示内容截至 {}";
+    list_gone: "This list is not there any more: {}. What is shown is of {}",
+        "该列表已不存在:{}。所示内容截至 {}";
+    not_live: "Not live", "非实时";
     row_gone: "Not in force any more: its row was deleted, disabled or moved out of this list",
         "不再生效:其行已删除、已停用或已不属于此列表";
     changed: "The list has changed. Show it", "列表已变化,点击刷新";

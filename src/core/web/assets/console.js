@@ -116,7 +116,7 @@ let retry = 0;
 let silence = 0;
 // Somebody else needed the place.
 let displaced = false;
-// Why the job of this page is none any more.
+// Why there is no such page any more.
 let gone = "";
 
 function say(text, state) {
@@ -147,7 +147,7 @@ function connect() {
     act(data);
   });
   on("snapshot", () => refresh(false));
-  on("beat", () => away && refresh(false));
+  on("beat", () => (away || gone) && refresh(false));
   on("job", changed);
   on("gone", left);
   on("total", () => later());
@@ -248,7 +248,7 @@ function fresh() {
   pauseS = 1;
   away = false;
   root.classList.toggle("stale", gone !== "");
-  say(gone ? T.gone : T.live, gone ? "off" : "on");
+  say(!gone ? T.live : by("job") ? T.gone : T.not_live, gone ? "off" : "on");
   if (by("message").textContent === missing) message("", false);
 }
 
@@ -361,6 +361,7 @@ function changed(job) {
   const same = text(row, ".schedule code") === job.cron && text(row, ".name code") === job.command
     && (text(row, ".name a") === job.name || job.name === "");
   if (!same || job.waiting || by(`w${job.id}`)) return later();
+  rendered.delete(row);
   const state = job.state || "never";
   if (!row.classList.contains(state)) {
     row.className = `${state} news`;
@@ -434,6 +435,7 @@ function left(job) {
 
 // A row that is none any more stays where it is, and nothing on it can be pressed.
 function leave(row) {
+  rendered.delete(row);
   row.classList.add("gone");
   for (const button of all(".act button", row)) disable(button, T.row_gone);
   for (const box of all(".c input", row)) {

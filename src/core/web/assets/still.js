@@ -28,6 +28,8 @@ async function fetched(url) {
   if (typeof text !== "string") return { turn };
   const page = new DOMParser().parseFromString(text, "text/html");
   if (!page.body.dataset.texts) return { turn, why: refusal(answer, text) };
+  // A proxy may cut an answer, and say that it is whole.
+  if (!text.includes("</html>")) return { turn };
   if (answer.status >= 500) return { turn };
   for (const row of page.getElementById("rows")?.rows ?? []) {
     if (changedAt.get(row.id) > since && by(row.id)) row.dataset.late = "";
@@ -53,10 +55,9 @@ async function refresh(wanted) {
     return lost();
   }
   if (missed) return go(...missed);
-  if (url !== here() || (!wanted && Date.now() - pressedAt < 3000)) return later();
+  if (asked || url !== here() || (!wanted && Date.now() - pressedAt < 3000)) return later();
   told = got.turn;
-  if (by("job") && got.status === 404) return vanish(got.page);
-  if (got.status !== 200) return;
+  if (got.status >= 400) return vanish(got.page);
   revive();
   fresh();
   show(got.page, wanted);
@@ -87,12 +88,14 @@ function show(page, wanted) {
   tick();
 }
 
-// The job of this page is none any more: said, and nothing can be pressed.
+// There is no such page any more: said. Nothing can be pressed where a job was.
 // What is wrong with others is as the answer has it.
 function vanish(page) {
-  gone = fill(T.job_gone, asOf());
+  const why = text(page, ".error h1 + p");
+  gone ||= by("job") ? fill(T.job_gone, asOf()) : fill(T.list_gone, why, asOf());
   fresh();
   alerts(page, false);
+  if (!by("job")) return offer("");
   for (const one of all("#warn .alert")) one.classList.add("past");
   const state = document.querySelector("#job .st");
   state.className = "st off";
@@ -134,11 +137,14 @@ function swap(page, query, wanted) {
   return null;
 }
 
+// What is hidden has no place.
+const CONTROLS = "a, button, input:not([type=hidden]), select, summary";
+
 // Where the controls of a part are, and how much room it takes from what is below it.
 function places(part) {
   const last = part.id === "past" || part.classList.contains("pager");
   const at = new Map([["", [0, last ? 0 : part.offsetHeight]]]);
-  for (const one of all("a, button, input, select, summary", part)) {
+  for (const one of all(CONTROLS, part)) {
     const box = one.getBoundingClientRect();
     let name = mark(one);
     while (at.has(name)) name += "+";
@@ -164,7 +170,7 @@ function mark(node) {
 
 function alike(root, one) {
   const wanted = mark(one);
-  return all("a, button, input, select, summary", root).filter((node) => mark(node) === wanted);
+  return all(CONTROLS, root).filter((node) => mark(node) === wanted);
 }
 
 // Replaces a part of the page. The focus goes to what has taken the place of where it was.
@@ -178,16 +184,22 @@ function keepFocus(old, replace) {
   heir?.focus({ preventScroll: true });
 }
 
+// Rows as the daemon rendered them: what is the same stays, with what is marked in it.
+const rendered = new WeakMap();
+
 // Puts rows in the place of those with their ids. Returns whether some have to wait, as they would
 // move what can be pressed: a mistake takes more lines than a schedule. All are measured at once.
 function exchange(part) {
-  const come = part.filter((row) => by(row.id) && !("late" in row.dataset));
+  const html = new Map(part.map((row) => [row, row.outerHTML]));
+  const come = part.filter((row) => by(row.id) && !("late" in row.dataset)
+    && rendered.get(by(row.id)) !== html.get(row));
   const olds = come.map((row) => by(row.id));
   const before = olds.map(shape);
   // What needs less room keeps what there was. The height of a row of a table is its least.
   const tabular = olds[0] && getComputedStyle(olds[0]).display === "table-row";
   const room = tabular ? "height" : "minHeight";
   come.forEach((row, at) => {
+    rendered.set(row, html.get(row));
     row.style[room] = `${before[at].get("")[1]}px`;
     putRow(row, olds[at]);
   });
@@ -209,7 +221,7 @@ addEventListener("resize", () => {
 function shape(row) {
   const box = row.getBoundingClientRect();
   const at = new Map([["", [0, box.height]]]);
-  for (const one of all("button, input", row)) {
+  for (const one of all("button, input:not([type=hidden])", row)) {
     const { left, top, right, bottom } = one.getBoundingClientRect();
     at.set(mark(one), [left - box.left, top - box.top, right - box.left, bottom - box.top]);
   }
@@ -321,6 +333,7 @@ function settle(part) {
 function take(part) {
   const checked = new Set(all(":checked", rows).map((box) => box.value));
   for (const row of part) {
+    rendered.set(row, row.outerHTML);
     const box = row.querySelector(".c input");
     if (box) box.checked = checked.has(box.value);
   }

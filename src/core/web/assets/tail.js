@@ -281,7 +281,8 @@ document.addEventListener("keydown", (event) => {
 function seen(yes) {
   if (yes) {
     back();
-    if (out && !tail) open(true);
+    // What nobody wants to follow stays as it is.
+    if (out && !tail && (opened === 0 || by("follow").checked)) open(true);
   } else {
     disconnect();
     shut();
