@@ -81,7 +81,7 @@ pub fn output_files(answers: &[Answer]) -> BTreeSet<String> {
 pub fn check_rows(answers: &[Answer], files: &BTreeMap<String, OutputFile>) -> Vec<Finding> {
     let mut findings = unusable(answers);
     let vars = vars(answers);
-    let (mut commands, mut ids) = (BTreeMap::new(), BTreeSet::new());
+    let (mut starts, mut ids) = (BTreeMap::new(), BTreeSet::new());
     for job in jobs(answers) {
         let mut add = |severity, text| findings.push(finding(job, severity, text));
         // The daemon does not look at it either.
@@ -92,8 +92,10 @@ pub fn check_rows(answers: &[Answer], files: &BTreeMap<String, OutputFile>) -> V
         let filled = fill(&job.command, &vars);
         if let Some(why) = command_flaw(&job.command, &filled) {
             add(Severity::Error, why);
-        } else if let Some(first) = commands.insert((job.server_id, &job.command), job.id) {
-            let text = format!("the command is the same as that of job {first}: is one too many?");
+        } else if let Some(first) = starts.insert(start_of(job), job.id) {
+            let text = format!(
+                "command and schedule are the same as those of job {first}: is one too many?"
+            );
             add(Severity::Warning, text);
         }
         if let Some(program) = relative_program(&filled) {
@@ -122,6 +124,11 @@ pub fn check_rows(answers: &[Answer], files: &BTreeMap<String, OutputFile>) -> V
     }
     findings.sort_by_key(|finding| finding.job_id);
     findings
+}
+
+/// What is started, and when. One command at two hours is mostly meant.
+fn start_of(job: &JobRow) -> (u32, &str, &str, &str) {
+    (job.server_id, &job.command, job.cron.trim(), job.timezone.trim())
 }
 
 /// Characters that no program can be given, or that are hardly meant.

@@ -75,6 +75,13 @@ pub fn load(path: Option<&Path>) -> Result<Parsed, LoadError> {
     Err(LoadError::Nowhere)
 }
 
+/// The one that [`load`] would read, for who only compares with it; nothing is said.
+pub fn by_default() -> Option<Parsed> {
+    let files = default_files().into_iter().map(|file| load_file(file, Path::new(file)));
+    let mut found = files.skip_while(|read| matches!(read, Err(LoadError::Read { .. })));
+    found.next()?.ok()
+}
+
 /// Whether this says that there is no such file, or that nobody can mean it: whoever uses `sudo -u`
 /// often stands in a directory that the other user may not enter. Where that holds for `conf` only,
 /// the file may be meant.

@@ -11,8 +11,11 @@ use super::sys::Pid;
 use crate::core::daemon::twin::{self, BESIDE_PHP as BESIDE};
 use std::env;
 use std::fs::{self, File};
+use std::io;
 use std::os::unix::fs::MetadataExt;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
+use std::process::Command;
 
 /// The script that its daemons execute.
 const SCRIPT: &str = "Process.php";
@@ -76,11 +79,27 @@ fn is_said_to_be_beside() -> bool {
 
 /// What to say where its process is known, but no pid file that we share.
 pub fn found_beside(pid: Pid) -> String {
+    let pid = pid.as_raw_nonzero();
+    // Who follows only the first advice ends nothing that is needed.
     format!(
-        "{}. If it is another installation's, with other tables, set {BESIDE}=1 in the \
-         environment of the daemon",
-        in_the_way(pid)
+        "the PHP program runs this group, pid {pid}: where it has other tables (it is another \
+         installation's, or this one has `driver = sqlite`), set {BESIDE}=1 in the environment of \
+         the daemon. With the same tables jobs would run twice: end that one first (its `sched \
+         stop`, or kill {pid}; its running jobs go on)"
     )
+}
+
+/// Executes this program anew, with the same arguments, as one that does not mind the PHP program.
+/// Others read it in the environment of the process ([`is_told`]), so it has to begin with that.
+///
+/// # Errors
+/// It can't be executed.
+pub fn mind_none() -> io::Result<()> {
+    if is_said_to_be_beside() {
+        return Ok(());
+    }
+    let mut command = Command::new(env::current_exe()?);
+    Err(command.args(env::args_os().skip(1)).env(BESIDE, "1").exec())
 }
 
 /// As [`beside`], where a daemon runs: what that one was told counts, too.

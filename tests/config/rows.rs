@@ -65,12 +65,14 @@ fn an_id_that_is_there_twice() {
 fn commands_and_limits() {
     let other_group = JobRow { server_id: 2, ..job(3, "a") };
     let never = JobRow { max_concurrence: 0, ..job(4, "b") };
-    let rows = [job(1, "a"), job(2, "a"), other_group, never, job(5, " ")].map(answer);
+    // At another hour, which may be one of another zone, it is meant.
+    let hour = JobRow { cron: "7 7 * * *".into(), ..job(6, "a") };
+    let zone = JobRow { timezone: "Asia/Shanghai".into(), ..job(7, "a") };
+    let rows = [job(1, "a"), job(2, "a"), other_group, never, job(5, " "), hour, zone].map(answer);
     let found = said(&rows, &[]);
     assert_eq!(found.len(), 3, "{found:#?}");
-    assert!(
-        found[0].starts_with("job 2 \"n2\": warning: the command is the same as that of job 1")
-    );
+    let same = "job 2 \"n2\": warning: command and schedule are the same as those of job 1";
+    assert!(found[0].starts_with(same), "{found:#?}");
     assert!(found[1].starts_with("job 4 \"n4\": warning: max_concurrence is 0"));
     assert!(found[2].starts_with("job 5 \"n5\": error: its command is empty: nothing"));
 }

@@ -1,6 +1,8 @@
 //! `schedule next`, the real binary.
 
+use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
+use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 
 fn command(args: &[&str]) -> Command {
@@ -176,4 +178,34 @@ fn the_zone_of_the_environment() {
     let mut named = command(&["@daily", "--tz", "UTC"]);
     let named = named.env("TZ", "Asia/Beijing").output().expect("it runs");
     assert!(named.stderr.is_empty() && named.status.success());
+}
+
+/// Who asks mostly means the daemons of the machine, and they may read the expression otherwise.
+#[test]
+fn a_configuration_that_reads_it_otherwise_is_told() {
+    let dir = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("next_otherwise");
+    fs::create_dir_all(dir.join("conf")).expect("a directory");
+    let said = |base: &str, args: &[&str]| {
+        let ini = format!(
+            "[base]\n{base}\n[server_1]\nport = 3401\nserver = 1\n[db1]\ndriver = sqlite\npath = x"
+        );
+        fs::write(dir.join("conf/schedule.ini"), ini).expect("written");
+        let out = command(args).current_dir(&dir).output().expect("it runs");
+        String::from_utf8(out.stderr).expect("UTF-8")
+    };
+    let (original, utc) = ("cron_dialect = original\n", "timezone = Etc/UTC");
+    let both = format!("{original}{utc}");
+    assert_eq!(
+        said(&both, &["@daily"]),
+        "schedule next: this is zone Asia/Shanghai, dialect crontab; ./conf/schedule.ini has \
+         timezone = Etc/UTC, cron_dialect = original: say --tz Etc/UTC --dialect original\n"
+    );
+    // It may be why the expression is refused.
+    let refused = said(original, &["60 * * * *"]);
+    assert!(refused.contains("has cron_dialect = original: say --dialect original"), "{refused}");
+    // What was chosen is meant.
+    assert_eq!(said(&both, &["@daily", "--tz", "Asia/Tokyo", "--dialect", "crontab"]), "");
+    let zone = said(&both, &["@daily", "--dialect", "crontab"]);
+    assert!(zone.ends_with("has timezone = Etc/UTC: say --tz Etc/UTC\n"), "{zone}");
+    assert_eq!(said("timezone = Asia/Shanghai", &["@daily"]), "");
 }

@@ -151,14 +151,15 @@ fn the_statements_of_the_guide_are_taken() {
         for statement in statements {
             let own = statement.replace("'schedule'@'localhost'", &user);
             let own = own.replace("schedule.*", &name).replace("rehearsal.*", &name);
-            let taken = conn.query_drop(&own);
-            // What the guide says of a MySQL without this function.
-            let again = own.replace("MD5(command)", "REPLACE(UUID(), '-', '')");
-            taken.or_else(|_| conn.query_drop(&again)).unwrap_or_else(|why| panic!("{own}: {why}"));
+            // A command may be there twice, at different hours.
+            let times = if own.starts_with("INSERT") { 2 } else { 1 };
+            for _ in 0..times {
+                conn.query_drop(&own).unwrap_or_else(|why| panic!("{own}: {why}"));
+            }
         }
         let rows = "SELECT COUNT(*), SUM(status), COUNT(DISTINCT command_md5) > 1 \
                     FROM scheduler_jobs";
-        assert_eq!(database.query(rows), [["3", "0", "1"]]);
+        assert_eq!(database.query(rows), [["4", "0", "1"]]);
         conn.query_drop(format!("DROP USER {user}")).unwrap();
     }
 }

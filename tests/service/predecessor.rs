@@ -10,6 +10,7 @@ use schedule::shell::database::schema;
 use serde_json::Value;
 use std::env;
 use std::fs::{self, File};
+use std::io::{BufRead, BufReader};
 use std::os::unix::fs::chown;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
@@ -132,7 +133,11 @@ fn it_is_found_without_its_pid_file() {
         (&["run", "1"], "schedule run: "),
     ] {
         let said = groups.run(words);
-        said.expect(1, &format!("{name}{told}")).expect(1, "SCHEDULE_BESIDE_PHP=1");
+        said.expect(1, &format!("{name}{told}"));
+        // To end it may be wrong; so that comes last.
+        let advice = said.err.split_once("set SCHEDULE_BESIDE_PHP=1").unwrap();
+        assert!(advice.0.contains("driver = sqlite") && !advice.0.contains("kill"), "{said:?}");
+        assert!(advice.1.contains("(its `sched stop`, or kill "), "{said:?}");
     }
     groups.run(&["status", "1"]).expect(3, &told);
     groups.run(&["status", "all"]).expect(3, &told);
@@ -150,6 +155,36 @@ fn it_is_found_without_its_pid_file() {
         said.expect(code, "server 1: ");
         assert!(!(said.out.clone() + &said.err).contains("PHP"), "{said:?}");
     }
+}
+
+/// Its database is its own. What is wrong with it is told in its name.
+#[test]
+fn the_demo_does_not_mind_it() {
+    let _alone = alone();
+    let groups = groups();
+    let _php = Php::new_with(&groups, "1", false, "php.pid");
+    let dir = groups.site.file("demo");
+    let demo = || {
+        let mut command = groups.command(env!("CARGO_BIN_EXE_schedule"));
+        command.args(["demo", "--port", "0", "--dir", &dir]);
+        command
+    };
+    let mut first = demo().stdout(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    // It is open until the end: more lines come.
+    let mut told = BufReader::new(first.stdout.take().unwrap());
+    told.read_line(&mut line).unwrap();
+    assert_eq!(line, "Schedule runs its sample jobs. Look at them:\n");
+    let said = |words: &[&str]| {
+        let mut command = groups.command(env!("CARGO_BIN_EXE_schedule"));
+        let ini = format!("{dir}/schedule.ini");
+        Said::of(&command.args(words).args(["-c", &ini]).output().unwrap())
+    };
+    let status = said(&["status", "1"]);
+    assert!(!status.expect(0, "running").err.contains("PHP"), "{status:?}");
+    Said::of(&demo().output().unwrap()).expect(1, "schedule demo: master still alive");
+    said(&["stop", "1", "--kill"]).expect(0, "stopped");
+    assert!(first.wait().unwrap().success());
 }
 
 /// It was started beside a daemon that runs: that goes on, also where its pid file moves.

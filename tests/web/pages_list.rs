@@ -219,6 +219,31 @@ fn trouble_is_seen() {
 }
 
 #[test]
+fn trouble_is_seen_in_a_terminal() {
+    let mut bench = Bench::with(&[row(1, "61 * * * *", "true"), row(2, "* * * * *", "true")]);
+    let table = |bench: &mut Bench| bench.ask("GET", "/", "User-Agent: curl/8\r\n", "").body;
+    let text = table(&mut bench);
+    assert!(text.contains("\n2 of 2 jobs\n! ") && text.contains("\n  "), "{text}");
+    assert!(!text.contains("database"), "{text}");
+    bench.database_error = Some("the server\u{1b}[2J is away".into());
+    bench.pass(11_000);
+    bench.post("/api/v1/jobs/2/start").is(200);
+    bench.core.handle(bench.now, schedule::core::event::Event::Drain);
+    let text = table(&mut bench);
+    let (_, alerts) = text.split_once(" jobs\n").unwrap();
+    let is_told = |part: &str| alerts.lines().any(|it| it.starts_with("! ") && it.contains(part));
+    for part in
+        ["the server?[2J is away", "until their rows are corrected: 1", "waits for its last runs"]
+    {
+        assert!(is_told(part), "{part} in {text}");
+    }
+    assert!(alerts.lines().any(|it| it.starts_with("  Job 1: ")), "{text}");
+    // Whose jobs are well is told nothing.
+    let well = table(&mut Bench::with(&many(1)));
+    assert!(well.ends_with("\n1 of 1 jobs\n"), "{well}");
+}
+
+#[test]
 fn a_page_is_rendered_once_per_change() {
     let mut bench = Bench::with(&many(5));
     let before = bench.core.pages_rendered();

@@ -52,6 +52,7 @@ impl Core {
         rows.extend(lines.iter().map(|line| self.text_row(now, *line)));
         let mut text = table(&rows);
         text.push_str(&format!("{} of {total} jobs\n", lines.len()));
+        text.extend(self.alert_lines(now).iter().map(|line| format!("{line}\n")));
         Response::text(200, text).header("Vary", "Accept, User-Agent")
     }
 

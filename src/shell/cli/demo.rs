@@ -2,9 +2,10 @@
 
 use crate::core::config::{Config, parse};
 use crate::core::protocol::Database;
-use crate::shell::cli::run::serve;
+use crate::shell::cli::run::{Said, serve};
 use crate::shell::database::{self, schema};
 use crate::shell::own;
+use crate::shell::predecessor;
 use std::fs;
 use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener};
@@ -25,17 +26,22 @@ pub struct DemoArgs {
     #[arg(long, value_name = "N")]
     pub port: Option<u16>,
     /// Directory for the database, the log and the output of the jobs; kept for the next time
-    /// [default: schedule-demo in the directory for temporary files]
+    /// [default: schedule-demo-UID in the directory for temporary files]
     #[arg(long, value_name = "DIR")]
     pub dir: Option<PathBuf>,
 }
 
 /// Sets everything up in one directory and runs the daemon there until it is told to end.
 pub fn run(args: &DemoArgs) -> ExitCode {
+    // Nothing of its database is the PHP program's.
+    if let Err(why) = predecessor::mind_none() {
+        eprintln!("schedule demo: {why}");
+        return ExitCode::FAILURE;
+    }
     match prepare(args) {
         Ok((dir, config)) => {
             let file = dir.join("schedule.ini");
-            serve(&config, &file, SERVER_ID, false, |ready| tell(&dir, ready.address))
+            serve(&config, &file, SERVER_ID, Said::Demo, |ready| tell(&dir, ready.address))
         }
         Err(why) => {
             eprintln!("schedule demo: {why}");

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use jiff::Timestamp;
 
 use crate::core::cron::{Cron, CronCache, CronError, Dialect, Zone, zone};
+use crate::shell::config_file;
 use crate::shell::system_zone::system_zone;
 
 /// Longest line of a batch in bytes: the longest expression, zone and instant fit twice.
@@ -42,13 +43,19 @@ pub struct NextArgs {
     #[arg(short, value_name = "N", default_value_t = 5,
           value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub n: u32,
-    /// How to read the expression: crontab(5), or as the PHP program did
-    #[arg(long, value_name = "crontab|original", default_value_t = Dialect::Crontab)]
-    pub dialect: Dialect,
+    /// How to read the expression: crontab(5), or as the PHP program did [default: crontab]
+    #[arg(long, value_name = "crontab|original")]
+    pub dialect: Option<Dialect>,
     /// Read lines `expr TAB zone TAB from`, answer each with instants joined by commas, with
     /// `never`, or with `error: ` and why
     #[arg(long)]
     pub batch: bool,
+}
+
+impl NextArgs {
+    fn dialect(&self) -> Dialect {
+        self.dialect.unwrap_or_default()
+    }
 }
 
 /// Runs the subcommand: 0, or 1 with a message on standard error.
@@ -59,6 +66,9 @@ pub fn run(args: &NextArgs) -> ExitCode {
         _ => batch(args, BufReader::with_capacity(1 << 16, io::stdin().lock()), stdout)
             .map_err(Failure::from),
     };
+    if args.expr.is_some() {
+        unlike(args).iter().for_each(|text| eprintln!("schedule next: {text}"));
+    }
     match done {
         Ok(()) => ExitCode::SUCCESS,
         // Whoever reads us has seen enough: `schedule next … | head -1`.
@@ -72,6 +82,33 @@ pub fn run(args: &NextArgs) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// What to say where the daemons of this machine would read the expression otherwise: who asks
+/// mostly means them. What somebody has chosen is as it was meant.
+fn unlike(args: &NextArgs) -> Option<String> {
+    let parsed = config_file::by_default()?;
+    let base = parsed.config.or(parsed.rest)?.base;
+    let (mut has, mut options) = (Vec::new(), Vec::new());
+    let used = system_zone().0;
+    let is_other = zone(&base.timezone).is_ok_and(|its| its != used);
+    if args.tz.is_none() && !base.timezone.is_empty() && is_other {
+        has.push(format!("timezone = {}", base.timezone));
+        options.push(format!("--tz {}", base.timezone));
+    }
+    let dialect: Dialect = base.cron_dialect.parse().unwrap_or_default();
+    if args.dialect.is_none() && dialect != Dialect::default() {
+        has.push(format!("cron_dialect = {dialect}"));
+        options.push(format!("--dialect {dialect}"));
+    }
+    let (has, options) = (has.join(", "), options.join(" "));
+    let used = args.tz.as_deref().or(used.iana_name()).unwrap_or("of the system");
+    let text = format!(
+        "this is zone {used}, dialect {}; {} has {has}: say {options}",
+        args.dialect(),
+        parsed.file
+    );
+    (!has.is_empty()).then_some(text)
 }
 
 /// Why the subcommand failed.
@@ -93,7 +130,7 @@ impl From<CronError> for Failure {
 }
 
 fn single(args: &NextArgs, expr: &str, mut out: impl Write) -> Result<(), Failure> {
-    let cron = Cron::parse(expr, args.dialect)?;
+    let cron = Cron::parse(expr, args.dialect())?;
     let zone = zone_of(args.tz.as_deref().unwrap_or("")).map_err(Failure::Refused)?;
     if let (None, Some(why)) = (&args.tz, system_zone().1) {
         eprintln!("schedule next: warning: {why}");
@@ -130,7 +167,7 @@ struct Batch {
 
 fn batch(args: &NextArgs, mut input: BufReader<impl Read>, mut out: impl Write) -> io::Result<()> {
     let mut batch = Batch {
-        dialect: args.dialect,
+        dialect: args.dialect(),
         count: args.n,
         cache: CronCache::default(),
         zones: HashMap::new(),

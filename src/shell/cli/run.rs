@@ -16,6 +16,17 @@ use crate::shell::system_zone::system_zone;
 use std::path::{self, Path, PathBuf};
 use std::process::ExitCode;
 
+/// What somebody has said to start a daemon.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Said {
+    /// `schedule run`.
+    Run,
+    /// `schedule start` or `restart`, which waits for it; it is in the background.
+    Start,
+    /// `schedule demo`.
+    Demo,
+}
+
 /// Arguments of `schedule run`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct RunArgs {
@@ -35,6 +46,7 @@ pub struct RunArgs {
 /// Runs the daemon until it is told to end. Exit status 0: it was; 1: it could not go on or
 /// another one runs; 2: the configuration, or something it names, is no good.
 pub fn run(args: &RunArgs) -> ExitCode {
+    let said = if args.detached { Said::Start } else { Said::Run };
     if args.detached
         && !renewal::is_probe()
         && let Err(why) = detach::leave()
@@ -44,7 +56,7 @@ pub fn run(args: &RunArgs) -> ExitCode {
     }
     let parsed = match config_file::load(args.config.as_deref()) {
         Ok(parsed) => parsed,
-        Err(why) => return refuse(args.detached, &why.to_string()),
+        Err(why) => return refuse(said, &why.to_string()),
     };
     for problem in &parsed.problems {
         match renewal::is_probe() && problem.severity == Severity::Error {
@@ -53,23 +65,20 @@ pub fn run(args: &RunArgs) -> ExitCode {
         }
     }
     let Some(mut config) = parsed.config else {
-        return refuse(
-            args.detached,
-            "the configuration has errors; `schedule check` shows them, too",
-        );
+        return refuse(said, "the configuration has errors; `schedule check` shows them, too");
     };
     if args.log_to_stderr {
         config.base.logfile = None;
     }
     if args.detached && config.base.logfile.is_none() {
         return refuse(
-            args.detached,
+            said,
             "`logfile = -` is stderr, which nobody reads in the background: name a file, or have \
              systemd or a container start `schedule run`",
         );
     }
     let log = config.base.log_path(args.server_id);
-    serve(&config, Path::new(&parsed.file), args.server_id, args.detached, |ready| {
+    serve(&config, Path::new(&parsed.file), args.server_id, said, |ready| {
         // For who stands before it; the rest is in the log.
         if let Some(log) = log.filter(|_| !args.detached && !ready.renewed) {
             println!("server {}: http://{}/, log in {log}", args.server_id, ready.address);
@@ -77,27 +86,31 @@ pub fn run(args: &RunArgs) -> ExitCode {
     })
 }
 
-fn refuse(detached: bool, why: &str) -> ExitCode {
+fn refuse(said: Said, why: &str) -> ExitCode {
     match renewal::is_probe() {
         true => println!("{why}"),
-        false => complain(detached, why),
+        false => complain(said, why),
     }
     ExitCode::from(BAD_CONFIGURATION)
 }
 
-/// For who said it, who has said `start` (or `restart`) where this is to run in the background.
-fn complain(detached: bool, why: &str) {
-    let name = if detached { "start" } else { "run" };
+/// For who said it.
+fn complain(said: Said, why: &str) {
+    let name = match said {
+        Said::Run => "run",
+        Said::Start => "start",
+        Said::Demo => "demo",
+    };
     eprintln!("schedule {name}: {why}");
 }
 
 /// Opens everything, says so through `ready`, and loops.
-/// `file` is the configuration's; `detached`: `schedule start` waits for it.
+/// `file` is the configuration's.
 pub fn serve(
     config: &Config,
     file: &Path,
     server_id: u32,
-    detached: bool,
+    said: Said,
     ready: impl FnOnce(&Ready),
 ) -> ExitCode {
     if renewal::is_probe() {
@@ -106,18 +119,18 @@ pub fn serve(
                 println!("{}", renewal::agreement());
                 ExitCode::SUCCESS
             }
-            Err(why) => refuse(detached, &why.to_string()),
+            Err(why) => refuse(said, &why.to_string()),
         };
     }
     // In a container the directory of a volume may be anybody's: only files that are there count.
     // A daemon that runs as root for that is not ended by a reload.
     let refusal = owner::refusal(config, server_id, Look::Files);
     if let Some(why) = refusal.filter(|_| !Handover::is_there()) {
-        complain(detached, &why);
+        complain(said, &why);
         return BAD_CONFIGURATION.into();
     }
     if let Err(why) = open_log(config, server_id) {
-        return refuse(detached, &why);
+        return refuse(said, &why);
     }
     let prepared = match start::prepare(config, server_id) {
         Ok(prepared) => prepared,
@@ -125,7 +138,7 @@ pub fn serve(
             log::error!("start failed: {why}");
             // For who starts it.
             if config.base.logfile.is_some() {
-                complain(detached, &why.to_string());
+                complain(said, &why.to_string());
             }
             return match why {
                 StartError::Lock(LockError::File { .. } | LockError::StateFile { .. }) => {
@@ -147,7 +160,7 @@ pub fn serve(
     let state_dir = config.base.statedir.path(server_id);
     let file = path::absolute(file).unwrap_or_default();
     let places = (Path::new(&state_dir), file.as_path());
-    daemon.announce(Notify::new(places, address, detached, trouble));
+    daemon.announce(Notify::new(places, address, said == Said::Start, trouble));
     let ended = daemon.run();
     ended.as_ref().err().iter().for_each(|why| log::error!("the loop failed: {why}"));
     logging::leave();

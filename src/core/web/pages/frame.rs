@@ -3,14 +3,15 @@
 use super::super::api::MAX_BAD_ROWS;
 use super::super::parameters;
 use super::super::root::Root;
-use super::super::texts::{Texts, fill, script_texts};
+use super::super::texts::{Texts, fill, script_texts, texts};
 use super::links;
 use super::look::{Look, Theme};
 use super::words::{self, Moment};
+use crate::core::cron::Lang;
 use crate::core::daemon::{Core, DatabaseState, Run, SnapshotTrouble};
 use crate::core::definition::Block;
 use crate::core::http::Request;
-use crate::core::plain::isolated;
+use crate::core::plain::{self, isolated};
 use crate::core::protocol::ErrorKind;
 use crate::core::refusal::Refusal;
 use crate::core::table::Job;
@@ -141,6 +142,17 @@ impl Core {
             pid: vitals.pid,
             version: env!("CARGO_PKG_VERSION"),
         }
+    }
+
+    /// The same alerts for a terminal, whose table is in English, too.
+    pub(in super::super) fn alert_lines(&self, now: Now) -> Vec<String> {
+        let line = |text: String| plain::clean(&text, usize::MAX);
+        let lines = |alert: Alert| {
+            let rows = alert.rows.into_iter().map(move |(id, why)| line(format!("{id}: {why}")));
+            let rows = rows.map(|row| format!("  {row}"));
+            std::iter::once(format!("! {}", line(alert.text))).chain(rows)
+        };
+        self.alerts(now, texts(Lang::En)).into_iter().flat_map(lines).collect()
     }
 
     fn alerts(&self, now: Now, t: &Texts) -> Vec<Alert> {
