@@ -280,6 +280,21 @@ pub enum Entry<'a> {
         /// Runs that it tells of and that had not ended.
         live: u64,
     },
+    /// The last word only: those runs, as far as there is room for them.
+    Living(Vec<RunId>),
+}
+
+/// Bytes of the last word; more of it is not kept.
+pub const MAX_WORD_BYTES: usize = 4_096;
+
+/// How many runs and skips these lines tell of for the first time.
+pub fn count_first(lines: &[u8]) -> u64 {
+    let is_first = |line: &&[u8]| match decode(line) {
+        Some(Entry::Run(run)) => run.pid == 0 && run.end.is_none(),
+        Some(Entry::Skip(_)) => true,
+        _ => false,
+    };
+    lines.split(|&byte| byte == b'\n').filter(is_first).count() as u64
 }
 
 /// How many records these lines would be for the database: ends of runs and skips. A start is
@@ -310,6 +325,7 @@ impl Entry<'_> {
             | Entry::SetAside(_)
             | Entry::Unwritten { .. }
             | Entry::Written { .. }
+            | Entry::Living(_)
             | Entry::Table(_) => false,
         }
     }

@@ -38,6 +38,7 @@ pub fn key(entry: &Entry<'_>) -> Option<Key> {
         | Entry::SetAside(_)
         | Entry::Unwritten { .. }
         | Entry::Written { .. }
+        | Entry::Living(_)
         | Entry::Table(_) => None,
     }
 }

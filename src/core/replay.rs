@@ -3,11 +3,11 @@
 use crate::core::history::PastRun;
 use crate::core::ids::{JobId, RunId};
 use crate::core::journal::{
-    Dropped, Entry, Loss, RunEntry, SkipEntry, TableEntry, decode, whole_lines,
+    Dropped, Entry, Loss, RunEntry, SkipEntry, TableEntry, count_first, decode, whole_lines,
 };
 use crate::core::plain::counted;
 use crate::core::refused::Stand;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Ended runs that a replay keeps for the history of the pages.
 const MAX_REPLAYED_ENDS: usize = 20_000;
@@ -62,6 +62,10 @@ pub struct Replay {
     is_damaged: bool,
     /// Somebody took lines away, and runs that only they told of are among those that are lost.
     is_cut: bool,
+    /// Those runs, but for what is in `lost`: the last word names no more than it has room for.
+    missed: BTreeSet<RunId>,
+    /// Runs and skips that are on the disk behind what the last word knew to be there.
+    told_since: u64,
 }
 
 /// Stands for keepers that only lines which are gone told of. No keeper has this name: what they
@@ -160,7 +164,7 @@ impl Replay {
             }
             Entry::SetAside(stand) => self.set_aside = Some(stand),
             // No lines of the log.
-            Entry::Unwritten { .. } | Entry::Written { .. } => {}
+            Entry::Unwritten { .. } | Entry::Written { .. } | Entry::Living(_) => {}
         }
     }
 
@@ -193,6 +197,9 @@ impl Replay {
     /// many bytes that was.
     pub fn log(&mut self, offset: u64, bytes: &[u8]) -> usize {
         let bad_lines = self.bad_lines;
+        let since = self.word.as_ref().and_then(Word::written).map_or(u64::MAX, |(_, end, _)| end);
+        let behind = usize::try_from(since.saturating_sub(offset)).unwrap_or(usize::MAX);
+        self.told_since += bytes.get(behind..).map_or(0, count_first);
         let whole = self.log_and_word(offset, bytes);
         if whole > 0 {
             self.lines_end = offset + whole as u64;
@@ -244,22 +251,27 @@ impl Replay {
     /// Somebody took lines away that the disk had. How many records the segments had the last word
     /// knows; what is not found of them is counted, as where that is done under a daemon.
     fn was_cut(&mut self, word: &Word, segment: u64, live: u64) {
+        self.held.clear();
         for entry in word.entries() {
-            if let Entry::Held { segment, records } = entry {
-                self.held.insert(segment, records);
+            match entry {
+                Entry::Held { segment, records } => _ = self.held.insert(segment, records),
+                Entry::Living(runs) => self.missed = runs.into_iter().collect(),
+                _ => {}
             }
         }
         self.keepers.push(UNKNOWN_KEEPER.into());
         self.is_cut = true;
-        self.lost.0 += live;
+        self.lost.0 += live - (self.missed.len() as u64).min(live);
+        let ended: BTreeSet<RunId> = self.ended.iter().map(|(_, past)| past.run).collect();
+        self.missed.retain(|run| !self.live.contains_key(run) && !ended.contains(run));
         self.lost.1 = format!("{segment:020}.log was removed, cut or damaged without a daemon");
         let (_, why) = &self.lost;
         log::error!("journal: {why}: no slot is started twice, what is missing is counted");
     }
 
-    /// A keeper has a run, so that its end will be told.
-    pub fn is_kept(&mut self) {
-        if self.is_cut {
+    /// A keeper has a run that is alive, so that its end will be told.
+    pub fn is_kept(&mut self, run: RunId) {
+        if self.is_cut && !self.missed.remove(&run) && !self.live.contains_key(&run) {
             self.lost.0 = self.lost.0.saturating_sub(1);
         }
     }
@@ -267,6 +279,7 @@ impl Replay {
     /// The records that the last word told of died with the daemon.
     pub fn count_lost(&mut self, now_ms: i64) {
         let (records, why) = std::mem::take(&mut self.lost);
+        let records = records + std::mem::take(&mut self.missed).len() as u64;
         if records > 0 {
             let took = counted(records, "record");
             let why = if why.is_empty() { "there was no room" } else { &why };
@@ -291,9 +304,11 @@ impl Replay {
     fn heard(&mut self, word: &Word) {
         for entry in word.entries() {
             match entry {
-                Entry::Unwritten { records, why, .. } => self.lost = (records, why.into_owned()),
+                Entry::Unwritten { records, why, .. } => {
+                    self.lost = (records.saturating_sub(self.told_since), why.into_owned());
+                }
                 // Where nothing was taken away, the log knows better.
-                Entry::Held { .. } => {}
+                Entry::Held { .. } | Entry::Living(_) => {}
                 // Known already, by a line or because deciding went back.
                 Entry::Anew(sequence) if sequence <= self.anew_sequence => {}
                 Entry::Decided(at) => {
@@ -350,75 +365,4 @@ impl Replay {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::Replay;
-    use crate::core::journal::{Entry, encode};
-
-    /// A clock was set back after runs of the time that never was. What is told of that is so; only
-    /// where the line was lost all runs until then count no more.
-    #[test]
-    fn a_schedule_begins_anew_where_it_is_told() {
-        let entries = [Entry::Sequence(20), Entry::Decided(1_000), Entry::Anew(10)];
-        let told = entries.into_iter().chain([Entry::Decided(500)]);
-        let mut replay = Replay::default();
-        told.for_each(|entry| replay.entry(entry));
-        assert_eq!((replay.anew_sequence, replay.decided_ms), (10, Some(500)));
-        replay.entry(Entry::Decided(400));
-        assert_eq!((replay.anew_sequence, replay.decided_ms), (20, Some(400)));
-    }
-
-    /// A kill between the two lines that tell of it: what the wrong clock decided is not what
-    /// counts then, and a last word that knows both is believed.
-    #[test]
-    fn what_a_wrong_clock_decided_does_not_count_where_a_line_is_lost() {
-        let replay = || {
-            let mut replay = Replay::default();
-            let told = [Entry::Sequence(20), Entry::Decided(1_000), Entry::Anew(10)];
-            told.into_iter().for_each(|entry| replay.entry(entry));
-            replay
-        };
-        assert_eq!(replay().decided_ms, None);
-        let mut word = Vec::new();
-        encode(&mut word, &Entry::Unwritten { end: 90, until: None, records: 0, why: "".into() });
-        encode(&mut word, &Entry::Anew(10));
-        encode(&mut word, &Entry::Decided(500));
-        let mut replay = replay();
-        replay.has_last_word(&word, 0);
-        assert_eq!(replay.log_ends(80), 90);
-        assert_eq!((replay.anew_sequence, replay.decided_ms), (10, Some(500)));
-    }
-
-    /// A full disk took a line that told that the schedule began anew, and had room again. The last
-    /// word fills the gap, and what the journal tells since then is newer.
-    #[test]
-    fn a_last_word_is_older_than_the_lines_behind_it() {
-        let (mut log, mut word) = (Vec::new(), Vec::new());
-        encode(&mut log, &Entry::Decided(9_000));
-        encode(&mut log, &Entry::Boot("before".into()));
-        let end = 100 + log.len() as u64 + 7;
-        encode(&mut word, &Entry::Unwritten { end, until: Some(100), records: 1, why: "".into() });
-        encode(&mut word, &Entry::Boot("then".into()));
-        encode(&mut word, &Entry::Anew(10));
-        encode(&mut word, &Entry::Decided(500));
-        let replayed = |log: &[u8], last: u64| {
-            let mut replay = Replay::default();
-            replay.has_last_word(&word, last);
-            assert_eq!(replay.log(100, log), log.len());
-            let _ = replay.log_ends(100 + log.len() as u64);
-            (replay.anew_sequence, replay.decided_ms, replay.boot_id)
-        };
-        assert_eq!(replayed(&log, 100), (10, Some(500), "then".into()));
-        // Behind it there is a hole, the rest of which nobody wrote.
-        log.extend([0; 30]);
-        encode(&mut log, &Entry::Boot("since".into()));
-        // In the middle of a turn the last word is ahead.
-        encode(&mut log, &Entry::Decided(499));
-        assert_eq!(replayed(&log, 100), (10, Some(500), "since".into()));
-        encode(&mut log, &Entry::Decided(700));
-        assert_eq!(replayed(&log, 100), (10, Some(700), "since".into()));
-        encode(&mut log, &Entry::Anew(20));
-        assert_eq!(replayed(&log, 100), (20, None, "since".into()));
-        // A segment that begins since then tells all.
-        assert_eq!(replayed(&log, 101), (20, None, "since".into()));
-    }
-}
+mod tests;

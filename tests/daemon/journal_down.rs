@@ -1,9 +1,10 @@
 //! Somebody takes away what the journal wrote last, or damages it, while no daemon runs: the next
 //! one notices, starts nothing twice, and counts what is missing.
 
+use crate::common::database::TestDatabase;
 use crate::daemon::facts::{STAMPS, logged, stamps};
 use crate::daemon::rows::{Due, Row};
-use crate::daemon::{SOON, Site, wait_for};
+use crate::daemon::{Daemon, SOON, Site, wait_for};
 use crate::journal_gone::{reloaded, segments, wait_runs};
 use schedule::core::protocol::Driver;
 use std::collections::BTreeSet;
@@ -13,15 +14,24 @@ use std::path::{Path, PathBuf};
 /// The daemon is killed, and this is done to the newest segment before the next one starts, while
 /// the last slots are fresh. None is started twice; each run is recorded or counted.
 fn while_down(spoil: impl Fn(&Path)) {
+    let alone = |site: &Site, daemon: &Daemon, database: &mut TestDatabase| {
+        database.sql(AWAY);
+        wait_runs(site, 10);
+        // From here on the newest segment alone knows.
+        reloaded(site, daemon);
+    };
+    spoilt(alone, spoil);
+}
+
+const AWAY: &str = "ALTER TABLE scheduler_logs RENAME TO elsewhere;";
+
+fn spoilt(before: impl Fn(&Site, &Daemon, &mut TestDatabase), spoil: impl Fn(&Path)) {
     let (site, mut database) = Site::on(Driver::Sqlite);
     let jobs = (1..=5).map(|id| Row::stamping(id, Due::Step(1), &site.file(STAMPS), "").insert());
     database.sql(&jobs.collect::<String>());
     let daemon = site.start();
     daemon.wait_jobs(5);
-    database.sql("ALTER TABLE scheduler_logs RENAME TO elsewhere;");
-    wait_runs(&site, 10);
-    // From here on the newest segment alone knows.
-    reloaded(&site, &daemon);
+    before(&site, &daemon, &mut database);
     wait_runs(&site, 15);
     daemon.kill();
     let all = segments(Path::new(&site.file("state.1/journal")));
@@ -86,6 +96,22 @@ fn a_journal_that_was_removed_without_a_daemon_is_missed() {
     while_down(|newest| fs::remove_dir_all(newest.parent().unwrap()).unwrap());
 }
 
+/// What the database has of it is not taken for what is missing.
+#[test]
+fn a_newest_segment_of_which_the_database_has_a_part_is_missed() {
+    let partly = |site: &Site, daemon: &Daemon, database: &mut TestDatabase| {
+        wait_runs(site, 15);
+        assert_eq!(daemon.request("POST", "/api/v1/sync").status, 200);
+        wait_for("the records", SOON, || (logged(database).len() >= 15).then_some(()));
+        database.sql(AWAY);
+    };
+    spoilt(partly, |newest| {
+        let whole = fs::read_to_string(newest).unwrap();
+        let told = whole.find("{\"recorded\":").expect("the database has some");
+        fs::write(newest, &whole[..told]).unwrap();
+    });
+}
+
 /// The lines behind it are there, and what they say is not asked twice.
 #[test]
 fn a_hole_in_the_newest_segment_is_missed() {
@@ -98,8 +124,7 @@ fn a_hole_in_the_newest_segment_is_missed() {
 }
 
 /// Nothing tells what was decided: what may have been is not started.
-#[test]
-fn where_both_last_words_are_removed_no_slot_is_started_twice() {
+fn without_last_words(take: impl Fn(&Path)) {
     let (site, mut database) = Site::on(Driver::Sqlite);
     let row = Row::stamping(1, Due::Step(1), &site.file(STAMPS), "");
     database.sql(&row.insert());
@@ -107,13 +132,23 @@ fn where_both_last_words_are_removed_no_slot_is_started_twice() {
     wait_runs(&site, 3);
     daemon.kill();
     for name in ["journal/last", "journal.last"] {
-        fs::remove_file(site.file(&format!("state.1/{name}"))).unwrap();
+        take(Path::new(&site.file(&format!("state.1/{name}"))));
     }
     let _daemon = site.start();
     wait_runs(&site, 2);
     assert_eq!(site.logged("somebody took its last word away").len(), 1, "{:?}", site.log());
     let slots: BTreeSet<i64> = stamps(&site).into_iter().map(|stamp| stamp.slot).collect();
     assert_eq!(slots.len(), stamps(&site).len(), "a slot was launched twice");
+}
+
+#[test]
+fn where_both_last_words_are_removed_no_slot_is_started_twice() {
+    without_last_words(|word| fs::remove_file(word).unwrap());
+}
+
+#[test]
+fn where_both_last_words_are_emptied_no_slot_is_started_twice() {
+    without_last_words(|word| fs::write(word, "").unwrap());
 }
 
 /// Under a daemon that runs each of them is written anew.

@@ -109,10 +109,14 @@ impl Held {
     ) -> (u64, Vec<Entry<'static>>) {
         let ends: Vec<u64> = self.0.keys().skip(1).copied().chain([u64::MAX]).collect();
         let (mut missing, mut entries) = (0, Vec::new());
+        let mut from = 0;
         for ((&segment, count), end) in self.0.iter_mut().zip(ends) {
             let before = count.records;
-            let here = found.into_iter().flatten().filter(|(start, _)| *start == segment);
-            let here: u64 = here.map(|(_, records)| records).sum();
+            // Where the last word had no room for older ones, this one stands for them, too.
+            let is_here = |(start, _): &&(u64, u64)| (from..=segment).contains(start);
+            let here: u64 =
+                found.into_iter().flatten().filter(is_here).map(|(_, records)| records).sum();
+            from = segment + 1;
             count.records = count.records.saturating_sub(here);
             count.asked = count.asked.saturating_sub(here);
             if all || end <= through {
@@ -134,5 +138,32 @@ impl Held {
         count.records -= missing;
         count.asked = count.asked.saturating_sub(missing);
         (missing > 0).then(|| (missing, Held::entry(segment, count)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Held, MAX_SAID};
+
+    /// The last word has no room for all segments: the oldest one that it names stands for those
+    /// before it, and nothing of them is missed.
+    #[test]
+    fn what_has_no_name_is_found() {
+        let (most, found) = (MAX_SAID as u64 + 5, |last| (0..last).map(|at| (at * 100, 2)));
+        let mut known = Held::told_by(found(most).collect());
+        let said = known.last_said(0);
+        assert_eq!(said.len(), MAX_SAID);
+        let told = said.into_iter().filter_map(|entry| match entry {
+            crate::core::journal::Entry::Held { segment, records } => Some((segment, records)),
+            _ => None,
+        });
+        known = Held::told_by(told.collect());
+        known.ask(0);
+        let all: Vec<_> = found(most).collect();
+        assert_eq!(known.carried(Some(&all), most * 100, true).0, 0);
+        let mut known = Held::told_by(found(most).collect());
+        known.ask(0);
+        let some: Vec<_> = found(most - 1).collect();
+        assert_eq!(known.carried(Some(&some), most * 100, true).0, 2);
     }
 }

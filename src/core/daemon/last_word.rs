@@ -7,10 +7,17 @@
 //! said anew before runs are launched that it does not know of, once for all of an instant, and at
 //! the end of each turn in which lines were written, before the keeper forgets what they tell.
 
-use super::Core;
 use super::outbox::Outbox;
+use super::{Core, Run};
 use crate::core::event::Action;
-use crate::core::journal::{Entry, count_records, cut_command, encode};
+use crate::core::ids::RunId;
+use crate::core::journal::{Entry, MAX_WORD_BYTES, count_records, cut_command, encode};
+
+/// Bytes of an id of a run in the last word, its quotes and comma included.
+const NAMED_BYTES: usize = 24;
+
+/// Bytes of a line there without what it says.
+const LINE_BYTES: usize = 32;
 
 /// What the last word knows of the log on the disk.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -77,7 +84,8 @@ impl Core {
     fn word(&self) -> Vec<u8> {
         let outbox = &self.outbox;
         let records = self.records_in_memory();
-        let known = self.runs.values().filter(|run| run.intended && outbox.unwritten.knows(run.id));
+        let known = |run: &&Run| run.intended && outbox.unwritten.knows(run.id);
+        let living: Vec<RunId> = self.runs.values().filter(known).map(|run| run.id).collect();
         let mut word = Vec::new();
         let until = outbox.gap_until();
         // The block has room for no more.
@@ -88,13 +96,16 @@ impl Core {
         encode(&mut word, &Entry::Sequence(self.last_sequence));
         encode(&mut word, &Entry::Anew(self.due.anew_sequence));
         encode(&mut word, &Entry::Decided(self.decided_most()));
+        encode(&mut word, &Entry::Recorded(outbox.recorded));
         encode(&mut word, &self.dropped_entry());
         self.refused.entry().iter().for_each(|entry| encode(&mut word, entry));
         let segment = outbox.segments.back().map_or(0, |segment| segment.start);
-        let live = known.count() as u64;
+        let live = living.len() as u64;
         encode(&mut word, &Entry::Written { segment, end: outbox.written_to, live });
         self.snapshot.entry().iter().for_each(|entry| encode(&mut word, entry));
         outbox.held.last_said(outbox.not_on_disk()).iter().for_each(|it| encode(&mut word, it));
+        let room = MAX_WORD_BYTES.saturating_sub(word.len() + LINE_BYTES) / NAMED_BYTES;
+        encode(&mut word, &Entry::Living(living.into_iter().take(room).collect()));
         word
     }
 }

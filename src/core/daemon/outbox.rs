@@ -98,7 +98,11 @@ pub struct Outbox {
 impl Outbox {
     /// A journal that ends at `end`; there may be unrecorded entries in it.
     pub fn new(boot_id: String, recorded: u64, end: u64, segments: Vec<Segment>) -> Outbox {
-        let segments = VecDeque::from(segments);
+        let mut segments = VecDeque::from(segments);
+        // One that has nothing begins again: there are no two of one name.
+        if segments.back().is_some_and(|last| last.bytes == 0 && last.start == end) {
+            segments.pop_back();
+        }
         // Whether there is something to record is found out by asking for it once.
         let record_at = (recorded < end).then_some(0);
         let first = segments.front().map_or(end, |segment| segment.start);

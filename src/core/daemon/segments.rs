@@ -156,7 +156,7 @@ impl Outbox {
         for Segment { start, bytes } in self.segments.clone() {
             let is_last = Some(start) == last;
             let written = match is_last {
-                true => self.last_bytes(bytes - self.lines.len() as u64),
+                true => self.last_bytes(bytes.saturating_sub(self.lines.len() as u64)),
                 false => bytes,
             };
             let found = there.iter().find(|found| found.start == start);
@@ -217,5 +217,21 @@ impl Outbox {
     fn was_cut(&mut self, start: u64, bytes: u64, is_last: bool) {
         let segment = self.segments.iter_mut().find(|segment| segment.start == start);
         segment.filter(|_| !is_last).into_iter().for_each(|segment| segment.bytes = bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Outbox, Segment};
+
+    /// A segment that was emptied, or of which the disk has the name alone after a loss of power,
+    /// begins again under that name.
+    #[test]
+    fn there_are_no_two_segments_of_one_name() {
+        let there = [(0, 100), (100, 0)].map(|(start, bytes)| Segment { start, bytes });
+        let mut outbox = Outbox::new("boot".into(), 0, 100, there.into());
+        outbox.begin_segment(b"x\n".to_vec());
+        let starts: Vec<u64> = outbox.segments.iter().map(|segment| segment.start).collect();
+        assert_eq!(starts, [0, 100]);
     }
 }

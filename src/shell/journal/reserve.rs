@@ -7,6 +7,7 @@
 //! are two of it, one of them outside the journal's directory: whoever takes that away, or one of
 //! the blocks, leaves the other.
 
+use crate::core::journal::MAX_WORD_BYTES;
 use crate::shell::own;
 use crate::shell::snapshot;
 use rustix::fs::{FallocateFlags, StatVfs, fallocate, statvfs};
@@ -26,9 +27,6 @@ const SEGMENT_BYTES: u64 = (4 << 20) + (256 << 10);
 
 /// The name of the last word.
 const WORD: &str = "last";
-
-/// Bytes of the last word, blanks behind it included.
-const WORD_BYTES: usize = 4_096;
 
 /// A file system with fewer free bytes than this is full.
 const FULL_BYTES: u64 = 256 << 10;
@@ -92,7 +90,7 @@ pub fn words_of(dir: &Path) -> Vec<Vec<u8>> {
 }
 
 fn read_word(file: &File) -> Vec<u8> {
-    let mut bytes = vec![0; WORD_BYTES];
+    let mut bytes = vec![0; MAX_WORD_BYTES];
     let read = file.read_at(&mut bytes, 0).unwrap_or(0);
     bytes.truncate(read);
     let end = memchr::memchr(0, &bytes).unwrap_or(bytes.len());
@@ -108,7 +106,10 @@ impl Reserve {
             spares: vec![],
             words: [None, None],
             said: vec![],
-            had_words: word_paths(dir).iter().any(|path| fs::symlink_metadata(path).is_ok()),
+            // An empty one says nothing: somebody emptied it.
+            had_words: word_paths(dir)
+                .iter()
+                .any(|path| fs::symlink_metadata(path).is_ok_and(|found| found.len() > 0)),
             useless: false,
         };
         reserve.words = word_paths(dir).map(|path| open_word(&path).ok());
@@ -223,8 +224,8 @@ impl Reserve {
     /// # Errors
     /// There was no room for either of its places.
     pub fn say(&mut self, word: &[u8]) -> io::Result<()> {
-        let mut bytes = vec![0; WORD_BYTES];
-        let length = word.len().min(WORD_BYTES);
+        let mut bytes = vec![0; MAX_WORD_BYTES];
+        let length = word.len().min(MAX_WORD_BYTES);
         bytes[..length].copy_from_slice(&word[..length]);
         self.said = bytes;
         let paths = word_paths(&self.dir);
@@ -260,8 +261,8 @@ fn word_paths(dir: &Path) -> [PathBuf; 2] {
 
 fn open_word(path: &Path) -> io::Result<File> {
     let file = own::open(path, OpenOptions::new().read(true).write(true).create(true))?;
-    if file.metadata()?.blocks() * 512 < WORD_BYTES as u64 {
-        file.write_all_at(&[0; WORD_BYTES], 0)?;
+    if file.metadata()?.blocks() * 512 < MAX_WORD_BYTES as u64 {
+        file.write_all_at(&[0; MAX_WORD_BYTES], 0)?;
     }
     Ok(file)
 }

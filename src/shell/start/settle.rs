@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 pub(super) fn know_those_alive(replay: &mut Replay, notices: &[Notice]) {
     for notice in notices {
         let Notice::Started(run, started) = notice else { continue };
-        replay.is_kept();
+        replay.is_kept(*run);
         let known =
             replay.live.contains_key(run) || replay.ended.iter().any(|(_, past)| past.run == *run);
         // A keeper of an earlier version calls runs by other names.

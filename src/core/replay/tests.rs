@@ -1,0 +1,138 @@
+//! What a replay comes to.
+
+use super::Replay;
+use crate::core::ids::{JobId, RunId};
+use crate::core::journal::{Cause, Entry, RunEntry, encode};
+
+fn run(sequence: i64) -> RunId {
+    RunId::next(1, 7, 0, 1_800_000_000_000 + 1_000 * sequence)
+}
+
+fn intent(sequence: i64) -> Entry<'static> {
+    Entry::Run(RunEntry {
+        run: run(sequence),
+        job: JobId(1),
+        slot_ms: None,
+        cause: Cause::Due,
+        at_ms: 0,
+        name: "".into(),
+        command: "".into(),
+        md5: "".into(),
+        concurrent: 1,
+        pid: 0,
+        kernel_start: 0,
+        end: None,
+        home: 0,
+    })
+}
+
+/// A clock was set back after runs of the time that never was. What is told of that is so; only
+/// where the line was lost all runs until then count no more.
+#[test]
+fn a_schedule_begins_anew_where_it_is_told() {
+    let entries = [Entry::Sequence(20), Entry::Decided(1_000), Entry::Anew(10)];
+    let told = entries.into_iter().chain([Entry::Decided(500)]);
+    let mut replay = Replay::default();
+    told.for_each(|entry| replay.entry(entry));
+    assert_eq!((replay.anew_sequence, replay.decided_ms), (10, Some(500)));
+    replay.entry(Entry::Decided(400));
+    assert_eq!((replay.anew_sequence, replay.decided_ms), (20, Some(400)));
+}
+
+/// A kill between the two lines that tell of it: what the wrong clock decided is not what
+/// counts then, and a last word that knows both is believed.
+#[test]
+fn what_a_wrong_clock_decided_does_not_count_where_a_line_is_lost() {
+    let replay = || {
+        let mut replay = Replay::default();
+        let told = [Entry::Sequence(20), Entry::Decided(1_000), Entry::Anew(10)];
+        told.into_iter().for_each(|entry| replay.entry(entry));
+        replay
+    };
+    assert_eq!(replay().decided_ms, None);
+    let mut word = Vec::new();
+    encode(&mut word, &Entry::Unwritten { end: 90, until: None, records: 0, why: "".into() });
+    encode(&mut word, &Entry::Anew(10));
+    encode(&mut word, &Entry::Decided(500));
+    let mut replay = replay();
+    replay.has_last_word(&word, 0);
+    assert_eq!(replay.log_ends(80), 90);
+    assert_eq!((replay.anew_sequence, replay.decided_ms), (10, Some(500)));
+}
+
+/// Somebody cut the newest segment: what the database has, and how much it does not have, the
+/// last word knows. Of the runs under way those count that nothing else tells of.
+#[test]
+fn what_was_cut_is_known_by_the_last_word() {
+    let (mut log, mut word) = (Vec::new(), Vec::new());
+    encode(&mut log, &Entry::Held { segment: 0, records: 9 });
+    encode(&mut log, &Entry::Held { segment: 100, records: 4 });
+    encode(&mut log, &intent(1));
+    let end = 100 + log.len() as u64 + 500;
+    encode(&mut word, &Entry::Unwritten { end, until: None, records: 0, why: "".into() });
+    encode(&mut word, &Entry::Recorded(90));
+    encode(&mut word, &Entry::Written { segment: 100, end, live: 4 });
+    encode(&mut word, &Entry::Held { segment: 100, records: 6 });
+    encode(&mut word, &Entry::Living((1..=3).map(run).collect()));
+    let mut replay = Replay::default();
+    replay.has_last_word(&word, 100);
+    assert_eq!(replay.log(100, &log), log.len());
+    assert_eq!(replay.log_ends(100 + log.len() as u64), end);
+    assert_eq!((replay.recorded, replay.held.clone()), (90, [(100, 6)].into()));
+    // The journal has 1, the keeper 2; 3 and one that had no room are gone.
+    replay.is_kept(run(1));
+    replay.is_kept(run(2));
+    replay.count_lost(5);
+    assert_eq!(replay.dropped.count, 2);
+}
+
+/// A kill while a full disk takes a part of what waits: that part is not lost.
+#[test]
+fn what_the_disk_took_after_the_last_word_is_not_lost() {
+    let (mut log, mut word) = (Vec::new(), Vec::new());
+    encode(&mut log, &intent(1));
+    let written = 100 + log.len() as u64;
+    encode(&mut log, &intent(2));
+    let (end, why) = (written + 900, "full".into());
+    encode(&mut word, &Entry::Unwritten { end, until: None, records: 3, why });
+    encode(&mut word, &Entry::Written { segment: 100, end: written, live: 1 });
+    let mut replay = Replay::default();
+    replay.has_last_word(&word, 100);
+    assert_eq!(replay.log(100, &log), log.len());
+    assert_eq!(replay.log_ends(100 + log.len() as u64), end);
+    assert_eq!(replay.lost(), (2, "full"));
+}
+
+/// A full disk took a line that told that the schedule began anew, and had room again. The last
+/// word fills the gap, and what the journal tells since then is newer.
+#[test]
+fn a_last_word_is_older_than_the_lines_behind_it() {
+    let (mut log, mut word) = (Vec::new(), Vec::new());
+    encode(&mut log, &Entry::Decided(9_000));
+    encode(&mut log, &Entry::Boot("before".into()));
+    let end = 100 + log.len() as u64 + 7;
+    encode(&mut word, &Entry::Unwritten { end, until: Some(100), records: 1, why: "".into() });
+    encode(&mut word, &Entry::Boot("then".into()));
+    encode(&mut word, &Entry::Anew(10));
+    encode(&mut word, &Entry::Decided(500));
+    let replayed = |log: &[u8], last: u64| {
+        let mut replay = Replay::default();
+        replay.has_last_word(&word, last);
+        assert_eq!(replay.log(100, log), log.len());
+        let _ = replay.log_ends(100 + log.len() as u64);
+        (replay.anew_sequence, replay.decided_ms, replay.boot_id)
+    };
+    assert_eq!(replayed(&log, 100), (10, Some(500), "then".into()));
+    // Behind it there is a hole, the rest of which nobody wrote.
+    log.extend([0; 30]);
+    encode(&mut log, &Entry::Boot("since".into()));
+    // In the middle of a turn the last word is ahead.
+    encode(&mut log, &Entry::Decided(499));
+    assert_eq!(replayed(&log, 100), (10, Some(500), "since".into()));
+    encode(&mut log, &Entry::Decided(700));
+    assert_eq!(replayed(&log, 100), (10, Some(700), "since".into()));
+    encode(&mut log, &Entry::Anew(20));
+    assert_eq!(replayed(&log, 100), (20, None, "since".into()));
+    // A segment that begins since then tells all.
+    assert_eq!(replayed(&log, 101), (20, None, "since".into()));
+}
