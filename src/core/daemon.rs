@@ -199,6 +199,8 @@ pub struct Core {
     /// How many of them read a file.
     reads: usize,
     outbox: outbox::Outbox,
+    /// Why what counts is not where others look for it; none = it is.
+    astray: Option<String>,
     sync: sync::Sync,
     snapshot: snapshot::Snapshot,
     refused: carry::Refused,
@@ -240,6 +242,7 @@ impl Core {
         let boot_id = replay.boot_id.clone();
         let mut core = Core {
             due: due::Due::new(now, replay.decided_ms, replay.boot_id != settings.boot_id),
+            astray: None,
             outbox: outbox::Outbox::new(boot_id, replay.recorded, journal_end, segments)
                 .kept_by(replay.keepers.clone())
                 .holding(replay.held.clone())
@@ -328,6 +331,7 @@ impl Core {
             Event::PushFailed(conn, failure) => self.push_failed(conn, failure),
             Event::Vitals(vitals) => self.web.vitals = vitals,
             Event::Room { full, is_short } => self.room(full, is_short),
+            Event::Astray(why) => self.state_dir_astray(why),
             Event::SetAsideChanged => self.set_aside_changed(),
             Event::Twin(pid) => self.found_twin(pid),
         }

@@ -82,6 +82,9 @@ pub enum Event<'a> {
         /// What is kept there for the journal is being used up.
         is_short: bool,
     },
+    /// Another directory has the name of the state directory, and nothing is put there; why. None =
+    /// it is ours.
+    Astray(Option<String>),
     /// The PHP program's daemon that runs this group, too; none = there is none.
     Twin(Option<u32>),
 }

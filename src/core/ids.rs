@@ -1,5 +1,6 @@
 //! Names of things: jobs, runs, clients. The core knows no pids and no sockets.
 
+use crate::core::plain;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
@@ -113,7 +114,7 @@ impl FromStr for RunId {
     type Err = BadRunId;
 
     fn from_str(text: &str) -> Result<Self, BadRunId> {
-        let bad = || BadRunId(text.chars().take(40).collect());
+        let bad = || BadRunId(plain::shown(text));
         let id = text.split_once('-').and_then(|(server, rest)| read(server, rest));
         // One id, one text.
         id.filter(|id| id.to_string() == text).ok_or_else(bad)

@@ -80,6 +80,12 @@ pub fn isolated(text: &str) -> Cow<'_, str> {
     std::iter::once(ISOLATE).chain(kept).chain([END_ISOLATE]).collect::<String>().into()
 }
 
+/// What somebody asked with, to be told again: its beginning, and nothing in it acts.
+pub fn shown(text: &str) -> String {
+    const MAX_SHOWN: usize = 40;
+    text.chars().take(MAX_SHOWN).flat_map(char::escape_debug).collect()
+}
+
 /// `1 run`, `2 runs`.
 pub fn counted(count: u64, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })

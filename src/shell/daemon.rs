@@ -90,8 +90,8 @@ pub struct Daemon {
     notify: Notify,
     lock: Lock,
     state_lock: Lock,
-    /// Another daemon works in the state directory by now, and that was said.
-    is_robbed: bool,
+    /// Why the directory that has the name of the state directory by now is not taken; it was said.
+    astray: Option<String>,
     /// The keeper is to make its socket anew, and that was said.
     is_calling: bool,
     renewal: Option<Renewal>,
@@ -172,7 +172,7 @@ impl Daemon {
             notify: Notify::default(),
             lock: parts.lock,
             state_lock: parts.state_lock,
-            is_robbed: false,
+            astray: None,
             is_calling: false,
             renewal: None,
             lookout,

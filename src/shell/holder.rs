@@ -12,10 +12,10 @@ use super::search;
 use super::sys::{Pid, Signal};
 use crate::core::plain;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::{FlockOperation, flock, fstat};
+use rustix::fs::{FlockOperation, OFlags, flock, fstat};
 use rustix::io::Errno;
 use rustix::process::{PidfdFlags, pidfd_open, pidfd_send_signal};
-use std::fs::{self, File, OpenOptions, ReadDir};
+use std::fs::{self, File, ReadDir};
 use std::io::{self, ErrorKind, Read, Seek};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
@@ -98,7 +98,7 @@ enum Sign {
 /// Who holds the lock of this pid file.
 pub fn find(path: &Path) -> Found {
     let failed = |why: io::Error| format!("pid file {}: {why}", path.display());
-    let mut file = match own::open_pid_file(path, OpenOptions::new().read(true)) {
+    let mut file = match own::open_pid_file(path, OFlags::RDONLY) {
         Ok(file) => file,
         Err(why) if why.kind() == ErrorKind::NotFound => return Found::Nobody,
         Err(why) if why.kind() == ErrorKind::PermissionDenied => {
@@ -154,7 +154,7 @@ fn unknown(path: &Path, text: &str) -> String {
 }
 
 fn sign(file: &File, path: &Path) -> io::Result<Sign> {
-    match own::open(&guard_of(path), OpenOptions::new().read(true)) {
+    match own::open(&guard_of(path), OFlags::RDONLY) {
         Ok(guard) if is_locked(&guard)? => return Ok(Sign::Held),
         Err(why) if why.kind() == ErrorKind::PermissionDenied => return Ok(Sign::Hidden),
         // There may be a daemon that knows of no such file.
@@ -184,7 +184,7 @@ pub fn find_in(state_dir: &Path, pid: u32) -> Option<Holder> {
 /// A state directory in which a daemon works, opened.
 pub fn held(state_dir: &Path) -> Option<File> {
     let dir = own::open_dir(state_dir).ok()?;
-    let guard = own::open(&guard_in(state_dir), OpenOptions::new().read(true));
+    let guard = own::open(&guard_in(state_dir), OFlags::RDONLY);
     let is_held = guard.is_ok_and(|guard| is_locked(&guard).unwrap_or(false))
         || is_locked(&dir).unwrap_or(false);
     is_held.then_some(dir)

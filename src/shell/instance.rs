@@ -6,7 +6,8 @@
 //! whole machine, make ids of their own, too.
 
 use crate::shell::own;
-use std::fs::{self, OpenOptions};
+use rustix::fs::OFlags;
+use std::fs;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt;
@@ -65,7 +66,7 @@ fn read(state_dir: &Path) -> Option<u64> {
 fn keep(state_dir: &Path, number: u64) -> io::Result<()> {
     let temporary = state_dir.join("instance.tmp");
     let _ = fs::remove_file(&temporary);
-    let mut file = own::open(&temporary, OpenOptions::new().write(true).create_new(true))?;
+    let mut file = own::open(&temporary, OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL)?;
     writeln!(file, "{number:016x}")?;
     file.sync_all()?;
     fs::rename(&temporary, state_dir.join(FILE))

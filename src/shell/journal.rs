@@ -9,7 +9,8 @@ use crate::core::replay::Replay;
 use crate::shell::clock;
 use crate::shell::own;
 use reserve::Reserve;
-use std::fs::{self, File, OpenOptions};
+use rustix::fs::OFlags;
+use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
@@ -33,6 +34,8 @@ pub struct Journal {
     cut: Option<u64>,
     /// The last word could not be kept, and that was said.
     is_silent: bool,
+    /// Whose the state directory was when the journal was opened.
+    uid: u32,
 }
 
 /// How much room there is for the journal.
@@ -97,9 +100,12 @@ pub fn try_open(dir: &Path, uid: u32) -> Result<(), (PathBuf, io::Error)> {
     }
     let segments = list_segments(dir).map_err(here)?;
     let past = past_segments(segments.iter().rev().map(|segment| segment.bytes));
+    // Root, who only looks, opens nothing of another user's for writing.
+    let is_ours = rustix::process::geteuid().as_raw() == uid;
+    let how = if is_ours { OFlags::RDWR } else { OFlags::RDONLY };
     for segment in segments.iter().rev().take(past) {
         let path = segment_path(dir, segment.start);
-        let opened = own::open(&path, OpenOptions::new().read(true).write(true));
+        let opened = own::open(&path, how);
         opened.map_err(|why| (path, why))?;
     }
     Ok(())
@@ -112,7 +118,8 @@ impl Journal {
     /// # Errors
     /// The directory can't be made, read or written.
     pub fn open(dir: &Path) -> io::Result<Opened> {
-        own::make_dir(dir)?;
+        let uid = fs::metadata(dir.parent().unwrap_or(dir)).map_or(0, |found| found.uid());
+        own::make_dir_of(dir, uid)?;
         let mut segments = list_segments(dir)?;
         let mut reserve = Reserve::open(dir);
         let mut replay = Replay::default();
@@ -130,7 +137,7 @@ impl Journal {
         // Where no new segment can be begun it goes on there.
         let file = segments.last().and_then(|last| {
             let path = segment_path(dir, last.start);
-            let file = own::open(&path, OpenOptions::new().read(true).write(true)).ok()?;
+            let file = own::open(&path, OFlags::RDWR).ok()?;
             let _ = reserve.allocate(&file);
             Some((file, last.start))
         });
@@ -138,7 +145,8 @@ impl Journal {
             let lines = counted(replay.bad_lines, "line");
             log::error!("journal: {lines} could not be read and were left out");
         }
-        let journal = Journal { dir: dir.into(), file, reserve, cut: None, is_silent: false };
+        let (dir, cut, is_silent) = (dir.into(), None, false);
+        let journal = Journal { dir, file, reserve, cut, is_silent, uid };
         Ok(Opened { journal, replay, end, segments })
     }
 
@@ -228,7 +236,7 @@ impl Journal {
         }
         let mut bytes = vec![0; usize::try_from(found.len().min(MAX_SEGMENT_BYTES)).unwrap_or(0)];
         file.read_exact_at(&mut bytes, 0)?;
-        own::make_dir(&self.dir)?;
+        own::make_dir_of(&self.dir, self.uid)?;
         // What was kept beside it has most likely gone the same way.
         self.reserve.anew();
         self.begin_segment(start, &bytes)?;
@@ -242,7 +250,7 @@ impl Journal {
     /// # Errors
     /// The file can't be made or written.
     pub fn begin_segment(&mut self, start: u64, lines: &[u8]) -> io::Result<()> {
-        own::make_dir(&self.dir)?;
+        own::make_dir_of(&self.dir, self.uid)?;
         let (file, temporary) = match self.reserve.take() {
             Some(spare) => spare,
             None => {
@@ -294,7 +302,7 @@ fn is_gone(why: &io::Error) -> bool {
 /// Feeds a segment to `replay` and cuts off what follows its last line end. Returns its length.
 fn read_segment(dir: &Path, start: u64, replay: &mut Replay) -> io::Result<u64> {
     let path = segment_path(dir, start);
-    let mut file = own::open(&path, OpenOptions::new().read(true).write(true))?;
+    let mut file = own::open(&path, OFlags::RDWR)?;
     let mut bytes = Vec::new();
     (&mut file).take(MAX_SEGMENT_BYTES).read_to_end(&mut bytes)?;
     let whole = replay.log(start, &bytes);
@@ -313,7 +321,7 @@ fn read_segment(dir: &Path, start: u64, replay: &mut Replay) -> io::Result<u64> 
 /// It can't be read.
 pub fn homes(dir: &Path) -> io::Result<Vec<String>> {
     for segment in list_segments(dir)?.into_iter().rev() {
-        let file = own::open(&segment_path(dir, segment.start), OpenOptions::new().read(true))?;
+        let file = own::open(&segment_path(dir, segment.start), OFlags::RDONLY)?;
         let mut bytes = Vec::new();
         file.take(MAX_SEGMENT_BYTES).read_to_end(&mut bytes)?;
         let mut replay = Replay::default();
@@ -372,7 +380,7 @@ pub fn read_range(dir: &Path, from: u64, to: u64, max_bytes: usize) -> io::Resul
         let wanted = (segment_end.min(to) - at).min(room);
         let mut piece = vec![0; usize::try_from(wanted).unwrap_or(0)];
         let path = segment_path(dir, segment.start);
-        let file = match own::open(&path, OpenOptions::new().read(true)) {
+        let file = match own::open(&path, OFlags::RDONLY) {
             Err(why) if why.kind() == io::ErrorKind::NotFound => continue,
             file => file?,
         };

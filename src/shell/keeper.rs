@@ -42,6 +42,11 @@ pub const SOCKET: &str = "keeper.sock";
 pub fn socket_path(state_dir: &Path) -> io::Result<(OwnedFd, PathBuf)> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let dir = rustix::fs::open(state_dir, flags, Mode::empty())?;
-    let path = PathBuf::from(format!("/proc/self/fd/{}/{SOCKET}", dir.as_raw_fd()));
+    let path = socket_in(&dir);
     Ok((dir, path))
+}
+
+/// The same in a directory that is open.
+fn socket_in(dir: &OwnedFd) -> PathBuf {
+    format!("/proc/self/fd/{}/{SOCKET}", dir.as_raw_fd()).into()
 }

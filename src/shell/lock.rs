@@ -13,8 +13,8 @@ use super::predecessor;
 use super::search;
 use super::sys::Pid;
 use crate::core::plain;
-use rustix::fs::{FlockOperation, flock, fstat, stat};
-use std::fs::{File, OpenOptions};
+use rustix::fs::{FlockOperation, OFlags, flock, fstat, stat};
+use std::fs::File;
 use std::io::{self, Read, Seek, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -152,7 +152,7 @@ impl Lock {
 
     fn state_dir_within(path: &Path, patience: Duration) -> Result<Lock, LockError> {
         let failed = |path: &Path, source| LockError::StateFile { path: path.into(), source };
-        let file = own::open_dir(path).map_err(|why| failed(path, why))?;
+        let file = own::enter(path, OFlags::RDONLY).map_err(|why| failed(path, why))?.into();
         let guard_path = guard_in(path);
         let guard = open_guard(&guard_path, true);
         let guard = guard.map_err(|why| failed(&guard_path, why))?;
@@ -207,7 +207,7 @@ pub fn is_at(locked: impl AsFd, path: &Path) -> bool {
 /// Empties the pid file of a daemon that was killed, unless somebody has the lock by now. Makes no
 /// file: it may be root that does this.
 pub fn forget_killed(path: &Path) {
-    let Ok(mut file) = own::open_pid_file(path, OpenOptions::new().read(true).write(true)) else {
+    let Ok(mut file) = own::open_pid_file(path, OFlags::RDWR) else {
         return;
     };
     let guard = open_guard(&guard_of(path), false);
@@ -223,9 +223,8 @@ pub fn forget_killed(path: &Path) {
 /// The pid file, and what is locked for it.
 fn open_locked(path: &Path, server_id: u32, renewed: bool) -> Result<(File, File), LockError> {
     let failed = |source| LockError::File { path: path.into(), source };
-    let mut options = OpenOptions::new();
-    let mut file =
-        own::open_pid_file(path, options.read(true).write(true).create(true)).map_err(failed)?;
+    let file = own::open_pid_file(path, OFlags::RDWR | OFlags::CREATE);
+    let mut file = file.map_err(failed)?;
     if let Some(pid) = predecessor::named(&text_of(&mut file), &file) {
         return Err(LockError::Predecessor { pid, path: path.into() });
     }
@@ -244,7 +243,7 @@ fn open_locked(path: &Path, server_id: u32, renewed: bool) -> Result<(File, File
 
 /// Opens what is locked; makes it, if that is wanted.
 fn open_guard(path: &Path, create: bool) -> io::Result<File> {
-    own::open(path, OpenOptions::new().read(true).write(true).create(create))
+    own::open(path, if create { OFlags::RDWR | OFlags::CREATE } else { OFlags::RDONLY })
 }
 
 /// The beginning of a pid file.

@@ -12,9 +12,9 @@ use crate::core::daemon::{Core, DatabaseState};
 use crate::core::plain;
 use crate::core::plain::counted;
 use crate::core::time::Now;
-use rustix::fs::{CWD, RenameFlags};
+use rustix::fs::{CWD, OFlags, RenameFlags};
 use std::env;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, ErrorKind};
 use std::mem;
 use std::net::SocketAddr as Address;
@@ -232,7 +232,7 @@ impl Notify {
     fn put(&mut self, note: &Note) -> io::Result<()> {
         note.write(&self.state_dir)?;
         let path = self.state_dir.join(NOTE);
-        self.note = own::open(&path, OpenOptions::new().write(true)).ok();
+        self.note = own::open(&path, OFlags::WRONLY).ok();
         Ok(())
     }
 
@@ -355,7 +355,7 @@ impl Note {
 
 /// Writes a short file in the place that it has, if there is one.
 fn write_over(path: &Path, text: &str) -> io::Result<()> {
-    fill(&own::open(path, OpenOptions::new().write(true).create(true))?, text)
+    fill(&own::open(path, OFlags::WRONLY | OFlags::CREATE)?, text)
 }
 
 fn fill(file: &File, text: &str) -> io::Result<()> {

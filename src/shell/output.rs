@@ -166,7 +166,7 @@ impl Outputs {
     /// a full directory costs bounded time; the next start goes on.
     pub fn sweep(&self, keep: usize, live: &[String], max_entries: usize) -> Swept {
         let mut swept = Swept::default();
-        let jobs = match fs::read_dir(&self.root) {
+        let jobs = match own_entries(&self.root) {
             Ok(jobs) => jobs,
             Err(why) => {
                 swept.refused(&self.root, &why);
@@ -399,6 +399,12 @@ pub(super) fn launch_error(errno: Errno, what: &str, hint: &str) -> LaunchError 
     }
 }
 
+/// What is in a directory to which no stranger's link leads: it is to be deleted.
+fn own_entries(directory: &Path) -> io::Result<fs::ReadDir> {
+    own::enter(directory, OFlags::PATH)?;
+    fs::read_dir(directory)
+}
+
 fn sweep_job(
     directory: &Path,
     keep: usize,
@@ -406,7 +412,7 @@ fn sweep_job(
     max_entries: usize,
     swept: &mut Swept,
 ) {
-    let entries = match fs::read_dir(directory) {
+    let entries = match own_entries(directory) {
         Ok(entries) => entries,
         Err(why) => return swept.refused(directory, &why),
     };

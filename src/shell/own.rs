@@ -3,16 +3,24 @@
 //!
 //! The directory belongs to the user of the jobs, and root looks into it, too (`schedule status`):
 //! whatever lies there in place of a file, a link, a FIFO, somebody else's file, is refused with
-//! the reason, and nothing is waited for.
+//! the reason, and nothing is waited for. Who may write the directories above it can put another in
+//! its place, or a link to root's: what is made or written is found by no link of a stranger's, and
+//! nothing of ours goes into a stranger's file.
 
+use crate::shell::files::mounts::Mounts;
+use crate::shell::files::trusted;
 use crate::shell::owner;
 use crate::shell::remedy::{Whose, remedy};
-use rustix::fs::{Access, AtFlags, CWD, OFlags, StatxAttributes, StatxFlags, access, statx};
-use rustix::io::Errno;
+use rustix::fs::{
+    Access, AtFlags, CWD, Mode, OFlags, StatxAttributes, StatxFlags, access, fstat, mkdirat,
+    openat, statx,
+};
+use rustix::io::{Errno, retry_on_intr};
 use std::ffi::OsStr;
-use std::fs::{self, DirBuilder, DirEntry, File, Metadata, OpenOptions, Permissions};
+use std::fs::{self, DirEntry, File, Metadata, OpenOptions, Permissions};
 use std::io::{self, Read};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 /// The mode of such a file.
@@ -56,12 +64,51 @@ const UNREAD: &str = "refused.bad";
 /// Entries that are looked at.
 const MAX_ENTRIES: usize = 200_000;
 
+/// Opens a directory to make or write something in it. No link of a stranger's is followed.
+///
+/// # Errors
+/// It can't be opened, is none, or is found by such a link.
+pub fn enter(path: &Path, how: OFlags) -> io::Result<OwnedFd> {
+    let how = how | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    Ok(trusted::open_file(or_here(path), how, Mode::empty(), &Mounts::default())?)
+}
+
+/// What a relative path of one part is in.
+fn or_here(dir: &Path) -> &Path {
+    if dir.as_os_str().is_empty() { Path::new(".") } else { dir }
+}
+
 /// Makes a directory where there is none, and those that it is in.
 ///
 /// # Errors
-/// It can't be made.
+/// It can't be made, or what is there is none of ours: see [`enter`].
 pub fn make_dir(path: &Path) -> io::Result<()> {
-    DirBuilder::new().mode(DIR_MODE).recursive(true).create(path)
+    match enter(path, OFlags::PATH) {
+        Err(why) if why.kind() == io::ErrorKind::NotFound => {}
+        entered => return entered.map(drop),
+    }
+    let above = path.parent().ok_or(io::ErrorKind::NotFound)?;
+    make_dir(above)?;
+    let Some(name) = path.file_name() else { return enter(path, OFlags::PATH).map(drop) };
+    match mkdirat(enter(above, OFlags::PATH)?, name, Mode::from_raw_mode(DIR_MODE)) {
+        // Somebody was faster.
+        Err(Errno::EXIST) => enter(path, OFlags::PATH).map(drop),
+        made => Ok(made?),
+    }
+}
+
+/// The same of one that is this user's, root's or ours: whose it is has the say of what is in it.
+///
+/// # Errors
+/// See [`make_dir`]; or it is somebody else's.
+pub fn make_dir_of(path: &Path, uid: u32) -> io::Result<()> {
+    make_dir(path)?;
+    let found = fstat(enter(path, OFlags::PATH)?)?.st_uid;
+    if found == uid || trusted::is_trusted(found) {
+        return Ok(());
+    }
+    let text = format!("it is a directory of user {}: take it away", owner::user(found));
+    Err(io::Error::other(text))
 }
 
 /// Opens a directory, and nothing else that may be there.
@@ -123,41 +170,49 @@ pub fn try_change(path: &Path) -> io::Result<()> {
 ///
 /// # Errors
 /// It can't be opened, or it is no regular file of the right owner.
-pub fn open(path: &Path, how: &mut OpenOptions) -> io::Result<File> {
+pub fn open(path: &Path, how: OFlags) -> io::Result<File> {
     let own = rustix::process::geteuid().as_raw();
-    open_if(path, how.mode(FILE_MODE), |found| found.uid() == own)
+    open_if(path, how, FILE_MODE, |found| found.uid() == own)
 }
 
 /// Opens a pid file, which everybody may read. It may be anybody's: it only tells where to look.
 ///
 /// # Errors
 /// See [`open`].
-pub fn open_pid_file(path: &Path, how: &mut OpenOptions) -> io::Result<File> {
-    open_if(path, how.mode(0o644), |_| true)
+pub fn open_pid_file(path: &Path, how: OFlags) -> io::Result<File> {
+    open_if(path, how, 0o644, |_| true)
 }
 
 /// What is not the directory's owner's file is taken only if it passes, and never if it is a hard
-/// link to one: that may be a file that its maker could not even read.
+/// link to one: that may be a file that its maker could not even read. Root reads such files, and
+/// writes none of another user's.
 fn open_if(
     path: &Path,
-    how: &mut OpenOptions,
+    how: OFlags,
+    mode: u32,
     passes: impl Fn(&Metadata) -> bool,
 ) -> io::Result<File> {
-    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
-    let opened = how.custom_flags(flags.bits() as i32).open(path);
-    let file = opened.map_err(|why| match Errno::from_io_error(&why) {
-        Some(Errno::LOOP) => io::Error::other("it is a symbolic link: take it away"),
-        Some(Errno::NXIO) => no_file(),
-        _ => leased(why),
-    })?;
+    let writes = how.intersects(OFlags::WRONLY | OFlags::RDWR | OFlags::CREATE);
+    let (Some(above), Some(name)) = (path.parent(), path.file_name()) else {
+        return Err(no_file());
+    };
+    let dir = match writes {
+        true => enter(above, OFlags::PATH)?,
+        false => rustix::fs::open(or_here(above), trusted::DIRECTORY, Mode::empty())?,
+    };
+    let flags = how | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let opened = retry_on_intr(|| openat(&dir, name, flags, Mode::from_raw_mode(mode)));
+    let file = File::from(opened.map_err(|why| match why {
+        Errno::LOOP => io::Error::other("it is a symbolic link: take it away"),
+        Errno::NXIO => no_file(),
+        _ => leased(why.into()),
+    })?);
     let found = file.metadata()?;
     if !found.is_file() {
         return Err(no_file());
     }
-    let dir =
-        path.parent().map(|dir| if dir.as_os_str().is_empty() { Path::new(".") } else { dir });
-    let of_dir = dir.and_then(|dir| fs::metadata(dir).ok());
-    let is_its = of_dir.is_some_and(|dir| dir.uid() == found.uid());
+    let is_strange = writes && rustix::process::geteuid().is_root() && found.uid() != 0;
+    let is_its = !is_strange && fstat(&dir).is_ok_and(|dir| dir.st_uid == found.uid());
     let is_right = is_its || (found.nlink() == 1 && passes(&found));
     if !is_right {
         let text = format!("it is a file of user {}: take it away", owner::user(found.uid()));
@@ -205,7 +260,7 @@ pub fn no_file() -> io::Error {
 /// # Errors
 /// See [`open`].
 pub fn create(path: &Path) -> io::Result<File> {
-    let file = open(path, OpenOptions::new().write(true).create(true))?;
+    let file = open(path, OFlags::WRONLY | OFlags::CREATE)?;
     file.set_len(0)?;
     Ok(file)
 }
@@ -215,7 +270,7 @@ pub fn create(path: &Path) -> io::Result<File> {
 /// # Errors
 /// See [`open`].
 pub fn create_to_read(path: &Path) -> io::Result<File> {
-    let file = open(path, OpenOptions::new().read(true).write(true).create(true))?;
+    let file = open(path, OFlags::RDWR | OFlags::CREATE)?;
     file.set_len(0)?;
     Ok(file)
 }
@@ -225,7 +280,7 @@ pub fn create_to_read(path: &Path) -> io::Result<File> {
 /// # Errors
 /// See [`open`]; it has more bytes than that.
 pub fn read(path: &Path, max_bytes: u64) -> io::Result<Vec<u8>> {
-    read_all(open(path, OpenOptions::new().read(true))?, max_bytes)
+    read_all(open(path, OFlags::RDONLY)?, max_bytes)
 }
 
 /// The same of what tells others of the daemon: it may be anybody's, and root may read it.
@@ -233,7 +288,7 @@ pub fn read(path: &Path, max_bytes: u64) -> io::Result<Vec<u8>> {
 /// # Errors
 /// See [`read`].
 pub fn read_anybodys(path: &Path, max_bytes: u64) -> io::Result<Vec<u8>> {
-    read_all(open_pid_file(path, OpenOptions::new().read(true))?, max_bytes)
+    read_all(open_pid_file(path, OFlags::RDONLY)?, max_bytes)
 }
 
 fn read_all(file: File, max_bytes: u64) -> io::Result<Vec<u8>> {

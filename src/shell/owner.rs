@@ -1,10 +1,11 @@
 //! Whose the files of a group are. What root starts for another user leaves files that this user
 //! can't write, and runs the user's jobs as root; so root is told what to say instead.
 
-use crate::core::config::Config;
+use crate::core::config::{Config, Template};
 use crate::shell::far_files;
+use crate::shell::files::trusted;
 use std::env;
-use std::fs;
+use std::fs::{self, Metadata};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -60,6 +61,71 @@ pub fn of_state(config: &Config, server_id: u32) -> u32 {
     let dir = config.base.statedir.path(server_id);
     let owner = owner(&dir, Look::Directories).map(|(_, uid)| uid);
     if me == 0 { owner.unwrap_or(me) } else { me }
+}
+
+/// Who else can put another directory in place of one that leads to a daemon's own files, so that
+/// it writes its journal elsewhere, and can take that away: a warning for each key. `uid` is the
+/// daemon's user.
+pub fn strangers_above(config: &Config, server_id: u32, uid: u32) -> Vec<String> {
+    let base = &config.base;
+    let files = [("statedir", &base.statedir), ("pidfile", &base.pidfile)];
+    let told = |(key, it): (&str, &Template)| {
+        let path = it.path(server_id);
+        let why = stranger_above(Path::new(&path), uid)?;
+        Some(format!("[base] {key} {path}: {why}"))
+    };
+    files.into_iter().filter_map(told).collect()
+}
+
+/// The same of one path.
+fn stranger_above(path: &Path, uid: u32) -> Option<String> {
+    let places = [Some(path.to_owned()), fs::canonicalize(path).ok()];
+    let above = places.iter().flatten().flat_map(|path| path.ancestors().skip(1));
+    above.filter(|dir| !dir.as_os_str().is_empty()).find_map(|dir| {
+        let who = who_else(&fs::metadata(dir).ok()?, uid)?;
+        let user = user(uid);
+        Some(format!(
+            "{} {who}, who can put another in its place: give it to root or user {user} alone",
+            dir.display()
+        ))
+    })
+}
+
+/// Who may rename what is in a directory beside root and this user.
+fn who_else(dir: &Metadata, uid: u32) -> Option<String> {
+    const STICKY: u32 = 0o1000;
+    let mode = dir.mode();
+    if dir.uid() != 0 && dir.uid() != uid {
+        return Some(format!("belongs to user {}", user(dir.uid())));
+    }
+    let by = |bit: u32| mode & bit != 0 && mode & STICKY == 0;
+    if by(0o002) {
+        return Some("can be written by everybody".to_owned());
+    }
+    let mine = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+    let is_its = dir.gid() == 0 || mine == (uid, dir.gid()) || group_of(uid) == Some(dir.gid());
+    (by(0o020) && !is_its)
+        .then(|| format!("can be written by group {}", named("/etc/group", dir.gid())))
+}
+
+/// The group that a user has first.
+fn group_of(uid: u32) -> Option<u32> {
+    let text = fs::read_to_string("/etc/passwd").unwrap_or_default();
+    text.lines().find_map(|line| {
+        let mut fields = line.split(':').skip(2);
+        let is_its = fields.next()?.parse() == Ok(uid);
+        fields.next()?.parse().ok().filter(|_| is_its)
+    })
+}
+
+/// The link of a stranger's on the way to a directory of a daemon of this user, which that daemon
+/// does not follow, and what to do.
+pub fn strange_link(path: &Path, uid: u32) -> Option<String> {
+    path.ancestors().find_map(|part| {
+        let found = fs::symlink_metadata(part).ok().filter(Metadata::is_symlink)?;
+        let is_strange = found.uid() != 0 && found.uid() != uid;
+        is_strange.then(|| trusted::told_of(&part.display().to_string(), found.uid(), uid))
+    })
 }
 
 /// What is to be known by root who looks at files as it may write everywhere, and the daemon not.

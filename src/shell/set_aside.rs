@@ -2,7 +2,8 @@
 //! takes nothing with it. What is in it is `core::refused`'s business, and a helper changes it.
 
 use crate::shell::own;
-use std::fs::{self, File, Metadata, OpenOptions};
+use rustix::fs::OFlags;
+use std::fs::{self, File, Metadata};
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
@@ -47,7 +48,7 @@ impl SetAside {
 
     /// It is to be as it is now.
     fn hold(&mut self) {
-        let opened = own::open(&self.path, OpenOptions::new().read(true));
+        let opened = own::open(&self.path, OFlags::RDONLY);
         let held = opened.and_then(|file| Ok((Mark::of(&file.metadata()?), file)));
         self.held = held.ok().map(|(mark, file)| (file, mark));
         self.is_silent = false;

@@ -30,6 +30,7 @@ use crate::shell::lock::{self, Lock};
 use crate::shell::logging;
 use crate::shell::output::Outputs;
 use crate::shell::own;
+use crate::shell::owner;
 use crate::shell::predecessor;
 use crate::shell::proc_fs;
 use crate::shell::process;
@@ -133,9 +134,10 @@ pub fn prepare(config: &Config, server_id: u32) -> Result<Ready, StartError> {
     let lock_path = PathBuf::from(config.base.pidfile.path(server_id));
     let lock = take_lock(&lock_path, server_id, handed.as_ref())?;
     let state_dir = PathBuf::from(config.base.statedir.path(server_id));
+    let me = rustix::process::geteuid().as_raw();
+    owner::strangers_above(config, server_id, me).iter().for_each(|it| log::warn!("{it}"));
     make_dir("state directory", &state_dir)?;
-    needs::state_dir(&state_dir, rustix::process::geteuid().as_raw())
-        .map_err(|wrong| StartError::Unusable(wrong.to_string()))?;
+    needs::state_dir(&state_dir, me).map_err(|wrong| StartError::Unusable(wrong.to_string()))?;
     own::tighten_dir(&state_dir);
     own::tighten_database(&config.database.path);
     let state_lock = take_state_lock(&state_dir, handed.as_ref())?;

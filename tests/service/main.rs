@@ -18,4 +18,5 @@ mod scripts;
 mod service;
 mod start;
 mod stop;
+mod strangers;
 mod users;

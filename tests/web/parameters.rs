@@ -2,7 +2,7 @@
 //! is; a page is shown, and says so. The core alone, over real connections.
 
 use crate::web_common::{Bench, Reply, row};
-use schedule::core::protocol::JobRow;
+use schedule::core::protocol::{Answer, JobRow};
 use serde_json::Value;
 use std::collections::BTreeSet;
 
@@ -142,4 +142,34 @@ fn a_page_says_that_a_parameter_means_nothing() {
         let shown = bench.ask("GET", target, BROWSER, "").body;
         assert!(!shown.contains("means nothing"), "{target}");
     }
+}
+
+/// What was asked with, and the names that are there, are anybody's.
+#[test]
+fn what_is_told_again_acts_on_nobodys_terminal() {
+    let mut bench = bench();
+    let tag = Answer::Tag { id: 3, name: "x\u{202e}y\u{1b}[31m".into() };
+    let job = Answer::Job(Box::new(row(1, NEVER, "sleep 8")));
+    bench.set_answers(vec![tag, job]);
+    bench.post("/api/v1/sync").is(200);
+    let evil = "%E2%80%AEy%1B";
+    let asked = [
+        format!("/api/v1/jobs?tag={evil}"),
+        format!("/api/v1/jobs?{evil}=1"),
+        format!("/api/v1/jobs?sort={evil}"),
+        format!("/api/v1/log?level={evil}"),
+        "/api/v1/jobs/%E2%80%AE".to_owned(),
+        "/api/v1/jobs/%E2%80%AE/output".to_owned(),
+        "/api/v1/runs/%E2%80%AE/output".to_owned(),
+        "/jobs/%E2%80%AE".to_owned(),
+        "/%E2%80%AE/jobs".to_owned(),
+    ];
+    for target in asked {
+        let reply = bench.get(&target);
+        let detail = reply.json()["detail"].as_str().unwrap().to_owned();
+        assert!(reply.status >= 400 && !detail.is_empty(), "{target}: {detail}");
+        let raw = detail.contains(['\u{202e}', '\u{1b}']);
+        assert!(!raw, "{target}: {}", detail.escape_debug());
+    }
+    refused(&bench.get("/api/v1/jobs?tag=z"), &["3 (x?y?[31m)"]);
 }

@@ -133,7 +133,8 @@ impl Core {
 
     /// Why the state directory does not take what is to be kept there.
     pub fn disk_error(&self) -> Option<&str> {
-        self.outbox.error().or(self.refused.unkept.as_deref())
+        let journal = self.astray.as_deref().or(self.outbox.error());
+        journal.or(self.refused.unkept.as_deref())
     }
 
     /// What an earlier daemon left set aside: it is tried again at once. What of it is gone since

@@ -301,6 +301,12 @@ impl Core {
         }
     }
 
+    /// Whether the state directory has its name no more, and why nothing can be put there anew.
+    pub(super) fn state_dir_astray(&mut self, why: Option<String>) {
+        self.astray = why;
+        self.touch_daemon();
+    }
+
     /// Has the outputs deleted of the runs that ended first.
     fn give_way(&mut self) {
         let since_ms = self.given_way_ms;

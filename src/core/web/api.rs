@@ -8,6 +8,7 @@ use crate::core::daemon::{Core, DatabaseState};
 use crate::core::definition::Block;
 use crate::core::http::{Request, Response};
 use crate::core::ids::JobId;
+use crate::core::plain;
 use crate::core::table::{Job, Phase};
 use crate::core::time::{Now, rfc3339};
 use serde_json::{Value, json};
@@ -147,7 +148,8 @@ impl Core {
     fn find_job(&self, request: &Request) -> Result<&Job, Response> {
         let text = request.segments().get(3).map_or(String::new(), |text| (*text).to_owned());
         let Ok(id) = text.parse::<u32>() else {
-            return Err(Response::problem(400, &format!("`{text}` is no job id: a number is")));
+            let shown = plain::shown(&text);
+            return Err(Response::problem(400, &format!("`{shown}` is no job id: a number is")));
         };
         let id = JobId(id);
         self.table().get(id).ok_or_else(|| missing::answer(self.no_job(id)))

@@ -4,6 +4,7 @@
 use crate::core::daemon::{Core, DatabaseState};
 use crate::core::http::{Request, Response};
 use crate::core::ids::{JobId, RunId};
+use crate::core::plain;
 
 /// A status and what is to be said.
 pub(super) type Missing = (u16, String);
@@ -76,7 +77,7 @@ pub(super) fn no_page(request: &Request) -> Response {
     let below = segments.iter().position(|segment| FIRST.contains(segment)).unwrap_or(0);
     let hint = match segments.get(..below) {
         Some(before @ [_, ..]) => {
-            let path = before.join("/");
+            let path = plain::line(&before.join("/"));
             format!("; if a proxy stands before it, it has to take /{path} off (docs/http.md)")
         }
         _ => String::new(),

@@ -14,7 +14,7 @@ use crate::core::http::{Body, Method, Request, Response};
 use crate::core::ids::{ConnId, JobId, RunId};
 use crate::core::launch::Stream;
 use crate::core::places::{Peer, Places};
-use crate::core::plain::counted;
+use crate::core::plain::{counted, shown};
 use crate::core::time::{Now, rfc3339};
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -174,7 +174,8 @@ impl Core {
             None | Some(("", _)) => None,
             Some((_, Some(level))) => Some(level),
             Some((name, None)) => {
-                let why = format!("level: `{name}` is none of error, warn, info, debug, trace");
+                let why =
+                    format!("level: `{}` is none of error, warn, info, debug, trace", shown(name));
                 return Some(Response::problem(400, &why));
             }
         };

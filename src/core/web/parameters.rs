@@ -6,6 +6,7 @@ use super::listed::{STATES, Sort};
 use crate::core::config::did_you_mean;
 use crate::core::daemon::{Core, DatabaseState};
 use crate::core::http::{Request, Response};
+use crate::core::plain::{self, isolated};
 
 /// Those of a list; `tagid` is the original's name for `tag`.
 const LIST: &[&str] = &["tag", "tagid", "q", "state", "id", "sort", "dir", "page", "per_page"];
@@ -38,7 +39,7 @@ fn known(segments: &[&str]) -> Option<Vec<&'static str>> {
 pub(super) fn unknown(request: &Request) -> Option<(String, Vec<&'static str>)> {
     let known = known(&request.segments())?;
     let (name, _) = request.query_pairs().find(|(name, _)| !known.contains(&name.as_ref()))?;
-    Some((name.chars().take(40).flat_map(char::escape_debug).collect(), known))
+    Some((plain::shown(&name), known))
 }
 
 /// Refuses a program's request with a parameter that there is not.
@@ -74,7 +75,7 @@ pub(super) fn check_order(request: &Request) -> Result<(), Response> {
 fn one_of(request: &Request, name: &str, choices: &[&str]) -> Result<(), Response> {
     let value = request.query(name).filter(|value| !value.is_empty());
     let Some(value) = value.filter(|value| !choices.contains(&&**value)) else { return Ok(()) };
-    let shown: String = value.chars().take(40).flat_map(char::escape_debug).collect();
+    let shown = plain::shown(&value);
     let why = format!("{name}: `{shown}` is none of {}", choices.join(", "));
     Err(Response::problem(400, &why))
 }
@@ -110,10 +111,14 @@ impl Core {
         if there || id == Some(0) || of_jobs() || !self.knows_table() {
             return Ok(());
         }
-        let known = table.tags.iter().take(MAX_LISTED).map(|(id, name)| format!("{id} ({name})"));
+        let known = table
+            .tags
+            .iter()
+            .take(MAX_LISTED)
+            .map(|(id, name)| format!("{id} ({})", isolated(&plain::line(name))));
         let known: Vec<String> = known.collect();
         let known = if known.is_empty() { "there is none".to_owned() } else { known.join(", ") };
-        let shown: String = asked.chars().take(40).flat_map(char::escape_debug).collect();
+        let shown = plain::shown(&asked);
         Err(Response::problem(400, &format!("tag: `{shown}` is no tag: write one of {known}")))
     }
 }

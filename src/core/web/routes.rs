@@ -7,6 +7,7 @@ use crate::core::daemon::Core;
 use crate::core::http::{Method, Request, Response, query_pairs};
 use crate::core::ids::{ConnId, JobId, RunId};
 use crate::core::launch::Stream;
+use crate::core::plain;
 use crate::core::time::Now;
 
 /// Jobs of a selection at the most.
@@ -140,7 +141,7 @@ fn form_command(request: &Request) -> Result<Command, Response> {
         ("clear_output" | "clear_1", _) => clear(Stream::Stdout),
         ("clear_stderr" | "clear_2", _) => clear(Stream::Stderr),
         (other, _) => {
-            let other: String = other.chars().take(40).collect();
+            let other = plain::shown(other);
             return Err(refuse(&format!(
                 "action: `{other}` is none of start, stop, sync, clear_log, clear_output, \
                  clear_stderr"
@@ -151,7 +152,7 @@ fn form_command(request: &Request) -> Result<Command, Response> {
 
 /// The id of a job in a path or a form.
 pub(super) fn job(text: &str) -> Result<JobId, Response> {
-    let shown: String = text.chars().take(40).collect();
+    let shown = plain::shown(text);
     let why = format!("`{shown}` is no job id: a number is");
     text.parse().map(JobId).map_err(|_| Response::problem(400, &why))
 }

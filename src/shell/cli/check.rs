@@ -129,7 +129,9 @@ fn check_group(
         return false;
     }
     owner::seen_as_root(config, id).iter().for_each(|it| report.add(id, format!("note: {it}")));
-    let warnings = predecessor_of(config, id).into_iter().chain(refused(config, id));
+    let strangers = owner::strangers_above(config, id, owner::of_state(config, id));
+    let others = predecessor_of(config, id).into_iter().chain(refused(config, id));
+    let warnings = strangers.into_iter().chain(others);
     for text in warnings {
         all.push((Severity::Warning, format!("warning: {text}")));
         report.add(id, format!("warning: {text}"));
@@ -299,7 +301,11 @@ fn own_paths(config: &Config, id: u32, looker: &mut Looker) -> Vec<(&'static str
         return wrong;
     }
     let uid = owner::of_state(config, id);
-    if let Err((path, why)) = try_state_dir(Path::new(&dir), uid) {
+    let ways = [Path::new(&dir).join("journal"), PathBuf::from(base.pidfile.path(id))];
+    let links = ways.iter().filter_map(|way| Some((way, owner::strange_link(way, uid)?)));
+    if let Some((way, why)) = links.into_iter().next() {
+        wrong.push(("[base]", way.display().to_string(), why));
+    } else if let Err((path, why)) = try_state_dir(Path::new(&dir), uid) {
         wrong.push(("[base] statedir", path.display().to_string(), why));
     } else if let Some(why) = full_disk(Path::new(&dir), uid) {
         wrong.push(("[base] statedir", dir, why));

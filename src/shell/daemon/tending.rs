@@ -13,10 +13,11 @@ use crate::shell::clock;
 use crate::shell::holder;
 use crate::shell::journal::Room;
 use crate::shell::keeper::SOCKET;
-use crate::shell::lock::{self, Lock, LockError};
+use crate::shell::lock::{self, Lock};
 use crate::shell::own;
 use crate::shell::proc_fs;
 use crate::shell::sys::Signal;
+use rustix::fs::fstat;
 use std::fs;
 use std::io;
 
@@ -73,26 +74,32 @@ impl Daemon {
     /// Takes the lock of the directory that has the name of the state directory now.
     fn hold_state_dir(&mut self) -> io::Result<()> {
         if lock::is_at(&self.state_lock, &self.state_dir) {
+            // It was put back.
+            if self.astray.take().is_some() {
+                self.core.handle(clock::now(), Event::Astray(None));
+            }
             return Ok(());
         }
-        own::make_dir(&self.state_dir)?;
-        let taken = Lock::state_dir_at_once(&self.state_dir);
-        let is_robbed = matches!(taken, Err(LockError::StateDir { .. }));
-        let was_robbed = std::mem::replace(&mut self.is_robbed, is_robbed);
+        let taken = self.take_state_dir();
         let dir = self.state_dir.display();
-        match taken {
-            Ok(lock) => {
-                log::error!("{dir}: it was deleted or moved away: what counts is put there anew");
-                self.state_lock = lock;
-                Ok(())
-            }
-            Err(why) => {
-                if is_robbed && !was_robbed {
-                    log::error!("{dir}: it was moved away, and nothing is written there: {why}");
-                }
-                Err(io::Error::other(why.to_string()))
-            }
+        let astray = taken.as_ref().err().map(|why| {
+            format!("{dir}: it was moved away, and nothing is put into what is there now: {why}")
+        });
+        if astray != self.astray {
+            astray.iter().for_each(|why| log::error!("{why}"));
+            self.core.handle(clock::now(), Event::Astray(astray.clone()));
+            self.astray = astray;
         }
+        self.state_lock = taken.map_err(io::Error::other)?;
+        log::error!("{dir}: it was deleted or moved away: what counts is put there anew");
+        Ok(())
+    }
+
+    /// What has its name by now may be anybody's.
+    fn take_state_dir(&self) -> Result<Lock, String> {
+        let before = fstat(&self.state_lock).map_or(0, |found| found.st_uid);
+        own::make_dir_of(&self.state_dir, before).map_err(|why| own::advised(&why))?;
+        Lock::state_dir_at_once(&self.state_dir).map_err(|why| why.to_string())
     }
 
     /// Looks whether somebody has taken away a part of the journal.

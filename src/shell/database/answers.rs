@@ -5,7 +5,8 @@ use crate::core::limits::MAX_LINE_BYTES;
 use crate::core::protocol::{Answer, ErrorKind};
 use crate::shell::own;
 use crate::shell::snapshot;
-use std::fs::{self, File, OpenOptions};
+use rustix::fs::OFlags;
+use std::fs::{self, File};
 use std::io::{self, BufWriter, Seek, Write};
 use std::mem;
 use std::path::Path;
@@ -72,7 +73,7 @@ impl<'a> Answers<'a> {
             self.room_bytes = snapshot::allocated_bytes(&room);
             // Written over, not emptied: its blocks are there when the disk is full. Commands may
             // hold secrets: the owner's eyes only.
-            let file = own::open(&room, OpenOptions::new().write(true).create(true))?;
+            let file = own::open(&room, OFlags::WRONLY | OFlags::CREATE)?;
             self.snapshot = Some(BufWriter::with_capacity(BUFFER_BYTES, file));
         }
         match &mut self.snapshot {

@@ -18,9 +18,9 @@ use crate::core::refused::{Change, Refused, Stand};
 use crate::core::settle::{Desk, RANGE_BYTES, Refusal, Settling, Statement, Taken, owned};
 use crate::shell::journal::read_range;
 use crate::shell::own;
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FlockOperation, OFlags, flock};
 use rustix::io::Errno;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::{Instant, SystemTime};
@@ -457,7 +457,7 @@ fn change(path: &Path, change: Change) -> io::Result<()> {
     match change {
         Change::None => Ok(()),
         Change::Add(lines) => {
-            let mut file = own::open(path, OpenOptions::new().create(true).append(true))?;
+            let mut file = own::open(path, OFlags::WRONLY | OFlags::CREATE | OFlags::APPEND)?;
             let before = file.metadata()?.len();
             let added = file.write_all(&lines).and_then(|()| file.sync_data());
             // All of it comes again, and a torn line would be told as damage.

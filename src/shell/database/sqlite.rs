@@ -14,6 +14,7 @@ use crate::core::protocol::{Answer, Database, ErrorKind};
 use crate::shell::own;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Error, ErrorCode, OpenFlags, Row};
+use rustix::fs::OFlags;
 use std::fs::{self, File};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::os::unix::fs::{FileExt, MetadataExt};
@@ -111,8 +112,10 @@ impl<'a> Session<'a> {
         if create {
             // By SQLite it would be everybody's to read. The files beside it get its mode. What is
             // wrong is told by SQLite.
-            let _ =
-                own::open(Path::new(&database.path), File::options().write(true).create_new(true));
+            let _ = own::open(
+                Path::new(&database.path),
+                OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL,
+            );
         }
         let conn = Connection::open_with_flags(&database.path, flags)
             .and_then(|conn| conn.busy_timeout(BUSY_TIMEOUT).map(|()| conn));

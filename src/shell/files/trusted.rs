@@ -66,7 +66,11 @@ impl From<Refusal> for io::Error {
 
 /// What is said of a link that is not followed: what, why, and what to do.
 pub fn told(link: &str, owner: u32) -> String {
-    let user = rustix::process::geteuid().as_raw();
+    told_of(link, owner, rustix::process::geteuid().as_raw())
+}
+
+/// The same of a daemon of this user.
+pub fn told_of(link: &str, owner: u32, user: u32) -> String {
     let ours = if user == 0 { "root".into() } else { format!("root or user {user}") };
     format!(
         "{link} is a link that belongs to user {owner}, and only links of {ours} are followed: \

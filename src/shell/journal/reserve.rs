@@ -10,9 +10,9 @@
 use crate::core::journal::MAX_WORD_BYTES;
 use crate::shell::own;
 use crate::shell::snapshot;
-use rustix::fs::{FallocateFlags, StatVfs, fallocate, statvfs};
+use rustix::fs::{FallocateFlags, OFlags, StatVfs, fallocate, statvfs};
 use rustix::io::Errno;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
@@ -85,7 +85,7 @@ fn me() -> u32 {
 /// The last word that is kept for the journal in `dir`, from each of its places, for who only
 /// looks.
 pub fn words_of(dir: &Path) -> Vec<Vec<u8>> {
-    let read = |path: &PathBuf| own::open(path, OpenOptions::new().read(true)).ok();
+    let read = |path: &PathBuf| own::open(path, OFlags::RDONLY).ok();
     word_paths(dir).iter().filter_map(read).map(|file| read_word(&file)).collect()
 }
 
@@ -178,7 +178,7 @@ impl Reserve {
     pub fn take(&mut self) -> Option<(File, PathBuf)> {
         while let Some(number) = self.spares.pop() {
             let path = self.path(number);
-            if let Ok(file) = own::open(&path, OpenOptions::new().read(true).write(true)) {
+            if let Ok(file) = own::open(&path, OFlags::RDWR) {
                 return Some((file, path));
             }
         }
@@ -193,7 +193,7 @@ impl Reserve {
             if self.free_bytes().is_some_and(|free| free < missing + FULL_BYTES) {
                 continue;
             }
-            if let Ok(file) = own::open(&path, OpenOptions::new().write(true).create(true)) {
+            if let Ok(file) = own::open(&path, OFlags::WRONLY | OFlags::CREATE) {
                 // Better without than not at all.
                 let _ = fallocate(file, FallocateFlags::KEEP_SIZE, 0, wanted);
             }
@@ -260,7 +260,7 @@ fn word_paths(dir: &Path) -> [PathBuf; 2] {
 }
 
 fn open_word(path: &Path) -> io::Result<File> {
-    let file = own::open(path, OpenOptions::new().read(true).write(true).create(true))?;
+    let file = own::open(path, OFlags::RDWR | OFlags::CREATE)?;
     if file.metadata()?.blocks() * 512 < MAX_WORD_BYTES as u64 {
         file.write_all_at(&[0; MAX_WORD_BYTES], 0)?;
     }

@@ -4,7 +4,7 @@ use super::channel::Channel;
 use super::ends::Ends;
 use super::opening::{Opened, Opening};
 use super::runs::{LOOK, Runs};
-use super::{KEEPER_TITLE, SOCKET, socket_path};
+use super::{KEEPER_TITLE, SOCKET, socket_in};
 use crate::core::event::Started;
 use crate::core::ids::RunId;
 use crate::core::keeping::{self, Notice, Order};
@@ -18,6 +18,7 @@ use crate::shell::signals::{Signals, Wish};
 use crate::shell::sys;
 use mio::net::{UnixListener, UnixStream};
 use mio::{Events, Interest, Poll, Token};
+use rustix::fs::OFlags;
 use rustix::net::SendFlags;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -404,7 +405,8 @@ impl Keeper {
 
 impl Socket {
     fn bind(state_dir: &Path) -> io::Result<(UnixListener, Socket)> {
-        let (dir, path) = socket_path(state_dir)?;
+        let dir = own::enter(state_dir, OFlags::PATH)?;
+        let path = socket_in(&dir);
         // One that is there is of a keeper that is dead, or that did not answer its daemon.
         let removed = std::fs::remove_file(&path);
         let listener = UnixListener::bind(&path).map_err(|why| {

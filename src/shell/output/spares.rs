@@ -33,8 +33,10 @@ impl Spares {
     /// None yet, in this directory, which is made when it is needed. What an earlier process left
     /// there is taken away: only one at a time may have it.
     pub(super) fn new(dir: PathBuf) -> Spares {
-        // Mostly there is none.
-        let _ = fs::remove_dir_all(&dir);
+        // Mostly there is none; where a stranger's link leads there is none of ours.
+        if dir.parent().is_some_and(|outputs| own::enter(outputs, OFlags::PATH).is_ok()) {
+            let _ = fs::remove_dir_all(&dir);
+        }
         Spares { dir, free: Vec::new(), next: 0, wanted: 0, asked: 0, useless: false }
     }
 
@@ -81,14 +83,13 @@ impl Spares {
     }
 
     fn create(&self, number: u64) -> Result<(), Errno> {
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL;
         let path = self.path(number);
-        let create =
-            || rustix::fs::open(&path, flags, Mode::from_raw_mode(own::FILE_MODE)).map(drop);
+        let errno = |why| Errno::from_io_error(&why).unwrap_or(Errno::IO);
+        let create = || own::open(&path, flags).map(drop).map_err(errno);
         match create() {
             Err(Errno::NOENT) => {
-                let made = own::make_dir(&self.dir);
-                made.map_err(|why| Errno::from_io_error(&why).unwrap_or(Errno::IO))?;
+                own::make_dir(&self.dir).map_err(errno)?;
                 create()
             }
             result => result,

@@ -4,9 +4,8 @@
 use crate::shell::journal;
 use crate::shell::keeper;
 use crate::shell::own;
-use rustix::fs::{Access, access};
+use rustix::fs::{Access, OFlags, access};
 use std::fmt::{self, Display, Formatter};
-use std::fs::OpenOptions;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -69,7 +68,7 @@ pub fn renewal(dir: &Path) -> Result<(), String> {
     found(access(&socket, Access::WRITE_OK).map_err(io::Error::from))
         .map_err(|why| own::told(&socket, &why))?;
     for path in TAKEN_OVER.map(|name| dir.join(name)) {
-        let opened = own::open(&path, OpenOptions::new().read(true)).map(drop);
+        let opened = own::open(&path, OFlags::RDONLY).map(drop);
         // What is broken there in other ways is told, and put aside, by who finds it.
         let closed = opened.or_else(|why| match why.kind() {
             io::ErrorKind::PermissionDenied => Err(why),

@@ -17,6 +17,7 @@ use crate::core::history::PastRun;
 use crate::core::http::{Request, Response};
 use crate::core::ids::{JobId, RunId};
 use crate::core::journal::SkipEntry;
+use crate::core::plain;
 use crate::core::table::Job;
 use crate::core::time::Now;
 use askama::Template;
@@ -119,7 +120,8 @@ impl Core {
 
     fn job_of_text(&self, id: &str) -> Result<&Job, Response> {
         let Ok(number) = id.parse() else {
-            return Err(Response::problem(404, &format!("`{id}` is no job id: a number is")));
+            let shown = plain::shown(id);
+            return Err(Response::problem(404, &format!("`{shown}` is no job id: a number is")));
         };
         let id = JobId(number);
         self.table().get(id).ok_or_else(|| missing::answer(self.no_job(id)))

@@ -4,6 +4,7 @@
 use super::{Groups, no_permission};
 use crate::core::plain;
 use crate::shell::holder::{Found, Holder};
+use crate::shell::owner;
 use crate::shell::predecessor;
 use crate::shell::start::needs;
 use serde_json::Value;
@@ -90,6 +91,7 @@ pub(super) fn line(groups: &Groups, id: u32) -> u8 {
                 }
             }
             unrenewable(groups, id, &holder).iter().for_each(|line| println!("{line}"));
+            strangers(groups, id, &holder).iter().for_each(|line| println!("{line}"));
             groups.other_file(id, &holder).iter().for_each(|line| println!("{line}"));
             twice(id, &holder).iter().for_each(|line| println!("{line}"));
             groups.told_as_forgotten(id).iter().for_each(|line| println!("{line}"));
@@ -159,6 +161,7 @@ fn row(groups: &Groups, id: u32, notes: &mut Vec<String>) -> (u8, Vec<String>) {
                 Err(why) => notes.push(format!("server {id}: silent: {why}")),
             }
             notes.extend(unrenewable(groups, id, &holder));
+            notes.extend(strangers(groups, id, &holder));
             notes.extend(groups.other_file(id, &holder));
             notes.extend(twice(id, &holder));
             (RUNNING, row)
@@ -184,6 +187,13 @@ fn unrenewable(groups: &Groups, id: u32, holder: &Holder) -> Option<String> {
     let dir = groups.state_dir(id, holder);
     let wrong = is_seen.then(|| needs::whole_state_dir(&dir, user).err()).flatten()?;
     Some(format!("server {id}: {}", plain::line(&wrong.to_string())))
+}
+
+/// Who else can take its files from the daemon.
+fn strangers(groups: &Groups, id: u32, holder: &Holder) -> Vec<String> {
+    let Some(user) = holder.user() else { return Vec::new() };
+    let told = owner::strangers_above(&groups.config, id, user);
+    told.iter().map(|why| format!("server {id}: {}", plain::line(why))).collect()
 }
 
 /// Who else runs a group of this number.

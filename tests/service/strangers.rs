@@ -1,0 +1,188 @@
+//! State directories that somebody else can move: what that user puts in their place is no way to
+//! have root write into files of its own, or into that user's.
+
+use crate::daemon::{Daemon, SOON, wait_for};
+use crate::service::{Groups, Said};
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::process::geteuid;
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, chown, symlink};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+const NOBODY: u32 = 65534;
+
+/// Files that root has elsewhere.
+const PRECIOUS: [&str; 4] = ["last", "next.1", "next.2", "00000000000000000000.log"];
+
+/// A daemon of root's whose state directory is in a directory of another user's.
+struct Place(Groups);
+
+impl Place {
+    /// None where nobody else can be a stranger.
+    fn new() -> Option<Place> {
+        if !geteuid().is_root() {
+            eprintln!("SKIPPED: only root can play another user");
+            return None;
+        }
+        let groups = Groups::new();
+        let root = groups.site.file("root's");
+        fs::create_dir(&root).unwrap();
+        PRECIOUS.iter().for_each(|name| fs::write(format!("{root}/{name}"), name).unwrap());
+        chown(&groups.site.dir.0, Some(NOBODY), Some(NOBODY)).unwrap();
+        Some(Place(groups))
+    }
+
+    /// What the stranger does there.
+    #[track_caller]
+    fn stranger(&self, script: &str) {
+        let mut sh = Command::new("/bin/sh");
+        sh.args(["-euc", script]).current_dir(&self.0.site.dir.0).uid(NOBODY).gid(NOBODY);
+        assert!(sh.status().unwrap().success(), "{script}");
+    }
+
+    /// That nothing of root's was touched.
+    #[track_caller]
+    fn expect_untouched(&self) {
+        let root = self.0.site.file("root's");
+        let mut names: Vec<_> =
+            fs::read_dir(&root).unwrap().map(|it| it.unwrap().file_name()).collect();
+        names.sort();
+        assert_eq!(names, ["00000000000000000000.log", "last", "next.1", "next.2"]);
+        for name in PRECIOUS {
+            assert_eq!(fs::read_to_string(format!("{root}/{name}")).unwrap(), name);
+        }
+    }
+}
+
+/// Waits until this is told in place of where the journal is; the log has it once.
+#[track_caller]
+fn wait_astray(groups: &Groups, daemon: &Daemon, why: &str) {
+    let is_told = || daemon.status()["journal_error"].as_str().is_some_and(|it| it.contains(why));
+    wait_for(why, SOON, || is_told().then_some(()));
+    // It looks again and again.
+    let looks = daemon.status()["uptime_ms"].as_u64().unwrap() + 2_500;
+    wait_for("more looks", SOON, || {
+        (daemon.status()["uptime_ms"].as_u64().unwrap() > looks).then_some(())
+    });
+    assert!(is_told());
+    assert_eq!(daemon.metric("schedule_journal_error"), 1);
+    assert_eq!(groups.site.logged(why).len(), 1, "{:?}", groups.site.logged(why));
+    groups.run(&["status", "1"]).expect(0, "it was moved away");
+}
+
+/// `new` in place of the state directory, in one step: where there is none the daemon makes one.
+#[track_caller]
+fn exchange(groups: &Groups) {
+    let [new, state] = ["new", "state.1"].map(|name| groups.site.file(name));
+    renameat_with(CWD, &new, CWD, &state, RenameFlags::EXCHANGE).unwrap();
+}
+
+/// Waits until others can find the daemon.
+#[track_caller]
+fn wait_note(groups: &Groups) {
+    wait_for("its note", SOON, || (!groups.site.read("state.1/daemon").is_empty()).then_some(()));
+}
+
+#[track_caller]
+fn wait_back(daemon: &Daemon) {
+    wait_for("the state directory", SOON, || {
+        daemon.status()["journal_error"].is_null().then_some(())
+    });
+}
+
+#[test]
+fn what_a_stranger_puts_in_place_of_the_state_directory_is_not_written() {
+    let Some(place) = Place::new() else { return };
+    let groups = &place.0;
+    let daemon = groups.site.start();
+    wait_note(groups);
+    let swaps = [
+        ("mkdir new; ln -s \"$PWD/root's\" new/journal", "it is a directory of user"),
+        ("ln -s \"$PWD/root's\" new", "is a link that belongs to user"),
+    ];
+    for (make, why) in swaps {
+        place.stranger(make);
+        exchange(groups);
+        wait_astray(groups, &daemon, why);
+        place.expect_untouched();
+        exchange(groups);
+        place.stranger("rm -rf new");
+        wait_back(&daemon);
+    }
+    // A file of the stranger's gets none of it either.
+    place.stranger("mkdir -p new/journal; touch new/snapshot.new new/refused new/journal/last");
+    exchange(groups);
+    wait_for("another look", SOON, || {
+        (groups.site.logged("it is a directory of user").len() == 2).then_some(())
+    });
+    assert_eq!(daemon.request("POST", "/api/v1/sync").status, 200);
+    place.stranger("test -z \"$(find state.1 -user 65534 -type f -size +0)\"");
+}
+
+#[test]
+fn what_keeps_a_state_directory_from_being_locked_is_told_once() {
+    let groups = Groups::new();
+    let daemon = groups.site.start();
+    wait_note(&groups);
+    let new = groups.site.file("new");
+    fs::create_dir(&new).unwrap();
+    symlink("/dev/null", format!("{new}/lock")).unwrap();
+    exchange(&groups);
+    wait_astray(&groups, &daemon, "lock: it is a symbolic link: take it away");
+    fs::remove_file(groups.site.file("state.1/lock")).unwrap();
+    wait_back(&daemon);
+}
+
+#[test]
+fn a_start_follows_no_link_that_a_stranger_has_prepared() {
+    let Some(place) = Place::new() else { return };
+    let groups = &place.0;
+    let refused = |said: Said| {
+        said.expect(2, "is a link that belongs to user");
+        place.expect_untouched();
+    };
+    let state = groups.site.file("state.1");
+    place.stranger("ln -s \"$PWD/root's\" state.1");
+    refused(groups.run(&["run", "1"]));
+    groups.run(&["check"]).expect(1, "is a link that belongs to user");
+    fs::remove_file(&state).unwrap();
+    // Root's own, into which everybody may put things.
+    fs::create_dir(&state).unwrap();
+    fs::set_permissions(&state, fs::Permissions::from_mode(0o777)).unwrap();
+    place.stranger("ln -s \"$PWD/root's\" state.1/journal");
+    groups.run(&["check"]).expect(1, "is a link that belongs to user");
+    refused(groups.run(&["run", "1"]));
+    fs::remove_dir_all(&state).unwrap();
+    // The pid file is emptied and written.
+    fs::create_dir(&state).unwrap();
+    place.stranger("ln -s \"$PWD/root's\" pids");
+    groups.edit("{%d}.pid", "pids/{%d}");
+    groups.run(&["check"]).expect(1, "is a link that belongs to user");
+    refused(groups.run(&["run", "1"]));
+}
+
+/// That is no reason not to start: it was none before.
+#[test]
+fn who_can_move_a_state_directory_is_told() {
+    let Some(place) = Place::new() else { return };
+    let groups = &place.0;
+    drop(groups.site.start());
+    for (key, path) in [("pidfile", "1.pid"), ("statedir", "state.1")] {
+        let told = format!("[base] {key} {}: ", groups.site.file(path));
+        let daemon = groups.site.start();
+        for verb in ["check", "status"] {
+            let said = groups.run(&[verb, "1"]);
+            said.expect(0, &told).expect(0, "who can put another in its place");
+        }
+        drop(daemon);
+        assert!(!groups.site.logged(&told).is_empty(), "{key}");
+    }
+    chown(&groups.site.dir.0, Some(0), Some(0)).unwrap();
+    for (mode, is_told) in [(0o777, true), (0o1777, false), (0o755, false)] {
+        fs::set_permissions(&groups.site.dir.0, fs::Permissions::from_mode(mode)).unwrap();
+        let said = groups.run(&["check"]);
+        assert_eq!(said.out.contains("can be written by everybody"), is_told, "{mode:o} {said:?}");
+        assert_eq!(said.out.contains("who can put another"), is_told, "{mode:o} {said:?}");
+    }
+}
