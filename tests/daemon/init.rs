@@ -4,12 +4,12 @@
 //! A namespace of processes needs root, or a kernel that lets users make one. Where it can't be had
 //! that is said, here and in the last lines of `scripts/test`.
 
+use crate::common::write_program;
 use crate::daemon::rows::{Due, Row};
 use crate::daemon::{Daemon, SOON, Site, facts, wait_for};
 use rustix::process::{Pid, Signal, kill_process};
 use schedule::core::protocol::Driver;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, ExitStatus, Stdio};
 
 const NEVER: Due = Due::Never("0 0 1 1 *");
@@ -157,8 +157,7 @@ fn below_a_process_that_ends_with_it_term_waits_as_well() {
     for (name, waits) in [("tini", true), ("docker-init", true), ("somebody", false)] {
         let (site, mut database) = Site::on(Driver::Sqlite);
         let forwarder = site.file(name);
-        fs::write(&forwarder, FORWARDER).unwrap();
-        fs::set_permissions(&forwarder, fs::Permissions::from_mode(0o755)).unwrap();
+        write_program(&forwarder, FORWARDER);
         let command = format!("{}; echo done >'{}'", site.waits(), site.file("done"));
         database.sql(&Row::new(1, NEVER, &command).insert());
         let Some(init) = Init::start_below(&site, Some(&forwarder)) else { return };

@@ -1,6 +1,7 @@
 //! Another program in the same process: reload, upgrade, panic. Under load:
 //! `tests/long/renewals.rs`.
 
+use crate::common::{install_program, write_program};
 use crate::daemon::clients::Kept;
 use crate::daemon::facts::{self, STAMPS};
 use crate::daemon::rows::{Due, Row, insert};
@@ -10,7 +11,6 @@ use schedule::core::protocol::Driver;
 use std::collections::BTreeSet;
 use std::fs;
 use std::net::{TcpListener, TcpStream};
-use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
 /// Waits until the log says `text` once more than before.
@@ -49,7 +49,7 @@ fn a_bad_configuration_or_program_changes_nothing() {
     let (mut site, mut database) = Site::on(Driver::Sqlite);
     database.sql(&Row::new(1, Due::Step(60), "true").insert());
     let program = site.file("schedule");
-    fs::copy(env!("CARGO_BIN_EXE_schedule"), &program).unwrap();
+    install_program(env!("CARGO_BIN_EXE_schedule"), &program);
     let daemon = site.start_by(site.command_of(&program));
     site.base = "stop_grace = soon\n".into();
     let config = site.write_config();
@@ -76,15 +76,14 @@ fn a_bad_configuration_or_program_changes_nothing() {
         ("#!/bin/sh\necho true 9\n", "does not answer as `schedule` does (true 9)".to_owned()),
     ] {
         fs::remove_file(&program).unwrap();
-        fs::write(&program, text).unwrap();
-        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+        write_program(&program, text);
         renewed(&site, &daemon, Signal::USR2, "upgrade not done");
         assert_eq!(daemon.get("/healthz").status, 200);
         let line = site.logged("upgrade not done").pop().unwrap();
         assert!(line.contains(&said), "{said}: {line}");
     }
     fs::remove_file(&program).unwrap();
-    fs::copy(env!("CARGO_BIN_EXE_schedule"), &program).unwrap();
+    install_program(env!("CARGO_BIN_EXE_schedule"), &program);
     renewed(&site, &daemon, Signal::USR2, "begin: ");
     assert_eq!(daemon.get("/healthz").status, 200);
 }

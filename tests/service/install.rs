@@ -1,6 +1,7 @@
 //! `scripts/install` and `scripts/uninstall`, below a directory, and what is generated.
 
 use crate::common::TempDir;
+use crate::common::write_program;
 use crate::service::Said;
 use rustix::process::{Pid, Signal, kill_process_group};
 use std::cell::Cell;
@@ -272,8 +273,7 @@ fn what_is_packed_lies_where_it_is_looked_for() {
     fs::create_dir_all(built.file("release")).unwrap();
     symlink(PROGRAM, built.file("release/schedule")).unwrap();
     for tool in ["cargo", "cargo-deb"] {
-        fs::write(built.file(tool), "#!/bin/sh\n").unwrap();
-        fs::set_permissions(built.file(tool), fs::Permissions::from_mode(0o755)).unwrap();
+        write_program(&built.file(tool), "#!/bin/sh\n");
     }
     let mut command = Command::new("sh");
     command.arg(tree.file("scripts/deb")).env("CARGO_TARGET_DIR", &built.0);
@@ -334,8 +334,7 @@ fn without_a_program_and_a_compiler_it_is_said_what_to_do() {
 fn the_test_script_looks_for_its_compiler_first() {
     let dir = TempDir::new();
     let fake = |name: &str, text: &str| {
-        fs::write(dir.file(name), format!("#!/bin/sh\n{text}\n")).unwrap();
-        fs::set_permissions(dir.file(name), fs::Permissions::from_mode(0o755)).unwrap();
+        write_program(&dir.file(name), &format!("#!/bin/sh\n{text}\n"));
     };
     fake("apt-get", &format!("echo \"$@\" >>{}", dir.file("installed")));
     let run = || {

@@ -2,6 +2,7 @@
 //! and no daemon starts beside it.
 
 use crate::common::database::TestDatabase;
+use crate::common::install_program;
 use crate::daemon::{BESIDE_PHP, SOON, wait_for};
 use crate::service::{Groups, Said};
 use rustix::fs::{FlockOperation, flock};
@@ -38,7 +39,7 @@ fn groups() -> Groups {
 fn interpreter(groups: &Groups) -> Command {
     let path = groups.site.file("php8.2");
     if !fs::exists(&path).unwrap() {
-        fs::copy("/bin/sh", &path).unwrap();
+        install_program("/bin/sh", &path);
     }
     let mut command = groups.command(&path);
     // Of some the name says what they are to be.

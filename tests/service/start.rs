@@ -2,6 +2,7 @@
 
 use crate::common;
 use crate::common::database::Kind;
+use crate::common::install_program;
 use crate::daemon::rows::{Due, Row};
 use crate::daemon::{SOON, wait_for};
 use crate::service;
@@ -393,7 +394,7 @@ fn an_installed_program_reads_the_configuration_of_the_machine_first() {
     fs::write(dir.file("etc/schedule/schedule.ini"), ini("machine")).unwrap();
     for place in ["bin", "built"] {
         let program = dir.file(&format!("{place}/schedule"));
-        fs::copy(env!("CARGO_BIN_EXE_schedule"), program).unwrap();
+        install_program(env!("CARGO_BIN_EXE_schedule"), program);
     }
     let said = |program: &str, with_etc: bool| {
         let bind = format!("mount --bind '{}' /etc && ", dir.file("etc"));

@@ -1,6 +1,7 @@
 //! A daemon of another user than the one before: runs that it may not signal, and keepers that it
 //! may not ask. Each is told, with whose they are and what to do; nothing hangs.
 
+use crate::common::install_program;
 use crate::daemon::rows::{Due, Row};
 use crate::daemon::{SOON, wait_for};
 use crate::service::{Groups, Said, is_alive};
@@ -143,7 +144,7 @@ fn of_a_run_in_part_another_users_it_is_said_how_many_are() {
     // A program that becomes root, as sudo does.
     let place = Groups::new();
     let become_root = place.site.file("become");
-    fs::copy("/usr/bin/setpriv", &become_root).unwrap();
+    install_program("/usr/bin/setpriv", &become_root);
     fs::set_permissions(&become_root, fs::Permissions::from_mode(0o4755)).unwrap();
     fs::set_permissions(&place.site.dir.0, fs::Permissions::from_mode(0o755)).unwrap();
     let become_root = format!("'{become_root}' --reuid=0 --regid=0 --clear-groups sleep 600");

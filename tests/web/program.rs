@@ -1,12 +1,13 @@
 //! Commands, files and events of the real daemon.
 
+use crate::common::write_program;
 use crate::daemon::rows::{Due, Row, insert};
 use crate::daemon::{Daemon, SOON, Site, wait_for};
 use schedule::core::protocol::Driver;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::time::Instant;
 
 const NEVER: Due = Due::Never("0 0 1 1 *");
@@ -196,8 +197,7 @@ fn where_descriptors_are_few_clients_leave_some_to_the_helpers() {
     let program = site.file("few");
     let script =
         format!("#!/bin/sh\nulimit -n 256\nexec {} \"$@\"\n", env!("CARGO_BIN_EXE_schedule"));
-    fs::write(&program, script).unwrap();
-    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    write_program(&program, &script);
     let daemon = site.start_by(site.command_of(&program));
     let told = site.logged("the limit of open files is 256");
     assert!(told.len() == 1 && told[0].contains("[WARN] at most "), "{told:?}");

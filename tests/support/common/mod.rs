@@ -8,14 +8,32 @@ pub mod database;
 pub mod helper;
 pub mod refusing;
 
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// A text that no other test uses, of this run or of another that goes on at the same time.
 pub fn unique() -> String {
     static COUNTER: AtomicU32 = AtomicU32::new(0);
     format!("{}_{}", std::process::id(), COUNTER.fetch_add(1, Ordering::Relaxed))
+}
+
+/// Puts a copy of a program there. A process of its own writes it: what a child of another thread
+/// has open for writing can't be executed (`ETXTBSY` of `execve(2)`).
+pub fn install_program(from: impl AsRef<OsStr>, to: impl AsRef<OsStr>) {
+    let mut install = Command::new("install");
+    let done = install.args(["-m", "755"]).arg(from).arg(to).status().unwrap();
+    assert!(done.success(), "{done}");
+}
+
+/// The same of a script.
+pub fn write_program(to: &str, text: &str) {
+    let source = format!("{to}.text");
+    fs::write(&source, text).unwrap();
+    install_program(&source, to);
+    fs::remove_file(source).unwrap();
 }
 
 /// A directory that is removed at the end.
