@@ -255,6 +255,7 @@ impl Replay {
         for entry in word.entries() {
             match entry {
                 Entry::Held { segment, records } => _ = self.held.insert(segment, records),
+                Entry::Recorded(offset) => self.recorded = self.recorded.max(offset),
                 Entry::Living(runs) => self.missed = runs.into_iter().collect(),
                 _ => {}
             }
@@ -308,7 +309,7 @@ impl Replay {
                     self.lost = (records.saturating_sub(self.told_since), why.into_owned());
                 }
                 // Where nothing was taken away, the log knows better.
-                Entry::Held { .. } | Entry::Living(_) => {}
+                Entry::Held { .. } | Entry::Recorded(_) | Entry::Living(_) => {}
                 // Known already, by a line or because deciding went back.
                 Entry::Anew(sequence) if sequence <= self.anew_sequence => {}
                 Entry::Decided(at) => {

@@ -119,7 +119,7 @@ impl Journal {
     /// The directory can't be made, read or written.
     pub fn open(dir: &Path) -> io::Result<Opened> {
         let uid = fs::metadata(dir.parent().unwrap_or(dir)).map_or(0, |found| found.uid());
-        own::make_dir_of(dir, uid)?;
+        own::make_dir_of(dir, uid, dir.parent().unwrap_or(dir))?;
         let mut segments = list_segments(dir)?;
         let mut reserve = Reserve::open(dir);
         let mut replay = Replay::default();
@@ -236,7 +236,7 @@ impl Journal {
         }
         let mut bytes = vec![0; usize::try_from(found.len().min(MAX_SEGMENT_BYTES)).unwrap_or(0)];
         file.read_exact_at(&mut bytes, 0)?;
-        own::make_dir_of(&self.dir, self.uid)?;
+        own::make_dir_of(&self.dir, self.uid, self.dir.parent().unwrap_or(&self.dir))?;
         // What was kept beside it has most likely gone the same way.
         self.reserve.anew();
         self.begin_segment(start, &bytes)?;
@@ -250,7 +250,7 @@ impl Journal {
     /// # Errors
     /// The file can't be made or written.
     pub fn begin_segment(&mut self, start: u64, lines: &[u8]) -> io::Result<()> {
-        own::make_dir_of(&self.dir, self.uid)?;
+        own::make_dir_of(&self.dir, self.uid, self.dir.parent().unwrap_or(&self.dir))?;
         let (file, temporary) = match self.reserve.take() {
             Some(spare) => spare,
             None => {

@@ -97,14 +97,16 @@ pub fn make_dir(path: &Path) -> io::Result<()> {
     }
 }
 
-/// The same of one that is this user's, root's or ours: whose it is has the say of what is in it.
+/// The same of the state directory, or of one in it, that is this user's, root's or ours; or that
+/// nobody else can have put there.
 ///
 /// # Errors
 /// See [`make_dir`]; or it is somebody else's.
-pub fn make_dir_of(path: &Path, uid: u32) -> io::Result<()> {
+pub fn make_dir_of(path: &Path, uid: u32, state_dir: &Path) -> io::Result<()> {
     make_dir(path)?;
     let found = fstat(enter(path, OFlags::PATH)?)?.st_uid;
-    if found == uid || trusted::is_trusted(found) {
+    if found == uid || trusted::is_trusted(found) || owner::stranger_above(state_dir, uid).is_none()
+    {
         return Ok(());
     }
     let text = format!("it is a directory of user {}: take it away", owner::user(found));

@@ -78,7 +78,7 @@ pub fn strangers_above(config: &Config, server_id: u32, uid: u32) -> Vec<String>
 }
 
 /// The same of one path.
-fn stranger_above(path: &Path, uid: u32) -> Option<String> {
+pub fn stranger_above(path: &Path, uid: u32) -> Option<String> {
     let places = [Some(path.to_owned()), fs::canonicalize(path).ok()];
     let above = places.iter().flatten().flat_map(|path| path.ancestors().skip(1));
     above.filter(|dir| !dir.as_os_str().is_empty()).find_map(|dir| {

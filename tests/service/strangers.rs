@@ -186,3 +186,26 @@ fn who_can_move_a_state_directory_is_told() {
         assert_eq!(said.out.contains("who can put another"), is_told, "{mode:o} {said:?}");
     }
 }
+
+/// A package, or who restores a backup, puts a directory of another user there: that is no
+/// stranger's doing, and what waits for the database is not lost with it.
+#[test]
+fn a_directory_of_the_wrong_user_in_a_place_of_root_s_is_taken() {
+    if !geteuid().is_root() {
+        eprintln!("SKIPPED: only root can play another user");
+        return;
+    }
+    let groups = Groups::new();
+    let daemon = groups.site.start();
+    wait_note(&groups);
+    let new = groups.site.file("new");
+    fs::create_dir(&new).unwrap();
+    chown(&new, Some(NOBODY), Some(NOBODY)).unwrap();
+    exchange(&groups);
+    wait_for("the journal", SOON, || {
+        fs::exists(groups.site.file("state.1/journal/last")).unwrap().then_some(())
+    });
+    wait_note(&groups);
+    assert!(daemon.status()["journal_error"].is_null(), "{:?}", groups.site.log());
+    assert_eq!(groups.site.logged("what counts is put there anew").len(), 1);
+}

@@ -10,7 +10,7 @@ use serde_json::Value;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::net::UnixListener;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
@@ -277,4 +277,29 @@ fn a_socket_that_nobody_may_replace_is_told() {
     let said = run_as(&groups, B, &["start", "1"]);
     said.expect(1, &format!("{state}/keeper.sock: "));
     assert!(!said.err.contains("user 'root's"), "{said:?}");
+}
+
+/// Such as root's own directory, where `sudo -u USER schedule start` is given.
+#[test]
+fn a_directory_that_the_user_may_not_enter_keeps_nothing_from_starting() {
+    if !is_root() {
+        return;
+    }
+    let (groups, place) = (Groups::new(), Groups::new());
+    give(&groups, B);
+    let [closed, link] = ["closed", "link"].map(|name| place.site.file(name));
+    fs::create_dir(&closed).unwrap();
+    fs::set_permissions(&closed, fs::Permissions::from_mode(0o700)).unwrap();
+    fs::set_permissions(&place.site.dir.0, fs::Permissions::from_mode(0o755)).unwrap();
+    symlink(&groups.site.dir.0, &link).unwrap();
+    let dir = groups.site.dir.0.to_str().unwrap().to_owned();
+    let text = fs::read_to_string(&groups.config).unwrap();
+    fs::write(&groups.config, text.replace(&dir, &link)).unwrap();
+    for (word, told) in [("start", "started"), ("status", "running"), ("stop", "stopped")] {
+        let mut command = groups.command("/bin/sh");
+        let become_b = format!("exec setpriv --reuid={B} --regid={B} --clear-groups \"$@\"");
+        command.args(["-c", &format!("cd '{closed}'; {become_b}"), "sh", PROGRAM, word, "1"]);
+        command.args(["-c", &groups.config]);
+        Said::of(&command.output().unwrap()).expect(0, told);
+    }
 }

@@ -98,7 +98,8 @@ impl Daemon {
     /// What has its name by now may be anybody's.
     fn take_state_dir(&self) -> Result<Lock, String> {
         let before = fstat(&self.state_lock).map_or(0, |found| found.st_uid);
-        own::make_dir_of(&self.state_dir, before).map_err(|why| own::advised(&why))?;
+        own::make_dir_of(&self.state_dir, before, &self.state_dir)
+            .map_err(|why| own::advised(&why))?;
         Lock::state_dir_at_once(&self.state_dir).map_err(|why| why.to_string())
     }
 

@@ -156,8 +156,12 @@ pub const DIRECTORY: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags
 
 impl Walk {
     fn begin(path: &Path) -> Result<Walk, Refusal> {
-        let at = open(".", DIRECTORY, Mode::empty())?;
-        let place = std::env::current_dir().unwrap_or_default();
+        // Where we are may be no place of ours: nothing asks for it that need not.
+        let (start, place) = match path.is_absolute() {
+            true => ("/", PathBuf::from("/")),
+            false => (".", std::env::current_dir().unwrap_or_default()),
+        };
+        let at = open(start, DIRECTORY, Mode::empty())?;
         let mut walk = Walk { at, place, rest: VecDeque::new(), links: 0 };
         walk.turn_to(path)?;
         Ok(walk)
