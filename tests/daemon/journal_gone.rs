@@ -14,6 +14,13 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+/// Deletes a directory in one step: the daemon may make something in it meanwhile.
+fn delete(dir: &Path) {
+    let gone = dir.with_extension("gone");
+    fs::rename(dir, &gone).unwrap();
+    wait_for("the directory to be gone", SOON, || fs::remove_dir_all(&gone).ok());
+}
+
 /// Waits until there are so many stamps more.
 pub fn wait_runs(site: &Site, count: usize) {
     let before = stamps(site).len();
@@ -152,7 +159,7 @@ pub fn segments(journal: &Path) -> Vec<PathBuf> {
 
 #[test]
 fn what_older_segments_had_that_went_with_the_journal_is_counted() {
-    lost(true, true, |journal| fs::remove_dir_all(journal).unwrap());
+    lost(true, true, delete);
 }
 
 #[test]
@@ -215,8 +222,10 @@ fn what_was_damaged_before_a_reload_is_counted() {
     assert_eq!(site.logged(why).len(), 1, "{:?}", site.log());
     let runs: BTreeSet<String> = stamps(&site).into_iter().map(|stamp| stamp.run).collect();
     let ended = |it: &Logged| it.outcome == "exit 0";
-    let recorded = logged(&mut database).into_iter().filter(ended).count();
-    assert_eq!(recorded + 2, runs.len());
+    wait_for("the other records", SOON, || {
+        let recorded = logged(&mut database).into_iter().filter(ended).count();
+        (recorded + 2 == runs.len()).then_some(())
+    });
 }
 
 /// A helper has read it, and the database takes it in the end.
@@ -271,7 +280,7 @@ fn as_it_is(_: &Site, daemon: Daemon) -> Daemon {
 
 #[test]
 fn what_a_deleted_journal_knew_is_recorded() {
-    gone(|state| fs::remove_dir_all(state.join("journal")).unwrap(), as_it_is);
+    gone(|state| delete(&state.join("journal")), as_it_is);
 }
 
 #[test]
@@ -291,7 +300,7 @@ fn what_a_state_directory_knew_that_was_replaced_is_recorded() {
 /// The next program opens the journal by its name.
 #[test]
 fn a_journal_that_is_gone_is_written_anew_for_the_next_program() {
-    let delete = |state: &Path| fs::remove_dir_all(state.join("journal")).unwrap();
+    let delete = |state: &Path| delete(&state.join("journal"));
     gone(delete, |site, daemon| {
         reloaded(site, &daemon);
         daemon
@@ -382,7 +391,7 @@ fn what_is_lost_while_a_daemon_drains_is_told_by_who_ended_it() {
 
 #[test]
 fn a_journal_that_is_deleted_just_before_the_end_is_written_anew() {
-    let dropped = stopped(false, |journal| fs::remove_dir_all(journal).unwrap());
+    let dropped = stopped(false, delete);
     assert_eq!(dropped, 0);
     let delete = |path: &PathBuf| fs::remove_file(path).unwrap();
     let dropped = stopped(false, |journal| segments(journal).iter().for_each(delete));
@@ -391,7 +400,7 @@ fn a_journal_that_is_deleted_just_before_the_end_is_written_anew() {
 
 #[test]
 fn what_was_deleted_or_emptied_just_before_the_end_is_counted() {
-    let dropped = stopped(true, |journal| fs::remove_dir_all(journal).unwrap());
+    let dropped = stopped(true, delete);
     assert!(dropped > 0);
     let empty = |journal: &Path| fs::write(segments(journal).last().unwrap(), "").unwrap();
     assert!(stopped(false, empty) > 0);
