@@ -64,6 +64,10 @@ pub struct Replay {
     is_cut: bool,
     /// Those runs, but for what is in `lost`: the last word names no more than it has room for.
     missed: BTreeSet<RunId>,
+    /// All that it names, and those that were found since.
+    named: BTreeSet<RunId>,
+    /// The highest sequence of a run that it can count.
+    word_sequence: u64,
     /// Runs and skips that are on the disk behind what the last word knew to be there.
     told_since: u64,
 }
@@ -256,10 +260,12 @@ impl Replay {
             match entry {
                 Entry::Held { segment, records } => _ = self.held.insert(segment, records),
                 Entry::Recorded(offset) => self.recorded = self.recorded.max(offset),
-                Entry::Living(runs) => self.missed = runs.into_iter().collect(),
+                Entry::Living(runs) => self.named = runs.into_iter().collect(),
+                Entry::Sequence(last) => self.word_sequence = last,
                 _ => {}
             }
         }
+        self.missed.clone_from(&self.named);
         self.keepers.push(UNKNOWN_KEEPER.into());
         self.is_cut = true;
         self.lost.0 += live - (self.missed.len() as u64).min(live);
@@ -270,9 +276,14 @@ impl Replay {
         log::error!("journal: {why}: no slot is started twice, what is missing is counted");
     }
 
-    /// A keeper has a run that is alive, so that its end will be told.
+    /// A keeper has a run that is alive, so that its end will be told. Where the last word did not
+    /// name it, it is one of those that it only counted, whether the log still tells of it or not.
     pub fn is_kept(&mut self, run: RunId) {
-        if self.is_cut && !self.missed.remove(&run) && !self.live.contains_key(&run) {
+        if !self.is_cut {
+            return;
+        }
+        self.missed.remove(&run);
+        if run.sequence <= self.word_sequence && self.named.insert(run) {
             self.lost.0 = self.lost.0.saturating_sub(1);
         }
     }

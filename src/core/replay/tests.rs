@@ -68,10 +68,12 @@ fn what_was_cut_is_known_by_the_last_word() {
     encode(&mut log, &Entry::Held { segment: 0, records: 9 });
     encode(&mut log, &Entry::Held { segment: 100, records: 4 });
     encode(&mut log, &intent(1));
+    encode(&mut log, &intent(5));
     let end = 100 + log.len() as u64 + 500;
     encode(&mut word, &Entry::Unwritten { end, until: None, records: 0, why: "".into() });
+    encode(&mut word, &Entry::Sequence(run(6).sequence));
     encode(&mut word, &Entry::Recorded(90));
-    encode(&mut word, &Entry::Written { segment: 100, end, live: 4 });
+    encode(&mut word, &Entry::Written { segment: 100, end, live: 6 });
     encode(&mut word, &Entry::Held { segment: 100, records: 6 });
     encode(&mut word, &Entry::Living((1..=3).map(run).collect()));
     let mut replay = Replay::default();
@@ -79,9 +81,9 @@ fn what_was_cut_is_known_by_the_last_word() {
     assert_eq!(replay.log(100, &log), log.len());
     assert_eq!(replay.log_ends(100 + log.len() as u64), end);
     assert_eq!((replay.recorded, replay.held.clone()), (90, [(100, 6)].into()));
-    // The journal has 1, the keeper 2; 3 and one that had no room are gone.
-    replay.is_kept(run(1));
-    replay.is_kept(run(2));
+    // The journal has 1 and 5, the keeper 2 and 6, and 5 and 6 had no room in the last word; 3 and
+    // one more that had no room are gone. What was started since is not among them.
+    [1, 2, 5, 6, 6, 7].into_iter().map(run).for_each(|run| replay.is_kept(run));
     replay.count_lost(5);
     assert_eq!(replay.dropped.count, 2);
 }
