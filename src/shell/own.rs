@@ -109,8 +109,7 @@ pub fn make_dir_of(path: &Path, uid: u32, state_dir: &Path) -> io::Result<()> {
     {
         return Ok(());
     }
-    let text = format!("it is a directory of user {}: take it away", owner::user(found));
-    Err(io::Error::other(text))
+    Err(another_users("directory", found, uid))
 }
 
 /// Opens a directory, and nothing else that may be there.
@@ -217,10 +216,19 @@ fn open_if(
     let is_its = !is_strange && fstat(&dir).is_ok_and(|dir| dir.st_uid == found.uid());
     let is_right = is_its || (found.nlink() == 1 && passes(&found));
     if !is_right {
-        let text = format!("it is a file of user {}: take it away", owner::user(found.uid()));
-        return Err(io::Error::other(text));
+        return Err(another_users("file", found.uid(), rustix::process::geteuid().as_raw()));
     }
     Ok(file)
+}
+
+/// It may have been put there, or be the right one after a `chown -R`.
+fn another_users(what: &str, owner: u32, uid: u32) -> io::Error {
+    let (owner, user) = (owner::user(owner), owner::user(uid));
+    let text = format!(
+        "it is a {what} of user {owner}: take it away, or, if it is ours, give it back to user \
+         {user} (chown -R)"
+    );
+    io::Error::other(text)
 }
 
 /// What to do about a file that is not opened because somebody has a lease on it (fcntl(2)): that

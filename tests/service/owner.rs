@@ -201,6 +201,22 @@ fn a_daemon_whose_files_are_taken_from_it_goes_on_and_says_so() {
     assert_eq!(groups.site.logged("start failed"), [""; 0]);
 }
 
+/// Root may write everywhere, and writes no file of another user all the same.
+#[test]
+fn the_daemon_of_root_says_how_its_files_come_back() {
+    if !geteuid().is_root() {
+        return;
+    }
+    let groups = Groups::new();
+    groups.run(&["start", "1"]).expect(0, "started");
+    let state = groups.site.file("state.1");
+    chown_all(Path::new(&state), NOBODY);
+    let why = "take it away, or, if it is ours, give it back to user root (chown -R)";
+    groups.run(&["reload", "1"]).expect(1, "it goes on as it was: ").expect(1, why);
+    chown_all(Path::new(&state), 0);
+    groups.run(&["reload", "1"]).expect(0, "has read");
+}
+
 /// That `check` and `status` tell of a directory of the state directory, to its daemon's user and
 /// to root, who might write there.
 fn expect_told(groups: &Groups, dir: &str) {
