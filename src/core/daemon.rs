@@ -180,6 +180,8 @@ pub struct Carried {
     /// How many records each segment of the journal has that the database is not known to have;
     /// empty: an earlier version does not say.
     pub held: Vec<(u64, u64)>,
+    /// What was done last over the web.
+    pub message: String,
 }
 
 /// Everything the daemon knows. See the module's text.
@@ -432,6 +434,7 @@ impl Core {
             stopping: self.stopping(),
             unwritten: self.outbox.in_memory(),
             held: self.outbox.held.counts(),
+            message: self.last_message().to_owned(),
         }
     }
 
@@ -447,6 +450,7 @@ impl Core {
         // The same process went on: it was not down.
         self.due.able_ms = Some(i64::MIN);
         self.outbox.take_over(&carried.unwritten);
+        self.go_on_saying(&carried.message);
         if carried.draining {
             self.drain(now);
         }

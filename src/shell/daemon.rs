@@ -202,6 +202,7 @@ impl Daemon {
             }
         }
         self.notify.ending();
+        self.answer_all(true);
         self.server.close_idle(clock::now());
         Ok(())
     }

@@ -30,5 +30,6 @@ mod rows;
 mod service;
 mod slow;
 mod snapshot;
+mod unanswered;
 #[path = "../web/support.rs"]
 mod web_common;

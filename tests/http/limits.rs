@@ -220,7 +220,7 @@ fn no_answer_is_kept_or_taken_for_another_kind() {
     // What goes on is no answer yet.
     all.retain(|answer| answer.status != 100);
     let statuses: BTreeSet<u16> = all.iter().map(|answer| answer.status).collect();
-    let kinds = [200, 204, 304, 400, 405, 408, 411, 413, 414, 417, 431, 501, 503, 505];
+    let kinds = [200, 204, 304, 400, 405, 408, 411, 413, 414, 417, 431, 501, 503, 504, 505];
     assert_eq!(statuses, BTreeSet::from(kinds));
     let is_safe = |answer: &Answer| {
         answer.header("cache-control") == Some("no-store")
@@ -239,10 +239,33 @@ fn an_answer_that_never_comes_is_replaced_and_a_late_one_dropped() {
     assert_eq!(connection.deadline_ms(), Some(60_000));
     connection.timed_out(after(60_000));
     assert!(!connection.respond(after(60_001), Response::text(200, "late")));
-    let answers = answers(connection.output(), &[]);
-    assert_eq!(answers[0].status, 503);
-    assert_eq!(answers[0].header("retry-after"), Some("5"));
-    assert_eq!(answers.len(), 1);
+    let told = answers(connection.output(), &[]);
+    // It may have been done: nobody is told to try again.
+    assert_eq!((told[0].status, told[0].header("retry-after")), (504, None));
+    assert_eq!(told.len(), 1);
+    // Nobody has taken this one.
+    let mut connection = connect(Limits::default());
+    connection.receive(NOW, &get("/"));
+    connection.timed_out(after(60_000));
+    let told = answers(connection.output(), &[]);
+    assert_eq!((told[0].status, told[0].header("retry-after")), (503, Some("5")));
+    assert_eq!(told.len(), 1);
+}
+
+/// Before there is no daemon any more that could answer.
+#[test]
+fn who_still_waits_is_told_that_no_answer_comes() {
+    let mut connection = connect(Limits::default());
+    connection.give_up(NOW);
+    connection.receive(NOW, &get("/"));
+    connection.give_up(NOW);
+    assert_eq!(connection.output_bytes(), 0, "nobody has acted on it");
+    assert!(connection.next_request().is_some());
+    connection.give_up(NOW);
+    connection.give_up(NOW);
+    let told = answers(connection.output(), &[]);
+    assert_eq!((told[0].status, told[0].header("retry-after")), (504, None));
+    assert_eq!(told.len(), 1);
 }
 
 #[test]

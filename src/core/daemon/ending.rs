@@ -3,7 +3,8 @@
 
 use super::{Core, Run};
 use crate::core::event::Action;
-use crate::core::ids::RunId;
+use crate::core::http::Response;
+use crate::core::ids::{ConnId, RunId};
 use crate::core::plain::{counted, runs_go_on};
 use crate::core::time::Now;
 
@@ -107,6 +108,18 @@ impl Core {
             log::info!("end: still {}", self.waited_for(now));
             self.say_again_ms = now.mono_ms + SAY_AGAIN_MS;
         }
+    }
+
+    /// Takes the answers out of what is planned.
+    pub(in crate::core) fn planned_answers(&mut self) -> Vec<(ConnId, Response)> {
+        let mut answers = Vec::new();
+        for action in std::mem::take(&mut self.actions) {
+            match action {
+                Action::Respond(conn, response) => answers.push((conn, *response)),
+                other => self.actions.push_back(other),
+            }
+        }
+        answers
     }
 
     /// When [`Core::end_if_done`] has something to say, monotonic ms.

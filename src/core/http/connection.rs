@@ -31,6 +31,14 @@ use super::secure::secured;
 use super::{Body, Ledger, Limits, Request, Response, cookies};
 use crate::core::time::Now;
 
+/// A request that was taken may have been acted on: who is told to try again would do it twice.
+const LATE: &str = "The daemon did not answer in time. What was asked for may be done all the \
+                    same: look before you ask again.";
+
+/// The same where the daemon can't answer any more.
+const GIVEN_UP: &str = "The daemon ends or starts anew before its answer. What was asked for may \
+                        be done all the same: look before you ask again.";
+
 /// Where a connection stands; see the picture above.
 #[derive(Debug)]
 enum State {
@@ -301,10 +309,18 @@ impl Connection {
             State::Body(_) => {
                 self.refuse(now, refuse(408, "The body of the request took too long."));
             }
-            State::Ready(_) | State::Answering => {
+            State::Ready(_) => {
                 self.refuse(now, refuse(503, "The daemon was too busy to answer; try again."));
             }
+            State::Answering => self.refuse(now, refuse(504, LATE)),
             _ => self.close(),
+        }
+    }
+
+    /// Who still waits for an answer gets none any more, and is told so.
+    pub fn give_up(&mut self, now: Now) {
+        if matches!(self.state, State::Answering) {
+            self.refuse(now, refuse(504, GIVEN_UP));
         }
     }
 

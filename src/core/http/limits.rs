@@ -33,7 +33,7 @@ pub struct Limits {
     pub header_ms: u64,
     /// Time from the end of the head to the end of the body; beyond: 408.
     pub body_ms: u64,
-    /// Time for the daemon to answer a request it has taken; beyond: 503.
+    /// Time for the daemon to answer a complete request; beyond: 503, or 504 if it has taken it.
     pub answer_ms: u64,
     /// Time for a reader to take [`Limits::WRITE_STEP_BYTES`] or all there is; beyond: closed.
     pub write_ms: u64,

@@ -26,6 +26,14 @@ const MAX_WAITING: usize = 1_000;
 /// What a client is told that is to wait no longer.
 const TOO_MANY_WAIT: &str = "it is done, but too many wait for the results: look at the job";
 
+/// What a client is told whose command is under way when another program takes over.
+const STARTS_ANEW: &str =
+    "it was begun, but the daemon starts anew before its result is known: look what became of it";
+
+/// The same when the daemon ends.
+const ENDS: &str =
+    "it was begun, but the daemon ends before its result is known: look what became of it";
+
 /// Characters of the message line.
 const MAX_MESSAGE_CHARS: usize = 400;
 
@@ -62,6 +70,16 @@ pub(super) enum Form {
     Json,
     /// A redirection with this status to this path of the server; the message line tells.
     Back(u16, String),
+}
+
+impl Form {
+    /// An answer that tells no result, but why there is none.
+    fn without_result(self, why: &str) -> Response {
+        match self {
+            Form::Back(status, path) => Response::redirect(status, &path),
+            Form::Json => Response::json(202, json!({ "detail": why }).to_string()),
+        }
+    }
 }
 
 /// What became of a part of a command.
@@ -127,6 +145,11 @@ impl Core {
         &self.web.message
     }
 
+    /// That, as the program before this one knew it.
+    pub(in crate::core) fn go_on_saying(&mut self, message: &str) {
+        self.web.message = message.to_owned();
+    }
+
     /// Carries a command out. Its client is answered now or later.
     pub(super) fn command(
         &mut self,
@@ -181,11 +204,27 @@ impl Core {
         let Some(Pending { conn: Some(conn), form, .. }) = waiting.pending.remove(&ticket) else {
             return;
         };
-        let response = match form {
-            Form::Back(status, path) => Response::redirect(status, &path),
-            Form::Json => Response::json(202, json!({ "detail": TOO_MANY_WAIT }).to_string()),
-        };
-        self.respond(conn, response);
+        self.respond(conn, form.without_result(TOO_MANY_WAIT));
+    }
+
+    /// The daemon is about to end, or another program to take its place: the answers that were
+    /// planned, and one for each client that waits. One whose connection died without an answer
+    /// may send its command again by itself, and it would be done twice.
+    pub fn last_answers(&mut self, now: Now, ends: bool) -> Vec<(ConnId, Response)> {
+        let mut answers = self.planned_answers();
+        let told = if ends { ENDS } else { STARTS_ANEW };
+        for (ticket, pending) in std::mem::take(&mut self.web.waiting.pending) {
+            self.web.waiting.places.leave(ticket);
+            let time = datetime(now.wall_ms, &self.settings().zone);
+            self.web.message = format!("{} at {time}: {told}", pending.verb);
+            let response = match pending.form {
+                // Nobody is there who could show what a redirection leads to.
+                Form::Back(..) if ends => Response::text(202, format!("{told}\n")),
+                form => form.without_result(told),
+            };
+            answers.extend(pending.conn.map(|conn| (conn, response)));
+        }
+        answers
     }
 
     /// A client has gone; what it wanted is done nevertheless.

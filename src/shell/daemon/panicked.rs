@@ -44,6 +44,7 @@ impl Daemon {
     pub(super) fn start_anew_after_panic(&mut self) -> io::Result<()> {
         self.exchange.iter().for_each(Exchange::kill);
         self.forget_probe();
+        self.answer_all(false);
         let mut pause_s = self.pause_after_panic();
         log::error!("the daemon starts anew in {pause_s} s; its runs go on");
         let mut told = String::new();

@@ -9,6 +9,7 @@ use crate::shell::logging;
 use crate::shell::renewal::{Renewal, Step, THIS, Why, execute, named};
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 /// No program is executed when a slot is due within so many milliseconds.
@@ -71,6 +72,7 @@ impl Daemon {
             Step::Execute { late } if late || self.is_calm(now) => {
                 log::info!("{}: {} takes over", why.label(), named(renewal.program()));
                 self.notify.reloading();
+                self.answer_all(false);
                 let error = self.hand_over(renewal.program(), true);
                 self.server.pause(false);
                 return self.refuse(why, &format!("{}: {error}", named(renewal.program())));
@@ -91,6 +93,14 @@ impl Daemon {
             || self.lanes.are_busy()
             || near;
         !busy && self.server.is_settled()
+    }
+
+    /// Answers all who wait, before nobody is there any more who could. What the core knows may be
+    /// half done, after a panic: then the server knows at least who waits.
+    pub(super) fn answer_all(&mut self, ends: bool) {
+        let now = clock::now();
+        let answers = catch_unwind(AssertUnwindSafe(|| self.core.last_answers(now, ends)));
+        self.server.answer_all(now, answers.unwrap_or_default());
     }
 
     /// Executes a program in place of this one. Returns only if that fails.

@@ -7,7 +7,8 @@ use mio::net::TcpStream;
 use mio::{Registry, Token};
 
 use super::{BindError, Server, Stats, listen};
-use crate::core::http::{Connection, Limits};
+use crate::core::http::{Connection, Limits, Response};
+use crate::core::ids::ConnId;
 use crate::core::places::Peer;
 use crate::core::time::Now;
 use crate::shell::handover::lasting;
@@ -92,6 +93,21 @@ impl Server {
         taken
             .into_iter()
             .all(|place| self.table.get(place).is_none_or(|client| client.http.is_settled()))
+    }
+
+    /// Gives these answers, tells everybody else who waits that there is none, and sends all out as
+    /// far as the sockets take it: nobody else will.
+    pub fn answer_all(&mut self, now: Now, answers: Vec<(ConnId, Response)>) {
+        for (conn, response) in answers {
+            self.respond(now, conn, response);
+        }
+        for place in self.table.taken() {
+            if let Some(client) = self.table.get(place) {
+                client.http.give_up(now);
+            }
+            self.write(place, now);
+            self.settle(place);
+        }
     }
 
     /// Copies, that stay open over `execve`, of the listening socket and of the clients that are
