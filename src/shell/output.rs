@@ -5,14 +5,13 @@ mod spares;
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap};
-use std::ffi::OsStr;
-use std::fs;
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{AtFlags, Dir, Mode, OFlags, statat, unlinkat};
 use rustix::io::Errno;
 
 use crate::core::launch::{LaunchError, LaunchPlan, Stream};
@@ -140,24 +139,30 @@ impl Outputs {
         self.root.join(format!("{job_id}/{run_id}.{ending}"))
     }
 
-    /// Removes a run's own files, if it has any. Two system calls: the core says of each run that
+    /// Removes a run's own files, if it has any. Few system calls: the core says of each run that
     /// starts which older one it displaces.
     pub fn forget(&self, job_id: u32, run_id: &str) {
         if !is_file_name(run_id) {
             return;
         }
+        let dir = self.root.join(job_id.to_string());
+        let entered = own::enter(&dir, OFlags::PATH);
+        let Ok(entered) = entered.map_err(|why| self.cannot_forget(&dir, &why)) else { return };
         for stream in [Stream::Stdout, Stream::Stderr] {
             let path = self.path(job_id, run_id, stream);
-            match rustix::fs::unlink(&path) {
-                // Most often it is missing because the job writes to files of its own.
-                Ok(()) | Err(Errno::NOENT) => {}
-                // One tells of all: there may be thousands.
-                Err(why) if !self.is_told.replace(true) => {
-                    let told = told(&path, &why.into());
-                    log::warn!("old outputs can't be deleted, and more may follow: {told}");
-                }
-                Err(_) => {}
+            let name = path.file_name().unwrap_or_default();
+            if let Err(why) = unlinkat(&entered, name, AtFlags::empty()) {
+                self.cannot_forget(&path, &why.into());
             }
+        }
+    }
+
+    /// Most often there is none because the job writes to files of its own. One tells of all: there
+    /// may be thousands.
+    fn cannot_forget(&self, path: &Path, why: &io::Error) {
+        if why.kind() != io::ErrorKind::NotFound && !self.is_told.replace(true) {
+            let told = told(path, why);
+            log::warn!("old outputs can't be deleted, and more may follow: {told}");
         }
     }
 
@@ -166,19 +171,22 @@ impl Outputs {
     /// a full directory costs bounded time; the next start goes on.
     pub fn sweep(&self, keep: usize, live: &[String], max_entries: usize) -> Swept {
         let mut swept = Swept::default();
-        let jobs = match own_entries(&self.root) {
+        let mut jobs = match own_entries(&self.root) {
             Ok(jobs) => jobs,
             Err(why) => {
                 swept.refused(&self.root, &why);
                 return swept;
             }
         };
-        for job in jobs.flatten().filter(|entry| entry.file_name() != SPARES) {
+        while let Some(job) = next_name(&mut jobs) {
+            if job == SPARES {
+                continue;
+            }
             if swept.seen >= max_entries {
                 swept.cut_short = true;
                 break;
             }
-            sweep_job(&job.path(), keep, live, max_entries, &mut swept);
+            sweep_job(&self.root.join(job), keep, live, max_entries, &mut swept);
         }
         swept
     }
@@ -399,10 +407,21 @@ pub(super) fn launch_error(errno: Errno, what: &str, hint: &str) -> LaunchError 
     }
 }
 
-/// What is in a directory to which no stranger's link leads: it is to be deleted.
-fn own_entries(directory: &Path) -> io::Result<fs::ReadDir> {
-    own::enter(directory, OFlags::PATH)?;
-    fs::read_dir(directory)
+/// What is in a directory to which no stranger's link leads: it is to be deleted there, whatever
+/// has that name by then.
+fn own_entries(directory: &Path) -> io::Result<Dir> {
+    Ok(Dir::new(own::enter(directory, OFlags::RDONLY)?)?)
+}
+
+/// The name of the next entry; none when there are no more, or what there is can't be read.
+fn next_name(entries: &mut Dir) -> Option<OsString> {
+    loop {
+        let entry = entries.read()?.ok()?;
+        let name = entry.file_name().to_bytes();
+        if name != b"." && name != b".." {
+            return Some(OsStr::from_bytes(name).to_owned());
+        }
+    }
 }
 
 fn sweep_job(
@@ -412,32 +431,34 @@ fn sweep_job(
     max_entries: usize,
     swept: &mut Swept,
 ) {
-    let entries = match own_entries(directory) {
-        Ok(entries) => entries,
-        Err(why) => return swept.refused(directory, &why),
-    };
-    let mut newest: HashMap<String, (SystemTime, Vec<PathBuf>)> = HashMap::new();
-    for entry in entries.flatten() {
-        if swept.seen >= max_entries {
-            swept.cut_short = true;
-            break;
+    let swept_all = own_entries(directory).and_then(|mut entries| {
+        let mut newest: HashMap<String, (_, Vec<OsString>)> = HashMap::new();
+        while let Some(name) = next_name(&mut entries) {
+            if swept.seen >= max_entries {
+                swept.cut_short = true;
+                break;
+            }
+            swept.seen += 1;
+            let found = statat(entries.fd()?, &name, AtFlags::SYMLINK_NOFOLLOW);
+            let run = Path::new(&name).file_stem().and_then(OsStr::to_str).map(str::to_owned);
+            if let (Some(run), Ok(found)) = (run, found) {
+                let written = (found.st_mtime, found.st_mtime_nsec);
+                let known = newest.entry(run).or_insert((written, Vec::new()));
+                known.0 = known.0.max(written);
+                known.1.push(name);
+            }
         }
-        swept.seen += 1;
-        let path = entry.path();
-        let written = entry.metadata().and_then(|metadata| metadata.modified());
-        let run = path.file_stem().and_then(OsStr::to_str).map(str::to_owned);
-        if let (Some(run), Ok(written)) = (run, written) {
-            let known = newest.entry(run).or_insert((written, Vec::new()));
-            known.0 = known.0.max(written);
-            known.1.push(path);
+        let mut runs: Vec<_> = newest.into_iter().filter(|(run, _)| !live.contains(run)).collect();
+        runs.sort_by_key(|(_, (written, _))| std::cmp::Reverse(*written));
+        for name in runs.into_iter().skip(keep).flat_map(|(_, (_, files))| files) {
+            match unlinkat(entries.fd()?, &name, AtFlags::empty()) {
+                Ok(()) => swept.removed += 1,
+                Err(why) => swept.refused(&directory.join(name), &why.into()),
+            }
         }
-    }
-    let mut runs: Vec<_> = newest.into_iter().filter(|(run, _)| !live.contains(run)).collect();
-    runs.sort_by_key(|(_, (written, _))| std::cmp::Reverse(*written));
-    for path in runs.into_iter().skip(keep).flat_map(|(_, (_, files))| files) {
-        match fs::remove_file(&path) {
-            Ok(()) => swept.removed += 1,
-            Err(why) => swept.refused(&path, &why),
-        }
+        Ok(())
+    });
+    if let Err(why) = swept_all {
+        swept.refused(directory, &why);
     }
 }

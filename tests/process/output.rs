@@ -3,7 +3,7 @@
 use crate::common::attribute::Attribute;
 use std::fs;
 use std::io::Read;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, lchown, symlink};
 use std::time::{Duration, SystemTime};
 
 use crate::process_support::{Stage, code, until};
@@ -201,4 +201,33 @@ fn a_sweep_keeps_the_newest_and_the_living() {
     let why = swept.trouble.unwrap();
     assert_eq!(swept.refused, 1, "{why}");
     assert!(why.starts_with(&format!("{}: ", stubborn.display())), "{why}");
+}
+
+/// Nothing is deleted where such a link leads, whether it is of a job or of all.
+#[test]
+fn no_output_is_deleted_behind_a_stranger_s_link() {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("SKIPPED: only root can play another user");
+        return;
+    }
+    let stage = Stage::set();
+    let outputs = Outputs::new(&stage.dir);
+    let precious = stage.dir.join("precious");
+    fs::create_dir_all(precious.join("8")).unwrap();
+    let kept = ["run.out", "run.err", "8/run.out", "8/run.err"].map(|name| precious.join(name));
+    kept.iter().for_each(|path| fs::write(path, "").unwrap());
+    let runs = stage.dir.join("runs");
+    fs::create_dir(&runs).unwrap();
+    for (job, at) in [(7, runs.join("7")), (8, runs.clone())] {
+        if at == runs {
+            fs::rename(&runs, stage.dir.join("moved")).unwrap();
+        }
+        symlink(&precious, &at).unwrap();
+        lchown(&at, Some(65534), Some(65534)).unwrap();
+        outputs.forget(job, "run");
+        let swept = outputs.sweep(0, &[], 1000);
+        let why = swept.trouble.unwrap();
+        assert!(why.contains("is a link that belongs to user"), "{why}");
+        assert!(kept.iter().all(|path| path.exists()), "job {job}");
+    }
 }

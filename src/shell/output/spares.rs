@@ -6,9 +6,14 @@
 //! name costs a tenth of that. So between bursts as many files are made as one has asked for.
 
 use crate::shell::own;
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, RenameFlags, Timespec, Timestamps, UTIME_NOW};
+use rustix::fs::{
+    AtFlags, Dir, Mode, OFlags, RenameFlags, Timespec, Timestamps, UTIME_NOW, fstat, openat,
+    renameat_with, unlinkat, utimensat,
+};
 use rustix::io::Errno;
-use std::fs;
+use std::ffi::OsStr;
+use std::io;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 /// So many at the most.
@@ -18,6 +23,9 @@ const MAX_SPARES: usize = 256;
 #[derive(Debug)]
 pub(super) struct Spares {
     dir: PathBuf,
+    /// The directory, once a file was made there: whoever gives another its name has no part in
+    /// what is done in it.
+    held: Option<OwnedFd>,
     /// Numbers of files that are there.
     free: Vec<u64>,
     next: u64,
@@ -34,35 +42,30 @@ impl Spares {
     /// there is taken away: only one at a time may have it.
     pub(super) fn new(dir: PathBuf) -> Spares {
         // Mostly there is none; where a stranger's link leads there is none of ours.
-        if dir.parent().is_some_and(|outputs| own::enter(outputs, OFlags::PATH).is_ok()) {
-            let _ = fs::remove_dir_all(&dir);
-        }
-        Spares { dir, free: Vec::new(), next: 0, wanted: 0, asked: 0, useless: false }
+        let _ = take_away(&dir);
+        let (held, free) = (None, Vec::new());
+        Spares { dir, held, free, next: 0, wanted: 0, asked: 0, useless: false }
     }
 
     /// Puts an empty file at `path`, if there is one to spare and none at `path`.
     pub(super) fn put(&mut self, path: &Path) {
         self.asked += 1;
+        let (Some(held), false) = (&self.held, self.free.is_empty()) else { return };
+        let place = place(path);
         // Files that are made in such a directory get its group; those that come there keep theirs.
-        if self.free.is_empty() || is_set_group_id(path) {
+        if place.as_ref().is_ok_and(|(above, _)| is_set_group_id(above)) {
             return;
         }
-        let Some(number) = self.free.pop() else { return };
-        let spare = self.path(number);
-        match rustix::fs::renameat_with(CWD, &spare, CWD, path, RenameFlags::NOREPLACE) {
-            Ok(()) => {
-                // Nobody has to know that it is older than its run.
-                let now = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
-                let times = Timestamps { last_access: now, last_modification: now };
-                let _ = rustix::fs::utimensat(CWD, path, &times, AtFlags::empty());
-                return;
-            }
+        let Some(number) = self.free.pop().map(|number| number.to_string()) else { return };
+        match place.and_then(|(above, name)| give(held, &number, &above, name)) {
+            Ok(()) => return,
             // This file system or kernel can't make sure that there is no file.
             Err(Errno::INVAL | Errno::NOSYS) => self.useless = true,
-            // There is one, or this directory is missing, full, elsewhere: no word on the others.
+            // There is one, or its directory is missing, full, elsewhere, or found by a stranger's
+            // link: no word on the others.
             Err(_) => {}
         }
-        let _ = rustix::fs::unlink(spare);
+        let _ = unlinkat(held, &number, AtFlags::empty());
     }
 
     /// Whether there are fewer than a burst has asked for.
@@ -82,44 +85,88 @@ impl Spares {
         }
     }
 
-    fn create(&self, number: u64) -> Result<(), Errno> {
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL;
-        let path = self.path(number);
-        let errno = |why| Errno::from_io_error(&why).unwrap_or(Errno::IO);
-        let create = || own::open(&path, flags).map(drop).map_err(errno);
-        match create() {
-            Err(Errno::NOENT) => {
-                own::make_dir(&self.dir).map_err(errno)?;
-                create()
+    fn create(&mut self, number: u64) -> io::Result<()> {
+        match self.held.as_ref().map(|held| create(held, number)) {
+            // Not yet, or somebody has deleted it.
+            None | Some(Err(Errno::NOENT)) => {
+                own::make_dir(&self.dir)?;
+                let held = self.held.insert(own::enter(&self.dir, OFlags::PATH)?);
+                Ok(create(held, number)?)
             }
-            result => result,
+            Some(created) => Ok(created?),
         }
-    }
-
-    fn path(&self, number: u64) -> PathBuf {
-        self.dir.join(number.to_string())
     }
 }
 
-/// Whether the directory of this file has the set-group-ID bit (inode(7)).
-fn is_set_group_id(path: &Path) -> bool {
-    let dir = path.parent().and_then(|dir| rustix::fs::stat(dir).ok());
-    dir.is_some_and(|dir| Mode::from_raw_mode(dir.st_mode).contains(Mode::SGID))
+/// Makes one in the directory.
+fn create(held: &OwnedFd, number: u64) -> Result<(), Errno> {
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+    openat(held, number.to_string(), flags, Mode::from_raw_mode(own::FILE_MODE)).map(drop)
+}
+
+/// The directory that a file is to be in, and its name there.
+fn place(path: &Path) -> Result<(OwnedFd, &OsStr), Errno> {
+    let (Some(above), Some(name)) = (path.parent(), path.file_name()) else {
+        return Err(Errno::ISDIR);
+    };
+    let above = own::enter(above, OFlags::PATH);
+    let errno = |why| Errno::from_io_error(&why).unwrap_or(Errno::LOOP);
+    Ok((above.map_err(errno)?, name))
+}
+
+/// Gives a file this place.
+fn give(held: &OwnedFd, number: &str, above: &OwnedFd, name: &OsStr) -> Result<(), Errno> {
+    renameat_with(held, number, above, name, RenameFlags::NOREPLACE)?;
+    // Nobody has to know that it is older than its run.
+    let now = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
+    let times = Timestamps { last_access: now, last_modification: now };
+    let _ = utimensat(above, name, &times, AtFlags::SYMLINK_NOFOLLOW);
+    Ok(())
+}
+
+/// Whether this directory has the set-group-ID bit (inode(7)).
+fn is_set_group_id(dir: &OwnedFd) -> bool {
+    fstat(dir).is_ok_and(|dir| Mode::from_raw_mode(dir.st_mode).contains(Mode::SGID))
+}
+
+/// Deletes the directory and the files in it.
+fn take_away(dir: &Path) -> io::Result<()> {
+    let (above, name) = place(dir)?;
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    match openat(&above, name, flags, Mode::empty()) {
+        Ok(dir) => empty(Dir::new(dir)?)?,
+        // What else has its name would be in the way.
+        Err(Errno::LOOP | Errno::NOTDIR) => return Ok(unlinkat(&above, name, AtFlags::empty())?),
+        Err(why) => return Err(why.into()),
+    }
+    Ok(unlinkat(&above, name, AtFlags::REMOVEDIR)?)
+}
+
+fn empty(mut dir: Dir) -> Result<(), Errno> {
+    while let Some(entry) = dir.read() {
+        // What is none of ours keeps the directory, and nothing else.
+        let _ = unlinkat(dir.fd()?, entry?.file_name(), AtFlags::empty());
+    }
+    Ok(())
 }
 
 impl Drop for Spares {
     fn drop(&mut self) {
+        let Some(held) = &self.held else { return };
         for number in &self.free {
-            let _ = rustix::fs::unlink(self.path(*number));
+            let _ = unlinkat(held, number.to_string(), AtFlags::empty());
         }
-        let _ = rustix::fs::rmdir(&self.dir);
+        if let Ok((above, name)) = place(&self.dir) {
+            let _ = unlinkat(above, name, AtFlags::REMOVEDIR);
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::PermissionsExt;
+    use std::fs;
+    use std::os::unix::fs::{PermissionsExt, lchown, symlink};
     use std::time::{Duration, SystemTime};
 
     fn site(name: &str) -> PathBuf {
@@ -189,6 +236,65 @@ mod tests {
         fs::set_permissions(&shared, fs::Permissions::from_mode(0o2755)).unwrap();
         spares.put(&shared.join("of its group"));
         assert_eq!((count(&shared), count(&site.join("spare"))), (0, 1));
+        fs::remove_dir_all(site).unwrap();
+    }
+
+    #[test]
+    fn a_directory_that_somebody_deletes_is_made_again() {
+        let site = site("deleted");
+        let mut spares = Spares::new(site.join("spare"));
+        spares.put(&site.join("first"));
+        spares.make();
+        fs::remove_dir_all(site.join("spare")).unwrap();
+        spares.put(&site.join("none"));
+        spares.make();
+        spares.put(&site.join("second"));
+        drop(spares);
+        let left = fs::read_dir(&site).unwrap().map(|it| it.unwrap().file_name());
+        assert_eq!(left.collect::<Vec<_>>(), ["second"]);
+        fs::remove_dir_all(site).unwrap();
+    }
+
+    /// Root makes, moves and deletes nothing where such a link leads, whoever puts it there when.
+    #[test]
+    fn nothing_is_put_where_a_strangers_link_leads() {
+        if !rustix::process::geteuid().is_root() {
+            eprintln!("SKIPPED: only root can play another user");
+            return;
+        }
+        let site = site("stranger");
+        let (precious, outputs) = (site.join("precious"), site.join("runs"));
+        fs::create_dir_all(precious.join("spare")).unwrap();
+        fs::write(precious.join("spare/1"), "").unwrap();
+        fs::create_dir(&outputs).unwrap();
+        let link = |at: &Path| {
+            symlink(&precious, at).unwrap();
+            lchown(at, Some(65534), Some(65534)).unwrap();
+        };
+        let untouched = || {
+            assert_eq!((count(&precious), count(&precious.join("spare"))), (1, 1));
+        };
+        let mut spares = Spares::new(outputs.join("spare"));
+        spares.put(&outputs.join("first"));
+        spares.make();
+        link(&outputs.join("7"));
+        spares.put(&outputs.join("7/run.out"));
+        untouched();
+        // The same with the directory that they are all in.
+        spares.make();
+        fs::rename(&outputs, site.join("moved")).unwrap();
+        link(&outputs);
+        spares.put(&outputs.join("run.out"));
+        spares.make();
+        untouched();
+        drop(spares);
+        untouched();
+        let mut spares = Spares::new(outputs.join("spare"));
+        spares.put(&outputs.join("run.out"));
+        spares.make();
+        drop(spares);
+        untouched();
+        assert_eq!(count(&site.join("moved/spare")), 0);
         fs::remove_dir_all(site).unwrap();
     }
 
