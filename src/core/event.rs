@@ -82,8 +82,8 @@ pub enum Event<'a> {
         /// What is kept there for the journal is being used up.
         is_short: bool,
     },
-    /// Another directory has the name of the state directory, and nothing is put there; why. None =
-    /// it is ours.
+    /// What counts is not where helpers look for it, and can't be put there; why. Another directory
+    /// has the name of the state directory, or the journal can't be written anew. None = it is.
     Astray(Option<String>),
     /// The PHP program's daemon that runs this group, too; none = there is none.
     Twin(Option<u32>),

@@ -90,7 +90,7 @@ pub struct Daemon {
     notify: Notify,
     lock: Lock,
     state_lock: Lock,
-    /// Why the directory that has the name of the state directory by now is not taken; it was said.
+    /// Why what counts can't be put where it belongs; it was said.
     astray: Option<String>,
     /// The keeper is to make its socket anew, and that was said.
     is_calling: bool,

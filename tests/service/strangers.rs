@@ -1,10 +1,13 @@
 //! State directories that somebody else can move: what that user puts in their place is no way to
 //! have root write into files of its own, or into that user's.
 
+use crate::daemon::facts::{STAMPS, logged, stamps};
+use crate::daemon::rows::{Due, Row};
 use crate::daemon::{Daemon, SOON, wait_for};
 use crate::service::{Groups, Said};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::process::geteuid;
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::os::unix::process::CommandExt;
@@ -74,8 +77,13 @@ fn wait_astray(groups: &Groups, daemon: &Daemon, why: &str) {
 /// `new` in place of the state directory, in one step: where there is none the daemon makes one.
 #[track_caller]
 fn exchange(groups: &Groups) {
-    let [new, state] = ["new", "state.1"].map(|name| groups.site.file(name));
-    renameat_with(CWD, &new, CWD, &state, RenameFlags::EXCHANGE).unwrap();
+    exchange_with(groups, "state.1");
+}
+
+#[track_caller]
+fn exchange_with(groups: &Groups, name: &str) {
+    let [new, old] = ["new", name].map(|name| groups.site.file(name));
+    renameat_with(CWD, &new, CWD, &old, RenameFlags::EXCHANGE).unwrap();
 }
 
 /// Waits until others can find the daemon.
@@ -208,4 +216,63 @@ fn a_directory_of_the_wrong_user_in_a_place_of_root_s_is_taken() {
     wait_note(&groups);
     assert!(daemon.status()["journal_error"].is_null(), "{:?}", groups.site.log());
     assert_eq!(groups.site.logged("what counts is put there anew").len(), 1);
+}
+
+/// Waits until the database has each run that began.
+#[track_caller]
+fn wait_recorded(groups: &mut Groups, daemon: &Daemon) {
+    let ran: BTreeSet<String> = stamps(&groups.site).into_iter().map(|it| it.run).collect();
+    wait_for("the database to have all", SOON, || {
+        let ended = logged(&mut groups.database).into_iter().filter(|it| it.outcome == "exit 0");
+        (ended.map(|it| it.run).collect::<BTreeSet<_>>() == ran).then_some(())
+    });
+    assert_eq!(daemon.status()["records_dropped"], 0, "{:?}", groups.site.log());
+}
+
+/// Another journal has its name, or none: that is no word of the database, nor of what waits.
+#[test]
+fn records_wait_until_a_state_directory_is_back() {
+    let taken = [
+        ("state.1", "mkdir new; ln -s /dev/null new/lock"),
+        ("state.1", "mkdir -p new/journal; ln -s /dev/null new/lock"),
+        ("state.1/journal", "touch new"),
+    ];
+    for (name, make) in taken {
+        let mut groups = Groups::new();
+        let job = Row::stamping(1, Due::Step(1), &groups.site.file(STAMPS), "");
+        groups.database.sql(&job.insert());
+        let daemon = groups.site.start();
+        daemon.wait_jobs(1);
+        wait_note(&groups);
+        let mut sh = Command::new("/bin/sh");
+        sh.args(["-euc", make]).current_dir(&groups.site.dir.0);
+        assert!(sh.status().unwrap().success());
+        exchange_with(&groups, name);
+        let wait_runs = || {
+            let before = stamps(&groups.site).len();
+            wait_for("runs", SOON, || (stamps(&groups.site).len() >= before + 4).then_some(()));
+        };
+        wait_runs();
+        let status = daemon.status();
+        assert!(status["journal_error"].is_string(), "{status}");
+        assert_eq!(status["database"], "up", "{:?}", groups.site.log());
+        assert_ne!(status["records_waiting_bytes"], 0, "{status}");
+        assert_eq!(status["records_dropped"], 0, "{:?}", groups.site.log());
+        exchange_with(&groups, name);
+        wait_back(&daemon);
+        wait_runs();
+        // The next daemon finds what the last one has told.
+        exchange_with(&groups, name);
+        wait_runs();
+        groups.database.sql("UPDATE scheduler_jobs SET status = 0;");
+        daemon.wait_gone(1);
+        assert!(daemon.stop().success());
+        let told = groups.site.logged("end: ").concat();
+        assert!(told.contains("lost unless it is put back"), "{told}");
+        assert!(told.contains("records that the database does not have"), "{told}");
+        exchange_with(&groups, name);
+        let daemon = groups.site.start();
+        wait_recorded(&mut groups, &daemon);
+        assert!(groups.site.logged("database: ").is_empty(), "{:?}", groups.site.log());
+    }
 }

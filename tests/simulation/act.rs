@@ -182,7 +182,7 @@ impl World {
 
     fn segment(&mut self, start: u64, lines: Vec<u8>) {
         self.tell(|| format!("segment {start}: {}", String::from_utf8_lossy(&lines)));
-        let full = self.disk.room.is_some_and(|room| room < lines.len());
+        let full = self.is_away() || self.disk.room.is_some_and(|room| room < lines.len());
         if !full {
             self.disk.take_room(lines.len());
             self.disk.begin_segment(start, &lines);
@@ -267,6 +267,9 @@ impl World {
         if let Some(from) = exchange.from() {
             let known = self.database.through.max(self.dropped);
             assert!(from <= known, "records before {from} are left out, the database has {known}");
+        }
+        if self.is_moved_from(&exchange) {
+            return;
         }
         if exchange.refused() {
             let why = "the helper can't be started".into();

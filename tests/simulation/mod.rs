@@ -8,6 +8,7 @@ mod exchange;
 mod keeper;
 mod ledger;
 mod life;
+mod mover;
 mod process;
 mod profile;
 mod random;

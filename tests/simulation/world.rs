@@ -5,6 +5,7 @@ use super::disk::Disk;
 use super::exchange::Exchange;
 use super::keeper::{Keeper, Legacy};
 use super::ledger::{Def, Ledger, State};
+use super::mover::Mover;
 use super::process::Processes;
 use super::profile::Profile;
 use super::random::Random;
@@ -36,6 +37,8 @@ pub struct World {
     pub profile: Profile,
     /// Who takes away what is set aside, if anybody does.
     pub thief: Option<Thief>,
+    /// Who moves the state directory away, if anybody does.
+    pub mover: Option<Mover>,
     /// Which database the configuration names.
     pub named: usize,
     pub now: Now,
@@ -94,6 +97,7 @@ impl World {
         ledger.edited(Now { wall_ms: i64::MIN, mono_ms: 0 }, &database.now);
         World {
             thief: Thief::new(seed),
+            mover: Mover::new(seed),
             now: Now { wall_ms: profile.wall_ms, mono_ms: 50_000 },
             ledger,
             random,
@@ -144,6 +148,7 @@ impl World {
             self.happen();
             self.steal();
         }
+        self.move_away();
         if self.core.is_none() {
             self.while_down();
             return;
@@ -233,8 +238,15 @@ impl World {
             core.handle(now, Event::AnswerLine(line));
         }
         let Some(ending) = ending else { return };
-        let carried = ending.good && exchange.from().is_some();
-        let synced = ending.good && exchange.from().is_none();
+        let reads_journal = exchange.from().is_some();
+        if reads_journal && self.is_away() {
+            self.exchange = None;
+            self.tell(|| "the exchange ends, and the journal is away".into());
+            return self.ended_astray(ending.result);
+        }
+        let Some(core) = &mut self.core else { return };
+        let carried = ending.good && reads_journal;
+        let synced = ending.good && !reads_journal;
         self.exchange = None;
         core.handle(now, Event::ExchangeEnded(ending.result.clone()));
         // Whoever only looks what is set aside says nothing of the database.

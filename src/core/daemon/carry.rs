@@ -160,8 +160,13 @@ impl Core {
     /// while something is wrong with the database anyway.
     pub(super) fn retry_at(&self) -> u64 {
         let well = self.sync.state.database == DatabaseState::Up;
-        let may = well && self.outbox.last_by_ms.is_none();
+        let may = well && self.outbox.last_by_ms.is_none() && self.astray.is_none();
         self.refused.retry_at().filter(|_| may).unwrap_or(u64::MAX)
+    }
+
+    /// When a helper is to look what is set aside, monotonic ms.
+    pub(super) fn look_at(&self) -> u64 {
+        self.refused.look_at().filter(|_| self.astray.is_none()).unwrap_or(u64::MAX)
     }
 
     /// Whether what is set aside is to be tried again now, be there something new or not.

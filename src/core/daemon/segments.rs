@@ -18,7 +18,8 @@ impl Core {
     /// waited for.
     pub(super) fn last_records_told(&mut self, now: Now) -> bool {
         let outbox = &mut self.outbox;
-        if self.exiting || outbox.waiting_bytes() == 0 {
+        // What waits elsewhere is told as the last thing.
+        if self.exiting || outbox.waiting_bytes() == 0 || self.astray.is_some() {
             return true;
         }
         let by_ms = *outbox.last_by_ms.get_or_insert(now.mono_ms + LAST_RECORDS_MS);
@@ -140,6 +141,11 @@ impl Core {
 }
 
 impl Outbox {
+    /// How many records the database is not known to have.
+    pub fn records_held(&self) -> u64 {
+        self.held.counts().iter().map(|(_, records)| records).sum()
+    }
+
     /// Whether there is a segment that begins here.
     pub(super) fn has(&self, start: u64) -> bool {
         self.segments.iter().any(|segment| segment.start == start)

@@ -236,7 +236,7 @@ impl Core {
         let has_news = self.record_at() <= now.mono_ms;
         // One that takes longer than the interval is due again at once: they take turns.
         let records_first = has_news && self.sync.was_table;
-        if self.refused.look_at().is_some_and(|at| at <= now.mono_ms) {
+        if self.look_at() <= now.mono_ms {
             let ask = self.look_ask(now);
             self.begin_exchange(now, Kind::Record, true, ask);
         } else if self.sync_at() <= now.mono_ms && !records_first {
@@ -258,7 +258,8 @@ impl Core {
     }
 
     fn record_at(&self) -> u64 {
-        let wanted = self.outbox.record_at.filter(|_| !self.outbox.must_wait());
+        let may = !self.outbox.must_wait() && self.astray.is_none();
+        let wanted = self.outbox.record_at.filter(|_| may);
         wanted.unwrap_or(u64::MAX).max(self.sync.troubles.not_before_ms(Kind::Record))
     }
 
@@ -271,8 +272,7 @@ impl Core {
         // make it faster.
         let waits = self.exiting || self.launches_go_first();
         let others = self.record_at().min(self.retry_at());
-        let look = self.refused.look_at().unwrap_or(u64::MAX);
-        (!waits).then(|| self.sync_at().min(others).min(look))
+        (!waits).then(|| self.sync_at().min(others).min(self.look_at()))
     }
 
     /// Whether a helper is under way that reads the journal and may change what is set aside.
@@ -381,6 +381,11 @@ impl Core {
 
     pub(super) fn exchange_ended(&mut self, now: Now, result: Result<(), String>) {
         let Some(running) = self.sync.running.take() else { return };
+        if running.kind == Kind::Record && self.astray.is_some() {
+            // What it found by the journal's name need not be ours, and is no word of the database.
+            self.outbox.record_at = Some(0);
+            return;
+        }
         let staged = running.staged;
         let failure = match (&staged.error, result) {
             (Some(error), _) => Some(error.clone()),

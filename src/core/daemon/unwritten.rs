@@ -301,7 +301,7 @@ impl Core {
         }
     }
 
-    /// Whether the state directory has its name no more, and why nothing can be put there anew.
+    /// Why what counts is not where helpers look for it, if so: none is sent there then.
     pub(super) fn state_dir_astray(&mut self, why: Option<String>) {
         self.astray = why;
         self.touch_daemon();

@@ -21,6 +21,10 @@ impl Daemon {
         }
         if let Some(result) = exchange.result() {
             let has_carried = self.is_carrying();
+            if has_carried {
+                // What it found by its name counts if that is ours still.
+                let _ = self.hold_state_dir();
+            }
             self.exchange = None;
             self.scratch = Vec::new();
             self.core.handle(now, Event::ExchangeEnded(result));
@@ -35,9 +39,10 @@ impl Daemon {
 
     pub(super) fn start_exchange(&mut self, question: Vec<u8>) {
         // It finds the files by their names.
-        let _ = self.put_right();
+        let there = self.put_right();
+        let there = if self.core.is_carrying() { there } else { Ok(()) };
         let tokens = (HELPER_STDIN, HELPER_STDOUT);
-        match Exchange::start(question, self.poll.registry(), tokens) {
+        match there.and_then(|()| Exchange::start(question, self.poll.registry(), tokens)) {
             Ok(exchange) => self.exchange = Some(exchange),
             Err(why) => {
                 let why = format!("the helper can't be started: {why}");

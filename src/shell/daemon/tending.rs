@@ -8,6 +8,7 @@
 
 use super::Daemon;
 use crate::core::event::{Event, Vitals};
+use crate::core::plain::counted;
 use crate::core::time::Now;
 use crate::shell::clock;
 use crate::shell::holder;
@@ -46,7 +47,6 @@ impl Daemon {
             refused: stats.refused,
         };
         self.core.handle(now, Event::Vitals(vitals));
-        // What can't be put right is told by what can't be written.
         if self.put_right().is_ok() {
             self.look_at_journal();
             self.notify.tend();
@@ -68,31 +68,35 @@ impl Daemon {
         if !self.is_carrying() && self.set_aside.look() {
             self.core.handle(clock::now(), Event::SetAsideChanged);
         }
-        self.journal.heal()
+        let healed = self.journal.heal();
+        let why = healed.as_ref().err().map(|why| self.journal.told(why));
+        self.told_astray(why.map(|why| format!("{why}: it was taken away, and can't be put back")));
+        healed
     }
 
     /// Takes the lock of the directory that has the name of the state directory now.
-    fn hold_state_dir(&mut self) -> io::Result<()> {
+    pub(super) fn hold_state_dir(&mut self) -> io::Result<()> {
         if lock::is_at(&self.state_lock, &self.state_dir) {
-            // It was put back.
-            if self.astray.take().is_some() {
-                self.core.handle(clock::now(), Event::Astray(None));
-            }
             return Ok(());
         }
         let taken = self.take_state_dir();
-        let dir = self.state_dir.display();
-        let astray = taken.as_ref().err().map(|why| {
-            format!("{dir}: it was moved away, and nothing is put into what is there now: {why}")
-        });
-        if astray != self.astray {
-            astray.iter().for_each(|why| log::error!("{why}"));
-            self.core.handle(clock::now(), Event::Astray(astray.clone()));
-            self.astray = astray;
-        }
-        self.state_lock = taken.map_err(io::Error::other)?;
+        let dir = self.state_dir.display().to_string();
+        self.state_lock = taken.map_err(|why| {
+            let moved = "it was moved away, and nothing is put into what is there now";
+            self.told_astray(Some(format!("{dir}: {moved}: {why}")));
+            io::Error::other(why)
+        })?;
         log::error!("{dir}: it was deleted or moved away: what counts is put there anew");
         Ok(())
+    }
+
+    /// Says why what counts can't be put where it belongs, if that is news.
+    fn told_astray(&mut self, why: Option<String>) {
+        if why != self.astray {
+            why.iter().for_each(|why| log::error!("{why}"));
+            self.core.handle(clock::now(), Event::Astray(why.clone()));
+            self.astray = why;
+        }
     }
 
     /// What has its name by now may be anybody's.
@@ -117,9 +121,15 @@ impl Daemon {
     pub(super) fn look_at_last(&mut self) {
         match self.put_right() {
             Ok(()) => self.look_at_journal(),
-            Err(why) => {
-                let why = self.journal.told(&why);
-                log::error!("end: the journal is gone, with what waited in it: {why}");
+            Err(_) => {
+                let (count, why) = (self.core.outbox().records_held(), self.astray.as_deref());
+                let why = why.unwrap_or_default();
+                let are = if count == 1 { "is" } else { "are" };
+                let records = counted(count, "record");
+                log::error!(
+                    "end: {records} that the database does not have {are} in the journal that was \
+                     taken away, and lost unless it is put back before the next start: {why}"
+                );
             }
         }
     }
