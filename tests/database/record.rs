@@ -34,6 +34,30 @@ fn skip_for(reason: &str, first_slot: &str, last_slot: &str, count: u64) -> Reco
     }))
 }
 
+/// Somebody changes the table, or restores it, while a writer waits for its lock. (With SQLite:
+/// `shell/database/sqlite/write.rs`, for nobody sees there who waits.)
+#[test]
+fn columns_are_those_of_the_table_that_is_written() {
+    for mut database in TestDatabase::each_server() {
+        database.sql(JOBS);
+        database.sql("ALTER TABLE scheduler_logs DROP COLUMN outcome");
+        database.sql("LOCK TABLES scheduler_logs WRITE");
+        let config = database.config.clone();
+        let writer = std::thread::spawn(move || write_records(&config, vec![run(ended("r1"))]));
+        let waits = "SELECT COUNT(*) FROM information_schema.PROCESSLIST \
+                     WHERE STATE LIKE 'Waiting for table%' AND DB = DATABASE()";
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while database.value(waits) == "0" {
+            assert!(Instant::now() < deadline, "nobody waits for the table");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        database.sql("ALTER TABLE scheduler_logs ADD COLUMN outcome VARCHAR(200) NOT NULL");
+        database.sql("UNLOCK TABLES");
+        assert_eq!(writer.join().unwrap(), Ok(1));
+        assert_ne!(database.value("SELECT outcome FROM scheduler_logs"), "", "{:?}", database.kind);
+    }
+}
+
 #[test]
 fn a_run_is_one_row_from_start_to_end_however_often_it_is_sent() {
     for mut database in filled() {

@@ -11,7 +11,7 @@ use mysql::Row;
 use mysql::prelude::Queryable;
 
 /// What a table that runs are written to is like.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct LogColumns {
     /// Names of its columns.
     pub names: Vec<String>,

@@ -22,7 +22,7 @@ const PACKET_HEAD_BYTES: usize = 64;
 /// A session that writes records.
 pub struct Writer<'a> {
     session: Session<'a>,
-    /// Those of `scheduler_logs`.
+    /// Those of `scheduler_logs` in the transaction under way.
     columns: LogColumns,
     /// Whether the optional table of skips is there, once that was asked.
     has_skips: Option<bool>,
@@ -45,38 +45,46 @@ impl<'a> Writer<'a> {
     pub fn open(database: &'a Database) -> Result<Self, Failure> {
         // A server's buffer takes what fits in it whatever the limit.
         let limit = "SELECT GREATEST(@@max_allowed_packet, @@net_buffer_length)";
-        let (mut session, limit) = Session::open(database, limit)?;
+        let (session, limit) = Session::open(database, limit)?;
         let max_packet = limit.and_then(|limit| limit.parse().ok()).unwrap_or(usize::MAX);
-        let columns = session.log_columns()?;
+        let columns = LogColumns::default();
         let (has_skips, refused, taken) = (None, false, Taken::new());
         Ok(Self { session, columns, has_skips, max_packet, refused, taken })
     }
 
     /// Writes all of the batch or nothing.
     pub fn write(&mut self, batch: &Batch) -> Result<Taken, Failure> {
-        let longest = batch.starts.iter().chain(&batch.ends).map(|run| run.uniq_id.len()).max();
-        if let Some(width) = self.columns.id_width.filter(|width| longest > Some(*width)) {
-            return Err(too_narrow(self.session.database, width));
-        }
-        self.begin()?;
         self.taken.clear();
-        let written = self.statements(batch).and_then(|()| self.session.run_all("COMMIT"));
+        let written = self.begin().and_then(|()| self.statements(batch));
+        let written = written.and_then(|()| self.session.run_all("COMMIT"));
         self.refused = written.is_err();
         written.map(|()| std::mem::take(&mut self.taken))
     }
 
+    /// From here on the tables are as they are to be written: a table that was read is changed by
+    /// nobody before the end of the transaction, and what was known before it may be of another
+    /// one, that was restored or changed meanwhile.
     fn begin(&mut self) -> Result<(), Failure> {
-        if self.refused {
-            if self.session.run_all("ROLLBACK; START TRANSACTION").is_ok() {
-                return Ok(());
+        const BEGIN: &str = "START TRANSACTION; SELECT 1 FROM scheduler_logs LIMIT 0";
+        let again = self.refused && self.session.run_all(&format!("ROLLBACK; {BEGIN}")).is_ok();
+        if !again {
+            if self.refused {
+                // It has hung up at what it refused: something on the way may take less than it
+                // says.
+                *self = Self::open(self.session.database)?;
             }
-            // It has hung up at what it refused: something on the way may take less than it says.
-            *self = Self::open(self.session.database)?;
+            self.session.run_all(BEGIN)?;
         }
-        self.session.run_all("START TRANSACTION")
+        self.columns = self.session.log_columns()?;
+        self.has_skips = None;
+        Ok(())
     }
 
     fn statements(&mut self, batch: &Batch) -> Result<(), Failure> {
+        let longest = batch.starts.iter().chain(&batch.ends).map(|run| run.uniq_id.len()).max();
+        if let Some(width) = self.columns.id_width.filter(|width| longest > Some(*width)) {
+            return Err(too_narrow(self.session.database, width));
+        }
         for runs in batch.starts.chunks(ROWS_A_STATEMENT) {
             let (_, missing) = self.known(runs)?;
             self.insert_runs(&missing, &records::run_columns(&self.columns.names, false))?;

@@ -11,9 +11,9 @@ use rusqlite::{ToSql, params_from_iter};
 /// The file, open to write records.
 pub struct Writer<'a> {
     session: Session<'a>,
-    /// Columns of `scheduler_logs`.
+    /// Columns of `scheduler_logs` in the transaction under way.
     existing: Vec<String>,
-    /// Whether there is a table of skips.
+    /// Whether it sees a table of skips.
     skips: bool,
 }
 
@@ -21,9 +21,7 @@ impl<'a> Writer<'a> {
     /// Opens the file.
     pub fn open(database: &'a Database) -> Result<Self, Failure> {
         let session = Session::open(database, false)?;
-        let existing = session.columns("scheduler_logs")?;
-        let skips = !session.columns("scheduler_skips")?.is_empty();
-        Ok(Self { session, existing, skips })
+        Ok(Self { session, existing: Vec::new(), skips: false })
     }
 
     /// Writes all of the batch or nothing.
@@ -31,13 +29,24 @@ impl<'a> Writer<'a> {
         // For writing from the start: a lock that is asked for later may be refused without a wait.
         self.session.run_all("BEGIN IMMEDIATE")?;
         let mut taken = Taken::new();
-        let written = self.statements(batch, &mut taken);
+        let written = self.look().and_then(|()| self.statements(batch, &mut taken));
         let written = written.and_then(|()| self.session.run_all("COMMIT"));
         // A trigger may have ended the transaction itself.
         if written.is_err() && !self.session.conn.is_autocommit() {
             let _ = self.session.run_all("ROLLBACK");
         }
         written.map(|()| taken)
+    }
+
+    /// What the tables are like. Nobody changes them before the end of the transaction; before it,
+    /// while its lock was waited for, another program may have put others in their place.
+    fn look(&mut self) -> Result<(), Failure> {
+        self.existing = self.session.columns("scheduler_logs")?;
+        if self.existing.is_empty() {
+            return Err(Failure::no_table("scheduler_logs", &self.session.database.path));
+        }
+        self.skips = !self.session.columns("scheduler_skips")?.is_empty();
+        Ok(())
     }
 
     fn statements(&self, batch: &Batch, taken: &mut Taken) -> Result<(), Failure> {
@@ -153,4 +162,41 @@ fn insert(table: &str, columns: &[&str]) -> String {
     let marks = vec!["?"; columns.len()].join(", ");
     let columns = columns.join(", ");
     format!("INSERT INTO {table} ({columns}) VALUES ({marks})")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::protocol::{ErrorKind, Record};
+    use crate::shell::database::schema;
+
+    fn ended(id: &str) -> Batch {
+        let (start_time, end_time) = ("2026-11-22 13:42:00".into(), "2026-11-22 13:42:07".into());
+        let (uniq_id, outcome) = (id.into(), "exit 0".into());
+        let run = RunRecord { uniq_id, outcome, start_time, end_time, ..RunRecord::default() };
+        Batch::new(vec![Record::Run(Box::new(run))])
+    }
+
+    /// Somebody restores the table, in a transaction that the writer waits for.
+    #[test]
+    fn a_table_that_comes_back_gets_all_columns() {
+        let name = format!("schedule-write-{}.db", std::process::id());
+        let path = std::env::temp_dir().join(name).display().to_string();
+        let json = format!(
+            r#"{{"driver":"sqlite","dbname":"","user":"","password":"","host":"","port":0,
+            "unix_socket":"","charset":"","path":"{path}"}}"#
+        );
+        let database: Database = serde_json::from_str(&json).unwrap();
+        schema::init(&database).unwrap();
+        let other = Session::open(&database, false).unwrap();
+        other.run_all("ALTER TABLE scheduler_logs RENAME TO away").unwrap();
+        let mut writer = Writer::open(&database).unwrap();
+        let failure = writer.write(&ended("r1")).unwrap_err();
+        assert_eq!(failure.kind, ErrorKind::NoTable);
+        assert!(failure.message.contains("table scheduler_logs is missing"), "{failure:?}");
+        other.run_all("ALTER TABLE away RENAME TO scheduler_logs").unwrap();
+        writer.write(&ended("r1")).unwrap();
+        assert_eq!(other.first_column("SELECT outcome FROM scheduler_logs").unwrap(), ["exit 0"]);
+        std::fs::remove_file(path).unwrap();
+    }
 }
