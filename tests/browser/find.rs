@@ -141,7 +141,7 @@ fn without_scripts_everything_works() {
     daemon.wait_job(5, "stopped", |job| job["running"] == 0);
     assert_eq!(page.eval("location.pathname"), "/jobs/5");
     page.go("/log");
-    page.leads_on(|| page.click("form.tools button:not([form])"));
+    page.leads_on(|| page.click("form.tools button:not([form], [hidden])"));
     assert!(page.text("body").contains("start job=5"), "{}", page.text("body"));
     page.go("/none");
     assert!(page.text("main").contains("404"), "{}", page.text("main"));

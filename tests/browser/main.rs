@@ -14,6 +14,7 @@ mod common;
 mod daemon;
 mod find;
 mod grow;
+mod honest;
 mod job;
 mod list;
 mod look;

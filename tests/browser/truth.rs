@@ -233,6 +233,7 @@ fn a_search_without_an_answer_is_made_up_for() {
     page.wait("word of the search", told);
     let _daemon = site.start_on(port);
     page.wait_for("the stream again", Duration::from_secs(60), LIVE);
+    page.click("#hint button");
     let rows = "[...document.querySelectorAll('#rows tr')].map(it => it.id).join()";
     page.wait("what was searched", &format!("{rows} === 'j{LONG}'"));
     assert_eq!(page.eval("location.search.includes('q=photos')"), true);

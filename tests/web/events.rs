@@ -1,11 +1,12 @@
 //! Server-sent events: who hears what, and what it costs.
 
 use crate::web_common::{Bench, events, row};
+use schedule::core::ids::ConnId;
 
 const NEVER: &str = "0 0 1 1 *";
 
 /// The names of events and the job ids in them.
-fn heard(bench: &mut Bench, conn: schedule::core::ids::ConnId) -> Vec<(String, u64)> {
+fn heard(bench: &mut Bench, conn: ConnId) -> Vec<(String, u64)> {
     let found = events(&bench.received(conn)).into_iter();
     let found = found.filter(|(event, _)| event != "daemon");
     found.map(|(event, data)| (event, data["id"].as_u64().unwrap_or(0))).collect()
@@ -98,6 +99,41 @@ fn the_daemon_line_that_comes_last_has_it_all() {
     bench.pass(3_000);
     let found = events(&bench.received(conn));
     assert!(found.iter().all(|(event, _)| event == "beat"), "{found:?}");
+}
+
+/// What a page in a browser was rendered with, and what events say of what is wrong.
+fn marks(bench: &mut Bench, conn: ConnId) -> (String, Option<String>) {
+    let page = bench.ask("GET", "/log", "Accept: text/html\r\nAccept-Language: zh\r\n", "");
+    let mark = page.is(200).body.split_once("data-alerts=\"").unwrap().1;
+    let mark = mark.split_once('"').unwrap().0.to_owned();
+    let told = events(&bench.received(conn)).into_iter().rfind(|(event, _)| event == "daemon");
+    (mark, told.map(|(_, data)| data["alerts"].as_str().unwrap().to_owned()))
+}
+
+/// In whatever language, and also where it is over because a day has passed, of which no change
+/// tells.
+#[test]
+fn a_daemon_line_says_what_is_wrong_as_pages_do() {
+    let mut bench = Bench::with(&[row(1, NEVER, "sleep 9")]);
+    let conn = bench.stream("/api/v1/events?per_page=1&state=-");
+    let (well, _) = marks(&mut bench, conn);
+    bench.silent = true;
+    let mut carried = bench.core.carry();
+    carried.counters.records_dropped = 3;
+    carried.counters.records_dropped_ms = bench.now.wall_ms - 24 * 3_600_000 + 15_000;
+    bench.core.go_on(bench.now, &carried);
+    bench.pass(10_500);
+    bench.pass(1_000);
+    let (ill, told) = marks(&mut bench, conn);
+    assert_eq!(told.as_ref(), Some(&ill));
+    assert_ne!(ill, well);
+    bench.pass(10_500);
+    bench.pass(1_000);
+    assert_eq!(marks(&mut bench, conn), (well.clone(), Some(well)));
+    // Told once.
+    bench.pass(10_500);
+    bench.pass(1_000);
+    assert_eq!(marks(&mut bench, conn).1, None);
 }
 
 #[test]

@@ -57,9 +57,13 @@ impl Core {
     ) -> Response {
         let size = piece.start.offset + piece.bytes.len() as u64;
         let before = piece.start.offset + beginning(&piece, lines, level) as u64;
-        let told =
-            |response: Response| response.header("Schedule-Bytes-Before", before.to_string());
         let bytes = last_lines(&piece, lines, level);
+        let count = bytes.len().to_string();
+        let told = |response: Response| {
+            let response = response.header("Schedule-Bytes-Before", before.to_string());
+            // Something between may cut the text, and say that it is whole.
+            response.header("Schedule-Bytes", count)
+        };
         if level.is_some() || bytes.len() as u64 <= 2 * PIECE_BYTES {
             return told(plain(bytes));
         }

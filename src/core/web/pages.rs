@@ -28,7 +28,7 @@ mod words;
 pub use cache::PageCache;
 
 use crate::core::daemon::Core;
-use crate::core::http::{Body, Method, Request, Response};
+use crate::core::http::{Body, Method, Request, Response, http_date};
 use crate::core::time::Now;
 use askama::Template;
 use cache::{Key, Page};
@@ -114,7 +114,10 @@ impl Core {
                 }
             }
         };
-        answer(request, look, page)
+        // It is as of now, also where it is the same as before: from a cache it is as of then.
+        let instant = http_date(now.wall_ms);
+        let instant = String::from_utf8_lossy(&instant);
+        answer(request, look, page).header("Last-Modified", instant)
     }
 }
 

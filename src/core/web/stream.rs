@@ -106,6 +106,8 @@ pub struct Streams {
     /// The last round came too soon after an event about the daemon to have one.
     owes_daemon: bool,
     next_beat_ms: u64,
+    /// What was told last of what is wrong.
+    alerts: String,
     /// The wall clock at the last look.
     wall_ms: i64,
 }
@@ -200,6 +202,7 @@ impl Core {
         let first = self.web.streams.views.iter().all(|view| view.readers.is_empty());
         if first {
             self.web.streams.next_beat_ms = now.mono_ms + BEAT_MS;
+            self.web.streams.alerts = self.alerts_mark(now);
         }
         let view = &mut self.web.streams.views[place];
         view.shown.extend(shown);
@@ -281,6 +284,10 @@ impl Core {
                 view.batches.push_back(Rc::clone(&beat));
             }
             streams.next_beat_ms = now.mono_ms + BEAT_MS;
+            // What is wrong may change without an event that says so: a day is over, for example.
+            if self.alerts_mark(now) != streams.alerts {
+                self.touch_daemon();
+            }
         }
         self.web.streams = streams;
     }
@@ -379,6 +386,8 @@ impl Core {
             streams.next_daemon_ms = now.mono_ms + DAEMON_MS;
             let mut status = self.status(now);
             status["message"] = self.last_message().into();
+            streams.alerts = self.alerts_mark(now);
+            status["alerts"] = streams.alerts.as_str().into();
             format!("event: daemon\nid: {revision}\ndata: {status}\n\n")
         });
         streams.owes_daemon = daemon.is_none();

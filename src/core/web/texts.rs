@@ -291,6 +291,9 @@ texts! {
     refused: "Refused, {}: {}", "被拒绝,{}:{}";
     refused_plain: "Refused: {}", "被拒绝:{}";
     failed: "The daemon does not answer; what is shown is of {}", "守护进程无应答;所示内容截至 {}";
+    missed: "What was asked for had no answer. Ask again", "所请求的内容未得到应答,点击重试";
+    text_cut: "This did not come whole: it was cut on its way, or stood still",
+        "未能完整读取:内容在途中被截断或停滞";
     between: "No answer of the daemon: something between answered, with status {}",
         "并非守护进程的应答:由中间环节(如代理)应答,状态 {}";
     late: "No answer within {} s", "{} 秒内无应答";

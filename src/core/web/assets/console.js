@@ -47,8 +47,9 @@ root.classList.add("js");
 // How far that is ahead of the clock of this machine, which may be wrong; none = not known yet. Only
 // events tell: the `Date` of an answer may be that of a proxy.
 let aheadMs = null;
-// When the daemon was heard last, by the clock of this machine: what is shown is as of then.
-let heardAt = Date.now();
+// When the daemon was heard last, by the clock of this machine: what is shown is as of then. A page
+// that the browser has kept is as of when the daemon sent it (`Last-Modified`).
+let heardAt = Math.min(Date.now(), Date.parse(document.lastModified));
 // The same of its events: only who hears them knows what comes next.
 let eventAt = 0;
 // Nothing is heard of it any more.
@@ -264,8 +265,6 @@ function put(name, text) {
 // told once, and does not take the place of what was done here.
 let actedAt = 0;
 let heard = by("message").textContent;
-// The rows that the daemon told of last that nothing is started for.
-let wrong = null;
 
 function daemon(status) {
   put("pid", status.pid);
@@ -279,11 +278,9 @@ function daemon(status) {
   const was = node.className;
   node.className = `db ${status.database}`;
   // What is wrong is told by the page as the daemon renders it.
-  const bad = JSON.stringify(status.bad_rows);
-  if (was !== node.className || (wrong ?? bad) !== bad) refresh(false);
+  if (was !== node.className || status.alerts !== body.dataset.alerts) refresh(false);
   // What is counted but not shown has no events here.
   if (rows?.rows.length < status.jobs) later();
-  wrong = bad;
   const started = put("started");
   if (Date.parse(started.dateTime) !== Math.floor(Date.parse(status.started_at) / 1000) * 1000) {
     started.dateTime = status.started_at;

@@ -6,7 +6,7 @@ const find = by("find");
 let typing = 0;
 
 let goes = 0;
-// What had no answer is asked again when there are answers.
+// What had no answer is offered to be asked again.
 let missed = null;
 // The list that is asked for and not shown yet.
 let asked = null;
@@ -33,12 +33,15 @@ async function go(url, push) {
   const got = await fetched(url);
   // Something else was searched meanwhile.
   if (mine !== goes) return;
+  // A list that comes under a finger is pressed instead of the one that was meant.
+  if (got.page && isPressed()) return setTimeout(() => mine === goes && go(url, push), 300);
+  by("list").ariaBusy = null;
   const page = got.page;
   if (!page) {
     missed = [url, push];
+    offer("");
     return unanswered(got.why);
   }
-  by("list").ariaBusy = null;
   if (!page.getElementById("rows")) return location.assign(url);
   told = Math.max(told, got.turn);
   asked = null;
@@ -141,7 +144,7 @@ function every() {
 function count() {
   const chosen = all(".c input:checked", rows).length;
   by("count").textContent = fill(T.selected, chosen);
-  for (const button of all("#sel button:not(.plain)")) button.disabled = chosen === 0;
+  for (const button of all("#sel button[name]:not(.plain)")) button.disabled = chosen === 0;
   const box = by("every");
   box.checked = chosen > 0 && chosen === all(".c input:enabled", rows).length;
   box.indeterminate = chosen > 0 && !box.checked;
@@ -278,6 +281,8 @@ document.addEventListener("submit", async (event) => {
   if (form.getAttribute("action") !== `${up}actions` || form.method !== "post") return;
   // It leads back to another page.
   if ("plain" in form.dataset) return;
+  // Enter in a box: no button was meant.
+  if (button?.formMethod === "dialog") return;
   event.preventDefault();
   const name = button ? mark(button) : "";
   if (underWay.has(name)) return;

@@ -44,6 +44,8 @@ for (const end of ["pointerup", "pointercancel"]) {
   addEventListener(end, () => setTimeout(() => { pressedAt = 0; }), true);
 }
 
+const isPressed = () => Date.now() - pressedAt < 3000;
+
 const here = () => location.pathname + location.search;
 
 async function refresh(wanted) {
@@ -54,8 +56,8 @@ async function refresh(wanted) {
     if (wanted) unanswered(got.why);
     return lost();
   }
-  if (missed) return go(...missed);
-  if (asked || url !== here() || (!wanted && Date.now() - pressedAt < 3000)) return later();
+  const waits = asked && !missed;
+  if (waits || url !== here() || (!wanted && isPressed())) return later();
   told = got.turn;
   if (got.status >= 400) return vanish(got.page);
   revive();
@@ -241,6 +243,7 @@ const textOf = (alert) => alert.querySelector("p, summary").textContent;
 
 // What is wrong. Returns what of it is news that wait.
 function alerts(page, wanted) {
+  body.dataset.alerts = page.body.dataset.alerts;
   const waits = swap(page, ".alerts", wanted);
   if (!waits) return "";
   const now = all(".alert", waits).map(textOf);
@@ -348,7 +351,7 @@ function take(part) {
 
 // The bar has news, with a button that shows them; or that there is no job any more.
 function offer(news) {
-  const said = gone || (older ? T.older : news);
+  const said = gone || (older ? T.older : missed ? T.missed : news);
   hint.hidden = !said;
   hint.className = gone ? "hint bad" : "hint";
   if (!said || hint.textContent === said) return;
@@ -356,7 +359,11 @@ function offer(news) {
   button.title = said;
   if (!gone) {
     button.type = "button";
-    button.onclick = () => (older ? location.reload() : refresh(true));
+    button.onclick = () => {
+      if (older) location.reload();
+      else if (missed) go(...missed);
+      else refresh(true);
+    };
   }
   hint.replaceChildren(button);
 }

@@ -69,13 +69,43 @@ function gap(why) {
   if (low) out.scrollTop = out.scrollHeight;
 }
 
+// An answer and what it says, however long it goes on coming. What was cut, stood still, or is not
+// as long as the daemon said, says nothing.
+async function read(url) {
+  const stop = new AbortController();
+  let late = 0;
+  const wait = () => {
+    clearTimeout(late);
+    late = setTimeout(() => stop.abort(), PATIENCE_MS);
+  };
+  let answer = null;
+  let said = "";
+  let count = 0;
+  try {
+    wait();
+    answer = await fetch(url, { headers: { Accept: "text/plain" }, signal: stop.signal });
+    const [reader, decoder] = [answer.body.getReader(), new TextDecoder()];
+    for (let more = { done: false }; !more.done;) {
+      wait();
+      more = await reader.read();
+      count += more.value?.length ?? 0;
+      said += decoder.decode(more.value, { stream: !more.done });
+    }
+  } catch {
+    return { answer };
+  } finally {
+    clearTimeout(late);
+  }
+  const length = answer.headers.get("Schedule-Bytes");
+  return length === null || Number(length) === count ? { answer, said } : { answer };
+}
+
 async function once(url) {
   const turn = opened;
-  const signal = AbortSignal.timeout(PATIENCE_MS);
-  const answer = await fetch(url, { headers: { Accept: "text/plain" }, signal }).catch(() => null);
-  const said = await answer?.text().catch(() => "");
+  const { answer, said } = await read(url);
   if (turn !== opened) return;
   if (!answer) return failed(fill(T.failed, asOf()));
+  if (said === undefined) return failed(T.text_cut);
   const before = answer.headers.get("Schedule-Bytes-Before");
   if (!answer.ok || before === null) return failed(reason(answer, said) ?? between(answer));
   empty();
@@ -88,11 +118,13 @@ function follow(url) {
   tail = stream;
   let first = true;
   let displaced = false;
-  const broken = () => {
+  const broken = async () => {
     if (tail !== stream) return;
     shut();
+    const turn = opened;
     // Why there is nothing is said where it is asked for once.
-    if (first) once(url);
+    if (first) await once(url);
+    if (turn !== opened || document.hidden) return;
     if (displaced) apart();
     quiet = setTimeout(() => open(true), displaced ? 60000 : 5000);
   };

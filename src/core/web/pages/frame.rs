@@ -10,7 +10,7 @@ use super::words::{self, Moment};
 use crate::core::cron::Lang;
 use crate::core::daemon::{Core, DatabaseState, Run, SnapshotTrouble};
 use crate::core::definition::Block;
-use crate::core::http::Request;
+use crate::core::http::{Request, etag_of};
 use crate::core::plain::{self, isolated};
 use crate::core::protocol::ErrorKind;
 use crate::core::refusal::Refusal;
@@ -64,6 +64,8 @@ pub(super) struct Frame {
     pub themes: Vec<Choice>,
     pub daemon: Daemon,
     pub alerts: Vec<Alert>,
+    /// What events say of the alerts as long as they are these.
+    pub alerts_mark: String,
     pub message: String,
 }
 
@@ -113,6 +115,7 @@ impl Core {
             here,
             daemon: self.daemon_line(now, t),
             alerts: unknown_parameter(t, request).into_iter().chain(self.alerts(now, t)).collect(),
+            alerts_mark: self.alerts_mark(now),
             message: self.last_message().to_owned(),
         }
     }
@@ -153,6 +156,11 @@ impl Core {
             std::iter::once(format!("! {}", line(alert.text))).chain(rows)
         };
         self.alerts(now, texts(Lang::En)).into_iter().flat_map(lines).collect()
+    }
+
+    /// Names all that is wrong: another mark, other alerts. In whatever language a page is.
+    pub(in super::super) fn alerts_mark(&self, now: Now) -> String {
+        etag_of(self.alert_lines(now).join("\n").as_bytes())
     }
 
     fn alerts(&self, now: Now, t: &Texts) -> Vec<Alert> {
