@@ -144,6 +144,52 @@ fn a_page_says_that_a_parameter_means_nothing() {
     }
 }
 
+/// A page for people shows what its address says, or says what is wrong with that.
+#[test]
+fn a_page_shows_nothing_else_than_its_address_says() {
+    let mut bench = bench();
+    let other = bench.post("/api/v1/jobs/2/start").json()["run_id"].as_str().unwrap().to_owned();
+    let mine = bench.post("/api/v1/jobs/1/start").json()["run_id"].as_str().unwrap().to_owned();
+    let said = [
+        (400, format!("/jobs/1?run={mine}&stream=foo"), "stream: `foo` is none of stdout, stderr"),
+        (400, "/jobs/1?stream=foo".to_owned(), "stream: `foo` is none of stdout, stderr"),
+        (
+            400,
+            "/jobs/1?run=1-000000000000000000zz".to_owned(),
+            "`1-000000000000000000zz` is no run",
+        ),
+        (400, format!("/jobs/1?run={}", mine.to_uppercase()), "is no run id"),
+        (404, format!("/jobs/1?run={other}"), "is one of job 2, not of job 1: see /jobs/2?run="),
+        (400, "/jobs/1?tail=300".to_owned(), "tail: `300` is none of 100, 500, 2000"),
+        (400, "/jobs/1?follow=no".to_owned(), "follow: `no` is none of 0, 1"),
+        (400, "/log?level=nonsense".to_owned(), "level: `nonsense` is none of error, warn, info"),
+        (400, "/log?level=DEBUG".to_owned(), "level: `DEBUG` is none of"),
+        (400, "/log?tail=5".to_owned(), "tail: `5` is none of"),
+    ];
+    for (status, target, told) in said {
+        let page = bench.ask("GET", &target, BROWSER, "").is(status).body.replace("&#39;", "'");
+        let page = page.replace("&#38;", "&");
+        assert!(page.contains(told), "{target}: {told}, {page}");
+        assert!(page.contains("<a class=\"button\" href=\""), "{target}: a way back");
+    }
+    let good = [
+        format!("/jobs/1?run={mine}&stream=stderr&tail=2000&follow=1"),
+        "/jobs/1?run=&stream=&tail=&follow=".to_owned(),
+        "/jobs/1?run=1-0s1y0000a000000008".to_owned(),
+        "/log?level=debug".to_owned(),
+    ];
+    for target in good {
+        bench.ask("GET", &target, BROWSER, "").is(200);
+    }
+    // The last page in the place of one that is beyond says so.
+    for (query, told) in [("page=99", "no page 99"), ("page=99&lang=zh", "没有第 99 页")] {
+        let page = bench.ask("GET", &format!("/?{query}"), BROWSER, "").is(200).body.clone();
+        assert!(page.contains(told), "{query}: {page}");
+    }
+    let last = bench.ask("GET", "/?per_page=1&page=3", BROWSER, "");
+    assert!(!last.is(200).body.contains("no page"), "{}", last.body);
+}
+
 /// What was asked with, and the names that are there, are anybody's.
 #[test]
 fn what_is_told_again_acts_on_nobodys_terminal() {

@@ -6,6 +6,7 @@ use super::listed::{STATES, Sort};
 use crate::core::config::did_you_mean;
 use crate::core::daemon::{Core, DatabaseState};
 use crate::core::http::{Request, Response};
+use crate::core::ids::{BadRunId, JobId, RunId};
 use crate::core::plain::{self, isolated};
 
 /// Those of a list; `tagid` is the original's name for `tag`.
@@ -72,7 +73,8 @@ pub(super) fn check_order(request: &Request) -> Result<(), Response> {
     one_of(request, "dir", &["asc", "desc"])
 }
 
-fn one_of(request: &Request, name: &str, choices: &[&str]) -> Result<(), Response> {
+/// That a parameter has a value that means something, if it has one.
+pub(super) fn one_of(request: &Request, name: &str, choices: &[&str]) -> Result<(), Response> {
     let value = request.query(name).filter(|value| !value.is_empty());
     let Some(value) = value.filter(|value| !choices.contains(&&**value)) else { return Ok(()) };
     let shown = plain::shown(&value);
@@ -81,6 +83,18 @@ fn one_of(request: &Request, name: &str, choices: &[&str]) -> Result<(), Respons
 }
 
 impl Core {
+    /// Of which run, and which stream of it, a job's page is to show the output.
+    pub(super) fn check_output(&self, request: &Request, job: JobId) -> Result<(), Response> {
+        one_of(request, "stream", &["stdout", "stderr"])?;
+        let Some(asked) = request.query("run").filter(|run| !run.is_empty()) else { return Ok(()) };
+        let bad = |why: BadRunId| Response::problem(400, &format!("run: {why}"));
+        let run = asked.parse::<RunId>().map_err(bad)?;
+        // One that is forgotten is nobody's.
+        let Some(other) = self.job_of_run(run).filter(|of| *of != job) else { return Ok(()) };
+        let why = format!("run {run} is one of job {other}, not of job {job}");
+        Err(Response::problem(404, &format!("{why}: see /jobs/{other}?run={run}")))
+    }
+
     /// Whether only the first answer of the database, which has not come and may come any moment,
     /// tells what is right: which tags there are, which jobs.
     pub(super) fn awaits_table(&self, request: &Request) -> bool {

@@ -67,6 +67,8 @@ texts! {
     unread: "The jobs were not read yet.", "任务尚未读取。";
     unknown_parameter: "The address has a parameter `{}`, which means nothing; there are {}",
         "本页地址中的参数“{}”没有意义;可用的参数有 {}";
+    no_such_page: "There is no page {} of this list: this is the last one, {}",
+        "此列表没有第 {} 页:所示为最后一页,第 {} 页";
     disk_alert: "The journal can't be written as it should be: {}. Jobs go on; their outputs may \
                  be lost now, their records later.",
         "日志无法正常写入:{}。任务继续运行;其输出可能丢失,之后记录也可能丢失。";

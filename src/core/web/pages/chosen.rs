@@ -1,8 +1,9 @@
 //! What is chosen of a text that is shown: it stands in the address of the page, so that a link to
 //! it opens just that.
 
+use super::super::parameters::one_of;
 use super::links;
-use crate::core::http::Request;
+use crate::core::http::{Request, Response};
 
 /// Lines that are offered.
 const LINES: [&str; 3] = ["100", "500", "2000"];
@@ -18,13 +19,18 @@ pub(super) struct Chosen {
 
 impl Chosen {
     /// From `tail` and `follow` of the query.
-    pub(super) fn of(request: &Request) -> Chosen {
+    ///
+    /// # Errors
+    /// One of them means nothing: the answer that says so.
+    pub(super) fn of(request: &Request) -> Result<Chosen, Response> {
+        one_of(request, "tail", &LINES)?;
+        one_of(request, "follow", &["0", "1"])?;
         let asked = request.query("tail").unwrap_or_default();
         let wanted = LINES.into_iter().find(|lines| *lines == asked).unwrap_or(DEFAULT_LINES);
-        Chosen {
+        Ok(Chosen {
             lines: LINES.map(|lines| (lines, lines == wanted)).into(),
             follow: request.query("follow").is_none_or(|follow| follow != "0"),
-        }
+        })
     }
 }
 

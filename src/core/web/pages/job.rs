@@ -15,7 +15,7 @@ use crate::core::daemon::{Core, Run, RunPhase};
 use crate::core::definition::Definition;
 use crate::core::history::PastRun;
 use crate::core::http::{Request, Response};
-use crate::core::ids::{JobId, RunId};
+use crate::core::ids::JobId;
 use crate::core::journal::SkipEntry;
 use crate::core::plain;
 use crate::core::table::Job;
@@ -77,7 +77,7 @@ impl Core {
     /// Renders the page of a job. `run` and `stream` of the query choose what output is shown.
     ///
     /// # Errors
-    /// There is no such job: the answer that says so.
+    /// There is no such job, or none such output of it: the answer that says so.
     pub(super) fn job_page(
         &self,
         now: Now,
@@ -86,6 +86,7 @@ impl Core {
         id: &str,
     ) -> Result<Page, Response> {
         let job = self.job_of_text(id)?;
+        self.check_output(request, job.def.id)?;
         let t = look.texts();
         let mut row = self.row(now, look, (job, &job.def, self.state_of(job)));
         row.command = (&*job.def.command).into();
@@ -101,7 +102,7 @@ impl Core {
         let own = || (frame.root.to(&format!("/api/v1/jobs/{id}/output")), "stdout");
         let page = JobPage {
             plain: shown.map_or_else(own, |source| source.at.clone()),
-            chosen: Chosen::of(request),
+            chosen: Chosen::of(request)?,
             alert: blocked_alert(t, job.block()),
             zone: self.zone_name(t, def),
             output: &def.output,
@@ -239,18 +240,8 @@ fn sources(t: &Texts, def: &Definition, runs: &[RunRow], request: &Request) -> V
             let chosen = asked == run && is_stream(name)
                 || ill && at == 0 && name == "stderr" && def.stderr.is_empty();
             let label = fill(label, &[&format!("{run}{started}")]);
-            sources.push(source(
-                format!("/api/v1/runs/{}/output", clean(run)),
-                name,
-                label,
-                chosen,
-            ));
+            sources.push(source(format!("/api/v1/runs/{run}/output"), name, label, chosen));
         }
     }
     sources
-}
-
-/// What is no id of a run leads to none.
-fn clean(run: &str) -> &str {
-    if run.parse::<RunId>().is_ok() { run } else { "0" }
 }

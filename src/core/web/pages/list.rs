@@ -5,7 +5,7 @@ use super::super::listed::{STATES, Selection, Sort};
 use super::super::parameters::check_list;
 use super::super::texts::{Texts, fill};
 use super::cache::Page;
-use super::frame::{Frame, Part};
+use super::frame::{Alert, Frame, Part};
 use super::links::Query;
 use super::look::Look;
 use super::render;
@@ -96,6 +96,12 @@ impl Core {
         let place = (look, request);
         let mut frame = self.frame(now, place, Part::Jobs, t.jobs, query.here(number));
         frame.events = frame.root.to(&format!("/api/v1/events{}", query.text(number)));
+        // Shown all the same: a list gets shorter under who looks at its last page.
+        if number < part.number {
+            let pages = [part.number.to_string(), last.to_string()];
+            let text = fill(t.no_such_page, &[&pages[0], &pages[1]]);
+            frame.alerts.insert(0, Alert { kind: "warn", text, rows: Vec::new() });
+        }
         let all = self.table().len();
         let page = ListPage {
             carried: query.others(&["q", "tag", "tagid", "per_page"]),

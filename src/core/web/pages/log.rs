@@ -1,5 +1,6 @@
 //! `/log`: the daemon's own log.
 
+use super::super::parameters::one_of;
 use super::super::texts::Texts;
 use super::cache::Page;
 use super::chosen::{self, Chosen};
@@ -25,13 +26,15 @@ impl Core {
     /// Renders the page around the log; the lines come from `/api/v1/log`.
     ///
     /// # Errors
-    /// None so far.
+    /// What is chosen of it means nothing: the answer that says so.
     pub(super) fn log_page(
         &self,
         now: Now,
         request: &Request,
         look: Look,
     ) -> Result<Page, Response> {
+        one_of(request, "level", &["error", "warn", "info", "debug", "trace"])?;
+        let chosen = Chosen::of(request)?;
         let t = look.texts();
         let place = (look, request);
         let here = chosen::address("/log", request, &["level", "filter"]);
@@ -39,7 +42,7 @@ impl Core {
         frame.events = frame.root.to("/api/v1/events?per_page=1&state=-");
         let levels = levels(t, &request.query("level").unwrap_or_default());
         let filter = request.query("filter").unwrap_or_default().into_owned();
-        Ok(render(200, &LogPage { frame, chosen: Chosen::of(request), levels, filter }))
+        Ok(render(200, &LogPage { frame, chosen, levels, filter }))
     }
 }
 
