@@ -285,6 +285,17 @@ pub fn create_to_read(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
+/// Gives a file that root has made to the user whose the directory is by now: it is for the next
+/// daemon, and that is this user's. Who may not do it leaves it as it is, which is told to who
+/// can't read it.
+pub fn leave_to_owner_of(dir: &Path, file: &File) {
+    if rustix::process::geteuid().is_root()
+        && let Ok(found) = fs::metadata(dir)
+    {
+        let _ = std::os::unix::fs::fchown(file, Some(found.uid()), Some(found.gid()));
+    }
+}
+
 /// Reads a whole file.
 ///
 /// # Errors

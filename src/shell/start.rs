@@ -26,6 +26,7 @@ use crate::shell::files::hard_links;
 use crate::shell::handover::Handover;
 use crate::shell::instance;
 use crate::shell::journal::{Journal, Opened};
+use crate::shell::keeper::ends;
 use crate::shell::lock::{self, Lock};
 use crate::shell::logging;
 use crate::shell::output::Outputs;
@@ -382,6 +383,16 @@ fn recall(
 ) -> Result<(Core, Journal, Children), StartError> {
     let now = clock::now();
     let groups = config.base.control_groups;
+    // A daemon that goes on in the same process has heard of its runs.
+    if handed.is_none() {
+        ends::look(state_dir).map_err(|(path, source)| StartError::Path {
+            what: "ends of runs",
+            path,
+            source,
+            hint: "give it to the user of the daemon (chown): without it these runs would count \
+                   as lost",
+        })?;
+    }
     // Before room is kept for the journal, which would take what the socket of the keeper before
     // has left on a full disk: the next one could not make its own.
     let (mut children, notices) =
@@ -419,7 +430,7 @@ fn recall(
     snapshot::load(&mut core, state_dir);
     load_refused(&mut core, &state_dir.join("refused"));
     let carried = handed.map(|handed| &handed.carried);
-    settle(&mut core, &mut children, notices, same_boot && !is_copy, carried);
+    settle(&mut core, &mut children, notices, (same_boot, is_copy), carried);
     Ok((core, journal, children))
 }
 

@@ -227,7 +227,10 @@ fn a_copy_of_a_state_directory_leaves_the_runs_of_the_original_alone() {
     let other = copy.start();
     other.wait_job(BY_HAND, "there", |_| true);
     let seen = other.runs(BY_HAND);
-    assert!(seen[0]["outcome"].as_str().unwrap().starts_with("lost"), "{seen:?}");
+    // It does go on.
+    let told = "lost: the state directory is a copy or was moved, so whether it goes on is not \
+                known";
+    assert_eq!(seen[0]["outcome"], told, "{seen:?}");
     other.request("POST", &format!("/api/v1/jobs/{BY_HAND}/stop"));
     let (new, _) = start_by_hand(&other);
     assert_ne!(number(&new), number(&run));

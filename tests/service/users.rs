@@ -10,7 +10,7 @@ use serde_json::Value;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::os::unix::net::UnixListener;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
@@ -133,6 +133,36 @@ fn a_run_of_the_user_before_that_takes_no_signal_goes_on_and_is_told() {
         assert!(kill.status().unwrap().success());
         wait_for("the daemon's end", SOON, || (!is_alive(daemon)).then_some(()));
     }
+}
+
+/// Root's keeper outlives the change of hands, and tells the next daemon how its run ended.
+#[test]
+fn how_a_run_of_root_ended_is_left_to_the_user_who_has_the_files() {
+    if !is_root() {
+        return;
+    }
+    let (groups, run) = left_by(ROOT, "while ! [ -e go ]; do sleep 0.02; done; exit 9");
+    run_as(&groups, ROOT, &["stop", "1"]).expect(0, "1 run goes on");
+    let keeper = groups.site.keeper();
+    give(&groups, B);
+    let cwd = fs::read_link(format!("/proc/{}/cwd", number(run))).unwrap();
+    fs::write(cwd.join("go"), "").unwrap();
+    wait_for("the keeper's end", SOON, || (!is_alive(keeper)).then_some(()));
+    fs::remove_file(cwd.join("go")).unwrap();
+    let file = groups.site.file("state.1/keeper.ends");
+    assert_eq!(fs::metadata(&file).unwrap().uid(), B);
+    // As an earlier version has left it: nothing is lost before that is known.
+    chown(&file, Some(ROOT), Some(ROOT)).unwrap();
+    let said = run_as(&groups, B, &["start", "1"]);
+    said.expect(2, &format!("ends of runs {file}")).expect(2, "chown");
+    chown(&file, Some(B), Some(B)).unwrap();
+    run_as(&groups, B, &["start", "1"]).expect(0, "started");
+    let past = wait_for("its end", SOON, || {
+        let past = ask(&groups, "GET", "/api/v1/jobs/1/runs").1;
+        past["runs"].as_array()?.iter().find(|past| past["pid"] == number(run)).cloned()
+    });
+    assert_eq!(past["outcome"], "exit 9", "{past}");
+    run_as(&groups, B, &["stop", "1", "--kill"]).expect(0, "stopped");
 }
 
 /// `sudo` in a job: a part of its processes is root's.

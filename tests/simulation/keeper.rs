@@ -441,7 +441,7 @@ impl World {
             let settled = match &found {
                 Found::Alive(_) => Settled::Alive,
                 Found::NotLaunched => Settled::NotLaunched,
-                Found::Gone | Found::Doubtful => Settled::Lost,
+                Found::Gone | Found::Unknown | Found::Doubtful => Settled::Lost,
             };
             self.ledger.settled(now, run, settled);
             if let Some(core) = &mut self.core {

@@ -22,6 +22,9 @@ pub enum Found {
     Alive(Started),
     /// Its process is gone; nobody saw how it ended.
     Gone,
+    /// It may be the run of another installation, of which this state directory is a copy, or go on
+    /// with a keeper in the place that the directory was moved from.
+    Unknown,
     /// Only its intent is known, and the keeper that would have been asked was not.
     NotLaunched,
     /// Only its intent is known, there is no process, and the keeper that may have been asked for
@@ -186,6 +189,11 @@ impl Core {
             Found::Gone => {
                 let why = "it ended while no daemon was there to see how".into();
                 self.run_ended(now, id, Outcome::Lost(why), Usage::default());
+            }
+            Found::Unknown => {
+                let why = "the state directory is a copy or was moved, so whether it goes on is \
+                           not known";
+                self.run_ended(now, id, Outcome::Lost(why.into()), Usage::default());
             }
             Found::Doubtful => {
                 // It may have run and be gone already: a slot is never started twice.

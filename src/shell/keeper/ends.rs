@@ -15,6 +15,9 @@ const MAX_KEEPERS: usize = 32;
 /// Bytes of the file at the most: some 100,000 ends.
 const MAX_BYTES: u64 = 32 << 20;
 
+/// The name of the file, in the state directory.
+const LEFT: &str = "keeper.ends";
+
 /// The name of the file while it is being written.
 pub const UNFINISHED: &str = "keeper.tmp";
 
@@ -30,11 +33,10 @@ impl Ends {
     /// Those that the keeper before left in the state directory. If it left nothing that can be
     /// read, there are none.
     pub fn inherit(state_dir: &Path) -> Ends {
-        let path = state_dir.join("keeper.ends");
-        let left = own::read(&path, MAX_BYTES).ok();
+        let path = state_dir.join(LEFT);
+        let left = read(&path);
         let _ = fs::remove_file(path.with_file_name(UNFINISHED));
-        let left = left.and_then(|bytes| serde_json::from_slice(&bytes).ok());
-        let Legacy { keepers: after, ends } = left.unwrap_or_default();
+        let Legacy { keepers: after, ends } = left.ok().flatten().unwrap_or_default();
         Ends { ends: ends.into_iter().map(|end| (end.run, end)).collect(), after, path }
     }
 
@@ -73,7 +75,37 @@ impl Ends {
         keepers.drain(..keepers.len().saturating_sub(MAX_KEEPERS));
         let legacy = Legacy { keepers, ends: self.ends.values().cloned().collect() };
         let temporary = self.path.with_file_name(UNFINISHED);
-        own::create(&temporary)?.write_all(&serde_json::to_vec(&legacy)?)?;
+        let mut file = own::create(&temporary)?;
+        file.write_all(&serde_json::to_vec(&legacy)?)?;
+        if let Some(dir) = temporary.parent() {
+            own::leave_to_owner_of(dir, &file);
+        }
         fs::rename(&temporary, &self.path)
+    }
+}
+
+/// What is there; nothing is, where nobody has left any.
+fn read(path: &Path) -> io::Result<Option<Legacy>> {
+    match own::read(path, MAX_BYTES) {
+        Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(None),
+        read => Ok(Some(serde_json::from_slice(&read?)?)),
+    }
+}
+
+/// Looks whether a new keeper could read what the last one left. What is broken is told: the runs
+/// that ended meanwhile count as lost.
+///
+/// # Errors
+/// This user may not read it, and who gives it to him loses nothing; the file and why.
+pub fn look(state_dir: &Path) -> Result<(), (PathBuf, io::Error)> {
+    let path = state_dir.join(LEFT);
+    match read(&path).map(drop) {
+        Err(why) if why.kind() == io::ErrorKind::PermissionDenied => Err((path, why)),
+        Err(why) => {
+            let told = own::told(&path, &why);
+            log::error!("how runs ended while no daemon was there can't be read: {told}");
+            Ok(())
+        }
+        Ok(()) => Ok(()),
     }
 }

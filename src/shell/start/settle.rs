@@ -52,7 +52,7 @@ pub(super) fn settle(
     core: &mut Core,
     children: &mut Children,
     notices: Vec<Notice>,
-    adopts: bool,
+    (same_boot, is_copy): (bool, bool),
     carried: Option<&Carried>,
 ) {
     let now = clock::now();
@@ -76,7 +76,8 @@ pub(super) fn settle(
         let found = match known {
             Some(started) => Found::Alive(started),
             None if same_keeper && noted.pid == 0 => Found::NotLaunched,
-            None if adopts => find(run, noted, children),
+            None if same_boot && !is_copy => find(run, noted, children),
+            None if same_boot => Found::Unknown,
             None if noted.pid == 0 => Found::Doubtful,
             None => Found::Gone,
         };
@@ -108,7 +109,7 @@ fn find(run: RunId, started: Started, children: &mut Children) -> Found {
     };
     if children.is_others(started) {
         // The journal is a copy of theirs.
-        return Found::Gone;
+        return Found::Unknown;
     }
     if children.watch(run, started) { Found::Alive(started) } else { Found::Gone }
 }
