@@ -70,6 +70,8 @@ pub enum Statement {
     LastRun,
     /// Skipped slots.
     Skip,
+    /// Nothing was done with skipped slots: the optional table for them is not there.
+    NoSkips,
 }
 
 impl Statement {
@@ -79,7 +81,7 @@ impl Statement {
             Self::Insert => "INSERT INTO scheduler_logs",
             Self::Update => "UPDATE scheduler_logs",
             Self::LastRun => "UPDATE scheduler_jobs",
-            Self::Skip => "INSERT INTO scheduler_skips",
+            Self::Skip | Self::NoSkips => "INSERT INTO scheduler_skips",
         }
     }
 
@@ -88,12 +90,12 @@ impl Statement {
             Self::Insert => "row of a run",
             Self::Update => "end of a run",
             Self::LastRun => "last run of a job",
-            Self::Skip => "skipped slot",
+            Self::Skip | Self::NoSkips => "skipped slot",
         }
     }
 }
 
-/// The statements that changed something.
+/// The statements that changed something, and whether there was no table for one.
 pub type Taken = BTreeSet<Statement>;
 
 /// Why a write was refused.
@@ -333,7 +335,7 @@ impl<'a> Settling<'a> {
                 // The record itself is taken without it.
                 Some(Statement::LastRun) => true,
                 // Slots that were skipped are to keep no run waiting.
-                Some(Statement::Skip) => self.has_room(desk),
+                Some(Statement::Skip | Statement::NoSkips) => self.has_room(desk),
                 Some(Statement::Insert | Statement::Update) | None => false,
             },
             ErrorKind::Connect

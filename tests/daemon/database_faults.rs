@@ -10,7 +10,7 @@ use crate::daemon::facts::STAMPS;
 use crate::daemon::proxy::{Mode, Proxy};
 use crate::daemon::rows::{Due, Row, insert};
 use crate::daemon::server::Server;
-use crate::daemon::{Daemon, Site, now_ns, wait_for};
+use crate::daemon::{Daemon, SOON, Site, now_ns, wait_for};
 use rustix::process::{Pid, Signal};
 use schedule::core::protocol::{Database, Driver};
 use schedule::shell::database::schema;
@@ -160,6 +160,26 @@ fn on_each_server(test: fn(Kind)) {
 /// The second from which on every slot counts.
 fn next_second() -> i64 {
     now_ns() / 1_000_000_000 + 1
+}
+
+/// The table of skips is optional: what is not recorded for want of it is told, once a change.
+#[test]
+fn skips_that_find_no_table_are_told() {
+    for kind in Kind::all() {
+        let (site, mut database) = Site::on(kind);
+        // Each slot but the first is skipped; a run that ends begins another range.
+        database.sql(&Row::new(1, Due::Step(1), "sleep 2.5").insert());
+        let _daemon = site.start();
+        let passed = || site.logged("skipped slots are not recorded, for there is no table").len();
+        let again = || site.logged("skipped slots are recorded again").len();
+        for round in 1..=2 {
+            assert_eq!((passed(), again()), (round - 1, round - 1));
+            database.sql("ALTER TABLE scheduler_skips RENAME TO skips_away");
+            wait_for("the warning", SOON, || (passed() == round).then_some(()));
+            database.sql("ALTER TABLE skips_away RENAME TO scheduler_skips");
+            wait_for("word of the table", SOON, || (again() == round).then_some(()));
+        }
+    }
 }
 
 #[test]

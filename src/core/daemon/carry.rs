@@ -61,6 +61,8 @@ pub struct Refused {
     believes: bool,
     /// Why records could not be set aside.
     unkept: Option<String>,
+    /// Skipped slots were last not recorded for want of their table, and that was told.
+    skips_pass: bool,
 }
 
 impl Refused {
@@ -219,7 +221,9 @@ impl Core {
     pub(super) fn carried(&mut self, now: Now, carried: Carried, told: &[String]) {
         self.refused.turn = carried.through >= self.outbox.recorded_target;
         let until = self.outbox.recorded_target.min(self.outbox.recorded + RANGE_BYTES as u64);
-        self.refused.taken.extend(carried.taken.iter().map(|statement| (*statement, until)));
+        self.told_of_skips(&carried.taken);
+        let taken = carried.taken.iter().filter(|statement| **statement != Statement::NoSkips);
+        self.refused.taken.extend(taken.map(|statement| (*statement, until)));
         self.refused.taken.retain(|_, until| *until > carried.through);
         self.recorded(now, &carried);
         self.told_of_unkept(carried.unkept);
@@ -261,6 +265,22 @@ impl Core {
             });
         }
         self.outbox.recorded_through(carried.through, carried.found.as_deref());
+    }
+
+    /// A database of the original has no table of skips, and none is needed. That it is missing is
+    /// told when the first skip is not recorded, and that it is there when one is again.
+    fn told_of_skips(&mut self, taken: &[Statement]) {
+        let pass = taken.contains(&Statement::NoSkips);
+        if pass && !self.refused.skips_pass {
+            log::warn!(
+                "records: skipped slots are not recorded, for there is no table scheduler_skips, \
+                 which is optional: `schedule db migrate` makes it"
+            );
+        } else if self.refused.skips_pass && taken.contains(&Statement::Skip) && !pass {
+            log::info!("records: skipped slots are recorded again, in scheduler_skips");
+        }
+        self.refused.skips_pass =
+            pass || (self.refused.skips_pass && !taken.contains(&Statement::Skip));
     }
 
     fn told_of_unkept(&mut self, why: String) {

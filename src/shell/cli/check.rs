@@ -154,6 +154,9 @@ fn check_group(
     told.extend(unwritable(config));
     told.iter().for_each(|(_, line)| report.add(id, line.clone()));
     all.extend(told);
+    if schema::has_skips(&config.database) == Ok(false) {
+        report.add(id, format!("note: {NO_SKIPS}"));
+    }
     let jobs = answers.iter().filter(|answer| matches!(answer, Answer::Job(_))).count();
     let count = |severity| all.iter().filter(|(found, _)| *found == severity).count();
     let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
@@ -226,6 +229,10 @@ fn unwritable(config: &Config) -> Option<(Severity, String)> {
     let why = database::may_write(&config.database).err()?.message;
     Some((Severity::Error, format!("error: runs could not be recorded: {why}")))
 }
+
+/// What is to be known where the optional table is missing.
+const NO_SKIPS: &str = "skipped slots are not recorded, for there is no table scheduler_skips, \
+                        which is optional: `schedule db migrate` makes it";
 
 /// How schedules are read.
 fn in_force(config: &Config) -> String {

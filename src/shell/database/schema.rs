@@ -194,6 +194,15 @@ pub fn has_unique_md5(database: &Database) -> Result<bool, Failure> {
     Ok(!keys.is_empty())
 }
 
+/// Whether skipped slots are recorded: their table is optional.
+///
+/// # Errors
+/// The database can't be reached or read.
+pub fn has_skips(database: &Database) -> Result<bool, Failure> {
+    let tables = Session::open(database, false)?.tables()?;
+    Ok(tables.iter().any(|table| table == "scheduler_skips"))
+}
+
 /// Columns that the daemon reads or writes without asking whether they exist.
 const REQUIRED_COLUMNS: [(&str, &[&str]); 4] = [
     ("scheduler_jobs", &JOBS),

@@ -101,6 +101,7 @@ impl<'a> Writer<'a> {
     /// Slots of a skip are added while it lasts: the record with more of them is the later one.
     fn insert_skips(&self, batch: &Batch, taken: &mut Taken) -> Result<(), Failure> {
         if !self.skips {
+            taken.extend((!batch.skips.is_empty()).then_some(Statement::NoSkips));
             return Ok(());
         }
         let insert = insert("scheduler_skips", &records::SKIP_COLUMNS);
