@@ -67,6 +67,14 @@ pub enum Outcome {
     Lost(Box<str>),
 }
 
+/// What the outcome of a run begins with whose end nobody saw.
+const LOST: &str = "lost: ";
+
+/// Whether a recorded outcome says that nobody saw the end.
+pub fn is_lost(outcome: &str) -> bool {
+    outcome.starts_with(LOST)
+}
+
 impl Outcome {
     /// How its process ended, where there was one and somebody saw it.
     pub fn exit(&self) -> Option<Exit> {
@@ -120,7 +128,7 @@ impl fmt::Display for Outcome {
             Outcome::Ended(exit) => exit.fmt(f),
             Outcome::LeftBehind(exit, left) => write!(f, "{exit}, left behind: {left}"),
             Outcome::SpawnFailed(why) => write!(f, "spawn failed: {why}"),
-            Outcome::Lost(why) => write!(f, "lost: {why}"),
+            Outcome::Lost(why) => write!(f, "{LOST}{why}"),
         }
     }
 }

@@ -264,3 +264,24 @@ fn skips_that_a_trigger_refuses_are_not_lost_in_silence() {
         assert!(write_records(&database.config, skip()).is_ok());
     }
 }
+
+/// An old journal that was put back does not know how its runs ended. The database does.
+#[test]
+fn a_run_that_is_lost_does_not_replace_its_end() {
+    for mut database in filled() {
+        let mut lost = ended("r1");
+        lost.outcome = "lost: it ended while no daemon was there to see how".to_owned();
+        lost.end_time = "2026-11-22 15:00:00".to_owned();
+        recorded(&database.config, &[run(ended("r1")), run(started("r2"))]);
+        let before = database.query(RUNS);
+        recorded(&database.config, &[run(lost.clone())]);
+        assert_eq!(database.query(RUNS), before);
+        // One that nobody saw end, and one whose end is told after all.
+        lost.uniq_id = "r2".to_owned();
+        recorded(&database.config, &[run(lost)]);
+        let outcome = "SELECT outcome FROM scheduler_logs WHERE uniq_id = 'r2'";
+        assert!(database.value(outcome).starts_with("lost: "));
+        recorded(&database.config, &[run(ended("r2"))]);
+        assert_eq!(database.value(outcome), "exit 0");
+    }
+}

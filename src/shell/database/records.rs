@@ -3,6 +3,7 @@
 //! A batch is written whole or not at all, and is sent again until it was written. So no record
 //! may be able to make a database refuse it: that would be refused for ever, with all behind it.
 
+use crate::core::outcome::is_lost;
 use crate::core::protocol::{Record, RunRecord, SkipRecord};
 use jiff::civil::DateTime;
 use std::collections::BTreeMap;
@@ -30,6 +31,9 @@ pub const ID_CHARS: usize = 20;
 
 /// What stands for a time that is none.
 const NEVER: &str = "1970-01-01 00:00:00";
+
+/// Whether a row of `scheduler_logs` is that of a run that has ended; NULL is no end.
+pub const HAS_ENDED: &str = "end_time > '1970-01-02 00:00:00'";
 
 /// A batch, ready to be written.
 #[derive(Debug, Default)]
@@ -122,6 +126,12 @@ fn whole(number: u64) -> Field<'static> {
 /// A number for an `INT` column of the original.
 fn int(number: u32) -> Field<'static> {
     Field::Number(number.min(i32::MAX.unsigned_abs()).into())
+}
+
+/// Whether the row of a run is to be changed. That nobody saw its end is no news where the database
+/// knows the end: the journal that says so is older, put back from a copy.
+pub fn changes_row(run: &RunRecord, has_ended: bool) -> bool {
+    !(has_ended && is_lost(&run.outcome))
 }
 
 /// What a run has for a column of `scheduler_logs`.

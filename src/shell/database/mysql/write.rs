@@ -10,7 +10,7 @@ use crate::core::protocol::{Database, RunRecord, SkipRecord};
 use crate::core::settle::{Statement, Taken};
 use mysql::prelude::Queryable;
 use mysql::{Error, Value};
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 /// Rows a statement at the most: few round trips, and far below the 65,535 parameters that one may
 /// have.
@@ -125,7 +125,7 @@ impl<'a> Writer<'a> {
         Ok(statements)
     }
 
-    /// Which of these runs have a row already, and which have none. Another helper may be writing
+    /// Which of these runs have a row that they change, and which have none. Another helper may be writing
     /// the same, of a daemon that was killed, or one that was killed itself: the server is still
     /// busy with its COMMIT. Where ids are unique the INSERT waits for that and is refused. Where
     /// they are not, it would be a second row: so this waits.
@@ -136,17 +136,22 @@ impl<'a> Writer<'a> {
         let lock = if self.columns.has_unique_ids { "" } else { " FOR UPDATE" };
         let select = |runs: &[RunRecord]| Query {
             sql: format!(
-                "SELECT uniq_id FROM scheduler_logs WHERE uniq_id IN {}{lock}",
+                "SELECT uniq_id, {} FROM scheduler_logs WHERE uniq_id IN {}{lock}",
+                records::HAS_ENDED,
                 marks(runs.len())
             ),
             values: runs.iter().map(|run| Value::from(&run.uniq_id)).collect(),
         };
-        let mut known: BTreeSet<String> = BTreeSet::new();
+        let mut known: BTreeMap<String, Option<bool>> = BTreeMap::new();
         for Query { sql, values } in self.fitting(runs, &select)? {
             let found = self.session.conn.exec(sql, values);
             known.extend(found.map_err(|err: Error| self.session.explain(&err))?);
         }
-        Ok(runs.iter().partition(|run| known.contains(&run.uniq_id)))
+        let (mut there, missing): (Vec<_>, Vec<_>) =
+            runs.iter().partition(|run| known.contains_key(&run.uniq_id));
+        let has_ended = |run: &RunRecord| known.get(&run.uniq_id) == Some(&Some(true));
+        there.retain(|run| records::changes_row(run, has_ended(run)));
+        Ok((there, missing))
     }
 
     fn insert_runs(&mut self, runs: &[&RunRecord], columns: &[&str]) -> Result<(), Failure> {

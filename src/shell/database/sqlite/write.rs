@@ -6,7 +6,7 @@ use super::Session;
 use crate::core::protocol::{Database, RunRecord};
 use crate::core::settle::{Statement, Taken};
 use rusqlite::types::{ToSqlOutput, Value, ValueRef};
-use rusqlite::{ToSql, params_from_iter};
+use rusqlite::{OptionalExtension, ToSql, params_from_iter};
 
 /// The file, open to write records.
 pub struct Writer<'a> {
@@ -59,20 +59,25 @@ impl<'a> Writer<'a> {
         self.insert_skips(batch, taken)
     }
 
-    /// Which of these runs have a row already, and which have none. A run takes one id of the
-    /// table: its row is made once and changed later.
+    /// Which of these runs have a row that they change, and which have none. A run takes one id of
+    /// the table: its row is made once and changed later.
     fn known<'r>(
         &self,
         runs: &'r [RunRecord],
     ) -> Result<(Vec<&'r RunRecord>, Vec<&'r RunRecord>), Failure> {
-        let sql = "SELECT 1 FROM scheduler_logs WHERE uniq_id = ?";
+        let has_ended = records::HAS_ENDED;
+        let sql = format!("SELECT {has_ended} FROM scheduler_logs WHERE uniq_id = ?");
         let failed = |err| self.session.explain(&err);
-        let mut statement = self.session.conn.prepare(sql).map_err(failed)?;
+        let mut statement = self.session.conn.prepare(&sql).map_err(failed)?;
         let (mut known, mut missing) = (Vec::new(), Vec::new());
         for run in runs {
-            match statement.exists([&run.uniq_id]).map_err(failed)? {
-                true => known.push(run),
-                false => missing.push(run),
+            let found = statement.query_row([&run.uniq_id], |row| row.get::<_, Option<bool>>(0));
+            match found.optional().map_err(failed)? {
+                Some(has_ended) if records::changes_row(run, has_ended == Some(true)) => {
+                    known.push(run);
+                }
+                Some(_) => {}
+                None => missing.push(run),
             }
         }
         Ok((known, missing))
