@@ -282,10 +282,24 @@ pub enum Entry<'a> {
     },
     /// The last word only: those runs, as far as there is room for them.
     Living(Vec<RunId>),
+    /// The last word only: when it was written down, unix ms; the last line, for an earlier version
+    /// reads no further.
+    Said(i64),
 }
 
 /// Bytes of the last word; more of it is not kept.
 pub const MAX_WORD_BYTES: usize = 4_096;
+
+/// Bytes of them that are for [`Entry::Said`].
+pub const SAID_BYTES: usize = 48;
+
+/// When a last word was written down, unix ms; none: it is none, or an earlier version's.
+pub fn said_ms(word: &[u8]) -> Option<i64> {
+    word.split(|&byte| byte == b'\n').filter_map(decode).find_map(|entry| match entry {
+        Entry::Said(at_ms) => Some(at_ms),
+        _ => None,
+    })
+}
 
 /// How many runs and skips these lines tell of for the first time.
 pub fn count_first(lines: &[u8]) -> u64 {
@@ -326,6 +340,7 @@ impl Entry<'_> {
             | Entry::Unwritten { .. }
             | Entry::Written { .. }
             | Entry::Living(_)
+            | Entry::Said(_)
             | Entry::Table(_) => false,
         }
     }

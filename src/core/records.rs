@@ -39,6 +39,7 @@ pub fn key(entry: &Entry<'_>) -> Option<Key> {
         | Entry::Unwritten { .. }
         | Entry::Written { .. }
         | Entry::Living(_)
+        | Entry::Said(_)
         | Entry::Table(_) => None,
     }
 }

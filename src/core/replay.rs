@@ -168,7 +168,8 @@ impl Replay {
             }
             Entry::SetAside(stand) => self.set_aside = Some(stand),
             // No lines of the log.
-            Entry::Unwritten { .. } | Entry::Written { .. } | Entry::Living(_) => {}
+            Entry::Unwritten { .. } | Entry::Written { .. } | Entry::Living(_) | Entry::Said(_) => {
+            }
         }
     }
 
@@ -189,12 +190,26 @@ impl Replay {
     /// There is no last word, and there should be one: somebody took it away. What it said of slots
     /// is not known, so none up to now is started.
     pub fn misses_last_word(&mut self, now_ms: i64) {
-        self.decided_ms = self.decided_ms.max(Some(now_ms));
-        self.keepers.push(UNKNOWN_KEEPER.into());
+        self.does_not_know(now_ms);
         log::error!(
             "journal: somebody took its last word away: no slot before this start is launched, \
              and records that were in memory alone are missed without being counted"
         );
+    }
+
+    /// A daemon may have worked since with another journal, for this reason. What it decided is not
+    /// known, nor what it launched. To be called when all is replayed.
+    pub fn is_of_before(&mut self, now_ms: i64, why: &str) {
+        self.does_not_know(now_ms);
+        log::error!(
+            "journal: {why}: no slot before this start is launched, for a daemon may have launched \
+             it with another journal; records that only that one has are not in the database"
+        );
+    }
+
+    fn does_not_know(&mut self, now_ms: i64) {
+        self.decided_ms = self.decided_ms.max(Some(now_ms));
+        self.keepers.push(UNKNOWN_KEEPER.into());
     }
 
     /// Takes in what is at this offset of the log, but for a last line that is torn. Returns how

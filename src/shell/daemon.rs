@@ -6,7 +6,7 @@ mod reading;
 mod renew;
 mod tending;
 
-use crate::core::daemon::Core;
+use crate::core::daemon::{Core, Kept};
 use crate::core::event::{Action, Event, PushFailure};
 use crate::core::ids::ConnId;
 use crate::core::time::Now;
@@ -16,6 +16,7 @@ use crate::shell::container;
 use crate::shell::exchange::Exchange;
 use crate::shell::files::lanes::Lanes;
 use crate::shell::files::mounts::Mounts;
+use crate::shell::instance;
 use crate::shell::journal::Journal;
 use crate::shell::lock::Lock;
 use crate::shell::logging;
@@ -90,6 +91,8 @@ pub struct Daemon {
     notify: Notify,
     lock: Lock,
     state_lock: Lock,
+    /// The numbers of the state directories that were its own, the first as it started.
+    own: Vec<u64>,
     /// Why what counts can't be put where it belongs; it was said.
     astray: Option<String>,
     /// The keeper is to make its socket anew, and that was said.
@@ -165,6 +168,7 @@ impl Daemon {
             mounts: Mounts::of(&parts.state_dir),
             lanes,
             scratch: Vec::new(),
+            own: instance::kept_in(&parts.state_dir).into_iter().collect(),
             state_dir: parts.state_dir,
             examined_ms: None,
             pressed: false,
@@ -406,7 +410,11 @@ impl Daemon {
             Action::Exchange(question) => self.start_exchange(question),
             Action::KillExchange => self.exchange.iter().for_each(Exchange::kill),
             Action::KeepSnapshot(unwritten) => {
-                self.core.snapshot_kept(snapshot::keep(&self.state_dir, unwritten));
+                let kept = match self.astray.clone() {
+                    Some(why) => Kept::Not { why, aside: false },
+                    None => snapshot::keep(&self.state_dir, unwritten),
+                };
+                self.core.snapshot_kept(kept);
             }
             Action::Respond(conn, response) => {
                 self.server.respond(clock::now(), conn, *response);

@@ -32,7 +32,7 @@ pub fn is_copy(state_dir: &Path) -> bool {
     }
     let is_copy = noted.is_ok();
     if is_copy {
-        let _ = fs::remove_file(state_dir.join(FILE));
+        forget(state_dir);
     }
     let written = own::create(&path).and_then(|mut file| file.write_all(here.as_bytes()));
     if let Err(why) = written {
@@ -41,9 +41,15 @@ pub fn is_copy(state_dir: &Path) -> bool {
     is_copy
 }
 
+/// What follows in this state directory is not what the daemons before went on with: it gets another
+/// number.
+pub fn forget(state_dir: &Path) {
+    let _ = fs::remove_file(state_dir.join(FILE));
+}
+
 /// The number of a daemon that starts in this state directory, which it has locked.
 pub fn draw(state_dir: &Path) -> u64 {
-    let kept = read(state_dir).unwrap_or_else(|| {
+    let kept = kept_in(state_dir).unwrap_or_else(|| {
         let new = random();
         if let Err(why) = keep(state_dir, new) {
             let path = state_dir.join(FILE);
@@ -56,7 +62,8 @@ pub fn draw(state_dir: &Path) -> u64 {
     both.finish()
 }
 
-fn read(state_dir: &Path) -> Option<u64> {
+/// The half that is kept, by which a state directory is known, wherever it is moved.
+pub fn kept_in(state_dir: &Path) -> Option<u64> {
     let text = String::from_utf8(own::read(&state_dir.join(FILE), 64).ok()?).ok()?;
     let digits = text.strip_suffix('\n').filter(|text| text.len() == 16)?;
     u64::from_str_radix(digits, 16).ok()
@@ -87,14 +94,14 @@ mod tests {
         let dir = std::env::temp_dir().join(format!("instance-{}", std::process::id()));
         fs::create_dir(&dir).unwrap();
         let first = draw(&dir);
-        let kept = read(&dir).unwrap();
+        let kept = kept_in(&dir).unwrap();
         let mode = fs::metadata(dir.join(FILE)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         assert_ne!(draw(&dir), first);
-        assert_eq!(read(&dir), Some(kept));
+        assert_eq!(kept_in(&dir), Some(kept));
         fs::write(dir.join(FILE), "torn").unwrap();
         draw(&dir);
-        assert!(read(&dir).is_some_and(|new| new != kept));
+        assert!(kept_in(&dir).is_some_and(|new| new != kept));
         fs::remove_dir_all(&dir).unwrap();
         // Nothing can be kept there.
         assert_ne!(draw(&dir), draw(&dir));

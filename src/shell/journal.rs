@@ -8,20 +8,23 @@ use crate::core::plain::counted;
 use crate::core::replay::Replay;
 use crate::shell::clock;
 use crate::shell::own;
-use reserve::Reserve;
+use reserve::{Reserve, is_at};
 use rustix::fs::OFlags;
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-pub use reserve::{is_full, why_full};
+pub use reserve::{is_full, put_back, why_full};
 
 /// Bytes of a segment at the most: one ends at 4 MB, or with what has waited for room on the disk.
 const MAX_SEGMENT_BYTES: u64 = 64 << 20;
 
 /// No log gets as long as this.
 const MAX_START: u64 = 1 << 60;
+
+/// What is told of a journal that is in the place of this one.
+pub const ANOTHERS: &str = "it holds the journal of another daemon";
 
 /// The journal, open for writing.
 pub struct Journal {
@@ -36,6 +39,8 @@ pub struct Journal {
     is_silent: bool,
     /// Whose the state directory was when the journal was opened.
     uid: u32,
+    /// What has its name is another's: it goes on in what is open alone.
+    is_astray: bool,
 }
 
 /// How much room there is for the journal.
@@ -146,13 +151,33 @@ impl Journal {
             log::error!("journal: {lines} could not be read and were left out");
         }
         let (dir, cut, is_silent) = (dir.into(), None, false);
-        let journal = Journal { dir, file, reserve, cut, is_silent, uid };
+        let is_astray = false;
+        let journal = Journal { dir, file, reserve, cut, is_silent, uid, is_astray };
         Ok(Opened { journal, replay, end, segments })
+    }
+
+    /// Makes nothing, takes nothing away where its name leads, or does again.
+    pub fn stays_away(&mut self, is_astray: bool) {
+        self.is_astray = is_astray;
+    }
+
+    /// Whether the journal that has its name is another's. `is_of_ours`: it is in a state directory
+    /// that this daemon knows. A copy of this one that is put there in its place is not another's.
+    pub fn is_anothers(&self, is_of_ours: bool) -> bool {
+        let Ok(segments) = list_segments(&self.dir) else { return false };
+        let Some(last) = segments.last() else { return false };
+        let Some((file, start)) = &self.file else { return !is_of_ours };
+        let is_copy = |path: &Path| is_beginning(path, file);
+        let path = segment_path(&self.dir, *start);
+        match is_of_ours {
+            true => last.start > *start || path.exists() && !is_copy(&path),
+            false => last.start != *start || !is_at(file, &path),
+        }
     }
 
     /// Keeps a last word.
     pub fn keep_last_word(&mut self, word: &[u8]) {
-        match self.reserve.say(word) {
+        match self.reserve.say(word, self.is_astray) {
             Ok(()) => self.is_silent = false,
             Err(why) if !self.is_silent => {
                 self.is_silent = true;
@@ -165,8 +190,10 @@ impl Journal {
 
     /// Makes more of the room that is kept, a piece at a time, and tells how much there is.
     pub fn make_room(&mut self) -> Room {
-        self.reserve.fill_snapshot();
-        let made = match self.reserve.is_short() {
+        if !self.is_astray {
+            self.reserve.fill_snapshot();
+        }
+        let made = match self.reserve.is_short() && !self.is_astray {
             true => self.reserve.fill(),
             false => Ok(()),
         };
@@ -222,24 +249,28 @@ impl Journal {
     /// it again. What older segments had is gone.
     ///
     /// # Errors
-    /// It can't be written.
+    /// It can't be written, or the journal that has its name is another's.
     pub fn heal(&mut self) -> io::Result<()> {
-        self.reserve.say_again();
         let Some((file, start)) = &self.file else { return Ok(()) };
         let start = *start;
-        let (path, found) = (segment_path(&self.dir, start), file.metadata()?);
+        let path = segment_path(&self.dir, start);
         match fs::symlink_metadata(&path) {
-            Ok(there) if (there.dev(), there.ino()) == (found.dev(), found.ino()) => return Ok(()),
+            Ok(_) if is_at(file, &path) => {
+                self.reserve.say_again();
+                return Ok(());
+            }
             // Whether it is there is not known then.
             Err(why) if !is_gone(&why) => return Ok(()),
+            _ if self.is_anothers(true) => return Err(io::Error::other(ANOTHERS)),
             _ => {}
         }
+        let found = file.metadata()?;
         let mut bytes = vec![0; usize::try_from(found.len().min(MAX_SEGMENT_BYTES)).unwrap_or(0)];
         file.read_exact_at(&mut bytes, 0)?;
         own::make_dir_of(&self.dir, self.uid, self.dir.parent().unwrap_or(&self.dir))?;
         // What was kept beside it has most likely gone the same way.
         self.reserve.anew();
-        self.begin_segment(start, &bytes)?;
+        self.put_segment(start, &bytes)?;
         let path = path.display();
         log::error!("journal: somebody took {path} away: it is written anew");
         Ok(())
@@ -250,6 +281,13 @@ impl Journal {
     /// # Errors
     /// The file can't be made or written.
     pub fn begin_segment(&mut self, start: u64, lines: &[u8]) -> io::Result<()> {
+        if self.is_astray {
+            return Err(io::Error::other(ANOTHERS));
+        }
+        self.put_segment(start, lines)
+    }
+
+    fn put_segment(&mut self, start: u64, lines: &[u8]) -> io::Result<()> {
         own::make_dir_of(&self.dir, self.uid, self.dir.parent().unwrap_or(&self.dir))?;
         let (file, temporary) = match self.reserve.take() {
             Some(spare) => spare,
@@ -284,6 +322,9 @@ impl Journal {
     /// # Errors
     /// It can't be deleted.
     pub fn forget(&mut self, start: u64) -> io::Result<()> {
+        if self.is_astray {
+            return Err(io::Error::other(ANOTHERS));
+        }
         let was_full = self.reserve.is_full();
         fs::remove_file(segment_path(&self.dir, start))?;
         if was_full && self.reserve.is_short() {
@@ -292,6 +333,15 @@ impl Journal {
         }
         Ok(())
     }
+}
+
+/// Whether what has this name is the beginning of this file, which goes on, or the other way round
+/// where that was cut.
+fn is_beginning(path: &Path, file: &File) -> bool {
+    let there = own::read(path, MAX_SEGMENT_BYTES).unwrap_or_default();
+    let mut ours = vec![0; there.len()];
+    let read = file.read_at(&mut ours, 0).unwrap_or(0);
+    ours[..read] == there[..read]
 }
 
 /// Whether it says that there is no such file.

@@ -17,6 +17,7 @@ use rustix::fs::{FlockOperation, OFlags, flock, fstat, stat};
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -174,6 +175,22 @@ impl Lock {
             log::warn!("{}: can't be locked: {why}", guard_path.display());
         });
         Lock { file: file.into(), guard: guard.ok() }
+    }
+
+    /// Notes beside the pid file in which state directory the daemon works, by the number that is
+    /// kept there.
+    pub fn works_in(&self, kept: Option<u64>) {
+        let Some(guard) = &self.guard else { return };
+        let text = kept.map(|kept| format!("{kept:016x}\n")).unwrap_or_default();
+        // Without it the next daemon can't tell.
+        let _ = guard.set_len(0).and_then(|()| guard.write_all_at(text.as_bytes(), 0));
+    }
+
+    /// Where the daemon before has worked; none: it did not say.
+    pub fn worked_in(&self) -> Option<u64> {
+        let mut text = [0; 16];
+        self.guard.as_ref()?.read_exact_at(&mut text, 0).ok()?;
+        u64::from_str_radix(std::str::from_utf8(&text).ok()?, 16).ok()
     }
 
     /// What is locked.

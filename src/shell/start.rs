@@ -1,9 +1,11 @@
 //! From a configuration to a daemon that is ready to loop: everything is opened here, and what
 //! can't be opened is a start-up mistake with a message that says what to do.
 //!
+//! - `before`: whether the daemon before has worked in the same state directory
 //! - `needs`: what is tried before
 //! - `settle`: what became of the runs of earlier daemons
 
+pub mod before;
 pub mod needs;
 mod settle;
 
@@ -24,7 +26,6 @@ use crate::shell::database::read_set_aside;
 use crate::shell::far_files;
 use crate::shell::files::hard_links;
 use crate::shell::handover::Handover;
-use crate::shell::instance;
 use crate::shell::journal::{Journal, Opened};
 use crate::shell::keeper::ends;
 use crate::shell::lock::{self, Lock};
@@ -40,6 +41,7 @@ use crate::shell::server::{self, Server};
 use crate::shell::snapshot;
 use crate::shell::sys;
 use crate::shell::system_zone::system_zone;
+use before::Before;
 use mio::{Poll, Registry, Token};
 use settle::{know_those_alive, settle};
 use std::io;
@@ -142,10 +144,8 @@ pub fn prepare(config: &Config, server_id: u32) -> Result<Ready, StartError> {
     own::tighten_dir(&state_dir);
     own::tighten_database(&config.database.path);
     let state_lock = take_state_lock(&state_dir, handed.as_ref())?;
-    // First: a copy gets another number.
-    let is_copy = instance::is_copy(&state_dir);
-    let instance = instance::draw(&state_dir);
-    let settings = Settings { instance, ..settings(config, server, &state_dir)? };
+    let before = Before::look(&state_dir, &lock, handed.is_some());
+    let settings = Settings { instance: before.instance, ..settings(config, server, &state_dir)? };
     let poll = Poll::new().map_err(|why| StartError::System("the poll", why))?;
     let (listening, trouble) =
         take_sockets(&config.base, server, poll.registry(), handed.as_mut())?;
@@ -153,7 +153,7 @@ pub fn prepare(config: &Config, server_id: u32) -> Result<Ready, StartError> {
     let address = address.map_err(|why| StartError::System("the socket", why))?;
     let outputs = Outputs::new(&state_dir);
     let (mut core, journal, children) =
-        recall(config, settings, (&state_dir, is_copy), poll.registry(), handed.as_ref())?;
+        recall(config, settings, (&state_dir, &before), poll.registry(), handed.as_ref())?;
     let live: Vec<String> = core.runs().keys().map(RunId::to_string).collect();
     let swept = outputs.sweep(crate::core::history::MAX_RUNS, &live, MAX_SWEPT);
     if let Some(why) = swept.trouble {
@@ -377,7 +377,7 @@ fn listen(base: &Base, server: &ServerConfig, poll: &Registry) -> Result<Server,
 fn recall(
     config: &Config,
     settings: Settings,
-    (state_dir, is_copy): (&Path, bool),
+    (state_dir, before): (&Path, &Before),
     poll: &Registry,
     handed: Option<&Handover>,
 ) -> Result<(Core, Journal, Children), StartError> {
@@ -408,12 +408,15 @@ fn recall(
     let Opened { journal, mut replay, end, segments } = opened;
     let carried = handed.map(|handed| handed.carried.unwritten.as_slice()).unwrap_or_default();
     let end = recall_unwritten(&mut replay, end, carried);
+    if let Some(why) = before.unknown.as_ref().filter(|_| !segments.is_empty()) {
+        replay.is_of_before(now.wall_ms, why);
+    }
     // That is what was written. What is read may have been damaged since.
     if let Some(handed) = handed.filter(|handed| !handed.carried.held.is_empty()) {
         replay.held = handed.carried.held.iter().copied().collect();
     }
     let same_boot = replay.boot_id == settings.boot_id;
-    if same_boot && is_copy && !replay.live.is_empty() {
+    if same_boot && before.is_copy && !replay.live.is_empty() {
         log::warn!(
             "{}: the state directory is a copy, or was moved: of the runs in its journal those \
              that no keeper of its own has count as lost, and are left alone",
@@ -430,7 +433,7 @@ fn recall(
     snapshot::load(&mut core, state_dir);
     load_refused(&mut core, &state_dir.join("refused"));
     let carried = handed.map(|handed| &handed.carried);
-    settle(&mut core, &mut children, notices, (same_boot, is_copy), carried);
+    settle(&mut core, &mut children, notices, (same_boot, before.is_copy), carried);
     Ok((core, journal, children))
 }
 

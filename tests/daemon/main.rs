@@ -15,6 +15,7 @@ mod far_log;
 mod far_ways;
 mod full_disk;
 mod init;
+mod journal_back;
 mod journal_down;
 mod journal_gone;
 mod journal_limit;

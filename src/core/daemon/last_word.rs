@@ -11,7 +11,7 @@ use super::outbox::Outbox;
 use super::{Core, Run};
 use crate::core::event::Action;
 use crate::core::ids::RunId;
-use crate::core::journal::{Entry, MAX_WORD_BYTES, count_records, cut_command, encode};
+use crate::core::journal::{Entry, MAX_WORD_BYTES, SAID_BYTES, count_records, cut_command, encode};
 
 /// Bytes of an id of a run in the last word, its quotes and comma included.
 const NAMED_BYTES: usize = 24;
@@ -104,7 +104,8 @@ impl Core {
         encode(&mut word, &Entry::Written { segment, end: outbox.written_to, live });
         self.snapshot.entry().iter().for_each(|entry| encode(&mut word, entry));
         outbox.held.last_said(outbox.not_on_disk()).iter().for_each(|it| encode(&mut word, it));
-        let room = MAX_WORD_BYTES.saturating_sub(word.len() + LINE_BYTES) / NAMED_BYTES;
+        let other = word.len() + LINE_BYTES + SAID_BYTES;
+        let room = MAX_WORD_BYTES.saturating_sub(other) / NAMED_BYTES;
         encode(&mut word, &Entry::Living(living.into_iter().take(room).collect()));
         word
     }

@@ -138,3 +138,16 @@ fn a_last_word_is_older_than_the_lines_behind_it() {
     // A segment that begins since then tells all.
     assert_eq!(replayed(&log, 101), (20, None, "since".into()));
 }
+
+/// A journal that was put back does not know what was launched since: nothing up to now is due, and
+/// of what it wanted to launch nobody can be asked.
+#[test]
+fn what_a_journal_of_before_does_not_know_is_decided() {
+    let mut replay = Replay::default();
+    let entries = [Entry::Keeper("1".into()), Entry::Decided(500), intent(1)];
+    entries.into_iter().for_each(|entry| replay.entry(entry));
+    replay.log_ends(0);
+    replay.is_of_before(1_000, "it was put back");
+    assert_eq!(replay.decided_ms, Some(1_000));
+    assert_eq!(replay.keepers.last().map(String::as_str), Some("?"));
+}

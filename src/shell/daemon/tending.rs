@@ -4,7 +4,9 @@
 //! What counts is open or in memory, so it is put there again under its name, where whoever comes
 //! looks for it: the directory with its lock, the newest segment of the journal, and the note. The
 //! keeper makes its socket anew when it is asked to (`shell::keeper`). The number in `instance` is
-//! drawn anew by the next daemon: run ids of one whose directory was lost are to be others.
+//! drawn anew: run ids of the next daemon after one whose directory was lost are to be others. By
+//! that number a directory is known that comes back; one that holds another journal is not written
+//! to: that has records of its own, and segments of the same names.
 
 use super::Daemon;
 use crate::core::event::{Event, Vitals};
@@ -12,11 +14,13 @@ use crate::core::plain::counted;
 use crate::core::time::Now;
 use crate::shell::clock;
 use crate::shell::holder;
-use crate::shell::journal::Room;
+use crate::shell::instance;
+use crate::shell::journal::{ANOTHERS, Room};
 use crate::shell::keeper::SOCKET;
 use crate::shell::lock::{self, Lock};
 use crate::shell::own;
 use crate::shell::proc_fs;
+use crate::shell::start::before;
 use crate::shell::sys::Signal;
 use rustix::fs::fstat;
 use std::fs;
@@ -87,6 +91,7 @@ impl Daemon {
             io::Error::other(why)
         })?;
         log::error!("{dir}: it was deleted or moved away: what counts is put there anew");
+        self.own.extend(before::settle_in(&self.state_dir, &self.lock));
         Ok(())
     }
 
@@ -95,6 +100,7 @@ impl Daemon {
         if why != self.astray {
             why.iter().for_each(|why| log::error!("{why}"));
             self.core.handle(clock::now(), Event::Astray(why.clone()));
+            self.journal.stays_away(why.is_some());
             self.astray = why;
         }
     }
@@ -104,6 +110,13 @@ impl Daemon {
         let before = fstat(&self.state_lock).map_or(0, |found| found.st_uid);
         own::make_dir_of(&self.state_dir, before, &self.state_dir)
             .map_err(|why| own::advised(&why))?;
+        let kept = instance::kept_in(&self.state_dir);
+        if self.journal.is_anothers(kept.is_some_and(|kept| self.own.contains(&kept))) {
+            return Err(format!(
+                "{ANOTHERS}: stop this daemon and start it again, which goes on with that journal; \
+                 or put what it has worked in back in its place"
+            ));
+        }
         Lock::state_dir_at_once(&self.state_dir).map_err(|why| why.to_string())
     }
 

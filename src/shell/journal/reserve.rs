@@ -7,7 +7,8 @@
 //! are two of it, one of them outside the journal's directory: whoever takes that away, or one of
 //! the blocks, leaves the other.
 
-use crate::core::journal::MAX_WORD_BYTES;
+use crate::core::journal::{Entry, MAX_WORD_BYTES, SAID_BYTES, encode, said_ms};
+use crate::shell::clock;
 use crate::shell::own;
 use crate::shell::snapshot;
 use rustix::fs::{FallocateFlags, OFlags, StatVfs, fallocate, statvfs};
@@ -33,6 +34,10 @@ const FULL_BYTES: u64 = 256 << 10;
 
 /// On a smaller file system than this nothing is kept: it would leave too little for the rest.
 const MIN_DISK_BYTES: u64 = 48 << 20;
+
+/// A file that has changed so much later than what it says was written, in milliseconds, was put
+/// there by somebody else.
+const LATER_MS: i64 = 2_000;
 
 /// See the module's text.
 pub struct Reserve {
@@ -87,6 +92,43 @@ fn me() -> u32 {
 pub fn words_of(dir: &Path) -> Vec<Vec<u8>> {
     let read = |path: &PathBuf| own::open(path, OFlags::RDONLY).ok();
     word_paths(dir).iter().filter_map(read).map(|file| read_word(&file)).collect()
+}
+
+/// Where the last word of the journal in `dir` was put there later than it was said: when it was
+/// said, and when that was, unix ms. It may be an old one then. (Its owner or mode may have been
+/// changed as well: that can't be told from it.)
+pub fn put_back(dir: &Path) -> Option<(i64, i64)> {
+    let read = |path: &PathBuf| {
+        let file = own::open(path, OFlags::RDONLY).ok()?;
+        Some((said_ms(&read_word(&file))?, changed_ms(&file)?))
+    };
+    let words = word_paths(dir);
+    let newest = words.iter().filter_map(read).max_by_key(|(said, changed)| (*said, -*changed));
+    let is_later = |(said, changed): &(i64, i64)| changed - said > LATER_MS;
+    newest.filter(is_later).map(|(said, changed)| (said, changed - ahead_ms(dir))).filter(is_later)
+}
+
+fn changed_ms(file: &File) -> Option<i64> {
+    let found = file.metadata().ok()?;
+    Some(found.ctime() * 1_000 + found.ctime_nsec() / 1_000_000)
+}
+
+/// By how much the clock of a file system is ahead: it may be a server's.
+fn ahead_ms(dir: &Path) -> i64 {
+    let path = dir.join("clock.tmp");
+    let there = own::create(&path).ok().and_then(|file| changed_ms(&file));
+    let _ = fs::remove_file(path);
+    there.map_or(0, |there| there - clock::now().wall_ms)
+}
+
+/// A last word as it stands in its place. One that says nothing was not said.
+fn stamped(word: &[u8]) -> Vec<u8> {
+    let mut bytes = word.to_vec();
+    if !word.is_empty() {
+        encode(&mut bytes, &Entry::Said(clock::now().wall_ms));
+        bytes.resize(MAX_WORD_BYTES, 0);
+    }
+    bytes
 }
 
 fn read_word(file: &File) -> Vec<u8> {
@@ -219,18 +261,16 @@ impl Reserve {
         self.words.iter().flatten().map(read_word).collect()
     }
 
-    /// Keeps a last word, in place of the one before.
+    /// Keeps a last word, in place of the one before; `is_astray`: only where it was kept before.
     ///
     /// # Errors
     /// There was no room for either of its places.
-    pub fn say(&mut self, word: &[u8]) -> io::Result<()> {
-        let mut bytes = vec![0; MAX_WORD_BYTES];
-        let length = word.len().min(MAX_WORD_BYTES);
-        bytes[..length].copy_from_slice(&word[..length]);
-        self.said = bytes;
-        let paths = word_paths(&self.dir);
-        let kept =
-            paths.iter().zip(&mut self.words).map(|(path, file)| keep(path, file, &self.said));
+    pub fn say(&mut self, word: &[u8], is_astray: bool) -> io::Result<()> {
+        self.said = word[..word.len().min(MAX_WORD_BYTES - SAID_BYTES)].to_vec();
+        let (paths, bytes) = (word_paths(&self.dir), stamped(&self.said));
+        let places =
+            paths.iter().zip(&mut self.words).filter(|(_, file)| !is_astray || file.is_some());
+        let kept = places.map(|(path, file)| keep(path, file, &bytes));
         kept.reduce(Result::or).unwrap_or(Ok(()))
     }
 
@@ -241,7 +281,7 @@ impl Reserve {
             if !is_there {
                 *file = None;
                 // What can't be made is tried again by the next look.
-                let _ = keep(path, file, &self.said);
+                let _ = keep(path, file, &stamped(&self.said));
             }
         }
     }
@@ -276,7 +316,7 @@ fn keep(path: &Path, file: &mut Option<File>, word: &[u8]) -> io::Result<()> {
 }
 
 /// Whether this file is the one of this name.
-fn is_at(file: &File, path: &Path) -> bool {
+pub(super) fn is_at(file: &File, path: &Path) -> bool {
     let (Ok(found), Ok(there)) = (file.metadata(), fs::symlink_metadata(path)) else {
         return false;
     };
