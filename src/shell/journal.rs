@@ -32,6 +32,9 @@ pub struct Journal {
     /// The segment being written and the offset of the log at which it begins.
     file: Option<(File, u64)>,
     reserve: Reserve,
+    /// The offset of the log behind what it has. What comes next may begin later: a checkpoint for
+    /// which there was no room is left out.
+    written_to: u64,
     /// The fewest bytes that the segment being written was seen to have, where it should have had
     /// more: what follows hides that somebody has cut it.
     cut: Option<u64>,
@@ -152,7 +155,8 @@ impl Journal {
         }
         let (dir, cut, is_silent) = (dir.into(), None, false);
         let is_astray = false;
-        let journal = Journal { dir, file, reserve, cut, is_silent, uid, is_astray };
+        let written_to = end;
+        let journal = Journal { dir, file, reserve, written_to, cut, is_silent, uid, is_astray };
         Ok(Opened { journal, replay, end, segments })
     }
 
@@ -226,10 +230,12 @@ impl Journal {
     pub fn write(&mut self, offset: u64, lines: &[u8]) -> io::Result<()> {
         let Some((file, start)) = &self.file else { return self.begin_segment(offset, lines) };
         let there = file.metadata()?.len();
-        if there < offset - start {
+        if there < self.written_to - start {
             self.cut = Some(self.cut.map_or(there, |cut| cut.min(there)));
         }
-        file.write_all_at(lines, offset - start)
+        file.write_all_at(lines, offset - start)?;
+        self.written_to = self.written_to.max(offset + lines.len() as u64);
+        Ok(())
     }
 
     /// The segments that are there, the newest as short as it ever was since this was asked last.
@@ -270,7 +276,9 @@ impl Journal {
         own::make_dir_of(&self.dir, self.uid, self.dir.parent().unwrap_or(&self.dir))?;
         // What was kept beside it has most likely gone the same way.
         self.reserve.anew();
+        let written_to = self.written_to;
         self.put_segment(start, &bytes)?;
+        self.written_to = written_to;
         let path = path.display();
         log::error!("journal: somebody took {path} away: it is written anew");
         Ok(())
@@ -306,6 +314,7 @@ impl Journal {
             let _ = fs::remove_file(&temporary);
             return Err(why);
         }
+        self.written_to = start + lines.len() as u64;
         if let Some((old, _)) = self.file.replace((file, start))
             && !self.reserve.is_full()
         {
@@ -447,4 +456,29 @@ pub fn read_range(dir: &Path, from: u64, to: u64, max_bytes: usize) -> io::Resul
         }
     }
     Ok((read, to))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Journal, segment_path};
+    use std::fs;
+
+    /// Behind a checkpoint that is left out on a full disk lines begin later than those before end:
+    /// nobody has cut anything. One that somebody cuts is as short as it was seen.
+    #[test]
+    fn what_is_left_out_was_not_cut_off() {
+        let state = std::env::temp_dir().join(format!("journal-{}", std::process::id()));
+        let dir = state.join("journal");
+        fs::create_dir(&state).unwrap();
+        let mut journal = Journal::open(&dir).unwrap().journal;
+        journal.begin_segment(0, b"first\n").unwrap();
+        journal.write(100, b"later\n").unwrap();
+        let found = |journal: &mut Journal| journal.look().unwrap()[0].bytes;
+        assert_eq!(found(&mut journal), 106);
+        let file = fs::File::options().write(true).open(segment_path(&dir, 0)).unwrap();
+        file.set_len(50).unwrap();
+        journal.write(106, b"last\n").unwrap();
+        assert_eq!(found(&mut journal), 50);
+        fs::remove_dir_all(&state).unwrap();
+    }
 }
