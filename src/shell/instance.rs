@@ -41,8 +41,8 @@ pub fn is_copy(state_dir: &Path) -> bool {
     is_copy
 }
 
-/// What follows in this state directory is not what the daemons before went on with: it gets another
-/// number.
+/// What follows in this state directory is not what the daemons before went on with: it gets
+/// another number.
 pub fn forget(state_dir: &Path) {
     let _ = fs::remove_file(state_dir.join(FILE));
 }

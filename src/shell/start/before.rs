@@ -1,5 +1,5 @@
-//! Whether the state directory is the one that the daemon before has worked in, and as that left it:
-//! else what its journal says of slots counts no more.
+//! Whether the state directory is the one that the daemon before has worked in, and as that left
+//! it: else what its journal says of slots counts no more.
 
 use crate::shell::instance;
 use crate::shell::journal;
@@ -46,8 +46,8 @@ impl Before {
     }
 }
 
-/// A daemon goes on in this directory, which it has just made or taken. Returns by which number that
-/// is known.
+/// A daemon goes on in this directory, which it has just made or taken. Returns by which number
+/// that is known.
 pub fn settle_in(state_dir: &Path, lock: &Lock) -> Option<u64> {
     instance::is_copy(state_dir);
     instance::draw(state_dir);

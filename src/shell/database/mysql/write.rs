@@ -125,10 +125,10 @@ impl<'a> Writer<'a> {
         Ok(statements)
     }
 
-    /// Which of these runs have a row that they change, and which have none. Another helper may be writing
-    /// the same, of a daemon that was killed, or one that was killed itself: the server is still
-    /// busy with its COMMIT. Where ids are unique the INSERT waits for that and is refused. Where
-    /// they are not, it would be a second row: so this waits.
+    /// Which of these runs have a row that they change, and which have none. Another helper may be
+    /// writing the same, of a daemon that was killed, or one that was killed itself: the server is
+    /// still busy with its COMMIT. Where ids are unique the INSERT waits for that and is refused.
+    /// Where they are not, it would be a second row: so this waits.
     fn known<'r>(
         &mut self,
         runs: &'r [RunRecord],
