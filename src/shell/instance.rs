@@ -44,7 +44,7 @@ pub fn is_copy(state_dir: &Path) -> bool {
 /// What follows in this state directory is not what the daemons before went on with: it gets
 /// another number.
 pub fn forget(state_dir: &Path) {
-    let _ = fs::remove_file(state_dir.join(FILE));
+    let _ = own::remove(&state_dir.join(FILE));
 }
 
 /// The number of a daemon that starts in this state directory, which it has locked.
@@ -72,11 +72,11 @@ pub fn kept_in(state_dir: &Path) -> Option<u64> {
 /// The file is there whole, or not at all.
 fn keep(state_dir: &Path, number: u64) -> io::Result<()> {
     let temporary = state_dir.join("instance.tmp");
-    let _ = fs::remove_file(&temporary);
+    let _ = own::remove(&temporary);
     let mut file = own::open(&temporary, OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL)?;
     writeln!(file, "{number:016x}")?;
     file.sync_all()?;
-    fs::rename(&temporary, state_dir.join(FILE))
+    own::rename(&temporary, &state_dir.join(FILE))
 }
 
 /// The keys of a `RandomState` are the system's random numbers.

@@ -12,7 +12,7 @@ use reserve::{Reserve, is_at};
 use rustix::fs::OFlags;
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 pub use reserve::{is_full, put_back, why_full};
@@ -40,8 +40,6 @@ pub struct Journal {
     cut: Option<u64>,
     /// The last word could not be kept, and that was said.
     is_silent: bool,
-    /// Whose the state directory was when the journal was opened.
-    uid: u32,
     /// What has its name is another's: it goes on in what is open alone.
     is_astray: bool,
 }
@@ -126,8 +124,7 @@ impl Journal {
     /// # Errors
     /// The directory can't be made, read or written.
     pub fn open(dir: &Path) -> io::Result<Opened> {
-        let uid = fs::metadata(dir.parent().unwrap_or(dir)).map_or(0, |found| found.uid());
-        own::make_dir_of(dir, uid, dir.parent().unwrap_or(dir))?;
+        own::make_dir_in(dir.parent().unwrap_or(dir), dir)?;
         let mut segments = list_segments(dir)?;
         let mut reserve = Reserve::open(dir);
         let mut replay = Replay::default();
@@ -156,7 +153,7 @@ impl Journal {
         let (dir, cut, is_silent) = (dir.into(), None, false);
         let is_astray = false;
         let written_to = end;
-        let journal = Journal { dir, file, reserve, written_to, cut, is_silent, uid, is_astray };
+        let journal = Journal { dir, file, reserve, written_to, cut, is_silent, is_astray };
         Ok(Opened { journal, replay, end, segments })
     }
 
@@ -273,7 +270,7 @@ impl Journal {
         let found = file.metadata()?;
         let mut bytes = vec![0; usize::try_from(found.len().min(MAX_SEGMENT_BYTES)).unwrap_or(0)];
         file.read_exact_at(&mut bytes, 0)?;
-        own::make_dir_of(&self.dir, self.uid, self.dir.parent().unwrap_or(&self.dir))?;
+        own::make_dir_in(self.dir.parent().unwrap_or(&self.dir), &self.dir)?;
         // What was kept beside it has most likely gone the same way.
         self.reserve.anew();
         let written_to = self.written_to;
@@ -296,7 +293,7 @@ impl Journal {
     }
 
     fn put_segment(&mut self, start: u64, lines: &[u8]) -> io::Result<()> {
-        own::make_dir_of(&self.dir, self.uid, self.dir.parent().unwrap_or(&self.dir))?;
+        own::make_dir_in(self.dir.parent().unwrap_or(&self.dir), &self.dir)?;
         let (file, temporary) = match self.reserve.take() {
             Some(spare) => spare,
             None => {
@@ -309,9 +306,9 @@ impl Journal {
         };
         let begun = file
             .write_all_at(lines, 0)
-            .and_then(|()| fs::rename(&temporary, segment_path(&self.dir, start)));
+            .and_then(|()| own::rename(&temporary, &segment_path(&self.dir, start)));
         if let Err(why) = begun {
-            let _ = fs::remove_file(&temporary);
+            let _ = own::remove(&temporary);
             return Err(why);
         }
         self.written_to = start + lines.len() as u64;
@@ -335,7 +332,7 @@ impl Journal {
             return Err(io::Error::other(ANOTHERS));
         }
         let was_full = self.reserve.is_full();
-        fs::remove_file(segment_path(&self.dir, start))?;
+        own::remove(&segment_path(&self.dir, start))?;
         if was_full && self.reserve.is_short() {
             // What is missing then is told by the next look.
             let _ = self.reserve.fill();

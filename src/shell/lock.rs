@@ -153,7 +153,7 @@ impl Lock {
 
     fn state_dir_within(path: &Path, patience: Duration) -> Result<Lock, LockError> {
         let failed = |path: &Path, source| LockError::StateFile { path: path.into(), source };
-        let file = own::enter(path, OFlags::RDONLY).map_err(|why| failed(path, why))?.into();
+        let file = own::enter_ours(path, OFlags::RDONLY).map_err(|why| failed(path, why))?.into();
         let guard_path = guard_in(path);
         let guard = open_guard(&guard_path, true);
         let guard = guard.map_err(|why| failed(&guard_path, why))?;
@@ -260,7 +260,7 @@ fn open_locked(path: &Path, server_id: u32, renewed: bool) -> Result<(File, File
 
 /// Opens what is locked; makes it, if that is wanted.
 fn open_guard(path: &Path, create: bool) -> io::Result<File> {
-    own::open(path, if create { OFlags::RDWR | OFlags::CREATE } else { OFlags::RDONLY })
+    own::open_beside(path, if create { OFlags::RDWR | OFlags::CREATE } else { OFlags::RDONLY })
 }
 
 /// The beginning of a pid file.

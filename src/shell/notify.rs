@@ -12,7 +12,7 @@ use crate::core::daemon::{Core, DatabaseState};
 use crate::core::plain;
 use crate::core::plain::counted;
 use crate::core::time::Now;
-use rustix::fs::{CWD, OFlags, RenameFlags};
+use rustix::fs::OFlags;
 use std::env;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
@@ -162,8 +162,8 @@ impl Notify {
         if self.address.is_some() {
             self.send("STOPPING=1");
             let path = self.state_dir.join(NOTE);
-            let _ = fs::remove_file(&path);
-            let _ = fs::remove_file(path.with_extension("new"));
+            let _ = own::remove(&path);
+            let _ = own::remove(&path.with_extension("new"));
         }
     }
 
@@ -340,7 +340,7 @@ impl Note {
         let text = self.text();
         let path = state_dir.join(NOTE);
         let new = path.with_extension("new");
-        match write_over(&new, &text).and_then(|()| exchange(&new, &path)) {
+        match write_over(&new, &text).and_then(|()| own::exchange(&new, &path)) {
             // Somebody took the directory away: nothing is to be kept then.
             Err(why) if why.kind() == ErrorKind::NotFound => return Ok(()),
             result => result?,
@@ -361,15 +361,6 @@ fn write_over(path: &Path, text: &str) -> io::Result<()> {
 fn fill(file: &File, text: &str) -> io::Result<()> {
     file.write_all_at(text.as_bytes(), 0)?;
     file.set_len(text.len() as u64)
-}
-
-/// Gives two files each other's name; where there is only the first, or that can't be done here,
-/// the first one gets that of the second.
-fn exchange(new: &Path, path: &Path) -> io::Result<()> {
-    match rustix::fs::renameat_with(CWD, new, CWD, path, RenameFlags::EXCHANGE) {
-        Ok(()) => Ok(()),
-        Err(_) => fs::rename(new, path),
-    }
 }
 
 #[cfg(test)]

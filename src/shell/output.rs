@@ -25,6 +25,9 @@ use spares::Spares;
 /// Files to come are in this directory beside those of the jobs.
 const SPARES: &str = "spare";
 
+/// How an output is opened.
+const APPEND: OFlags = OFlags::WRONLY.union(OFlags::APPEND).union(OFlags::CREATE);
+
 /// The files runs write to.
 #[derive(Debug)]
 pub struct Outputs {
@@ -139,6 +142,24 @@ impl Outputs {
         self.root.join(format!("{job_id}/{run_id}.{ending}"))
     }
 
+    /// Opens one for append. Its directory is made only when that turns out to be missing, which
+    /// keeps the common case short, and heals a state directory that was emptied while the daemon
+    /// runs.
+    fn open_making_dir(&self, path: &Path) -> io::Result<OwnedFd> {
+        let opened = own::open(path, APPEND).or_else(|why| {
+            let dirs = self.root.parent().zip(path.parent());
+            let Some((state_dir, dir)) = dirs.filter(|_| why.kind() == io::ErrorKind::NotFound)
+            else {
+                return Err(why);
+            };
+            own::make_dir_in(state_dir, dir)?;
+            own::open(path, APPEND)
+        })?;
+        // A job expects a descriptor that blocks.
+        rustix::fs::fcntl_setfl(&opened, OFlags::APPEND)?;
+        Ok(opened.into())
+    }
+
     /// Removes a run's own files, if it has any. Few system calls: the core says of each run that
     /// starts which older one it displaces.
     pub fn forget(&self, job_id: u32, run_id: &str) {
@@ -146,7 +167,7 @@ impl Outputs {
             return;
         }
         let dir = self.root.join(job_id.to_string());
-        let entered = own::enter(&dir, OFlags::PATH);
+        let entered = own::enter_ours(&dir, OFlags::PATH);
         let Ok(entered) = entered.map_err(|why| self.cannot_forget(&dir, &why)) else { return };
         for stream in [Stream::Stdout, Stream::Stderr] {
             let path = self.path(job_id, run_id, stream);
@@ -196,7 +217,7 @@ impl Opener {
     /// For files below `state_dir`.
     pub fn new(state_dir: &Path) -> Opener {
         let outputs = Outputs::new(state_dir);
-        let spares = Spares::new(outputs.root.join(SPARES));
+        let spares = Spares::new(state_dir, outputs.root.join(SPARES));
         let mounts = Mounts::of(state_dir);
         Opener { outputs, spares, mounts, given: BTreeMap::new() }
     }
@@ -288,9 +309,13 @@ impl Opener {
         if named.is_empty() {
             let path = self.outputs.path(plan.job_id, &plan.run_id, stream);
             self.spares.put(&path);
-            return open_creating_directory(&path, &self.mounts)
-                .map(Stdio::Here)
-                .map_err(|why| refused("state directory's", &path, &why, Whose::Daemons));
+            return self.outputs.open_making_dir(&path).map(Stdio::Here).map_err(|why| {
+                let what = "state directory's";
+                match Errno::from_io_error(&why) {
+                    Some(errno) => explain(what, &path, errno, Whose::Daemons),
+                    None => plain(format!("{what} {}: {why}", path.display())),
+                }
+            });
         }
         let path = Path::new(named);
         let column = match stream {
@@ -335,21 +360,6 @@ fn is_file_name(run_id: &str) -> bool {
     !run_id.is_empty() && !run_id.starts_with('.') && run_id.bytes().all(plain)
 }
 
-/// Creating the directory only when it turns out to be missing makes the common case one system
-/// call, and heals a state directory that was emptied while the daemon runs.
-fn open_creating_directory(path: &Path, mounts: &Mounts) -> Result<OwnedFd, Refusal> {
-    let open = || open_for_append(path, own::FILE_MODE, mounts, trusted::open_file);
-    match open() {
-        Err(why) if why == Errno::NOENT.into() => {
-            let directory = path.parent().ok_or(Errno::NOENT)?;
-            own::make_dir(directory)
-                .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::NOENT))?;
-            open()
-        }
-        opened => opened,
-    }
-}
-
 /// Opens a file for append, 0644, and follows no stranger's link to it. `O_NONBLOCK` because
 /// opening a FIFO that nobody reads would otherwise halt the keeper (it is `ENXIO` then); taken
 /// back afterwards because the job expects a blocking descriptor. `O_APPEND` from the start because
@@ -359,24 +369,17 @@ fn open_creating_directory(path: &Path, mounts: &Mounts) -> Result<OwnedFd, Refu
 /// # Errors
 /// See [`Refusal`].
 pub fn open_append(path: &Path, mounts: &Mounts) -> Result<OwnedFd, Refusal> {
-    open_for_append(path, 0o644, mounts, trusted::open_named)
-}
-
-fn open_for_append(
-    path: &Path,
-    mode: u32,
-    mounts: &Mounts,
-    open: fn(&Path, OFlags, Mode, &Mounts) -> Result<OwnedFd, Refusal>,
-) -> Result<OwnedFd, Refusal> {
-    let flags = OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE;
-    let flags = flags | OFlags::NONBLOCK | OFlags::NOCTTY;
-    let file = open(path, flags, Mode::from_raw_mode(mode), mounts)?;
+    let flags = APPEND | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let file = trusted::open_named(path, flags, Mode::from_raw_mode(0o644), mounts)?;
     rustix::fs::fcntl_setfl(&file, OFlags::APPEND)?;
     Ok(file)
 }
 
+fn plain(text: String) -> LaunchError {
+    LaunchError { errno: 0, retryable: false, text }
+}
+
 fn refused(what: &str, path: &Path, why: &Refusal, whose: Whose) -> LaunchError {
-    let plain = |text| LaunchError { errno: 0, retryable: false, text };
     let shown = path.display();
     match why {
         Refusal::System(errno) => explain(what, path, Errno::from_raw_os_error(*errno), whose),
@@ -410,7 +413,7 @@ pub(super) fn launch_error(errno: Errno, what: &str, hint: &str) -> LaunchError 
 /// What is in a directory to which no stranger's link leads: it is to be deleted there, whatever
 /// has that name by then.
 fn own_entries(directory: &Path) -> io::Result<Dir> {
-    Ok(Dir::new(own::enter(directory, OFlags::RDONLY)?)?)
+    Ok(Dir::new(own::enter_ours(directory, OFlags::RDONLY)?)?)
 }
 
 /// The name of the next entry; none when there are no more, or what there is can't be read.

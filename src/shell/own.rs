@@ -4,16 +4,17 @@
 //! The directory belongs to the user of the jobs, and root looks into it, too (`schedule status`):
 //! whatever lies there in place of a file, a link, a FIFO, somebody else's file, is refused with
 //! the reason, and nothing is waited for. Who may write the directories above it can put another in
-//! its place, or a link to root's: what is made or written is found by no link of a stranger's, and
-//! nothing of ours goes into a stranger's file.
+//! its place, or a link to root's: what is made, written, renamed or deleted is found by no link of
+//! a stranger's and is in no directory that a stranger can have put there, and nothing of ours goes
+//! into a stranger's file.
 
 use crate::shell::files::mounts::Mounts;
 use crate::shell::files::trusted;
 use crate::shell::owner;
 use crate::shell::remedy::{Whose, remedy};
 use rustix::fs::{
-    Access, AtFlags, CWD, Mode, OFlags, StatxAttributes, StatxFlags, access, fstat, mkdirat,
-    openat, statx,
+    Access, AtFlags, CWD, Mode, OFlags, RenameFlags, StatxAttributes, StatxFlags, access, fstat,
+    mkdirat, openat, renameat, renameat_with, statx, unlinkat,
 };
 use rustix::io::{Errno, retry_on_intr};
 use std::ffi::OsStr;
@@ -73,6 +74,64 @@ pub fn enter(path: &Path, how: OFlags) -> io::Result<OwnedFd> {
     Ok(trusted::open_file(or_here(path), how, Mode::empty(), &Mounts::default())?)
 }
 
+/// The same of a directory of ours: root's or this user's, or one that nobody else can have put
+/// there, as a package or a restore does for another user.
+///
+/// # Errors
+/// See [`enter`]; or it is somebody else's.
+pub fn enter_ours(path: &Path, how: OFlags) -> io::Result<OwnedFd> {
+    let dir = enter(path, how)?;
+    check_dir(path, fstat(&dir)?.st_uid, rustix::process::geteuid().as_raw())?;
+    Ok(dir)
+}
+
+/// Whether a directory that belongs to `found` is one in which a daemon of this user works.
+fn check_dir(path: &Path, found: u32, uid: u32) -> io::Result<()> {
+    if found == uid || trusted::is_trusted(found) || !owner::may_be_strangers(path, uid) {
+        return Ok(());
+    }
+    Err(another_users("directory", found, uid))
+}
+
+/// The directory of ours that a file is in, and the file's name there.
+fn place(path: &Path) -> io::Result<(OwnedFd, &OsStr)> {
+    let (Some(above), Some(name)) = (path.parent(), path.file_name()) else {
+        return Err(no_file());
+    };
+    Ok((enter_ours(above, OFlags::PATH)?, name))
+}
+
+/// Gives a file another name, in place of what has that.
+///
+/// # Errors
+/// It can't be had, or one of the directories is none of ours: see [`enter_ours`].
+pub fn rename(path: &Path, to: &Path) -> io::Result<()> {
+    let ((from, old), (to, new)) = (place(path)?, place(to)?);
+    Ok(renameat(from, old, to, new)?)
+}
+
+/// Gives two files each other's name; where there is only the first, or that can't be done here,
+/// the first one gets that of the second.
+///
+/// # Errors
+/// See [`rename`].
+pub fn exchange(path: &Path, with: &Path) -> io::Result<()> {
+    let ((from, old), (to, new)) = (place(path)?, place(with)?);
+    match renameat_with(&from, old, &to, new, RenameFlags::EXCHANGE) {
+        Ok(()) => Ok(()),
+        Err(_) => Ok(renameat(from, old, to, new)?),
+    }
+}
+
+/// Deletes a file.
+///
+/// # Errors
+/// It can't be done, or its directory is none of ours: see [`enter_ours`].
+pub fn remove(path: &Path) -> io::Result<()> {
+    let (dir, name) = place(path)?;
+    Ok(unlinkat(dir, name, AtFlags::empty())?)
+}
+
 /// What a relative path of one part is in.
 fn or_here(dir: &Path) -> &Path {
     if dir.as_os_str().is_empty() { Path::new(".") } else { dir }
@@ -97,19 +156,21 @@ pub fn make_dir(path: &Path) -> io::Result<()> {
     }
 }
 
-/// The same of the state directory, or of one in it, that is this user's, root's or ours; or that
-/// nobody else can have put there.
+/// The same of the state directory, or of one in it: nothing is made in what is none of ours.
 ///
 /// # Errors
-/// See [`make_dir`]; or it is somebody else's.
-pub fn make_dir_of(path: &Path, uid: u32, state_dir: &Path) -> io::Result<()> {
-    make_dir(path)?;
-    let found = fstat(enter(path, OFlags::PATH)?)?.st_uid;
-    if found == uid || trusted::is_trusted(found) || owner::stranger_above(state_dir, uid).is_none()
-    {
-        return Ok(());
+/// See [`make_dir`] and [`enter_ours`].
+pub fn make_dir_in(state_dir: &Path, path: &Path) -> io::Result<()> {
+    let below = path.strip_prefix(state_dir).map_err(io::Error::other)?;
+    let mut dir = state_dir.to_owned();
+    for part in std::iter::once(OsStr::new("")).chain(below) {
+        if !part.is_empty() {
+            dir.push(part);
+        }
+        make_dir(&dir)?;
+        enter_ours(&dir, OFlags::PATH)?;
     }
-    Err(another_users("directory", found, uid))
+    Ok(())
 }
 
 /// Opens a directory, and nothing else that may be there.
@@ -127,9 +188,10 @@ pub fn open_dir(path: &Path) -> io::Result<File> {
 /// # Errors
 /// They can't be, or it is no directory.
 pub fn try_dir(path: &Path, uid: u32) -> io::Result<()> {
-    let dir = open_dir(path)?;
+    let found = open_dir(path)?.metadata()?;
+    check_dir(path, found.uid(), uid)?;
     access(path, Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK)?;
-    shut_out(&dir.metadata()?, uid).map_or(Ok(()), Err)?;
+    shut_out(&found, uid).map_or(Ok(()), Err)?;
     try_change(path)
 }
 
@@ -166,14 +228,22 @@ pub fn try_change(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Opens a file; one that is made is the owner's alone. Don't ask for `truncate`: whose file it is
-/// is known only when it is open.
+/// Opens a file of a state directory; one that is made is the owner's alone. Don't ask for
+/// `truncate`: whose file it is is known only when it is open.
 ///
 /// # Errors
-/// It can't be opened, or it is no regular file of the right owner.
+/// It can't be opened, it is no regular file of the right owner, or it is to be written and its
+/// directory is none of ours: see [`enter_ours`].
 pub fn open(path: &Path, how: OFlags) -> io::Result<File> {
-    let own = rustix::process::geteuid().as_raw();
-    open_if(path, how, FILE_MODE, |found| found.uid() == own)
+    open_if(path, how, FILE_MODE, (enter_ours, false))
+}
+
+/// The same of one that is ours wherever it is: beside a pid file, or a database.
+///
+/// # Errors
+/// See [`open`].
+pub fn open_beside(path: &Path, how: OFlags) -> io::Result<File> {
+    open_if(path, how, FILE_MODE, (enter, false))
 }
 
 /// Opens a pid file, which everybody may read. It may be anybody's: it only tells where to look.
@@ -181,17 +251,21 @@ pub fn open(path: &Path, how: OFlags) -> io::Result<File> {
 /// # Errors
 /// See [`open`].
 pub fn open_pid_file(path: &Path, how: OFlags) -> io::Result<File> {
-    open_if(path, how, 0o644, |_| true)
+    open_if(path, how, 0o644, (enter, true))
 }
 
-/// What is not the directory's owner's file is taken only if it passes, and never if it is a hard
-/// link to one: that may be a file that its maker could not even read. Root reads such files, and
-/// writes none of another user's.
+/// How the directory of a file that is to be written is opened.
+type Enter = fn(&Path, OFlags) -> io::Result<OwnedFd>;
+
+/// A file is taken if it is this user's or, unless it is to be written, root looks and it is the
+/// directory's owner's; or `anybodys` will do, but root writes none of those. And never is a hard
+/// link taken that is not the directory's owner's: that may be a file that its maker could not even
+/// read.
 fn open_if(
     path: &Path,
     how: OFlags,
     mode: u32,
-    passes: impl Fn(&Metadata) -> bool,
+    (enter, anybodys): (Enter, bool),
 ) -> io::Result<File> {
     let writes = how.intersects(OFlags::WRONLY | OFlags::RDWR | OFlags::CREATE);
     let (Some(above), Some(name)) = (path.parent(), path.file_name()) else {
@@ -212,11 +286,15 @@ fn open_if(
     if !found.is_file() {
         return Err(no_file());
     }
-    let is_strange = writes && rustix::process::geteuid().is_root() && found.uid() != 0;
-    let is_its = !is_strange && fstat(&dir).is_ok_and(|dir| dir.st_uid == found.uid());
-    let is_right = is_its || (found.nlink() == 1 && passes(&found));
-    if !is_right {
-        return Err(another_users("file", found.uid(), rustix::process::geteuid().as_raw()));
+    let own = rustix::process::geteuid().as_raw();
+    let is_its = fstat(&dir).is_ok_and(|dir| dir.st_uid == found.uid());
+    let is_right = match own {
+        0 if !writes => is_its || anybodys || found.uid() == 0,
+        0 => found.uid() == 0,
+        _ => anybodys || found.uid() == own,
+    };
+    if !is_right || !(is_its || found.nlink() == 1) {
+        return Err(another_users("file", found.uid(), own));
     }
     Ok(file)
 }
@@ -288,11 +366,11 @@ pub fn create_to_read(path: &Path) -> io::Result<File> {
 /// Gives a file that root has made to the user whose the directory is by now: it is for the next
 /// daemon, and that is this user's. Who may not do it leaves it as it is, which is told to who
 /// can't read it.
-pub fn leave_to_owner_of(dir: &Path, file: &File) {
+pub fn leave_to_owner_of(dir: &OwnedFd, file: &File) {
     if rustix::process::geteuid().is_root()
-        && let Ok(found) = fs::metadata(dir)
+        && let Ok(found) = fstat(dir)
     {
-        let _ = std::os::unix::fs::fchown(file, Some(found.uid()), Some(found.gid()));
+        let _ = std::os::unix::fs::fchown(file, Some(found.st_uid), Some(found.st_gid));
     }
 }
 

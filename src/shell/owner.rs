@@ -78,11 +78,11 @@ pub fn strangers_above(config: &Config, server_id: u32, uid: u32) -> Vec<String>
 }
 
 /// The same of one path.
-pub fn stranger_above(path: &Path, uid: u32) -> Option<String> {
+fn stranger_above(path: &Path, uid: u32) -> Option<String> {
     let places = [Some(path.to_owned()), fs::canonicalize(path).ok()];
     let above = places.iter().flatten().flat_map(|path| path.ancestors().skip(1));
     above.filter(|dir| !dir.as_os_str().is_empty()).find_map(|dir| {
-        let who = who_else(&fs::metadata(dir).ok()?, uid)?;
+        let who = who_else(&fs::metadata(dir).ok()?, uid, Way::Rename)?;
         let user = user(uid);
         Some(format!(
             "{} {who}, who can put another in its place: give it to root or user {user} alone",
@@ -91,21 +91,62 @@ pub fn stranger_above(path: &Path, uid: u32) -> Option<String> {
     })
 }
 
-/// Who may rename what is in a directory beside root and this user.
-fn who_else(dir: &Metadata, uid: u32) -> Option<String> {
+/// Whether somebody beside root and this user can have made the directory at this path. Where a
+/// directory is everybody's and sticky, as `/tmp` is, nobody renames what is ours; but who comes
+/// first where there is none has the name.
+pub fn may_be_strangers(path: &Path, uid: u32) -> bool {
+    let Ok(place) = fs::canonicalize(path) else { return true };
+    let above = [path, &place].into_iter().filter_map(Path::parent);
+    let mut makers = above
+        .filter(|dir| !dir.as_os_str().is_empty())
+        .map(|dir| fs::metadata(dir).map_or(true, |dir| who_else(&dir, uid, Way::Make).is_some()));
+    makers.any(|is_so| is_so) || stranger_above(path, uid).is_some()
+}
+
+/// How somebody's directory comes to have a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    /// In place of another.
+    Rename,
+    /// Where there was none.
+    Make,
+}
+
+/// Who may do so in a directory beside root and this user.
+fn who_else(dir: &Metadata, uid: u32, way: Way) -> Option<String> {
     const STICKY: u32 = 0o1000;
     let mode = dir.mode();
     if dir.uid() != 0 && dir.uid() != uid {
         return Some(format!("belongs to user {}", user(dir.uid())));
     }
-    let by = |bit: u32| mode & bit != 0 && mode & STICKY == 0;
+    let by = |bit: u32| mode & bit != 0 && (mode & STICKY == 0 || way == Way::Make);
     if by(0o002) {
         return Some("can be written by everybody".to_owned());
     }
     let mine = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
-    let is_its = dir.gid() == 0 || mine == (uid, dir.gid()) || group_of(uid) == Some(dir.gid());
-    (by(0o020) && !is_its)
+    let is_its = mine == (uid, dir.gid()) || group_of(uid) == Some(dir.gid());
+    let is_alone = dir.gid() == 0 || (is_its && !has_others(dir.gid(), uid));
+    (by(0o020) && !is_alone)
         .then(|| format!("can be written by group {}", named("/etc/group", dir.gid())))
+}
+
+/// Whether somebody beside root and this user is in a group, as far as the lists here tell.
+fn has_others(gid: u32, uid: u32) -> bool {
+    let read = |list| fs::read_to_string(list).unwrap_or_default();
+    let (users, groups) = (read("/etc/passwd"), read("/etc/group"));
+    let me = user(uid);
+    let is_other = |line: &str| {
+        let fields: Vec<&str> = line.split(':').collect();
+        let [its_uid, its_gid] = [2, 3].map(|at| fields.get(at).and_then(|it| it.parse().ok()));
+        its_gid == Some(gid) && its_uid.is_some_and(|it| it != 0 && it != uid)
+    };
+    let is_member_of = |line: &str| {
+        let fields: Vec<&str> = line.split(':').collect();
+        let members = fields.get(3).copied().unwrap_or_default();
+        let mut others = members.split(',').filter(|it| ![me.as_str(), "root", ""].contains(it));
+        fields.get(2).and_then(|it| it.parse().ok()) == Some(gid) && others.next().is_some()
+    };
+    users.lines().any(is_other) || groups.lines().any(is_member_of)
 }
 
 /// The group that a user has first.

@@ -116,7 +116,7 @@ impl SetAside {
         self.path.parent().map_or(Ok(()), own::make_dir)?;
         let temporary = self.path.with_extension("tmp");
         let new = own::create(&temporary)?;
-        let put = new.write_all_at(&lines, 0).and_then(|()| fs::rename(&temporary, &self.path));
-        put.inspect_err(|_| drop(fs::remove_file(&temporary)))
+        let put = new.write_all_at(&lines, 0).and_then(|()| own::rename(&temporary, &self.path));
+        put.inspect_err(|_| drop(own::remove(&temporary)))
     }
 }

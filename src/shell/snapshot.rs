@@ -125,7 +125,7 @@ fn lines(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
 /// Makes a file that nobody reads any more the room for the next one, unless that has as many
 /// blocks. Returns whether it did.
 fn recycle(file: &Path, room: &Path) -> bool {
-    allocated_bytes(file) > allocated_bytes(room) && fs::rename(file, room).is_ok()
+    allocated_bytes(file) > allocated_bytes(room) && own::rename(file, room).is_ok()
 }
 
 /// The same, and takes it away otherwise. For the helper: to give back the blocks of a large file
@@ -133,7 +133,7 @@ fn recycle(file: &Path, room: &Path) -> bool {
 pub fn recycle_or_remove(file: &Path, room: &Path) {
     if !recycle(file, room) {
         // Gone already is as good.
-        let _ = fs::remove_file(file);
+        let _ = own::remove(file);
     }
 }
 
@@ -179,7 +179,7 @@ pub fn end_at(file: &mut File, bytes: u64) -> io::Result<()> {
 
 /// Nobody reads it any more. Names change where there is no room for anything else.
 fn put_aside(found: &Path, path: &Path) -> bool {
-    match fs::rename(found, path.with_extension("stale")) {
+    match own::rename(found, &path.with_extension("stale")) {
         Ok(()) => true,
         Err(why) => why.kind() == io::ErrorKind::NotFound,
     }
@@ -197,7 +197,7 @@ pub fn keep(state_dir: &Path, unwritten: Option<String>) -> Kept {
     // That of before is not the table in force: a job that was switched off since must not run
     // from it.
     if !recycle(&old, &room) {
-        let _ = fs::remove_file(&old);
+        let _ = own::remove(&old);
     }
     let aside = put_aside(&path, &path) && !old.exists();
     if was_there && aside {
@@ -219,6 +219,6 @@ fn replace(path: &Path, old: &Path) -> Result<(), String> {
     }
     // Put aside, not overwritten: giving back the blocks of a large file takes its time, so that is
     // left to the next helper.
-    let _ = fs::rename(path, old);
-    fs::rename(&new, path).map_err(|why| said(path, why))
+    let _ = own::rename(path, old);
+    own::rename(&new, path).map_err(|why| said(path, why))
 }

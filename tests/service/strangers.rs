@@ -5,6 +5,7 @@ use crate::daemon::facts::{STAMPS, logged, stamps};
 use crate::daemon::rows::{Due, Row};
 use crate::daemon::{Daemon, SOON, wait_for};
 use crate::service::{Groups, Said};
+use crate::users::{PROGRAM, give, run_as};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::process::geteuid;
 use std::collections::BTreeSet;
@@ -14,6 +15,9 @@ use std::os::unix::process::CommandExt;
 use std::process::Command;
 
 const NOBODY: u32 = 65534;
+
+/// Another one.
+const OTHER: u32 = 65_533;
 
 /// Files that root has elsewhere.
 const PRECIOUS: [&str; 4] = ["last", "next.1", "next.2", "00000000000000000000.log"];
@@ -275,4 +279,160 @@ fn records_wait_until_a_state_directory_is_back() {
         wait_recorded(&mut groups, &daemon);
         assert!(groups.site.logged("database: ").is_empty(), "{:?}", groups.site.log());
     }
+}
+
+/// In the state directory: what is renamed and deleted there, too.
+const NAMES: [&str; 14] = [
+    "daemon",
+    "daemon.new",
+    "home",
+    "instance",
+    "instance.tmp",
+    "keeper.ends",
+    "keeper.tmp",
+    "refused",
+    "refused.tmp",
+    "snapshot",
+    "snapshot.new",
+    "snapshot.old",
+    "snapshot.room",
+    "snapshot.stale",
+];
+
+/// Has the daemon take another table, and waits until it has.
+#[track_caller]
+fn change_table(groups: &mut Groups, daemon: &Daemon, id: u32) {
+    groups.database.sql(&Row::new(id, Due::Step(1), "echo SECRET").insert());
+    assert_eq!(daemon.request("POST", "/api/v1/sync").status, 200);
+    wait_for("the table", SOON, || {
+        (daemon.status()["jobs"].as_u64() == Some(u64::from(id))).then_some(())
+    });
+    wait_for("the snapshot's fate", SOON, || {
+        daemon.status()["snapshot_error"].is_string().then_some(())
+    });
+}
+
+#[test]
+fn nothing_of_roots_is_renamed_or_deleted_through_a_strangers_link() {
+    let Some(mut place) = Place::new() else { return };
+    let root = place.0.site.file("root's");
+    NAMES.iter().for_each(|name| fs::write(format!("{root}/{name}"), name).unwrap());
+    let daemon = place.0.site.start();
+    wait_note(&place.0);
+    place.stranger("ln -s \"$PWD/root's\" new");
+    exchange(&place.0);
+    wait_astray(&place.0, &daemon, "is a link that belongs to user");
+    for id in 1..=3 {
+        change_table(&mut place.0, &daemon, id);
+    }
+    assert!(daemon.stop().success());
+    for name in NAMES {
+        assert_eq!(fs::read_to_string(format!("{root}/{name}")).ok().as_deref(), Some(name));
+        fs::remove_file(format!("{root}/{name}")).unwrap();
+    }
+    place.expect_untouched();
+}
+
+/// The daemon is not root: a stranger's file can be made for it to write.
+#[test]
+fn a_strangers_files_get_neither_commands_nor_outputs() {
+    let Some(mut place) = Place::new() else { return };
+    let groups = &mut place.0;
+    give(groups, OTHER);
+    chown(&groups.site.dir.0, Some(NOBODY), Some(NOBODY)).unwrap();
+    fs::set_permissions(&groups.site.dir.0, fs::Permissions::from_mode(0o777)).unwrap();
+    run_as(groups, OTHER, &["start", "1"]).expect(0, "started");
+    let make = "mkdir -m 777 new new/journal new/runs new/runs/1; cd new; umask 0; \
+        for it in '' .new .room .old .stale; do : >snapshot$it; done; \
+        : >refused; : >refused.tmp; : >daemon; : >journal/last; : >journal.last";
+    place.stranger(make);
+    let groups = &mut place.0;
+    exchange(groups);
+    wait_logged(groups, "it is a directory of user");
+    groups.database.sql(&Row::new(1, Due::Step(1), "echo SECRET").insert());
+    wait_logged(groups, "snapshot ");
+    wait_logged(groups, "state directory's");
+    let is_clean = "test -z \"$(find state.1 -type f -size +0; find state.1 ! -user 65534)\"";
+    place.stranger(is_clean);
+    run_as(&place.0, OTHER, &["stop", "1"]).expect(0, "stopped");
+    place.stranger(is_clean);
+}
+
+#[track_caller]
+fn wait_logged(groups: &Groups, text: &str) {
+    wait_for(text, SOON, || (!groups.site.logged(text).is_empty()).then_some(()));
+}
+
+/// In a directory such as `/tmp` the name is that of who comes first.
+#[test]
+fn no_daemon_works_in_a_directory_that_a_stranger_has_made() {
+    let Some(place) = Place::new() else { return };
+    let groups = &place.0;
+    let dir = &groups.site.dir.0;
+    chown(dir, Some(0), Some(0)).unwrap();
+    fs::set_permissions(dir, fs::Permissions::from_mode(0o1777)).unwrap();
+    let daemon = groups.site.start();
+    wait_note(groups);
+    let new = groups.site.file("new");
+    fs::create_dir(&new).unwrap();
+    fs::set_permissions(&new, fs::Permissions::from_mode(0o777)).unwrap();
+    chown(&new, Some(NOBODY), Some(NOBODY)).unwrap();
+    exchange(groups);
+    wait_astray(groups, &daemon, "it is a directory of user");
+    assert_eq!(fs::read_dir(groups.site.file("state.1")).unwrap().count(), 0);
+    drop(daemon);
+    // What is there at a start is no better.
+    place.stranger("echo forged >state.1/snapshot; mkdir -m 777 state.1/journal");
+    for uid in [0, OTHER] {
+        forget_files(groups);
+        let said = run_as(groups, uid, &["run", "1"]);
+        let advice = if uid == 0 { "belongs to" } else { "take it away, or, if it is ours" };
+        said.expect(2, advice);
+    }
+    forget_files(groups);
+    run_as(groups, OTHER, &["check"]).expect(1, "it is a directory of user");
+    // Of a directory that is root's what a stranger has made in it is not taken either.
+    chown(&new, Some(0), Some(0)).unwrap();
+    fs::remove_dir_all(groups.site.file("state.1")).unwrap();
+    fs::create_dir(groups.site.file("state.1")).unwrap();
+    let mode = fs::Permissions::from_mode(0o777);
+    fs::set_permissions(groups.site.file("state.1"), mode).unwrap();
+    place.stranger("mkdir -m 777 state.1/journal");
+    for uid in [0, OTHER] {
+        forget_files(groups);
+        run_as(groups, uid, &["run", "1"]).expect(2, "it is a directory of user");
+    }
+}
+
+/// What another user's daemon has beside the state directory.
+fn forget_files(groups: &Groups) {
+    for name in ["1.pid", "1.pid.lock", "1.log"] {
+        let _ = fs::remove_file(groups.site.file(name));
+    }
+}
+
+/// Whose daemon has the group as its first is not asked alone: others may be in it.
+#[test]
+fn a_group_with_others_in_it_can_move_a_state_directory() {
+    let Some(place) = Place::new() else { return };
+    let groups = &place.0;
+    let dir = &groups.site.dir.0;
+    let passwd = fs::read_to_string("/etc/passwd").unwrap();
+    let users: Vec<[u32; 2]> = passwd
+        .lines()
+        .map(|line| line.split(':').skip(2).take(2).map(|it| it.parse().unwrap()))
+        .map(|mut ids| [ids.next().unwrap(), ids.next().unwrap()])
+        .filter(|[uid, gid]| *uid > 0 && *gid > 0)
+        .collect();
+    let shared = |[uid, gid]: &[u32; 2]| users.iter().any(|it| it[0] != *uid && it[1] == *gid);
+    let Some([uid, gid]) = users.iter().copied().find(shared) else {
+        eprintln!("SKIPPED: no two users have one group");
+        return;
+    };
+    chown(dir, Some(uid), Some(gid)).unwrap();
+    fs::set_permissions(dir, fs::Permissions::from_mode(0o775)).unwrap();
+    let mut command = groups.command(PROGRAM);
+    command.args(["check", "-c", &groups.config]).uid(uid).gid(gid);
+    let said = Said::of(&command.output().unwrap());
+    assert!(said.out.contains("can be written by group"), "{said:?}");
 }

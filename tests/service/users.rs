@@ -15,7 +15,7 @@ use std::os::unix::net::UnixListener;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_schedule");
+pub const PROGRAM: &str = env!("CARGO_BIN_EXE_schedule");
 
 const ROOT: u32 = 0;
 
@@ -42,14 +42,14 @@ fn name(uid: u32) -> String {
     line.map_or(format!("#{uid}"), |line| line.split(':').next().unwrap().to_owned())
 }
 
-fn give(groups: &Groups, uid: u32) {
+pub fn give(groups: &Groups, uid: u32) {
     let mut chown = Command::new("chown");
     let dir = &groups.site.dir.0;
     assert!(chown.args(["-R", &format!("{uid}:{uid}")]).arg(dir).status().unwrap().success());
     fs::set_permissions(dir, fs::Permissions::from_mode(0o755)).unwrap();
 }
 
-fn run_as(groups: &Groups, uid: u32, words: &[&str]) -> Said {
+pub fn run_as(groups: &Groups, uid: u32, words: &[&str]) -> Said {
     let mut command = groups.command(PROGRAM);
     command.args(words).args(["-c", &groups.config]).uid(uid).gid(uid);
     Said::of(&command.output().unwrap())

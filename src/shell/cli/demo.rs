@@ -6,6 +6,7 @@ use crate::shell::cli::run::{Said, serve};
 use crate::shell::database::{self, schema};
 use crate::shell::own;
 use crate::shell::predecessor;
+use rustix::fs::OFlags;
 use std::fs;
 use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener};
@@ -54,7 +55,11 @@ fn prepare(args: &DemoArgs) -> Result<(PathBuf, Config), String> {
     let dir = demo_dir(args).map_err(|why| why.to_string())?;
     let text = ini(&dir, args.port.unwrap_or_else(free_port));
     let path = dir.join("schedule.ini");
-    let write = || own::create(&path)?.write_all(text.as_bytes());
+    let write = || {
+        let mut file = own::open_beside(&path, OFlags::WRONLY | OFlags::CREATE)?;
+        file.set_len(0)?;
+        file.write_all(text.as_bytes())
+    };
     write().map_err(|why| format!("{}: {why}", path.display()))?;
     let parsed = parse(&path.display().to_string(), text.as_bytes(), &[]);
     let problems: Vec<String> = parsed.problems.iter().map(ToString::to_string).collect();

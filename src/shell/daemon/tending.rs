@@ -22,7 +22,6 @@ use crate::shell::own;
 use crate::shell::proc_fs;
 use crate::shell::start::before;
 use crate::shell::sys::Signal;
-use rustix::fs::fstat;
 use std::fs;
 use std::io;
 
@@ -107,9 +106,7 @@ impl Daemon {
 
     /// What has its name by now may be anybody's.
     fn take_state_dir(&self) -> Result<Lock, String> {
-        let before = fstat(&self.state_lock).map_or(0, |found| found.st_uid);
-        own::make_dir_of(&self.state_dir, before, &self.state_dir)
-            .map_err(|why| own::advised(&why))?;
+        own::make_dir_in(&self.state_dir, &self.state_dir).map_err(|why| own::advised(&why))?;
         let kept = instance::kept_in(&self.state_dir);
         if self.journal.is_anothers(kept.is_some_and(|kept| self.own.contains(&kept))) {
             return Err(format!(

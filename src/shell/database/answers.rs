@@ -6,7 +6,7 @@ use crate::core::protocol::{Answer, ErrorKind};
 use crate::shell::own;
 use crate::shell::snapshot;
 use rustix::fs::OFlags;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, BufWriter, Seek, Write};
 use std::mem;
 use std::path::Path;
@@ -131,7 +131,7 @@ impl<'a> Answers<'a> {
         // its name is, or a power cut leaves an empty file under the good name.
         file.sync_data()?;
         let path = Path::new(&self.path);
-        fs::rename(path.with_extension(snapshot::ROOM), path)
+        own::rename(&path.with_extension(snapshot::ROOM), path)
     }
 
     /// The answer will never be whole: the snapshot is given up, the reason is the last line. An
@@ -153,6 +153,7 @@ fn unwritten(err: &io::Error) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     /// The helper of a daemon that was killed fails while the next one starts, which is to find
     /// what waited to be kept.

@@ -388,7 +388,7 @@ impl Work<'_> {
                 }
             }
             // It is all still there.
-            Err(_) => drop(fs::remove_file(&bad)),
+            Err(_) => drop(own::remove(&bad)),
         }
         changed
     }
@@ -411,7 +411,7 @@ fn is_scarce(why: &io::Error) -> bool {
 /// it, so many at least.
 fn put_aside(path: &Path, why: &io::Error, count: u64) -> Result<String, Failure> {
     let (free, replaced) = name_of_bad(path);
-    fs::rename(path, &free).map_err(|err| {
+    own::rename(path, &free).map_err(|err| {
         let (bad, kept) = (own::told(path, why), own::told(&free, &err));
         let text = format!("what was set aside: {bad}; it can't be renamed to {kept}");
         Failure::new(ErrorKind::Other, text)
@@ -463,7 +463,7 @@ fn change(path: &Path, change: Change) -> io::Result<()> {
             // All of it comes again, and a torn line would be told as damage.
             added.inspect_err(|_| drop(file.set_len(before)))
         }
-        Change::Replace(lines) if lines.is_empty() => match fs::remove_file(path) {
+        Change::Replace(lines) if lines.is_empty() => match own::remove(path) {
             Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(()),
             removed => removed,
         },
@@ -477,8 +477,8 @@ fn put(path: &Path, at: &Path, lines: &[u8]) -> io::Result<()> {
     let temporary = path.with_extension("tmp");
     let mut file = own::create(&temporary)?;
     let written = file.write_all(lines).and_then(|()| file.sync_data());
-    let put = written.and_then(|()| fs::rename(&temporary, at));
-    put.inspect_err(|_| drop(fs::remove_file(&temporary)))
+    let put = written.and_then(|()| own::rename(&temporary, at));
+    put.inspect_err(|_| drop(own::remove(&temporary)))
 }
 
 fn read(range: &Range<'_>, from: u64, to: u64, bytes: usize) -> Result<(Stretch, u64), Failure> {

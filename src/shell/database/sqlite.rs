@@ -112,7 +112,7 @@ impl<'a> Session<'a> {
         if create {
             // By SQLite it would be everybody's to read. The files beside it get its mode. What is
             // wrong is told by SQLite.
-            let _ = own::open(
+            let _ = own::open_beside(
                 Path::new(&database.path),
                 OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL,
             );

@@ -117,7 +117,7 @@ fn changed_ms(file: &File) -> Option<i64> {
 fn ahead_ms(dir: &Path) -> i64 {
     let path = dir.join("clock.tmp");
     let there = own::create(&path).ok().and_then(|file| changed_ms(&file));
-    let _ = fs::remove_file(path);
+    let _ = own::remove(&path);
     there.map_or(0, |there| there - clock::now().wall_ms)
 }
 
@@ -192,7 +192,7 @@ impl Reserve {
         if allocated.is_ok() && !self.useless {
             self.spares.push(number);
         } else {
-            let _ = fs::remove_file(path);
+            let _ = own::remove(&path);
         }
         allocated
     }

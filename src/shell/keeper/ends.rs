@@ -3,9 +3,10 @@
 use crate::core::ids::RunId;
 use crate::core::keeping::{KeptEnd, Legacy};
 use crate::shell::own;
+use rustix::fs::{OFlags, Stat, fstat, renameat};
 use std::collections::BTreeMap;
-use std::fs;
 use std::io::{self, Write};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 /// Keepers that are remembered by name. A daemon that is killed before it has noted its keeper
@@ -27,6 +28,8 @@ pub struct Ends {
     ends: BTreeMap<RunId, KeptEnd>,
     after: Vec<String>,
     path: PathBuf,
+    /// The state directory as it was found.
+    dir: Option<Stat>,
 }
 
 impl Ends {
@@ -35,9 +38,10 @@ impl Ends {
     pub fn inherit(state_dir: &Path) -> Ends {
         let path = state_dir.join(LEFT);
         let left = read(&path);
-        let _ = fs::remove_file(path.with_file_name(UNFINISHED));
+        let dir = own::enter(state_dir, OFlags::PATH).and_then(|dir| Ok(fstat(dir)?)).ok();
+        let _ = own::remove(&path.with_file_name(UNFINISHED));
         let Legacy { keepers: after, ends } = left.ok().flatten().unwrap_or_default();
-        Ends { ends: ends.into_iter().map(|end| (end.run, end)).collect(), after, path }
+        Ends { ends: ends.into_iter().map(|end| (end.run, end)).collect(), after, path, dir }
     }
 
     /// Ids of the keepers that left them, one after the other.
@@ -75,12 +79,24 @@ impl Ends {
         keepers.drain(..keepers.len().saturating_sub(MAX_KEEPERS));
         let legacy = Legacy { keepers, ends: self.ends.values().cloned().collect() };
         let temporary = self.path.with_file_name(UNFINISHED);
-        let mut file = own::create(&temporary)?;
+        let dir = self.enter()?;
+        let mut file = own::open_beside(&temporary, OFlags::WRONLY | OFlags::CREATE)?;
+        file.set_len(0)?;
         file.write_all(&serde_json::to_vec(&legacy)?)?;
-        if let Some(dir) = temporary.parent() {
-            own::leave_to_owner_of(dir, &file);
+        own::leave_to_owner_of(&dir, &file);
+        Ok(renameat(&dir, UNFINISHED, &dir, LEFT)?)
+    }
+
+    /// The state directory that this keeper knows, whose ever it is by now, or another of ours.
+    fn enter(&self) -> io::Result<OwnedFd> {
+        let path = self.path.parent().unwrap_or(&self.path);
+        let dir = own::enter(path, OFlags::PATH)?;
+        let found = fstat(&dir)?;
+        let is_it = |known: &Stat| (known.st_dev, known.st_ino) == (found.st_dev, found.st_ino);
+        if self.dir.as_ref().is_some_and(is_it) {
+            return Ok(dir);
         }
-        fs::rename(&temporary, &self.path)
+        own::enter_ours(path, OFlags::PATH)
     }
 }
 

@@ -405,7 +405,7 @@ impl Keeper {
 
 impl Socket {
     fn bind(state_dir: &Path) -> io::Result<(UnixListener, Socket)> {
-        let dir = own::enter(state_dir, OFlags::PATH)?;
+        let dir = own::enter_ours(state_dir, OFlags::PATH)?;
         let path = socket_in(&dir);
         // One that is there is of a keeper that is dead, or that did not answer its daemon.
         let removed = std::fs::remove_file(&path);

@@ -22,6 +22,7 @@ const MAX_SPARES: usize = 256;
 /// See the module's text.
 #[derive(Debug)]
 pub(super) struct Spares {
+    state_dir: PathBuf,
     dir: PathBuf,
     /// The directory, once a file was made there: whoever gives another its name has no part in
     /// what is done in it.
@@ -38,13 +39,13 @@ pub(super) struct Spares {
 }
 
 impl Spares {
-    /// None yet, in this directory, which is made when it is needed. What an earlier process left
-    /// there is taken away: only one at a time may have it.
-    pub(super) fn new(dir: PathBuf) -> Spares {
+    /// None yet, in this directory below the state directory, which is made when it is needed. What
+    /// an earlier process left there is taken away: only one at a time may have it.
+    pub(super) fn new(state_dir: &Path, dir: PathBuf) -> Spares {
         // Mostly there is none; where a stranger's link leads there is none of ours.
         let _ = take_away(&dir);
-        let (held, free) = (None, Vec::new());
-        Spares { dir, held, free, next: 0, wanted: 0, asked: 0, useless: false }
+        let (state_dir, held, free) = (state_dir.into(), None, Vec::new());
+        Spares { state_dir, dir, held, free, next: 0, wanted: 0, asked: 0, useless: false }
     }
 
     /// Puts an empty file at `path`, if there is one to spare and none at `path`.
@@ -89,8 +90,8 @@ impl Spares {
         match self.held.as_ref().map(|held| create(held, number)) {
             // Not yet, or somebody has deleted it.
             None | Some(Err(Errno::NOENT)) => {
-                own::make_dir(&self.dir)?;
-                let held = self.held.insert(own::enter(&self.dir, OFlags::PATH)?);
+                own::make_dir_in(&self.state_dir, &self.dir)?;
+                let held = self.held.insert(own::enter_ours(&self.dir, OFlags::PATH)?);
                 Ok(create(held, number)?)
             }
             Some(created) => Ok(created?),
@@ -109,7 +110,7 @@ fn place(path: &Path) -> Result<(OwnedFd, &OsStr), Errno> {
     let (Some(above), Some(name)) = (path.parent(), path.file_name()) else {
         return Err(Errno::ISDIR);
     };
-    let above = own::enter(above, OFlags::PATH);
+    let above = own::enter_ours(above, OFlags::PATH);
     let errno = |why| Errno::from_io_error(&why).unwrap_or(Errno::LOOP);
     Ok((above.map_err(errno)?, name))
 }
@@ -182,7 +183,7 @@ mod tests {
     #[test]
     fn as_many_as_the_largest_burst_asked_for_and_each_is_put_once() {
         let site = site("burst");
-        let mut spares = Spares::new(site.join("spare"));
+        let mut spares = Spares::new(&site, site.join("spare"));
         assert!(!spares.are_short(), "nobody has asked");
         for burst in 0..2 {
             (0..5).for_each(|n| spares.put(&site.join(format!("{burst}-{n}"))));
@@ -210,7 +211,7 @@ mod tests {
     #[test]
     fn a_file_that_is_there_is_left_alone() {
         let site = site("there");
-        let mut spares = Spares::new(site.join("spare"));
+        let mut spares = Spares::new(&site, site.join("spare"));
         spares.put(&site.join("none"));
         spares.make();
         let path = site.join("written");
@@ -224,7 +225,7 @@ mod tests {
     #[test]
     fn one_directory_that_takes_none_is_no_reason_to_do_without() {
         let site = site("one");
-        let mut spares = Spares::new(site.join("spare"));
+        let mut spares = Spares::new(&site, site.join("spare"));
         spares.put(&site.join("first"));
         spares.make();
         fs::write(site.join("file"), "").unwrap();
@@ -242,7 +243,7 @@ mod tests {
     #[test]
     fn a_directory_that_somebody_deletes_is_made_again() {
         let site = site("deleted");
-        let mut spares = Spares::new(site.join("spare"));
+        let mut spares = Spares::new(&site, site.join("spare"));
         spares.put(&site.join("first"));
         spares.make();
         fs::remove_dir_all(site.join("spare")).unwrap();
@@ -274,7 +275,7 @@ mod tests {
         let untouched = || {
             assert_eq!((count(&precious), count(&precious.join("spare"))), (1, 1));
         };
-        let mut spares = Spares::new(outputs.join("spare"));
+        let mut spares = Spares::new(&site, outputs.join("spare"));
         spares.put(&outputs.join("first"));
         spares.make();
         link(&outputs.join("7"));
@@ -289,7 +290,7 @@ mod tests {
         untouched();
         drop(spares);
         untouched();
-        let mut spares = Spares::new(outputs.join("spare"));
+        let mut spares = Spares::new(&site, outputs.join("spare"));
         spares.put(&outputs.join("run.out"));
         spares.make();
         drop(spares);
@@ -301,7 +302,7 @@ mod tests {
     #[test]
     fn there_are_never_more_than_so_many_and_a_directory_that_is_full_is_not_tried_for_ever() {
         let site = site("many");
-        let mut spares = Spares::new(site.join("spare"));
+        let mut spares = Spares::new(&site, site.join("spare"));
         (0..10_000).for_each(|n| spares.put(&site.join(n.to_string())));
         while spares.are_short() {
             spares.make();
