@@ -96,6 +96,16 @@ pub fn runs_go_on(count: u64) -> String {
     format!("{} {} on", counted(count, "run"), if count == 1 { "goes" } else { "go" })
 }
 
+/// What is said of records that a daemon which ends leaves in a journal that was taken away.
+pub fn records_astray(count: u64) -> String {
+    format!(
+        "{} that the database does not have {} in the journal that was taken away, and lost unless \
+         it is put back before the next start",
+        counted(count, "record"),
+        if count == 1 { "is" } else { "are" }
+    )
+}
+
 /// A line for a terminal or a log.
 pub fn line(text: &str) -> String {
     clean(text, LINE_COLUMNS)

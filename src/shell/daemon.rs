@@ -411,7 +411,10 @@ impl Daemon {
             Action::KillExchange => self.exchange.iter().for_each(Exchange::kill),
             Action::KeepSnapshot(unwritten) => {
                 let kept = match self.astray.clone() {
-                    Some(why) => Kept::Not { why, aside: false },
+                    Some(why) => {
+                        // What the helper has told is told already.
+                        Kept::Not { why: unwritten.unwrap_or(why), aside: false }
+                    }
                     None => snapshot::keep(&self.state_dir, unwritten),
                 };
                 self.core.snapshot_kept(kept);

@@ -301,6 +301,12 @@ impl Core {
         }
     }
 
+    /// How many records the database does not have and the next daemon would not find: they are in
+    /// a journal that was taken away.
+    pub fn records_astray(&self) -> u64 {
+        if self.astray.is_some() { self.outbox.records_held() } else { 0 }
+    }
+
     /// Why what counts is not where helpers look for it, if so: none is sent there then.
     pub(super) fn state_dir_astray(&mut self, why: Option<String>) {
         self.astray = why;

@@ -108,6 +108,7 @@ impl Core {
             "worst_turn_us": counters.worst_turn_us,
             "records_waiting_bytes": self.outbox().waiting_bytes(),
             "records_unwritten": self.records_unwritten(),
+            "records_astray": self.records_astray(),
             "records_dropped": counters.records_dropped,
             "records_refused": self.set_aside().tried(),
             "records_refused_last": self.set_aside().last,

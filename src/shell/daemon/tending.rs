@@ -10,7 +10,7 @@
 
 use super::Daemon;
 use crate::core::event::{Event, Vitals};
-use crate::core::plain::counted;
+use crate::core::plain::records_astray;
 use crate::core::time::Now;
 use crate::shell::clock;
 use crate::shell::holder;
@@ -132,14 +132,8 @@ impl Daemon {
         match self.put_right() {
             Ok(()) => self.look_at_journal(),
             Err(_) => {
-                let (count, why) = (self.core.outbox().records_held(), self.astray.as_deref());
-                let why = why.unwrap_or_default();
-                let are = if count == 1 { "is" } else { "are" };
-                let records = counted(count, "record");
-                log::error!(
-                    "end: {records} that the database does not have {are} in the journal that was \
-                     taken away, and lost unless it is put back before the next start: {why}"
-                );
+                let told = records_astray(self.core.outbox().records_held());
+                log::error!("end: {told}: {}", self.astray.as_deref().unwrap_or_default());
             }
         }
     }

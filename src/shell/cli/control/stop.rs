@@ -1,7 +1,7 @@
 //! `schedule stop`: daemons end.
 
 use super::{DONE, FAILED, Groups, cannot_signal, not_permitted, status};
-use crate::core::plain::{self, counted, runs_go_on};
+use crate::core::plain::{self, counted, records_astray, runs_go_on};
 use crate::shell::cli::BAD_CONFIGURATION;
 use crate::shell::container::{self, Fate};
 use crate::shell::holder::{Found, Holder};
@@ -75,6 +75,7 @@ pub(super) fn stop(groups: &Groups, id: u32, how: How, timeout: Option<Duration>
     let how = if how == How::Leave && fate == Fate::End { How::Drain } else { how };
     // What it leaves behind is known only now; where its journal is, too.
     let view = groups.ask(id, &holder).unwrap_or_default();
+    let astray = view["records_astray"].as_u64().unwrap_or(0);
     let journal = groups.state_dir(id, &holder).join("journal");
     let runs = view["running"].as_u64().filter(|_| how == How::Leave);
     match holder.signal(signal) {
@@ -102,7 +103,11 @@ pub(super) fn stop(groups: &Groups, id: u32, how: How, timeout: Option<Duration>
     }
     let runs = runs.filter(|runs| *runs > 0).map_or(String::new(), |runs| left(runs, fate));
     println!("server {id}: stopped (it was pid {pid}){runs}");
-    missed(&journal).iter().for_each(|text| eprintln!("server {id}: warning: {text}"));
+    let astray = (astray > 0).then(|| records_astray(astray));
+    astray
+        .into_iter()
+        .chain(missed(&journal))
+        .for_each(|text| eprintln!("server {id}: warning: {text}"));
     if !is_told {
         tell_of_predecessor(id);
     }
