@@ -282,21 +282,31 @@ pub enum Entry<'a> {
     },
     /// The last word only: those runs, as far as there is room for them.
     Living(Vec<RunId>),
-    /// The last word only: when it was written down, unix ms; the last line, for an earlier version
-    /// reads no further.
-    Said(i64),
+    /// The last word only: the last line, for an earlier version reads no further.
+    Said(Stamp),
+}
+
+/// When a last word was written down, and in which file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stamp {
+    /// Unix ms.
+    pub at_ms: i64,
+    /// The file's number on its disk.
+    pub inode: u64,
+    /// When the file was made, unix ms; 0: its file system does not tell.
+    pub born_ms: i64,
 }
 
 /// Bytes of the last word; more of it is not kept.
 pub const MAX_WORD_BYTES: usize = 4_096;
 
 /// Bytes of them that are for [`Entry::Said`].
-pub const SAID_BYTES: usize = 48;
+pub const SAID_BYTES: usize = 128;
 
-/// When a last word was written down, unix ms; none: it is none, or an earlier version's.
-pub fn said_ms(word: &[u8]) -> Option<i64> {
+/// The stamp of a last word; none: it is none, or an earlier version's.
+pub fn stamp_of(word: &[u8]) -> Option<Stamp> {
     word.split(|&byte| byte == b'\n').filter_map(decode).find_map(|entry| match entry {
-        Entry::Said(at_ms) => Some(at_ms),
+        Entry::Said(stamp) => Some(stamp),
         _ => None,
     })
 }

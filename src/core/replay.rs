@@ -197,13 +197,14 @@ impl Replay {
         );
     }
 
-    /// A daemon may have worked since with another journal, for this reason. What it decided is not
-    /// known, nor what it launched. To be called when all is replayed.
-    pub fn is_of_before(&mut self, now_ms: i64, why: &str) {
-        self.does_not_know(now_ms);
+    /// A daemon may have worked until then (unix ms) with another journal, for this reason. What it
+    /// decided is not known, nor what it launched. To be called when all is replayed.
+    pub fn is_of_before(&mut self, until_ms: i64, why: &str) {
+        self.does_not_know(until_ms);
         log::error!(
-            "journal: {why}: no slot before this start is launched, for a daemon may have launched \
-             it with another journal; records that only that one has are not in the database"
+            "journal: {why}: no slot before that is launched, or called missed, for a daemon may \
+             have launched it with another journal; records that only that one has are not in the \
+             database"
         );
     }
 

@@ -208,6 +208,9 @@ impl Daemon {
         self.notify.ending();
         self.answer_all(true);
         self.server.close_idle(clock::now());
+        if let Some(said_ms) = self.journal.said_ms().filter(|_| self.exiting) {
+            self.lock.left_at(said_ms);
+        }
         Ok(())
     }
 

@@ -15,7 +15,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-pub use reserve::{is_full, put_back, why_full};
+pub use reserve::{Standing, is_full, standing, why_full};
 
 /// Bytes of a segment at the most: one ends at 4 MB, or with what has waited for room on the disk.
 const MAX_SEGMENT_BYTES: u64 = 64 << 20;
@@ -174,6 +174,12 @@ impl Journal {
             true => last.start > *start || path.exists() && !is_copy(&path),
             false => last.start != *start || !is_at(file, &path),
         }
+    }
+
+    /// When the last word was said, unix ms; none: not yet, or not where the next daemon looks.
+    pub fn said_ms(&self) -> Option<i64> {
+        let said_ms = self.reserve.said_ms();
+        (said_ms > 0 && !self.is_silent && !self.is_astray).then_some(said_ms)
     }
 
     /// Keeps a last word.

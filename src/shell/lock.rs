@@ -28,6 +28,10 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// Bytes of a pid file that are looked at for a pid.
 const MAX_TEXT_BYTES: u64 = 64;
 
+/// Where in the file beside the pid file it stands when the last daemon left, behind the number of
+/// its state directory.
+const LEFT_AT: u64 = 17;
+
 /// The lock, held until it is dropped or the process ends.
 pub struct Lock {
     /// What it is about: the pid file, or the state directory.
@@ -184,6 +188,21 @@ impl Lock {
         let text = kept.map(|kept| format!("{kept:016x}\n")).unwrap_or_default();
         // Without it the next daemon can't tell.
         let _ = guard.set_len(0).and_then(|()| guard.write_all_at(text.as_bytes(), 0));
+    }
+
+    /// Notes when the last word was said (unix ms) of a daemon that ends in order.
+    pub fn left_at(&self, said_ms: i64) {
+        let Some(guard) = self.guard.as_ref().filter(|_| self.worked_in().is_some()) else {
+            return;
+        };
+        let _ = guard.write_all_at(format!("{said_ms}\n").as_bytes(), LEFT_AT);
+    }
+
+    /// The last word of the daemon before was said then; none: it did not end in order.
+    pub fn left_ms(&self) -> Option<i64> {
+        let mut text = [0; 24];
+        let read = self.guard.as_ref()?.read_at(&mut text, LEFT_AT).ok()?;
+        std::str::from_utf8(&text[..read]).ok()?.trim_end().parse().ok()
     }
 
     /// Where the daemon before has worked; none: it did not say.

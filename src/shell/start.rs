@@ -408,8 +408,8 @@ fn recall(
     let Opened { journal, mut replay, end, segments } = opened;
     let carried = handed.map(|handed| handed.carried.unwritten.as_slice()).unwrap_or_default();
     let end = recall_unwritten(&mut replay, end, carried);
-    if let Some(why) = before.unknown.as_ref().filter(|_| !segments.is_empty()) {
-        replay.is_of_before(now.wall_ms, why);
+    if let Some((until_ms, why)) = before.unknown.as_ref().filter(|_| !segments.is_empty()) {
+        replay.is_of_before((*until_ms).min(now.wall_ms), why);
     }
     // That is what was written. What is read may have been damaged since.
     if let Some(handed) = handed.filter(|handed| !handed.carried.held.is_empty()) {

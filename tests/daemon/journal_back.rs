@@ -12,6 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 const AWAY: &str = "ALTER TABLE scheduler_logs RENAME TO elsewhere;";
 const BACK: &str = "ALTER TABLE elsewhere RENAME TO scheduler_logs;";
@@ -24,7 +25,8 @@ fn sh(site: &Site, script: &str) {
 
 fn five_jobs() -> (Site, TestDatabase) {
     let (site, mut database) = Site::on(Driver::Sqlite);
-    let jobs = (1..=5).map(|id| Row::stamping(id, Due::Step(1), &site.file(STAMPS), "").insert());
+    let jobs = (1..=5)
+        .map(|id| Row::stamping(id, Due::Step(1), &site.file(STAMPS), "").limit(60).insert());
     database.sql(&jobs.collect::<String>());
     (site, database)
 }
@@ -177,12 +179,12 @@ fn put_back(how: &str) {
     assert!(changed.is_empty(), "{changed:?} {:?}", site.log());
     let skips = database.value("SELECT COUNT(*) FROM scheduler_skips");
     assert_eq!(skips, "0", "{:?}", site.log());
-    let told = site.logged("no slot before this start is launched");
+    let told = site.logged("no slot before that is launched");
     assert_eq!(told.len(), 1, "{:?}", site.log());
     // The next one goes on as ever.
     daemon.kill();
     let _daemon = site.start();
-    let told = site.logged("no slot before this start is launched");
+    let told = site.logged("no slot before that is launched");
     assert_eq!(told.len(), 1, "{:?}", site.log());
 }
 
@@ -196,7 +198,90 @@ fn an_older_state_directory_that_is_copied_over_starts_nothing_twice() {
     put_back("cp -r bak/. state.1/");
 }
 
+/// Their files keep their numbers, and get the times that they had.
+#[test]
+fn an_older_state_directory_that_is_copied_over_with_its_times_starts_nothing_twice() {
+    put_back("cp -a bak/. state.1/");
+}
+
 #[test]
 fn an_older_state_directory_that_is_moved_back_starts_nothing_twice() {
     put_back("mv state.1 gone; mv bak state.1");
+}
+
+/// The instants (in seconds) for which the first job was launched.
+fn slots(site: &Site) -> BTreeSet<i64> {
+    stamps(site).into_iter().filter(|it| it.job == 1).map(|it| it.slot).collect()
+}
+
+/// The time in seconds.
+fn now() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs().cast_signed()
+}
+
+fn wait_until(at: i64) {
+    wait_for("time to pass", SOON, || (now() >= at).then_some(()));
+}
+
+/// Nobody has put anything back: what is due while no daemon runs is made up for.
+fn touched(end: impl Fn(Daemon), what: &str) {
+    let (site, _database) = five_jobs();
+    let daemon = site.start();
+    daemon.wait_jobs(5);
+    wait_runs(&site, 10);
+    end(daemon);
+    let ended = now();
+    wait_until(ended + 3);
+    sh(&site, what);
+    wait_until(ended + 5);
+    let _daemon = site.start();
+    let first = *slots(&site).first().unwrap();
+    wait_for("all slots", SOON, || {
+        let there = slots(&site);
+        (first..=ended + 5).all(|slot| there.contains(&slot)).then_some(())
+    });
+    expect_no_slot_twice(&site);
+    assert_eq!(site.logged("journal: "), [""; 0]);
+}
+
+/// As at each start of many containers, or of a backup.
+const TOUCHES: &str = "chown -R $(id -u) state.1; chmod -R u+rw state.1; cp -al state.1 backup";
+
+#[test]
+fn files_that_get_an_owner_or_another_name_are_no_others() {
+    touched(|daemon| assert!(daemon.stop().success()), TOUCHES);
+    touched(Daemon::kill, TOUCHES);
+}
+
+/// The number of a device is another one after a restart, or where a disk is mounted again.
+#[test]
+fn a_disk_that_has_another_number_is_no_other() {
+    let renumber = "sed -i 's/^[0-9]* /9/' state.1/home";
+    touched(|daemon| assert!(daemon.stop().success()), renumber);
+    touched(Daemon::kill, renumber);
+}
+
+/// What was in memory went, though the file system had noted that it was written. What was due when
+/// the daemon may still have worked is not launched again; what was due later is.
+#[test]
+fn what_is_due_while_the_power_is_off_is_made_up_for() {
+    let (site, _database) = five_jobs();
+    let daemon = site.start();
+    daemon.wait_jobs(5);
+    wait_runs(&site, 5);
+    let words = ["state.1/journal/last", "state.1/journal.last"];
+    let before: Vec<Vec<u8>> = words.map(|word| fs::read(site.file(word)).unwrap()).into();
+    let said = now();
+    wait_until(said + 4);
+    daemon.kill();
+    let off = now();
+    words.iter().zip(&before).for_each(|(word, text)| fs::write(site.file(word), text).unwrap());
+    wait_until(off + 10);
+    let _daemon = site.start();
+    wait_for("the slots of the outage", SOON, || {
+        let there = slots(&site);
+        (off + 8..=off + 10).all(|slot| there.contains(&slot)).then_some(())
+    });
+    expect_no_slot_twice(&site);
+    assert_eq!(site.logged("or the power failed").len(), 1, "{:?}", site.log());
 }

@@ -7,16 +7,17 @@
 //! are two of it, one of them outside the journal's directory: whoever takes that away, or one of
 //! the blocks, leaves the other.
 
-use crate::core::journal::{Entry, MAX_WORD_BYTES, SAID_BYTES, encode, said_ms};
+use crate::core::journal::{Entry, MAX_WORD_BYTES, SAID_BYTES, Stamp, encode, stamp_of};
 use crate::shell::clock;
 use crate::shell::own;
 use crate::shell::snapshot;
 use rustix::fs::{FallocateFlags, OFlags, StatVfs, fallocate, statvfs};
 use rustix::io::Errno;
-use std::fs::{self, File};
+use std::fs::{self, File, Metadata};
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
 
 /// Segments that are there before they are needed: room for some 8,000 runs from intent to end,
 /// whatever else the disk is full of.
@@ -47,6 +48,8 @@ pub struct Reserve {
     words: [Option<File>; 2],
     /// The last word.
     said: Vec<u8>,
+    /// When it was said, unix ms; 0: not yet.
+    said_ms: i64,
     /// Either of its places was there.
     had_words: bool,
     /// No blocks can be allocated ahead on this file system.
@@ -94,38 +97,64 @@ pub fn words_of(dir: &Path) -> Vec<Vec<u8>> {
     word_paths(dir).iter().filter_map(read).map(|file| read_word(&file)).collect()
 }
 
-/// Where the last word of the journal in `dir` was put there later than it was said: when it was
-/// said, and when that was, unix ms. It may be an old one then. (Its owner or mode may have been
-/// changed as well: that can't be told from it.)
-pub fn put_back(dir: &Path) -> Option<(i64, i64)> {
-    let read = |path: &PathBuf| {
-        let file = own::open(path, OFlags::RDONLY).ok()?;
-        Some((said_ms(&read_word(&file))?, changed_ms(&file)?))
-    };
-    let words = word_paths(dir);
-    let newest = words.iter().filter_map(read).max_by_key(|(said, changed)| (*said, -*changed));
-    let is_later = |(said, changed): &(i64, i64)| changed - said > LATER_MS;
-    newest.filter(is_later).map(|(said, changed)| (said, changed - ahead_ms(dir))).filter(is_later)
+/// What the last word of a journal says of the time since.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// When it was said, unix ms.
+    pub said_ms: i64,
+    /// Until when another may have been said in its place, unix ms; none: this is the last one.
+    pub changed_ms: Option<i64>,
 }
 
-fn changed_ms(file: &File) -> Option<i64> {
-    let found = file.metadata().ok()?;
-    Some(found.ctime() * 1_000 + found.ctime_nsec() / 1_000_000)
+/// How the last word of the journal in `dir` stands; none: there is none, or an earlier version's.
+///
+/// Where its file is not the one in which it was said, it was copied there then. Where it is, and
+/// was written to later, somebody has written over it, or the power failed: what was in memory
+/// went, and the file's time had reached the disk. Another owner, mode or label changes neither.
+pub fn standing(dir: &Path) -> Option<Standing> {
+    let read = |path: &PathBuf| {
+        let file = own::open(path, OFlags::RDONLY).ok()?;
+        let (stamp, found) = (stamp_of(&read_word(&file))?, file.metadata().ok()?);
+        let is_own = stamp == stamp_for(&found, stamp.at_ms);
+        let changed_ms = if is_own { modified_ms(&found) } else { changed_ms(&found) };
+        Some((stamp.at_ms, is_own, changed_ms))
+    };
+    let words = word_paths(dir);
+    let newest = words.iter().filter_map(read).max_by_key(|(said, own, _)| (*said, *own));
+    let (said_ms, is_own, changed_ms) = newest?;
+    let is_later = |changed_ms: &i64| !is_own || changed_ms - said_ms > LATER_MS;
+    let later = Some(changed_ms).filter(is_later).map(|changed_ms| changed_ms - ahead_ms(dir));
+    Some(Standing { said_ms, changed_ms: later.filter(is_later) })
+}
+
+/// What a last word says that is written into this file.
+fn stamp_for(found: &Metadata, at_ms: i64) -> Stamp {
+    let born = found.created().ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok());
+    let born_ms = born.and_then(|since| i64::try_from(since.as_millis()).ok()).unwrap_or(0);
+    Stamp { at_ms, inode: found.ino(), born_ms }
+}
+
+fn changed_ms(found: &Metadata) -> i64 {
+    found.ctime() * 1_000 + found.ctime_nsec() / 1_000_000
+}
+
+fn modified_ms(found: &Metadata) -> i64 {
+    found.mtime() * 1_000 + found.mtime_nsec() / 1_000_000
 }
 
 /// By how much the clock of a file system is ahead: it may be a server's.
 fn ahead_ms(dir: &Path) -> i64 {
     let path = dir.join("clock.tmp");
-    let there = own::create(&path).ok().and_then(|file| changed_ms(&file));
+    let there = own::create(&path).and_then(|file| file.metadata());
     let _ = own::remove(&path);
-    there.map_or(0, |there| there - clock::now().wall_ms)
+    there.map_or(0, |there| changed_ms(&there) - clock::now().wall_ms)
 }
 
 /// A last word as it stands in its place. One that says nothing was not said.
-fn stamped(word: &[u8]) -> Vec<u8> {
+fn stamped(word: &[u8], stamp: Stamp) -> Vec<u8> {
     let mut bytes = word.to_vec();
     if !word.is_empty() {
-        encode(&mut bytes, &Entry::Said(clock::now().wall_ms));
+        encode(&mut bytes, &Entry::Said(stamp));
         bytes.resize(MAX_WORD_BYTES, 0);
     }
     bytes
@@ -148,6 +177,7 @@ impl Reserve {
             spares: vec![],
             words: [None, None],
             said: vec![],
+            said_ms: 0,
             // An empty one says nothing: somebody emptied it.
             had_words: word_paths(dir)
                 .iter()
@@ -261,27 +291,35 @@ impl Reserve {
         self.words.iter().flatten().map(read_word).collect()
     }
 
+    /// When the last word was said, unix ms; 0: not yet.
+    pub fn said_ms(&self) -> i64 {
+        self.said_ms
+    }
+
     /// Keeps a last word, in place of the one before; `is_astray`: only where it was kept before.
     ///
     /// # Errors
     /// There was no room for either of its places.
     pub fn say(&mut self, word: &[u8], is_astray: bool) -> io::Result<()> {
         self.said = word[..word.len().min(MAX_WORD_BYTES - SAID_BYTES)].to_vec();
-        let (paths, bytes) = (word_paths(&self.dir), stamped(&self.said));
+        let (paths, at_ms) = (word_paths(&self.dir), clock::now().wall_ms);
         let places =
             paths.iter().zip(&mut self.words).filter(|(_, file)| !is_astray || file.is_some());
-        let kept = places.map(|(path, file)| keep(path, file, &bytes));
-        kept.reduce(Result::or).unwrap_or(Ok(()))
+        let kept = places.map(|(path, file)| keep(path, file, &self.said, at_ms));
+        kept.reduce(Result::or).unwrap_or(Ok(()))?;
+        self.said_ms = at_ms;
+        Ok(())
     }
 
     /// Says it again in a place that somebody took away, if there is room for it.
     pub fn say_again(&mut self) {
+        let at_ms = clock::now().wall_ms;
         for (path, file) in word_paths(&self.dir).iter().zip(&mut self.words) {
             let is_there = file.as_ref().is_some_and(|file| is_at(file, path));
             if !is_there {
                 *file = None;
                 // What can't be made is tried again by the next look.
-                let _ = keep(path, file, &stamped(&self.said));
+                self.said_ms = keep(path, file, &self.said, at_ms).map_or(self.said_ms, |()| at_ms);
             }
         }
     }
@@ -289,7 +327,7 @@ impl Reserve {
     /// Another reserve, for where this one was taken away.
     pub fn anew(&mut self) {
         let said = std::mem::take(&mut self.said);
-        *self = Reserve { said, ..Reserve::open(&self.dir) };
+        *self = Reserve { said, said_ms: self.said_ms, ..Reserve::open(&self.dir) };
         self.say_again();
     }
 }
@@ -307,12 +345,13 @@ fn open_word(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-fn keep(path: &Path, file: &mut Option<File>, word: &[u8]) -> io::Result<()> {
+fn keep(path: &Path, file: &mut Option<File>, word: &[u8], at_ms: i64) -> io::Result<()> {
     let file = match file {
         Some(file) => file,
         None => file.insert(open_word(path)?),
     };
-    file.write_all_at(word, 0)
+    let stamp = stamp_for(&file.metadata()?, at_ms);
+    file.write_all_at(&stamped(word, stamp), 0)
 }
 
 /// Whether this file is the one of this name.
