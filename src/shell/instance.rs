@@ -22,23 +22,27 @@ const HOME: &str = "home";
 /// Whether this state directory is a copy of another: its journal then names processes that are the
 /// other's. A copy gets a number of its own. (One that was moved to another disk can't be told from
 /// a copy.)
-pub fn is_copy(state_dir: &Path) -> bool {
-    let Ok(found) = fs::metadata(state_dir) else { return false };
-    let here = format!("{} {}\n", found.dev(), found.ino());
+pub fn is_a_copy(state_dir: &Path) -> bool {
+    let noted = own::read(&state_dir.join(HOME), 64);
+    noted.is_ok_and(|noted| here(state_dir).is_some_and(|here| noted != here.as_bytes()))
+}
+
+fn here(state_dir: &Path) -> Option<String> {
+    let found = fs::metadata(state_dir).ok()?;
+    Some(format!("{} {}\n", found.dev(), found.ino()))
+}
+
+/// From now on this state directory is no copy.
+pub fn is_home(state_dir: &Path) {
     let path = state_dir.join(HOME);
-    let noted = own::read(&path, 64);
-    if noted.as_ref().is_ok_and(|noted| noted == here.as_bytes()) {
-        return false;
-    }
-    let is_copy = noted.is_ok();
-    if is_copy {
-        forget(state_dir);
+    let Some(here) = here(state_dir) else { return };
+    if own::read(&path, 64).is_ok_and(|noted| noted == here.as_bytes()) {
+        return;
     }
     let written = own::create(&path).and_then(|mut file| file.write_all(here.as_bytes()));
     if let Err(why) = written {
         log::warn!("{}: {why}: a copy of the state directory would not be known", path.display());
     }
-    is_copy
 }
 
 /// What follows in this state directory is not what the daemons before went on with: it gets

@@ -28,9 +28,12 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// Bytes of a pid file that are looked at for a pid.
 const MAX_TEXT_BYTES: u64 = 64;
 
-/// Where in the file beside the pid file it stands when the last daemon left, behind the number of
-/// its state directory.
-const LEFT_AT: u64 = 17;
+/// Where in the file beside the pid file it stands until when nothing was known, behind the number
+/// of the state directory.
+const UNKNOWN_AT: u64 = 17;
+
+/// The same of when the last daemon left, behind that.
+const LEFT_AT: u64 = UNKNOWN_AT + 21;
 
 /// The lock, held until it is dropped or the process ends.
 pub struct Lock {
@@ -182,10 +185,10 @@ impl Lock {
     }
 
     /// Notes beside the pid file in which state directory the daemon works, by the number that is
-    /// kept there.
-    pub fn works_in(&self, kept: Option<u64>) {
+    /// kept there, and until when (unix ms) it is not known what others have launched.
+    pub fn works_in(&self, kept: Option<u64>, unknown_ms: i64) {
         let Some(guard) = &self.guard else { return };
-        let text = kept.map(|kept| format!("{kept:016x}\n")).unwrap_or_default();
+        let text = kept.map(|kept| format!("{kept:016x}\n{unknown_ms:020}\n")).unwrap_or_default();
         // Without it the next daemon can't tell.
         let _ = guard.set_len(0).and_then(|()| guard.write_all_at(text.as_bytes(), 0));
     }
@@ -195,14 +198,24 @@ impl Lock {
         let Some(guard) = self.guard.as_ref().filter(|_| self.worked_in().is_some()) else {
             return;
         };
-        let _ = guard.write_all_at(format!("{said_ms}\n").as_bytes(), LEFT_AT);
+        let _ = guard.write_all_at(format!("{said_ms:020}\n").as_bytes(), LEFT_AT);
     }
 
     /// The last word of the daemon before was said then; none: it did not end in order.
     pub fn left_ms(&self) -> Option<i64> {
-        let mut text = [0; 24];
-        let read = self.guard.as_ref()?.read_at(&mut text, LEFT_AT).ok()?;
-        std::str::from_utf8(&text[..read]).ok()?.trim_end().parse().ok()
+        self.noted_ms(LEFT_AT)
+    }
+
+    /// Until then it was not known to the daemon before what others had launched; it may not have
+    /// come so far as to note that in its journal.
+    pub fn unknown_ms(&self) -> Option<i64> {
+        self.noted_ms(UNKNOWN_AT)
+    }
+
+    fn noted_ms(&self, at: u64) -> Option<i64> {
+        let mut text = [0; 20];
+        self.guard.as_ref()?.read_exact_at(&mut text, at).ok()?;
+        std::str::from_utf8(&text).ok()?.parse().ok()
     }
 
     /// Where the daemon before has worked; none: it did not say.

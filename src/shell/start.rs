@@ -144,7 +144,7 @@ pub fn prepare(config: &Config, server_id: u32) -> Result<Ready, StartError> {
     own::tighten_dir(&state_dir);
     own::tighten_database(&config.database.path);
     let state_lock = take_state_lock(&state_dir, handed.as_ref())?;
-    let before = Before::look(&state_dir, &lock, handed.is_some());
+    let before = Before::look(clock::now().wall_ms, &state_dir, &lock, handed.is_some());
     let settings = Settings { instance: before.instance, ..settings(config, server, &state_dir)? };
     let poll = Poll::new().map_err(|why| StartError::System("the poll", why))?;
     let (listening, trouble) =
@@ -408,8 +408,12 @@ fn recall(
     let Opened { journal, mut replay, end, segments } = opened;
     let carried = handed.map(|handed| handed.carried.unwritten.as_slice()).unwrap_or_default();
     let end = recall_unwritten(&mut replay, end, carried);
-    if let Some((until_ms, why)) = before.unknown.as_ref().filter(|_| !segments.is_empty()) {
-        replay.is_of_before((*until_ms).min(now.wall_ms), why);
+    // What a daemon has concluded once stands in its journal.
+    let is_news = |(until_ms, _): &&(i64, String)| {
+        !segments.is_empty() && replay.decided_ms.is_none_or(|at_ms| at_ms < *until_ms)
+    };
+    if let Some((until_ms, why)) = before.unknown.as_ref().filter(is_news) {
+        replay.is_of_before(*until_ms, why);
     }
     // That is what was written. What is read may have been damaged since.
     if let Some(handed) = handed.filter(|handed| !handed.carried.held.is_empty()) {

@@ -10,6 +10,7 @@ use rustix::process::Signal;
 use schedule::core::protocol::Driver;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::net::TcpListener;
 use std::path::Path;
 use std::process::Command;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -148,6 +149,17 @@ fn a_journal_that_comes_back_under_a_daemon_is_not_written_over() {
     expect_no_slot_twice(&site);
 }
 
+/// A start that fails when it has looked at the state directory: its address is taken.
+fn start_in_vain(site: &Site) {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut command = site.command();
+    let config = site.read("schedule.ini");
+    let port = format!("\nport = {}\n", taken.local_addr().unwrap().port());
+    fs::write(site.file("schedule.ini"), config.replace("\nport = 0\n", &port)).unwrap();
+    let out = command.output().unwrap();
+    assert_eq!(out.status.code(), Some(2), "{out:?}");
+}
+
 /// A state directory of before is put back while no daemon runs: what came since it does not know.
 fn put_back(how: &str) {
     let (site, mut database) = five_jobs();
@@ -170,6 +182,7 @@ fn put_back(how: &str) {
     };
     let before = outcomes(&mut database);
     sh(&site, how);
+    start_in_vain(&site);
     let daemon = site.start();
     wait_runs(&site, 10);
     settle(&daemon, &mut database);

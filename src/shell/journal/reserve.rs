@@ -97,12 +97,16 @@ pub fn words_of(dir: &Path) -> Vec<Vec<u8>> {
     word_paths(dir).iter().filter_map(read).map(|file| read_word(&file)).collect()
 }
 
-/// What the last word of a journal says of the time since.
+/// What the last word of a journal says of the time since; all in unix ms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Standing {
-    /// When it was said, unix ms.
+    /// When it was said.
     pub said_ms: i64,
-    /// Until when another may have been said in its place, unix ms; none: this is the last one.
+    /// It stands in the file in which it was said.
+    pub is_own: bool,
+    /// When anything about the file changed last, its owner or mode, too.
+    pub touched_ms: i64,
+    /// Until when another may have been said in its place; none: this is the last one.
     pub changed_ms: Option<i64>,
 }
 
@@ -114,17 +118,29 @@ pub struct Standing {
 pub fn standing(dir: &Path) -> Option<Standing> {
     let read = |path: &PathBuf| {
         let file = own::open(path, OFlags::RDONLY).ok()?;
-        let (stamp, found) = (stamp_of(&read_word(&file))?, file.metadata().ok()?);
-        let is_own = stamp == stamp_for(&found, stamp.at_ms);
-        let changed_ms = if is_own { modified_ms(&found) } else { changed_ms(&found) };
-        Some((stamp.at_ms, is_own, changed_ms))
+        Some(standing_of(stamp_of(&read_word(&file))?, &file.metadata().ok()?))
     };
     let words = word_paths(dir);
-    let newest = words.iter().filter_map(read).max_by_key(|(said, own, _)| (*said, *own));
-    let (said_ms, is_own, changed_ms) = newest?;
-    let is_later = |changed_ms: &i64| !is_own || changed_ms - said_ms > LATER_MS;
-    let later = Some(changed_ms).filter(is_later).map(|changed_ms| changed_ms - ahead_ms(dir));
-    Some(Standing { said_ms, changed_ms: later.filter(is_later) })
+    let mut newest = words.iter().filter_map(read).max_by_key(|it| (it.said_ms, it.is_own))?;
+    if newest.changed_ms.is_some() {
+        let ahead_ms = ahead_ms(dir);
+        newest.touched_ms -= ahead_ms;
+        let changed_ms = newest.changed_ms.map(|changed_ms| changed_ms - ahead_ms);
+        let is_later = |at: &i64| !newest.is_own || at - newest.said_ms > LATER_MS;
+        newest.changed_ms = changed_ms.filter(is_later);
+    }
+    Some(newest)
+}
+
+fn standing_of(stamp: Stamp, found: &Metadata) -> Standing {
+    let said_ms = stamp.at_ms;
+    let touched_ms = found.ctime() * 1_000 + found.ctime_nsec() / 1_000_000;
+    let modified_ms = found.mtime() * 1_000 + found.mtime_nsec() / 1_000_000;
+    let is_own = stamp == stamp_for(found, said_ms);
+    // A number alone may be another file's by now.
+    let at_ms = if is_own && stamp.born_ms != 0 { modified_ms } else { touched_ms };
+    let changed_ms = (!is_own || at_ms - said_ms > LATER_MS).then_some(at_ms);
+    Standing { said_ms, is_own, touched_ms, changed_ms }
 }
 
 /// What a last word says that is written into this file.
@@ -134,20 +150,13 @@ fn stamp_for(found: &Metadata, at_ms: i64) -> Stamp {
     Stamp { at_ms, inode: found.ino(), born_ms }
 }
 
-fn changed_ms(found: &Metadata) -> i64 {
-    found.ctime() * 1_000 + found.ctime_nsec() / 1_000_000
-}
-
-fn modified_ms(found: &Metadata) -> i64 {
-    found.mtime() * 1_000 + found.mtime_nsec() / 1_000_000
-}
-
 /// By how much the clock of a file system is ahead: it may be a server's.
 fn ahead_ms(dir: &Path) -> i64 {
     let path = dir.join("clock.tmp");
     let there = own::create(&path).and_then(|file| file.metadata());
     let _ = own::remove(&path);
-    there.map_or(0, |there| changed_ms(&there) - clock::now().wall_ms)
+    let made_ms = |it: Metadata| it.ctime() * 1_000 + it.ctime_nsec() / 1_000_000;
+    there.map_or(0, |there| made_ms(there) - clock::now().wall_ms)
 }
 
 /// A last word as it stands in its place. One that says nothing was not said.

@@ -25,48 +25,63 @@ pub struct Before {
 impl Before {
     /// Looks, for a daemon that has the locks of its pid file and of the directory. A program that
     /// takes the place of another in its process (`renewed`) goes on with what that has left.
-    pub fn look(state_dir: &Path, lock: &Lock, renewed: bool) -> Before {
+    ///
+    /// What was found is noted before what tells it is written over: this start may yet fail.
+    pub fn look(now_ms: i64, state_dir: &Path, lock: &Lock, renewed: bool) -> Before {
         let standing = journal::standing(&state_dir.join("journal")).filter(|_| !renewed);
-        let changed = standing.is_some_and(|it| it.changed_ms.is_some());
         let kept = instance::kept_in(state_dir);
         // A number that somebody took away tells nothing.
         let is_other = kept.is_some() && lock.worked_in().is_some_and(|it| Some(it) != kept);
-        let left_ms = lock.left_ms().filter(|_| kept.is_some() && !is_other);
+        let left_ms = lock.left_ms().filter(|_| kept.is_some());
+        let is_copy = instance::is_a_copy(state_dir);
+        let found = match is_other {
+            true => Some(is_elsewhere(state_dir, left_ms)),
+            false => standing.and_then(|it| is_old(state_dir, it, left_ms, is_copy)),
+        };
+        let found = found.filter(|_| !renewed).map(|(until_ms, why)| (until_ms.min(now_ms), why));
+        let noted = lock.unknown_ms().map(|until_ms| {
+            let why = "it was found by a start that failed that a daemon may have worked elsewhere";
+            (until_ms, why.to_owned())
+        });
+        let unknown = found.into_iter().chain(noted.filter(|_| !renewed));
+        let unknown = unknown.max_by_key(|(until_ms, _)| *until_ms);
+        let unknown_ms = unknown.as_ref().map_or(0, |(until_ms, _)| *until_ms);
+        lock.works_in(kept.or(Some(0)), unknown_ms);
         // A copy gets another number, and so does what goes another way than before.
-        let is_copy = instance::is_copy(state_dir);
-        if changed {
+        if is_copy || standing.is_some_and(|it| it.changed_ms.is_some()) {
             instance::forget(state_dir);
         }
-        let unknown = unknown(state_dir, standing, left_ms, is_other, is_copy);
+        instance::is_home(state_dir);
         let instance = instance::draw(state_dir);
-        lock.works_in(instance::kept_in(state_dir));
-        Before { instance, is_copy, unknown: unknown.filter(|_| !renewed) }
+        lock.works_in(instance::kept_in(state_dir), unknown_ms);
+        Before { instance, is_copy, unknown }
     }
 }
 
-fn unknown(
+fn is_elsewhere(dir: &Path, left_ms: Option<i64>) -> (i64, String) {
+    let until_ms = left_ms.map_or(i64::MAX, |left_ms| left_ms + COMMIT_MS);
+    (until_ms, format!("{} is not where the daemon before has worked", dir.display()))
+}
+
+fn is_old(
     dir: &Path,
-    standing: Option<Standing>,
+    standing: Standing,
     left_ms: Option<i64>,
-    is_other: bool,
     is_copy: bool,
 ) -> Option<(i64, String)> {
-    let dir = dir.display();
-    if is_other {
-        return Some((i64::MAX, format!("{dir} is not where the daemon before has worked")));
-    }
-    let Standing { said_ms, changed_ms } = standing?;
-    let said = time(said_ms);
+    let Standing { said_ms, is_own, touched_ms, changed_ms } = standing;
+    let (dir, said) = (dir.display(), time(said_ms));
     if let Some(left_ms) = left_ms.filter(|left_ms| *left_ms > said_ms) {
         let left = time(left_ms);
         let why =
             format!("{dir} is as a daemon left it at {said}, and the last one left at {left}");
-        return Some((i64::MAX, why));
+        return Some((touched_ms.max(left_ms) + COMMIT_MS, why));
     }
-    // Of a daemon that has ended in order this is the very last, wherever it is now.
-    let changed_ms = changed_ms.filter(|_| left_ms != Some(said_ms))?;
+    // Of a daemon that has ended in order this is the very last.
+    let is_last = left_ms == Some(said_ms);
+    let changed_ms = changed_ms.filter(|_| !(is_last && is_own))?;
     // What was copied may have been left behind by a daemon that worked on.
-    let until_ms = if is_copy { i64::MAX } else { changed_ms + COMMIT_MS };
+    let until_ms = if is_copy && !is_last { i64::MAX } else { changed_ms + COMMIT_MS };
     let what = match is_copy {
         true => "is a copy, or was moved to another disk,",
         false => "was put back or written over, or the power failed,",
@@ -77,10 +92,13 @@ fn unknown(
 /// A daemon goes on in this directory, which it has just made or taken. Returns by which number
 /// that is known.
 pub fn settle_in(state_dir: &Path, lock: &Lock) -> Option<u64> {
-    instance::is_copy(state_dir);
+    if instance::is_a_copy(state_dir) {
+        instance::forget(state_dir);
+    }
+    instance::is_home(state_dir);
     instance::draw(state_dir);
     let kept = instance::kept_in(state_dir);
-    lock.works_in(kept);
+    lock.works_in(kept, 0);
     kept
 }
 
