@@ -26,6 +26,7 @@ pub mod records;
 pub mod refusal;
 pub mod refused;
 pub mod replay;
+pub mod scheduler;
 pub mod settle;
 pub mod shared_text;
 pub mod table;

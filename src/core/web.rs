@@ -8,6 +8,7 @@
 //! - `text`: tables for terminals; `metrics`: figures for monitoring
 //! - `routes`: which request is which command; `actions`: what commands do
 //! - `output`: what runs have written and the log, followed if wanted; `download`: as it is
+//! - `sources`: in which files that is
 //! - `stream`: what changes, as server-sent events
 //! - `missing`: what is asked for and is not there
 //! - `original`: the URLs of the program this one replaces
@@ -30,20 +31,21 @@ mod pages;
 mod parameters;
 mod root;
 mod routes;
+mod sources;
 mod stops;
 mod stream;
 mod text;
 mod texts;
 mod views;
 
-use crate::core::daemon::{Core, DatabaseState};
 use crate::core::event::{Action, Vitals};
 use crate::core::http::{Method, Request, Response};
 use crate::core::ids::ConnId;
+use crate::core::scheduler::{DatabaseState, News, Scheduler};
 use crate::core::time::Now;
 use routes::Routed;
+use std::collections::VecDeque;
 
-pub(in crate::core) use actions::Begun;
 pub use stream::DISPLACED;
 
 /// Clients that may wait for the first answer of the database.
@@ -78,25 +80,35 @@ pub struct Web {
     early: Vec<Early>,
     /// Pages as they were rendered.
     pub pages: pages::PageCache,
+    /// What the shell is to do for clients.
+    actions: VecDeque<Action>,
+    /// How many of them read a file.
+    reads: usize,
 }
 
-impl Core {
+impl Web {
     /// Says under which names the daemon is asked, and whether only this machine can connect.
     pub fn listens_on(&mut self, names: Vec<String>, loopback: bool) {
-        self.web.listening = origin::Listening::new(names, loopback);
+        self.listening = origin::Listening::new(names, loopback);
     }
 
     /// How the process and its server were within the last second.
     pub fn vitals(&self) -> &Vitals {
-        &self.web.vitals
+        &self.vitals
     }
 
     /// Answers a request, now or later.
-    pub(super) fn request(&mut self, now: Now, conn: ConnId, request: &Request) {
+    pub(super) fn request(
+        &mut self,
+        scheduler: &mut Scheduler,
+        now: Now,
+        conn: ConnId,
+        request: &Request,
+    ) {
         if request.segments()[..] == ["healthz"] {
             return self.respond(conn, health(request));
         }
-        if let Err(refusal) = self.web.listening.check_host(request) {
+        if let Err(refusal) = self.listening.check_host(request) {
             // Never as a page: what is around that tells of the daemon.
             return self.respond(conn, refusal);
         }
@@ -105,37 +117,74 @@ impl Core {
         {
             return self.respond(conn, response);
         }
-        if self.web.early.len() < MAX_EARLY && self.awaits_table(request) {
+        if self.early.len() < MAX_EARLY && parameters::awaits_table(scheduler, request) {
             let until_ms = now.mono_ms + EARLY_PATIENCE_MS;
-            self.web.early.push(Early { conn, request: request.clone(), until_ms });
+            self.early.push(Early { conn, request: request.clone(), until_ms });
             return;
         }
-        self.serve(now, conn, request);
+        self.serve(scheduler, now, conn, request);
     }
 
     /// Answers a request by what is known now.
-    fn serve(&mut self, now: Now, conn: ConnId, request: &Request) {
-        let routed = match self.route_original(now, conn, request) {
-            Routed::Other => self.route_commands(now, conn, request),
+    fn serve(&mut self, scheduler: &mut Scheduler, now: Now, conn: ConnId, request: &Request) {
+        let routed = match self.route_original(scheduler, now, conn, request) {
+            Routed::Other => self.route_commands(scheduler, now, conn, request),
             routed => routed,
         };
         let routed = match routed {
-            Routed::Other => self.route_files(conn, request),
+            Routed::Other => self.route_files(scheduler, conn, request),
             routed => routed,
         };
         match routed {
-            Routed::Now(response) => self.respond_to(now, conn, request, response),
+            Routed::Now(response) => self.respond_to(scheduler, now, conn, request, response),
             Routed::Later => {}
-            Routed::Other => self.read(now, conn, request),
+            Routed::Other => self.read(scheduler, now, conn, request),
         }
     }
 
     /// A client waits for nothing any more.
-    pub(super) fn client_gone(&mut self, conn: ConnId) {
-        self.forget_reader(conn);
+    pub(super) fn client_gone(&mut self, scheduler: &mut Scheduler, conn: ConnId) {
+        self.forget_reader(scheduler, conn);
         self.forget_follower(conn);
         self.forget_waiting(conn);
-        self.web.early.retain(|early| early.conn != conn);
+        self.early.retain(|early| early.conn != conn);
+    }
+
+    /// Hears of what somebody may wait for.
+    pub(super) fn hear(&mut self, scheduler: &mut Scheduler, now: Now, news: News) {
+        match news {
+            News::Launch(run, begun) => self.run_answered(scheduler, now, run, begun),
+            News::Signal(run, refusal) => {
+                self.stop_answered(scheduler, now, run, refusal.as_deref());
+            }
+            News::SignalLater(run, why) => self.stop_delayed(scheduler, now, run, &why),
+            News::SyncBegins => self.waiting.sync_begins(),
+            News::SyncEnded(result) => self.sync_answered(scheduler, now, result),
+        }
+    }
+
+    /// The next thing to do for a client, but for news of the list of jobs.
+    pub(super) fn next_answer(&mut self) -> Option<Action> {
+        let action = self.actions.pop_front()?;
+        self.reads -= usize::from(matches!(action, Action::ReadFile(..)));
+        Some(action)
+    }
+
+    /// Plans something for the shell to do.
+    fn push_action(&mut self, action: Action) {
+        self.reads += usize::from(matches!(action, Action::ReadFile(..)));
+        self.actions.push_back(action);
+    }
+
+    /// Plans something before all else, so that what was read for it does not wait in memory.
+    fn push_action_first(&mut self, action: Action) {
+        self.actions.push_front(action);
+    }
+
+    /// Files that are still to be read for clients. They take long: whose requests come next is
+    /// better decided once they are done.
+    pub fn reads_waiting(&self) -> usize {
+        self.reads
     }
 
     fn respond(&mut self, conn: ConnId, response: Response) {
@@ -143,77 +192,82 @@ impl Core {
     }
 
     /// Answers with a page instead of a problem if a browser asks for no program.
-    fn respond_to(&mut self, now: Now, conn: ConnId, request: &Request, response: Response) {
-        let response = self.for_people(now, request, response);
+    fn respond_to(
+        &mut self,
+        scheduler: &Scheduler,
+        now: Now,
+        conn: ConnId,
+        request: &Request,
+        response: Response,
+    ) {
+        let response = self.for_people(scheduler, now, request, response);
         self.respond(conn, response);
     }
 
     /// What only reads.
-    fn read(&mut self, now: Now, conn: ConnId, request: &Request) {
+    fn read(&mut self, scheduler: &mut Scheduler, now: Now, conn: ConnId, request: &Request) {
         let segments = request.segments();
         if segments[..] == ["api", "v1", "events"] && request.method == Method::Get {
-            return match self.web.listening.check_reader(request) {
-                Ok(()) => self.open_events(now, conn, request),
-                Err(response) => self.respond_to(now, conn, request, response),
+            return match self.listening.check_reader(request) {
+                Ok(()) => self.open_events(scheduler, now, conn, request),
+                Err(response) => self.respond_to(scheduler, now, conn, request, response),
             };
         }
-        if let Some(page) = self.page(now, request) {
-            return self.respond_to(now, conn, request, page);
+        if let Some(page) = self.page(scheduler, now, request) {
+            return self.respond_to(scheduler, now, conn, request, page);
         }
-        let answer: fn(&mut Core, Now, &Request) -> Response = match segments[..] {
-            ["" | "index.php"] => |core, now, request| core.text_list(now, request),
-            ["metrics"] => |core, now, _| core.metrics_page(now),
-            ["api", "v1", "openapi.json"] => |core, _, _| core.openapi(),
-            ["api", "v1", "events"] => |_, _, _| Response::event_stream(),
-            ["api", "v1", "status"] => |core, now, _| api::json_answer(&core.status(now)),
-            ["api", "v1", "jobs"] => |core, now, request| core.job_list(now, request),
-            ["api", "v1", "jobs", _] => |core, now, request| core.job_view(now, request),
-            ["api", "v1", "jobs", _, "runs"] => |core, now, request| core.job_runs(now, request),
+        let answer: fn(&mut Web, &Scheduler, Now, &Request) -> Response = match segments[..] {
+            ["" | "index.php"] => |_, it, now, request| text::text_list(it, now, request),
+            ["metrics"] => |web, it, now, _| web.metrics_page(it, now),
+            ["api", "v1", "openapi.json"] => |web, it, _, _| web.openapi(it),
+            ["api", "v1", "events"] => |_, _, _, _| Response::event_stream(),
+            ["api", "v1", "status"] => |web, it, now, _| api::json_answer(&web.status(it, now)),
+            ["api", "v1", "jobs"] => |web, it, now, request| web.job_list(it, now, request),
+            ["api", "v1", "jobs", _] => |web, it, now, request| web.job_view(it, now, request),
+            ["api", "v1", "jobs", _, "runs"] => {
+                |web, it, now, request| web.job_runs(it, now, request)
+            }
             _ => {
                 let response = missing::no_page(request);
-                return self.respond_to(now, conn, request, response);
+                return self.respond_to(scheduler, now, conn, request, response);
             }
         };
         let response = match request.method {
-            Method::Get | Method::Head => answer(self, now, request),
+            Method::Get | Method::Head => answer(self, scheduler, now, request),
             Method::Options => Response::options("GET, HEAD, OPTIONS"),
             _ => Response::method_not_allowed("GET, HEAD, OPTIONS"),
         };
-        self.respond_to(now, conn, request, response);
+        self.respond_to(scheduler, now, conn, request, response);
     }
 
     /// What is due: results, followed files, news.
-    pub(super) fn web_tick(&mut self, now: Now) {
-        if self.web.waiting.synced && !self.sync_applying() {
-            self.web.waiting.synced = false;
-            self.sync_answered(now, Ok(()));
-        }
-        self.answer_early(now);
+    pub(super) fn tick(&mut self, scheduler: &mut Scheduler, now: Now) {
+        self.answer_early(scheduler, now);
         self.poll_followed(now);
-        self.tell_news(now);
+        self.tell_news(scheduler, now);
     }
 
     /// Answers who waited for the first answer of the database, with it or without.
-    fn answer_early(&mut self, now: Now) {
-        let down = matches!(self.sync_state().database, DatabaseState::Down { .. });
-        let told = down || self.knows_table();
+    fn answer_early(&mut self, scheduler: &mut Scheduler, now: Now) {
+        let down = matches!(scheduler.sync_state().database, DatabaseState::Down { .. });
+        let told = down || scheduler.knows_table();
         let is_over = |early: &&Early| told || early.until_ms <= now.mono_ms;
-        let over = self.web.early.iter().take_while(is_over).count();
-        let over: Vec<Early> = self.web.early.drain(..over).collect();
+        let over = self.early.iter().take_while(is_over).count();
+        let over: Vec<Early> = self.early.drain(..over).collect();
         for early in over {
-            self.serve(now, early.conn, &early.request);
+            self.serve(scheduler, now, early.conn, &early.request);
         }
     }
 
     /// Whether there is more to tell right now.
-    pub(super) fn web_busy(&self) -> bool {
+    pub(super) fn busy(&self) -> bool {
         self.telling()
     }
 
-    /// When [`Core::web_tick`] has something to do, monotonic ms.
-    pub(super) fn web_wake(&self) -> Option<u64> {
-        let early = self.web.early.first().map(|early| early.until_ms);
-        self.follow_wake().into_iter().chain(self.news_wake()).chain(early).min()
+    /// When [`Web::tick`] has something to do, monotonic ms.
+    pub(super) fn next_wake(&self, scheduler: &Scheduler) -> Option<u64> {
+        let early = self.early.first().map(|early| early.until_ms);
+        self.follow_wake().into_iter().chain(self.news_wake(scheduler)).chain(early).min()
     }
 }
 

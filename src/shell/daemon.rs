@@ -6,9 +6,10 @@ mod reading;
 mod renew;
 mod tending;
 
-use crate::core::daemon::{Core, Kept};
+use crate::core::daemon::Core;
 use crate::core::event::{Action, Event, PushFailure};
 use crate::core::ids::ConnId;
+use crate::core::scheduler::Kept;
 use crate::core::time::Now;
 use crate::shell::children::{Children, News};
 use crate::shell::clock::{self, WallTimer};
@@ -153,7 +154,7 @@ impl Daemon {
         registry.register(&mut SourceFd(&timer.raw_fd()), TIMER, Interest::READABLE)?;
         let signals = Signals::register(registry, SIGNALS)?;
         let lanes = Lanes::new(registry, FILES, reading::REST_MS)?;
-        let lookout = Lookout::new(parts.core.settings().server_id);
+        let lookout = Lookout::new(parts.core.scheduler.settings().server_id);
         Ok(Daemon {
             poll: parts.poll,
             core: parts.core,
@@ -289,7 +290,7 @@ impl Daemon {
         // The rest waits for the next turn, with what is due meanwhile before it.
         let began_us = clock::mono_us();
         while clock::mono_us() - began_us < LISTEN_US
-            && self.core.reads_waiting() < MAX_READS
+            && self.core.web.reads_waiting() < MAX_READS
             && let Some((conn, request)) = self.server.next_request()
         {
             self.core.handle(now, Event::Request(conn, Box::new(request)));
@@ -318,7 +319,7 @@ impl Daemon {
         for news in self.children.hear() {
             self.tell(now, news);
         }
-        let idle = self.core.runs().is_empty();
+        let idle = self.core.scheduler.runs().is_empty();
         for news in self.children.look_after(now, idle) {
             self.tell(now, news);
         }
@@ -374,7 +375,7 @@ impl Daemon {
         }
         if !self.pressed {
             // Nothing is left to be written.
-            self.children.journaled(self.core.outbox().is_whole());
+            self.children.journaled(self.core.scheduler.outbox().is_whole());
         }
         self.server.flush(clock::now());
     }
@@ -420,7 +421,7 @@ impl Daemon {
                     }
                     None => snapshot::keep(&self.state_dir, unwritten),
                 };
-                self.core.snapshot_kept(kept);
+                self.core.scheduler.snapshot_kept(kept);
             }
             Action::Respond(conn, response) => {
                 self.server.respond(clock::now(), conn, *response);

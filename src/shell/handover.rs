@@ -4,7 +4,7 @@
 //! It is written to a file in memory whose descriptor, like all those it names, stays open over
 //! `execve`; a variable of the environment tells its number.
 
-use crate::core::daemon::Carried;
+use crate::core::scheduler::Carried;
 use crate::shell::server::Stats;
 use crate::shell::sys;
 use rustix::fs::{MemfdFlags, memfd_create};

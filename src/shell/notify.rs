@@ -8,9 +8,10 @@
 use super::clock;
 use super::detach;
 use super::own;
-use crate::core::daemon::{Core, DatabaseState};
+use crate::core::daemon::Core;
 use crate::core::plain;
 use crate::core::plain::counted;
+use crate::core::scheduler::DatabaseState;
 use crate::core::time::Now;
 use rustix::fs::OFlags;
 use std::env;
@@ -103,7 +104,7 @@ impl Notify {
             return;
         }
         let by_ms = *self.ready_by_ms.get_or_insert(now.mono_ms + FIRST_SYNC_MS);
-        let asked = core.sync_state().database != DatabaseState::Unknown;
+        let asked = core.scheduler.sync_state().database != DatabaseState::Unknown;
         if !self.ready && (asked || now.mono_ms >= by_ms) {
             self.ready = true;
             self.tell_ready(core);
@@ -171,7 +172,7 @@ impl Notify {
         self.status = status(core);
         let (pid, status) = (process::id(), &self.status);
         self.send(&format!("READY=1\nMAINPID={pid}\nSTATUS={status}"));
-        let warning = match &core.sync_state().database {
+        let warning = match &core.scheduler.sync_state().database {
             DatabaseState::Up => "",
             DatabaseState::Down { message, .. } => message,
             DatabaseState::Unknown => "the database has not answered yet",
@@ -259,12 +260,14 @@ fn service(name: &[u8]) -> Option<SocketAddr> {
 }
 
 fn status(core: &Core) -> String {
-    let (jobs, runs) =
-        (counted(core.table().len() as u64, "job"), counted(core.runs().len() as u64, "run"));
-    if core.draining() {
+    let (jobs, runs) = (
+        counted(core.scheduler.table().len() as u64, "job"),
+        counted(core.scheduler.runs().len() as u64, "run"),
+    );
+    if core.scheduler.draining() {
         return format!("ending: waiting for {runs}");
     }
-    let database = match &core.sync_state().database {
+    let database = match &core.scheduler.sync_state().database {
         DatabaseState::Unknown => "not asked yet",
         DatabaseState::Up => "up",
         DatabaseState::Down { .. } => "down",

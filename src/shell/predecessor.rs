@@ -8,7 +8,7 @@
 use super::clock;
 use super::proc_fs;
 use super::sys::Pid;
-use crate::core::daemon::twin::{self, BESIDE_PHP as BESIDE};
+use crate::core::scheduler::twin::{self, BESIDE_PHP as BESIDE};
 use std::env;
 use std::fs::{self, File};
 use std::io;

@@ -5,7 +5,8 @@
 //! What was replaced is the room of the next one, and no file is cut to what is in it: two files
 //! with blocks for the same table take turns, so that any number of changes is kept on a full disk.
 
-use crate::core::daemon::{Core, Kept, Loaded, SnapshotTrouble};
+use crate::core::daemon::Core;
+use crate::core::scheduler::{Kept, Loaded, SnapshotTrouble};
 use crate::shell::own;
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -62,14 +63,14 @@ pub fn load(core: &mut Core, state_dir: &Path) {
     let old = path.with_extension("old");
     let found = if fs::symlink_metadata(&path).is_ok() { &path } else { &old };
     let loaded = match read(found) {
-        Ok(Some(bytes)) => Some(core.load_snapshot(lines(&bytes))),
+        Ok(Some(bytes)) => Some(core.scheduler.load_snapshot(lines(&bytes))),
         Ok(None) => {
-            core.no_snapshot(None);
+            core.scheduler.no_snapshot(None);
             None
         }
         Err(why) => {
             log::warn!("snapshot {}", why);
-            core.no_snapshot(Some(why));
+            core.scheduler.no_snapshot(Some(why));
             None
         }
     };
@@ -78,15 +79,15 @@ pub fn load(core: &mut Core, state_dir: &Path) {
     }
     // Nobody misses one that can't be read.
     let new = read(&path.with_extension("new")).ok().flatten();
-    if new.is_some_and(|bytes| core.load_new_snapshot(lines(&bytes))) {
+    if new.is_some_and(|bytes| core.scheduler.load_new_snapshot(lines(&bytes))) {
         log::info!("snapshot {}: the daemon before was about to keep it", path.display());
-        core.snapshot_kept(keep(state_dir, None));
+        core.scheduler.snapshot_kept(keep(state_dir, None));
         return;
     }
     match loaded {
         Some(Loaded::Stale) => {
             if put_aside(found, &path) {
-                core.snapshot_put_aside();
+                core.scheduler.snapshot_put_aside();
             }
             log::error!(
                 "snapshot {}: another table was in force after it, so it is put aside: nothing is \
@@ -96,12 +97,12 @@ pub fn load(core: &mut Core, state_dir: &Path) {
         }
         // It stays: by the other configuration it is good.
         Some(Loaded::Foreign) => {
-            core.snapshot_error().iter().for_each(|why| log::error!("snapshot {why}"));
+            core.scheduler.snapshot_error().iter().for_each(|why| log::error!("snapshot {why}"));
         }
         Some(Loaded::NotWhole) => {
             log::warn!("snapshot {} is not whole and was not used", found.display());
         }
-        None if core.snapshot_trouble() == Some(&SnapshotTrouble::Missing) => log::warn!(
+        None if core.scheduler.snapshot_trouble() == Some(&SnapshotTrouble::Missing) => log::warn!(
             "snapshot {} is missing: nothing is started before the database has answered",
             path.display()
         ),

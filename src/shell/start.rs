@@ -11,11 +11,12 @@ mod settle;
 
 use crate::core::config::{Base, Config, Server as ServerConfig};
 use crate::core::cron;
-use crate::core::daemon::{Core, Settings};
+use crate::core::daemon::Core;
 use crate::core::event::Event;
 use crate::core::http::Limits;
 use crate::core::ids::RunId;
 use crate::core::replay::Replay;
+use crate::core::scheduler::Settings;
 use crate::shell::children::Children;
 use crate::shell::clock;
 use crate::shell::config_file;
@@ -154,13 +155,13 @@ pub fn prepare(config: &Config, server_id: u32) -> Result<Ready, StartError> {
     let outputs = Outputs::new(&state_dir);
     let (mut core, journal, children) =
         recall(config, settings, (&state_dir, &before), poll.registry(), handed.as_ref())?;
-    let live: Vec<String> = core.runs().keys().map(RunId::to_string).collect();
+    let live: Vec<String> = core.scheduler.runs().keys().map(RunId::to_string).collect();
     let swept = outputs.sweep(crate::core::history::MAX_RUNS, &live, MAX_SWEPT);
     if let Some(why) = swept.trouble {
         log::warn!("old outputs can't be deleted, {} of them; the first: {why}", swept.refused);
     }
     let configured = std::iter::once(&server.host).chain(&server.names).cloned();
-    core.listens_on(
+    core.web.listens_on(
         configured.chain(config_file::own_names()).collect(),
         address.ip().is_loopback(),
     );
@@ -452,10 +453,10 @@ fn recall_unwritten(replay: &mut Replay, mut end: u64, carried: &[(u64, String)]
 }
 
 fn load_refused(core: &mut Core, path: &Path) {
-    core.homes().strange_move().iter().for_each(|told| log::warn!("{told}"));
+    core.scheduler.homes().strange_move().iter().for_each(|told| log::warn!("{told}"));
     let now = clock::now();
-    match read_set_aside(path, core.set_aside().stand, core.homes()) {
-        Ok(aside) => core.begin_with_set_aside(now, aside),
+    match read_set_aside(path, core.scheduler.set_aside().stand, core.scheduler.homes()) {
+        Ok(aside) => core.scheduler.begin_with_set_aside(now, aside),
         Err(why) => {
             log::error!("records that were set aside: {}", own::told(path, &why));
             core.handle(now, Event::SetAsideChanged);

@@ -1,10 +1,11 @@
 //! The journal is over its limit, and the loop has more to do than fits in a turn.
 
 use crate::web_common::{START, settings};
-use schedule::core::daemon::{Core, Segment, Settings};
+use schedule::core::daemon::Core;
 use schedule::core::event::{Action, Event};
 use schedule::core::journal::{Dropped, Entry, decode};
 use schedule::core::replay::Replay;
+use schedule::core::scheduler::{Segment, Settings};
 use schedule::core::time::Now;
 
 /// What a segment begins with says how far all is recorded or counted as dropped.

@@ -53,13 +53,13 @@ fn on_disk(dir: &Path) -> (u64, usize) {
 fn minute(bench: &mut Bench) {
     let to_go = 60_000 - bench.now.wall_ms.rem_euclid(60_000);
     bench.pass(to_go.unsigned_abs());
-    assert_eq!(bench.core.runs().len(), JOBS as usize);
+    assert_eq!(bench.core.scheduler.runs().len(), JOBS as usize);
     bench.pass(700);
     bench.end_all(3);
     for _ in 0..5 {
         bench.pass(1_500);
     }
-    assert_eq!(bench.core.outbox().waiting_bytes(), 0, "not recorded");
+    assert_eq!(bench.core.scheduler.outbox().waiting_bytes(), 0, "not recorded");
 }
 
 /// The end of the year; how long it took to write, and the most that was on the disk.

@@ -3,10 +3,11 @@
 use super::exchange::Exchange;
 use super::ledger::Piece;
 use super::world::World;
-use schedule::core::daemon::{Core, DatabaseState, Segment};
+use schedule::core::daemon::Core;
 use schedule::core::event::{Action, Event};
 use schedule::core::ids::ConnId;
 use schedule::core::journal::count_records;
+use schedule::core::scheduler::{DatabaseState, Segment};
 use schedule::core::time::Now;
 
 impl World {
@@ -135,7 +136,7 @@ impl World {
         let kept = self.disk.keep_snapshot(false, unwritten);
         self.tell(|| format!("the snapshot is kept: {kept:?}"));
         if let Some(core) = &mut self.core {
-            core.snapshot_kept(kept);
+            core.scheduler.snapshot_kept(kept);
         }
     }
 
@@ -161,7 +162,7 @@ impl World {
     fn hear_memory(&mut self) {
         let Some(core) = &self.core else { return };
         let recorded = self.database.through.max(self.dropped);
-        for waiting in core.outbox().unwritten.pieces() {
+        for waiting in core.scheduler.outbox().unwritten.pieces() {
             // It was told of most before, and to read all that waits again takes long.
             let known = self.ledger.told_to.saturating_sub(waiting.offset) as usize;
             let Some(bytes) = waiting.lines.get(known..).filter(|new| !new.is_empty()) else {
@@ -206,7 +207,7 @@ impl World {
         if let Some(core) = &mut self.core {
             core.handle(self.now, event);
             // Nobody takes anything away here.
-            assert_eq!(core.outbox().missing, 0, "records are missed that are there");
+            assert_eq!(core.scheduler.outbox().missing, 0, "records are missed that are there");
         }
     }
 
@@ -224,7 +225,7 @@ impl World {
     /// What failed writes left out counts too: the core can't know how much arrived.
     fn is_over_limit(&self, start: u64) -> bool {
         let first = self.disk.segments.first_key_value().map_or(start, |(first, _)| *first);
-        let end = self.core.as_ref().map_or(start, |core| core.outbox().end());
+        let end = self.core.as_ref().map_or(start, |core| core.scheduler.outbox().end());
         end - first > self.profile.journal_limit_bytes
     }
 
@@ -274,7 +275,8 @@ impl World {
         if exchange.refused() {
             let why = "the helper can't be started".into();
             self.say(Event::ExchangeEnded(Err(why)));
-            let is_known = |core: &Core| core.sync_state().database != DatabaseState::Unknown;
+            let is_known =
+                |core: &Core| core.scheduler.sync_state().database != DatabaseState::Unknown;
             if self.core.as_ref().is_some_and(is_known) {
                 self.ledger.answered(None, false);
             }

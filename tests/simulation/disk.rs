@@ -2,9 +2,9 @@
 
 use super::database::Rows;
 use super::ledger::LastWord;
-use schedule::core::daemon::{Kept, Segment};
 use schedule::core::journal::{Stretch, past_segments};
 use schedule::core::replay::Replay;
+use schedule::core::scheduler::{Kept, Segment};
 use std::collections::BTreeMap;
 
 /// The state directory.

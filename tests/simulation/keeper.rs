@@ -3,11 +3,11 @@
 use super::ledger::Settled;
 use super::process::Process;
 use super::world::{Spawning, World};
-use schedule::core::daemon::{Found, MAX_LAUNCHING};
 use schedule::core::event::{Event, Started};
 use schedule::core::ids::{JobId, RunId};
 use schedule::core::launch::{LaunchError, LaunchPlan};
 use schedule::core::outcome::{Exit, Outcome, Usage};
+use schedule::core::scheduler::{Found, MAX_LAUNCHING};
 use schedule::core::time::Now;
 use std::collections::{BTreeMap, VecDeque};
 
@@ -265,8 +265,11 @@ impl World {
 
     /// What the core was told is in the journal, as far as that can be written.
     pub fn journaled(&mut self) {
-        let Some(core) = self.core.as_ref().filter(|core| core.outbox().is_whole()) else { return };
-        let none_waits = core.outbox().unwritten.is_empty();
+        let Some(core) = self.core.as_ref().filter(|core| core.scheduler.outbox().is_whole())
+        else {
+            return;
+        };
+        let none_waits = core.scheduler.outbox().unwritten.is_empty();
         for run in std::mem::take(&mut self.told) {
             self.ledger.check_end_kept(run, none_waits);
             if let Some(keeper) = &mut self.keeper {
@@ -414,8 +417,8 @@ impl World {
     /// Finds out what became of the runs of earlier daemons, as `shell/start.rs` does it.
     pub fn settle_runs(&mut self, same_boot: bool) {
         let Some(core) = &self.core else { return };
-        let noted = core.outbox().keepers.clone();
-        let unsettled = core.unsettled();
+        let noted = core.scheduler.outbox().keepers.clone();
+        let unsettled = core.scheduler.unsettled();
         let id = self.find_keeper();
         let Some(keeper) = &self.keeper else { return };
         let known = |id: &String| *id == keeper.id || keeper.after.contains(id);
@@ -445,7 +448,7 @@ impl World {
             };
             self.ledger.settled(now, run, settled);
             if let Some(core) = &mut self.core {
-                core.settle(now, run, found);
+                core.scheduler.settle(now, run, found);
             }
         }
         for (run, end) in ends {

@@ -6,12 +6,13 @@ use super::ledger::LastWord;
 use super::random::Random;
 use super::world::{Spawning, World};
 use schedule::core::cron::{Dialect, zone};
-use schedule::core::daemon::{Core, Loaded, Settings};
+use schedule::core::daemon::Core;
 use schedule::core::event::Event;
 use schedule::core::http::{Connection, Limits};
 use schedule::core::ids::{ConnId, RunId};
 use schedule::core::protocol;
 use schedule::core::refused::Refused;
+use schedule::core::scheduler::{Loaded, Settings};
 use schedule::core::time::Now;
 use std::rc::Rc;
 
@@ -122,11 +123,12 @@ impl World {
             0..=24 => {
                 let Some(run) = self.any_live() else { return };
                 self.tell(|| format!("run {run} is stopped"));
-                let stopped = self.core.as_mut().is_some_and(|core| core.stop_run(now, run));
+                let stopped =
+                    self.core.as_mut().is_some_and(|core| core.scheduler.stop_run(now, run));
                 assert!(stopped, "run {run} can't be stopped");
                 self.ledger.stopped(now, run);
             }
-            25..=29 => core.sync_now(),
+            25..=29 => core.scheduler.sync_now(),
             40..=59 => self.start_by_hand(now),
             30 | 31 => {
                 core.handle(now, Event::Terminate { contained: false });
@@ -298,9 +300,9 @@ impl World {
         let known: Vec<String> = self.ledger.live.iter().map(RunId::to_string).collect();
         self.tell(|| format!("known runs: {known:?}"));
         self.load_snapshot(&mut core);
-        let known = core.set_aside().stand;
-        let aside = Refused::known_as(known, &self.disk.refused).told(core.homes());
-        core.begin_with_set_aside(self.now, aside);
+        let known = core.scheduler.set_aside().stand;
+        let aside = Refused::known_as(known, &self.disk.refused).told(core.scheduler.homes());
+        core.scheduler.begin_with_set_aside(self.now, aside);
         self.core = Some(core);
         self.settle_runs(same_boot);
         if let Some(core) = &self.core {
@@ -322,9 +324,9 @@ impl World {
             damage(found, &mut self.random);
         }
         let found = found.clone();
-        let loaded = found.as_ref().map(|found| core.load_snapshot(lines(found)));
+        let loaded = found.as_ref().map(|found| core.scheduler.load_snapshot(lines(found)));
         if found.is_none() {
-            core.no_snapshot(None);
+            core.scheduler.no_snapshot(None);
         }
         let digest = |found: &Snapshot| found.rows.digest();
         let expected = found.as_ref().map(|found| match found.is_whole {
@@ -343,22 +345,26 @@ impl World {
             return self.ledger.apply_snapshot(&found.rows);
         }
         if let Some(new) = self.disk.snapshot_new.clone() {
-            let is_used = core.load_new_snapshot(lines(&new));
+            let is_used = core.scheduler.load_new_snapshot(lines(&new));
             let may_be = new.is_whole && self.ledger.is_last_table_decided(&digest(&new));
             assert_eq!(is_used, may_be, "the snapshot that was not kept is used");
             if is_used {
                 self.tell(|| "the snapshot that was not kept is used".into());
-                core.snapshot_kept(self.disk.keep_snapshot(false, None));
+                core.scheduler.snapshot_kept(self.disk.keep_snapshot(false, None));
                 return self.ledger.apply_snapshot(&new.rows);
             }
         }
         if loaded == Some(Loaded::Stale) && !self.disk.names_stay {
             self.tell(|| "the snapshot is stale".into());
             (self.disk.snapshot, self.disk.snapshot_old) = (None, None);
-            core.snapshot_put_aside();
+            core.scheduler.snapshot_put_aside();
         }
         let is_missed = loaded.is_some() || self.ledger.durable.table.is_some();
-        assert_eq!(core.snapshot_trouble().is_some(), is_missed, "that there is none is told");
+        assert_eq!(
+            core.scheduler.snapshot_trouble().is_some(),
+            is_missed,
+            "that there is none is told"
+        );
     }
 }
 

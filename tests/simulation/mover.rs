@@ -4,8 +4,8 @@
 use super::exchange::Exchange;
 use super::random::Random;
 use super::world::World;
-use schedule::core::daemon::DatabaseState;
 use schedule::core::event::Event;
+use schedule::core::scheduler::DatabaseState;
 
 /// See the module's text.
 pub struct Mover {
@@ -69,11 +69,15 @@ impl World {
     /// A helper that was to read the journal ends while it is away: it tells nothing.
     pub fn ended_astray(&mut self, result: Result<(), String>) {
         let Some(core) = &mut self.core else { return };
-        let before = core.sync_state().database.clone();
-        let recorded = core.outbox().recorded;
+        let before = core.scheduler.sync_state().database.clone();
+        let recorded = core.scheduler.outbox().recorded;
         core.handle(self.now, Event::ExchangeEnded(result));
-        assert_eq!(core.sync_state().database, before, "a journal that is away is the database's");
-        assert_eq!(core.outbox().recorded, recorded, "what is found by its name counts");
+        assert_eq!(
+            core.scheduler.sync_state().database,
+            before,
+            "a journal that is away is the database's"
+        );
+        assert_eq!(core.scheduler.outbox().recorded, recorded, "what is found by its name counts");
         if before != DatabaseState::Unknown {
             self.ledger.answered(None, false);
         }

@@ -74,7 +74,9 @@ impl World {
             word.end > self.disk.end() || word.until.is_some_and(|until| last <= until)
         });
         let is_known = self.core.as_ref().is_none_or(|core| {
-            core.set_aside().stand == stand && core.outbox().is_whole() && !self.pressed
+            core.scheduler.set_aside().stand == stand
+                && core.scheduler.outbox().is_whole()
+                && !self.pressed
         });
         let is_quiet = self.exchange.is_none() && !has_word;
         is_quiet && is_known && self.ledger.durable.set_aside == Some(stand)
@@ -88,7 +90,7 @@ impl World {
     /// What was stolen is counted, and nothing else.
     pub fn check_stolen(&self) {
         let stolen = self.thief.as_ref().map_or(0, |thief| thief.records);
-        let counted = self.core.as_ref().map_or(0, |core| core.set_aside().stand.dropped);
+        let counted = self.core.as_ref().map_or(0, |core| core.scheduler.set_aside().stand.dropped);
         assert_eq!(counted, stolen, "records set aside that are counted, and that were stolen");
     }
 }

@@ -10,11 +10,12 @@ use super::process::Processes;
 use super::profile::Profile;
 use super::random::Random;
 use super::thief::Thief;
-use schedule::core::daemon::{Core, DatabaseState};
+use schedule::core::daemon::Core;
 use schedule::core::event::Event;
 use schedule::core::ids::{ConnId, JobId, RunId};
 use schedule::core::records::Key;
 use schedule::core::refused::Refused;
+use schedule::core::scheduler::DatabaseState;
 use schedule::core::time::Now;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -250,7 +251,7 @@ impl World {
         self.exchange = None;
         core.handle(now, Event::ExchangeEnded(ending.result.clone()));
         // Whoever only looks what is set aside says nothing of the database.
-        if core.sync_state().database != DatabaseState::Unknown {
+        if core.scheduler.sync_state().database != DatabaseState::Unknown {
             self.ledger.answered(ending.rows.clone(), synced);
         }
         self.check_set_aside(carried);
@@ -260,9 +261,9 @@ impl World {
     /// What the daemon says of records that are set aside is what the file has.
     fn check_set_aside(&self, carried: bool) {
         let Some(core) = self.core.as_ref().filter(|_| carried) else { return };
-        let told = core.set_aside();
-        let kept = Refused::known_as(told.stand, &self.disk.refused).told(core.homes());
-        assert_eq!(*core.set_aside(), kept, "what is said to be set aside, and what is");
+        let told = core.scheduler.set_aside();
+        let kept = Refused::known_as(told.stand, &self.disk.refused).told(core.scheduler.homes());
+        assert_eq!(*core.scheduler.set_aside(), kept, "what is said to be set aside, and what is");
     }
 
     /// Goes on without faults until all has ended and is recorded, then compares what was kept.
@@ -294,20 +295,23 @@ impl World {
     fn settle_here(&mut self) {
         for turn in 0.. {
             self.step();
-            let quiet = self
-                .core
-                .as_ref()
-                .is_some_and(|core| core.runs().is_empty() && core.outbox().unwritten.is_empty());
-            let tried = |core: &Core| Refused::read(&self.disk.refused).told(core.homes()).tried();
+            let quiet = self.core.as_ref().is_some_and(|core| {
+                core.scheduler.runs().is_empty() && core.scheduler.outbox().unwritten.is_empty()
+            });
+            let tried = |core: &Core| {
+                Refused::read(&self.disk.refused).told(core.scheduler.homes()).tried()
+            };
             let aside = self.core.as_ref().map_or(0, tried);
-            let told = self.core.as_ref().map_or(aside, |core| core.set_aside().tried());
+            let told = self.core.as_ref().map_or(aside, |core| core.scheduler.set_aside().tried());
             // A helper that was asked for more than could be written then says it did all.
             let end = self.records_end();
-            let known = self.core.as_ref().is_none_or(|core| core.outbox().recorded >= end);
+            let known =
+                self.core.as_ref().is_none_or(|core| core.scheduler.outbox().recorded >= end);
             let recorded = known && self.database.through >= end;
             // A daemon that has only just started was told ends that it has yet to write.
             let quiet = quiet && self.told.is_empty();
-            let counted = self.core.as_ref().is_none_or(|core| core.set_aside().gone == 0);
+            let counted =
+                self.core.as_ref().is_none_or(|core| core.scheduler.set_aside().gone == 0);
             let quiet = quiet && counted;
             if quiet && self.exchange.is_none() && recorded && aside == 0 && told == 0 {
                 break;
@@ -334,7 +338,8 @@ impl World {
             rows.flatten().count() > 0
         };
         let missing: Vec<&RunId> = self.ledger.made.iter().filter(|id| !ended(id)).collect();
-        let dropped = self.core.as_ref().map_or(0, |core| core.counters().records_dropped);
+        let dropped =
+            self.core.as_ref().map_or(0, |core| core.scheduler.counters().records_dropped);
         assert!(
             missing.len() as u64 <= dropped,
             "{dropped} records are called dropped, and of these runs there are none: {missing:?}"

@@ -26,7 +26,7 @@ fn a_start_is_answered_with_the_process_and_a_second_one_with_the_reason() {
     assert_eq!((&started["job_id"], &started["pid"]), (&1.into(), &4_711.into()));
     assert_eq!(started["state"], "running");
     let run = started["run_id"].as_str().unwrap();
-    assert_eq!(bench.core.last_message(), "start 1 at 2026-11-22 13:42:07 result:1");
+    assert_eq!(bench.core.web.last_message(), "start 1 at 2026-11-22 13:42:07 result:1");
     assert_eq!(bench.get("/api/v1/jobs/1").json()["live"][0]["run_id"], run);
     let refused = bench.post("/api/v1/jobs/1/start").is(409).json();
     let detail = refused["detail"].as_str().unwrap();
@@ -62,7 +62,7 @@ fn a_launch_that_fails_is_answered_with_its_reason() {
     bench.launch_error = Some(error(false));
     let failed = bench.post("/api/v1/jobs/1/start").is(500).json();
     assert!(failed["detail"].as_str().unwrap().contains("/x: no such file"));
-    assert!(bench.core.last_message().starts_with("start 1 at 2026-11-22 13:42:07 result:0 ("));
+    assert!(bench.core.web.last_message().starts_with("start 1 at 2026-11-22 13:42:07 result:0 ("));
     bench.launch_error = Some(error(true));
     let waits = bench.post("/api/v1/jobs/1/start").is(200).json();
     assert_eq!((&waits["state"], &waits["pid"]), (&"backoff".into(), &serde_json::Value::Null));
@@ -118,7 +118,7 @@ fn a_run_that_takes_no_signal_goes_on_and_it_is_said_whose_it_is() {
     let status = bench.get("/api/v1/status").json();
     assert_eq!(status["stops_refused"][0]["reason"], why);
     assert_eq!(status["stops_refused"][0]["run_id"], *run);
-    assert!(bench.core.last_message().contains("result:0 (not permitted: process 4711"));
+    assert!(bench.core.web.last_message().contains("result:0 (not permitted: process 4711"));
     assert!(bench.get("/jobs/3").body.contains("kill -TERM -4711 as root"));
     assert!(bench.get("/jobs/3?lang=zh").body.contains("进程 4711 属于用户“root”"));
     assert!(bench.get("/?lang=zh").body.contains("未能停止的运行:1"));
@@ -187,7 +187,7 @@ fn a_sync_is_answered_when_its_result_is_in_force() {
     bench.set_rows(&rows);
     let done = bench.post("/api/v1/sync").is(200).json();
     assert_eq!(done["jobs"], 1_200);
-    assert_eq!(bench.core.last_message(), "flush at 2026-11-22 13:42:07 result:1");
+    assert_eq!(bench.core.web.last_message(), "flush at 2026-11-22 13:42:07 result:1");
     bench.database_error = Some("connection refused: start it".into());
     let failed = bench.post("/api/v1/sync").is(503).json();
     assert!(failed["detail"].as_str().unwrap().contains("connection refused"));
@@ -198,7 +198,7 @@ fn forms_come_back_with_their_filters_and_a_message() {
     let mut bench = bench();
     let back = bench.form("action=start&job=1&job=2&job=3&back=%2F%3Ftag%3D2%26q%3Da");
     assert_eq!(back.is(303).header("location"), Some("./?tag=2&q=a"));
-    let message = bench.core.last_message();
+    let message = bench.core.web.last_message();
     assert!(message.starts_with("start 1 3 at 2026-11-22 13:42:07 result:1; start 2"), "{message}");
     assert!(message.contains("result:0 (job 2 has max_concurrence = 0"), "{message}");
     for elsewhere in ["//evil.example/", "/\\evil.example", "http://evil.example/", "", "x"] {
@@ -250,7 +250,7 @@ fn other_sites_change_nothing() {
         bench.ask("POST", "/api/v1/jobs/1/start", headers, "").is(403);
         bench.ask("POST", "/actions", headers, "action=start&job=1").is(403);
     }
-    assert!(bench.core.runs().is_empty());
+    assert!(bench.core.scheduler.runs().is_empty());
     let own = [
         "",
         "Sec-Fetch-Site: same-origin\r\nOrigin: http://127.0.0.1:3401\r\n",
@@ -299,7 +299,7 @@ fn another_host_is_refused_before_every_route() {
         "localhost,evil",
         "[127.0.0.1]",
     ];
-    bench.core.listens_on(vec!["Jobs.Corp".to_owned()], true);
+    bench.core.web.listens_on(vec!["Jobs.Corp".to_owned()], true);
     for path in paths {
         for host in other {
             let headers = format!("Host: {host}\r\nAccept: text/html\r\n");
@@ -313,7 +313,7 @@ fn another_host_is_refused_before_every_route() {
         }
     }
     // On an address that others can reach, each address will do; names are still to be known.
-    bench.core.listens_on(vec!["jobs.corp".to_owned()], false);
+    bench.core.web.listens_on(vec!["jobs.corp".to_owned()], false);
     for host in ["10.0.0.1:3401", "[fe80::1]", "jobs.corp", "127.0.0.1"] {
         bench.ask("GET", "/api/v1/jobs", &format!("Host: {host}\r\n"), "").is(200);
     }
@@ -342,7 +342,7 @@ fn the_path_of_probes_does_nothing_else() {
         assert!(!refused.body.contains("<html"), "{}", refused.body);
         bench.ask("OPTIONS", "/healthz?action=start&id=3", &headers, "");
     }
-    assert!(bench.core.runs().is_empty());
+    assert!(bench.core.scheduler.runs().is_empty());
     assert_eq!(
         (&bench.files["log"][..], &bench.files["/var/log/three"][..]),
         (&b"old"[..], &b"old"[..])
@@ -379,7 +379,7 @@ fn a_browser_changes_nothing_by_a_link_and_is_asked_instead() {
             }
         }
     }
-    assert!(bench.core.runs().is_empty());
+    assert!(bench.core.scheduler.runs().is_empty());
     assert_eq!(bench.files["log"], b"old");
     assert_eq!(bench.files["/var/log/three"], b"old");
     // Its button does it, and leads where the link would have led.
@@ -389,7 +389,7 @@ fn a_browser_changes_nothing_by_a_link_and_is_asked_instead() {
     }
     let pressed = bench.form("action=start&job=3&back=/?id=3%26tagid=2").is(303).clone();
     assert_eq!(pressed.header("location"), Some("./?id=3&tagid=2"));
-    assert_eq!(bench.core.runs().len(), 1);
+    assert_eq!(bench.core.scheduler.runs().len(), 1);
     // Programs do as they always did, unless they say that they only look ahead.
     for early in ["X-Purpose: preview", "X-Moz: prefetch", "Purpose: Prefetch"] {
         bench.ask("GET", "/?action=stop&id=3", &format!("{early}\r\n"), "").is(403);
@@ -431,14 +431,14 @@ fn a_form_without_origin_is_judged_by_the_page_it_came_from() {
         assert!(refused.body.contains("Origin: http://127.0.0.1:3401"), "{}", refused.body);
     }
     bench.ask("POST", "/api/v1/jobs/3/start", "Sec-Fetch-Site: cross-site\u{ff}\r\n", "").is(403);
-    assert!(bench.core.runs().is_empty());
+    assert!(bench.core.scheduler.runs().is_empty());
     for page in ["/", "/jobs/3?x=http://evil.example/", "?q", ""] {
         let headers = format!("User-Agent: Mozilla/5.0\r\nReferer: {own}{page}\r\n");
         bench.ask("POST", "/actions", &headers, "action=sync").is(303);
     }
     let told = format!("User-Agent: Mozilla/5.0\r\nOrigin: {own}\r\nReferer: http://x/\r\n");
     bench.ask("POST", "/actions", &told, "action=start&job=3").is(303);
-    assert_eq!(bench.core.runs().len(), 1);
+    assert_eq!(bench.core.scheduler.runs().len(), 1);
 }
 
 /// Some programs have one thing or another in common with browsers.
@@ -457,7 +457,7 @@ fn a_program_that_calls_itself_a_mozilla_does_what_programs_do() {
     for headers in [powershell, win_http, server_xml_http, asks_for_pages, apple, java, node] {
         let mut bench = bench();
         bench.ask("POST", "/api/v1/jobs/3/start", headers, "").is(200);
-        assert_eq!(bench.core.runs().len(), 1, "{headers}");
+        assert_eq!(bench.core.scheduler.runs().len(), 1, "{headers}");
         bench.ask("GET", "/?action=stop&id=3", headers, "").is(301);
         assert_eq!(bench.signals.len(), 1, "{headers}");
     }
@@ -469,7 +469,7 @@ fn a_program_that_calls_itself_a_mozilla_does_what_programs_do() {
         let mut bench = bench();
         let bare = format!("User-Agent: Mozilla/5.0 (X11; Linux) Chrome/140\r\n{accept}");
         bench.ask("GET", "/?action=start&id=3", &bare, "").is(403);
-        assert!(bench.core.runs().is_empty());
+        assert!(bench.core.scheduler.runs().is_empty());
     }
 }
 

@@ -197,7 +197,7 @@ fn too_much_news_becomes_a_request_to_begin_anew() {
     bench.received(much);
     bench.pass(53_000);
     bench.pass(250);
-    assert!(bench.core.runs().len() == 3_000, "{}", bench.core.runs().len());
+    assert!(bench.core.scheduler.runs().len() == 3_000, "{}", bench.core.scheduler.runs().len());
     let jobs = heard(&mut bench, page);
     assert_eq!(jobs.iter().filter(|(event, _)| event == "job").count(), 50);
     let text = bench.received(much);
@@ -208,16 +208,16 @@ fn too_much_news_becomes_a_request_to_begin_anew() {
 #[test]
 fn the_revision_grows_with_changes_only() {
     let mut bench = Bench::with(&[row(1, NEVER, "sleep 9")]);
-    let before = bench.core.revision();
+    let before = bench.core.scheduler.revision();
     bench.get("/api/v1/jobs/1").is(200);
     bench.get("/api/v1/status").is(200);
     bench.pass(500);
-    assert_eq!(bench.core.revision(), before);
+    assert_eq!(bench.core.scheduler.revision(), before);
     bench.post("/api/v1/jobs/1/start").is(200);
-    let started = bench.core.revision();
+    let started = bench.core.scheduler.revision();
     assert!(started > before);
     bench.end_all(0);
-    assert!(bench.core.revision() > started);
+    assert!(bench.core.scheduler.revision() > started);
 }
 
 #[test]

@@ -18,11 +18,11 @@ fn actions_by_key_and_by_id_go_back_with_their_filters() {
     let moved = bench.get(&target);
     assert_eq!(moved.is(301).header("location"), Some("index.php?tagid=2"));
     assert_eq!(moved.header("cache-control"), Some("no-store"), "or browsers start it only once");
-    assert_eq!(bench.core.last_message(), "start 77 at 2026-11-22 13:42:07 result:1");
+    assert_eq!(bench.core.web.last_message(), "start 77 at 2026-11-22 13:42:07 result:1");
     bench.get(&format!("/anything?action=stop&md5={}", key(77).to_uppercase())).is(301);
     assert_eq!(bench.signals.len(), 1);
     bench.get("/index.html?action=start&id=3").is(301);
-    assert_eq!(bench.core.last_message(), "start 3 at 2026-11-22 13:42:07 result:1");
+    assert_eq!(bench.core.web.last_message(), "start 3 at 2026-11-22 13:42:07 result:1");
     let evil = bench.get("/index.html?tagid=%0d%0aSet-Cookie:a=b%22%3E&q=//x");
     let location = evil.is(301).header("location").unwrap();
     assert_eq!(location, "index.php?tagid=%0D%0ASet-Cookie%3Aa%3Db%22%3E&q=%2F%2Fx");
@@ -67,7 +67,7 @@ fn what_ended_the_original_is_answered() {
     bench.get("/stderr.php?id=1&size=0").is(400);
     let head = bench.ask("HEAD", "/index.html?action=start&id=1", "", "");
     head.is(301);
-    assert!(bench.core.runs().is_empty(), "HEAD changes nothing");
+    assert!(bench.core.scheduler.runs().is_empty(), "HEAD changes nothing");
 }
 
 #[test]
@@ -77,7 +77,7 @@ fn the_key_of_a_changed_row_is_known_at_once() {
     bench.set_rows(&[row(1, NEVER, "sleep 9")]);
     bench.get("/?action=flush").is(301);
     bench.get(&format!("/?action=start&md5={}", key(1))).is(301);
-    assert_eq!(bench.core.runs().len(), 1);
+    assert_eq!(bench.core.scheduler.runs().len(), 1);
 }
 
 #[test]

@@ -246,22 +246,22 @@ fn trouble_is_seen_in_a_terminal() {
 #[test]
 fn a_page_is_rendered_once_per_change() {
     let mut bench = Bench::with(&many(5));
-    let before = bench.core.pages_rendered();
+    let before = bench.core.web.pages_rendered();
     let first = page(&mut bench, "/");
     let tag = first.header("ETag").unwrap().to_owned();
     for _ in 0..10 {
         page(&mut bench, "/").is(200);
     }
-    assert_eq!(bench.core.pages_rendered(), before + 1);
+    assert_eq!(bench.core.web.pages_rendered(), before + 1);
     let known = format!("{BROWSER}If-None-Match: {tag}\r\n");
     bench.ask("GET", "/", &known, "").is(304);
     bench.post("/api/v1/jobs/1/start").is(200);
     let changed = bench.ask("GET", "/", &known, "");
     assert!(changed.is(200).body.contains("st running"));
-    assert_eq!(bench.core.pages_rendered(), before + 2);
+    assert_eq!(bench.core.web.pages_rendered(), before + 2);
     // Other looks are other pages.
     bench.ask("GET", "/", "Accept: text/html\r\nCookie: theme=dark\r\n", "").is(200);
-    assert_eq!(bench.core.pages_rendered(), before + 3);
+    assert_eq!(bench.core.web.pages_rendered(), before + 3);
 }
 
 /// Asking for ever new queries costs no memory: old pages are forgotten, and right afterwards.
@@ -272,11 +272,11 @@ fn few_pages_are_kept() {
         let shown = page(&mut bench, &format!("/?per_page=1000&x={number}"));
         assert_eq!(ids(&shown).len(), 1_000);
     }
-    let before = bench.core.pages_rendered();
+    let before = bench.core.web.pages_rendered();
     page(&mut bench, "/?per_page=1000&x=99");
-    assert_eq!(bench.core.pages_rendered(), before, "the last one is kept");
+    assert_eq!(bench.core.web.pages_rendered(), before, "the last one is kept");
     page(&mut bench, "/?per_page=1000&x=0");
-    assert_eq!(bench.core.pages_rendered(), before + 1, "the first one is not");
+    assert_eq!(bench.core.web.pages_rendered(), before + 1, "the first one is not");
 }
 
 /// A proxy may show the console below a path of its own, which the daemon does not know.

@@ -67,7 +67,7 @@ fn a_job_s_page_tells_its_past_and_its_future() {
     assert_eq!(text.matches("<svg").count(), 3, "the brand and two pictures");
     assert!(text.contains("class=\"p-bad\"") && !text.contains("#0102"), "{text}");
     bench.post("/api/v1/jobs/7/start").is(200);
-    let run = bench.core.runs().keys().next().unwrap().to_string();
+    let run = bench.core.scheduler.runs().keys().next().unwrap().to_string();
     let text = ask(&mut bench, "/jobs/7", "").body;
     assert!(
         text.contains(&format!("name=\"run\" value=\"{run}\"")),

@@ -65,7 +65,7 @@ fn each_path_takes_what_is_described_and_nothing_else() {
         checked += 1;
     }
     assert!(checked > 12, "{checked}");
-    assert!(bench.core.runs().is_empty(), "a refused request does nothing");
+    assert!(bench.core.scheduler.runs().is_empty(), "a refused request does nothing");
     refused(&bench.get("/api/v1/jobs?sotr=name"), &["did you mean `sort`?"]);
     refused(&bench.get("/api/v1/jobs?order=desc"), &["`order`", "sort", "dir"]);
     refused(&bench.get("/api/v1/jobs?%0a%22=1"), &["no parameter"]);

@@ -3,7 +3,7 @@
 #![allow(dead_code, clippy::unwrap_used)]
 
 use schedule::core::cron::{Dialect, zone};
-use schedule::core::daemon::{Core, Settings};
+use schedule::core::daemon::Core;
 use schedule::core::event::{Action, Event, PushFailure, Signal, Started};
 use schedule::core::files::{FileName, FileTrouble, Identity, Mark, Piece, ReadPlan};
 use schedule::core::http::{Connection, Limits};
@@ -14,6 +14,7 @@ use schedule::core::places::Peer;
 use schedule::core::protocol::{Answer, Database, Driver, JobRow, SetAside};
 use schedule::core::refusal::Refusal;
 use schedule::core::replay::Replay;
+use schedule::core::scheduler::Settings;
 use schedule::core::time::Now;
 use schedule::shell::journal::Journal;
 use serde_json::Value;
@@ -133,7 +134,7 @@ impl Bench {
         let mut bench = Bench::asleep(now, end, journal);
         bench.set_rows(rows);
         bench.turn();
-        assert_eq!(bench.core.table().len(), rows.len());
+        assert_eq!(bench.core.scheduler.table().len(), rows.len());
         bench
     }
 
@@ -153,7 +154,7 @@ impl Bench {
     fn set_up(settings: Settings, now: Now, end: u64, journal: Option<Journal>) -> Bench {
         let replay = Replay::idle("boot", end);
         let mut core = Core::new(now, settings, replay, end, Vec::new());
-        core.listens_on(vec!["127.0.0.1".to_owned()], true);
+        core.web.listens_on(vec!["127.0.0.1".to_owned()], true);
         Bench {
             core,
             now,
@@ -406,7 +407,7 @@ impl Bench {
 
     /// All runs end with this status.
     pub fn end_all(&mut self, code: u8) {
-        let runs: Vec<RunId> = self.core.runs().keys().copied().collect();
+        let runs: Vec<RunId> = self.core.scheduler.runs().keys().copied().collect();
         for run in runs {
             let outcome = Outcome::Ended(Exit::Code(code));
             self.core.handle(self.now, Event::Ended(run, outcome, Usage::default()));

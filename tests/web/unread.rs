@@ -101,7 +101,7 @@ fn jobs_and_tags_are_judged_by_the_first_table() {
     for (tag, status) in [("x", 400), ("2", 200)] {
         let mut bench = Bench::asleep(START, 0, None);
         bench.set_rows(&[row(7, "0 0 1 1 *", "true")]);
-        assert!(!bench.core.knows_table());
+        assert!(!bench.core.scheduler.knows_table());
         bench.get(&format!("/api/v1/jobs?tag={tag}")).is(status);
     }
     for (target, status) in [

@@ -4,9 +4,10 @@
 //! file) its client waits. A ticket stands for such a client. It is answered once, with what was
 //! really done, in the form it asked for: JSON for programs, a redirection for forms.
 
-use super::output::Source;
+use super::Web;
+use super::missing;
+use super::sources::{self, Source};
 use super::stops::Stops;
-use crate::core::daemon::Core;
 use crate::core::event::Action;
 use crate::core::files::{FileName, FileTrouble};
 use crate::core::http::Response;
@@ -15,6 +16,7 @@ use crate::core::journal::Cause;
 use crate::core::launch::Stream;
 use crate::core::places::{Peer, Places};
 use crate::core::plain::line;
+use crate::core::scheduler::{Begun, Scheduler};
 use crate::core::table::Phase;
 use crate::core::time::{Now, datetime, rfc3339};
 use serde_json::{Value, json};
@@ -116,85 +118,72 @@ pub struct Waiting {
     sync_next: Vec<u64>,
     /// Waiting for the exchange under way.
     sync_now: Vec<u64>,
-    /// That exchange has succeeded, and what it said is being put in force.
-    pub synced: bool,
 }
 
 impl Waiting {
     /// An exchange begins: what it answers is new to those who asked before.
     pub fn sync_begins(&mut self) {
         self.sync_now.append(&mut self.sync_next);
-        self.synced = false;
     }
 }
 
-/// Whether a run has a process.
-#[derive(Clone, Copy, Debug)]
-pub(in crate::core) enum Begun<'a> {
-    /// It has.
-    Yes,
-    /// Not yet; its state, and why.
-    Not(&'static str, &'a str),
-    /// It never will have one; why.
-    Never(&'a str),
-}
-
-impl Core {
+impl Web {
     /// What was done last over the web, as the original's page says it; empty at first.
     pub fn last_message(&self) -> &str {
-        &self.web.message
+        &self.message
     }
 
     /// That, as the program before this one knew it.
     pub(in crate::core) fn go_on_saying(&mut self, message: &str) {
-        self.web.message = message.to_owned();
+        self.message = message.to_owned();
     }
 
     /// Carries a command out. Its client is answered now or later.
     pub(super) fn command(
         &mut self,
+        scheduler: &mut Scheduler,
         now: Now,
         (conn, peer): (ConnId, Peer),
         form: Form,
         command: Command,
     ) {
         self.make_room_for_command(peer);
-        let ticket = self.web.waiting.last + 1;
-        self.web.waiting.last = ticket;
+        let ticket = self.waiting.last + 1;
+        self.waiting.last = ticket;
         let verb = match &command {
             Command::Start(_) => "start",
             Command::Stop(_) | Command::StopRun(_) => "stop",
             Command::Sync => "flush",
             Command::Clear(_) => "clear",
         };
-        self.web.waiting.places.take(ticket, peer);
+        self.waiting.places.take(ticket, peer);
         let pending = Pending { conn: Some(conn), form, verb, done: Vec::new(), left: 1 };
-        self.web.waiting.pending.insert(ticket, pending);
+        self.waiting.pending.insert(ticket, pending);
         match command {
             // Each one goes to the front of the queue.
             Command::Start(jobs) => {
-                jobs.iter().rev().for_each(|job| self.start_by(now, ticket, *job));
+                jobs.iter().rev().for_each(|job| self.start_by(scheduler, now, ticket, *job));
             }
             Command::Stop(jobs) => {
-                jobs.into_iter().for_each(|job| self.stop_job_by(now, ticket, job));
+                jobs.into_iter().for_each(|job| self.stop_job_by(scheduler, now, ticket, job));
             }
-            Command::StopRun(run) => self.stop_run_by(now, ticket, run),
+            Command::StopRun(run) => self.stop_run_by(scheduler, now, ticket, run),
             Command::Sync => {
-                self.sync_now();
-                self.web.waiting.sync_next.push(ticket);
+                scheduler.sync_now();
+                self.waiting.sync_next.push(ticket);
                 self.expect(ticket);
             }
             Command::Clear(sources) => {
-                sources.iter().for_each(|source| self.clear_by(ticket, source));
+                sources.iter().for_each(|source| self.clear_by(scheduler, ticket, source));
             }
         }
-        self.one_less(now, ticket);
+        self.one_less(scheduler, now, ticket);
     }
 
     /// Where as many wait as may, who has gone is forgotten, or who is displaced is told that it
     /// need not wait.
     fn make_room_for_command(&mut self, newcomer: Peer) {
-        let waiting = &mut self.web.waiting;
+        let waiting = &mut self.waiting;
         if waiting.pending.len() < MAX_WAITING {
             return;
         }
@@ -207,16 +196,33 @@ impl Core {
         self.respond(conn, form.without_result(TOO_MANY_WAIT));
     }
 
+    /// Takes the answers out of what is planned.
+    fn planned_answers(&mut self) -> Vec<(ConnId, Response)> {
+        let mut answers = Vec::new();
+        for action in std::mem::take(&mut self.actions) {
+            match action {
+                Action::Respond(conn, response) => answers.push((conn, *response)),
+                other => self.actions.push_back(other),
+            }
+        }
+        answers
+    }
+
     /// The daemon is about to end, or another program to take its place: the answers that were
     /// planned, and one for each client that waits. One whose connection died without an answer
     /// may send its command again by itself, and it would be done twice.
-    pub fn last_answers(&mut self, now: Now, ends: bool) -> Vec<(ConnId, Response)> {
+    pub(in crate::core) fn last_answers(
+        &mut self,
+        scheduler: &Scheduler,
+        now: Now,
+        ends: bool,
+    ) -> Vec<(ConnId, Response)> {
         let mut answers = self.planned_answers();
         let told = if ends { ENDS } else { STARTS_ANEW };
-        for (ticket, pending) in std::mem::take(&mut self.web.waiting.pending) {
-            self.web.waiting.places.leave(ticket);
-            let time = datetime(now.wall_ms, &self.settings().zone);
-            self.web.message = format!("{} at {time}: {told}", pending.verb);
+        for (ticket, pending) in std::mem::take(&mut self.waiting.pending) {
+            self.waiting.places.leave(ticket);
+            let time = datetime(now.wall_ms, &scheduler.settings().zone);
+            self.message = format!("{} at {time}: {told}", pending.verb);
             let response = match pending.form {
                 // Nobody is there who could show what a redirection leads to.
                 Form::Back(..) if ends => Response::text(202, format!("{told}\n")),
@@ -229,7 +235,7 @@ impl Core {
 
     /// A client has gone; what it wanted is done nevertheless.
     pub(super) fn forget_waiting(&mut self, conn: ConnId) {
-        let waiting = &mut self.web.waiting;
+        let waiting = &mut self.waiting;
         for (ticket, pending) in &mut waiting.pending {
             if pending.conn == Some(conn) {
                 pending.conn = None;
@@ -239,29 +245,29 @@ impl Core {
     }
 
     pub(super) fn expect(&mut self, ticket: u64) {
-        if let Some(pending) = self.web.waiting.pending.get_mut(&ticket) {
+        if let Some(pending) = self.waiting.pending.get_mut(&ticket) {
             pending.left += 1;
         }
     }
 
     pub(super) fn note(&mut self, ticket: u64, what: String, result: Result<Value, (u16, String)>) {
-        if let Some(pending) = self.web.waiting.pending.get_mut(&ticket) {
+        if let Some(pending) = self.waiting.pending.get_mut(&ticket) {
             pending.done.push(Done { what, result });
         }
     }
 
     /// A part is done; after the last one the client is answered.
-    pub(super) fn one_less(&mut self, now: Now, ticket: u64) {
-        let Some(pending) = self.web.waiting.pending.get_mut(&ticket) else { return };
+    pub(super) fn one_less(&mut self, scheduler: &mut Scheduler, now: Now, ticket: u64) {
+        let Some(pending) = self.waiting.pending.get_mut(&ticket) else { return };
         pending.left -= 1;
         if pending.left > 0 {
             return;
         }
-        let Some(pending) = self.web.waiting.pending.remove(&ticket) else { return };
-        self.web.waiting.places.leave(ticket);
-        let time = datetime(now.wall_ms, &self.settings().zone);
-        self.web.message = message(pending.verb, &pending.done, &time);
-        self.touch_daemon();
+        let Some(pending) = self.waiting.pending.remove(&ticket) else { return };
+        self.waiting.places.leave(ticket);
+        let time = datetime(now.wall_ms, &scheduler.settings().zone);
+        self.message = message(pending.verb, &pending.done, &time);
+        scheduler.touch_daemon();
         let response = match pending.form {
             Form::Back(status, path) => Response::redirect(status, &path),
             Form::Json => match pending.done.into_iter().next() {
@@ -275,90 +281,68 @@ impl Core {
         }
     }
 
-    /// Why a job can't be started by hand right now.
-    pub fn why_not_start(&self, id: JobId) -> Option<(u16, String)> {
-        let conflict = |why: String| Some((409, why));
-        let Some(job) = self.table().get(id) else {
-            return Some(self.no_job(id));
-        };
-        let (limit, live) = (job.def.max_concurrence, job.live.len());
-        let flaw = job.def.command_flaw();
-        if self.draining() {
-            return conflict("the daemon is ending: it starts nothing more".into());
-        }
-        match &job.phase {
-            Phase::Draining => conflict(format!(
-                "job {id} is draining: its row is gone or disabled, its last run ends in peace"
-            )),
-            Phase::Replaced(_) => conflict(format!(
-                "job {id} waits for {live} live runs of its old definition: stop them, or wait"
-            )),
-            Phase::Active if flaw.is_some() => flaw.map(|why| (409, format!("job {id}: {why}"))),
-            Phase::Active if limit == 0 => {
-                conflict(format!("job {id} has max_concurrence = 0, that is never: raise it"))
-            }
-            Phase::Active if live >= limit as usize => {
-                let runs: Vec<String> = job.live.iter().take(5).map(RunId::to_string).collect();
-                let runs = runs.join(", ");
-                conflict(format!(
-                    "job {id} is at its overlap limit: {live} of {limit} runs are alive ({runs})"
-                ))
-            }
-            Phase::Active => None,
-        }
-    }
-
-    fn start_by(&mut self, now: Now, ticket: u64, id: JobId) {
-        if let Some(why) = self.why_not_start(id) {
+    fn start_by(&mut self, scheduler: &mut Scheduler, now: Now, ticket: u64, id: JobId) {
+        if let Some(why) = why_not_start(scheduler, id) {
             return self.note(ticket, id.to_string(), Err(why));
         }
-        match self.start_run(now, id, None, Cause::Manual) {
+        match scheduler.start_run(now, id, None, Cause::Manual) {
             Some(run) => {
-                self.web.waiting.runs.insert(run, (ticket, id));
+                self.waiting.runs.insert(run, (ticket, id));
                 self.expect(ticket);
             }
-            None => self.note(ticket, id.to_string(), Err(self.no_job(id))),
+            None => self.note(ticket, id.to_string(), Err(missing::no_job(scheduler, id))),
         }
     }
 
     /// Tells how far a run is that somebody may wait for.
-    pub(in crate::core) fn run_answered(&mut self, now: Now, run: RunId, begun: Begun<'_>) {
-        let Some((ticket, job)) = self.web.waiting.runs.remove(&run) else { return };
-        let live = self.runs().get(&run);
+    pub(in crate::core) fn run_answered(
+        &mut self,
+        scheduler: &mut Scheduler,
+        now: Now,
+        run: RunId,
+        begun: Begun,
+    ) {
+        let Some((ticket, job)) = self.waiting.runs.remove(&run) else { return };
+        let live = scheduler.runs().get(&run);
         let view = |state: &str, reason: Option<&str>| {
             json!({
                 "run_id": run,
                 "job_id": job,
                 "pid": live.map(|run| run.pid).filter(|pid| *pid != 0),
-                "started_at": live.map(|run| rfc3339(run.at_ms, &self.settings().zone)),
+                "started_at": live.map(|run| rfc3339(run.at_ms, &scheduler.settings().zone)),
                 "state": state,
                 "reason": reason,
             })
         };
         let done = match begun {
             Begun::Yes => Ok(view("running", None)),
-            Begun::Not(state, why) => Ok(view(state, Some(why))),
+            Begun::Not(state, why) => Ok(view(state, Some(&why))),
             Begun::Never(why) => Err((500, format!("run {run} could not be started: {why}"))),
         };
         self.note(ticket, job.to_string(), done);
-        self.one_less(now, ticket);
+        self.one_less(scheduler, now, ticket);
     }
 
     /// An exchange that brings the table has ended; called again when its answer is in force.
-    pub(in crate::core) fn sync_answered(&mut self, now: Now, result: Result<(), String>) {
-        let jobs = self.table().len();
-        for ticket in std::mem::take(&mut self.web.waiting.sync_now) {
+    pub(in crate::core) fn sync_answered(
+        &mut self,
+        scheduler: &mut Scheduler,
+        now: Now,
+        result: Result<(), String>,
+    ) {
+        let jobs = scheduler.table().len();
+        for ticket in std::mem::take(&mut self.waiting.sync_now) {
             let done = match &result {
                 Ok(()) => Ok(json!({ "database": "up", "jobs": jobs })),
                 Err(why) => Err((503, format!("database: {why}"))),
             };
             self.note(ticket, String::new(), done);
-            self.one_less(now, ticket);
+            self.one_less(scheduler, now, ticket);
         }
     }
 
-    fn clear_by(&mut self, ticket: u64, source: &Source) {
-        match self.names_of(source) {
+    fn clear_by(&mut self, scheduler: &Scheduler, ticket: u64, source: &Source) {
+        match sources::names_of(scheduler, source) {
             Ok(names) => {
                 self.expect(ticket);
                 if names.contains(&FileName::Log) {
@@ -372,13 +356,47 @@ impl Core {
 
     pub(in crate::core) fn file_cleared(
         &mut self,
+        scheduler: &mut Scheduler,
         now: Now,
         ticket: u64,
         result: Result<(), FileTrouble>,
     ) {
         let done = result.map(|()| json!({ "cleared": true })).map_err(FileTrouble::told);
         self.note(ticket, String::new(), done);
-        self.one_less(now, ticket);
+        self.one_less(scheduler, now, ticket);
+    }
+}
+
+/// Why a job can't be started by hand right now.
+pub fn why_not_start(scheduler: &Scheduler, id: JobId) -> Option<(u16, String)> {
+    let conflict = |why: String| Some((409, why));
+    let Some(job) = scheduler.table().get(id) else {
+        return Some(missing::no_job(scheduler, id));
+    };
+    let (limit, live) = (job.def.max_concurrence, job.live.len());
+    let flaw = job.def.command_flaw();
+    if scheduler.draining() {
+        return conflict("the daemon is ending: it starts nothing more".into());
+    }
+    match &job.phase {
+        Phase::Draining => conflict(format!(
+            "job {id} is draining: its row is gone or disabled, its last run ends in peace"
+        )),
+        Phase::Replaced(_) => conflict(format!(
+            "job {id} waits for {live} live runs of its old definition: stop them, or wait"
+        )),
+        Phase::Active if flaw.is_some() => flaw.map(|why| (409, format!("job {id}: {why}"))),
+        Phase::Active if limit == 0 => {
+            conflict(format!("job {id} has max_concurrence = 0, that is never: raise it"))
+        }
+        Phase::Active if live >= limit as usize => {
+            let runs: Vec<String> = job.live.iter().take(5).map(RunId::to_string).collect();
+            let runs = runs.join(", ");
+            conflict(format!(
+                "job {id} is at its overlap limit: {live} of {limit} runs are alive ({runs})"
+            ))
+        }
+        Phase::Active => None,
     }
 }
 

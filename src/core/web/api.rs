@@ -1,14 +1,19 @@
 //! The API: JSON for programs; `docs/api.md` is the description for users.
 
+use super::Web;
+use super::cache;
 use super::cache::Stamp;
+use super::listed;
 use super::missing;
 use super::parameters::check_list;
+use super::text;
 use super::text::wants_text;
-use crate::core::daemon::{Core, DatabaseState};
+use super::views;
 use crate::core::definition::Block;
 use crate::core::http::{Request, Response};
 use crate::core::ids::JobId;
 use crate::core::plain;
+use crate::core::scheduler::{DatabaseState, Scheduler};
 use crate::core::table::{Job, Phase};
 use crate::core::time::{Now, rfc3339};
 use serde_json::{Value, json};
@@ -24,80 +29,50 @@ pub(super) struct BadRow<'a> {
     pub why: &'a str,
 }
 
-impl Core {
-    /// The rows that nothing is ever started for, by mistake; of those that can't even be jobs the
-    /// first ones.
-    pub(super) fn bad_rows(&self) -> Vec<BadRow<'_>> {
-        let rows = self.sync_state().bad_rows.iter();
-        let rows = rows.map(|(id, why)| BadRow { id: *id, what: "row", why });
-        let jobs = self.table().blocked().filter_map(|(job, block)| {
-            Some(BadRow { id: job.def.id.0, what: block.word(), why: block.mistake()? })
-        });
-        rows.chain(jobs).collect()
-    }
-
-    /// How many rows nothing is ever started for, by mistake.
-    pub(super) fn bad_rows_count(&self) -> u64 {
-        let mistakes = self.table().blocked().filter(|(_, block)| block.mistake().is_some());
-        self.sync_state().bad_rows_count + mistakes.count() as u64
-    }
-
-    /// How many jobs are never started when they should be, by reason.
-    pub(super) fn blocked_by_word(&self) -> [(&'static str, u64); Block::WORDS.len()] {
-        let mut counts = Block::WORDS.map(|word| (word, 0));
-        for (_, block) in self.table().blocked() {
-            counts.iter_mut().filter(|(word, _)| *word == block.word()).for_each(|it| it.1 += 1);
-        }
-        counts
-    }
-
-    /// The first of the jobs that are never started because somebody wanted that.
-    fn jobs_off(&self) -> Vec<u32> {
-        let jobs = self.table().blocked().filter(|(_, block)| block.mistake().is_none());
-        jobs.take(MAX_BAD_ROWS).map(|(job, _)| job.def.id.0).collect()
-    }
-
-    pub(super) fn status(&self, now: Now) -> Value {
-        let sync = self.sync_state();
-        let counters = self.counters();
-        let zone = &self.settings().zone;
+impl Web {
+    pub(super) fn status(&self, scheduler: &Scheduler, now: Now) -> Value {
+        let sync = scheduler.sync_state();
+        let counters = scheduler.counters();
+        let zone = &scheduler.settings().zone;
         let (database, message) = match &sync.database {
             DatabaseState::Unknown => ("unknown", None),
             DatabaseState::Up => ("up", None),
             DatabaseState::Down { message, .. } => ("down", Some(message)),
         };
         let age_ms = sync.synced_mono_ms.map(|at| now.mono_ms.saturating_sub(at));
-        let bad_rows = self.bad_rows().into_iter().take(MAX_BAD_ROWS);
+        let bad_rows = bad_rows(scheduler).into_iter().take(MAX_BAD_ROWS);
         let bad_rows: Vec<Value> = bad_rows
             .map(|row| json!({"id": row.id, "what": row.what, "reason": row.why}))
             .collect();
-        let blocked: serde_json::Map<String, Value> =
-            self.blocked_by_word().into_iter().map(|(word, n)| (word.into(), json!(n))).collect();
-        let stops_refused = self.stops_refused().take(MAX_BAD_ROWS).map(
+        let blocked: serde_json::Map<String, Value> = blocked_by_word(scheduler)
+            .into_iter()
+            .map(|(word, n)| (word.into(), json!(n)))
+            .collect();
+        let stops_refused = scheduler.stops_refused().take(MAX_BAD_ROWS).map(
             |(run, why)| json!({"run_id": run.id, "job_id": run.job, "reason": why.to_string()}),
         );
         let stops_refused: Vec<Value> = stops_refused.collect();
         json!({
-            "server_id": self.settings().server_id,
+            "server_id": scheduler.settings().server_id,
             "version": env!("CARGO_PKG_VERSION"),
-            "started_at": rfc3339(self.started().wall_ms, zone),
+            "started_at": rfc3339(scheduler.started().wall_ms, zone),
             "now": rfc3339(now.wall_ms, zone),
-            "uptime_ms": now.mono_ms.saturating_sub(self.started().mono_ms),
-            "draining": self.draining(),
-            "jobs": self.table().len(),
-            "table_read": self.knows_table(),
-            "running": self.runs().len(),
+            "uptime_ms": now.mono_ms.saturating_sub(scheduler.started().mono_ms),
+            "draining": scheduler.draining(),
+            "jobs": scheduler.table().len(),
+            "table_read": scheduler.knows_table(),
+            "running": scheduler.runs().len(),
             "pid": self.vitals().pid,
             "rss_bytes": self.vitals().rss_bytes,
-            "revision": self.revision(),
+            "revision": scheduler.revision(),
             "database": database,
             "database_error": message,
             "sync_age_ms": age_ms,
             "sync_failures": sync.failures,
             "bad_rows": bad_rows,
-            "bad_rows_total": self.bad_rows_count(),
+            "bad_rows_total": bad_rows_count(scheduler),
             "blocked": blocked,
-            "jobs_off": self.jobs_off(),
+            "jobs_off": jobs_off(scheduler),
             "launched": counters.launched,
             "succeeded": counters.succeeded,
             "failed": counters.failed,
@@ -106,34 +81,39 @@ impl Core {
             "worst_lateness_ms": counters.worst_lateness_ms,
             "slow_turns": counters.slow_turns,
             "worst_turn_us": counters.worst_turn_us,
-            "records_waiting_bytes": self.outbox().waiting_bytes(),
-            "records_unwritten": self.records_unwritten(),
-            "records_astray": self.records_astray(),
+            "records_waiting_bytes": scheduler.outbox().waiting_bytes(),
+            "records_unwritten": scheduler.records_unwritten(),
+            "records_astray": scheduler.records_astray(),
             "records_dropped": counters.records_dropped,
-            "records_refused": self.set_aside().tried(),
-            "records_refused_last": self.set_aside().last,
-            "records_elsewhere": self.set_aside().elsewhere,
-            "records_elsewhere_last": self.set_aside().last_elsewhere,
+            "records_refused": scheduler.set_aside().tried(),
+            "records_refused_last": scheduler.set_aside().last,
+            "records_elsewhere": scheduler.set_aside().elsewhere,
+            "records_elsewhere_last": scheduler.set_aside().last_elsewhere,
             "outputs_dropped": counters.outputs_dropped,
-            "journal_error": self.disk_error(),
-            "snapshot_error": self.snapshot_error(),
+            "journal_error": scheduler.disk_error(),
+            "snapshot_error": scheduler.snapshot_error(),
             "stops_refused": stops_refused,
-            "php_pid": self.twin(),
+            "php_pid": scheduler.twin(),
         })
     }
 
     /// The list of jobs; as a table of text for who wants that.
-    pub(super) fn job_list(&mut self, now: Now, request: &Request) -> Response {
+    pub(super) fn job_list(
+        &mut self,
+        scheduler: &Scheduler,
+        now: Now,
+        request: &Request,
+    ) -> Response {
         if wants_text(request, "application/json") {
-            return self.text_list(now, request);
+            return text::text_list(scheduler, now, request);
         }
         let target = format!("{}?{}", request.path(), request.raw_query());
-        let stamp = Stamp { revision: self.revision(), mono_ms: 0 };
-        self.cached(&target, stamp, |core| {
+        let stamp = Stamp { revision: scheduler.revision(), mono_ms: 0 };
+        self.cached(scheduler, &target, stamp, || {
             check_list(request)?;
-            core.table_unread().map_or(Ok(()), |why| Err(missing::answer(why)))?;
-            let (lines, total) = core.listed(request)?;
-            let line = |(job, def, state)| core.job_line(job, def, state);
+            missing::table_unread(scheduler).map_or(Ok(()), |why| Err(missing::answer(why)))?;
+            let (lines, total) = listed::listed(scheduler, request)?;
+            let line = |(job, def, state)| views::job_line(scheduler, job, def, state);
             let lines: Vec<_> = lines.into_iter().map(line).collect();
             Ok(text_of(&json!({ "jobs": lines, "total": total })))
         })
@@ -141,87 +121,130 @@ impl Core {
     }
 
     /// The file that describes the API to programs.
-    pub(super) fn openapi(&mut self) -> Response {
+    pub(super) fn openapi(&mut self, scheduler: &Scheduler) -> Response {
         let stamp = Stamp { revision: 0, mono_ms: 0 };
-        self.cached("/api/v1/openapi.json", stamp, |_| Ok(OPENAPI.to_owned()))
+        self.cached(scheduler, "/api/v1/openapi.json", stamp, || Ok(OPENAPI.to_owned()))
     }
 
-    fn find_job(&self, request: &Request) -> Result<&Job, Response> {
-        let text = request.segments().get(3).map_or(String::new(), |text| (*text).to_owned());
-        let Ok(id) = text.parse::<u32>() else {
-            let shown = plain::shown(&text);
-            return Err(Response::problem(400, &format!("`{shown}` is no job id: a number is")));
-        };
-        let id = JobId(id);
-        self.table().get(id).ok_or_else(|| missing::answer(self.no_job(id)))
-    }
-
-    pub(super) fn job_view(&mut self, now: Now, request: &Request) -> Response {
-        let job = match self.find_job(request) {
+    pub(super) fn job_view(
+        &mut self,
+        scheduler: &Scheduler,
+        now: Now,
+        request: &Request,
+    ) -> Response {
+        let job = match find_job(scheduler, request) {
             Ok(job) => job,
             Err(response) => return response,
         };
-        let (id, stamp) = (job.def.id, self.job_stamp(now, job.revision, !job.live.is_empty()));
-        self.cached(request.path(), stamp, |core| Ok(text_of(&core.job_json(now, id))))
-    }
-
-    /// Everything about a job; null if there is no such job.
-    fn job_json(&self, now: Now, id: JobId) -> Value {
-        let Some(job) = self.table().get(id) else { return Value::Null };
-        let def = &job.def;
-        let mut view = json!(self.job_line(job, def, self.state_of(job)));
-        let history = job.history.as_deref();
-        let skips: Vec<Value> = history.map_or(Vec::new(), |history| {
-            let skips = history.skips.iter().rev();
-            skips
-                .map(|skip| {
-                    json!({
-                        "reason": skip.reason,
-                        "first_slot": self.time_of(def, skip.first_ms),
-                        "last_slot": self.time_of(def, skip.last_ms),
-                        "count": skip.count,
-                    })
-                })
-                .collect()
-        });
-        let skipped: serde_json::Map<String, Value> =
-            history.map_or_else(Default::default, |past| {
-                let counts = past.skipped_by_reason().into_iter();
-                counts.map(|(why, n)| (why.label().to_owned(), json!(n))).collect()
-            });
-        view["command"] = json!(*def.command);
-        view["raw_command"] = json!(def.raw_command.as_deref().unwrap_or(&def.command));
-        view["output"] = json!(*def.output);
-        view["stderr"] = json!(*def.stderr);
-        view["timezone"] = json!(*def.timezone);
-        view["tag_id"] = json!(def.tag_id);
-        view["next_dues"] = json!(self.next_dues(job));
-        view["live"] = json!(self.live_runs(now, job));
-        view["skipped"] = Value::Object(skipped);
-        view["skips"] = json!(skips);
-        if let Phase::Replaced(next) = &job.phase {
-            view["waiting"] = json!(self.job_line(job, next, "waiting"));
-            view["waiting"]["command"] = json!(*next.command);
-        }
-        view
+        let stamp = cache::job_stamp(scheduler, now, job);
+        self.cached(scheduler, request.path(), stamp, || {
+            Ok(text_of(&job_json(scheduler, now, job)))
+        })
     }
 
     /// The runs of a job that are remembered, newest first, live ones before all others.
-    pub(super) fn job_runs(&mut self, now: Now, request: &Request) -> Response {
-        let job = match self.find_job(request) {
+    pub(super) fn job_runs(
+        &mut self,
+        scheduler: &Scheduler,
+        now: Now,
+        request: &Request,
+    ) -> Response {
+        let job = match find_job(scheduler, request) {
             Ok(job) => job,
             Err(response) => return response,
         };
-        let (id, stamp) = (job.def.id, self.job_stamp(now, job.revision, !job.live.is_empty()));
-        self.cached(request.path(), stamp, |core| {
-            let Some(job) = core.table().get(id) else { return Ok(String::new()) };
-            let mut runs = core.live_runs(now, job);
+        let stamp = cache::job_stamp(scheduler, now, job);
+        self.cached(scheduler, request.path(), stamp, || {
+            let mut runs = views::live_runs(scheduler, now, job);
             if let Some(history) = &job.history {
-                runs.extend(history.runs.iter().rev().map(|run| core.past_run(&job.def, run)));
+                runs.extend(
+                    history.runs.iter().rev().map(|run| views::past_run(scheduler, &job.def, run)),
+                );
             }
             Ok(text_of(&json!({ "runs": runs })))
         })
     }
+}
+
+/// The rows that nothing is ever started for, by mistake; of those that can't even be jobs the
+/// first ones.
+pub(super) fn bad_rows(scheduler: &Scheduler) -> Vec<BadRow<'_>> {
+    let rows = scheduler.sync_state().bad_rows.iter();
+    let rows = rows.map(|(id, why)| BadRow { id: *id, what: "row", why });
+    let jobs = scheduler.table().blocked().filter_map(|(job, block)| {
+        Some(BadRow { id: job.def.id.0, what: block.word(), why: block.mistake()? })
+    });
+    rows.chain(jobs).collect()
+}
+
+/// How many rows nothing is ever started for, by mistake.
+pub(super) fn bad_rows_count(scheduler: &Scheduler) -> u64 {
+    let mistakes = scheduler.table().blocked().filter(|(_, block)| block.mistake().is_some());
+    scheduler.sync_state().bad_rows_count + mistakes.count() as u64
+}
+
+/// How many jobs are never started when they should be, by reason.
+pub(super) fn blocked_by_word(scheduler: &Scheduler) -> [(&'static str, u64); Block::WORDS.len()] {
+    let mut counts = Block::WORDS.map(|word| (word, 0));
+    for (_, block) in scheduler.table().blocked() {
+        counts.iter_mut().filter(|(word, _)| *word == block.word()).for_each(|it| it.1 += 1);
+    }
+    counts
+}
+
+/// The first of the jobs that are never started because somebody wanted that.
+fn jobs_off(scheduler: &Scheduler) -> Vec<u32> {
+    let jobs = scheduler.table().blocked().filter(|(_, block)| block.mistake().is_none());
+    jobs.take(MAX_BAD_ROWS).map(|(job, _)| job.def.id.0).collect()
+}
+
+fn find_job<'a>(scheduler: &'a Scheduler, request: &Request) -> Result<&'a Job, Response> {
+    let text = request.segments().get(3).map_or(String::new(), |text| (*text).to_owned());
+    let Ok(id) = text.parse::<u32>() else {
+        let shown = plain::shown(&text);
+        return Err(Response::problem(400, &format!("`{shown}` is no job id: a number is")));
+    };
+    let id = JobId(id);
+    scheduler.table().get(id).ok_or_else(|| missing::answer(missing::no_job(scheduler, id)))
+}
+
+/// Everything about a job.
+fn job_json(scheduler: &Scheduler, now: Now, job: &Job) -> Value {
+    let def = &job.def;
+    let mut view = json!(views::job_line(scheduler, job, def, views::state_of(scheduler, job)));
+    let history = job.history.as_deref();
+    let skips: Vec<Value> = history.map_or(Vec::new(), |history| {
+        let skips = history.skips.iter().rev();
+        skips
+            .map(|skip| {
+                json!({
+                    "reason": skip.reason,
+                    "first_slot": views::time_of(scheduler, def, skip.first_ms),
+                    "last_slot": views::time_of(scheduler, def, skip.last_ms),
+                    "count": skip.count,
+                })
+            })
+            .collect()
+    });
+    let skipped: serde_json::Map<String, Value> = history.map_or_else(Default::default, |past| {
+        let counts = past.skipped_by_reason().into_iter();
+        counts.map(|(why, n)| (why.label().to_owned(), json!(n))).collect()
+    });
+    view["command"] = json!(*def.command);
+    view["raw_command"] = json!(def.raw_command.as_deref().unwrap_or(&def.command));
+    view["output"] = json!(*def.output);
+    view["stderr"] = json!(*def.stderr);
+    view["timezone"] = json!(*def.timezone);
+    view["tag_id"] = json!(def.tag_id);
+    view["next_dues"] = json!(views::next_dues(scheduler, job));
+    view["live"] = json!(views::live_runs(scheduler, now, job));
+    view["skipped"] = Value::Object(skipped);
+    view["skips"] = json!(skips);
+    if let Phase::Replaced(next) = &job.phase {
+        view["waiting"] = json!(views::job_line(scheduler, job, next, "waiting"));
+        view["waiting"]["command"] = json!(*next.command);
+    }
+    view
 }
 
 /// The description of the API: OpenAPI 3.1.

@@ -4,8 +4,10 @@
 //! durations). The entity tag begins with the daemon's start, so that a restarted one, which
 //! counts from 0 again, never says "not modified" of something else.
 
-use crate::core::daemon::Core;
+use super::Web;
 use crate::core::http::{Body, Response, Shared};
+use crate::core::scheduler::Scheduler;
+use crate::core::table::Job;
 use crate::core::time::Now;
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -58,37 +60,38 @@ impl Cache {
     }
 }
 
-impl Core {
+impl Web {
     /// The answer to `target` (path and query) at a stamp, rendered only if it is not there.
     pub(super) fn cached(
         &mut self,
+        scheduler: &Scheduler,
         target: &str,
         stamp: Stamp,
-        render: impl FnOnce(&mut Core) -> Result<String, Response>,
+        render: impl FnOnce() -> Result<String, Response>,
     ) -> Response {
-        if let Some(response) = self.web.cache.find(target, stamp) {
+        if let Some(response) = self.cache.find(target, stamp) {
             return response;
         }
-        let text = match render(self) {
+        let text = match render() {
             Ok(text) => text,
             Err(response) => return response,
         };
         let Stamp { revision, mono_ms } = stamp;
-        let etag = format!("{:x}-{revision:x}-{mono_ms:x}", self.started().wall_ms);
+        let etag = format!("{:x}-{revision:x}-{mono_ms:x}", scheduler.started().wall_ms);
         let body = Shared::new(text.into_bytes());
         let response = answer(&body, &etag);
         // A long answer of a moment would only push others out.
         if body.plain().len() <= MAX_BYTES / 4 {
-            self.web.cache.keep(target, Kept { stamp, etag, body });
+            self.cache.keep(target, Kept { stamp, etag, body });
         }
         response
     }
+}
 
-    /// The stamp of a view of one job.
-    pub(super) fn job_stamp(&self, now: Now, revision: u64, alive: bool) -> Stamp {
-        let mono_ms = if alive { now.mono_ms } else { 0 };
-        Stamp { revision: self.job_revision(revision), mono_ms }
-    }
+/// The stamp of a view of one job.
+pub(super) fn job_stamp(scheduler: &Scheduler, now: Now, job: &Job) -> Stamp {
+    let mono_ms = if job.live.is_empty() { 0 } else { now.mono_ms };
+    Stamp { revision: scheduler.job_revision(job.revision), mono_ms }
 }
 
 fn answer(body: &Rc<Shared>, etag: &str) -> Response {

@@ -1,14 +1,13 @@
 //! Whole files, and large ends of files: read piece by piece as their readers take them, so that a
 //! file of any size costs no more memory than a piece.
 
+use super::Web;
 use super::lines::{Level, beginning, last_lines};
-use super::output::{Source, plain};
-use crate::core::daemon::Core;
+use super::output::plain;
 use crate::core::event::Action;
 use crate::core::files::{FileName, FileTrouble, Mark, Piece, ReadPlan};
 use crate::core::http::{Body, Response};
 use crate::core::ids::ConnId;
-use crate::core::launch::Stream;
 
 /// Bytes of a piece.
 pub(super) const PIECE_BYTES: u64 = 131_072;
@@ -23,7 +22,7 @@ pub(super) struct Download {
     left: u64,
 }
 
-impl Core {
+impl Web {
     /// Begins to send what is from the start of `piece` on up to the present end of its file.
     pub(super) fn begin_download(
         &mut self,
@@ -40,7 +39,7 @@ impl Core {
             0 => Body::Bytes(bytes),
             _ => {
                 let at = Mark { offset: start.offset + bytes.len() as u64, ..start };
-                self.web.readers.downloads.insert(conn, Download { names, at, left });
+                self.readers.downloads.insert(conn, Download { names, at, left });
                 Body::Begun(bytes, length)
             }
         };
@@ -74,7 +73,7 @@ impl Core {
 
     /// A client has taken what it got: the next piece is read.
     pub(in crate::core) fn next_piece(&mut self, conn: ConnId) {
-        let Some(download) = self.web.readers.downloads.get(&conn) else { return };
+        let Some(download) = self.readers.downloads.get(&conn) else { return };
         let (names, from) = (download.names.clone(), Some(download.at));
         let plan = ReadPlan { names, from, max_bytes: download.left.min(PIECE_BYTES) };
         self.push_action(Action::ReadFile(conn, Box::new(plan)));
@@ -87,35 +86,22 @@ impl Core {
         conn: ConnId,
         read: Result<Piece, FileTrouble>,
     ) -> Option<Result<Piece, FileTrouble>> {
-        let Some(download) = self.web.readers.downloads.get_mut(&conn) else { return Some(read) };
+        let Some(download) = self.readers.downloads.get_mut(&conn) else { return Some(read) };
         match read {
             Ok(piece) if piece.start == download.at && !piece.bytes.is_empty() => {
                 let count = piece.bytes.len() as u64;
                 download.at.offset += count;
                 download.left = download.left.saturating_sub(count);
                 if download.left == 0 {
-                    self.web.readers.downloads.remove(&conn);
+                    self.readers.downloads.remove(&conn);
                 }
                 self.push_action_first(Action::Push(conn, piece.bytes.into()));
             }
             _ => {
-                self.web.readers.downloads.remove(&conn);
+                self.readers.downloads.remove(&conn);
                 self.push_action(Action::Finish(conn));
             }
         }
         None
-    }
-}
-
-/// Under which name a file is kept.
-pub(super) fn file_name(source: &Source) -> String {
-    let stream = |stream: &Stream| match stream {
-        Stream::Stdout => "stdout",
-        Stream::Stderr => "stderr",
-    };
-    match source {
-        Source::Run(run, which) => format!("run-{run}-{}.txt", stream(which)),
-        Source::Job(job, which) => format!("job-{job}-{}.txt", stream(which)),
-        Source::Log => "schedule-log.txt".into(),
     }
 }

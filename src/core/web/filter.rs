@@ -1,10 +1,10 @@
 //! What a list is narrowed to, and which part of it is asked for.
 
 use super::listed::{Line, states_of};
-use crate::core::daemon::Core;
 use crate::core::definition::Definition;
 use crate::core::http::{Request, Response};
 use crate::core::limits::SEARCHED_COMMAND_BYTES;
+use crate::core::scheduler::Scheduler;
 
 /// Jobs on a page of a list where the client does not say.
 const DEFAULT_PER_PAGE: usize = 100;
@@ -37,16 +37,16 @@ impl Filter {
     }
 
     /// `tag` is an id or a name; `q` is found in name and command in any case.
-    pub(super) fn takes(&self, core: &Core, (job, def, state): Line<'_>) -> bool {
+    pub(super) fn takes(&self, scheduler: &Scheduler, (job, def, state): Line<'_>) -> bool {
         let takes_state =
             || states_of(job, def, state).iter().flatten().any(|state| self.takes_state(state));
-        self.takes_tag(core, def) && takes_state() && self.takes_text(def)
+        self.takes_tag(scheduler, def) && takes_state() && self.takes_text(def)
     }
 
     /// Whether the job has the tag that is asked for.
-    pub(super) fn takes_tag(&self, core: &Core, def: &Definition) -> bool {
+    pub(super) fn takes_tag(&self, scheduler: &Scheduler, def: &Definition) -> bool {
         self.tag.as_ref().is_none_or(|tag| {
-            tag.parse() == Ok(def.tag_id) || core.table().tags.get(&def.tag_id) == Some(tag)
+            tag.parse() == Ok(def.tag_id) || scheduler.table().tags.get(&def.tag_id) == Some(tag)
         })
     }
 

@@ -1,11 +1,13 @@
 //! Which jobs a list shows, in which order, and how many there are of each kind.
 
 use super::filter::{Filter, Page};
+use super::parameters;
 use super::parameters::check_order;
+use super::views;
 use super::views::block_of;
-use crate::core::daemon::Core;
 use crate::core::definition::{Block, Definition};
 use crate::core::http::{Request, Response};
+use crate::core::scheduler::Scheduler;
 use crate::core::table::{Job, Phase};
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -84,105 +86,106 @@ pub(super) struct Selection<'a> {
     pub tags: BTreeMap<u32, usize>,
 }
 
-impl Core {
-    /// The lines of the page that is asked for, and how many there are on all pages.
-    ///
-    /// # Errors
-    /// The answer to a query that makes no sense.
-    pub(super) fn listed(&self, request: &Request) -> Result<(Vec<Line<'_>>, usize), Response> {
-        let page = Page::new(request)?;
-        check_order(request)?;
-        self.check_tag(request)?;
-        let lines = self.select(request).lines;
-        let total = lines.len();
-        let first = (page.number - 1).saturating_mul(page.per_page);
-        Ok((lines.into_iter().skip(first).take(page.per_page).collect(), total))
-    }
+/// The lines of the page that is asked for, and how many there are on all pages.
+///
+/// # Errors
+/// The answer to a query that makes no sense.
+pub(super) fn listed<'a>(
+    scheduler: &'a Scheduler,
+    request: &Request,
+) -> Result<(Vec<Line<'a>>, usize), Response> {
+    let page = Page::new(request)?;
+    check_order(request)?;
+    parameters::check_tag(scheduler, request)?;
+    let lines = select(scheduler, request).lines;
+    let total = lines.len();
+    let first = (page.number - 1).saturating_mul(page.per_page);
+    Ok((lines.into_iter().skip(first).take(page.per_page).collect(), total))
+}
 
-    /// The lines that a query (`tag`, `q`, `state`, `id`, `sort`, `dir`) asks for.
-    pub(super) fn select(&self, request: &Request) -> Selection<'_> {
-        let filter = Filter::new(request);
-        let mut found = Selection { lines: vec![], states: BTreeMap::new(), tags: BTreeMap::new() };
-        for line in self.table().iter().flat_map(|job| self.rows(job)) {
-            let (job, def, state) = line;
-            if !filter.takes_text(def) {
-                continue;
-            }
-            let states = states_of(job, def, state);
-            let tag_fits = filter.takes_tag(self, def);
-            let state_fits = states.iter().flatten().any(|state| filter.takes_state(state));
-            if tag_fits {
-                for state in states.into_iter().flatten() {
-                    *found.states.entry(state).or_default() += 1;
-                }
-            }
-            if state_fits {
-                *found.tags.entry(def.tag_id).or_default() += 1;
-            }
-            if tag_fits && state_fits {
-                found.lines.push(line);
+/// The lines that a query (`tag`, `q`, `state`, `id`, `sort`, `dir`) asks for.
+pub(super) fn select<'a>(scheduler: &'a Scheduler, request: &Request) -> Selection<'a> {
+    let filter = Filter::new(request);
+    let mut found = Selection { lines: vec![], states: BTreeMap::new(), tags: BTreeMap::new() };
+    for line in scheduler.table().iter().flat_map(|job| views::rows(scheduler, job)) {
+        let (job, def, state) = line;
+        if !filter.takes_text(def) {
+            continue;
+        }
+        let states = states_of(job, def, state);
+        let tag_fits = filter.takes_tag(scheduler, def);
+        let state_fits = states.iter().flatten().any(|state| filter.takes_state(state));
+        if tag_fits {
+            for state in states.into_iter().flatten() {
+                *found.states.entry(state).or_default() += 1;
             }
         }
-        let sort = request.query("sort").map_or(Sort::Id, |name| Sort::of(&name));
-        let turned = request.query("dir").is_some_and(|dir| dir == "desc");
-        self.sort(&mut found.lines, sort, turned);
-        found
-    }
-
-    /// Lines come by id, and those that are equal stay so. What has no value comes last, whichever
-    /// way the order is turned.
-    fn sort(&self, lines: &mut Vec<Line<'_>>, sort: Sort, turned: bool) {
-        let has_none = |line: &Line<'_>| self.has_none(line, sort);
-        let (mut known, none): (Vec<_>, Vec<_>) = lines.drain(..).partition(|it| !has_none(it));
-        self.order(&mut known, sort);
-        if turned {
-            known.reverse();
+        if state_fits {
+            *found.tags.entry(def.tag_id).or_default() += 1;
         }
-        lines.extend(known.into_iter().chain(none));
-    }
-
-    fn has_none(&self, (job, def, state): &Line<'_>, sort: Sort) -> bool {
-        match sort {
-            Sort::Id | Sort::State | Sort::Name | Sort::Overtime => false,
-            Sort::Tag => !self.table().tags.contains_key(&def.tag_id),
-            Sort::Next => self.next_of(job, state).is_none(),
-            Sort::Last => ended(job, state).is_none(),
-            Sort::Runs => self.running_of(job, state) == 0,
+        if tag_fits && state_fits {
+            found.lines.push(line);
         }
     }
+    let sort = request.query("sort").map_or(Sort::Id, |name| Sort::of(&name));
+    let turned = request.query("dir").is_some_and(|dir| dir == "desc");
+    put_in_order(scheduler, &mut found.lines, sort, turned);
+    found
+}
 
-    fn order(&self, lines: &mut [Line<'_>], sort: Sort) {
-        match sort {
-            Sort::Id => {}
-            Sort::State => lines.sort_by_key(|(job, def, state)| {
-                states_of(job, def, state).into_iter().flatten().map(rank).min()
-            }),
-            Sort::Name => lines.sort_by_cached_key(|(_, def, _)| def.name.to_lowercase()),
-            Sort::Tag => {
-                let tag = |def: &Definition| self.table().tags.get(&def.tag_id);
-                lines.sort_by(|a, b| tag(a.1).cmp(&tag(b.1)));
-            }
-            Sort::Next => lines.sort_by_key(|(job, _, state)| self.next_of(job, state)),
-            // What ran last is what one looks for.
-            Sort::Last => lines.sort_by_key(|(job, _, state)| Reverse(ended(job, state))),
-            Sort::Runs => {
-                lines.sort_by_key(|(job, _, state)| Reverse(self.running_of(job, state)));
-            }
-            Sort::Overtime => lines.sort_by_key(|line| Reverse(line.0.overtime)),
+/// Lines come by id, and those that are equal stay so. What has no value comes last, whichever
+/// way the order is turned.
+fn put_in_order(scheduler: &Scheduler, lines: &mut Vec<Line<'_>>, sort: Sort, turned: bool) {
+    let has_none = |line: &Line<'_>| has_none(scheduler, line, sort);
+    let (mut known, none): (Vec<_>, Vec<_>) = lines.drain(..).partition(|it| !has_none(it));
+    order(scheduler, &mut known, sort);
+    if turned {
+        known.reverse();
+    }
+    lines.extend(known.into_iter().chain(none));
+}
+
+fn has_none(scheduler: &Scheduler, (job, def, state): &Line<'_>, sort: Sort) -> bool {
+    match sort {
+        Sort::Id | Sort::State | Sort::Name | Sort::Overtime => false,
+        Sort::Tag => !scheduler.table().tags.contains_key(&def.tag_id),
+        Sort::Next => next_of(job, state).is_none(),
+        Sort::Last => ended(job, state).is_none(),
+        Sort::Runs => running_of(scheduler, job, state) == 0,
+    }
+}
+
+fn order(scheduler: &Scheduler, lines: &mut [Line<'_>], sort: Sort) {
+    match sort {
+        Sort::Id => {}
+        Sort::State => lines.sort_by_key(|(job, def, state)| {
+            states_of(job, def, state).into_iter().flatten().map(rank).min()
+        }),
+        Sort::Name => lines.sort_by_cached_key(|(_, def, _)| def.name.to_lowercase()),
+        Sort::Tag => {
+            let tag = |def: &Definition| scheduler.table().tags.get(&def.tag_id);
+            lines.sort_by(|a, b| tag(a.1).cmp(&tag(b.1)));
         }
+        Sort::Next => lines.sort_by_key(|(job, _, state)| next_of(job, state)),
+        // What ran last is what one looks for.
+        Sort::Last => lines.sort_by_key(|(job, _, state)| Reverse(ended(job, state))),
+        Sort::Runs => {
+            lines.sort_by_key(|(job, _, state)| Reverse(running_of(scheduler, job, state)));
+        }
+        Sort::Overtime => lines.sort_by_key(|line| Reverse(line.0.overtime)),
     }
+}
 
-    /// The next slot of a line that is to be launched. The slots of a job that is being replaced
-    /// are those of its new definition.
-    pub(super) fn next_of(&self, job: &Job, state: &str) -> Option<i64> {
-        let its_own = (state == "waiting") == matches!(job.phase, Phase::Replaced(_));
-        job.next_due_ms.filter(|_| its_own)
-    }
+/// The next slot of a line that is to be launched. The slots of a job that is being replaced
+/// are those of its new definition.
+pub(super) fn next_of(job: &Job, state: &str) -> Option<i64> {
+    let its_own = (state == "waiting") == matches!(job.phase, Phase::Replaced(_));
+    job.next_due_ms.filter(|_| its_own)
+}
 
-    /// How many runs a line shows.
-    pub(super) fn running_of(&self, job: &Job, state: &str) -> usize {
-        if state == "waiting" { 0 } else { self.processes_of(job) }
-    }
+/// How many runs a line shows.
+pub(super) fn running_of(scheduler: &Scheduler, job: &Job, state: &str) -> usize {
+    if state == "waiting" { 0 } else { views::processes_of(scheduler, job) }
 }
 
 /// When the last run of a line ended.

@@ -1,8 +1,11 @@
 //! `/metrics`: figures in the text format of OpenMetrics 1.0.
 
-use crate::core::daemon::{Core, DatabaseState, Histogram, OUTCOMES};
+use super::Web;
+use super::api;
+use super::views;
 use crate::core::http::{Body, Response};
 use crate::core::journal::SkipReason;
+use crate::core::scheduler::{DatabaseState, Histogram, OUTCOMES, Scheduler};
 use crate::core::time::Now;
 use std::collections::BTreeMap;
 use std::fmt::{Display, Write};
@@ -73,91 +76,20 @@ fn seconds(us: u64) -> String {
     if short.ends_with('.') { format!("{short}0") } else { short.to_owned() }
 }
 
-impl Core {
+impl Web {
     /// The answer to `GET /metrics`.
-    pub(super) fn metrics_page(&self, now: Now) -> Response {
+    pub(super) fn metrics_page(&self, scheduler: &Scheduler, now: Now) -> Response {
         let mut out = Writer(String::with_capacity(8_192));
-        self.write_jobs(&mut out);
-        self.write_runs(&mut out);
-        self.write_daemon(&mut out, now);
-        self.write_process(&mut out);
+        write_jobs(scheduler, &mut out);
+        write_runs(scheduler, &mut out);
+        write_daemon(scheduler, &mut out, now);
+        self.write_process(scheduler, &mut out);
         out.0.push_str("# EOF\n");
         Response::new(200, CONTENT_TYPE, Body::Bytes(out.0.into_bytes()))
     }
 
-    fn write_jobs(&self, out: &mut Writer) {
-        let mut states: BTreeMap<&str, u64> = BTreeMap::new();
-        for (.., state) in self.table().iter().flat_map(|job| self.rows(job)) {
-            *states.entry(if state.is_empty() { "never" } else { state }).or_default() += 1;
-        }
-        out.family("schedule_jobs", "gauge", "", "Jobs in force by state.");
-        for state in STATES {
-            let count = states.get(state).copied().unwrap_or(0);
-            out.sample("schedule_jobs", &format!("state=\"{state}\""), count);
-        }
-        let help = "Rows that nothing is started for by mistake.";
-        out.gauge("schedule_bad_rows", "", help, self.bad_rows_count());
-        let help = "Jobs that are never started when they should be, by what of the row does that.";
-        out.family("schedule_blocked_jobs", "gauge", "", help);
-        for (word, count) in self.blocked_by_word() {
-            out.sample("schedule_blocked_jobs", &format!("reason=\"{word}\""), count);
-        }
-    }
-
-    fn write_runs(&self, out: &mut Writer) {
-        let (counters, metrics) = (self.counters(), self.metrics());
-        out.gauge("schedule_live_runs", "", "Runs that have not ended.", self.runs().len());
-        out.counter("schedule_launches", "Processes started.", counters.launched);
-        let outcomes = OUTCOMES.into_iter().zip(metrics.outcomes);
-        let outcomes: Vec<_> = outcomes.chain([("stopped", metrics.stopped)]).collect();
-        out.counters("schedule_runs", "Runs that ended, by outcome.", "outcome", &outcomes);
-        use SkipReason::{Draining, Misfire, Overlap, Waiting};
-        let skips = [Overlap, Draining, Waiting, Misfire]
-            .map(|reason| (reason.label(), metrics.skipped[reason as usize]));
-        out.counters("schedule_skipped_slots", "Due, and not launched.", "reason", &skips);
-        let help = "Launches of due slots: time after the slot.";
-        out.histogram("schedule_launch_lateness_seconds", help, &metrics.lateness);
-    }
-
-    fn write_daemon(&self, out: &mut Writer, now: Now) {
-        let sync = self.sync_state();
-        let up = u8::from(sync.database == DatabaseState::Up);
-        out.gauge("schedule_database_up", "", "Whether the last exchange succeeded.", up);
-        if let Some(at) = sync.synced_mono_ms {
-            let age = seconds(now.mono_ms.saturating_sub(at).saturating_mul(1000));
-            let help = "Time since the table was known to equal the database.";
-            out.gauge("schedule_sync_age_seconds", "seconds", help, age);
-        }
-        let exchanges = [("success", sync.successes), ("failure", sync.failures)];
-        let help = "Exchanges with the database.";
-        out.counters("schedule_exchanges", help, "result", &exchanges);
-        let help = "Turns of the loop, sleep left out.";
-        out.histogram("schedule_turn_seconds", help, &self.metrics().turns);
-        let waiting = self.outbox().waiting_bytes();
-        let help = "Journal that the database does not have yet.";
-        out.gauge("schedule_journal_waiting_bytes", "bytes", help, waiting);
-        let dropped = self.counters().records_dropped;
-        let aside = self.set_aside();
-        let help = "Records that are set aside, kept and tried again.";
-        out.gauge("schedule_records_refused", "", help, aside.tried());
-        let help = "Records of another database than the configuration names, kept, not tried.";
-        out.gauge("schedule_records_elsewhere", "", help, aside.elsewhere);
-        let help = "Records lost to a full disk, a limit or damage, since the journal was begun.";
-        out.counter("schedule_records_dropped", help, dropped);
-        let help = "Runs whose outputs had to go, or were not kept, on a full disk.";
-        out.counter("schedule_outputs_dropped", help, self.counters().outputs_dropped);
-        let failing = u8::from(self.disk_error().is_some());
-        let help = "Whether the state disk is full or the journal can't be written.";
-        out.gauge("schedule_journal_error", "", help, failing);
-        let failing = u8::from(self.snapshot_trouble().is_some());
-        let help = "Whether a start without the database would have no jobs, or has none.";
-        out.gauge("schedule_snapshot_error", "", help, failing);
-        let help = "Whether the PHP program runs this group, too, so that its jobs run twice.";
-        out.gauge("schedule_php_running", "", help, u8::from(self.twin().is_some()));
-    }
-
-    fn write_process(&self, out: &mut Writer) {
-        let vitals = &self.web.vitals;
+    fn write_process(&self, scheduler: &Scheduler, out: &mut Writer) {
+        let vitals = &self.vitals;
         let help = "Connections of web clients.";
         out.gauge("schedule_http_connections", "", help, vitals.connections);
         let help = "Server-sent event streams among them.";
@@ -167,16 +99,87 @@ impl Core {
         out.counter("schedule_http_refused", "Web clients without a place.", vitals.refused);
         let help = "Resident memory of the daemon.";
         out.gauge("process_resident_memory_bytes", "bytes", help, vitals.rss_bytes);
-        let started = self.started().wall_ms.unsigned_abs().saturating_mul(1000);
+        let started = scheduler.started().wall_ms.unsigned_abs().saturating_mul(1000);
         let help = "Start of the daemon since the epoch.";
         out.gauge("process_start_time_seconds", "seconds", help, seconds(started));
         out.family("schedule_build", "info", "", "The program.");
         let version = env!("CARGO_PKG_VERSION");
-        let group = self.settings().server_id;
+        let group = scheduler.settings().server_id;
         out.sample(
             "schedule_build_info",
             &format!("version=\"{version}\",server_id=\"{group}\""),
             1,
         );
     }
+}
+
+fn write_jobs(scheduler: &Scheduler, out: &mut Writer) {
+    let mut states: BTreeMap<&str, u64> = BTreeMap::new();
+    for (.., state) in scheduler.table().iter().flat_map(|job| views::rows(scheduler, job)) {
+        *states.entry(if state.is_empty() { "never" } else { state }).or_default() += 1;
+    }
+    out.family("schedule_jobs", "gauge", "", "Jobs in force by state.");
+    for state in STATES {
+        let count = states.get(state).copied().unwrap_or(0);
+        out.sample("schedule_jobs", &format!("state=\"{state}\""), count);
+    }
+    let help = "Rows that nothing is started for by mistake.";
+    out.gauge("schedule_bad_rows", "", help, api::bad_rows_count(scheduler));
+    let help = "Jobs that are never started when they should be, by what of the row does that.";
+    out.family("schedule_blocked_jobs", "gauge", "", help);
+    for (word, count) in api::blocked_by_word(scheduler) {
+        out.sample("schedule_blocked_jobs", &format!("reason=\"{word}\""), count);
+    }
+}
+
+fn write_runs(scheduler: &Scheduler, out: &mut Writer) {
+    let (counters, metrics) = (scheduler.counters(), scheduler.metrics());
+    out.gauge("schedule_live_runs", "", "Runs that have not ended.", scheduler.runs().len());
+    out.counter("schedule_launches", "Processes started.", counters.launched);
+    let outcomes = OUTCOMES.into_iter().zip(metrics.outcomes);
+    let outcomes: Vec<_> = outcomes.chain([("stopped", metrics.stopped)]).collect();
+    out.counters("schedule_runs", "Runs that ended, by outcome.", "outcome", &outcomes);
+    use SkipReason::{Draining, Misfire, Overlap, Waiting};
+    let skips = [Overlap, Draining, Waiting, Misfire]
+        .map(|reason| (reason.label(), metrics.skipped[reason as usize]));
+    out.counters("schedule_skipped_slots", "Due, and not launched.", "reason", &skips);
+    let help = "Launches of due slots: time after the slot.";
+    out.histogram("schedule_launch_lateness_seconds", help, &metrics.lateness);
+}
+
+fn write_daemon(scheduler: &Scheduler, out: &mut Writer, now: Now) {
+    let sync = scheduler.sync_state();
+    let up = u8::from(sync.database == DatabaseState::Up);
+    out.gauge("schedule_database_up", "", "Whether the last exchange succeeded.", up);
+    if let Some(at) = sync.synced_mono_ms {
+        let age = seconds(now.mono_ms.saturating_sub(at).saturating_mul(1000));
+        let help = "Time since the table was known to equal the database.";
+        out.gauge("schedule_sync_age_seconds", "seconds", help, age);
+    }
+    let exchanges = [("success", sync.successes), ("failure", sync.failures)];
+    let help = "Exchanges with the database.";
+    out.counters("schedule_exchanges", help, "result", &exchanges);
+    let help = "Turns of the loop, sleep left out.";
+    out.histogram("schedule_turn_seconds", help, &scheduler.metrics().turns);
+    let waiting = scheduler.outbox().waiting_bytes();
+    let help = "Journal that the database does not have yet.";
+    out.gauge("schedule_journal_waiting_bytes", "bytes", help, waiting);
+    let dropped = scheduler.counters().records_dropped;
+    let aside = scheduler.set_aside();
+    let help = "Records that are set aside, kept and tried again.";
+    out.gauge("schedule_records_refused", "", help, aside.tried());
+    let help = "Records of another database than the configuration names, kept, not tried.";
+    out.gauge("schedule_records_elsewhere", "", help, aside.elsewhere);
+    let help = "Records lost to a full disk, a limit or damage, since the journal was begun.";
+    out.counter("schedule_records_dropped", help, dropped);
+    let help = "Runs whose outputs had to go, or were not kept, on a full disk.";
+    out.counter("schedule_outputs_dropped", help, scheduler.counters().outputs_dropped);
+    let failing = u8::from(scheduler.disk_error().is_some());
+    let help = "Whether the state disk is full or the journal can't be written.";
+    out.gauge("schedule_journal_error", "", help, failing);
+    let failing = u8::from(scheduler.snapshot_trouble().is_some());
+    let help = "Whether a start without the database would have no jobs, or has none.";
+    out.gauge("schedule_snapshot_error", "", help, failing);
+    let help = "Whether the PHP program runs this group, too, so that its jobs run twice.";
+    out.gauge("schedule_php_running", "", help, u8::from(scheduler.twin().is_some()));
 }

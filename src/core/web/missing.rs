@@ -1,10 +1,10 @@
 //! What is asked for and is not there. As long as no table was read nobody knows whether it is:
 //! then that is said, with 503, and not "there is no such job", which a program would believe.
 
-use crate::core::daemon::{Core, DatabaseState};
 use crate::core::http::{Request, Response};
 use crate::core::ids::{JobId, RunId};
 use crate::core::plain;
+use crate::core::scheduler::{DatabaseState, Scheduler};
 
 /// A status and what is to be said.
 pub(super) type Missing = (u16, String);
@@ -14,44 +14,42 @@ pub(super) fn answer((status, why): Missing) -> Response {
     Response::problem(status, &why)
 }
 
-impl Core {
-    /// Why nothing can be said of jobs yet; none once a table is in force.
-    pub(super) fn table_unread(&self) -> Option<Missing> {
-        if self.knows_table() {
-            return None;
-        }
-        let database = match &self.sync_state().database {
-            DatabaseState::Down { message, .. } => format!("database: {message}"),
-            DatabaseState::Unknown | DatabaseState::Up => "try again shortly".to_owned(),
-        };
-        Some((503, format!("the table of jobs was not read yet, {database}")))
+/// Why nothing can be said of jobs yet; none once a table is in force.
+pub(super) fn table_unread(scheduler: &Scheduler) -> Option<Missing> {
+    if scheduler.knows_table() {
+        return None;
     }
+    let database = match &scheduler.sync_state().database {
+        DatabaseState::Down { message, .. } => format!("database: {message}"),
+        DatabaseState::Unknown | DatabaseState::Up => "try again shortly".to_owned(),
+    };
+    Some((503, format!("the table of jobs was not read yet, {database}")))
+}
 
-    /// Why there is no such job.
-    pub(super) fn no_job(&self, id: JobId) -> Missing {
-        if let Some(unread) = self.table_unread() {
-            return unread;
-        }
-        let bad = self.sync_state().bad_rows.iter().find(|(bad, _)| *bad == id.0);
-        if let Some((_, why)) = bad {
-            return (404, format!("job {id} can't be one: {why}"));
-        }
-        let group = self.settings().server_id;
-        let why = "no row with this id, status = 1 and server_id";
-        (404, format!("job {id} is not in force: {why} = {group}, or it was not read yet"))
+/// Why there is no such job.
+pub(super) fn no_job(scheduler: &Scheduler, id: JobId) -> Missing {
+    if let Some(unread) = table_unread(scheduler) {
+        return unread;
     }
+    let bad = scheduler.sync_state().bad_rows.iter().find(|(bad, _)| *bad == id.0);
+    if let Some((_, why)) = bad {
+        return (404, format!("job {id} can't be one: {why}"));
+    }
+    let group = scheduler.settings().server_id;
+    let why = "no row with this id, status = 1 and server_id";
+    (404, format!("job {id} is not in force: {why} = {group}, or it was not read yet"))
+}
 
-    /// Why there is no such run.
-    pub(super) fn no_run(&self, run: RunId) -> Missing {
-        self.table_unread()
-            .unwrap_or_else(|| (404, format!("there is no run {run}, or it ended long ago")))
-    }
+/// Why there is no such run.
+pub(super) fn no_run(scheduler: &Scheduler, run: RunId) -> Missing {
+    table_unread(scheduler)
+        .unwrap_or_else(|| (404, format!("there is no run {run}, or it ended long ago")))
+}
 
-    /// Why no job has such a key.
-    pub(super) fn no_key(&self) -> Missing {
-        let why = "no job has this md5: its row was changed or is gone; see /api/v1/jobs";
-        self.table_unread().unwrap_or_else(|| (404, why.to_owned()))
-    }
+/// Why no job has such a key.
+pub(super) fn no_key(scheduler: &Scheduler) -> Missing {
+    let why = "no job has this md5: its row was changed or is gone; see /api/v1/jobs";
+    table_unread(scheduler).unwrap_or_else(|| (404, why.to_owned()))
 }
 
 /// How the paths of pages and programs begin.

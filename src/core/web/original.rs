@@ -5,18 +5,20 @@
 //! button ([`super::origin`]). A job is named by `md5`, the key as the original computes it, or by
 //! `id`.
 
+use super::Web;
 use super::actions::{Command, Form};
 use super::missing;
 use super::origin;
-use super::output::{Source, Tail, TailForm, number};
+use super::output::{Tail, TailForm, number};
 use super::root::Root;
 use super::routes::Routed;
-use crate::core::daemon::Core;
+use super::sources::{self, Source};
 use crate::core::files::FileTrouble;
 use crate::core::http::{Method, Request, Response};
 use crate::core::ids::{ConnId, JobId};
 use crate::core::launch::Stream;
 use crate::core::plain::isolated;
+use crate::core::scheduler::Scheduler;
 use crate::core::table::Phase;
 use crate::core::time::Now;
 
@@ -46,15 +48,21 @@ pub struct Keys {
     entries: Vec<([u8; 8], JobId)>,
 }
 
-impl Core {
+impl Web {
     /// The original's paths, and its actions on any path that is not the API's.
-    pub(super) fn route_original(&mut self, now: Now, conn: ConnId, request: &Request) -> Routed {
+    pub(super) fn route_original(
+        &mut self,
+        scheduler: &mut Scheduler,
+        now: Now,
+        conn: ConnId,
+        request: &Request,
+    ) -> Routed {
         let segments = request.segments();
         if segments[0] == "api" || !request.method.is_read() {
             return Routed::Other;
         }
         if request.query("action").is_some_and(|action| !action.is_empty()) {
-            return self.original_action(now, conn, request);
+            return self.original_action(scheduler, now, conn, request);
         }
         match segments[..] {
             ["index.html" | "stderr.html"] => {
@@ -64,26 +72,32 @@ impl Core {
                 };
                 Response::redirect(301, &back).into()
             }
-            ["stderr.php"] => match self.named_job(request) {
+            ["stderr.php"] => match self.named_job(scheduler, request) {
                 Ok(id) => {
                     let page = Page::Output(id, stream_of(request));
-                    self.show_page(conn, request, page, OUTPUT_LINES)
+                    self.show_page(scheduler, conn, request, page, OUTPUT_LINES)
                 }
                 Err(response) => response.into(),
             },
-            ["tail.php"] => self.show_page(conn, request, Page::Log, LOG_LINES),
+            ["tail.php"] => self.show_page(scheduler, conn, request, Page::Log, LOG_LINES),
             _ => Routed::Other,
         }
     }
 
-    fn original_action(&mut self, now: Now, conn: ConnId, request: &Request) -> Routed {
+    fn original_action(
+        &mut self,
+        scheduler: &mut Scheduler,
+        now: Now,
+        conn: ConnId,
+        request: &Request,
+    ) -> Routed {
         let command = match request.query("action").as_deref() {
             Some("flush") => Ok(Command::Sync),
             Some("clear") => Ok(Command::Clear(vec![Source::Log])),
-            Some("start") => self.named_job(request).map(|id| Command::Start(vec![id])),
-            Some("stop") => self.named_job(request).map(|id| Command::Stop(vec![id])),
-            Some("clear_1") => self.clear_named(request, Stream::Stdout),
-            Some("clear_2") => self.clear_named(request, Stream::Stderr),
+            Some("start") => self.named_job(scheduler, request).map(|id| Command::Start(vec![id])),
+            Some("stop") => self.named_job(scheduler, request).map(|id| Command::Stop(vec![id])),
+            Some("clear_1") => self.clear_named(scheduler, request, Stream::Stdout),
+            Some("clear_2") => self.clear_named(scheduler, request, Stream::Stderr),
             _ => Err(Response::problem(
                 400,
                 "action: none of start, stop, flush, clear, clear_1, clear_2",
@@ -94,52 +108,59 @@ impl Core {
             Ok(command) => command,
         };
         if origin::is_browser(request) {
-            return self.ask_page(now, request, &command, back_of(request)).into();
+            return self.ask_page(scheduler, now, request, &command, back_of(request)).into();
         }
         let back = way_back(request);
         // HEAD must change nothing (RFC 9110 §9.2.1).
         if request.method == Method::Head {
             return Response::redirect(301, &back).into();
         }
-        if let Err(refusal) = self.web.listening.check_change(request) {
+        if let Err(refusal) = self.listening.check_change(request) {
             return refusal.into();
         }
-        self.command(now, (conn, request.peer), Form::Back(301, back), command);
+        self.command(scheduler, now, (conn, request.peer), Form::Back(301, back), command);
         Routed::Later
     }
 
-    fn clear_named(&mut self, request: &Request, stream: Stream) -> Result<Command, Response> {
-        let job = self.named_job(request)?;
+    fn clear_named(
+        &mut self,
+        scheduler: &Scheduler,
+        request: &Request,
+        stream: Stream,
+    ) -> Result<Command, Response> {
+        let job = self.named_job(scheduler, request)?;
         Ok(Command::Clear(vec![Source::Job(job, stream)]))
     }
 
     /// The job that `md5`, or else `id`, names.
-    fn named_job(&mut self, request: &Request) -> Result<JobId, Response> {
+    fn named_job(&mut self, scheduler: &Scheduler, request: &Request) -> Result<JobId, Response> {
         if let Some(key) = request.query("md5").filter(|key| !key.is_empty()) {
-            return self.job_by_key(&key).ok_or_else(|| missing::answer(self.no_key()));
+            return self
+                .job_by_key(scheduler, &key)
+                .ok_or_else(|| missing::answer(missing::no_key(scheduler)));
         }
         match request.query("id").filter(|id| !id.is_empty()) {
             None => Err(Response::problem(400, "name a job: md5=KEY or id=NUMBER")),
             Some(text) => {
                 let id = super::routes::job(&text)?;
-                let job = self.table().get(id).map(|_| id);
-                job.ok_or_else(|| missing::answer(self.no_job(id)))
+                let job = scheduler.table().get(id).map(|_| id);
+                job.ok_or_else(|| missing::answer(missing::no_job(scheduler, id)))
             }
         }
     }
 
     /// The job whose definition, or waiting definition, has this key.
-    pub(super) fn job_by_key(&mut self, key: &str) -> Option<JobId> {
+    pub(super) fn job_by_key(&mut self, scheduler: &Scheduler, key: &str) -> Option<JobId> {
         if key.len() != 32 || !key.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             return None;
         }
         let key = u128::from_str_radix(key, 16).ok()?.to_be_bytes();
-        self.index_keys();
-        let (entries, half) = (&self.web.keys.entries, &key[..8]);
+        self.index_keys(scheduler);
+        let (entries, half) = (&self.keys.entries, &key[..8]);
         let first = entries.partition_point(|(known, _)| known[..] < *half);
         let same = entries[first..].iter().take_while(|(known, _)| known[..] == *half);
         let has = |id: &JobId| {
-            self.table().get(*id).is_some_and(|job| {
+            scheduler.table().get(*id).is_some_and(|job| {
                 let next = match &job.phase {
                     Phase::Replaced(next) => next.md5 == key,
                     Phase::Active | Phase::Draining => false,
@@ -150,29 +171,30 @@ impl Core {
         same.map(|(_, id)| *id).find(has)
     }
 
-    fn index_keys(&mut self) {
-        let generation = self.table().generation();
-        if self.web.keys.generation == Some(generation) {
+    fn index_keys(&mut self, scheduler: &Scheduler) {
+        let generation = scheduler.table().generation();
+        if self.keys.generation == Some(generation) {
             return;
         }
-        let mut entries = Vec::with_capacity(self.table().len());
+        let mut entries = Vec::with_capacity(scheduler.table().len());
         let half = |key: &[u8; 16]| {
             let mut half = [0; 8];
             half.copy_from_slice(&key[..8]);
             half
         };
-        for job in self.table().iter() {
+        for job in scheduler.table().iter() {
             entries.push((half(&job.def.md5), job.def.id));
             if let Phase::Replaced(next) = &job.phase {
                 entries.push((half(&next.md5), job.def.id));
             }
         }
         entries.sort_unstable();
-        self.web.keys = Keys { generation: Some(generation), entries };
+        self.keys = Keys { generation: Some(generation), entries };
     }
 
     fn show_page(
         &mut self,
+        scheduler: &Scheduler,
         conn: ConnId,
         request: &Request,
         page: Page,
@@ -180,7 +202,7 @@ impl Core {
     ) -> Routed {
         // A link on another site may lead to a page; what is fetched by a script may not.
         if !origin::is_link(request)
-            && let Err(response) = self.web.listening.check_reader(request)
+            && let Err(response) = self.listening.check_reader(request)
         {
             return response.into();
         }
@@ -192,20 +214,23 @@ impl Core {
             Page::Output(job, stream) => Source::Job(job, stream),
             Page::Log => Source::Log,
         };
-        match self.names_of(&source) {
+        match sources::names_of(scheduler, &source) {
             Ok(names) => {
                 let form = TailForm::Page(page);
                 let tail = Tail { lines, level: None, head_only: false, form };
                 self.read_tail(conn, names, tail);
                 Routed::Later
             }
-            Err((_, why)) => self.original_page(&page, Err(FileTrouble::Missing(why))).into(),
+            Err((_, why)) => {
+                self.original_page(scheduler, &page, Err(FileTrouble::Missing(why))).into()
+            }
         }
     }
 
     /// The page with the lines of a file.
     pub(super) fn original_page(
         &self,
+        scheduler: &Scheduler,
         page: &Page,
         read: Result<Vec<u8>, FileTrouble>,
     ) -> Response {
@@ -216,7 +241,7 @@ impl Core {
                     Stream::Stdout => (1, "clear_output"),
                     Stream::Stderr => (2, "clear_stderr"),
                 };
-                let job = self.table().get(*id);
+                let job = scheduler.table().get(*id);
                 let name = isolated(job.map_or("", |job| &job.def.name));
                 let back = format!("/stderr.php?id={id}&type={number}");
                 (format!("{id} {name}: {}", action.trim_start_matches("clear_")), action, back)

@@ -4,17 +4,19 @@
 //! [`FOLLOW_BYTES`] at a time for a follower, which is looked after about once a second. Followers
 //! that don't read get nothing new until they do, and lose only what is overwritten meanwhile.
 
-use super::download::{Download, PIECE_BYTES, file_name};
+use super::Web;
+use super::download::{Download, PIECE_BYTES};
 use super::lines::{Level, beginning, hole, last_lines, only, whole_part};
 use super::original;
-use crate::core::daemon::Core;
+use super::sources::{self, Source};
+use super::stream;
 use crate::core::event::Action;
 use crate::core::files::{FileName, FileTrouble, Identity, MAX_READ_BYTES, Mark, Piece, ReadPlan};
 use crate::core::http::{Body, Method, Request, Response};
-use crate::core::ids::{ConnId, JobId, RunId};
-use crate::core::launch::Stream;
+use crate::core::ids::ConnId;
 use crate::core::places::{Peer, Places};
-use crate::core::plain::{counted, shown};
+use crate::core::plain::shown;
+use crate::core::scheduler::Scheduler;
 use crate::core::time::{Now, rfc3339};
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -55,17 +57,6 @@ const BEAT_POLLS: u32 = 10;
 
 /// A place in no file: any file begins anew after it.
 const NOWHERE: Mark = Mark { identity: Identity { device: 0, inode: 0, born_ns: 0 }, offset: 0 };
-
-/// What can be read and cleared.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Source {
-    /// What a run has written.
-    Run(RunId, Stream),
-    /// The file a job writes to; without one, that of its newest run.
-    Job(JobId, Stream),
-    /// The daemon's log.
-    Log,
-}
 
 /// What an answer is made of once its file was read.
 #[derive(Clone, Debug)]
@@ -115,53 +106,11 @@ pub struct Readers {
     places: Places<ConnId>,
 }
 
-impl Core {
-    /// The files of a source, in the order in which they are tried.
-    pub(super) fn names_of(&self, source: &Source) -> Result<Vec<FileName>, (u16, String)> {
-        let (job, run, stream) = match *source {
-            Source::Log => return Ok(vec![FileName::Log]),
-            Source::Run(run, stream) => match self.job_of_run(run) {
-                Some(job) => (job, Some(run), stream),
-                None => return Err(self.no_run(run)),
-            },
-            Source::Job(job, stream) => (job, None, stream),
-        };
-        let Some(job) = self.table().get(job) else { return Err(self.no_job(job)) };
-        let own = match stream {
-            Stream::Stdout => &job.def.output,
-            Stream::Stderr => &job.def.stderr,
-        };
-        let newest = || {
-            let ended = job.history.as_ref().and_then(|history| history.runs.back());
-            job.live.last().copied().or(ended.map(|past| past.run))
-        };
-        let own = (!own.is_empty()).then(|| FileName::Path(own.to_string()));
-        let of_run = match (run, &own) {
-            (Some(run), _) => Some(run),
-            (None, None) => newest(),
-            (None, Some(_)) => None,
-        };
-        let of_run = of_run.map(|run| FileName::Run(job.def.id, run, stream));
-        let names: Vec<FileName> = of_run.into_iter().chain(own).collect();
-        match names.is_empty() {
-            true => Err((404, format!("job {} has written nothing yet", job.def.id))),
-            false => Ok(names),
-        }
-    }
-
-    /// The job of a run that is alive or remembered.
-    pub(super) fn job_of_run(&self, run: RunId) -> Option<JobId> {
-        let of_live = || self.runs().get(&run).map(|run| run.job);
-        let has = |job: &&crate::core::table::Job| {
-            let past = job.history.as_ref();
-            past.is_some_and(|past| past.runs.iter().any(|past| past.run == run))
-        };
-        of_live().or_else(|| self.table().iter().find(has).map(|job| job.def.id))
-    }
-
+impl Web {
     /// `?stream=stdout|stderr&tail=LINES&follow=1&download=1&level=warn` of a source.
     pub(super) fn show_file(
         &mut self,
+        scheduler: &Scheduler,
         conn: ConnId,
         request: &Request,
         source: &Source,
@@ -179,7 +128,7 @@ impl Core {
                 return Some(Response::problem(400, &why));
             }
         };
-        let names = match self.names_of(source) {
+        let names = match sources::names_of(scheduler, source) {
             Ok(names) => names,
             Err((status, why)) => return Some(Response::problem(status, &why)),
         };
@@ -188,7 +137,7 @@ impl Core {
             self.make_room_for_follower(conn, request.peer);
             TailForm::Follow
         } else if is_set("download") {
-            TailForm::Download(file_name(source))
+            TailForm::Download(sources::file_name(source))
         } else {
             TailForm::Text
         };
@@ -198,22 +147,22 @@ impl Core {
     }
 
     fn make_room_for_follower(&mut self, conn: ConnId, peer: Peer) {
-        let places = &mut self.web.readers.places;
+        let places = &mut self.readers.places;
         if places.len() >= MAX_FOLLOWERS
             && let Some(displaced) = places.gives_way_to(peer)
         {
             self.forget_follower(displaced);
             self.displace(displaced);
         }
-        self.web.readers.places.take(conn, peer);
+        self.readers.places.take(conn, peer);
     }
 
     /// Whoever reads a file does so no more.
     pub(super) fn forget_follower(&mut self, conn: ConnId) {
-        self.web.readers.asked.remove(&conn);
-        self.web.readers.followers.remove(&conn);
-        self.web.readers.downloads.remove(&conn);
-        self.web.readers.places.leave(conn);
+        self.readers.asked.remove(&conn);
+        self.readers.followers.remove(&conn);
+        self.readers.downloads.remove(&conn);
+        self.readers.places.leave(conn);
     }
 
     /// Has the end of a file read; the client is answered when it was.
@@ -226,39 +175,41 @@ impl Core {
         };
         let whole = matches!(tail.form, TailForm::Download(_));
         let from = whole.then_some(NOWHERE);
-        self.web.readers.asked.insert(conn, (tail, names.clone()));
+        self.readers.asked.insert(conn, (tail, names.clone()));
         let plan = ReadPlan { names, from, max_bytes };
         self.push_action(Action::ReadFile(conn, Box::new(plan)));
     }
 
     pub(in crate::core) fn file_read(
         &mut self,
+        scheduler: &Scheduler,
         now: Now,
         conn: ConnId,
         read: Result<Piece, FileTrouble>,
     ) {
-        match self.web.readers.asked.remove(&conn) {
-            Some((tail, names)) => self.answer_tail(now, conn, (tail, names), read),
+        match self.readers.asked.remove(&conn) {
+            Some((tail, names)) => self.answer_tail(scheduler, now, conn, (tail, names), read),
             None => {
                 let read = self.send_piece(conn, read);
-                read.into_iter().for_each(|read| self.follow_on(now, conn, read));
+                read.into_iter().for_each(|read| self.follow_on(scheduler, now, conn, read));
             }
         }
     }
 
     fn answer_tail(
         &mut self,
+        scheduler: &Scheduler,
         now: Now,
         conn: ConnId,
         (tail, names): (Tail, Vec<FileName>),
         read: Result<Piece, FileTrouble>,
     ) {
         let Tail { lines, level, head_only, form } = tail;
-        let read = read.map_err(|trouble| self.may_have_given_way(&names, trouble));
+        let read = read.map_err(|trouble| sources::may_have_given_way(scheduler, &names, trouble));
         let response = match (form, read) {
             (TailForm::Page(page), read) => {
                 let read = read.map(|piece| last_lines(&piece, lines, level).to_vec());
-                self.original_page(&page, read)
+                self.original_page(scheduler, &page, read)
             }
             (TailForm::Follow, Ok(piece)) => {
                 return self.begin_follow(now, conn, names, level, Some((piece, lines)));
@@ -284,23 +235,11 @@ impl Core {
                     .header("Schedule-Bytes-Before", before)
             }
         };
-        self.web.readers.places.leave(conn);
+        self.readers.places.leave(conn);
         if head_only {
-            self.web.readers.downloads.remove(&conn);
+            self.readers.downloads.remove(&conn);
         }
         self.push_action_first(Action::Respond(conn, Box::new(response)));
-    }
-
-    /// What is not there of a run may have been: outputs give way where the disk is full.
-    fn may_have_given_way(&self, names: &[FileName], trouble: FileTrouble) -> FileTrouble {
-        let dropped = self.counters().outputs_dropped;
-        let of_run = names.iter().any(|name| matches!(name, FileName::Run(..)));
-        let Some(FileTrouble::Missing(why)) = (of_run && dropped > 0).then_some(&trouble) else {
-            return trouble;
-        };
-        let dropped = counted(dropped, "output");
-        let may = format!("it may have given way on a full disk, as {dropped} did");
-        FileTrouble::Missing(format!("{why}; {may} (`outputs_dropped`)"))
     }
 
     fn begin_follow(
@@ -345,20 +284,26 @@ impl Core {
         let text = String::from_utf8_lossy(kept.as_deref().unwrap_or(text));
         events.extend_from_slice(&sse("append", end.offset, &text));
         follower.before = follower.at;
-        self.web.readers.followers.insert(conn, follower);
+        self.readers.followers.insert(conn, follower);
         self.push_action(Action::Push(conn, events.into()));
     }
 
     /// A followed file was looked at.
-    fn follow_on(&mut self, now: Now, conn: ConnId, read: Result<Piece, FileTrouble>) {
-        let Some(follower) = self.web.readers.followers.get_mut(&conn) else { return };
+    fn follow_on(
+        &mut self,
+        scheduler: &Scheduler,
+        now: Now,
+        conn: ConnId,
+        read: Result<Piece, FileTrouble>,
+    ) {
+        let Some(follower) = self.readers.followers.get_mut(&conn) else { return };
         follower.next_ms = now.mono_ms + POLL_MS;
         let piece = match read {
             Ok(piece) => piece,
             Err(FileTrouble::NoAnswer(why) | FileTrouble::Unusable(why)) => {
-                return self.follow_later(now, conn, &why);
+                return self.follow_later(scheduler, now, conn, &why);
             }
-            Err(FileTrouble::Missing(_)) => return self.follow_none(now, conn),
+            Err(FileTrouble::Missing(_)) => return self.follow_none(scheduler, now, conn),
         };
         follower.is_told = false;
         let mut events = Vec::new();
@@ -389,7 +334,7 @@ impl Core {
             follower.next_ms = now.mono_ms + HURRY_MS;
         }
         if events.is_empty() {
-            return self.beat(now, conn);
+            return self.beat(scheduler, now, conn);
         }
         follower.quiet = 0;
         self.push_action(Action::Push(conn, events.into()));
@@ -397,25 +342,25 @@ impl Core {
 
     /// A followed file is not there. It is waited for; that it was removed is told once. What is
     /// there next is another file, though it may get the number of the old one.
-    fn follow_none(&mut self, now: Now, conn: ConnId) {
-        let Some(follower) = self.web.readers.followers.get_mut(&conn) else { return };
+    fn follow_none(&mut self, scheduler: &Scheduler, now: Now, conn: ConnId) {
+        let Some(follower) = self.readers.followers.get_mut(&conn) else { return };
         if follower.at.is_none_or(|at| at == NOWHERE) {
-            return self.beat(now, conn);
+            return self.beat(scheduler, now, conn);
         }
         follower.quiet = 0;
         follower.before = follower.at.replace(NOWHERE);
-        let at = rfc3339(now.wall_ms, &self.settings().zone);
+        let at = rfc3339(now.wall_ms, &scheduler.settings().zone);
         self.push_action(Action::Push(conn, sse("removed", 0, &at)));
     }
 
     /// A followed file can't be read, or is where nobody answers: told once, and tried again later.
-    fn follow_later(&mut self, now: Now, conn: ConnId, why: &str) {
-        let Some(follower) = self.web.readers.followers.get_mut(&conn) else { return };
+    fn follow_later(&mut self, scheduler: &Scheduler, now: Now, conn: ConnId, why: &str) {
+        let Some(follower) = self.readers.followers.get_mut(&conn) else { return };
         follower.next_ms = now.mono_ms + LATER_MS;
         if std::mem::replace(&mut follower.is_told, true) {
             // Such looks are rare: each says that the line is alive.
             follower.quiet = BEAT_POLLS;
-            return self.beat(now, conn);
+            return self.beat(scheduler, now, conn);
         }
         follower.before = follower.at;
         let at = follower.at.map_or(0, |at| at.offset);
@@ -423,19 +368,19 @@ impl Core {
     }
 
     /// Tells a follower now and then that the line is alive; that also finds out who has left.
-    fn beat(&mut self, now: Now, conn: ConnId) {
-        let Some(follower) = self.web.readers.followers.get_mut(&conn) else { return };
+    fn beat(&mut self, scheduler: &Scheduler, now: Now, conn: ConnId) {
+        let Some(follower) = self.readers.followers.get_mut(&conn) else { return };
         follower.quiet += 1;
         if follower.quiet >= BEAT_POLLS {
             follower.quiet = 0;
             follower.before = follower.at;
-            self.push_action(Action::Push(conn, self.beat_event(now)));
+            self.push_action(Action::Push(conn, stream::beat_event(scheduler, now)));
         }
     }
 
     /// A follower did not take a piece. Returns whether it is one.
     pub(super) fn follower_failed(&mut self, conn: ConnId, gone: bool) -> bool {
-        let Some(follower) = self.web.readers.followers.get_mut(&conn) else { return false };
+        let Some(follower) = self.readers.followers.get_mut(&conn) else { return false };
         if gone {
             self.forget_follower(conn);
             return true;
@@ -448,7 +393,7 @@ impl Core {
     /// Has followed files looked at whose time has come.
     pub(super) fn poll_followed(&mut self, now: Now) {
         let mut plans = Vec::new();
-        for (conn, follower) in &mut self.web.readers.followers {
+        for (conn, follower) in &mut self.readers.followers {
             if follower.next_ms <= now.mono_ms {
                 // What was read says when the next look is; until then there is none.
                 follower.next_ms = now.mono_ms + LATER_MS;
@@ -462,9 +407,9 @@ impl Core {
         }
     }
 
-    /// When [`Core::poll_followed`] has something to do, monotonic ms.
+    /// When [`Web::poll_followed`] has something to do, monotonic ms.
     pub(super) fn follow_wake(&self) -> Option<u64> {
-        self.web.readers.followers.values().map(|follower| follower.next_ms).min()
+        self.readers.followers.values().map(|follower| follower.next_ms).min()
     }
 }
 

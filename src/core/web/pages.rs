@@ -15,7 +15,7 @@ mod assets;
 mod cache;
 mod chosen;
 mod error;
-mod frame;
+pub(super) mod frame;
 mod job;
 mod links;
 mod list;
@@ -27,8 +27,9 @@ mod words;
 
 pub use cache::PageCache;
 
-use crate::core::daemon::Core;
+use super::Web;
 use crate::core::http::{Body, Method, Request, Response, http_date};
+use crate::core::scheduler::Scheduler;
 use crate::core::time::Now;
 use askama::Template;
 use cache::{Key, Page};
@@ -44,14 +45,19 @@ enum Kind<'a> {
     Log,
 }
 
-impl Core {
+impl Web {
     /// How many pages were rendered since the start: far fewer than were asked for.
     pub fn pages_rendered(&self) -> u64 {
-        self.web.pages.rendered()
+        self.pages.rendered()
     }
 
     /// The answer if the request is for a page or for what belongs to pages.
-    pub(super) fn page(&mut self, now: Now, request: &Request) -> Option<Response> {
+    pub(super) fn page(
+        &mut self,
+        scheduler: &Scheduler,
+        now: Now,
+        request: &Request,
+    ) -> Option<Response> {
         let segments = request.segments();
         let listed = matches!(segments[..], ["" | "index.php"]);
         if listed && request.method.is_read() && wants_text(request) {
@@ -62,15 +68,15 @@ impl Core {
             ["jobs", id] => Kind::Job(id),
             ["log"] => Kind::Log,
             ["assets", name] if request.method.is_read() => {
-                return self.web.pages.assets.answer(name, request.query("v").as_deref());
+                return self.pages.assets.answer(name, request.query("v").as_deref());
             }
             ["favicon.ico"] if request.method.is_read() => {
-                return self.web.pages.assets.answer("favicon.svg", None);
+                return self.pages.assets.answer("favicon.svg", None);
             }
             _ => return None,
         };
         Some(match request.method {
-            Method::Get | Method::Head => self.rendered(now, request, kind),
+            Method::Get | Method::Head => self.rendered(scheduler, now, request, kind),
             Method::Options => Response::options("GET, HEAD, OPTIONS"),
             _ => Response::method_not_allowed("GET, HEAD, OPTIONS"),
         })
@@ -79,6 +85,7 @@ impl Core {
     /// An answer to a browser: a problem becomes a page.
     pub(super) fn for_people(
         &mut self,
+        scheduler: &Scheduler,
         now: Now,
         request: &Request,
         response: Response,
@@ -93,23 +100,29 @@ impl Core {
         {
             return response;
         }
-        self.error_page(now, request, &response)
+        self.error_page(scheduler, now, request, &response)
     }
 
-    fn rendered(&mut self, now: Now, request: &Request, kind: Kind<'_>) -> Response {
+    fn rendered(
+        &mut self,
+        scheduler: &Scheduler,
+        now: Now,
+        request: &Request,
+        kind: Kind<'_>,
+    ) -> Response {
         let look = Look::of(request);
         let key = Key { path: request.path(), query: request.raw_query(), look };
-        let stamp = (self.revision(), now.wall_ms.div_euclid(1000));
-        let page = match self.web.pages.find(key, stamp) {
+        let stamp = (scheduler.revision(), now.wall_ms.div_euclid(1000));
+        let page = match self.pages.find(key, stamp) {
             Some(page) => page,
             None => {
                 let made = match kind {
-                    Kind::List => self.list_page(now, request, look),
-                    Kind::Job(id) => self.job_page(now, request, look, id),
-                    Kind::Log => self.log_page(now, request, look),
+                    Kind::List => self.list_page(scheduler, now, request, look),
+                    Kind::Job(id) => self.job_page(scheduler, now, request, look, id),
+                    Kind::Log => self.log_page(scheduler, now, request, look),
                 };
                 match made {
-                    Ok(page) => self.web.pages.keep(key, stamp, page),
+                    Ok(page) => self.pages.keep(key, stamp, page),
                     Err(problem) => return problem,
                 }
             }

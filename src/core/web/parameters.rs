@@ -3,11 +3,12 @@
 
 use super::filter::{NEVER, Page};
 use super::listed::{STATES, Sort};
+use super::sources;
 use crate::core::config::did_you_mean;
-use crate::core::daemon::{Core, DatabaseState};
 use crate::core::http::{Request, Response};
 use crate::core::ids::{BadRunId, JobId, RunId};
 use crate::core::plain::{self, isolated};
+use crate::core::scheduler::{DatabaseState, Scheduler};
 
 /// Those of a list; `tagid` is the original's name for `tag`.
 const LIST: &[&str] = &["tag", "tagid", "q", "state", "id", "sort", "dir", "page", "per_page"];
@@ -82,57 +83,60 @@ pub(super) fn one_of(request: &Request, name: &str, choices: &[&str]) -> Result<
     Err(Response::problem(400, &why))
 }
 
-impl Core {
-    /// Of which run, and which stream of it, a job's page is to show the output.
-    pub(super) fn check_output(&self, request: &Request, job: JobId) -> Result<(), Response> {
-        one_of(request, "stream", &["stdout", "stderr"])?;
-        let Some(asked) = request.query("run").filter(|run| !run.is_empty()) else { return Ok(()) };
-        let bad = |why: BadRunId| Response::problem(400, &format!("run: {why}"));
-        let run = asked.parse::<RunId>().map_err(bad)?;
-        // One that is forgotten is nobody's.
-        let Some(other) = self.job_of_run(run).filter(|of| *of != job) else { return Ok(()) };
-        let why = format!("run {run} is one of job {other}, not of job {job}");
-        Err(Response::problem(404, &format!("{why}: see /jobs/{other}?run={run}")))
-    }
+/// Of which run, and which stream of it, a job's page is to show the output.
+pub(super) fn check_output(
+    scheduler: &Scheduler,
+    request: &Request,
+    job: JobId,
+) -> Result<(), Response> {
+    one_of(request, "stream", &["stdout", "stderr"])?;
+    let Some(asked) = request.query("run").filter(|run| !run.is_empty()) else { return Ok(()) };
+    let bad = |why: BadRunId| Response::problem(400, &format!("run: {why}"));
+    let run = asked.parse::<RunId>().map_err(bad)?;
+    // One that is forgotten is nobody's.
+    let other = sources::job_of_run(scheduler, run).filter(|of| *of != job);
+    let Some(other) = other else { return Ok(()) };
+    let why = format!("run {run} is one of job {other}, not of job {job}");
+    Err(Response::problem(404, &format!("{why}: see /jobs/{other}?run={run}")))
+}
 
-    /// Whether only the first answer of the database, which has not come and may come any moment,
-    /// tells what is right: which tags there are, which jobs.
-    pub(super) fn awaits_table(&self, request: &Request) -> bool {
-        let down = matches!(self.sync_state().database, DatabaseState::Down { .. });
-        // A command is told at once: who sent it may give up, and it must not be done after that.
-        let commands = !request.method.is_read() || request.query("action").is_some();
-        if down || self.knows_table() || commands {
-            return false;
-        }
-        let tag = || request.query("tag").is_some_and(|tag| !tag.is_empty());
-        match request.segments()[..] {
-            ["" | "index.php"] | ["api", "v1", "jobs"] if tag() => check_list(request).is_ok(),
-            ["api", "v1", "jobs" | "runs", _, ..] | ["jobs", _] => true,
-            _ => false,
-        }
+/// Whether only the first answer of the database, which has not come and may come any moment,
+/// tells what is right: which tags there are, which jobs.
+pub(super) fn awaits_table(scheduler: &Scheduler, request: &Request) -> bool {
+    let down = matches!(scheduler.sync_state().database, DatabaseState::Down { .. });
+    // A command is told at once: who sent it may give up, and it must not be done after that.
+    let commands = !request.method.is_read() || request.query("action").is_some();
+    if down || scheduler.knows_table() || commands {
+        return false;
     }
+    let tag = || request.query("tag").is_some_and(|tag| !tag.is_empty());
+    match request.segments()[..] {
+        ["" | "index.php"] | ["api", "v1", "jobs"] if tag() => check_list(request).is_ok(),
+        ["api", "v1", "jobs" | "runs", _, ..] | ["jobs", _] => true,
+        _ => false,
+    }
+}
 
-    /// A tag that neither a row nor a job has. (The original's links, with `tagid`, lead to an
-    /// empty list there and here.)
-    pub(super) fn check_tag(&self, request: &Request) -> Result<(), Response> {
-        /// Tags that are listed in the answer.
-        const MAX_LISTED: usize = 20;
-        let Some(asked) = request.query("tag").filter(|tag| !tag.is_empty()) else { return Ok(()) };
-        let table = self.table();
-        let id = asked.parse::<u32>().ok();
-        let of_jobs = || table.iter().any(|job| Some(job.def.tag_id) == id);
-        let there = table.tags.iter().any(|(tag, name)| Some(*tag) == id || *name == *asked);
-        if there || id == Some(0) || of_jobs() || !self.knows_table() {
-            return Ok(());
-        }
-        let known = table
-            .tags
-            .iter()
-            .take(MAX_LISTED)
-            .map(|(id, name)| format!("{id} ({})", isolated(&plain::line(name))));
-        let known: Vec<String> = known.collect();
-        let known = if known.is_empty() { "there is none".to_owned() } else { known.join(", ") };
-        let shown = plain::shown(&asked);
-        Err(Response::problem(400, &format!("tag: `{shown}` is no tag: write one of {known}")))
+/// A tag that neither a row nor a job has. (The original's links, with `tagid`, lead to an
+/// empty list there and here.)
+pub(super) fn check_tag(scheduler: &Scheduler, request: &Request) -> Result<(), Response> {
+    /// Tags that are listed in the answer.
+    const MAX_LISTED: usize = 20;
+    let Some(asked) = request.query("tag").filter(|tag| !tag.is_empty()) else { return Ok(()) };
+    let table = scheduler.table();
+    let id = asked.parse::<u32>().ok();
+    let of_jobs = || table.iter().any(|job| Some(job.def.tag_id) == id);
+    let there = table.tags.iter().any(|(tag, name)| Some(*tag) == id || *name == *asked);
+    if there || id == Some(0) || of_jobs() || !scheduler.knows_table() {
+        return Ok(());
     }
+    let known = table
+        .tags
+        .iter()
+        .take(MAX_LISTED)
+        .map(|(id, name)| format!("{id} ({})", isolated(&plain::line(name))));
+    let known: Vec<String> = known.collect();
+    let known = if known.is_empty() { "there is none".to_owned() } else { known.join(", ") };
+    let shown = plain::shown(&asked);
+    Err(Response::problem(400, &format!("tag: `{shown}` is no tag: write one of {known}")))
 }

@@ -1,13 +1,15 @@
 //! What changes something, and where files and streams are: which request is which command.
 
+use super::Web;
 use super::actions::{Command, Form, stream_named};
-use super::output::Source;
+use super::missing;
 use super::root::Root;
-use crate::core::daemon::Core;
+use super::sources::Source;
 use crate::core::http::{Method, Request, Response, query_pairs};
 use crate::core::ids::{ConnId, JobId, RunId};
 use crate::core::launch::Stream;
 use crate::core::plain;
+use crate::core::scheduler::Scheduler;
 use crate::core::time::Now;
 
 /// Jobs of a selection at the most.
@@ -29,9 +31,15 @@ impl From<Response> for Routed {
     }
 }
 
-impl Core {
+impl Web {
     /// Commands of programs and of forms.
-    pub(super) fn route_commands(&mut self, now: Now, conn: ConnId, request: &Request) -> Routed {
+    pub(super) fn route_commands(
+        &mut self,
+        scheduler: &mut Scheduler,
+        now: Now,
+        conn: ConnId,
+        request: &Request,
+    ) -> Routed {
         let command = match request.segments()[..] {
             ["api", "v1", "jobs", id, "start"] => job(id).map(|id| Command::Start(vec![id])),
             ["api", "v1", "jobs", id, "stop"] => job(id).map(|id| Command::Stop(vec![id])),
@@ -42,14 +50,14 @@ impl Core {
                 .and_then(|id| Ok(Command::Clear(vec![Source::Run(id, stream_of(request)?)]))),
             ["api", "v1", "log", "clear"] => Ok(Command::Clear(vec![Source::Log])),
             ["api", "v1", "sync"] => Ok(Command::Sync),
-            ["actions"] => return self.form(now, conn, request),
+            ["actions"] => return self.form(scheduler, now, conn, request),
             _ => return Routed::Other,
         };
         if let Some(response) = self.refuse_unless_post(request) {
             return response.into();
         }
         match command {
-            Ok(command) => self.command(now, (conn, request.peer), Form::Json, command),
+            Ok(command) => self.command(scheduler, now, (conn, request.peer), Form::Json, command),
             Err(response) => return response.into(),
         }
         Routed::Later
@@ -57,14 +65,20 @@ impl Core {
 
     fn refuse_unless_post(&self, request: &Request) -> Option<Response> {
         match request.method {
-            Method::Post => self.web.listening.check_change(request).err(),
+            Method::Post => self.listening.check_change(request).err(),
             Method::Options => Some(Response::options("POST, OPTIONS")),
             _ => Some(Response::method_not_allowed("POST, OPTIONS")),
         }
     }
 
     /// `POST /actions`: the buttons of the pages, which work without scripts.
-    fn form(&mut self, now: Now, conn: ConnId, request: &Request) -> Routed {
+    fn form(
+        &mut self,
+        scheduler: &mut Scheduler,
+        now: Now,
+        conn: ConnId,
+        request: &Request,
+    ) -> Routed {
         if let Some(response) = self.refuse_unless_post(request) {
             return response.into();
         }
@@ -72,18 +86,25 @@ impl Core {
         let back = Root::of(request).to(&back);
         match form_command(request) {
             // What a page is sent back to could not tell that nothing was done.
-            Ok(command) if command.needs_table() && !self.knows_table() => {
-                let unread = self.table_unread().map(super::missing::answer);
+            Ok(command) if command.needs_table() && !scheduler.knows_table() => {
+                let unread = missing::table_unread(scheduler).map(super::missing::answer);
                 return unread.map_or(Routed::Later, Routed::Now);
             }
-            Ok(command) => self.command(now, (conn, request.peer), Form::Back(303, back), command),
+            Ok(command) => {
+                self.command(scheduler, now, (conn, request.peer), Form::Back(303, back), command)
+            }
             Err(response) => return response.into(),
         }
         Routed::Later
     }
 
     /// Files, as they are or followed.
-    pub(super) fn route_files(&mut self, conn: ConnId, request: &Request) -> Routed {
+    pub(super) fn route_files(
+        &mut self,
+        scheduler: &Scheduler,
+        conn: ConnId,
+        request: &Request,
+    ) -> Routed {
         let source = match request.segments()[..] {
             ["api", "v1", "runs", id, "output"] => {
                 run(id).and_then(|id| Ok(Source::Run(id, stream_of(request)?)))
@@ -94,7 +115,7 @@ impl Core {
             ["api", "v1", "log"] => Ok(Source::Log),
             _ => return Routed::Other,
         };
-        if let Err(response) = self.web.listening.check_reader(request) {
+        if let Err(response) = self.listening.check_reader(request) {
             return response.into();
         }
         let source = match (request.method, source) {
@@ -103,7 +124,7 @@ impl Core {
             (Method::Get | Method::Head, Err(response)) => return response.into(),
             _ => return Response::method_not_allowed("GET, HEAD, OPTIONS").into(),
         };
-        match self.show_file(conn, request, &source) {
+        match self.show_file(scheduler, conn, request, &source) {
             Some(response) => response.into(),
             None => Routed::Later,
         }

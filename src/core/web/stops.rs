@@ -1,8 +1,11 @@
 //! Clients that stop runs: each is told whom the signal has reached.
 
-use crate::core::daemon::{Core, RunPhase};
+use super::Web;
+use super::missing;
+use super::sources;
 use crate::core::ids::{JobId, RunId};
 use crate::core::refusal::Refusal;
+use crate::core::scheduler::{RunPhase, Scheduler};
 use crate::core::time::Now;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -82,63 +85,71 @@ impl Stop {
 
 const REFUSED: &str = "refused";
 
-impl Core {
+impl Web {
     /// Stops all runs of a job.
-    pub(super) fn stop_job_by(&mut self, now: Now, ticket: u64, id: JobId) {
-        let refused = match self.table().get(id) {
-            None => self.no_job(id),
+    pub(super) fn stop_job_by(
+        &mut self,
+        scheduler: &mut Scheduler,
+        now: Now,
+        ticket: u64,
+        id: JobId,
+    ) {
+        let refused = match scheduler.table().get(id) {
+            None => missing::no_job(scheduler, id),
             Some(job) if job.live.is_empty() => {
                 (409, format!("no run of job {id} is alive: there is nothing to stop"))
             }
             Some(job) => {
                 let runs = job.live.clone();
-                return self.stop_by(now, (ticket, id.to_string()), id, runs);
+                return self.stop_by(scheduler, now, (ticket, id.to_string()), id, runs);
             }
         };
         self.note(ticket, id.to_string(), Err(refused));
     }
 
     /// Stops a run.
-    pub(super) fn stop_run_by(&mut self, now: Now, ticket: u64, run: RunId) {
-        let refused = match self.runs().get(&run).map(|run| run.job) {
-            Some(job) => return self.stop_by(now, (ticket, run.to_string()), job, vec![run]),
-            None if self.job_of_run(run).is_some() => {
+    pub(super) fn stop_run_by(
+        &mut self,
+        scheduler: &mut Scheduler,
+        now: Now,
+        ticket: u64,
+        run: RunId,
+    ) {
+        let refused = match scheduler.runs().get(&run).map(|run| run.job) {
+            Some(job) => {
+                return self.stop_by(scheduler, now, (ticket, run.to_string()), job, vec![run]);
+            }
+            None if sources::job_of_run(scheduler, run).is_some() => {
                 (409, format!("run {run} has ended already: there is nothing to stop"))
             }
-            None => self.no_run(run),
+            None => missing::no_run(scheduler, run),
         };
         self.note(ticket, run.to_string(), Err(refused));
     }
 
-    fn stop_by(&mut self, now: Now, (ticket, what): (u64, String), job: JobId, runs: Vec<RunId>) {
-        let runs: Vec<Asked> = runs.into_iter().map(|run| self.ask_to_end(now, run)).collect();
+    fn stop_by(
+        &mut self,
+        scheduler: &mut Scheduler,
+        now: Now,
+        (ticket, what): (u64, String),
+        job: JobId,
+        runs: Vec<RunId>,
+    ) {
+        let runs: Vec<Asked> =
+            runs.into_iter().map(|run| ask_to_end(scheduler, now, run)).collect();
         let left = runs.iter().filter(|asked| asked.did.is_none()).count();
         let stop = Stop { ticket, what, job, runs, left };
         if left == 0 {
             return self.note(ticket, stop.what.clone(), stop.result());
         }
         self.expect(ticket);
-        self.web.waiting.stops.wait(stop);
-    }
-
-    fn ask_to_end(&mut self, now: Now, run: RunId) -> Asked {
-        let before = self.runs().get(&run).map(|run| (run.phase, run.pid));
-        self.stop_run(now, run);
-        let (did, pid) = match before {
-            Some((RunPhase::Queued | RunPhase::Retry { .. }, _)) => (Some("cancelled"), None),
-            Some((RunPhase::Launching { .. }, _)) => (Some("terminated"), None),
-            Some((RunPhase::Live, pid)) => (None, Some(pid)),
-            Some((RunPhase::Stopping { .. } | RunPhase::Killed, pid)) => {
-                (Some("already_stopping"), Some(pid))
-            }
-            None => (Some("gone"), None),
-        };
-        Asked { run, pid, did, reason: None }
+        self.waiting.stops.wait(stop);
     }
 
     /// A signal was sent to a run, or refused.
     pub(in crate::core) fn stop_answered(
         &mut self,
+        scheduler: &mut Scheduler,
         now: Now,
         run: RunId,
         refusal: Option<&Refusal>,
@@ -146,19 +157,47 @@ impl Core {
         let goes_on = refusal.is_some_and(Refusal::goes_on);
         let did = if goes_on { REFUSED } else { "terminated" };
         let reason = refusal.map(ToString::to_string);
-        self.tell_stops(now, run, did, reason.as_deref());
+        self.tell_stops(scheduler, now, run, did, reason.as_deref());
     }
 
     /// A signal can't be sent now, and is later.
-    pub(in crate::core) fn stop_delayed(&mut self, now: Now, run: RunId, why: &str) {
-        self.tell_stops(now, run, "delayed", Some(why));
+    pub(in crate::core) fn stop_delayed(
+        &mut self,
+        scheduler: &mut Scheduler,
+        now: Now,
+        run: RunId,
+        why: &str,
+    ) {
+        self.tell_stops(scheduler, now, run, "delayed", Some(why));
     }
 
-    fn tell_stops(&mut self, now: Now, run: RunId, did: &'static str, reason: Option<&str>) {
-        for stop in self.web.waiting.stops.answered(run, did, reason) {
+    fn tell_stops(
+        &mut self,
+        scheduler: &mut Scheduler,
+        now: Now,
+        run: RunId,
+        did: &'static str,
+        reason: Option<&str>,
+    ) {
+        for stop in self.waiting.stops.answered(run, did, reason) {
             let ticket = stop.ticket;
             self.note(ticket, stop.what.clone(), stop.result());
-            self.one_less(now, ticket);
+            self.one_less(scheduler, now, ticket);
         }
     }
+}
+
+fn ask_to_end(scheduler: &mut Scheduler, now: Now, run: RunId) -> Asked {
+    let before = scheduler.runs().get(&run).map(|run| (run.phase, run.pid));
+    scheduler.stop_run(now, run);
+    let (did, pid) = match before {
+        Some((RunPhase::Queued | RunPhase::Retry { .. }, _)) => (Some("cancelled"), None),
+        Some((RunPhase::Launching { .. }, _)) => (Some("terminated"), None),
+        Some((RunPhase::Live, pid)) => (None, Some(pid)),
+        Some((RunPhase::Stopping { .. } | RunPhase::Killed, pid)) => {
+            (Some("already_stopping"), Some(pid))
+        }
+        None => (Some("gone"), None),
+    };
+    Asked { run, pid, did, reason: None }
 }

@@ -9,12 +9,16 @@
 //! A reader that has too much to read already misses the batch and is told once, when there is
 //! room again, to begin anew (`event: snapshot`). The same is said where there is too much to say.
 
+use super::Web;
 use super::filter::{Filter, Page};
-use crate::core::daemon::{Changed, Core};
+use super::listed;
+use super::pages::frame;
+use super::views;
 use crate::core::event::{Action, PushFailure};
 use crate::core::http::{Request, Response};
 use crate::core::ids::{ConnId, JobId};
 use crate::core::places::{Peer, Places};
+use crate::core::scheduler::{Changed, Scheduler};
 use crate::core::table::Phase;
 use crate::core::time::{Now, rfc3339};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -163,25 +167,31 @@ impl View {
     }
 }
 
-impl Core {
+impl Web {
     /// Begins a stream of events.
-    pub(super) fn open_events(&mut self, now: Now, conn: ConnId, request: &Request) {
-        let shown = match self.shown(request) {
+    pub(super) fn open_events(
+        &mut self,
+        scheduler: &mut Scheduler,
+        now: Now,
+        conn: ConnId,
+        request: &Request,
+    ) {
+        let shown = match shown(scheduler, request) {
             Ok((shown, _)) => shown,
             Err(response) => return self.respond(conn, response),
         };
-        self.forget_reader(conn);
+        self.forget_reader(scheduler, conn);
         let query = request.raw_query();
-        let views = &self.web.streams.views;
+        let views = &self.streams.views;
         let place = views.iter().position(|view| view.request.raw_query() == query);
         let place = match place {
             Some(place) => place,
             None => {
-                self.make_room_for_view(request.peer);
+                self.make_room_for_view(scheduler, request.peer);
                 let filter = Filter::new(request);
-                let members = self.members(&filter);
+                let members = members(scheduler, &filter);
                 let (told, whole) = (members.len(), shown.len() == members.len());
-                self.web.streams.views.push(View {
+                self.streams.views.push(View {
                     request: request.clone(),
                     filter,
                     members,
@@ -196,20 +206,20 @@ impl Core {
                     room: Page::new(request).map_or(0, |page| page.per_page),
                     sending: None,
                 });
-                self.web.streams.views.len() - 1
+                self.streams.views.len() - 1
             }
         };
-        let first = self.web.streams.views.iter().all(|view| view.readers.is_empty());
+        let first = self.streams.views.iter().all(|view| view.readers.is_empty());
         if first {
-            self.web.streams.next_beat_ms = now.mono_ms + BEAT_MS;
-            self.web.streams.alerts = self.alerts_mark(now);
+            self.streams.next_beat_ms = now.mono_ms + BEAT_MS;
+            self.streams.alerts = frame::alerts_mark(scheduler, now);
         }
-        let view = &mut self.web.streams.views[place];
+        let view = &mut self.streams.views[place];
         view.shown.extend(shown);
         view.readers.insert(conn, Reader { peer: request.peer, missed: false });
         let mut begin = format!("retry: {RETRY_MS}\n").into_bytes();
-        begin.extend(self.snapshot(now.wall_ms, &self.web.streams.views[place]));
-        self.listen_to_changes(true);
+        begin.extend(snapshot(scheduler, now.wall_ms, &self.streams.views[place]));
+        scheduler.listen_to_changes(true);
         self.respond(conn, Response::event_stream());
         self.push_action(Action::Push(conn, begin.into()));
     }
@@ -217,8 +227,8 @@ impl Core {
     /// Where as many queries are followed as can be, the readers of one of them are displaced. A
     /// query belongs to the first of its readers; one that clients at several addresses follow is
     /// the last to go.
-    fn make_room_for_view(&mut self, newcomer: Peer) {
-        let views = &self.web.streams.views;
+    fn make_room_for_view(&mut self, scheduler: &mut Scheduler, newcomer: Peer) {
+        let views = &self.streams.views;
         if views.len() < MAX_VIEWS {
             return;
         }
@@ -236,7 +246,7 @@ impl Core {
         let Some(at) = places.gives_way_to(newcomer) else { return };
         let readers: Vec<ConnId> = views[at].readers.keys().copied().collect();
         for reader in readers {
-            self.forget_reader(reader);
+            self.forget_reader(scheduler, reader);
             self.displace(reader);
         }
     }
@@ -247,28 +257,17 @@ impl Core {
         self.push_action(Action::Finish(conn));
     }
 
-    /// The jobs on the page that a query asks for.
-    fn shown(&self, request: &Request) -> Result<(BTreeSet<JobId>, usize), Response> {
-        let (lines, total) = self.listed(request)?;
-        Ok((lines.iter().map(|(job, ..)| job.def.id).collect(), total))
-    }
-
-    fn members(&self, filter: &Filter) -> BTreeSet<JobId> {
-        let lines = self.table().iter().flat_map(|job| self.rows(job));
-        lines.filter(|line| filter.takes(self, *line)).map(|(job, ..)| job.def.id).collect()
-    }
-
     /// Goes on with a round, or begins one if it is time.
-    pub(super) fn tell_news(&mut self, now: Now) {
-        if self.web.streams.views.is_empty() {
+    pub(super) fn tell_news(&mut self, scheduler: &mut Scheduler, now: Now) {
+        if self.streams.views.is_empty() {
             return;
         }
-        let mut streams = std::mem::take(&mut self.web.streams);
+        let mut streams = std::mem::take(&mut self.streams);
         streams.wall_ms = now.wall_ms;
         let sending = streams.views.iter().any(View::is_sending);
-        let is_due = self.next_round(&streams).is_some_and(|at_ms| now.mono_ms >= at_ms);
-        if !streams.in_round && !sending && is_due && !self.is_held(now, &mut streams) {
-            let Changed { jobs, all } = self.take_changes();
+        let is_due = next_round(scheduler, &streams).is_some_and(|at_ms| now.mono_ms >= at_ms);
+        if !streams.in_round && !sending && is_due && !is_held(scheduler, now, &mut streams) {
+            let Changed { jobs, all } = scheduler.take_changes();
             streams.in_round = true;
             streams.round = jobs.into();
             if all {
@@ -277,49 +276,24 @@ impl Core {
             }
         }
         if streams.in_round {
-            self.round_slice(now, &mut streams);
+            self.round_slice(scheduler, now, &mut streams);
         } else if !sending && now.mono_ms >= streams.next_beat_ms {
-            let beat = self.beat_event(now);
+            let beat = beat_event(scheduler, now);
             for view in &mut streams.views {
                 view.batches.push_back(Rc::clone(&beat));
             }
             streams.next_beat_ms = now.mono_ms + BEAT_MS;
             // What is wrong may change without an event that says so: a day is over, for example.
-            if self.alerts_mark(now) != streams.alerts {
-                self.touch_daemon();
+            if frame::alerts_mark(scheduler, now) != streams.alerts {
+                scheduler.touch_daemon();
             }
         }
-        self.web.streams = streams;
+        self.streams = streams;
     }
 
-    /// When there will be a round, monotonic ms.
-    fn next_round(&self, streams: &Streams) -> Option<u64> {
-        let news = self.has_news().then_some(streams.next_round_ms);
-        let daemon = streams.owes_daemon.then_some(streams.next_daemon_ms);
-        news.into_iter().chain(daemon).min()
-    }
-
-    fn is_held(&self, now: Now, streams: &mut Streams) -> bool {
-        let since = *streams.held_since_ms.get_or_insert(now.mono_ms);
-        let held = self.is_launching() && now.mono_ms < since + HOLD_MS;
-        if !held {
-            streams.held_since_ms = None;
-        }
-        held
-    }
-
-    fn begin_view_anew(&self, view: &mut View) {
-        view.overflow();
-        view.stale = false;
-        view.members = self.members(&view.filter);
-        // The query made sense when the view was made, and does for ever.
-        view.shown = self.shown(&view.request).map_or(BTreeSet::new(), |(shown, _)| shown);
-        view.whole = view.shown.len() == view.members.len();
-    }
-
-    fn round_slice(&mut self, now: Now, streams: &mut Streams) {
+    fn round_slice(&mut self, scheduler: &Scheduler, now: Now, streams: &mut Streams) {
         if let Some(view) = streams.views.iter_mut().find(|view| view.stale) {
-            return self.begin_view_anew(view);
+            return begin_view_anew(scheduler, view);
         }
         let looks = (LOOKS_A_TURN / streams.views.len().max(1)).max(20);
         let mut rendered = 0;
@@ -328,65 +302,21 @@ impl Core {
                 return;
             }
             let Some(id) = streams.round.pop_front() else {
-                return self.end_round(now, streams);
+                return self.end_round(scheduler, now, streams);
             };
-            rendered += self.tell_job(id, streams);
+            rendered += tell_job(scheduler, id, streams);
         }
     }
 
-    /// Adds a changed job to the views. Returns how many lines were rendered for that.
-    fn tell_job(&self, id: JobId, streams: &mut Streams) -> usize {
-        let mut event: Option<String> = None;
-        let mut gone: Option<String> = None;
-        for view in &mut streams.views {
-            let matches = self.table().get(id).is_some_and(|job| {
-                let mut rows = self.rows(job);
-                rows.any(|line| view.filter.takes(self, line))
-            });
-            match matches {
-                true => view.members.insert(id),
-                false => view.members.remove(&id),
-            };
-            let room = view.whole && view.shown.len() < view.room;
-            if matches && (view.shown.contains(&id) || room) {
-                view.shown.insert(id);
-                let text = event.get_or_insert_with(|| self.job_event(id));
-                view.add(text);
-            } else if !matches && view.shown.remove(&id) {
-                let text = gone.get_or_insert_with(|| {
-                    let revision = self.revision();
-                    format!("event: gone\nid: {revision}\ndata: {{\"id\":{id}}}\n\n")
-                });
-                view.add(text);
-            }
-        }
-        usize::from(event.is_some())
-    }
-
-    /// A job's line; with `waiting`, the line of its new definition, while there is one.
-    fn job_event(&self, id: JobId) -> String {
-        let Some(job) = self.table().get(id) else { return String::new() };
-        let line = self.job_line(job, &job.def, self.state_of(job));
-        let mut text = serde_json::to_string(&line).unwrap_or_default();
-        if let Phase::Replaced(next) = &job.phase {
-            let next = self.job_line(job, next, "waiting");
-            let next = serde_json::to_string(&next).unwrap_or_default();
-            // The line is an object: its last character is the closing brace.
-            text.pop();
-            text.push_str(&format!(",\"waiting\":{next}}}"));
-        }
-        format!("event: job\nid: {}\ndata: {text}\n\n", self.revision())
-    }
-
-    fn end_round(&mut self, now: Now, streams: &mut Streams) {
-        let revision = self.revision();
+    fn end_round(&mut self, scheduler: &Scheduler, now: Now, streams: &mut Streams) {
+        let revision = scheduler.revision();
         streams.in_round = false;
         streams.next_round_ms = now.mono_ms + ROUND_MS;
         let daemon = (now.mono_ms >= streams.next_daemon_ms).then(|| {
             streams.next_daemon_ms = now.mono_ms + DAEMON_MS;
-            let mut status = self.status(now);
+            let mut status = self.status(scheduler, now);
             status["message"] = self.last_message().into();
-            streams.alerts = self.alerts_mark(now);
+            streams.alerts = frame::alerts_mark(scheduler, now);
             status["alerts"] = streams.alerts.as_str().into();
             format!("event: daemon\nid: {revision}\ndata: {status}\n\n")
         });
@@ -395,7 +325,7 @@ impl Core {
             if view.overflown {
                 view.overflown = false;
                 view.told = view.members.len();
-                let anew = self.snapshot(now.wall_ms, view);
+                let anew = snapshot(scheduler, now.wall_ms, view);
                 view.batches.push_back(anew.into());
             }
             if view.told != view.members.len() {
@@ -411,38 +341,28 @@ impl Core {
     }
 
     /// The next piece for a reader of events.
-    pub(in crate::core) fn next_push(&mut self) -> Option<Action> {
-        let mut streams = std::mem::take(&mut self.web.streams);
-        let anew = |view: &View| self.snapshot(streams.wall_ms, view);
+    pub(in crate::core) fn next_push(&mut self, scheduler: &Scheduler) -> Option<Action> {
+        let mut streams = std::mem::take(&mut self.streams);
+        let anew = |view: &View| snapshot(scheduler, streams.wall_ms, view);
         let next = streams.views.iter_mut().find_map(|view| view.next_push(&anew));
-        self.web.streams = streams;
+        self.streams = streams;
         next.map(|(conn, bytes)| Action::Push(conn, bytes))
     }
 
-    /// What a reader hears first, and whenever it has to ask for the list again.
-    fn snapshot(&self, wall_ms: i64, view: &View) -> Vec<u8> {
-        let (revision, total) = (self.revision(), view.members.len());
-        let now = rfc3339(wall_ms, &self.settings().zone);
-        let data = serde_json::json!({ "revision": revision, "total": total, "now": now });
-        format!("event: snapshot\nid: {revision}\ndata: {data}\n\n").into_bytes()
-    }
-
-    /// An event, as a client's script never hears of a comment. It keeps the client's idea of this
-    /// clock right, too: the `Date` of an answer may be a proxy's.
-    pub(super) fn beat_event(&self, now: Now) -> Rc<[u8]> {
-        let data = serde_json::json!({ "now": rfc3339(now.wall_ms, &self.settings().zone) });
-        format!("event: beat\ndata: {data}\n\n").into_bytes().into()
-    }
-
     /// A piece did not reach a client.
-    pub(in crate::core) fn push_failed(&mut self, conn: ConnId, failure: PushFailure) {
+    pub(in crate::core) fn push_failed(
+        &mut self,
+        scheduler: &mut Scheduler,
+        conn: ConnId,
+        failure: PushFailure,
+    ) {
         if self.follower_failed(conn, failure == PushFailure::Gone) {
             return;
         }
         match failure {
-            PushFailure::Gone => self.forget_reader(conn),
+            PushFailure::Gone => self.forget_reader(scheduler, conn),
             PushFailure::Full => {
-                for view in &mut self.web.streams.views {
+                for view in &mut self.streams.views {
                     if let Some(reader) = view.readers.get_mut(&conn) {
                         reader.missed = true;
                     }
@@ -451,30 +371,125 @@ impl Core {
         }
     }
 
-    pub(super) fn forget_reader(&mut self, conn: ConnId) {
-        for view in &mut self.web.streams.views {
+    pub(super) fn forget_reader(&mut self, scheduler: &mut Scheduler, conn: ConnId) {
+        for view in &mut self.streams.views {
             view.readers.remove(&conn);
         }
-        self.web.streams.views.retain(|view| !view.readers.is_empty());
-        if self.web.streams.views.is_empty() {
-            self.web.streams = Streams::default();
-            self.listen_to_changes(false);
+        self.streams.views.retain(|view| !view.readers.is_empty());
+        if self.streams.views.is_empty() {
+            self.streams = Streams::default();
+            scheduler.listen_to_changes(false);
         }
     }
 
     /// Whether a round is under way.
     pub(super) fn telling(&self) -> bool {
-        self.web.streams.in_round
+        self.streams.in_round
     }
 
     /// When there will be something to tell, monotonic ms.
-    pub(super) fn news_wake(&self) -> Option<u64> {
-        let streams = &self.web.streams;
+    pub(super) fn news_wake(&self, scheduler: &Scheduler) -> Option<u64> {
+        let streams = &self.streams;
         // While a batch is on its way, the loop does not sleep anyway.
         if streams.views.is_empty() || streams.views.iter().any(View::is_sending) {
             return None;
         }
-        let round = self.next_round(streams);
+        let round = next_round(scheduler, streams);
         Some(round.unwrap_or(u64::MAX).min(streams.next_beat_ms))
     }
+}
+
+/// The jobs on the page that a query asks for.
+fn shown(scheduler: &Scheduler, request: &Request) -> Result<(BTreeSet<JobId>, usize), Response> {
+    let (lines, total) = listed::listed(scheduler, request)?;
+    Ok((lines.iter().map(|(job, ..)| job.def.id).collect(), total))
+}
+
+fn members(scheduler: &Scheduler, filter: &Filter) -> BTreeSet<JobId> {
+    let lines = scheduler.table().iter().flat_map(|job| views::rows(scheduler, job));
+    lines.filter(|line| filter.takes(scheduler, *line)).map(|(job, ..)| job.def.id).collect()
+}
+
+/// When there will be a round, monotonic ms.
+fn next_round(scheduler: &Scheduler, streams: &Streams) -> Option<u64> {
+    let news = scheduler.has_news().then_some(streams.next_round_ms);
+    let daemon = streams.owes_daemon.then_some(streams.next_daemon_ms);
+    news.into_iter().chain(daemon).min()
+}
+
+fn is_held(scheduler: &Scheduler, now: Now, streams: &mut Streams) -> bool {
+    let since = *streams.held_since_ms.get_or_insert(now.mono_ms);
+    let held = scheduler.is_launching() && now.mono_ms < since + HOLD_MS;
+    if !held {
+        streams.held_since_ms = None;
+    }
+    held
+}
+
+fn begin_view_anew(scheduler: &Scheduler, view: &mut View) {
+    view.overflow();
+    view.stale = false;
+    view.members = members(scheduler, &view.filter);
+    // The query made sense when the view was made, and does for ever.
+    view.shown = shown(scheduler, &view.request).map_or(BTreeSet::new(), |(shown, _)| shown);
+    view.whole = view.shown.len() == view.members.len();
+}
+
+/// Adds a changed job to the views. Returns how many lines were rendered for that.
+fn tell_job(scheduler: &Scheduler, id: JobId, streams: &mut Streams) -> usize {
+    let mut event: Option<String> = None;
+    let mut gone: Option<String> = None;
+    for view in &mut streams.views {
+        let matches = scheduler.table().get(id).is_some_and(|job| {
+            let mut rows = views::rows(scheduler, job);
+            rows.any(|line| view.filter.takes(scheduler, line))
+        });
+        match matches {
+            true => view.members.insert(id),
+            false => view.members.remove(&id),
+        };
+        let room = view.whole && view.shown.len() < view.room;
+        if matches && (view.shown.contains(&id) || room) {
+            view.shown.insert(id);
+            let text = event.get_or_insert_with(|| job_event(scheduler, id));
+            view.add(text);
+        } else if !matches && view.shown.remove(&id) {
+            let text = gone.get_or_insert_with(|| {
+                let revision = scheduler.revision();
+                format!("event: gone\nid: {revision}\ndata: {{\"id\":{id}}}\n\n")
+            });
+            view.add(text);
+        }
+    }
+    usize::from(event.is_some())
+}
+
+/// A job's line; with `waiting`, the line of its new definition, while there is one.
+fn job_event(scheduler: &Scheduler, id: JobId) -> String {
+    let Some(job) = scheduler.table().get(id) else { return String::new() };
+    let line = views::job_line(scheduler, job, &job.def, views::state_of(scheduler, job));
+    let mut text = serde_json::to_string(&line).unwrap_or_default();
+    if let Phase::Replaced(next) = &job.phase {
+        let next = views::job_line(scheduler, job, next, "waiting");
+        let next = serde_json::to_string(&next).unwrap_or_default();
+        // The line is an object: its last character is the closing brace.
+        text.pop();
+        text.push_str(&format!(",\"waiting\":{next}}}"));
+    }
+    format!("event: job\nid: {}\ndata: {text}\n\n", scheduler.revision())
+}
+
+/// What a reader hears first, and whenever it has to ask for the list again.
+fn snapshot(scheduler: &Scheduler, wall_ms: i64, view: &View) -> Vec<u8> {
+    let (revision, total) = (scheduler.revision(), view.members.len());
+    let now = rfc3339(wall_ms, &scheduler.settings().zone);
+    let data = serde_json::json!({ "revision": revision, "total": total, "now": now });
+    format!("event: snapshot\nid: {revision}\ndata: {data}\n\n").into_bytes()
+}
+
+/// An event, as a client's script never hears of a comment. It keeps the client's idea of this
+/// clock right, too: the `Date` of an answer may be a proxy's.
+pub(super) fn beat_event(scheduler: &Scheduler, now: Now) -> Rc<[u8]> {
+    let data = serde_json::json!({ "now": rfc3339(now.wall_ms, &scheduler.settings().zone) });
+    format!("event: beat\ndata: {data}\n\n").into_bytes().into()
 }

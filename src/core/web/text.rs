@@ -1,14 +1,17 @@
 //! The list of jobs as a table of plain text, for curl and for terminals.
 
+use super::listed;
 use super::listed::Line;
 use super::missing;
+use super::pages::frame;
 use super::parameters::{check_list, check_names};
+use super::views;
 use super::views::block_of;
-use crate::core::daemon::Core;
 use crate::core::definition::{Block, Flaw};
 use crate::core::http::{Request, Response};
 use crate::core::limits::{LISTED_COMMAND_CHARS, cut};
 use crate::core::plain::clean;
+use crate::core::scheduler::Scheduler;
 use crate::core::time::Now;
 use unicode_width::UnicodeWidthStr;
 
@@ -41,50 +44,51 @@ pub(super) fn wants_text(request: &Request, otherwise: &str) -> bool {
     names("text/plain") || (otherwise == "text/html" && terminal)
 }
 
-impl Core {
-    /// The jobs that a query asks for, a line each.
-    pub(super) fn text_list(&self, now: Now, request: &Request) -> Response {
-        let (lines, total) = match self.text_lines(request) {
-            Ok(listed) => listed,
-            Err(response) => return response,
-        };
-        let mut rows = vec![TITLES.map(str::to_owned)];
-        rows.extend(lines.iter().map(|line| self.text_row(now, *line)));
-        let mut text = table(&rows);
-        text.push_str(&format!("{} of {total} jobs\n", lines.len()));
-        text.extend(self.alert_lines(now).iter().map(|line| format!("{line}\n")));
-        Response::text(200, text).header("Vary", "Accept, User-Agent")
-    }
+/// The jobs that a query asks for, a line each.
+pub(super) fn text_list(scheduler: &Scheduler, now: Now, request: &Request) -> Response {
+    let (lines, total) = match text_lines(scheduler, request) {
+        Ok(listed) => listed,
+        Err(response) => return response,
+    };
+    let mut rows = vec![TITLES.map(str::to_owned)];
+    rows.extend(lines.iter().map(|line| text_row(scheduler, now, *line)));
+    let mut text = table(&rows);
+    text.push_str(&format!("{} of {total} jobs\n", lines.len()));
+    text.extend(frame::alert_lines(scheduler, now).iter().map(|line| format!("{line}\n")));
+    Response::text(200, text).header("Vary", "Accept, User-Agent")
+}
 
-    fn text_lines(&self, request: &Request) -> Result<(Vec<Line<'_>>, usize), Response> {
-        check_names(request)?;
-        check_list(request)?;
-        self.table_unread().map_or(Ok(()), |why| Err(missing::answer(why)))?;
-        self.listed(request)
-    }
+fn text_lines<'a>(
+    scheduler: &'a Scheduler,
+    request: &Request,
+) -> Result<(Vec<Line<'a>>, usize), Response> {
+    check_names(request)?;
+    check_list(request)?;
+    missing::table_unread(scheduler).map_or(Ok(()), |why| Err(missing::answer(why)))?;
+    listed::listed(scheduler, request)
+}
 
-    fn text_row(&self, now: Now, (job, def, state): Line<'_>) -> [String; 8] {
-        let waiting = state == "waiting";
-        let due = job.next_due_ms.filter(|_| waiting || job.scheduled().is_some());
-        let due = due.map_or("-".into(), |at| span(at.saturating_sub(now.wall_ms)));
-        let due = block_of(job, def).map_or(due, |block| format!("never: {}", said(block)));
-        let last = job.history.as_ref().and_then(|history| history.runs.back());
-        let last = last.map_or("-".into(), |run| {
-            let ago = span(now.wall_ms.saturating_sub(run.ended_ms));
-            format!("{} {ago} ago", clean(&run.outcome.to_string(), NAME_COLUMNS))
-        });
-        let live = if waiting { 0 } else { self.processes_of(job) };
-        [
-            if state.is_empty() { "-".into() } else { state.into() },
-            def.id.to_string(),
-            clean(&def.name, NAME_COLUMNS),
-            clean(&def.cron, CRON_COLUMNS),
-            format!("{live}/{}", def.max_concurrence),
-            due,
-            last,
-            clean(&cut(&def.command, LISTED_COMMAND_CHARS), usize::MAX),
-        ]
-    }
+fn text_row(scheduler: &Scheduler, now: Now, (job, def, state): Line<'_>) -> [String; 8] {
+    let waiting = state == "waiting";
+    let due = job.next_due_ms.filter(|_| waiting || job.scheduled().is_some());
+    let due = due.map_or("-".into(), |at| span(at.saturating_sub(now.wall_ms)));
+    let due = block_of(job, def).map_or(due, |block| format!("never: {}", said(block)));
+    let last = job.history.as_ref().and_then(|history| history.runs.back());
+    let last = last.map_or("-".into(), |run| {
+        let ago = span(now.wall_ms.saturating_sub(run.ended_ms));
+        format!("{} {ago} ago", clean(&run.outcome.to_string(), NAME_COLUMNS))
+    });
+    let live = if waiting { 0 } else { views::processes_of(scheduler, job) };
+    [
+        if state.is_empty() { "-".into() } else { state.into() },
+        def.id.to_string(),
+        clean(&def.name, NAME_COLUMNS),
+        clean(&def.cron, CRON_COLUMNS),
+        format!("{live}/{}", def.max_concurrence),
+        due,
+        last,
+        clean(&cut(&def.command, LISTED_COMMAND_CHARS), usize::MAX),
+    ]
 }
 
 /// What of a row keeps its job from ever being started.

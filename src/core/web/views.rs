@@ -1,10 +1,10 @@
 //! What the daemon shows of jobs and runs, whatever the form: JSON, text or HTML.
 
-use crate::core::daemon::{Core, RunPhase};
 use crate::core::definition::{Block, Definition, Schedule};
 use crate::core::history::PastRun;
 use crate::core::ids::{JobId, RunId};
 use crate::core::limits::{LISTED_JSON_COMMAND_CHARS, cut};
+use crate::core::scheduler::{RunPhase, Scheduler};
 use crate::core::table::{Job, Phase};
 use crate::core::time::{Now, rfc3339};
 use serde::Serialize;
@@ -42,136 +42,134 @@ pub(super) fn block_of<'a>(job: &'a Job, def: &Definition) -> Option<Block<'a>> 
     job.block().filter(|_| in_force)
 }
 
-impl Core {
-    /// The lines of a job: one, or two while a new definition waits for the old one to drain.
-    pub(super) fn rows<'a>(
-        &self,
-        job: &'a Job,
-    ) -> impl Iterator<Item = (&'a Job, &'a Definition, &'static str)> + use<'a> {
-        let waiting = match &job.phase {
-            Phase::Replaced(next) => Some((job, &**next, "waiting")),
-            Phase::Active | Phase::Draining => None,
-        };
-        std::iter::once((job, &job.def, self.state_of(job))).chain(waiting)
-    }
+/// The lines of a job: one, or two while a new definition waits for the old one to drain.
+pub(super) fn rows<'a>(
+    scheduler: &Scheduler,
+    job: &'a Job,
+) -> impl Iterator<Item = (&'a Job, &'a Definition, &'static str)> + use<'a> {
+    let waiting = match &job.phase {
+        Phase::Replaced(next) => Some((job, &**next, "waiting")),
+        Phase::Active | Phase::Draining => None,
+    };
+    std::iter::once((job, &job.def, state_of(scheduler, job))).chain(waiting)
+}
 
-    /// The original's state label of a job.
-    pub fn state_of(&self, job: &Job) -> &'static str {
-        let phases = || job.live.iter().filter_map(|run| Some(self.runs().get(run)?.phase));
-        if !matches!(job.phase, Phase::Active) {
-            return "deleting";
-        }
-        let Some(first) = phases().next() else {
-            let last = job.history.as_ref().and_then(|history| history.runs.back());
-            // That it will never run again matters more than how it ended.
-            return match (job.block(), last) {
-                (Some(block), _) => block.state(),
-                (None, Some(run)) => run.state_label(),
-                (None, None) => "",
-            };
-        };
-        let stopping = |phase| matches!(phase, RunPhase::Stopping { .. } | RunPhase::Killed);
-        if phases().any(|phase| phase == RunPhase::Live) {
-            return "running";
-        }
-        if phases().all(stopping) {
-            return "stopping";
-        }
-        match first {
-            RunPhase::Retry { .. } => "backoff",
-            _ => "starting",
-        }
+/// The original's state label of a job.
+pub fn state_of(scheduler: &Scheduler, job: &Job) -> &'static str {
+    let phases = || job.live.iter().filter_map(|run| Some(scheduler.runs().get(run)?.phase));
+    if !matches!(job.phase, Phase::Active) {
+        return "deleting";
     }
-
-    /// How many runs of a job have a process: those that are about to get one are not counted.
-    pub(super) fn processes_of(&self, job: &Job) -> usize {
-        let has = |run: &&RunId| self.runs().get(run).is_some_and(|run| run.pid != 0);
-        job.live.iter().filter(has).count()
-    }
-
-    pub(super) fn job_line<'a>(
-        &'a self,
-        job: &'a Job,
-        def: &'a Definition,
-        state: &'static str,
-    ) -> JobLine<'a> {
+    let Some(first) = phases().next() else {
         let last = job.history.as_ref().and_then(|history| history.runs.back());
-        JobLine {
-            id: def.id,
-            name: &def.name,
-            command: cut(&def.command, LISTED_JSON_COMMAND_CHARS),
-            cron: &def.cron,
-            tag: self.table().tags.get(&def.tag_id).map_or("", String::as_str),
-            state,
-            blocked: block_of(job, def).map(Block::word),
-            error: block_of(job, def).and_then(Block::mistake),
-            running: if state == "waiting" { 0 } else { self.processes_of(job) },
-            max_concurrence: def.max_concurrence,
-            overtime: job.overtime,
-            next_due: job.next_due_ms.map(|due| self.time_of(def, due)),
-            last_run: last.map(|run| self.past_run(def, run)),
-            md5: def.md5_hex(),
-        }
+        // That it will never run again matters more than how it ended.
+        return match (job.block(), last) {
+            (Some(block), _) => block.state(),
+            (None, Some(run)) => run.state_label(),
+            (None, None) => "",
+        };
+    };
+    let stopping = |phase| matches!(phase, RunPhase::Stopping { .. } | RunPhase::Killed);
+    if phases().any(|phase| phase == RunPhase::Live) {
+        return "running";
     }
-
-    /// An instant in the zone of a job.
-    pub(super) fn time_of(&self, def: &Definition, wall_ms: i64) -> String {
-        match &def.schedule {
-            Schedule::Due(_, zone) => rfc3339(wall_ms, self.table().zone(*zone)),
-            Schedule::Refused(..) => rfc3339(wall_ms, &self.settings().zone),
-        }
+    if phases().all(stopping) {
+        return "stopping";
     }
+    match first {
+        RunPhase::Retry { .. } => "backoff",
+        _ => "starting",
+    }
+}
 
-    pub(super) fn past_run(&self, def: &Definition, run: &PastRun) -> Value {
+/// How many runs of a job have a process: those that are about to get one are not counted.
+pub(super) fn processes_of(scheduler: &Scheduler, job: &Job) -> usize {
+    let has = |run: &&RunId| scheduler.runs().get(run).is_some_and(|run| run.pid != 0);
+    job.live.iter().filter(has).count()
+}
+
+pub(super) fn job_line<'a>(
+    scheduler: &'a Scheduler,
+    job: &'a Job,
+    def: &'a Definition,
+    state: &'static str,
+) -> JobLine<'a> {
+    let last = job.history.as_ref().and_then(|history| history.runs.back());
+    JobLine {
+        id: def.id,
+        name: &def.name,
+        command: cut(&def.command, LISTED_JSON_COMMAND_CHARS),
+        cron: &def.cron,
+        tag: scheduler.table().tags.get(&def.tag_id).map_or("", String::as_str),
+        state,
+        blocked: block_of(job, def).map(Block::word),
+        error: block_of(job, def).and_then(Block::mistake),
+        running: if state == "waiting" { 0 } else { processes_of(scheduler, job) },
+        max_concurrence: def.max_concurrence,
+        overtime: job.overtime,
+        next_due: job.next_due_ms.map(|due| time_of(scheduler, def, due)),
+        last_run: last.map(|run| past_run(scheduler, def, run)),
+        md5: def.md5_hex(),
+    }
+}
+
+/// An instant in the zone of a job.
+pub(super) fn time_of(scheduler: &Scheduler, def: &Definition, wall_ms: i64) -> String {
+    match &def.schedule {
+        Schedule::Due(_, zone) => rfc3339(wall_ms, scheduler.table().zone(*zone)),
+        Schedule::Refused(..) => rfc3339(wall_ms, &scheduler.settings().zone),
+    }
+}
+
+pub(super) fn past_run(scheduler: &Scheduler, def: &Definition, run: &PastRun) -> Value {
+    json!({
+        "run_id": run.run,
+        "cause": run.cause,
+        "slot": run.slot_ms.map(|slot| time_of(scheduler, def, slot)),
+        "started_at": time_of(scheduler, def, run.started_ms),
+        "ended_at": time_of(scheduler, def, run.ended_ms),
+        "duration_ms": run.duration_ms,
+        "pid": (run.pid != 0).then_some(run.pid),
+        "outcome": run.outcome.to_string(),
+        "exit_code": run.outcome.exit_code(),
+        "signal": run.outcome.signal(),
+        "stopped": run.stopped,
+        "user_ms": run.usage.user_ms,
+        "system_ms": run.usage.system_ms,
+        "max_rss_bytes": run.usage.max_rss_bytes,
+    })
+}
+
+pub(super) fn next_dues(scheduler: &Scheduler, job: &Job) -> Vec<String> {
+    let Some(def) = job.scheduled() else { return Vec::new() };
+    let Schedule::Due(cron, zone) = &def.schedule else { return Vec::new() };
+    let next = |after: &i64| cron.next_after(scheduler.table().zone(*zone), *after);
+    let first = job.next_due_ms;
+    let dues = std::iter::successors(first, next).take(NEXT_DUES);
+    dues.map(|due| time_of(scheduler, def, due)).collect()
+}
+
+pub(super) fn live_runs(scheduler: &Scheduler, now: Now, job: &Job) -> Vec<Value> {
+    let runs = job.live.iter().rev().filter_map(|run| scheduler.runs().get(run));
+    runs.map(|run| {
+        let state = match run.phase {
+            RunPhase::Queued | RunPhase::Launching { .. } => "starting",
+            RunPhase::Retry { .. } => "backoff",
+            RunPhase::Live => "running",
+            RunPhase::Stopping { .. } | RunPhase::Killed => "stopping",
+        };
+        let refused = || run.refused.as_ref().map(ToString::to_string);
         json!({
-            "run_id": run.run,
+            "run_id": run.id,
             "cause": run.cause,
-            "slot": run.slot_ms.map(|slot| self.time_of(def, slot)),
-            "started_at": self.time_of(def, run.started_ms),
-            "ended_at": self.time_of(def, run.ended_ms),
-            "duration_ms": run.duration_ms,
+            "slot": run.slot_ms.map(|slot| time_of(scheduler, &job.def, slot)),
+            "started_at": time_of(scheduler, &job.def, run.at_ms),
+            "ended_at": null,
+            "duration_ms": now.mono_ms.saturating_sub(run.mono_ms),
             "pid": (run.pid != 0).then_some(run.pid),
-            "outcome": run.outcome.to_string(),
-            "exit_code": run.outcome.exit_code(),
-            "signal": run.outcome.signal(),
-            "stopped": run.stopped,
-            "user_ms": run.usage.user_ms,
-            "system_ms": run.usage.system_ms,
-            "max_rss_bytes": run.usage.max_rss_bytes,
+            "outcome": state,
+            "detail": run.waits.as_deref().map(str::to_owned).or_else(refused),
         })
-    }
-
-    pub(super) fn next_dues(&self, job: &Job) -> Vec<String> {
-        let Some(def) = job.scheduled() else { return Vec::new() };
-        let Schedule::Due(cron, zone) = &def.schedule else { return Vec::new() };
-        let next = |after: &i64| cron.next_after(self.table().zone(*zone), *after);
-        let first = job.next_due_ms;
-        let dues = std::iter::successors(first, next).take(NEXT_DUES);
-        dues.map(|due| self.time_of(def, due)).collect()
-    }
-
-    pub(super) fn live_runs(&self, now: Now, job: &Job) -> Vec<Value> {
-        let runs = job.live.iter().rev().filter_map(|run| self.runs().get(run));
-        runs.map(|run| {
-            let state = match run.phase {
-                RunPhase::Queued | RunPhase::Launching { .. } => "starting",
-                RunPhase::Retry { .. } => "backoff",
-                RunPhase::Live => "running",
-                RunPhase::Stopping { .. } | RunPhase::Killed => "stopping",
-            };
-            let refused = || run.refused.as_ref().map(ToString::to_string);
-            json!({
-                "run_id": run.id,
-                "cause": run.cause,
-                "slot": run.slot_ms.map(|slot| self.time_of(&job.def, slot)),
-                "started_at": self.time_of(&job.def, run.at_ms),
-                "ended_at": null,
-                "duration_ms": now.mono_ms.saturating_sub(run.mono_ms),
-                "pid": (run.pid != 0).then_some(run.pid),
-                "outcome": state,
-                "detail": run.waits.as_deref().map(str::to_owned).or_else(refused),
-            })
-        })
-        .collect()
-    }
+    })
+    .collect()
 }

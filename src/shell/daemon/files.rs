@@ -10,7 +10,7 @@ use std::io;
 impl Daemon {
     /// Whether a helper is at them.
     pub(super) fn is_carrying(&self) -> bool {
-        self.exchange.is_some() && self.core.is_carrying()
+        self.exchange.is_some() && self.core.scheduler.is_carrying()
     }
 
     pub(super) fn read_answer(&mut self, now: Now) {
@@ -28,7 +28,7 @@ impl Daemon {
             self.exchange = None;
             self.scratch = Vec::new();
             self.core.handle(now, Event::ExchangeEnded(result));
-            if has_carried && self.set_aside.left_by_helper(self.core.set_aside().count) {
+            if has_carried && self.set_aside.left_by_helper(self.core.scheduler.set_aside().count) {
                 self.core.handle(now, Event::SetAsideChanged);
             }
             if has_carried && self.put_right().is_ok() {
@@ -40,7 +40,7 @@ impl Daemon {
     pub(super) fn start_exchange(&mut self, question: Vec<u8>) {
         // It finds the files by their names.
         let there = self.put_right();
-        let there = if self.core.is_carrying() { there } else { Ok(()) };
+        let there = if self.core.scheduler.is_carrying() { there } else { Ok(()) };
         let tokens = (HELPER_STDIN, HELPER_STDOUT);
         match there.and_then(|()| Exchange::start(question, self.poll.registry(), tokens)) {
             Ok(exchange) => self.exchange = Some(exchange),

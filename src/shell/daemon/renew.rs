@@ -88,7 +88,7 @@ impl Daemon {
         let near = due.is_some_and(|due| due - now.wall_ms < NEAR_SLOT_MS);
         let busy = self.pressed
             || self.core.busy()
-            || self.core.is_launching()
+            || self.core.scheduler.is_launching()
             || self.exchange.is_some()
             || self.lanes.are_busy()
             || near;

@@ -132,7 +132,7 @@ impl Daemon {
         match self.put_right() {
             Ok(()) => self.look_at_journal(),
             Err(_) => {
-                let told = records_astray(self.core.outbox().records_held());
+                let told = records_astray(self.core.scheduler.outbox().records_held());
                 log::error!("end: {told}: {}", self.astray.as_deref().unwrap_or_default());
             }
         }

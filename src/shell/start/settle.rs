@@ -1,12 +1,13 @@
 //! What became of the runs of earlier daemons: what their keeper says of them, and where there is
 //! none what the machine shows.
 
-use crate::core::daemon::{Carried, Core, Found};
+use crate::core::daemon::Core;
 use crate::core::event::{Event, Started};
 use crate::core::ids::RunId;
 use crate::core::journal::{Cause, RunEntry};
 use crate::core::keeping::{KeptEnd, Notice};
 use crate::core::replay::Replay;
+use crate::core::scheduler::{Carried, Found};
 use crate::shell::children::{Children, News, pid_of};
 use crate::shell::clock;
 use crate::shell::search;
@@ -56,11 +57,11 @@ pub(super) fn settle(
     carried: Option<&Carried>,
 ) {
     let now = clock::now();
-    let same_keeper = children.keeper_knows_as(&core.outbox().keepers);
+    let same_keeper = children.keeper_knows_as(&core.scheduler.outbox().keepers);
     let mut alive = BTreeMap::new();
     let mut ends: BTreeMap<RunId, KeptEnd> = BTreeMap::new();
     let mut stopping = Vec::new();
-    let runs = core.runs().keys().copied();
+    let runs = core.scheduler.runs().keys().copied();
     for notice in children.recognise(runs, notices) {
         match notice {
             Notice::Started(run, started) => drop(alive.insert(run, started)),
@@ -70,7 +71,7 @@ pub(super) fn settle(
         }
     }
     core.handle(now, Event::KeeperIs(children.keeper_id().to_owned()));
-    for (run, noted) in core.unsettled() {
+    for (run, noted) in core.scheduler.unsettled() {
         let known = alive.remove(&run).inspect(|started| children.kept(run, *started));
         let known = known.or_else(|| ends.get(&run).map(|end| end.started));
         let found = match known {
@@ -81,11 +82,11 @@ pub(super) fn settle(
             None if noted.pid == 0 => Found::Doubtful,
             None => Found::Gone,
         };
-        core.settle(now, run, found);
+        core.scheduler.settle(now, run, found);
     }
-    carried.into_iter().for_each(|carried| core.go_on_stopping(carried));
+    carried.into_iter().for_each(|carried| core.scheduler.go_on_stopping(carried));
     for (run, asked_ms) in stopping {
-        core.resume_stop(run, asked_ms);
+        core.scheduler.resume_stop(run, asked_ms);
     }
     for end in ends.into_values() {
         // That of a run that the journal has is only acknowledged.

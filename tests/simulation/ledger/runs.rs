@@ -1,11 +1,12 @@
 //! Attempts, ends, stops.
 
 use super::{Def, FRESH_MS, Ledger};
-use schedule::core::daemon::{Core, MAX_LAUNCHING, RunPhase};
+use schedule::core::daemon::Core;
 use schedule::core::event::Signal;
 use schedule::core::ids::RunId;
 use schedule::core::launch::LaunchPlan;
 use schedule::core::outcome::Outcome;
+use schedule::core::scheduler::{MAX_LAUNCHING, RunPhase};
 use schedule::core::time::Now;
 use std::rc::Rc;
 
@@ -211,7 +212,7 @@ impl Ledger {
             return;
         }
         let age_ms = now.mono_ms - self.run(id).decided_mono_ms;
-        let Some(run) = core.runs().get(&id) else {
+        let Some(run) = core.scheduler.runs().get(&id) else {
             let gave_up = !retryable || age_ms + MAX_PAUSE_MS >= patience_ms();
             assert!(gave_up, "run {id} is given up after {age_ms} ms");
             self.finish(id, End::Exactly(Outcome::SpawnFailed(why.into())));
@@ -261,7 +262,7 @@ impl Ledger {
                 continue;
             }
             // How long ago it was decided, the core has by the wall clock.
-            let decided_mono_ms = core.runs().get(&id).map_or(0, |run| run.mono_ms);
+            let decided_mono_ms = core.scheduler.runs().get(&id).map_or(0, |run| run.mono_ms);
             let run = self.run(id);
             run.state = State::Queued;
             run.decided_mono_ms = decided_mono_ms;
@@ -344,7 +345,7 @@ impl Ledger {
 
     /// Everything that was to be done in this turn has been done; `ticked` is its reading.
     pub fn check_runs(&self, ticked: Now, core: &Core) {
-        let alive: Vec<&RunId> = core.runs().keys().collect();
+        let alive: Vec<&RunId> = core.scheduler.runs().keys().collect();
         let expected: Vec<&RunId> = self.live.iter().collect();
         assert_eq!(alive, expected, "runs that have not ended (left) and those that should be");
         for id in &self.live {
@@ -359,11 +360,12 @@ impl Ledger {
             };
             assert!(done, "run {id} is still {state:?}");
         }
-        let (is, should) = (core.is_launching(), self.is_launching());
+        let (is, should) = (core.scheduler.is_launching(), self.is_launching());
         // Without a keeper nobody has looked yet which of them have ended meanwhile.
         let right = is == should || self.is_stuck();
         assert!(right, "launches are under way: {is}, not {should}; what waits for a file is none");
-        let says = |id: &&RunId| core.runs().get(*id).is_some_and(|run| run.waits.is_some());
+        let says =
+            |id: &&RunId| core.scheduler.runs().get(*id).is_some_and(|run| run.waits.is_some());
         let waiting = |id: &&RunId| self.runs[*id].waits;
         let wrong = self.live.iter().find(|id| says(id) != waiting(id));
         assert_eq!(
@@ -377,7 +379,7 @@ impl Ledger {
     /// What takes no signal is not stopping, and it is said who that is.
     fn check_refused(&self, core: &Core) {
         for id in self.live.iter().filter(|id| self.runs[*id].refused) {
-            let Some(run) = core.runs().get(id) else { continue };
+            let Some(run) = core.scheduler.runs().get(id) else { continue };
             let stopping = matches!(run.phase, RunPhase::Stopping { .. } | RunPhase::Killed);
             let right = run.refused.is_some() && !stopping;
             assert!(right, "run {id} takes no signal and is {:?}: {:?}", run.phase, run.refused);

@@ -15,7 +15,7 @@ type Launch = (u32, Option<i64>);
 impl Ledger {
     /// The core is about to be told that time has passed.
     pub fn before_tick(&mut self, core: &Core) {
-        self.has_hole = core.outbox().has_hole();
+        self.has_hole = core.scheduler.outbox().has_hole();
     }
 
     /// The core was told that time has passed. Everything up to now must be decided rightly.
@@ -102,7 +102,8 @@ impl Ledger {
             job.last = i64::MIN;
             job.since = now.wall_ms;
             // Gaps that were still being counted are of a time that never was.
-            let history = core.table().get(JobId(id)).and_then(|job| job.history.as_ref());
+            let history =
+                core.scheduler.table().get(JobId(id)).and_then(|job| job.history.as_ref());
             job.forget_misfires(history.map_or(0, |history| history.skipped[3]));
             job.reschedule(&self.zones);
         }
@@ -121,7 +122,7 @@ impl Ledger {
             if job.next.is_none_or(|next| next > now.wall_ms) {
                 continue;
             }
-            let core_job = core.table().get(JobId(id));
+            let core_job = core.scheduler.table().get(JobId(id));
             // With much to do it is done in slices, and the core says how far it has come.
             let claim = core_job.map_or(i64::MIN, |job| job.last_slot_ms);
             let upto = if busy { claim.min(now.wall_ms) } else { now.wall_ms };
@@ -178,7 +179,8 @@ impl Ledger {
     fn compare_misfires(&mut self, core: &Core) {
         for id in std::mem::take(&mut self.misfired) {
             let Some(job) = self.jobs.get(&id) else { continue };
-            let history = core.table().get(JobId(id)).and_then(|job| job.history.as_ref());
+            let history =
+                core.scheduler.table().get(JobId(id)).and_then(|job| job.history.as_ref());
             let counted = history.map_or(0, |history| history.skipped[3]);
             assert_eq!(counted, job.counts[3], "job {id}: misfires (left) and slots missed");
         }
@@ -188,7 +190,7 @@ impl Ledger {
     fn new_runs(&mut self, now: Now, core: &Core, by_hand: bool) -> Vec<Launch> {
         let first = RunId { server_id: 1, sequence: self.last_sequence + 1, instance: 0 };
         let mut launched = Vec::new();
-        for (&id, run) in core.runs().range(first..) {
+        for (&id, run) in core.scheduler.runs().range(first..) {
             self.last_sequence = id.sequence;
             assert!(self.given.insert(id), "run {id} is the second one of that name");
             let job = run.job.0;

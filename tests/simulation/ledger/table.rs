@@ -251,11 +251,11 @@ impl Ledger {
 
     /// Compares the table in force.
     pub fn check_table(&self, core: &Core) {
-        let ids: Vec<u32> = core.table().iter().map(|job| job.def.id.0).collect();
+        let ids: Vec<u32> = core.scheduler.table().iter().map(|job| job.def.id.0).collect();
         let expected: Vec<u32> = self.jobs.keys().copied().collect();
         assert_eq!(ids, expected, "the jobs in force (left) are not those of the last answer");
         for (&id, job) in &self.jobs {
-            let Some(is) = core.table().get(JobId(id)) else { continue };
+            let Some(is) = core.scheduler.table().get(JobId(id)) else { continue };
             let right = match &is.phase {
                 Phase::Active => !job.draining && job.waiting.is_none(),
                 Phase::Draining => job.draining,

@@ -1,10 +1,11 @@
 //! Answers that are no success, for people.
 
+use super::super::Web;
 use super::frame::{Frame, Part};
 use super::look::Look;
 use super::{answer, render};
-use crate::core::daemon::Core;
 use crate::core::http::{Request, Response};
+use crate::core::scheduler::Scheduler;
 use crate::core::time::Now;
 use askama::Template;
 
@@ -17,10 +18,11 @@ struct ErrorPage {
     detail: String,
 }
 
-impl Core {
+impl Web {
     /// A problem as a page. It is not kept: what is asked for in vain differs each time.
     pub(super) fn error_page(
         &mut self,
+        scheduler: &Scheduler,
         now: Now,
         request: &Request,
         problem: &Response,
@@ -37,7 +39,7 @@ impl Core {
             _ => t.refused,
         };
         let place = (look, request);
-        let frame = self.frame(now, place, Part::None, title, "/".to_owned());
+        let frame = self.frame(scheduler, now, place, Part::None, title, "/".to_owned());
         let page = ErrorPage { frame, status, title, detail: detail(problem) };
         let page = answer(request, look, render(status, &page));
         let kept = ["Allow", "Retry-After"].into_iter();

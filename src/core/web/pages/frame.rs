@@ -1,5 +1,6 @@
 //! What is around every page: header, daemon line, alerts, the message line.
 
+use super::super::Web;
 use super::super::api::MAX_BAD_ROWS;
 use super::super::parameters;
 use super::super::root::Root;
@@ -8,12 +9,12 @@ use super::links;
 use super::look::{Look, Theme};
 use super::words::{self, Moment};
 use crate::core::cron::Lang;
-use crate::core::daemon::{Core, DatabaseState, Run, SnapshotTrouble};
 use crate::core::definition::Block;
 use crate::core::http::{Request, etag_of};
 use crate::core::plain::{self, isolated};
 use crate::core::protocol::ErrorKind;
 use crate::core::refusal::Refusal;
+use crate::core::scheduler::{DatabaseState, Run, Scheduler, SnapshotTrouble};
 use crate::core::table::Job;
 use crate::core::time::{Now, datetime};
 
@@ -83,10 +84,11 @@ pub(super) struct Daemon {
     pub version: &'static str,
 }
 
-impl Core {
+impl Web {
     /// The frame of a page. `here` is its address without language and colours.
     pub(super) fn frame(
         &self,
+        scheduler: &Scheduler,
         now: Now,
         (look, request): (Look, &Request),
         part: Part,
@@ -94,10 +96,10 @@ impl Core {
         here: String,
     ) -> Frame {
         let root = Root::of(request);
-        let [css, js, icon] = self.web.pages.assets.addresses().map(|address| root.to(address));
+        let [css, js, icon] = self.pages.assets.addresses().map(|address| root.to(address));
         let link = root.to(&here);
         let t = look.texts();
-        let server = fill(t.server, &[&self.settings().server_id.to_string()]);
+        let server = fill(t.server, &[&scheduler.settings().server_id.to_string()]);
         Frame {
             t,
             theme: look.theme.name(),
@@ -113,16 +115,19 @@ impl Core {
             themes: themes(look, &link),
             root,
             here,
-            daemon: self.daemon_line(now, t),
-            alerts: unknown_parameter(t, request).into_iter().chain(self.alerts(now, t)).collect(),
-            alerts_mark: self.alerts_mark(now),
+            daemon: self.daemon_line(scheduler, now, t),
+            alerts: unknown_parameter(t, request)
+                .into_iter()
+                .chain(alerts(scheduler, now, t))
+                .collect(),
+            alerts_mark: alerts_mark(scheduler, now),
             message: self.last_message().to_owned(),
         }
     }
 
-    fn daemon_line(&self, now: Now, t: &Texts) -> Daemon {
-        let sync = self.sync_state();
-        let zone = &self.settings().zone;
+    fn daemon_line(&self, scheduler: &Scheduler, now: Now, t: &Texts) -> Daemon {
+        let sync = scheduler.sync_state();
+        let zone = &scheduler.settings().zone;
         let vitals = self.vitals();
         let (database, database_kind) = match sync.database {
             DatabaseState::Unknown => (t.db_unknown, "unknown"),
@@ -137,123 +142,123 @@ impl Core {
             database,
             database_kind,
             synced,
-            running: self.runs().len(),
-            jobs: self.table().len(),
-            late: words::duration(t, self.counters().worst_lateness_ms),
-            started: Moment::new(now, self.started().wall_ms, zone),
+            running: scheduler.runs().len(),
+            jobs: scheduler.table().len(),
+            late: words::duration(t, scheduler.counters().worst_lateness_ms),
+            started: Moment::new(now, scheduler.started().wall_ms, zone),
             memory: (vitals.rss_bytes > 0).then(|| words::size(vitals.rss_bytes)),
             pid: vitals.pid,
             version: env!("CARGO_PKG_VERSION"),
         }
     }
+}
 
-    /// The same alerts for a terminal, whose table is in English, too.
-    pub(in super::super) fn alert_lines(&self, now: Now) -> Vec<String> {
-        let line = |text: String| plain::clean(&text, usize::MAX);
-        let lines = |alert: Alert| {
-            let rows = alert.rows.into_iter().map(move |(id, why)| line(format!("{id}: {why}")));
-            let rows = rows.map(|row| format!("  {row}"));
-            std::iter::once(format!("! {}", line(alert.text))).chain(rows)
-        };
-        self.alerts(now, texts(Lang::En)).into_iter().flat_map(lines).collect()
+/// The same alerts for a terminal, whose table is in English, too.
+pub(in super::super) fn alert_lines(scheduler: &Scheduler, now: Now) -> Vec<String> {
+    let line = |text: String| plain::clean(&text, usize::MAX);
+    let lines = |alert: Alert| {
+        let rows = alert.rows.into_iter().map(move |(id, why)| line(format!("{id}: {why}")));
+        let rows = rows.map(|row| format!("  {row}"));
+        std::iter::once(format!("! {}", line(alert.text))).chain(rows)
+    };
+    alerts(scheduler, now, texts(Lang::En)).into_iter().flat_map(lines).collect()
+}
+
+/// Names all that is wrong: another mark, other alerts. In whatever language a page is.
+pub(in super::super) fn alerts_mark(scheduler: &Scheduler, now: Now) -> String {
+    etag_of(alert_lines(scheduler, now).join("\n").as_bytes())
+}
+
+fn alerts(scheduler: &Scheduler, now: Now, t: &Texts) -> Vec<Alert> {
+    let sync = scheduler.sync_state();
+    let mut alerts = Vec::new();
+    if let DatabaseState::Down { kind, message, .. } = &sync.database {
+        let text = if scheduler.knows_table() { t.db_alert } else { t.db_alert_unread };
+        let text = fill(text, &[database_trouble(t, *kind), message]);
+        alerts.push(Alert { kind: "bad", text, rows: Vec::new() });
+    } else if !scheduler.knows_table() {
+        alerts.push(Alert { kind: "warn", text: t.unread.to_owned(), rows: Vec::new() });
     }
-
-    /// Names all that is wrong: another mark, other alerts. In whatever language a page is.
-    pub(in super::super) fn alerts_mark(&self, now: Now) -> String {
-        etag_of(self.alert_lines(now).join("\n").as_bytes())
+    if let Some(why) = scheduler.disk_error() {
+        let text = fill(t.disk_alert, &[why]);
+        alerts.push(Alert { kind: "bad", text, rows: Vec::new() });
     }
-
-    fn alerts(&self, now: Now, t: &Texts) -> Vec<Alert> {
-        let sync = self.sync_state();
-        let mut alerts = Vec::new();
-        if let DatabaseState::Down { kind, message, .. } = &sync.database {
-            let text = if self.knows_table() { t.db_alert } else { t.db_alert_unread };
-            let text = fill(text, &[database_trouble(t, *kind), message]);
-            alerts.push(Alert { kind: "bad", text, rows: Vec::new() });
-        } else if !self.knows_table() {
-            alerts.push(Alert { kind: "warn", text: t.unread.to_owned(), rows: Vec::new() });
-        }
-        if let Some(why) = self.disk_error() {
-            let text = fill(t.disk_alert, &[why]);
-            alerts.push(Alert { kind: "bad", text, rows: Vec::new() });
-        }
-        if let Some(trouble) = self.snapshot_trouble() {
-            let dir = &self.settings().state_dir;
-            let text = match trouble {
-                SnapshotTrouble::Stale => fill(t.stale_alert, &[dir]),
-                SnapshotTrouble::Foreign(theirs) => {
-                    fill(t.foreign_alert, &[dir, theirs, &self.settings().source()])
-                }
-                SnapshotTrouble::Missing => fill(t.missing_alert, &[dir]),
-                SnapshotTrouble::NotWhole => fill(t.not_whole_alert, &[dir]),
-                SnapshotTrouble::Unreadable(why) => fill(t.unreadable_alert, &[why]),
-                SnapshotTrouble::NotKept(why) => fill(t.unkept_alert, &[dir, why]),
-            };
-            alerts.push(Alert { kind: "bad", text, rows: Vec::new() });
-        }
-        if let Some(pid) = self.twin().map(|pid| pid.to_string()) {
-            let text = fill(t.twin_alert, &[&pid, &pid]);
-            alerts.push(Alert { kind: "bad", text, rows: Vec::new() });
-        }
-        let counters = self.counters();
-        let dropped_ms = counters.records_dropped_ms;
-        if counters.records_dropped > 0 && now.wall_ms - dropped_ms < DROPPED_MS {
-            let (count, zone) = (counters.records_dropped.to_string(), &self.settings().zone);
-            let why = words::loss(t, counters.records_dropped_why);
-            let text = fill(t.dropped_alert, &[&count, &datetime(dropped_ms, zone), why]);
-            alerts.push(Alert { kind: "bad", text, rows: Vec::new() });
-        }
-        if self.draining() {
-            alerts.push(Alert { kind: "warn", text: t.draining.to_owned(), rows: Vec::new() });
-        }
-        alerts.extend(self.refused_stops(t));
-        alerts.extend(self.blocked_jobs(t));
-        let aside = self.set_aside();
-        let tried = (t.set_aside, aside.tried(), &aside.last);
-        let elsewhere = (t.set_elsewhere, aside.elsewhere, &aside.last_elsewhere);
-        for (words, count, last) in [elsewhere, tried] {
-            if count > 0 {
-                let text = fill(words, &[&count.to_string(), last]);
-                alerts.push(Alert { kind: "bad", text, rows: Vec::new() });
+    if let Some(trouble) = scheduler.snapshot_trouble() {
+        let dir = &scheduler.settings().state_dir;
+        let text = match trouble {
+            SnapshotTrouble::Stale => fill(t.stale_alert, &[dir]),
+            SnapshotTrouble::Foreign(theirs) => {
+                fill(t.foreign_alert, &[dir, theirs, &scheduler.settings().source()])
             }
-        }
-        if !sync.bad_rows.is_empty() {
-            let row = |(id, why): &(u32, String)| (fill(t.row_id, &[&id.to_string()]), why.clone());
-            let rows: Vec<_> = sync.bad_rows.iter().map(row).collect();
-            let text = fill(t.bad_rows, &[&sync.bad_rows_count.to_string()]);
-            alerts.push(Alert { kind: "bad", text, rows });
-        }
-        alerts
-    }
-
-    /// Runs that go on though they were told to end.
-    fn refused_stops(&self, t: &Texts) -> Option<Alert> {
-        let row = |(run, why): (&Run, &Refusal)| {
-            let name = self.table().get(run.job).map_or("", |job| &job.def.name);
-            let job = fill(t.blocked_job, &[&run.job.to_string(), name]);
-            (job, words::refusal(t, why))
+            SnapshotTrouble::Missing => fill(t.missing_alert, &[dir]),
+            SnapshotTrouble::NotWhole => fill(t.not_whole_alert, &[dir]),
+            SnapshotTrouble::Unreadable(why) => fill(t.unreadable_alert, &[why]),
+            SnapshotTrouble::NotKept(why) => fill(t.unkept_alert, &[dir, why]),
         };
-        let rows: Vec<_> = self.stops_refused().take(MAX_BAD_ROWS).map(row).collect();
-        let text = fill(t.refused_alert, &[&self.stops_refused().count().to_string()]);
-        (!rows.is_empty()).then_some(Alert { kind: "bad", text, rows })
+        alerts.push(Alert { kind: "bad", text, rows: Vec::new() });
     }
+    if let Some(pid) = scheduler.twin().map(|pid| pid.to_string()) {
+        let text = fill(t.twin_alert, &[&pid, &pid]);
+        alerts.push(Alert { kind: "bad", text, rows: Vec::new() });
+    }
+    let counters = scheduler.counters();
+    let dropped_ms = counters.records_dropped_ms;
+    if counters.records_dropped > 0 && now.wall_ms - dropped_ms < DROPPED_MS {
+        let (count, zone) = (counters.records_dropped.to_string(), &scheduler.settings().zone);
+        let why = words::loss(t, counters.records_dropped_why);
+        let text = fill(t.dropped_alert, &[&count, &datetime(dropped_ms, zone), why]);
+        alerts.push(Alert { kind: "bad", text, rows: Vec::new() });
+    }
+    if scheduler.draining() {
+        alerts.push(Alert { kind: "warn", text: t.draining.to_owned(), rows: Vec::new() });
+    }
+    alerts.extend(refused_stops(scheduler, t));
+    alerts.extend(blocked_jobs(scheduler, t));
+    let aside = scheduler.set_aside();
+    let tried = (t.set_aside, aside.tried(), &aside.last);
+    let elsewhere = (t.set_elsewhere, aside.elsewhere, &aside.last_elsewhere);
+    for (words, count, last) in [elsewhere, tried] {
+        if count > 0 {
+            let text = fill(words, &[&count.to_string(), last]);
+            alerts.push(Alert { kind: "bad", text, rows: Vec::new() });
+        }
+    }
+    if !sync.bad_rows.is_empty() {
+        let row = |(id, why): &(u32, String)| (fill(t.row_id, &[&id.to_string()]), why.clone());
+        let rows: Vec<_> = sync.bad_rows.iter().map(row).collect();
+        let text = fill(t.bad_rows, &[&sync.bad_rows_count.to_string()]);
+        alerts.push(Alert { kind: "bad", text, rows });
+    }
+    alerts
+}
 
-    /// The jobs that nothing is started of by mistake; where somebody wanted that it is no alert.
-    fn blocked_jobs(&self, t: &Texts) -> Option<Alert> {
-        let mistakes = self
-            .table()
-            .blocked()
-            .filter_map(|(job, block)| block.mistake().map(|why| (job, block, why)));
-        let mistakes: Vec<_> = mistakes.collect();
-        let row = |(job, block, why): &(&Job, Block<'_>, &str)| {
-            let def = job.scheduled().unwrap_or(&job.def);
-            let job = fill(t.blocked_job, &[&def.id.to_string(), &def.name]);
-            (job, format!("{} ({})", words::block(t, *block), isolated(why)))
-        };
-        let rows: Vec<_> = mistakes.iter().take(MAX_BAD_ROWS).map(row).collect();
-        let text = fill(t.blocked_jobs, &[&mistakes.len().to_string()]);
-        (!rows.is_empty()).then_some(Alert { kind: "bad", text, rows })
-    }
+/// Runs that go on though they were told to end.
+fn refused_stops(scheduler: &Scheduler, t: &Texts) -> Option<Alert> {
+    let row = |(run, why): (&Run, &Refusal)| {
+        let name = scheduler.table().get(run.job).map_or("", |job| &job.def.name);
+        let job = fill(t.blocked_job, &[&run.job.to_string(), name]);
+        (job, words::refusal(t, why))
+    };
+    let rows: Vec<_> = scheduler.stops_refused().take(MAX_BAD_ROWS).map(row).collect();
+    let text = fill(t.refused_alert, &[&scheduler.stops_refused().count().to_string()]);
+    (!rows.is_empty()).then_some(Alert { kind: "bad", text, rows })
+}
+
+/// The jobs that nothing is started of by mistake; where somebody wanted that it is no alert.
+fn blocked_jobs(scheduler: &Scheduler, t: &Texts) -> Option<Alert> {
+    let mistakes = scheduler
+        .table()
+        .blocked()
+        .filter_map(|(job, block)| block.mistake().map(|why| (job, block, why)));
+    let mistakes: Vec<_> = mistakes.collect();
+    let row = |(job, block, why): &(&Job, Block<'_>, &str)| {
+        let def = job.scheduled().unwrap_or(&job.def);
+        let job = fill(t.blocked_job, &[&def.id.to_string(), &def.name]);
+        (job, format!("{} ({})", words::block(t, *block), isolated(why)))
+    };
+    let rows: Vec<_> = mistakes.iter().take(MAX_BAD_ROWS).map(row).collect();
+    let text = fill(t.blocked_jobs, &[&mistakes.len().to_string()]);
+    (!rows.is_empty()).then_some(Alert { kind: "bad", text, rows })
 }
 
 /// What a job's own page says of why it is never started.

@@ -1,23 +1,27 @@
 //! `/jobs/ID`: a job, its runs, its output.
 
+use super::super::Web;
 use super::super::missing;
+use super::super::parameters;
 use super::super::root::Root;
 use super::super::texts::{Texts, fill};
+use super::super::views;
 use super::cache::Page;
 use super::chosen::{self, Chosen};
 use super::frame::{Alert, Frame, Part, blocked_alert};
 use super::look::Look;
 use super::plot::{self, Plots};
+use super::row;
 use super::row::Row;
 use super::words::{self, Moment};
 use super::{links, render};
-use crate::core::daemon::{Core, Run, RunPhase};
 use crate::core::definition::Definition;
 use crate::core::history::PastRun;
 use crate::core::http::{Request, Response};
 use crate::core::ids::JobId;
 use crate::core::journal::SkipEntry;
 use crate::core::plain;
+use crate::core::scheduler::{Run, RunPhase, Scheduler};
 use crate::core::table::Job;
 use crate::core::time::Now;
 use askama::Template;
@@ -73,29 +77,31 @@ struct Source {
     chosen: bool,
 }
 
-impl Core {
+impl Web {
     /// Renders the page of a job. `run` and `stream` of the query choose what output is shown.
     ///
     /// # Errors
     /// There is no such job, or none such output of it: the answer that says so.
     pub(super) fn job_page(
         &self,
+        scheduler: &Scheduler,
         now: Now,
         request: &Request,
         look: Look,
         id: &str,
     ) -> Result<Page, Response> {
-        let job = self.job_of_text(id)?;
-        self.check_output(request, job.def.id)?;
+        let job = job_of_text(scheduler, id)?;
+        parameters::check_output(scheduler, request, job.def.id)?;
         let t = look.texts();
-        let mut row = self.row(now, look, (job, &job.def, self.state_of(job)));
+        let mut row =
+            row::row(scheduler, now, look, (job, &job.def, views::state_of(scheduler, job)));
         row.command = (&*job.def.command).into();
         row.raw = job.def.raw_command.as_deref().unwrap_or("").into();
         let def = &job.def;
-        let runs = self.run_rows(now, t, job);
+        let runs = run_rows(scheduler, now, t, job);
         let place = (look, request);
         let here = chosen::address(&format!("/jobs/{id}"), request, &["run", "stream"]);
-        let mut frame = self.frame(now, place, Part::Jobs, row.name, here);
+        let mut frame = self.frame(scheduler, now, place, Part::Jobs, row.name, here);
         frame.events = frame.root.to(&format!("/api/v1/events?id={id}"));
         let sources = sources(t, def, &runs, request);
         let shown = sources.iter().find(|source| source.chosen).or(sources.first());
@@ -104,13 +110,13 @@ impl Core {
             plain: shown.map_or_else(own, |source| source.at.clone()),
             chosen: Chosen::of(request)?,
             alert: blocked_alert(t, job.block()),
-            zone: self.zone_name(t, def),
+            zone: zone_name(scheduler, t, def),
             output: &def.output,
             stderr: &def.stderr,
             md5: def.md5_hex(),
-            dues: self.dues(job),
-            plots: plot::plots(t, job, self.zone_of(def)),
-            skips: self.skips(now, t, job),
+            dues: dues(scheduler, job),
+            plots: plot::plots(t, job, row::zone_of(scheduler, def)),
+            skips: skips(scheduler, now, t, job),
             sources,
             runs,
             row,
@@ -118,92 +124,92 @@ impl Core {
         };
         Ok(render(200, &page))
     }
+}
 
-    fn job_of_text(&self, id: &str) -> Result<&Job, Response> {
-        let Ok(number) = id.parse() else {
-            let shown = plain::shown(id);
-            return Err(Response::problem(404, &format!("`{shown}` is no job id: a number is")));
-        };
-        let id = JobId(number);
-        self.table().get(id).ok_or_else(|| missing::answer(self.no_job(id)))
-    }
+fn job_of_text<'a>(scheduler: &'a Scheduler, id: &str) -> Result<&'a Job, Response> {
+    let Ok(number) = id.parse() else {
+        let shown = plain::shown(id);
+        return Err(Response::problem(404, &format!("`{shown}` is no job id: a number is")));
+    };
+    let id = JobId(number);
+    scheduler.table().get(id).ok_or_else(|| missing::answer(missing::no_job(scheduler, id)))
+}
 
-    fn zone_name(&self, t: &Texts, def: &Definition) -> String {
-        if !def.timezone.is_empty() {
-            return def.timezone.to_string();
-        }
-        let zone = &self.settings().zone;
-        fill(t.configured, &[zone.iana_name().unwrap_or("UTC")])
+fn zone_name(scheduler: &Scheduler, t: &Texts, def: &Definition) -> String {
+    if !def.timezone.is_empty() {
+        return def.timezone.to_string();
     }
+    let zone = &scheduler.settings().zone;
+    fill(t.configured, &[zone.iana_name().unwrap_or("UTC")])
+}
 
-    fn dues(&self, job: &Job) -> Vec<(String, String)> {
-        let people = |due: &String| due.get(..19).unwrap_or(due).replace('T', " ");
-        self.next_dues(job).into_iter().map(|due| (people(&due), due)).collect()
-    }
+fn dues(scheduler: &Scheduler, job: &Job) -> Vec<(String, String)> {
+    let people = |due: &String| due.get(..19).unwrap_or(due).replace('T', " ");
+    views::next_dues(scheduler, job).into_iter().map(|due| (people(&due), due)).collect()
+}
 
-    /// Live runs before those that ended, the newest first.
-    fn run_rows(&self, now: Now, t: &Texts, job: &Job) -> Vec<RunRow> {
-        let live = job.live.iter().rev().filter_map(|run| self.runs().get(run));
-        let live = live.map(|run| self.live_row(now, t, job, run));
-        let past = job.history.iter().flat_map(|history| history.runs.iter().rev());
-        live.chain(past.map(|run| self.past_row(now, t, job, run))).collect()
-    }
+/// Live runs before those that ended, the newest first.
+fn run_rows(scheduler: &Scheduler, now: Now, t: &Texts, job: &Job) -> Vec<RunRow> {
+    let live = job.live.iter().rev().filter_map(|run| scheduler.runs().get(run));
+    let live = live.map(|run| live_row(scheduler, now, t, job, run));
+    let past = job.history.iter().flat_map(|history| history.runs.iter().rev());
+    live.chain(past.map(|run| past_row(scheduler, now, t, job, run))).collect()
+}
 
-    fn live_row(&self, now: Now, t: &Texts, job: &Job, run: &Run) -> RunRow {
-        let zone = self.zone_of(&job.def);
-        let state = match run.phase {
-            RunPhase::Queued | RunPhase::Launching { .. } => "starting",
-            RunPhase::Retry { .. } => "backoff",
-            RunPhase::Live => "running",
-            RunPhase::Stopping { .. } | RunPhase::Killed => "stopping",
-        };
-        let told = if state == "running" { t.is_running } else { state };
-        let refused = || run.refused.as_ref().map(|why| words::refusal(t, why));
-        let detail = run.waits.as_deref().map(str::to_owned).or_else(refused);
-        let detail = detail.map(|what| format!(": {what}")).unwrap_or_default();
-        RunRow {
-            id: run.id.to_string(),
-            live: true,
-            state,
-            outcome: format!("{told}{detail}"),
-            started: Moment::new(now, run.at_ms, zone),
-            took: words::duration(t, now.mono_ms.saturating_sub(run.mono_ms)),
-            cpu: "–".to_owned(),
-            peak: "–".to_owned(),
-            cause: words::cause(t, run.cause),
-            slot: run.slot_ms.map(|slot| Moment::new(now, slot, zone)),
-            pid: run.pid,
-        }
+fn live_row(scheduler: &Scheduler, now: Now, t: &Texts, job: &Job, run: &Run) -> RunRow {
+    let zone = row::zone_of(scheduler, &job.def);
+    let state = match run.phase {
+        RunPhase::Queued | RunPhase::Launching { .. } => "starting",
+        RunPhase::Retry { .. } => "backoff",
+        RunPhase::Live => "running",
+        RunPhase::Stopping { .. } | RunPhase::Killed => "stopping",
+    };
+    let told = if state == "running" { t.is_running } else { state };
+    let refused = || run.refused.as_ref().map(|why| words::refusal(t, why));
+    let detail = run.waits.as_deref().map(str::to_owned).or_else(refused);
+    let detail = detail.map(|what| format!(": {what}")).unwrap_or_default();
+    RunRow {
+        id: run.id.to_string(),
+        live: true,
+        state,
+        outcome: format!("{told}{detail}"),
+        started: Moment::new(now, run.at_ms, zone),
+        took: words::duration(t, now.mono_ms.saturating_sub(run.mono_ms)),
+        cpu: "–".to_owned(),
+        peak: "–".to_owned(),
+        cause: words::cause(t, run.cause),
+        slot: run.slot_ms.map(|slot| Moment::new(now, slot, zone)),
+        pid: run.pid,
     }
+}
 
-    fn past_row(&self, now: Now, t: &Texts, job: &Job, run: &PastRun) -> RunRow {
-        let zone = self.zone_of(&job.def);
-        let known = |text: String| if run.pid == 0 { "–".to_owned() } else { text };
-        RunRow {
-            id: run.run.to_string(),
-            live: false,
-            state: run.state_label(),
-            outcome: words::past(t, run),
-            started: Moment::new(now, run.started_ms, zone),
-            took: words::duration(t, run.duration_ms),
-            cpu: known(words::duration(t, run.usage.user_ms + run.usage.system_ms)),
-            peak: known(words::size(run.usage.max_rss_bytes)),
-            cause: words::cause(t, run.cause),
-            slot: run.slot_ms.map(|slot| Moment::new(now, slot, zone)),
-            pid: run.pid,
-        }
+fn past_row(scheduler: &Scheduler, now: Now, t: &Texts, job: &Job, run: &PastRun) -> RunRow {
+    let zone = row::zone_of(scheduler, &job.def);
+    let known = |text: String| if run.pid == 0 { "–".to_owned() } else { text };
+    RunRow {
+        id: run.run.to_string(),
+        live: false,
+        state: run.state_label(),
+        outcome: words::past(t, run),
+        started: Moment::new(now, run.started_ms, zone),
+        took: words::duration(t, run.duration_ms),
+        cpu: known(words::duration(t, run.usage.user_ms + run.usage.system_ms)),
+        peak: known(words::size(run.usage.max_rss_bytes)),
+        cause: words::cause(t, run.cause),
+        slot: run.slot_ms.map(|slot| Moment::new(now, slot, zone)),
+        pid: run.pid,
     }
+}
 
-    fn skips(&self, now: Now, t: &Texts, job: &Job) -> Vec<Skip> {
-        let zone = self.zone_of(&job.def);
-        let skip = |skip: &SkipEntry| Skip {
-            reason: words::reason(t, skip.reason),
-            count: skip.count,
-            first: Moment::new(now, skip.first_ms, zone),
-            last: Moment::new(now, skip.last_ms, zone),
-        };
-        job.history.iter().flat_map(|history| history.skips.iter().rev()).map(skip).collect()
-    }
+fn skips(scheduler: &Scheduler, now: Now, t: &Texts, job: &Job) -> Vec<Skip> {
+    let zone = row::zone_of(scheduler, &job.def);
+    let skip = |skip: &SkipEntry| Skip {
+        reason: words::reason(t, skip.reason),
+        count: skip.count,
+        first: Moment::new(now, skip.first_ms, zone),
+        last: Moment::new(now, skip.last_ms, zone),
+    };
+    job.history.iter().flat_map(|history| history.skips.iter().rev()).map(skip).collect()
 }
 
 /// The job's own files where it has some, then the streams of each run. Where nothing is asked for

@@ -1,7 +1,10 @@
 //! `/`: the jobs.
 
+use super::super::Web;
 use super::super::filter::Page as Asked;
+use super::super::listed;
 use super::super::listed::{STATES, Selection, Sort};
+use super::super::parameters;
 use super::super::parameters::check_list;
 use super::super::texts::{Texts, fill};
 use super::cache::Page;
@@ -9,9 +12,10 @@ use super::frame::{Alert, Frame, Part};
 use super::links::Query;
 use super::look::Look;
 use super::render;
+use super::row;
 use super::row::{Row, state_label};
-use crate::core::daemon::Core;
 use crate::core::http::{Request, Response};
+use crate::core::scheduler::Scheduler;
 use crate::core::time::Now;
 use askama::Template;
 
@@ -71,30 +75,31 @@ struct Pager {
     following: String,
 }
 
-impl Core {
+impl Web {
     /// Renders the list of jobs.
     ///
     /// # Errors
     /// `page` or `per_page` is no number: the answer that says so.
     pub(super) fn list_page(
         &self,
+        scheduler: &Scheduler,
         now: Now,
         request: &Request,
         look: Look,
     ) -> Result<Page, Response> {
         let part = Asked::new(request)?;
         check_list(request)?;
-        self.check_tag(request)?;
+        parameters::check_tag(scheduler, request)?;
         let t = look.texts();
         let query = Query::new(request);
-        let found = self.select(request);
+        let found = listed::select(scheduler, request);
         let last = found.lines.len().div_ceil(part.per_page).max(1);
         let number = part.number.min(last);
         let first = (number - 1) * part.per_page;
         let lines = found.lines.iter().skip(first).take(part.per_page);
-        let rows: Vec<Row<'_>> = lines.map(|line| self.row(now, look, *line)).collect();
+        let rows: Vec<Row<'_>> = lines.map(|line| row::row(scheduler, now, look, *line)).collect();
         let place = (look, request);
-        let mut frame = self.frame(now, place, Part::Jobs, t.jobs, query.here(number));
+        let mut frame = self.frame(scheduler, now, place, Part::Jobs, t.jobs, query.here(number));
         frame.events = frame.root.to(&format!("/api/v1/events{}", query.text(number)));
         // Shown all the same: a list gets shorter under who looks at its last page.
         if number < part.number {
@@ -102,16 +107,16 @@ impl Core {
             let text = fill(t.no_such_page, &[&pages[0], &pages[1]]);
             frame.alerts.insert(0, Alert { kind: "warn", text, rows: Vec::new() });
         }
-        let all = self.table().len();
+        let all = scheduler.table().len();
         let page = ListPage {
             carried: query.others(&["q", "tag", "tagid", "per_page"]),
             states: states(t, &query, &found),
-            tags: self.tags(&query, &found),
+            tags: tags(scheduler, &query, &found),
             columns: columns(t, &query),
             per_page: PER_PAGE.map(|length| (length, length == part.per_page)).into(),
             pager: pager(t, &query, number, last, [first, rows.len(), found.lines.len()]),
-            no_jobs: match (self.knows_table(), self.sync_state().bad_rows_count) {
-                (true, 0) => fill(t.no_jobs, &[&self.settings().server_id.to_string()]),
+            no_jobs: match (scheduler.knows_table(), scheduler.sync_state().bad_rows_count) {
+                (true, 0) => fill(t.no_jobs, &[&scheduler.settings().server_id.to_string()]),
                 (true, bad) => fill(t.bad_rows, &[&bad.to_string()]),
                 (false, _) => t.unread.to_owned(),
             },
@@ -123,17 +128,17 @@ impl Core {
         };
         Ok(render(200, &page))
     }
+}
 
-    fn tags<'a>(&'a self, query: &Query, found: &Selection<'_>) -> Vec<Tag<'a>> {
-        let asked = query.tag();
-        let tag = |(&id, name): (&u32, &'a String)| Tag {
-            id,
-            name,
-            count: found.tags.get(&id).copied().unwrap_or(0),
-            chosen: asked.parse() == Ok(id) || asked == name,
-        };
-        self.table().tags.iter().map(tag).collect()
-    }
+fn tags<'a>(scheduler: &'a Scheduler, query: &Query, found: &Selection<'_>) -> Vec<Tag<'a>> {
+    let asked = query.tag();
+    let tag = |(&id, name): (&u32, &'a String)| Tag {
+        id,
+        name,
+        count: found.tags.get(&id).copied().unwrap_or(0),
+        chosen: asked.parse() == Ok(id) || asked == name,
+    };
+    scheduler.table().tags.iter().map(tag).collect()
 }
 
 /// The states there are, and the one that was asked for.

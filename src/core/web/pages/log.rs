@@ -1,5 +1,6 @@
 //! `/log`: the daemon's own log.
 
+use super::super::Web;
 use super::super::parameters::one_of;
 use super::super::texts::Texts;
 use super::cache::Page;
@@ -7,8 +8,8 @@ use super::chosen::{self, Chosen};
 use super::frame::{Frame, Part};
 use super::look::Look;
 use super::render;
-use crate::core::daemon::Core;
 use crate::core::http::{Request, Response};
+use crate::core::scheduler::Scheduler;
 use crate::core::time::Now;
 use askama::Template;
 
@@ -22,13 +23,14 @@ struct LogPage {
     filter: String,
 }
 
-impl Core {
+impl Web {
     /// Renders the page around the log; the lines come from `/api/v1/log`.
     ///
     /// # Errors
     /// What is chosen of it means nothing: the answer that says so.
     pub(super) fn log_page(
         &self,
+        scheduler: &Scheduler,
         now: Now,
         request: &Request,
         look: Look,
@@ -38,7 +40,7 @@ impl Core {
         let t = look.texts();
         let place = (look, request);
         let here = chosen::address("/log", request, &["level", "filter"]);
-        let mut frame = self.frame(now, place, Part::Log, t.log, here);
+        let mut frame = self.frame(scheduler, now, place, Part::Log, t.log, here);
         frame.events = frame.root.to("/api/v1/events?per_page=1&state=-");
         let levels = levels(t, &request.query("level").unwrap_or_default());
         let filter = request.query("filter").unwrap_or_default().into_owned();

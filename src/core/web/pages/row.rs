@@ -1,13 +1,14 @@
 //! A line of the list of jobs.
 
+use super::super::listed;
 use super::super::listed::Line;
 use super::super::texts::{Texts, fill};
 use super::super::views::block_of;
 use super::look::Look;
 use super::words::{self, Moment};
-use crate::core::daemon::Core;
 use crate::core::definition::{Block, Definition, Schedule};
 use crate::core::limits::{LISTED_COMMAND_CHARS, cut};
+use crate::core::scheduler::Scheduler;
 use crate::core::table::{Job, Phase};
 use crate::core::time::Now;
 use std::borrow::Cow;
@@ -76,76 +77,77 @@ pub(super) fn state_label(t: &Texts, state: &'static str) -> (&'static str, &'st
     }
 }
 
-impl Core {
-    /// A line of the list as it is shown.
-    pub(super) fn row<'a>(&'a self, now: Now, look: Look, line: Line<'a>) -> Row<'a> {
-        let (job, def, state) = line;
-        let t = look.texts();
-        let waits = state == "waiting";
-        let (class, label) = state_label(t, state);
-        let words = match &def.schedule {
-            Schedule::Due(cron, _) => cron.describe(look.lang),
-            Schedule::Refused(_, why) => why.to_string(),
-        };
-        let block = block_of(job, def);
-        let also = block.map(Block::state).filter(|block| *block != state);
-        let next = self.next_of(job, state);
-        Row {
-            id: def.id.0,
-            name: if def.name.is_empty() { "—" } else { &def.name },
-            state: class,
-            label,
-            tag: self.table().tags.get(&def.tag_id).map_or("", String::as_str),
-            cron: &def.cron,
-            words,
-            not_due: block.map_or(t.not_due, |block| words::block(t, block)),
-            mistake: block.is_some_and(|block| block.mistake().is_some()),
-            also: also.map(|state| state_label(t, state)),
-            zone: &def.timezone,
-            next: next.map(|due| Moment::new(now, due, self.zone_of(def))),
-            last: self.last_run(now, t, job).filter(|_| !waits),
-            running: self.running_of(job, state),
-            limit: def.max_concurrence,
-            overtime: if waits { 0 } else { job.overtime },
-            command: cut(&def.command, LISTED_COMMAND_CHARS),
-            raw: cut(def.raw_command.as_deref().unwrap_or(""), LISTED_COMMAND_CHARS),
-            buttons: self.buttons(t, job, waits),
+/// A line of the list as it is shown.
+pub(super) fn row<'a>(scheduler: &'a Scheduler, now: Now, look: Look, line: Line<'a>) -> Row<'a> {
+    let (job, def, state) = line;
+    let t = look.texts();
+    let waits = state == "waiting";
+    let (class, label) = state_label(t, state);
+    let words = match &def.schedule {
+        Schedule::Due(cron, _) => cron.describe(look.lang),
+        Schedule::Refused(_, why) => why.to_string(),
+    };
+    let block = block_of(job, def);
+    let also = block.map(Block::state).filter(|block| *block != state);
+    let next = listed::next_of(job, state);
+    Row {
+        id: def.id.0,
+        name: if def.name.is_empty() { "—" } else { &def.name },
+        state: class,
+        label,
+        tag: scheduler.table().tags.get(&def.tag_id).map_or("", String::as_str),
+        cron: &def.cron,
+        words,
+        not_due: block.map_or(t.not_due, |block| words::block(t, block)),
+        mistake: block.is_some_and(|block| block.mistake().is_some()),
+        also: also.map(|state| state_label(t, state)),
+        zone: &def.timezone,
+        next: next.map(|due| Moment::new(now, due, zone_of(scheduler, def))),
+        last: last_run(scheduler, now, t, job).filter(|_| !waits),
+        running: listed::running_of(scheduler, job, state),
+        limit: def.max_concurrence,
+        overtime: if waits { 0 } else { job.overtime },
+        command: cut(&def.command, LISTED_COMMAND_CHARS),
+        raw: cut(def.raw_command.as_deref().unwrap_or(""), LISTED_COMMAND_CHARS),
+        buttons: buttons(scheduler, t, job, waits),
+    }
+}
+
+/// The zone in which a job's times are shown.
+pub(super) fn zone_of<'a>(
+    scheduler: &'a Scheduler,
+    def: &Definition,
+) -> &'a crate::core::cron::Zone {
+    match &def.schedule {
+        Schedule::Due(_, zone) => scheduler.table().zone(*zone),
+        Schedule::Refused(..) => &scheduler.settings().zone,
+    }
+}
+
+fn last_run(scheduler: &Scheduler, now: Now, t: &Texts, job: &Job) -> Option<Last> {
+    let run = job.history.as_ref()?.runs.back()?;
+    Some(Last {
+        ended: Moment::new(now, run.ended_ms, zone_of(scheduler, &job.def)),
+        outcome: words::past(t, run),
+        good: run.is_well(),
+        took: words::duration(t, run.duration_ms),
+    })
+}
+
+/// Which buttons of a job work. What is refused all the same is said with the answer.
+pub(super) fn buttons(scheduler: &Scheduler, t: &Texts, job: &Job, none: bool) -> Buttons {
+    let limit = job.def.max_concurrence;
+    let no_start = match &job.phase {
+        _ if scheduler.draining() => t.skip_draining.to_owned(),
+        Phase::Draining => t.is_draining.to_owned(),
+        Phase::Replaced(_) => t.is_waiting.to_owned(),
+        Phase::Active if job.def.command_flaw().is_some() => t.block_command.to_owned(),
+        Phase::Active if limit == 0 => t.limit_zero.to_owned(),
+        Phase::Active if job.live.len() >= limit as usize => {
+            fill(t.at_limit, &[&limit.to_string()])
         }
-    }
-
-    /// The zone in which a job's times are shown.
-    pub(super) fn zone_of(&self, def: &Definition) -> &crate::core::cron::Zone {
-        match &def.schedule {
-            Schedule::Due(_, zone) => self.table().zone(*zone),
-            Schedule::Refused(..) => &self.settings().zone,
-        }
-    }
-
-    fn last_run(&self, now: Now, t: &Texts, job: &Job) -> Option<Last> {
-        let run = job.history.as_ref()?.runs.back()?;
-        Some(Last {
-            ended: Moment::new(now, run.ended_ms, self.zone_of(&job.def)),
-            outcome: words::past(t, run),
-            good: run.is_well(),
-            took: words::duration(t, run.duration_ms),
-        })
-    }
-
-    /// Which buttons of a job work. What is refused all the same is said with the answer.
-    pub(super) fn buttons(&self, t: &Texts, job: &Job, none: bool) -> Buttons {
-        let limit = job.def.max_concurrence;
-        let no_start = match &job.phase {
-            _ if self.draining() => t.skip_draining.to_owned(),
-            Phase::Draining => t.is_draining.to_owned(),
-            Phase::Replaced(_) => t.is_waiting.to_owned(),
-            Phase::Active if job.def.command_flaw().is_some() => t.block_command.to_owned(),
-            Phase::Active if limit == 0 => t.limit_zero.to_owned(),
-            Phase::Active if job.live.len() >= limit as usize => {
-                fill(t.at_limit, &[&limit.to_string()])
-            }
-            Phase::Active => String::new(),
-        };
-        let no_stop = if job.live.is_empty() { t.nothing_runs } else { "" };
-        Buttons { none, no_start, no_stop }
-    }
+        Phase::Active => String::new(),
+    };
+    let no_stop = if job.live.is_empty() { t.nothing_runs } else { "" };
+    Buttons { none, no_start, no_stop }
 }

@@ -1,7 +1,7 @@
 //! The PHP program's daemon that runs the same group: what is due runs twice. None is there when a
 //! daemon starts, but one may be started later.
 
-use super::Core;
+use super::Scheduler;
 
 /// Set in the environment of a daemon, to 1, where the PHP program of another installation has
 /// groups of the same numbers.
@@ -16,13 +16,13 @@ pub fn twice(pid: u32) -> String {
     )
 }
 
-impl Core {
+impl Scheduler {
     /// The pid of the PHP program's daemon that runs this group, too.
     pub fn twin(&self) -> Option<u32> {
         self.twin
     }
 
-    pub(super) fn found_twin(&mut self, pid: Option<u32>) {
+    pub(in crate::core) fn found_twin(&mut self, pid: Option<u32>) {
         if self.twin == pid {
             return;
         }

@@ -6,8 +6,9 @@
 
 pub(super) mod applying;
 
-use super::Core;
+use super::Scheduler;
 use super::carry::{Carried, MAX_TOLD};
+use super::news::News;
 use super::trouble::Troubles;
 use crate::core::clock;
 use crate::core::definition::{Definition, Vars, there_twice};
@@ -179,7 +180,7 @@ impl Sync {
     }
 }
 
-impl Core {
+impl Scheduler {
     /// How the table stands to the database.
     pub fn sync_state(&self) -> &SyncState {
         &self.sync.state
@@ -188,11 +189,6 @@ impl Core {
     /// Whether a table is in force. Before that nobody knows which jobs there are.
     pub fn knows_table(&self) -> bool {
         self.sync.known
-    }
-
-    /// Whether what the database said is still being put in force.
-    pub(in crate::core) fn sync_applying(&self) -> bool {
-        self.sync.applying()
     }
 
     /// Asks the database now, whatever the plan was.
@@ -263,7 +259,7 @@ impl Core {
         wanted.unwrap_or(u64::MAX).max(self.sync.troubles.not_before_ms(Kind::Record))
     }
 
-    /// When [`Core::exchange_if_due`] has something to do, monotonic ms.
+    /// When [`Scheduler::exchange_if_due`] has something to do, monotonic ms.
     pub(super) fn exchange_wake(&self) -> Option<u64> {
         if let Some(running) = &self.sync.running {
             return (!running.killed).then_some(running.deadline_ms);
@@ -290,7 +286,7 @@ impl Core {
             self.ask_for_everything();
         }
         self.sync.seen += 1;
-        self.web.waiting.sync_begins();
+        self.news.push_back(News::SyncBegins);
         Ask::Sync {
             server_id: self.settings.server_id,
             vars_server: self.settings.vars_server,
@@ -310,7 +306,7 @@ impl Core {
         self.actions.push_back(Action::Exchange(line));
     }
 
-    pub(super) fn answer_line(&mut self, line: &[u8]) {
+    pub(in crate::core) fn answer_line(&mut self, line: &[u8]) {
         let Some(mut running) = self.sync.running.take() else { return };
         self.stage_line(&mut running.staged, line);
         self.sync.running = Some(running);
@@ -379,7 +375,7 @@ impl Core {
         }
     }
 
-    pub(super) fn exchange_ended(&mut self, now: Now, result: Result<(), String>) {
+    pub(in crate::core) fn exchange_ended(&mut self, now: Now, result: Result<(), String>) {
         let Some(running) = self.sync.running.take() else { return };
         if running.kind == Kind::Record && self.astray.is_some() {
             // What it found by the journal's name need not be ours, and is no word of the database.
@@ -441,7 +437,7 @@ impl Core {
             log::error!("database: {message} ({jobs} {go} on; next try in {pause_ms} ms)");
         }
         if asked == Kind::Sync {
-            self.sync_answered(now, Err(message));
+            self.news.push_back(News::SyncEnded(Err(message)));
         }
         self.sync.state.database = self.sync.troubles.state();
         self.touch_daemon();
@@ -463,6 +459,7 @@ impl Core {
                 if staged.same {
                     self.sync.digest = staged.digest.unwrap_or_default();
                     self.table_is_the_databases();
+                    self.news.push_back(News::SyncEnded(Ok(())));
                 } else {
                     // To the next daemon all that stands in the snapshot was in force when this
                     // one decided last: that is noted before, be there slots or not.
@@ -472,7 +469,6 @@ impl Core {
                     self.table_in_force(mark, now.wall_ms);
                     self.begin_applying(staged, Since::answered(now, first));
                 }
-                self.web.waiting.synced = true;
             }
         }
     }

@@ -1,7 +1,7 @@
 //! Records on their way to the database. Those that it refuses for themselves are set aside by the
 //! helper (see [`crate::core::refused`]): the daemon knows how many, and when they are tried again.
 
-use super::{Core, DatabaseState};
+use super::{DatabaseState, Scheduler};
 use crate::core::clock;
 use crate::core::homes::{self, Homes};
 use crate::core::journal::{Entry, Loss};
@@ -117,7 +117,7 @@ impl Refused {
     }
 }
 
-impl Core {
+impl Scheduler {
     /// What stands in the journal for the database that the configuration names.
     pub(super) fn home(&self) -> u32 {
         homes::mark(&self.homes.here)
@@ -153,7 +153,7 @@ impl Core {
 
     /// The file of what is set aside is not as it was left: whoever did that, a helper looks what
     /// is gone.
-    pub(super) fn set_aside_changed(&mut self) {
+    pub(in crate::core) fn set_aside_changed(&mut self) {
         self.refused.look_ms.get_or_insert(0);
     }
 

@@ -1,7 +1,7 @@
 //! Which slots are launched, and why the others are not. The rules for the clock are in
 //! [`crate::core::clock`]; the table of reasons is [`SkipReason`].
 
-use super::{Core, HOLD_MS};
+use super::{HOLD_MS, Scheduler};
 use crate::core::clock::{self, Step};
 use crate::core::definition::Schedule;
 use crate::core::ids::{JobId, RunId};
@@ -102,7 +102,7 @@ impl Due {
     }
 }
 
-impl Core {
+impl Scheduler {
     /// Lets decisions begin: the table is what the database says, or all that can be had.
     pub(super) fn release_hold(&mut self, now: Now) {
         if self.due.hold_until.take().is_none() {

@@ -8,7 +8,7 @@
 //! the end of each turn in which lines were written, before the keeper forgets what they tell.
 
 use super::outbox::Outbox;
-use super::{Core, Run};
+use super::{Run, Scheduler};
 use crate::core::event::Action;
 use crate::core::ids::RunId;
 use crate::core::journal::{Entry, MAX_WORD_BYTES, SAID_BYTES, count_records, cut_command, encode};
@@ -43,7 +43,7 @@ impl Outbox {
     }
 }
 
-impl Core {
+impl Scheduler {
     /// The last word where the journal can't be written or has a gap, if there is something that
     /// it does not tell.
     pub(super) fn last_word(&mut self) -> Option<Action> {

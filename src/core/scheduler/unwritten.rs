@@ -5,7 +5,7 @@
 //! daemon killed then, the next one would know nothing of it; so before anything is done that
 //! depends on these lines there is a *last word*, in a place that needs no more room (`last_word`).
 
-use super::{Core, Counters};
+use super::{Counters, Scheduler};
 use crate::core::event::Action;
 use crate::core::ids::{JobId, RunId};
 use crate::core::journal::{Dropped, Entry, Loss, count_records, decode};
@@ -221,7 +221,7 @@ impl Unwritten {
     }
 }
 
-impl Core {
+impl Scheduler {
     /// What the journal is to be told next; behind it the last word, where that can't be done.
     pub(super) fn flush_journal(&mut self) -> Option<Action> {
         // What a gap has swallowed no line behind it tells.
@@ -287,7 +287,7 @@ impl Core {
 
     /// How much room there is. Where the journal is about to need more than is kept for it, the
     /// outputs of runs go first.
-    pub(super) fn room(&mut self, full: Option<String>, is_short: bool) {
+    pub(in crate::core) fn room(&mut self, full: Option<String>, is_short: bool) {
         if full != self.outbox.full {
             match &full {
                 Some(why) => log::error!("{why}: the journal goes on in the room kept for it"),
@@ -308,7 +308,7 @@ impl Core {
     }
 
     /// Why what counts is not where helpers look for it, if so: none is sent there then.
-    pub(super) fn state_dir_astray(&mut self, why: Option<String>) {
+    pub(in crate::core) fn state_dir_astray(&mut self, why: Option<String>) {
         self.astray = why;
         self.touch_daemon();
     }

@@ -6,7 +6,8 @@
 //! grace time, KILL. A run counts against its job's limit from the decision until the process is
 //! really gone.
 
-use super::Core;
+use super::Scheduler;
+use super::news::{Begun, News};
 use crate::core::clock;
 use crate::core::event::{Action, Signal, Started};
 use crate::core::history::PastRun;
@@ -17,7 +18,6 @@ use crate::core::outcome::{Outcome, Usage};
 use crate::core::refusal::Refusal;
 use crate::core::table::Phase;
 use crate::core::time::{Now, rfc3339};
-use crate::core::web::Begun;
 
 /// First pause before a failed launch is tried again, ms; doubled each time.
 const RETRY_MIN_MS: u64 = 50;
@@ -98,7 +98,7 @@ pub enum RunPhase {
     Killed,
 }
 
-impl Core {
+impl Scheduler {
     /// Starts a run: it is queued to be launched. The limit is the caller's business.
     pub(in crate::core) fn start_run(
         &mut self,
@@ -175,7 +175,7 @@ impl Core {
 
     /// A keeper is there to launch runs. The journal says which one: it alone knows what became of
     /// the intents that follow.
-    pub(super) fn keeper_is(&mut self, id: String) {
+    pub(in crate::core) fn keeper_is(&mut self, id: String) {
         self.has_keeper = true;
         self.outbox.keeper_is(id);
     }
@@ -241,7 +241,7 @@ impl Core {
 
     /// A launch waits for a file system. Others are not to wait for it: it is not counted among
     /// those that are under way.
-    pub(super) fn launch_waits(&mut self, now: Now, id: RunId, what: String) {
+    pub(in crate::core) fn launch_waits(&mut self, id: RunId, what: String) {
         let Some(run) = self.runs.get_mut(&id) else { return };
         if !matches!(run.phase, RunPhase::Launching { .. }) {
             return;
@@ -251,10 +251,15 @@ impl Core {
         run.waits = Some(what.clone().into_boxed_str());
         let job = run.job;
         self.touch(job);
-        self.run_answered(now, id, Begun::Not("starting", &what));
+        self.news.push_back(News::Launch(id, Begun::Not("starting", what)));
     }
 
-    pub(super) fn launched(&mut self, now: Now, id: RunId, result: Result<Started, LaunchError>) {
+    pub(in crate::core) fn launched(
+        &mut self,
+        now: Now,
+        id: RunId,
+        result: Result<Started, LaunchError>,
+    ) {
         self.launching.remove(&id);
         let Some(run) = self.runs.get_mut(&id) else { return };
         run.waits = None;
@@ -269,7 +274,7 @@ impl Core {
                 let job = run.job;
                 self.has_started(now, id);
                 self.touch(job);
-                self.run_answered(now, id, Begun::Yes);
+                self.news.push_back(News::Launch(id, Begun::Yes));
                 if stop {
                     self.stop_run(now, id);
                 }
@@ -325,10 +330,16 @@ impl Core {
         let job = run.job;
         log::warn!("retry job={job} run={id} in {pause_ms} ms: {}", error.text);
         self.touch(job);
-        self.run_answered(now, id, Begun::Not("backoff", &error.text));
+        self.news.push_back(News::Launch(id, Begun::Not("backoff", error.text)));
     }
 
-    pub(super) fn run_ended(&mut self, now: Now, id: RunId, outcome: Outcome, usage: Usage) {
+    pub(in crate::core) fn run_ended(
+        &mut self,
+        now: Now,
+        id: RunId,
+        outcome: Outcome,
+        usage: Usage,
+    ) {
         let Some(run) = self.runs.remove(&id) else { return };
         self.launching.remove(&id);
         self.forget_timer(&run);
@@ -360,7 +371,7 @@ impl Core {
         self.table.run_ended(run.job, id);
         self.touch(run.job);
         if let Some(why) = failure {
-            self.run_answered(now, id, Begun::Never(&why));
+            self.news.push_back(News::Launch(id, Begun::Never(why.into())));
         }
     }
 

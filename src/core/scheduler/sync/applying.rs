@@ -1,10 +1,10 @@
 //! A new table comes into force, in slices.
 
 use super::Staged;
-use crate::core::daemon::Core;
 use crate::core::definition::{Block, Definition, Flaw};
 use crate::core::ids::JobId;
 use crate::core::plain;
+use crate::core::scheduler::{News, Scheduler};
 use crate::core::table::Phase;
 use crate::core::time::Now;
 use std::collections::VecDeque;
@@ -24,7 +24,7 @@ pub(super) struct Applying {
 /// for jobs that the daemon before had in force with the same definition: somebody who adds or
 /// enables a row while there is no daemon does not expect a launch for a time before that.
 #[derive(Clone, Copy)]
-pub(in crate::core::daemon) struct Since {
+pub(in crate::core::scheduler) struct Since {
     /// When the answer was there, unix ms.
     seen_ms: i64,
     /// It is the first one from the database: what differs in it may have changed long ago.
@@ -33,7 +33,7 @@ pub(in crate::core::daemon) struct Since {
 
 impl Since {
     /// A snapshot: what was in force before.
-    pub(in crate::core::daemon) const EVER: Since = Since { seen_ms: i64::MIN, first: false };
+    pub(in crate::core::scheduler) const EVER: Since = Since { seen_ms: i64::MIN, first: false };
 
     fn is_before(self) -> bool {
         self.seen_ms == Since::EVER.seen_ms
@@ -54,9 +54,9 @@ struct Counts {
     kept: usize,
 }
 
-impl Core {
+impl Scheduler {
     /// Begins to put an answer in force.
-    pub(in crate::core::daemon) fn begin_applying(&mut self, staged: Staged, since: Since) {
+    pub(in crate::core::scheduler) fn begin_applying(&mut self, staged: Staged, since: Since) {
         self.table.vars = staged.vars;
         self.table.tags = staged.tags;
         self.touch_all();
@@ -74,7 +74,7 @@ impl Core {
     /// Puts a slice of a new table in force: first what changed, then what is gone. With a clock
     /// reading, what was not started yet of a changed job never will be (from a snapshot nothing
     /// is known of the runs: they are settled after it).
-    pub(in crate::core::daemon) fn apply_some(&mut self, now: Option<Now>) {
+    pub(in crate::core::scheduler) fn apply_some(&mut self, now: Option<Now>) {
         let Some(mut applying) = self.sync.applying.take() else { return };
         for def in applying.changed.pop_front().unwrap_or_default() {
             self.apply_change(now, def, &mut applying);
@@ -94,6 +94,7 @@ impl Core {
             return log::info!("snapshot: {jobs} in force as before");
         }
         log::info!("sync: {added} added, {changed} changed, {removed} removed, {kept} as before");
+        self.news.push_back(News::SyncEnded(Ok(())));
     }
 
     fn apply_change(&mut self, now: Option<Now>, def: Definition, applying: &mut Applying) {
@@ -122,7 +123,7 @@ impl Core {
     }
 
     /// Logs why no slot of a job is ever launched, if that is so.
-    pub(in crate::core::daemon) fn tell_block(&self, id: JobId) {
+    pub(in crate::core::scheduler) fn tell_block(&self, id: JobId) {
         let Some(job) = self.table.get(id) else { return };
         let cron = job.scheduled().map_or("", |def| &def.cron);
         match job.block() {

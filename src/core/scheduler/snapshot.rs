@@ -7,7 +7,7 @@
 //! It also names the database that told it, and how its rows were read: who starts a daemon by
 //! another configuration by mistake is not to run one's jobs by the rules of the other.
 
-use super::Core;
+use super::Scheduler;
 use super::sync::Staged;
 use super::sync::applying::Since;
 use crate::core::event::Action;
@@ -108,7 +108,7 @@ impl Snapshot {
     }
 }
 
-impl Core {
+impl Scheduler {
     /// What is wrong with the snapshot of the table, if anything is.
     pub fn snapshot_trouble(&self) -> Option<&SnapshotTrouble> {
         self.snapshot.trouble.as_ref()

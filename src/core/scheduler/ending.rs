@@ -1,10 +1,10 @@
 //! How the daemon ends: at once, with its last run, or after it has stopped the runs; and what it
 //! says of that meanwhile.
 
-use super::{Core, Run};
+use super::news::News;
+use super::{Run, Scheduler};
 use crate::core::event::Action;
-use crate::core::http::Response;
-use crate::core::ids::{ConnId, RunId};
+use crate::core::ids::RunId;
 use crate::core::plain::{counted, runs_go_on};
 use crate::core::time::Now;
 
@@ -26,9 +26,9 @@ pub(super) enum Leaving {
     Go,
 }
 
-impl Core {
+impl Scheduler {
     /// Starts no more and ends with the last run.
-    pub(super) fn drain(&mut self, now: Now) {
+    pub(in crate::core) fn drain(&mut self, now: Now) {
         if !self.draining {
             log::info!("end: {}, starting no more", self.waited_for(now));
             self.say_again_ms = now.mono_ms + SAY_AGAIN_MS;
@@ -38,7 +38,7 @@ impl Core {
     }
 
     /// The same, and stops the runs.
-    pub(super) fn stop_runs(&mut self, now: Now) {
+    pub(in crate::core) fn stop_runs(&mut self, now: Now) {
         self.drain(now);
         log::info!("end: stopping {}", counted(self.runs.len() as u64, "run"));
         let runs: Vec<RunId> = self.runs.keys().copied().collect();
@@ -49,7 +49,7 @@ impl Core {
 
     /// What TERM means to a daemon with which its container ends: the kernel kills all others then.
     /// So it ends with the last run, and if it is told again it stops the runs.
-    pub(super) fn end_with_runs(&mut self, now: Now) {
+    pub(in crate::core) fn end_with_runs(&mut self, now: Now) {
         if self.draining {
             return self.stop_runs(now);
         }
@@ -62,11 +62,11 @@ impl Core {
     }
 
     /// Ends at once; the runs go on. `contained`: unless what is around it ends, too.
-    pub(super) fn terminate(&mut self, now: Now, contained: bool) {
+    pub(in crate::core) fn terminate(&mut self, contained: bool) {
         if self.exiting {
             return;
         }
-        self.sync_answered(now, Err("the daemon is ending".into()));
+        self.news.push_back(News::SyncEnded(Err("the daemon is ending".into())));
         let unless = if contained { ", unless its container ends with it" } else { "" };
         match self.runs.len() as u64 {
             0 => log::info!("end: no run is left"),
@@ -102,7 +102,7 @@ impl Core {
         }
         if self.runs.is_empty() {
             if self.last_records_told(now) {
-                self.terminate(now, false);
+                self.terminate(false);
             }
         } else if now.mono_ms >= self.say_again_ms {
             log::info!("end: still {}", self.waited_for(now));
@@ -110,19 +110,7 @@ impl Core {
         }
     }
 
-    /// Takes the answers out of what is planned.
-    pub(in crate::core) fn planned_answers(&mut self) -> Vec<(ConnId, Response)> {
-        let mut answers = Vec::new();
-        for action in std::mem::take(&mut self.actions) {
-            match action {
-                Action::Respond(conn, response) => answers.push((conn, *response)),
-                other => self.actions.push_back(other),
-            }
-        }
-        answers
-    }
-
-    /// When [`Core::end_if_done`] has something to say, monotonic ms.
+    /// When [`Scheduler::end_if_done`] has something to say, monotonic ms.
     pub(super) fn end_wake(&self) -> Option<u64> {
         let waits = self.draining && !self.exiting && !self.runs.is_empty();
         waits.then_some(self.say_again_ms)

@@ -2,7 +2,7 @@
 //! own. Only the way to see them end differs, and that is the shell's business.
 
 use super::runs::ROW_CHANGED;
-use super::{Carried, Core, Run, RunPhase};
+use super::{Carried, Run, RunPhase, Scheduler};
 use crate::core::clock;
 use crate::core::event::Started;
 use crate::core::history::PastRun;
@@ -38,7 +38,7 @@ pub struct Past {
     skips: Vec<SkipEntry>,
 }
 
-impl Core {
+impl Scheduler {
     /// Takes in what the journal says of the past.
     pub(super) fn restore(&mut self, now: Now, replay: Replay) {
         let other_boot = replay.boot_id != self.settings.boot_id;

@@ -4,7 +4,7 @@
 //! A change costs a number; only while somebody listens does it cost a place in a list, too, and
 //! a job that changes ten times in a row has one place.
 
-use super::Core;
+use super::Scheduler;
 use crate::core::ids::JobId;
 
 /// Changed jobs that are listed one by one; beyond, "anything may have changed" is cheaper.
@@ -31,7 +31,7 @@ pub(in crate::core) struct Changed {
     pub all: bool,
 }
 
-impl Core {
+impl Scheduler {
     /// Grows with every change that can be seen from outside. Two answers to the same question
     /// are equal if it is the same, apart from times that run.
     pub fn revision(&self) -> u64 {

@@ -1,13 +1,14 @@
 //! Runs that are told to end: TERM, the grace time, KILL. Where the process is another user's, none
 //! of that has any effect, so the run goes on and it is said why.
 
-use super::{Core, Run, RunPhase};
+use super::news::News;
+use super::{Run, RunPhase, Scheduler};
 use crate::core::event::{Action, Signal};
 use crate::core::ids::RunId;
 use crate::core::refusal::Refusal;
 use crate::core::time::Now;
 
-impl Core {
+impl Scheduler {
     /// Asks a run to end: TERM to its group now, KILL after the grace time. Asking again changes
     /// nothing. Returns whether there is such a run.
     pub fn stop_run(&mut self, now: Now, id: RunId) -> bool {
@@ -49,11 +50,16 @@ impl Core {
     }
 
     /// A signal was sent, or refused. A run whose process does not take it is not stopping.
-    pub(super) fn signalled(&mut self, now: Now, id: RunId, refusal: Option<Box<Refusal>>) {
+    pub(in crate::core) fn signalled(&mut self, id: RunId, refusal: Option<Box<Refusal>>) {
         if let Some(refusal) = &refusal {
             self.stop_refused(id, refusal);
         }
-        self.stop_answered(now, id, refusal.as_deref());
+        self.news.push_back(News::Signal(id, refusal));
+    }
+
+    /// A signal can't be sent now, and is later.
+    pub(in crate::core) fn signal_delayed(&mut self, id: RunId, why: String) {
+        self.news.push_back(News::SignalLater(id, why));
     }
 
     fn stop_refused(&mut self, id: RunId, refusal: &Refusal) {

@@ -1,7 +1,7 @@
 //! When a new segment of the journal begins, and which ones go.
 
 use super::outbox::Outbox;
-use super::{Core, DatabaseState, Segment};
+use super::{DatabaseState, Scheduler, Segment};
 use crate::core::event::Action;
 use crate::core::journal::{Entry, Loss, count_records, encode};
 use crate::core::time::Now;
@@ -12,7 +12,7 @@ const SEGMENT_BYTES: u64 = 4 << 20;
 /// The last records of a daemon that ends may take this long, in milliseconds.
 const LAST_RECORDS_MS: u64 = 5_000;
 
-impl Core {
+impl Scheduler {
     /// Whether a daemon that has waited for its last run may end. The database is to know how that
     /// ended, for there may be no next daemon that could tell; one that does not answer is not
     /// waited for.
@@ -84,14 +84,14 @@ impl Core {
     }
 
     /// These segments are on the disk. The newest is written anew where it is taken away.
-    pub(super) fn segments_there(&mut self, there: &[Segment]) {
+    pub(in crate::core) fn segments_there(&mut self, there: &[Segment]) {
         for (start, from) in self.outbox.look(there) {
             self.actions.push_back(Action::JournalCount(start, from));
         }
     }
 
     /// A segment over the limit has so many records that the database does not know.
-    pub(super) fn segment_counted(&mut self, start: u64, records: u64) {
+    pub(in crate::core) fn segment_counted(&mut self, start: u64, records: u64) {
         if self.outbox.has(start) {
             return self.outbox.found(start, records);
         }

@@ -1,0 +1,443 @@
+//! Jobs, runs, slots, the journal and the database: everything that counts, and what is decided
+//! when something happens. It knows of nobody who asks: what may be of interest it says as
+//! [`News`].
+//!
+//! - `due`: which slots are launched and which are skipped
+//! - `runs`: a run from its intent to its end
+//! - `adopt`: runs of an earlier daemon
+//! - `sync`: the table follows the database
+//! - `carry`: records on their way to the database, and those that it refuses
+//! - `changes`: what has changed since somebody looked
+//! - `ending`: how the daemon ends
+//! - `metrics`: figures
+//! - `news`: what somebody above may want to hear
+//! - `trouble`: what is wrong with the database, and when it is tried again
+//! - `outbox`: the journal's segments and how their records reach the database
+//! - `last_word`: what the next daemon is told beside the journal
+//! - `snapshot`: what a daemon that starts goes by until the database answers
+//! - `stops`: runs that are told to end
+//! - `segments`: when a segment begins, and which ones go
+//! - `unwritten`: what the journal has no room for
+
+mod adopt;
+mod carry;
+mod changes;
+mod due;
+mod ending;
+mod held;
+mod last_word;
+mod metrics;
+mod news;
+mod outbox;
+mod runs;
+mod segments;
+mod snapshot;
+mod stops;
+mod sync;
+mod trouble;
+pub mod twin;
+mod unwritten;
+
+pub use adopt::Found;
+pub(in crate::core) use changes::Changed;
+pub use metrics::{Histogram, Metrics, OUTCOMES};
+pub use news::{Begun, News};
+pub use outbox::{Outbox, Segment};
+pub use runs::{MAX_LAUNCHING, Run, RunPhase};
+pub use snapshot::{Kept, Loaded, SnapshotTrouble};
+pub use sync::{DatabaseState, SyncState};
+pub use unwritten::Unwritten;
+
+use crate::core::cron::{Dialect, Zone};
+use crate::core::event::Action;
+use crate::core::homes::Homes;
+use crate::core::ids::RunId;
+use crate::core::journal::Loss;
+use crate::core::protocol::Database;
+use crate::core::replay::Replay;
+use crate::core::table::Table;
+use crate::core::time::Now;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+/// What the daemon was told at its start.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The group whose jobs are run.
+    pub server_id: u32,
+    /// Which rows of `scheduler_vars` fill the placeholders.
+    pub vars_server: u32,
+    /// Milliseconds between two looks at the database.
+    pub sync_interval_ms: u64,
+    /// Milliseconds between TERM and KILL when a run is stopped.
+    pub stop_grace_ms: u64,
+    /// How cron expressions are read.
+    pub dialect: Dialect,
+    /// Zone of schedules without one of their own, and of times in answers and records.
+    pub zone: Zone,
+    /// Its IANA name; empty = the system's.
+    pub timezone: String,
+    /// Where the jobs are.
+    pub database: Database,
+    /// What it was called before it moved, as [`Database::place`] says it; empty: nothing else.
+    pub moved_from: String,
+    /// State directory of this group: an existing absolute path.
+    pub state_dir: String,
+    /// Bytes that the journal may take on disk; beyond, the oldest records are dropped.
+    pub journal_limit_bytes: u64,
+    /// Bytes that may wait in memory while the journal can't be written; beyond, the oldest ones
+    /// are dropped.
+    pub unwritten_limit_bytes: usize,
+    /// Identity of the machine's current boot.
+    pub boot_id: String,
+    /// Any number; no two daemons should have the same.
+    pub instance: u64,
+}
+
+impl Settings {
+    /// Which jobs they are and how their rows are read, for people and to be compared: no password.
+    pub(in crate::core) fn source(&self) -> String {
+        let Settings { server_id, vars_server, dialect, zone, .. } = self;
+        let zone = zone.iana_name().unwrap_or("the system's zone");
+        format!(
+            "server {server_id} of {} (variables of {vars_server}, {dialect}, {zone})",
+            self.database.place()
+        )
+    }
+
+    /// Which records the database is to have, where these names are known from before.
+    fn homes(&self, known: Vec<String>) -> Homes {
+        let mut homes = Homes { known, ..Homes::of(&self.database, &self.moved_from) };
+        homes.know(homes.here.clone());
+        homes
+    }
+}
+
+/// Decisions wait at most this long for the first table from the database, in milliseconds;
+/// after that the last good snapshot counts.
+const HOLD_MS: u64 = 2_000;
+
+/// A turn of the loop that takes longer is counted, in microseconds.
+const SLOW_TURN_US: u64 = 2_000;
+
+/// When the loop has to come back, at the latest.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Wake {
+    /// When the monotonic clock shows this.
+    pub mono_ms: Option<u64>,
+    /// When the wall clock shows this.
+    pub wall_ms: Option<i64>,
+}
+
+/// Counts since the daemon's start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Counters {
+    /// Processes started.
+    pub launched: u64,
+    /// Runs that ended with exit status 0.
+    pub succeeded: u64,
+    /// Runs that ended otherwise, failed launches included, but for those that were stopped.
+    pub failed: u64,
+    /// Runs that somebody told to end, and that ended with another status than 0.
+    pub stopped: u64,
+    /// Slots that were skipped.
+    pub skipped: u64,
+    /// Records that the database never hears of, since the journal was begun: it had reached its
+    /// limit, a full disk had no room for them, or somebody took them away.
+    pub records_dropped: u64,
+    /// When that was the last time, unix ms.
+    pub records_dropped_ms: i64,
+    /// Why it was then.
+    pub records_dropped_why: Loss,
+    /// Turns of the loop that took more than 2 ms.
+    pub slow_turns: u64,
+    /// The longest turn of the loop so far: how long a client may have waited, in microseconds.
+    pub worst_turn_us: u64,
+    /// Runs whose outputs were not kept on a full disk, or were deleted for the journal.
+    pub outputs_dropped: u64,
+    /// The latest launch so far: milliseconds after its slot.
+    pub worst_lateness_ms: u64,
+}
+
+/// What goes over to the program that takes the place of this one, besides the journal.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Carried {
+    /// When the daemon started.
+    pub started: Now,
+    /// Its counts.
+    pub counters: Counters,
+    /// Its figures.
+    pub figures: Vec<u64>,
+    /// It waits for its last runs.
+    pub draining: bool,
+    /// Runs that were told to end, and when they are killed by the monotonic clock; no time = they
+    /// were.
+    pub stopping: Vec<(RunId, Option<u64>)>,
+    /// What the journal had no room for: pieces of the log by their offsets.
+    pub unwritten: Vec<(u64, String)>,
+    /// How many records each segment of the journal has that the database is not known to have;
+    /// empty: an earlier version does not say.
+    pub held: Vec<(u64, u64)>,
+    /// What was done last over the web.
+    pub message: String,
+}
+
+/// Everything the daemon knows. See the module's text.
+pub struct Scheduler {
+    settings: Settings,
+    table: Table,
+    runs: BTreeMap<RunId, Run>,
+    /// Runs to be looked at again, by the monotonic clock: retries and kills.
+    timers: BTreeSet<(u64, RunId)>,
+    /// Runs whose process is to be started, each after its intent was written to the journal.
+    launches: VecDeque<RunId>,
+    /// Runs whose launch was asked for and not answered yet.
+    launching: BTreeSet<RunId>,
+    /// Whether there is a keeper to launch them.
+    has_keeper: bool,
+    actions: VecDeque<Action>,
+    news: VecDeque<News>,
+    outbox: outbox::Outbox,
+    /// Why what counts is not where others look for it; none = it is.
+    astray: Option<String>,
+    sync: sync::Sync,
+    snapshot: snapshot::Snapshot,
+    refused: carry::Refused,
+    homes: Homes,
+    due: due::Due,
+    past: Option<Box<adopt::Past>>,
+    last_sequence: u64,
+    started: Now,
+    draining: bool,
+    exiting: bool,
+    /// How far it is with that.
+    leaving: ending::Leaving,
+    /// Who else runs this group.
+    twin: Option<u32>,
+    /// When it is said again what is waited for, monotonic ms.
+    say_again_ms: u64,
+    counters: Counters,
+    /// Runs that ended until then (unix ms) have no outputs any more, for want of room.
+    given_way_ms: i64,
+    metrics: Metrics,
+    changes: changes::Changes,
+}
+
+impl Scheduler {
+    /// A daemon that knows what `replay` says of the past. `journal_end` is the offset at which
+    /// the log ends and `segments` are those on disk, oldest first.
+    ///
+    /// The shell then settles each of [`Scheduler::unsettled`] runs, loads the snapshot with
+    /// [`Scheduler::load_snapshot`] where there is one, and goes into its loop.
+    pub fn new(
+        now: Now,
+        settings: Settings,
+        replay: Replay,
+        journal_end: u64,
+        segments: Vec<Segment>,
+    ) -> Scheduler {
+        let table = Table::new(settings.dialect, settings.zone.clone());
+        let boot_id = replay.boot_id.clone();
+        let mut core = Scheduler {
+            due: due::Due::new(now, replay.decided_ms, replay.boot_id != settings.boot_id),
+            astray: None,
+            outbox: outbox::Outbox::new(boot_id, replay.recorded, journal_end, segments)
+                .kept_by(replay.keepers.clone())
+                .holding(replay.held.clone())
+                .waiting_up_to(settings.unwritten_limit_bytes),
+            sync: sync::Sync::new(),
+            snapshot: snapshot::Snapshot::told_by(replay.table.clone()),
+            refused: carry::Refused::told_by(replay.set_aside),
+            homes: settings.homes(replay.homes.clone()),
+            past: None,
+            table,
+            runs: BTreeMap::new(),
+            timers: BTreeSet::new(),
+            launches: VecDeque::new(),
+            launching: BTreeSet::new(),
+            has_keeper: true,
+            actions: VecDeque::new(),
+            news: VecDeque::new(),
+            last_sequence: replay.last_sequence,
+            started: now,
+            draining: false,
+            exiting: false,
+            leaving: ending::Leaving::default(),
+            twin: None,
+            say_again_ms: 0,
+            counters: Counters {
+                records_dropped: replay.dropped.count,
+                records_dropped_ms: replay.dropped.at_ms,
+                records_dropped_why: replay.dropped.why,
+                ..Counters::default()
+            },
+            given_way_ms: i64::MIN,
+            metrics: Metrics::new(),
+            changes: changes::Changes::default(),
+            settings,
+        };
+        core.restore(now, replay);
+        // The first segment tells it.
+        core.count_missing(now.wall_ms);
+        core.begin_segment();
+        core
+    }
+
+    /// What has happened, oldest first, that was not asked for yet.
+    pub(in crate::core) fn next_news(&mut self) -> Option<News> {
+        self.news.pop_front()
+    }
+
+    /// Time has passed.
+    pub(in crate::core) fn tick(&mut self, now: Now) {
+        self.run_timers(now);
+        self.apply_some(Some(now));
+        self.decide(now);
+        self.exchange_if_due(now);
+        self.rotate_if_due(now);
+        self.end_if_done(now);
+    }
+
+    /// There is no keeper to launch runs.
+    pub(in crate::core) fn lost_keeper(&mut self) {
+        self.has_keeper = false;
+    }
+
+    /// A run has begun whose output goes nowhere.
+    pub(in crate::core) fn output_not_kept(&mut self, run: RunId, why: &str) {
+        self.counters.outputs_dropped += 1;
+        log::warn!("run={run} runs, and its output is not kept: {why}");
+    }
+
+    /// Lines could not be written.
+    pub(in crate::core) fn journal_failed(&mut self, now: Now, why: String, lines: Vec<u8>) {
+        self.outbox.failed(now, why, lines);
+        self.touch_daemon();
+    }
+
+    /// All that was handed over last is on the disk.
+    pub(in crate::core) fn journal_written(&mut self) {
+        if self.outbox.works() {
+            self.touch_daemon();
+        }
+    }
+
+    /// A turn of the loop took so many microseconds.
+    pub(in crate::core) fn turned(&mut self, us: u64) {
+        self.counters.slow_turns += u64::from(us > SLOW_TURN_US);
+        self.counters.worst_turn_us = self.counters.worst_turn_us.max(us);
+        self.metrics.turns.count(us);
+    }
+
+    /// The next thing to do before anybody is answered. The journal goes first where a launch
+    /// depends on it, and what is due before answers: pages may be many and take long to write.
+    pub(in crate::core) fn next_urgent(&mut self) -> Option<Action> {
+        let flushed = self.outbox.must_flush.then(|| self.flush_journal()).flatten();
+        let urgent = flushed.or_else(|| self.next_launch());
+        urgent.or_else(|| self.actions.pop_front())
+    }
+
+    /// The next thing to do at the end of a turn.
+    pub(in crate::core) fn next_last(&mut self) -> Option<Action> {
+        self.note_decided();
+        let last = self.flush_journal().or_else(|| self.word_after_turn());
+        let last = last.or_else(|| self.waiting_snapshot());
+        last.or_else(|| self.leave())
+    }
+
+    /// Whether there is more to decide or to apply right now.
+    pub(in crate::core) fn busy(&self) -> bool {
+        self.sync.applying() || self.due.behind || self.due.has_misfires()
+    }
+
+    /// When to tick next, at the latest, if nothing happens before.
+    pub(in crate::core) fn next_wake(&self) -> Wake {
+        let timer = self.timers.first().map(|(at, _)| *at);
+        let last = self.outbox.last_by_ms.filter(|_| !self.exiting);
+        let (exchange, hold) = (self.exchange_wake(), self.due.hold_until());
+        let (end, retry) = (self.end_wake(), self.outbox.unwritten.retry_at_ms());
+        let mono = [timer, exchange, hold, last, end, retry];
+        let due = self.table.first_due().map(|(slot, _)| slot);
+        // While decisions are held the past-due slots must not keep the loop awake.
+        let wall = due.filter(|_| self.due.hold_until().is_none());
+        Wake { mono_ms: mono.into_iter().flatten().min(), wall_ms: wall }
+    }
+
+    /// Whether runs are about to be launched.
+    pub fn is_launching(&self) -> bool {
+        !self.launches.is_empty() || !self.launching.is_empty()
+    }
+
+    /// The jobs in force.
+    pub fn table(&self) -> &Table {
+        &self.table
+    }
+
+    /// Runs that have not ended, by id.
+    pub fn runs(&self) -> &BTreeMap<RunId, Run> {
+        &self.runs
+    }
+
+    /// Counts since the start.
+    pub fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    /// Figures since the start.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// What the daemon was told at its start.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Both clocks at the daemon's start.
+    pub fn started(&self) -> Now {
+        self.started
+    }
+
+    /// What another program is to go on with.
+    pub fn carry(&self) -> Carried {
+        Carried {
+            started: self.started,
+            counters: self.counters,
+            figures: self.metrics.figures(),
+            draining: self.draining,
+            stopping: self.stopping(),
+            unwritten: self.outbox.in_memory(),
+            held: self.outbox.held.counts(),
+            message: String::new(),
+        }
+    }
+
+    /// Goes on with what the program before this one carried.
+    pub fn go_on(&mut self, now: Now, carried: &Carried) {
+        self.started = carried.started;
+        let Counters { records_dropped, records_dropped_ms, .. } = self.counters;
+        self.counters = carried.counters;
+        // What this program has found missing comes on top.
+        self.counters.records_dropped = records_dropped.max(self.counters.records_dropped);
+        self.counters.records_dropped_ms = records_dropped_ms.max(self.counters.records_dropped_ms);
+        self.metrics.resume(&carried.figures);
+        // The same process went on: it was not down.
+        self.due.able_ms = Some(i64::MIN);
+        self.outbox.take_over(&carried.unwritten);
+        if carried.draining {
+            self.drain(now);
+        }
+    }
+
+    /// Where the journal stands.
+    pub fn outbox(&self) -> &Outbox {
+        &self.outbox
+    }
+
+    /// Whether the daemon waits for its last runs.
+    pub fn draining(&self) -> bool {
+        self.draining
+    }
+}

@@ -1,0 +1,30 @@
+//! What somebody above may want to hear. The scheduler does not know who listens.
+
+use crate::core::ids::RunId;
+use crate::core::refusal::Refusal;
+
+/// Something that has happened, told in the order in which it did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum News {
+    /// A launch was answered, or there will be no answer.
+    Launch(RunId, Begun),
+    /// A signal was sent to a run, or refused.
+    Signal(RunId, Option<Box<Refusal>>),
+    /// A signal can't be sent now, and is later; why.
+    SignalLater(RunId, String),
+    /// The database is asked for the table: what it answers is new to all who wanted it before.
+    SyncBegins,
+    /// It has answered, and what it said is in force; or why not.
+    SyncEnded(Result<(), String>),
+}
+
+/// Whether a run has a process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Begun {
+    /// It has.
+    Yes,
+    /// Not yet; its state, and why.
+    Not(&'static str, String),
+    /// It never will have one; why.
+    Never(String),
+}
