@@ -23,6 +23,7 @@ mod days;
 mod describe;
 mod error;
 mod foreign;
+mod item;
 mod original;
 mod reader;
 mod rules;
@@ -193,7 +194,13 @@ impl CronCache {
     /// # Errors
     /// As [`Cron::parse`].
     pub fn parse(&mut self, text: &str, dialect: Dialect) -> Result<Cron, CronError> {
-        match reader::read(text, dialect)? {
+        let reading = reader::read(text, dialect);
+        // What another program's looks like is refused with what would be right.
+        let reading = reading.map_err(|why| match foreign::advice(text, dialect) {
+            Some(advice) => CronError::whole(text, advice),
+            None => why,
+        });
+        match reading? {
             Reading::Every(period_ms) => Ok(Cron(Kind::Every { period_ms })),
             Reading::Reboot => Ok(Cron(Kind::Reboot)),
             Reading::Calendar(Fields { seconds, minutes, hours, days, wildcard }) => {

@@ -7,8 +7,9 @@
 use crate::core::event::{Action, Event};
 use crate::core::http::Response;
 use crate::core::ids::ConnId;
+use crate::core::journal::Segment;
 use crate::core::replay::Replay;
-use crate::core::scheduler::{Carried, Scheduler, Segment, Settings, Wake};
+use crate::core::scheduler::{Carried, Scheduler, Settings, Wake};
 use crate::core::time::Now;
 use crate::core::web::Web;
 

@@ -3,10 +3,10 @@
 use crate::core::files::{FileName, FileTrouble, Piece, ReadPlan};
 use crate::core::http::{Request, Response};
 use crate::core::ids::{ConnId, JobId, RunId};
+use crate::core::journal::Segment;
 use crate::core::launch::{LaunchError, LaunchPlan};
 use crate::core::outcome::{Outcome, Usage};
 use crate::core::refusal::Refusal;
-use crate::core::scheduler::Segment;
 use crate::core::time::Now;
 use serde::{Deserialize, Serialize};
 use std::rc::Rc;
@@ -147,7 +147,7 @@ pub enum Action {
     /// last look before [`Action::Exit`].
     JournalLook,
     /// Start a process and say [`Event::Launched`]. No more than
-    /// [`MAX_LAUNCHING`](crate::core::scheduler::MAX_LAUNCHING) are asked for before that is said.
+    /// [`MAX_LAUNCHING`](crate::core::launch::MAX_LAUNCHING) are asked for before that is said.
     Launch {
         /// The run.
         run: RunId,

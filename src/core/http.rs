@@ -28,12 +28,14 @@ mod query;
 mod request;
 mod response;
 mod secure;
+mod shared;
 mod target;
 
 pub use connection::Connection;
 pub use date::http_date;
 pub use ledger::Ledger;
 pub use limits::Limits;
-pub use query::{decode as percent_decode, pairs as query_pairs};
+pub use query::{decode as percent_decode, encode as percent_encode, pairs as query_pairs};
 pub use request::{Method, Request};
-pub use response::{Body, Response, Shared, etag_of, reason};
+pub use response::{Body, Response, etag_of, reason};
+pub use shared::Shared;

@@ -20,6 +20,15 @@ use crate::core::refused::Stand;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 
+/// A file of the journal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Segment {
+    /// The offset of the log at which it begins.
+    pub start: u64,
+    /// Its length in bytes.
+    pub bytes: u64,
+}
+
 /// Why a run was started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -3,6 +3,10 @@
 
 use serde::{Deserialize, Serialize};
 
+/// Launches asked for and not answered yet: enough that the keeper never waits for the daemon,
+/// few enough that what is started by hand does not wait behind them for long (0.1 s).
+pub const MAX_LAUNCHING: usize = 256;
+
 /// Everything a run's process is made from.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LaunchPlan {

@@ -2,10 +2,10 @@
 
 mod reserve;
 
+use crate::core::journal::Segment;
 use crate::core::journal::{Stretch, count_records, past_segments};
 use crate::core::plain::counted;
 use crate::core::replay::Replay;
-use crate::core::scheduler::Segment;
 use crate::shell::clock;
 use crate::shell::own;
 use reserve::{Reserve, is_at};

@@ -3,9 +3,10 @@
 use crate::web_common::{START, settings};
 use schedule::core::daemon::Core;
 use schedule::core::event::{Action, Event};
+use schedule::core::journal::Segment;
 use schedule::core::journal::{Dropped, Entry, decode};
 use schedule::core::replay::Replay;
-use schedule::core::scheduler::{Segment, Settings};
+use schedule::core::scheduler::Settings;
 use schedule::core::time::Now;
 
 /// What a segment begins with says how far all is recorded or counted as dropped.

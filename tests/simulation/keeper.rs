@@ -5,9 +5,10 @@ use super::process::Process;
 use super::world::{Spawning, World};
 use schedule::core::event::{Event, Started};
 use schedule::core::ids::{JobId, RunId};
+use schedule::core::launch::MAX_LAUNCHING;
 use schedule::core::launch::{LaunchError, LaunchPlan};
 use schedule::core::outcome::{Exit, Outcome, Usage};
-use schedule::core::scheduler::{Found, MAX_LAUNCHING};
+use schedule::core::scheduler::Found;
 use schedule::core::time::Now;
 use std::collections::{BTreeMap, VecDeque};
 

@@ -68,7 +68,7 @@ impl Expression<'_> {
     /// The expression, if it is one.
     fn good(&self, text: &str) -> Option<String> {
         let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
-        reader::read_own(&text, self.dialect).is_ok().then_some(text)
+        reader::read(&text, self.dialect).is_ok().then_some(text)
     }
 
     /// `０ ８ ＊ ＊ ＊`, a Chinese comma, a dash of a text program, blanks of a web page.

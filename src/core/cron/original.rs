@@ -4,7 +4,7 @@
 
 use super::days::YearRange;
 use super::error::{CronError, Field};
-use super::reader::{Base, Item};
+use super::item::{Base, Item};
 
 /// The values of the field that the item matches; Sunday may come as bit 0 or bit 7.
 pub(super) fn bits(field: Field, raw: &str, item: Item) -> Result<u64, CronError> {

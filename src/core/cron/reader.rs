@@ -3,7 +3,8 @@
 
 use super::days::{DaySpec, DomSet, DowSet, YearRange};
 use super::error::{CronError, Field};
-use super::{Dialect, foreign, original};
+use super::item::{Base, Item};
+use super::{Dialect, original};
 
 /// Longest expression that is read, in bytes.
 pub(super) const MAX_EXPRESSION_BYTES: usize = 1024;
@@ -37,31 +38,8 @@ pub(super) struct Fields {
     pub wildcard: bool,
 }
 
-/// One item of a list: `*`, `5`, `1-5`, each with an optional step.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Item {
-    pub base: Base,
-    pub step: Option<u32>,
-}
-
-/// What an item starts from.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Base {
-    Star,
-    One(u32),
-    Range(u32, u32),
-}
-
-/// Reads an expression. What another program's looks like is refused with what would be right.
-pub(super) fn read(text: &str, dialect: Dialect) -> Result<Reading, CronError> {
-    read_own(text, dialect).map_err(|why| match foreign::advice(text, dialect) {
-        Some(advice) => CronError::whole(text, advice),
-        None => why,
-    })
-}
-
 /// Reads an expression, and knows nothing of other programs.
-pub(super) fn read_own(text: &str, dialect: Dialect) -> Result<Reading, CronError> {
+pub(super) fn read(text: &str, dialect: Dialect) -> Result<Reading, CronError> {
     if text.len() > MAX_EXPRESSION_BYTES {
         let why = format!("is {} bytes long; the limit is {MAX_EXPRESSION_BYTES}", text.len());
         return Err(CronError::whole(text, why));

@@ -11,7 +11,7 @@
 use jiff::Timestamp;
 use jiff::tz::{AmbiguousOffset, Offset, TimeZone, TimeZoneDatabase};
 
-use super::zone_names::ZoneError;
+use super::zone_names::{ZoneError, is_place};
 
 /// A time zone. Cheap to clone.
 pub type Zone = TimeZone;
@@ -130,11 +130,6 @@ pub fn zone(name: &str) -> Result<Zone, ZoneError> {
         return Ok(zone);
     }
     bundled.get(name).map_err(|_| ZoneError::new(name, &bundled))
-}
-
-/// Whether it is no file of the database that means whatever a machine has there.
-pub(super) fn is_place(name: &str) -> bool {
-    !["posixrules", "factory", "localtime"].iter().any(|file| name.eq_ignore_ascii_case(file))
 }
 
 /// The zone that the machine says it is in; none where it says none that is known.

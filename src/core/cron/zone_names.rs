@@ -93,7 +93,7 @@ fn advice(name: &str, database: &TimeZoneDatabase) -> String {
     if name.is_empty() || name.len() > MAX_NAME_BYTES {
         return usual;
     }
-    if let Some(known) = undressed(name, database).filter(|known| super::zone::is_place(known)) {
+    if let Some(known) = undressed(name, database).filter(|known| is_place(known)) {
         return format!("did you mean {known}?");
     }
     let lower = name.trim().to_lowercase();
@@ -200,7 +200,7 @@ fn nearest(lower: &str, database: &TimeZoneDatabase) -> Option<String> {
         near.then(|| distance(lower, &known))
     };
     let known = database.available().map(|known| known.to_string()).filter(|known| plain(known));
-    let ranked = known.filter(|known| super::zone::is_place(known));
+    let ranked = known.filter(|known| is_place(known));
     ranked.filter_map(|known| Some((rank(&known)?, known))).min().map(|(_, known)| known)
 }
 
@@ -251,3 +251,8 @@ impl std::fmt::Display for ZoneError {
 }
 
 impl std::error::Error for ZoneError {}
+
+/// Whether it is no file of the database that means whatever a machine has there.
+pub(super) fn is_place(name: &str) -> bool {
+    !["posixrules", "factory", "localtime"].iter().any(|file| name.eq_ignore_ascii_case(file))
+}

@@ -3,17 +3,13 @@
 use std::io::Write;
 use std::rc::Rc;
 
-use flate2::Compression;
-use flate2::write::GzEncoder;
-
 use super::Ledger;
 use super::date;
 use super::head::Exchange;
 use super::output::Output;
 use super::response::{Body, Response, reason};
+use super::shared::gzip;
 
-/// Smaller bodies fit into the packet that the head needs anyway.
-const MIN_GZIP_BYTES: usize = 1_024;
 /// Larger bodies made for one answer are not compressed: at about 100 MB/s that would hold the
 /// loop for more than 2 ms. Shared ones are compressed once, whatever their size.
 const MAX_GZIP_BYTES: usize = 262_144;
@@ -117,7 +113,7 @@ fn start(
     head.push(b' ');
     head.extend_from_slice(reason(status).as_bytes());
     head.extend_from_slice(b"\r\nDate: ");
-    head.extend_from_slice(&date::http_date(terms.wall_ms));
+    head.extend_from_slice(date::http_date(terms.wall_ms).as_bytes());
     head.extend_from_slice(OWN_ORIGIN);
     if !terms.keep_alive {
         head.extend_from_slice(b"Connection: close\r\n");
@@ -183,39 +179,6 @@ fn is_textual(content_type: &str) -> bool {
         "application/openmetrics-text" => true,
         other => other.starts_with("text/"),
     }
-}
-
-/// The bytes as gzip at a level of 1..=9, or `None` if that saves less than a tenth.
-pub(super) fn gzip(bytes: &[u8], level: u32) -> Option<Vec<u8>> {
-    if bytes.len() < MIN_GZIP_BYTES {
-        return None;
-    }
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::new(level));
-    // Writing into memory can't fail; if it did, the plain bytes would be sent.
-    encoder.write_all(bytes).ok()?;
-    let packed = encoder.finish().ok()?;
-    (packed.len() < bytes.len() / 10 * 9).then_some(packed)
-}
-
-/// A URL for a header: whatever is not printable ASCII, and what HTML or headers could take for
-/// their own, is percent-encoded.
-pub(super) fn url(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        match byte {
-            b'"' | b'<' | b'>' | b'\\' | b'^' | b'`' | b'{' | b'|' | b'}' => escape(&mut out, byte),
-            0x21..0x7f => out.push(char::from(byte)),
-            _ => escape(&mut out, byte),
-        }
-    }
-    out
-}
-
-fn escape(out: &mut String, byte: u8) {
-    const HEX: &[u8; 16] = b"0123456789ABCDEF";
-    out.push('%');
-    out.push(char::from(HEX[usize::from(byte >> 4)]));
-    out.push(char::from(HEX[usize::from(byte & 15)]));
 }
 
 /// One chunk of a stream (RFC 9112 §7.1), or the bytes alone for HTTP/1.0.

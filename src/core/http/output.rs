@@ -5,7 +5,7 @@ use std::io::IoSlice;
 use std::rc::Rc;
 
 use super::Ledger;
-use super::response::Shared;
+use super::shared::Shared;
 
 /// Up to this size a body is copied behind its head: cheaper than a second piece.
 pub(super) const COPY_BYTES: usize = 4_096;

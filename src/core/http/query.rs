@@ -1,6 +1,21 @@
 //! Percent-encoding: paths, query strings and forms (RFC 3986 §2.1, WHATWG URL §5.1).
 
+use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, utf8_percent_encode};
 use std::borrow::Cow;
+
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+const UNPRINTABLE: &AsciiSet = &CONTROLS
+    .add(b' ')
+    .add(b'"')
+    .add(b'<')
+    .add(b'>')
+    .add(b'\\')
+    .add(b'^')
+    .add(b'`')
+    .add(b'{')
+    .add(b'|')
+    .add(b'}');
 
 /// Decodes `%XX`, and `+` as a space where `plus` is set (queries and forms, never paths). A `%`
 /// without two hexadecimal digits stays as it is; bytes that are not UTF-8 become U+FFFD.
@@ -16,26 +31,20 @@ pub fn decode(text: &str, plus: bool) -> Cow<'_, str> {
 
 /// Like [`decode`], to the bytes that were meant.
 pub(super) fn decode_bytes(text: &[u8], plus: bool) -> Vec<u8> {
-    let mut out = Vec::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((&byte, tail)) = rest.split_first() {
-        rest = tail;
-        match (byte, hex_pair(tail)) {
-            (b'%', Some(value)) => {
-                out.push(value);
-                rest = &tail[2..];
-            }
-            (b'+', _) if plus => out.push(b' '),
-            _ => out.push(byte),
-        }
-    }
-    out
+    let blank = |byte: &u8| if plus && *byte == b'+' { b' ' } else { *byte };
+    let text: Vec<u8> = text.iter().map(blank).collect();
+    percent_encoding::percent_decode(&text).collect()
 }
 
-/// The value of the two hexadecimal digits at the start of `text`.
-pub(super) fn hex_pair(text: &[u8]) -> Option<u8> {
-    let digit = |at: usize| (*text.get(at)? as char).to_digit(16);
-    Some((digit(0)? * 16 + digit(1)?) as u8)
+/// A value for a query string (RFC 3986 §2.3: everything but unreserved characters is encoded).
+pub fn encode(text: &str) -> String {
+    utf8_percent_encode(text, RESERVED).to_string()
+}
+
+/// A URL for a header: whatever is not printable ASCII, and what HTML or headers could take for
+/// their own, is percent-encoded.
+pub(super) fn url(text: &str) -> String {
+    utf8_percent_encode(text, UNPRINTABLE).to_string()
 }
 
 /// The pairs of a query string or of an `application/x-www-form-urlencoded` body, decoded and in

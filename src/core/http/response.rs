@@ -1,59 +1,10 @@
 //! An answer as the router makes it. Length, date, connection and compression are added on its way
 //! out (`encode`), so that no page can get them wrong.
 
-use std::cell::{Cell, OnceCell};
 use std::rc::Rc;
 
-use super::{Ledger, encode};
-
-/// Bytes that many answers share: a page that is rendered once per change, an asset. It is
-/// compressed once, when the first client asks for that, and never copied.
-#[derive(Debug)]
-pub struct Shared {
-    plain: Box<[u8]>,
-    gzip: OnceCell<Option<Box<[u8]>>>,
-    /// How often it is queued, and the bytes that were counted for that.
-    queued: Cell<(usize, usize)>,
-}
-
-impl Shared {
-    /// Takes the bytes as they are.
-    pub fn new(bytes: impl Into<Box<[u8]>>) -> Rc<Shared> {
-        let queued = Cell::new((0, 0));
-        Rc::new(Shared { plain: bytes.into(), gzip: OnceCell::new(), queued })
-    }
-
-    /// The bytes.
-    pub fn plain(&self) -> &[u8] {
-        &self.plain
-    }
-
-    /// Counts once for all queues that it is in.
-    pub(super) fn queued_once_more(&self, ledger: &Ledger) {
-        let (times, counted) = self.queued.get();
-        let gzip = self.gzip.get().and_then(Option::as_deref).map_or(0, <[u8]>::len);
-        let size = self.plain.len() + gzip;
-        ledger.change(counted, size);
-        self.queued.set((times + 1, size));
-    }
-
-    /// One of them has sent it.
-    pub(super) fn queued_once_less(&self, ledger: &Ledger) {
-        let (times, counted) = self.queued.get();
-        match times {
-            2.. => self.queued.set((times - 1, counted)),
-            _ => {
-                ledger.change(counted, 0);
-                self.queued.set((0, 0));
-            }
-        }
-    }
-
-    /// The bytes compressed, if that pays.
-    pub fn gzip(&self) -> Option<&[u8]> {
-        self.gzip.get_or_init(|| encode::gzip(&self.plain, 6).map(Vec::into)).as_deref()
-    }
-}
+use super::query;
+use super::shared::Shared;
 
 /// Seconds after which what can't be had now may be asked for again.
 const RETRY_AFTER_S: &str = "5";
@@ -137,8 +88,8 @@ impl Response {
     /// so that a location made of user input stays one location; give a relative path, with one of
     /// ours or dots in front, to stay on this server and below the path of a proxy.
     pub fn redirect(status: u16, location: &str) -> Response {
-        let text = format!("See {}\n", encode::url(location));
-        Response::text(status, text).header("Location", encode::url(location))
+        let text = format!("See {}\n", query::url(location));
+        Response::text(status, text).header("Location", query::url(location))
     }
 
     /// An error as `application/problem+json` (RFC 9457): what is wrong, and what to do. What can't

@@ -7,7 +7,7 @@
 //! said anew before runs are launched that it does not know of, once for all of an instant, and at
 //! the end of each turn in which lines were written, before the keeper forgets what they tell.
 
-use super::outbox::Outbox;
+use super::outbox::{Outbox, Said};
 use super::{Run, Scheduler};
 use crate::core::event::Action;
 use crate::core::ids::RunId;
@@ -18,14 +18,6 @@ const NAMED_BYTES: usize = 24;
 
 /// Bytes of a line there without what it says.
 const LINE_BYTES: usize = 32;
-
-/// What the last word knows of the log on the disk.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub struct Said {
-    end: u64,
-    decided_ms: i64,
-    sequence: u64,
-}
 
 impl Outbox {
     /// Whether all that was handed over is on the disk, and tells all that counts.

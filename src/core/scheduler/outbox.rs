@@ -2,11 +2,10 @@
 //! how far the database has got. See [`crate::core::journal`] for the format.
 
 use super::held::Held;
-use super::last_word::Said;
 use super::unwritten::{Piece, Unwritten};
 use crate::core::clock;
 use crate::core::event::Action;
-use crate::core::journal::{Entry, encode, past_segments};
+use crate::core::journal::{Entry, Segment, encode, past_segments};
 use crate::core::time::Now;
 use std::collections::{BTreeMap, VecDeque};
 
@@ -19,13 +18,12 @@ const FLUSH_BYTES: usize = 64 << 10;
 /// Records wait about this long for others to come along, in milliseconds.
 const RECORD_PAUSE_MS: u64 = 1_000;
 
-/// A file of the journal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Segment {
-    /// The offset of the log at which it begins.
-    pub start: u64,
-    /// Its length in bytes.
-    pub bytes: u64,
+/// What the last word knows of the log on the disk.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Said {
+    pub end: u64,
+    pub decided_ms: i64,
+    pub sequence: u64,
 }
 
 /// What the shell was asked to write last, if it has not said how that went.

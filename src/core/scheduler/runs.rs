@@ -13,7 +13,7 @@ use crate::core::event::{Action, Signal, Started};
 use crate::core::history::PastRun;
 use crate::core::ids::{JobId, RunId};
 use crate::core::journal::{Cause, End, Entry, RunEntry, cut_command};
-use crate::core::launch::{LaunchError, LaunchPlan};
+use crate::core::launch::{LaunchError, LaunchPlan, MAX_LAUNCHING};
 use crate::core::outcome::{Outcome, Usage};
 use crate::core::refusal::Refusal;
 use crate::core::table::Phase;
@@ -24,10 +24,6 @@ const RETRY_MIN_MS: u64 = 50;
 
 /// Longest pause before a failed launch is tried again, ms.
 const RETRY_MAX_MS: u64 = 2_000;
-
-/// Launches asked for and not answered yet: enough that the keeper never waits for the daemon,
-/// few enough that what is started by hand does not wait behind them for long (0.1 s).
-pub const MAX_LAUNCHING: usize = 256;
 
 /// A clock tick as the kernel counts them for programs (`USER_HZ`), ms.
 const TICK_MS: u64 = 10;

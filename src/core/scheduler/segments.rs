@@ -1,9 +1,9 @@
 //! When a new segment of the journal begins, and which ones go.
 
 use super::outbox::Outbox;
-use super::{DatabaseState, Scheduler, Segment};
+use super::{DatabaseState, Scheduler};
 use crate::core::event::Action;
-use crate::core::journal::{Entry, Loss, count_records, encode};
+use crate::core::journal::{Entry, Loss, Segment, count_records, encode};
 use crate::core::time::Now;
 
 /// A segment takes no more entries when it has this many bytes.
@@ -228,7 +228,8 @@ impl Outbox {
 
 #[cfg(test)]
 mod tests {
-    use super::{Outbox, Segment};
+    use super::Outbox;
+    use crate::core::journal::Segment;
 
     /// A segment that was emptied, or of which the disk has the name alone after a loss of power,
     /// begins again under that name.

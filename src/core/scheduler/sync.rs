@@ -9,7 +9,7 @@ pub(super) mod applying;
 use super::Scheduler;
 use super::carry::{Carried, MAX_TOLD};
 use super::news::News;
-use super::trouble::Troubles;
+use super::trouble::{DatabaseState, Kind, Troubles};
 use crate::core::clock;
 use crate::core::definition::{Definition, Vars, there_twice};
 use crate::core::event::Action;
@@ -30,24 +30,6 @@ const EXCHANGE_DEADLINE_MS: u64 = 30_000;
 
 /// Bad rows that are remembered for the page.
 const MAX_BAD_ROWS: usize = 100;
-
-/// What is known of the database.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum DatabaseState {
-    /// Not asked yet.
-    Unknown,
-    /// The last exchange succeeded.
-    Up,
-    /// The last exchange failed.
-    Down {
-        /// What kind of failure.
-        kind: ErrorKind,
-        /// What the database said, and what to do about it.
-        message: String,
-        /// Failures in a row.
-        failures: u32,
-    },
-}
 
 /// How the table stands to the database.
 #[derive(Clone, Debug)]
@@ -89,12 +71,6 @@ struct Running {
     deadline_ms: u64,
     killed: bool,
     staged: Staged,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
-    Sync,
-    Record,
 }
 
 /// An answer so far.

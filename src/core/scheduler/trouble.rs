@@ -4,10 +4,34 @@
 //! The two kinds are apart because one may fail while the other does well (a missing table, a
 //! missing right): a sync that succeeds must not make a record that fails look cured.
 
-use super::sync::{DatabaseState, Kind};
 use crate::core::clock;
 use crate::core::protocol::ErrorKind;
 use crate::core::time::Now;
+
+/// What is known of the database.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DatabaseState {
+    /// Not asked yet.
+    Unknown,
+    /// The last exchange succeeded.
+    Up,
+    /// The last exchange failed.
+    Down {
+        /// What kind of failure.
+        kind: ErrorKind,
+        /// What the database said, and what to do about it.
+        message: String,
+        /// Failures in a row.
+        failures: u32,
+    },
+}
+
+/// What an exchange is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Sync,
+    Record,
+}
 
 /// Longest pause after failures, in milliseconds.
 const MAX_BACKOFF_MS: u64 = 60_000;

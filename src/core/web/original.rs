@@ -14,7 +14,7 @@ use super::root::Root;
 use super::routes::Routed;
 use super::sources::{self, Source};
 use crate::core::files::FileTrouble;
-use crate::core::http::{Method, Request, Response};
+use crate::core::http::{Method, Request, Response, percent_encode};
 use crate::core::ids::{ConnId, JobId};
 use crate::core::launch::Stream;
 use crate::core::plain::isolated;
@@ -299,7 +299,7 @@ fn back_of(request: &Request) -> String {
         back.push(if back.contains('?') { '&' } else { '?' });
         back.push_str(&name);
         back.push('=');
-        back.push_str(&encode(&value));
+        back.push_str(&percent_encode(&value));
     }
     back
 }
@@ -316,24 +316,6 @@ fn way_back(request: &Request) -> String {
     };
     let way = Root::of(request).to(&back);
     way.strip_prefix("./").unwrap_or(&way).to_owned()
-}
-
-/// A value for a query string (RFC 3986 §2.3: everything but unreserved characters is encoded).
-fn encode(text: &str) -> String {
-    use std::fmt::Write;
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
-                out.push(char::from(byte));
-            }
-            _ => {
-                // A String takes every write.
-                let _ = write!(out, "%{byte:02X}");
-            }
-        }
-    }
-    out
 }
 
 /// Text for HTML, within quotes, too.

@@ -129,7 +129,7 @@ impl Web {
         };
         // It is as of now, also where it is the same as before: from a cache it is as of then.
         let instant = http_date(now.wall_ms);
-        let instant = String::from_utf8_lossy(&instant);
+        let instant = instant;
         answer(request, look, page).header("Last-Modified", instant)
     }
 }

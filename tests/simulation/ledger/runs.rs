@@ -5,8 +5,9 @@ use schedule::core::daemon::Core;
 use schedule::core::event::Signal;
 use schedule::core::ids::RunId;
 use schedule::core::launch::LaunchPlan;
+use schedule::core::launch::MAX_LAUNCHING;
 use schedule::core::outcome::Outcome;
-use schedule::core::scheduler::{MAX_LAUNCHING, RunPhase};
+use schedule::core::scheduler::RunPhase;
 use schedule::core::time::Now;
 use std::rc::Rc;
 
