@@ -20,7 +20,7 @@ use ::core::net::IpAddr;
 pub use lines::MAX_FILE_BYTES;
 pub use problem::{Problem, Severity, did_you_mean};
 
-use crate::core::protocol::Database;
+use crate::core::database::Database;
 use problem::Problems;
 
 /// A configuration without an error in it.

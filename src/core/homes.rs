@@ -7,8 +7,8 @@
 //! can't be told from outside: a database that was restored elsewhere looks like a copy that
 //! somebody tries something out on.
 
+use crate::core::database::Database;
 use crate::core::journal::Entry;
-use crate::core::protocol::Database;
 use serde::{Deserialize, Serialize};
 
 /// So many names of other databases are remembered.

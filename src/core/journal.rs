@@ -8,15 +8,16 @@
 //! helper that carries records to the database reads them straight from the segments, so an
 //! outage of any length costs the daemon no memory.
 
+mod stand;
 mod stretch;
 mod table;
 
+pub use stand::Stand;
 pub use stretch::Stretch;
 pub use table::TableEntry;
 
 use crate::core::ids::{JobId, RunId};
 use crate::core::outcome::{Outcome, Usage};
-use crate::core::refused::Stand;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 

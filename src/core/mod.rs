@@ -7,6 +7,7 @@ pub mod command_line;
 pub mod config;
 pub mod cron;
 pub mod daemon;
+pub mod database;
 pub mod definition;
 pub mod event;
 pub mod files;

@@ -8,13 +8,11 @@
 //! between, it is asked to carry the same range again and comes to the same file.
 
 mod change;
-mod stand;
 
 pub use change::Change;
-pub use stand::Stand;
 
 use crate::core::homes::Homes;
-use crate::core::journal::{Entry, decode_line, encode_line, whole_lines};
+use crate::core::journal::{Entry, Stand, decode_line, encode_line, whole_lines};
 use crate::core::limits::{MAX_REASON_CHARS, cut};
 use crate::core::plain::counted;
 use crate::core::protocol::SetAside;

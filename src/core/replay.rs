@@ -2,11 +2,11 @@
 
 use crate::core::history::PastRun;
 use crate::core::ids::{JobId, RunId};
+use crate::core::journal::Stand;
 use crate::core::journal::{
     Dropped, Entry, Loss, RunEntry, SkipEntry, TableEntry, count_first, decode, whole_lines,
 };
 use crate::core::plain::counted;
-use crate::core::refused::Stand;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Ended runs that a replay keeps for the history of the pages.

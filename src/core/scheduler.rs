@@ -50,11 +50,11 @@ pub use trouble::DatabaseState;
 pub use unwritten::Unwritten;
 
 use crate::core::cron::{Dialect, Zone};
+use crate::core::database::Database;
 use crate::core::event::Action;
 use crate::core::homes::Homes;
 use crate::core::ids::RunId;
 use crate::core::journal::{Loss, Segment};
-use crate::core::protocol::Database;
 use crate::core::replay::Replay;
 use crate::core::table::Table;
 use crate::core::time::Now;

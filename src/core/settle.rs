@@ -20,11 +20,11 @@
 
 mod witnesses;
 
+use crate::core::database::ErrorKind;
 use crate::core::journal::{Entry, RunEntry};
 use crate::core::limits::{MAX_REASON_CHARS, cut};
-use crate::core::protocol::ErrorKind;
+use crate::core::protocol::Statement;
 use crate::core::refused::{Refused, about, bytes_of};
-use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use witnesses::witnesses;
 
@@ -57,43 +57,6 @@ const FEW: usize = 16;
 
 /// After a write that was refused it is so many times fewer.
 const SHRINK_ON_REFUSAL: usize = 8;
-
-/// What is written by a statement of its own: each may be refused while the others are taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Statement {
-    /// The row of a run is made.
-    Insert,
-    /// The end of a run is put into its row.
-    Update,
-    /// When a job ran last.
-    LastRun,
-    /// Skipped slots.
-    Skip,
-    /// Nothing was done with skipped slots: the optional table for them is not there.
-    NoSkips,
-}
-
-impl Statement {
-    /// What of SQL it is.
-    pub fn label(self) -> &'static str {
-        match self {
-            Self::Insert => "INSERT INTO scheduler_logs",
-            Self::Update => "UPDATE scheduler_logs",
-            Self::LastRun => "UPDATE scheduler_jobs",
-            Self::Skip | Self::NoSkips => "INSERT INTO scheduler_skips",
-        }
-    }
-
-    fn what(self) -> &'static str {
-        match self {
-            Self::Insert => "row of a run",
-            Self::Update => "end of a run",
-            Self::LastRun => "last run of a job",
-            Self::Skip | Self::NoSkips => "skipped slot",
-        }
-    }
-}
 
 /// The statements that changed something, and whether there was no table for one.
 pub type Taken = BTreeSet<Statement>;

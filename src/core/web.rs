@@ -31,12 +31,15 @@ mod pages;
 mod parameters;
 mod root;
 mod routes;
+mod sort;
 mod sources;
+mod states;
 mod stops;
 mod stream;
 mod text;
 mod texts;
 mod views;
+mod wanted;
 
 use crate::core::event::{Action, Vitals};
 use crate::core::http::{Method, Request, Response};

@@ -16,9 +16,9 @@ mod sqlite;
 
 pub use self::mysql::told_to_change;
 use crate::core::cron::{Zone, zone};
+use crate::core::database::{Database, Driver, ErrorKind};
 use crate::core::limits::{MAX_MESSAGE_CHARS, cut};
-use crate::core::protocol::{Answer, Ask, Database, Driver, ErrorKind, Request};
-use crate::core::settle::Statement;
+use crate::core::protocol::{Answer, Ask, Request, Statement};
 use crate::shell::helper::end_with_daemon;
 use crate::shell::panics::caught;
 use crate::shell::system_zone::system_zone;

@@ -2,7 +2,7 @@
 //! there the promise that nothing is waited for has an end.
 
 use crate::core::config::Config;
-use crate::core::protocol::Driver;
+use crate::core::database::Driver;
 use crate::shell::files::mounts::Mounts;
 use crate::shell::files::trusted;
 use std::path::{Path, PathBuf};

@@ -2,8 +2,7 @@
 
 mod reserve;
 
-use crate::core::journal::Segment;
-use crate::core::journal::{Stretch, count_records, past_segments};
+use crate::core::journal::{Segment, Stretch, count_records, past_segments};
 use crate::core::plain::counted;
 use crate::core::replay::Replay;
 use crate::shell::clock;

@@ -7,7 +7,7 @@ use crate::daemon::rows::Row;
 use crate::daemon::{Daemon, Site};
 use crate::truth::{self, LIVE};
 use rustix::process::Signal;
-use schedule::core::protocol::Driver;
+use schedule::core::database::Driver;
 use std::time::Duration;
 
 /// A daemon that stands still, and goes on when the test ends, however it does.

@@ -6,7 +6,7 @@ use crate::common::database::TestDatabase;
 use crate::daemon::rows::Row;
 use crate::daemon::{Daemon, Site};
 use crate::truth;
-use schedule::core::protocol::Driver;
+use schedule::core::database::Driver;
 
 /// 250 jobs, of which 10 fail when they are started, with two tags.
 fn many() -> (Site, TestDatabase, Daemon) {

@@ -8,7 +8,7 @@ use crate::daemon::rows::Row;
 use crate::daemon::{Daemon, Site};
 use crate::truth::{self, LIVE, quiet};
 use rustix::process::{Resource, Rlimit, prlimit};
-use schedule::core::protocol::Driver;
+use schedule::core::database::Driver;
 use serde_json::json;
 use std::process::Command;
 use std::time::Duration;

@@ -5,7 +5,7 @@ use crate::browser::site::{self, FAILS, LONG, NEVER, WRITES};
 use crate::daemon;
 use crate::daemon::Site;
 use crate::daemon::rows::Row;
-use schedule::core::protocol::Driver;
+use schedule::core::database::Driver;
 
 /// The number of the last line `line N` that is shown.
 const LAST_LINE: &str = "Number((document.querySelector('#out').innerText.trim()

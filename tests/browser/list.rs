@@ -4,7 +4,7 @@ use crate::browser;
 use crate::browser::site::{self, CHINESE, FAILS, LONG, NEVER, TICKS, WRITES};
 use crate::daemon;
 use crate::daemon::rows::Row;
-use schedule::core::protocol::Driver;
+use schedule::core::database::Driver;
 use serde_json::json;
 
 /// Notes in the page that this very document was seen, which a reload would forget.

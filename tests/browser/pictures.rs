@@ -5,7 +5,7 @@ use crate::browser::{Look, Page};
 use crate::common::database::TestDatabase;
 use crate::daemon::rows::{Due, Row, insert};
 use crate::daemon::{Daemon, SOON, Site, wait_for};
-use schedule::core::protocol::Driver;
+use schedule::core::database::Driver;
 use std::fs;
 use std::path::PathBuf;
 

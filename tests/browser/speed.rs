@@ -5,7 +5,7 @@ use crate::browser::Look;
 use crate::browser::site::{self, NEVER};
 use crate::daemon::Site;
 use crate::daemon::rows::Row;
-use schedule::core::protocol::Driver;
+use schedule::core::database::Driver;
 
 /// Milliseconds after the click: the answer's first byte counted from the request, the page can be
 /// used, everything is loaded, scripts included.

@@ -4,7 +4,7 @@ use crate::browser::site::{self, FAILS, LONG, NEVER, TICKS, WRITES};
 use crate::browser::{Look, Page};
 use crate::daemon::rows::{Due, Row};
 use crate::daemon::{Daemon, Site};
-use schedule::core::protocol::Driver;
+use schedule::core::database::Driver;
 
 const LIVE: &str = "document.querySelector('#live').classList.contains('on')";
 

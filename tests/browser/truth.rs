@@ -5,7 +5,7 @@ use crate::browser::{Look, Page, proxy};
 use crate::common::database::TestDatabase;
 use crate::daemon::rows::Row;
 use crate::daemon::{Daemon, Site};
-use schedule::core::protocol::Driver;
+use schedule::core::database::Driver;
 use serde_json::json;
 use std::time::Duration;
 

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use schedule::core::config::{Config, Parsed, Problem, parse};
-use schedule::core::protocol::Driver;
+use schedule::core::database::Driver;
 
 const README: &str = "\
 ; 基本配置模块，如pid文件、log文件路径、内存最大限制等。

@@ -9,7 +9,8 @@ use schedule::core::check::{
 };
 use schedule::core::config::Severity;
 use schedule::core::cron::Dialect;
-use schedule::core::protocol::{Answer, ErrorKind, JobRow};
+use schedule::core::database::ErrorKind;
+use schedule::core::protocol::{Answer, JobRow};
 use schedule::shell::cli::check;
 
 fn job(id: u32, command: &str) -> JobRow {

@@ -3,7 +3,7 @@
 use crate::common;
 use crate::daemon::rows::{Due, Row, insert};
 use crate::daemon::{Daemon, SERVER_ID, SOON, Site, wait_for};
-use schedule::core::protocol::Driver;
+use schedule::core::database::Driver;
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::process::Command;

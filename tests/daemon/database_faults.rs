@@ -12,7 +12,7 @@ use crate::daemon::rows::{Due, Row, insert};
 use crate::daemon::server::Server;
 use crate::daemon::{Daemon, SOON, Site, now_ns, wait_for};
 use rustix::process::{Pid, Signal};
-use schedule::core::protocol::{Database, Driver};
+use schedule::core::database::{Database, Driver};
 use schedule::shell::database::schema;
 use std::collections::BTreeMap;
 use std::fs;

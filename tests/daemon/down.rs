@@ -4,7 +4,7 @@
 use crate::daemon::facts::{self, stamps};
 use crate::daemon::rows::{Due, Row};
 use crate::daemon::{SOON, Site, now_ns, wait_for};
-use schedule::core::protocol::Driver;
+use schedule::core::database::Driver;
 use serde_json::Value;
 use std::thread::sleep;
 use std::time::Duration;

@@ -5,7 +5,7 @@ use crate::daemon::http::Reply;
 use crate::daemon::rows::{Due, Row, insert};
 use crate::daemon::{Daemon, SOON, Site, alone, log, now_ns, wait_for};
 use rustix::process::{Pid, Signal, kill_process};
-use schedule::core::protocol::Driver;
+use schedule::core::database::Driver;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::Command;

@@ -6,7 +6,7 @@ use crate::daemon::keeper::wait_state;
 use crate::daemon::rows::{Due, Row, insert};
 use crate::daemon::{Daemon, SOON, Site, wait_for};
 use rustix::process::{Pid, Signal, kill_process};
-use schedule::core::protocol::Driver;
+use schedule::core::database::Driver;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpListener;

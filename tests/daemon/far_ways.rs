@@ -5,7 +5,7 @@ use crate::common::TempDir;
 use crate::daemon::far::Far;
 use crate::daemon::rows::{Due, Row, insert};
 use crate::daemon::{SOON, Site, alone, wait_for};
-use schedule::core::protocol::Driver;
+use schedule::core::database::Driver;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;

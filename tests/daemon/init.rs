@@ -8,7 +8,7 @@ use crate::common::write_program;
 use crate::daemon::rows::{Due, Row};
 use crate::daemon::{Daemon, SOON, Site, facts, wait_for};
 use rustix::process::{Pid, Signal, kill_process};
-use schedule::core::protocol::Driver;
+use schedule::core::database::Driver;
 use std::fs;
 use std::process::{Command, ExitStatus, Stdio};
 

@@ -7,7 +7,7 @@ use crate::daemon::rows::{Due, Row};
 use crate::daemon::{Daemon, SOON, Site, wait_for};
 use crate::journal_gone::{reloaded, segments, wait_runs};
 use rustix::process::Signal;
-use schedule::core::protocol::Driver;
+use schedule::core::database::Driver;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::net::TcpListener;

@@ -6,7 +6,7 @@ use crate::daemon::facts::{STAMPS, logged, stamps};
 use crate::daemon::rows::{Due, Row};
 use crate::daemon::{Daemon, SOON, Site, wait_for};
 use crate::journal_gone::{reloaded, segments, wait_runs};
-use schedule::core::protocol::Driver;
+use schedule::core::database::Driver;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -3,8 +3,7 @@
 use crate::web_common::{START, settings};
 use schedule::core::daemon::Core;
 use schedule::core::event::{Action, Event};
-use schedule::core::journal::Segment;
-use schedule::core::journal::{Dropped, Entry, decode};
+use schedule::core::journal::{Dropped, Entry, Segment, decode};
 use schedule::core::replay::Replay;
 use schedule::core::scheduler::Settings;
 use schedule::core::time::Now;

@@ -6,7 +6,7 @@ use crate::daemon::facts::STAMPS;
 use crate::daemon::ledger::Account;
 use crate::daemon::rows::{Due, Row, insert};
 use crate::daemon::{Site, now_ns};
-use schedule::core::protocol::Driver;
+use schedule::core::database::Driver;
 use std::collections::BTreeMap;
 use std::thread::sleep;
 use std::time::Duration;

@@ -4,7 +4,7 @@ use crate::common::database::TestDatabase;
 use crate::daemon::{SOON, Site, wait_for};
 use crate::service::{Groups, is_alive};
 use rustix::process::Signal;
-use schedule::core::protocol::Driver;
+use schedule::core::database::Driver;
 use std::fs::{self, File};
 use std::os::unix::fs::{MetadataExt, lchown, symlink};
 

@@ -5,7 +5,7 @@ use crate::common::database::TestDatabase;
 use crate::daemon::rows::{Due, Row, insert};
 use crate::daemon::{Daemon, SOON, Site, wait_for};
 use rustix::process::Signal;
-use schedule::core::protocol::{Database, Driver};
+use schedule::core::database::{Database, Driver};
 use std::collections::BTreeSet;
 use std::fs;
 use std::process::Command;

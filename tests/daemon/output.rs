@@ -3,7 +3,7 @@
 use crate::daemon;
 use crate::daemon::rows::{Due, Row, insert};
 use crate::daemon::{Daemon, SOON, Site, wait_for};
-use schedule::core::protocol::Driver;
+use schedule::core::database::Driver;
 use schedule::shell::files::hard_links;
 use schedule::shell::files::mounts::Mounts;
 use schedule::shell::files::trusted::Refusal;

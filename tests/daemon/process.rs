@@ -3,7 +3,7 @@
 use crate::daemon::rows::{Due, Row, insert};
 use crate::daemon::{SOON, Site, wait_for};
 use rustix::process::{Pid, Signal, test_kill_process};
-use schedule::core::protocol::Driver;
+use schedule::core::database::Driver;
 use std::fs;
 use std::process::{Command, Stdio};
 use std::time::Duration;

@@ -7,7 +7,7 @@ use crate::daemon::facts::{self, STAMPS};
 use crate::daemon::rows::{Due, Row, insert};
 use crate::daemon::{Daemon, SOON, Site, wait_for};
 use rustix::process::Signal;
-use schedule::core::protocol::Driver;
+use schedule::core::database::Driver;
 use std::collections::BTreeSet;
 use std::fs;
 use std::net::{TcpListener, TcpStream};

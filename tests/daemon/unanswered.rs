@@ -7,7 +7,7 @@ use crate::daemon::keeper::{signal, wait_state};
 use crate::daemon::rows::{Due, Row, insert};
 use crate::daemon::{Daemon, SOON, Site, wait_for};
 use rustix::process::Signal;
-use schedule::core::protocol::Driver;
+use schedule::core::database::Driver;
 use std::fs;
 use std::io::Write;
 use std::net::TcpStream;

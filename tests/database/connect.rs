@@ -5,7 +5,7 @@ use crate::common::database::{Kind, TestDatabase, mysql_conn, over_tcp, server};
 use crate::common::helper::{self, Reply, ask_sync, run, started, sync};
 use crate::common::{TempDir, unique};
 use mysql::prelude::Queryable;
-use schedule::core::protocol::{Database, ErrorKind};
+use schedule::core::database::{Database, ErrorKind};
 use schedule::shell::database::write_records;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};

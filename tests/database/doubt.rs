@@ -2,7 +2,8 @@
 
 use crate::common::database::{Kind, TestDatabase};
 use crate::common::refusing::{Journal, runs};
-use schedule::core::protocol::{ErrorKind, SetAside};
+use schedule::core::database::ErrorKind;
+use schedule::core::protocol::SetAside;
 use schedule::core::settle::MAX_UNPROVEN;
 
 /// A trigger that fails by an error which blames nobody, for records of this condition.

@@ -7,7 +7,7 @@ use crate::common::database::{
 use crate::common::helper::{self, ask_sync, run, started, sync};
 use crate::common::unique;
 use mysql::prelude::Queryable;
-use schedule::core::protocol::{Database, ErrorKind};
+use schedule::core::database::{Database, ErrorKind};
 use schedule::shell::database::write_records;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};

@@ -5,7 +5,8 @@ use crate::common::database::{Kind, TestDatabase};
 use crate::common::helper::{ended, recorded, run, started, sync};
 use mysql::prelude::Queryable;
 use mysql::{Conn, OptsBuilder};
-use schedule::core::protocol::{Answer, Database, ErrorKind, RunRecord};
+use schedule::core::database::{Database, ErrorKind};
+use schedule::core::protocol::{Answer, RunRecord};
 use schedule::shell::database::schema;
 
 /// The worst value of each variable that could change what a statement means or returns. A server

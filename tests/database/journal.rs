@@ -172,7 +172,7 @@ fn what_is_gone_torn_or_a_hole_costs_only_itself() {
 
 #[test]
 fn a_long_journal_is_carried_in_bounded_pieces() {
-    let mut database = TestDatabase::new(schedule::core::protocol::Driver::Sqlite);
+    let mut database = TestDatabase::new(schedule::core::database::Driver::Sqlite);
     let mut log = Log::new("long");
     for number in 0..20_000 {
         log.write(&entry(number + 1, 9, ended(0)));

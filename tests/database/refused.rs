@@ -4,7 +4,8 @@
 use crate::common::database::{Kind, TestDatabase};
 use crate::common::helper;
 use crate::common::refusing::{Journal, refusals, runs};
-use schedule::core::protocol::{Answer, ErrorKind, SetAside};
+use schedule::core::database::ErrorKind;
+use schedule::core::protocol::{Answer, SetAside};
 use std::fs;
 use std::time::{Duration, Instant};
 

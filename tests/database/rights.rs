@@ -7,7 +7,7 @@ use crate::common::unique;
 use crate::daemon::server::Server;
 use crate::daemon::{SOON, Site, wait_for};
 use mysql::prelude::Queryable;
-use schedule::core::protocol::{Database, Driver, ErrorKind};
+use schedule::core::database::{Database, Driver, ErrorKind};
 use schedule::shell::database::{Failure, schema, write_records};
 use std::process::Command;
 

@@ -2,7 +2,7 @@
 
 use crate::common::database::{Kind, TestDatabase};
 use crate::common::helper::{ended, recorded, run, sync};
-use schedule::core::protocol::ErrorKind;
+use schedule::core::database::ErrorKind;
 use schedule::shell::cli::db::{DbCommand, perform};
 use schedule::shell::database::{may_write, schema, write_records};
 use std::fs;

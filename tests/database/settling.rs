@@ -1,10 +1,11 @@
 //! Which records a database takes, on a desk that is none: who is to blame, and when to stop.
 
+use schedule::core::database::ErrorKind;
 use schedule::core::ids::{JobId, RunId};
 use schedule::core::journal::{Cause, End, Entry, RunEntry, SkipEntry, SkipReason};
 use schedule::core::outcome::{Exit, Outcome, Usage};
-use schedule::core::protocol::ErrorKind;
-use schedule::core::settle::{Desk, PACE, PATIENCE_MS, Refusal, Settling, Statement, Taken};
+use schedule::core::protocol::Statement;
+use schedule::core::settle::{Desk, PACE, PATIENCE_MS, Refusal, Settling, Taken};
 use std::collections::BTreeSet;
 
 #[derive(Clone, Debug)]

@@ -2,7 +2,7 @@
 
 use crate::common::database::TestDatabase;
 use crate::common::helper::{ended, recorded, run, sync};
-use schedule::core::protocol::{Database, Driver, ErrorKind};
+use schedule::core::database::{Database, Driver, ErrorKind};
 use std::fs::File;
 use std::time::{Duration, SystemTime};
 

@@ -4,7 +4,7 @@ use crate::common::database::TestDatabase;
 use crate::daemon::rows::{Due, Row};
 use crate::daemon::{Daemon, SOON, Site, wait_for};
 use crate::nginx::{NAME, Nginx};
-use schedule::core::protocol::Driver;
+use schedule::core::database::Driver;
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};

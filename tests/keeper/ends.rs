@@ -6,7 +6,7 @@ use crate::daemon::rows::{Due, Row, insert};
 use crate::daemon::{SOON, Site, now_ns, wait_for};
 use rustix::fs::{Mode, OFlags};
 use rustix::process::Signal;
-use schedule::core::protocol::Driver;
+use schedule::core::database::Driver;
 use std::time::{Duration, Instant};
 
 /// Never by itself.

@@ -6,7 +6,7 @@ use crate::daemon::keeper::signal;
 use crate::daemon::rows::{Due, Row};
 use crate::daemon::{Daemon, SOON, Site, wait_for};
 use rustix::process::{Pid, Signal};
-use schedule::core::protocol::Driver;
+use schedule::core::database::Driver;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

@@ -8,7 +8,7 @@ use crate::daemon::{Daemon, SOON, Site, wait_for};
 use rustix::process::{
     Pid, Resource, Rlimit, Signal, getrlimit, kill_process, prlimit, test_kill_process,
 };
-use schedule::core::protocol::Driver;
+use schedule::core::database::Driver;
 use schedule::shell::cgroup::Groups;
 use serde_json::Value;
 use std::fs;

@@ -8,7 +8,7 @@ use crate::daemon::keeper::{signal, wait_state};
 use crate::daemon::rows::{Due, Row, insert};
 use crate::daemon::{Daemon, SOON, Site, middle_of_a_second, now_ns, wait_for};
 use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, prlimit, test_kill_process};
-use schedule::core::protocol::Driver;
+use schedule::core::database::Driver;
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write;

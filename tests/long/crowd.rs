@@ -6,7 +6,7 @@ use crate::daemon;
 use crate::daemon::clients::{Clients, answer};
 use crate::daemon::rows::{Due, Row, insert};
 use crate::daemon::{Daemon, Site, setting, wait_for};
-use schedule::core::protocol::Driver;
+use schedule::core::database::Driver;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};

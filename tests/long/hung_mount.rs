@@ -7,7 +7,7 @@
 use crate::daemon::far::{Far, link_to};
 use crate::daemon::rows::{Due, Row, insert};
 use crate::daemon::{Daemon, SOON, Site, alone, log, setting, wait_for};
-use schedule::core::protocol::Driver;
+use schedule::core::database::Driver;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;

@@ -10,7 +10,7 @@ use crate::daemon::clients::{Clients, Kept, Wrk};
 use crate::daemon::rows::{Due, Row, insert};
 use crate::daemon::{Daemon, Site, setting, wait_for};
 use rustix::process::Pid;
-use schedule::core::protocol::Driver;
+use schedule::core::database::Driver;
 use std::fmt;
 use std::fs;
 use std::thread::sleep;

@@ -3,7 +3,7 @@
 use crate::common;
 use crate::daemon::rows::{Due, Row, insert};
 use crate::daemon::{SOON, Site};
-use schedule::core::protocol::Driver;
+use schedule::core::database::Driver;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::{Duration, Instant};

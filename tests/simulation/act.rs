@@ -6,8 +6,7 @@ use super::world::World;
 use schedule::core::daemon::Core;
 use schedule::core::event::{Action, Event};
 use schedule::core::ids::ConnId;
-use schedule::core::journal::Segment;
-use schedule::core::journal::count_records;
+use schedule::core::journal::{Segment, count_records};
 use schedule::core::scheduler::DatabaseState;
 use schedule::core::time::Now;
 

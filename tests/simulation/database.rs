@@ -4,14 +4,15 @@ use super::cron::Expr;
 use super::disk::Disk;
 use super::profile::Profile;
 use super::random::Random;
+use schedule::core::database::ErrorKind;
 use schedule::core::homes::{Homes, mark};
 use schedule::core::ids::RunId;
-use schedule::core::journal::{Entry, SkipEntry, TableEntry};
+use schedule::core::journal::{Entry, SkipEntry, Stand, TableEntry};
 use schedule::core::outcome::Outcome;
-use schedule::core::protocol::{Answer, ErrorKind, JobRow, SetAside};
+use schedule::core::protocol::{Answer, JobRow, SetAside, Statement};
 use schedule::core::records::news;
-use schedule::core::refused::{Change, Refused, Stand};
-use schedule::core::settle::{self, MAX_UNPROVEN, Refusal, Settling, Statement, Taken};
+use schedule::core::refused::{Change, Refused};
+use schedule::core::settle::{self, MAX_UNPROVEN, Refusal, Settling, Taken};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A row of `scheduler_jobs`, and what its schedule means.

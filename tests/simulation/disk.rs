@@ -2,8 +2,7 @@
 
 use super::database::Rows;
 use super::ledger::LastWord;
-use schedule::core::journal::Segment;
-use schedule::core::journal::{Stretch, past_segments};
+use schedule::core::journal::{Segment, Stretch, past_segments};
 use schedule::core::replay::Replay;
 use schedule::core::scheduler::Kept;
 use std::collections::BTreeMap;

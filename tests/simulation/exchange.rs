@@ -3,7 +3,8 @@
 use super::database::{Asked, DEADLINE_MS, Database, Done, PATHS, Rows};
 use super::disk::{Disk, Snapshot};
 use super::random::Random;
-use schedule::core::protocol::{Answer, Ask, ErrorKind, Request};
+use schedule::core::database::ErrorKind;
+use schedule::core::protocol::{Answer, Ask, Request};
 use std::collections::VecDeque;
 
 /// How it goes.

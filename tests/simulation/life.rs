@@ -252,8 +252,8 @@ impl World {
             dialect: Dialect::Crontab,
             zone: zone(configured).unwrap(),
             timezone: configured.into(),
-            database: protocol::Database {
-                driver: protocol::Driver::Sqlite,
+            database: schedule::core::database::Database {
+                driver: schedule::core::database::Driver::Sqlite,
                 dbname: String::new(),
                 user: String::new(),
                 password: String::new(),

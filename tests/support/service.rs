@@ -6,7 +6,7 @@ use crate::common::database::{Kind, TestDatabase};
 use crate::daemon::rows::{Row, insert};
 use crate::daemon::{SOON, Site, wait_for};
 use rustix::process::Pid;
-use schedule::core::protocol::Driver;
+use schedule::core::database::Driver;
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::process::{Child, Command, Output, Stdio};

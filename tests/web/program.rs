@@ -3,7 +3,7 @@
 use crate::common::write_program;
 use crate::daemon::rows::{Due, Row, insert};
 use crate::daemon::{Daemon, SOON, Site, wait_for};
-use schedule::core::protocol::Driver;
+use schedule::core::database::Driver;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;

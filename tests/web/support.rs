@@ -4,6 +4,7 @@
 
 use schedule::core::cron::{Dialect, zone};
 use schedule::core::daemon::Core;
+use schedule::core::database::{Database, Driver};
 use schedule::core::event::{Action, Event, PushFailure, Signal, Started};
 use schedule::core::files::{FileName, FileTrouble, Identity, Mark, Piece, ReadPlan};
 use schedule::core::http::{Connection, Limits};
@@ -11,7 +12,7 @@ use schedule::core::ids::{ConnId, RunId};
 use schedule::core::launch::{LaunchError, Stream};
 use schedule::core::outcome::{Exit, Outcome, Usage};
 use schedule::core::places::Peer;
-use schedule::core::protocol::{Answer, Database, Driver, JobRow, SetAside};
+use schedule::core::protocol::{Answer, JobRow, SetAside};
 use schedule::core::refusal::Refusal;
 use schedule::core::replay::Replay;
 use schedule::core::scheduler::Settings;
@@ -275,7 +276,7 @@ impl Bench {
         let sync = question.windows(6).any(|part| part == b"\"sync\"");
         let answers = match (&self.database_error, sync) {
             (Some(why), _) => vec![Answer::Error {
-                kind: schedule::core::protocol::ErrorKind::Connect,
+                kind: schedule::core::database::ErrorKind::Connect,
                 message: why.clone(),
             }],
             (None, true) => self.table.clone(),

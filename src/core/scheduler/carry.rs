@@ -4,10 +4,9 @@
 use super::{DatabaseState, Scheduler};
 use crate::core::clock;
 use crate::core::homes::{self, Homes};
-use crate::core::journal::{Entry, Loss};
-use crate::core::protocol::{Ask, SetAside};
-use crate::core::refused::Stand;
-use crate::core::settle::{PACE, RANGE_BYTES, Statement};
+use crate::core::journal::{Entry, Loss, Stand};
+use crate::core::protocol::{Ask, SetAside, Statement};
+use crate::core::settle::{PACE, RANGE_BYTES};
 use crate::core::time::Now;
 use std::collections::BTreeMap;
 

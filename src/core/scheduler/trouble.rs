@@ -5,7 +5,7 @@
 //! missing right): a sync that succeeds must not make a record that fails look cured.
 
 use crate::core::clock;
-use crate::core::protocol::ErrorKind;
+use crate::core::database::ErrorKind;
 use crate::core::time::Now;
 
 /// What is known of the database.

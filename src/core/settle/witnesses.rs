@@ -1,8 +1,8 @@
 //! Which records are tried to find out whether the database takes any.
 
-use super::Statement;
 use crate::core::ids::JobId;
 use crate::core::journal::Entry;
+use crate::core::protocol::Statement;
 use std::collections::BTreeMap;
 
 /// So many records at most are tried for one that is taken: the newest of each job, and others.

@@ -7,8 +7,8 @@ use super::listed;
 use super::missing;
 use super::parameters::check_list;
 use super::text;
-use super::text::wants_text;
-use super::views;
+use super::views::{self, MAX_BAD_ROWS};
+use super::wanted::wants_text;
 use crate::core::definition::Block;
 use crate::core::http::{Request, Response};
 use crate::core::ids::JobId;
@@ -17,9 +17,6 @@ use crate::core::scheduler::{DatabaseState, Scheduler};
 use crate::core::table::{Job, Phase};
 use crate::core::time::{Now, rfc3339};
 use serde_json::{Value, json};
-
-/// Rows that are told one by one.
-pub(super) const MAX_BAD_ROWS: usize = 100;
 
 /// A row that nothing is ever started for, by mistake.
 pub(super) struct BadRow<'a> {

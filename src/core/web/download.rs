@@ -3,7 +3,6 @@
 
 use super::Web;
 use super::lines::{Level, beginning, last_lines};
-use super::output::plain;
 use crate::core::event::Action;
 use crate::core::files::{FileName, FileTrouble, Mark, Piece, ReadPlan};
 use crate::core::http::{Body, Response};
@@ -104,4 +103,8 @@ impl Web {
         }
         None
     }
+}
+
+pub(super) fn plain(bytes: Vec<u8>) -> Response {
+    Response::new(200, "text/plain; charset=utf-8", Body::Bytes(bytes))
 }

@@ -1,6 +1,6 @@
 //! What a list is narrowed to, and which part of it is asked for.
 
-use super::listed::{Line, states_of};
+use super::states::{Line, NEVER, states_of};
 use crate::core::definition::Definition;
 use crate::core::http::{Request, Response};
 use crate::core::limits::SEARCHED_COMMAND_BYTES;
@@ -11,9 +11,6 @@ const DEFAULT_PER_PAGE: usize = 100;
 
 /// Jobs on a page of a list at the most.
 const MAX_PER_PAGE: usize = 1_000;
-
-/// What stands for the empty state of a job that never ran, where an empty value means any.
-pub(super) const NEVER: &str = "never";
 
 /// What a list is narrowed to.
 #[derive(Debug)]

@@ -1,7 +1,9 @@
 //! The lines of a text: which of them are the last, which are grave enough, which are whole.
 
-use super::output::FOLLOW_BYTES;
 use crate::core::files::Piece;
+
+/// Bytes of an appended piece.
+pub(super) const FOLLOW_BYTES: u64 = 16_384;
 
 /// Lines of the log below this are left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,78 +3,15 @@
 use super::filter::{Filter, Page};
 use super::parameters;
 use super::parameters::check_order;
+use super::sort::Sort;
+use super::states::{Line, rank, states_of};
 use super::views;
-use super::views::block_of;
-use crate::core::definition::{Block, Definition};
+use crate::core::definition::Definition;
 use crate::core::http::{Request, Response};
 use crate::core::scheduler::Scheduler;
 use crate::core::table::{Job, Phase};
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
-
-/// A line of a list: the job, the definition that is shown, its state label.
-pub(super) type Line<'a> = (&'a Job, &'a Definition, &'static str);
-
-/// States from the one that needs most attention on.
-pub(super) const STATES: [&str; 13] = [
-    "invalid", "fatal", "exited", "unknown", "backoff", "stopping", "starting", "waiting",
-    "deleting", "running", "off", "", "stopped",
-];
-
-/// What a list is ordered by.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Sort {
-    #[default]
-    Id,
-    State,
-    Name,
-    Tag,
-    Next,
-    Last,
-    Runs,
-    Overtime,
-}
-
-impl Sort {
-    /// The value of `sort` in a query.
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Sort::Id => "id",
-            Sort::State => "state",
-            Sort::Name => "name",
-            Sort::Tag => "tag",
-            Sort::Next => "next",
-            Sort::Last => "last",
-            Sort::Runs => "runs",
-            Sort::Overtime => "overtime",
-        }
-    }
-
-    /// Whether what is most, or latest, comes first where nothing turns the order.
-    pub(super) fn begins_high(self) -> bool {
-        match self {
-            Sort::Last | Sort::Runs | Sort::Overtime => true,
-            Sort::Id | Sort::State | Sort::Name | Sort::Tag | Sort::Next => false,
-        }
-    }
-
-    /// From the value of `sort` in a query; by id if there is no such order.
-    pub(super) fn of(name: &str) -> Sort {
-        Sort::ALL.into_iter().find(|sort| sort.name() == name).unwrap_or(Sort::Id)
-    }
-
-    /// All of them.
-    pub(super) const ALL: [Sort; 8] = [
-        Sort::Id,
-        Sort::State,
-        Sort::Name,
-        Sort::Tag,
-        Sort::Next,
-        Sort::Last,
-        Sort::Runs,
-        Sort::Overtime,
-    ];
-}
 
 /// The lines that are asked for, all of them, in order.
 pub(super) struct Selection<'a> {
@@ -192,20 +129,4 @@ pub(super) fn running_of(scheduler: &Scheduler, job: &Job, state: &str) -> usize
 fn ended(job: &Job, state: &str) -> Option<i64> {
     let last = job.history.as_ref()?.runs.back()?;
     (state != "waiting").then_some(last.ended_ms)
-}
-
-/// The states by which a line is found: its own, and that of what keeps it from ever being started
-/// where runs of it are alive all the same.
-pub(super) fn states_of(
-    job: &Job,
-    def: &Definition,
-    state: &'static str,
-) -> [Option<&'static str>; 2] {
-    let block = block_of(job, def).map(Block::state);
-    [Some(state), block.filter(|block| *block != state)]
-}
-
-/// The place of a state in [`STATES`].
-pub(super) fn rank(state: &str) -> usize {
-    STATES.iter().position(|known| *known == state).unwrap_or(STATES.len())
 }

@@ -9,7 +9,7 @@ use super::Web;
 use super::actions::{Command, Form};
 use super::missing;
 use super::origin;
-use super::output::{Tail, TailForm, number};
+use super::output::{OriginalPage, Tail, TailForm, number};
 use super::root::Root;
 use super::routes::Routed;
 use super::sources::{self, Source};
@@ -30,15 +30,6 @@ const LOG_LINES: usize = 20;
 
 /// Lines of either at the most.
 const MAX_LINES: usize = 10_000;
-
-/// A page of the original that shows a file.
-#[derive(Clone, Debug)]
-pub(super) enum Page {
-    /// A job's output or stderr file.
-    Output(JobId, Stream),
-    /// The daemon's log.
-    Log,
-}
 
 /// Jobs by their keys: made when the first client asks, and anew when the table has changed.
 #[derive(Debug, Default)]
@@ -74,12 +65,12 @@ impl Web {
             }
             ["stderr.php"] => match self.named_job(scheduler, request) {
                 Ok(id) => {
-                    let page = Page::Output(id, stream_of(request));
+                    let page = OriginalPage::Output(id, stream_of(request));
                     self.show_page(scheduler, conn, request, page, OUTPUT_LINES)
                 }
                 Err(response) => response.into(),
             },
-            ["tail.php"] => self.show_page(scheduler, conn, request, Page::Log, LOG_LINES),
+            ["tail.php"] => self.show_page(scheduler, conn, request, OriginalPage::Log, LOG_LINES),
             _ => Routed::Other,
         }
     }
@@ -197,7 +188,7 @@ impl Web {
         scheduler: &Scheduler,
         conn: ConnId,
         request: &Request,
-        page: Page,
+        page: OriginalPage,
         default_lines: usize,
     ) -> Routed {
         // A link on another site may lead to a page; what is fetched by a script may not.
@@ -211,8 +202,8 @@ impl Web {
             Err(response) => return response.into(),
         };
         let source = match page {
-            Page::Output(job, stream) => Source::Job(job, stream),
-            Page::Log => Source::Log,
+            OriginalPage::Output(job, stream) => Source::Job(job, stream),
+            OriginalPage::Log => Source::Log,
         };
         match sources::names_of(scheduler, &source) {
             Ok(names) => {
@@ -231,12 +222,12 @@ impl Web {
     pub(super) fn original_page(
         &self,
         scheduler: &Scheduler,
-        page: &Page,
+        page: &OriginalPage,
         read: Result<Vec<u8>, FileTrouble>,
     ) -> Response {
         let (title, action, back) = match page {
-            Page::Log => ("Log".to_owned(), "clear_log", "/tail.php".to_owned()),
-            Page::Output(id, stream) => {
+            OriginalPage::Log => ("Log".to_owned(), "clear_log", "/tail.php".to_owned()),
+            OriginalPage::Output(id, stream) => {
                 let (number, action) = match stream {
                     Stream::Stdout => (1, "clear_output"),
                     Stream::Stderr => (2, "clear_stderr"),
@@ -255,8 +246,10 @@ impl Web {
         };
         let status = if matches!(read, Err(FileTrouble::NoAnswer(_))) { 504 } else { 200 };
         let job = match page {
-            Page::Output(id, _) => format!("<input type=\"hidden\" name=\"job\" value=\"{id}\">"),
-            Page::Log => String::new(),
+            OriginalPage::Output(id, _) => {
+                format!("<input type=\"hidden\" name=\"job\" value=\"{id}\">")
+            }
+            OriginalPage::Log => String::new(),
         };
         let (title, text, back) = (escape(&title), escape(&text), escape(&back));
         let message = escape(self.last_message());

@@ -6,14 +6,14 @@
 
 use super::Web;
 use super::download::{Download, PIECE_BYTES};
-use super::lines::{Level, beginning, hole, last_lines, only, whole_part};
-use super::original;
+use super::lines::{FOLLOW_BYTES, Level, beginning, hole, last_lines, only, whole_part};
 use super::sources::{self, Source};
 use super::stream;
 use crate::core::event::Action;
 use crate::core::files::{FileName, FileTrouble, Identity, MAX_READ_BYTES, Mark, Piece, ReadPlan};
-use crate::core::http::{Body, Method, Request, Response};
-use crate::core::ids::ConnId;
+use crate::core::http::{Method, Request, Response};
+use crate::core::ids::{ConnId, JobId};
+use crate::core::launch::Stream;
 use crate::core::places::{Peer, Places};
 use crate::core::plain::shown;
 use crate::core::scheduler::Scheduler;
@@ -32,9 +32,6 @@ const LINE_BYTES: u64 = 1_024;
 
 /// Bytes read for short tails, too, so that a few long lines fit.
 const MIN_BYTES: u64 = 65_536;
-
-/// Bytes of an appended piece.
-pub(super) const FOLLOW_BYTES: u64 = 16_384;
 
 /// A follower this far behind the end goes on near the end.
 const MAX_BEHIND_BYTES: u64 = 4 << 20;
@@ -76,9 +73,18 @@ pub(super) enum TailForm {
     /// The same, to be kept under this name.
     Download(String),
     /// A page of the original.
-    Page(original::Page),
+    Page(OriginalPage),
     /// Server-sent events: these lines, then what is appended.
     Follow,
+}
+
+/// A page of the original that shows a file.
+#[derive(Clone, Debug)]
+pub(super) enum OriginalPage {
+    /// A job's output or stderr file.
+    Output(JobId, Stream),
+    /// The daemon's log.
+    Log,
 }
 
 /// A client that follows a file.
@@ -427,10 +433,6 @@ pub(super) fn number(
             _ => Err(Response::problem(400, &format!("{name}: a whole number from 1 on"))),
         },
     }
-}
-
-pub(super) fn plain(bytes: Vec<u8>) -> Response {
-    Response::new(200, "text/plain; charset=utf-8", Body::Bytes(bytes))
 }
 
 fn end_of(piece: &Piece, used: usize) -> Mark {

@@ -28,6 +28,7 @@ mod words;
 pub use cache::PageCache;
 
 use super::Web;
+use super::wanted::wants_text;
 use crate::core::http::{Body, Method, Request, Response, http_date};
 use crate::core::scheduler::Scheduler;
 use crate::core::time::Now;
@@ -60,7 +61,7 @@ impl Web {
     ) -> Option<Response> {
         let segments = request.segments();
         let listed = matches!(segments[..], ["" | "index.php"]);
-        if listed && request.method.is_read() && wants_text(request) {
+        if listed && request.method.is_read() && wants_text(request, "text/html") {
             return None;
         }
         let kind = match segments[..] {
@@ -129,7 +130,6 @@ impl Web {
         };
         // It is as of now, also where it is the same as before: from a cache it is as of then.
         let instant = http_date(now.wall_ms);
-        let instant = instant;
         answer(request, look, page).header("Last-Modified", instant)
     }
 }
@@ -160,12 +160,4 @@ fn render(status: u16, template: &impl Template) -> Page {
         Ok(html) => Page::new(status, html),
         Err(why) => Page::new(500, format!("The page could not be made: {why}\n")),
     }
-}
-
-/// Whether the client is a program of the terminal, which gets tables instead of pages.
-fn wants_text(request: &Request) -> bool {
-    let html = request.header_lists("accept", "text/html");
-    let agent = request.header("user-agent").unwrap_or("");
-    let terminal = ["curl/", "Wget/", "HTTPie/"].iter().any(|name| agent.starts_with(name));
-    !html && (terminal || request.header_lists("accept", "text/plain"))
 }

@@ -1,9 +1,10 @@
 //! Which parameters there are, and which values make sense. One that is misspelt, or means nothing,
 //! would look to a program like a list without jobs: it is refused, with what there is.
 
-use super::filter::{NEVER, Page};
-use super::listed::{STATES, Sort};
+use super::filter::Page;
+use super::sort::Sort;
 use super::sources;
+use super::states::{NEVER, STATES};
 use crate::core::config::did_you_mean;
 use crate::core::http::{Request, Response};
 use crate::core::ids::{BadRunId, JobId, RunId};

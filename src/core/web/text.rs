@@ -1,10 +1,10 @@
 //! The list of jobs as a table of plain text, for curl and for terminals.
 
 use super::listed;
-use super::listed::Line;
 use super::missing;
 use super::pages::frame;
 use super::parameters::{check_list, check_names};
+use super::states::Line;
 use super::views;
 use super::views::block_of;
 use crate::core::definition::{Block, Flaw};
@@ -23,26 +23,6 @@ const CRON_COLUMNS: usize = 24;
 
 const TITLES: [&str; 8] =
     ["STATE", "ID", "NAME", "CRON", "RUNS", "NEXT DUE", "LAST RUN", "COMMAND"];
-
-/// Whether a client wants text rather than `otherwise` (`text/html`, `application/json`): it says
-/// so, or it takes anything and is known to be a program for terminals.
-pub(super) fn wants_text(request: &Request, otherwise: &str) -> bool {
-    let accept: Vec<&[u8]> = request.headers("accept").collect();
-    let names = |kind: &str| {
-        accept.iter().any(|value| {
-            value.split(|&byte| byte == b',').any(|item| {
-                let essence = item.split(|&byte| byte == b';').next().unwrap_or(b"");
-                essence.trim_ascii().eq_ignore_ascii_case(kind.as_bytes())
-            })
-        })
-    };
-    if names(otherwise) {
-        return false;
-    }
-    let agent = request.header("user-agent").unwrap_or("");
-    let terminal = ["curl/", "Wget/", "HTTPie/", "xh/"].iter().any(|it| agent.starts_with(it));
-    names("text/plain") || (otherwise == "text/html" && terminal)
-}
 
 /// The jobs that a query asks for, a line each.
 pub(super) fn text_list(scheduler: &Scheduler, now: Now, request: &Request) -> Response {

@@ -14,6 +14,9 @@ use std::borrow::Cow;
 /// Due instants that the view of a job shows.
 const NEXT_DUES: usize = 10;
 
+/// Rows that are told one by one.
+pub(super) const MAX_BAD_ROWS: usize = 100;
+
 /// A line of the list of jobs.
 #[derive(Serialize)]
 pub struct JobLine<'a> {

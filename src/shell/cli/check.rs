@@ -14,10 +14,11 @@ use crate::core::check::{
     output_files, told, unique_key,
 };
 use crate::core::config::{Config, Parsed, Severity};
+use crate::core::database::Driver;
 use crate::core::homes::Homes;
+use crate::core::journal::Stand;
 use crate::core::plain;
-use crate::core::protocol::{Answer, Ask, Driver, Request, SetAside};
-use crate::core::refused::Stand;
+use crate::core::protocol::{Answer, Ask, Request, SetAside};
 use crate::shell::clock;
 use crate::shell::config_file;
 use crate::shell::database::{self, schema};

@@ -2,8 +2,8 @@
 
 use super::BAD_CONFIGURATION;
 use crate::core::config::Parsed;
+use crate::core::database::{Database, ErrorKind};
 use crate::core::plain;
-use crate::core::protocol::{Database, ErrorKind};
 use crate::shell::config_file;
 use crate::shell::database::schema::{self, Status};
 use crate::shell::database::{Failure, told_to_change};

@@ -1,7 +1,7 @@
 //! `schedule demo`: the real daemon on an embedded database with sample jobs.
 
 use crate::core::config::{Config, parse};
-use crate::core::protocol::Database;
+use crate::core::database::Database;
 use crate::shell::cli::run::{Said, serve};
 use crate::shell::database::{self, schema};
 use crate::shell::own;

@@ -1,8 +1,9 @@
 //! Where answers go: stdout and, for a sync, the snapshot file beside it.
 
 use super::Failure;
+use crate::core::database::ErrorKind;
 use crate::core::limits::MAX_LINE_BYTES;
-use crate::core::protocol::{Answer, ErrorKind};
+use crate::core::protocol::Answer;
 use crate::shell::own;
 use crate::shell::snapshot;
 use rustix::fs::OFlags;

@@ -6,7 +6,7 @@
 //! applied to the end; nothing is decided by it.
 
 use super::{Failure, sqlite};
-use crate::core::protocol::{Database, Driver, ErrorKind};
+use crate::core::database::{Database, Driver, ErrorKind};
 
 /// A numbered file of `sql/`.
 struct File {

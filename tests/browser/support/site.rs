@@ -3,7 +3,7 @@
 use crate::common::database::TestDatabase;
 use crate::daemon::rows::{Due, Row};
 use crate::daemon::{Daemon, Site};
-use schedule::core::protocol::Driver;
+use schedule::core::database::Driver;
 
 /// Due on the 29th of February.
 pub const NEVER: Due = Due::Never("0 0 29 2 *");

@@ -4,9 +4,8 @@ use super::super::database::{PATHS, home};
 use super::{Before, End, Ledger, State};
 use schedule::core::daemon::Core;
 use schedule::core::ids::RunId;
-use schedule::core::journal::{self, Entry, RunEntry, SkipEntry, TableEntry, decode};
+use schedule::core::journal::{self, Entry, RunEntry, SkipEntry, Stand, TableEntry, decode};
 use schedule::core::outcome::Outcome;
-use schedule::core::refused::Stand;
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
 

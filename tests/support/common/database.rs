@@ -3,7 +3,7 @@
 use super::{TempDir, unique};
 use mysql::prelude::Queryable;
 use mysql::{Conn, OptsBuilder, Row, Value};
-use schedule::core::protocol::{Database, Driver};
+use schedule::core::database::{Database, Driver};
 use schedule::shell::database::schema;
 use std::io::Write;
 

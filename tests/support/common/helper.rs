@@ -1,8 +1,7 @@
 //! Runs the real helper process, `schedule exchange`.
 
-use schedule::core::protocol::{
-    Answer, Ask, Database, ErrorKind, JobRow, Record, Request, RunRecord,
-};
+use schedule::core::database::{Database, ErrorKind};
+use schedule::core::protocol::{Answer, Ask, JobRow, Record, Request, RunRecord};
 use schedule::shell::database::write_records;
 use std::io::Write;
 use std::process::{Child, Command, Stdio};

@@ -2,12 +2,12 @@
 
 use super::database::{Kind, TestDatabase};
 use super::{TempDir, helper};
+use schedule::core::database::ErrorKind;
 use schedule::core::homes::Homes;
 use schedule::core::ids::{JobId, RunId};
 use schedule::core::journal::{Cause, End, Entry, RunEntry, SkipEntry, SkipReason, encode};
 use schedule::core::outcome::{Exit, Outcome, Usage};
-use schedule::core::protocol::{Answer, Ask, ErrorKind, SetAside};
-use schedule::core::settle::Statement;
+use schedule::core::protocol::{Answer, Ask, SetAside, Statement};
 use std::fs;
 
 const AT_MS: i64 = 1_795_326_120_000;

@@ -21,7 +21,7 @@ pub mod steps;
 use crate::common::TempDir;
 use crate::common::database::{Kind, TestDatabase};
 use rustix::process::{Pid, Signal, kill_process};
-use schedule::core::protocol::{Database, Driver};
+use schedule::core::database::{Database, Driver};
 use std::fs::{self, File};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::process::CommandExt;

@@ -3,7 +3,7 @@
 use crate::common::TempDir;
 use crate::common::database::{Kind, server_of};
 use rustix::process::{Pid, Signal, kill_process};
-use schedule::core::protocol::Database;
+use schedule::core::database::Database;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::super::problem::Problems;
 use super::super::sections::Draft;
 use super::keys::Keys;
-use crate::core::protocol::{Database, Driver};
+use crate::core::database::{Database, Driver};
 
 /// Keys that only MySQL has a use for.
 const MYSQL: [&str; 7] = ["dbname", "user", "password", "host", "port", "unix_socket", "charset"];

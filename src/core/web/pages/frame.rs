@@ -1,18 +1,18 @@
 //! What is around every page: header, daemon line, alerts, the message line.
 
 use super::super::Web;
-use super::super::api::MAX_BAD_ROWS;
 use super::super::parameters;
 use super::super::root::Root;
 use super::super::texts::{Texts, fill, script_texts, texts};
+use super::super::views::MAX_BAD_ROWS;
 use super::links;
 use super::look::{Look, Theme};
 use super::words::{self, Moment};
 use crate::core::cron::Lang;
+use crate::core::database::ErrorKind;
 use crate::core::definition::Block;
 use crate::core::http::{Request, etag_of};
 use crate::core::plain::{self, isolated};
-use crate::core::protocol::ErrorKind;
 use crate::core::refusal::Refusal;
 use crate::core::scheduler::{DatabaseState, Run, Scheduler, SnapshotTrouble};
 use crate::core::table::Job;

@@ -1,7 +1,7 @@
 //! A line of the list of jobs.
 
 use super::super::listed;
-use super::super::listed::Line;
+use super::super::states::Line;
 use super::super::texts::{Texts, fill};
 use super::super::views::block_of;
 use super::look::Look;

@@ -1,7 +1,7 @@
 //! What keeps an account out though its name and password are right, and what to do about it.
 
 use super::super::Failure;
-use crate::core::protocol::ErrorKind;
+use crate::core::database::ErrorKind;
 use mysql::MySqlError;
 
 /// What is told of such an error; none if it is another.

@@ -1,6 +1,6 @@
 //! Who is to blame for what a server refuses: a record, the database, or the moment.
 
-use crate::core::protocol::ErrorKind;
+use crate::core::database::ErrorKind;
 use mysql::MySqlError;
 
 /// Classes of SQLSTATE that blame what was to be written: data, integrity, a view's condition, and

@@ -9,7 +9,7 @@ use super::super::schema::Ran;
 use super::Session;
 use super::explain::{DUPLICATE_COLUMN, LOCK_WAIT_TIMEOUT};
 use super::session::text_of;
-use crate::core::protocol::{Database, ErrorKind};
+use crate::core::database::{Database, ErrorKind};
 use crate::shell::sys::last_words;
 use mysql::prelude::Queryable;
 use mysql::{Error, Row};

@@ -3,7 +3,7 @@
 
 use super::super::Failure;
 use super::explain::{explain, gave_up};
-use crate::core::protocol::Database;
+use crate::core::database::Database;
 use crate::shell::panics::caught;
 use mysql::{Conn, DriverError, Error, LocalInfileHandler, OptsBuilder};
 use std::collections::HashMap;

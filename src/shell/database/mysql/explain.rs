@@ -4,7 +4,7 @@ use super::super::{Failure, schema};
 use super::account;
 use super::blame::kind_of;
 use super::connect::{self, ANSWER_TIMEOUT, CONNECT_TIMEOUT};
-use crate::core::protocol::{Database, ErrorKind};
+use crate::core::database::{Database, ErrorKind};
 use crate::shell::panics::Panic;
 use mysql::{DriverError, Error, MySqlError};
 use std::error::Error as _;
@@ -361,7 +361,7 @@ fn quoted_name(said: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::protocol::Driver;
+    use crate::core::database::Driver;
 
     fn database() -> Database {
         Database {

@@ -5,7 +5,7 @@ use super::super::records;
 use super::Session;
 use super::explain::{is_right_missing, not_permitted, place};
 use super::width::too_narrow;
-use crate::core::protocol::Database;
+use crate::core::database::Database;
 use mysql::Error;
 use mysql::prelude::Queryable;
 

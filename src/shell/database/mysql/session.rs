@@ -5,7 +5,7 @@ use super::super::Failure;
 use super::connect::{ANSWER_TIMEOUT, connect};
 use super::explain::explain;
 use super::settings;
-use crate::core::protocol::Database;
+use crate::core::database::Database;
 use mysql::prelude::Queryable;
 use mysql::{Conn, Error, QueryResult, Row, Text, Value};
 use std::time::Duration;

@@ -6,7 +6,7 @@ use super::super::records::ID_CHARS;
 use super::Session;
 use super::explain::place;
 use super::session::text_of;
-use crate::core::protocol::{Database, ErrorKind};
+use crate::core::database::{Database, ErrorKind};
 use mysql::Row;
 use mysql::prelude::Queryable;
 

@@ -3,8 +3,9 @@
 use super::super::Failure;
 use super::super::records::{self, Batch, Field};
 use super::Session;
-use crate::core::protocol::{Database, RunRecord};
-use crate::core::settle::{Statement, Taken};
+use crate::core::database::Database;
+use crate::core::protocol::{RunRecord, Statement};
+use crate::core::settle::Taken;
 use rusqlite::types::{ToSqlOutput, Value, ValueRef};
 use rusqlite::{OptionalExtension, ToSql, params_from_iter};
 
@@ -173,7 +174,8 @@ fn insert(table: &str, columns: &[&str]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::protocol::{ErrorKind, Record};
+    use crate::core::database::ErrorKind;
+    use crate::core::protocol::Record;
     use crate::shell::database::schema;
 
     fn ended(id: &str) -> Batch {
