@@ -8,10 +8,11 @@
 
 mod answers;
 mod carry;
+pub mod migrate;
 mod mysql;
 mod records;
 mod rows;
-pub mod schema;
+mod schema;
 mod sqlite;
 
 pub use self::mysql::told_to_change;

@@ -13,7 +13,7 @@ use crate::daemon::server::Server;
 use crate::daemon::{Daemon, SOON, Site, now_ns, wait_for};
 use rustix::process::{Pid, Signal};
 use schedule::core::database::{Database, Driver};
-use schedule::shell::database::schema;
+use schedule::shell::database::migrate;
 use std::collections::BTreeMap;
 use std::fs;
 use std::thread::{scope, sleep};
@@ -34,7 +34,7 @@ struct World {
 impl World {
     fn new(kind: Kind, server: &Database, user: Option<&str>) -> Self {
         let mut database = TestDatabase::empty_on(kind, server, "CHARACTER SET utf8mb4");
-        schema::init(&database.config).unwrap();
+        migrate::init(&database.config).unwrap();
         let proxy = Proxy::start(Mode::Pass(server.port));
         let mut config = over_tcp(Database { port: proxy.port, ..database.config.clone() });
         if let Some(user) = user {

@@ -7,7 +7,7 @@ use mysql::prelude::Queryable;
 use mysql::{Conn, OptsBuilder};
 use schedule::core::database::{Database, ErrorKind};
 use schedule::core::protocol::{Answer, RunRecord};
-use schedule::shell::database::schema;
+use schedule::shell::database::migrate;
 
 /// The worst value of each variable that could change what a statement means or returns. A server
 /// gets those that it knows. (What only privileged users may set, nobody leaves to a plain one.)
@@ -138,7 +138,7 @@ const JOBS: &str = "SET NAMES utf8mb4;
 
 /// Everything that is done with a database, as this user; then as one with nothing planted.
 fn everything_works(database: &mut TestDatabase, config: &Database) {
-    let status = schema::status(config).unwrap();
+    let status = migrate::status(config).unwrap();
     assert_eq!((&status.missing[..], &status.optional[..]), (&[][..], &[][..]));
     let applied = "SELECT MAX(ABS(TIMESTAMPDIFF(MINUTE, applied_at, NOW()))) < 5 \
                    FROM scheduler_schema";
@@ -177,9 +177,9 @@ fn everything_works(database: &mut TestDatabase, config: &Database) {
 #[test]
 fn a_fresh_database_is_made_and_served() {
     each_server(|mut database, config| {
-        assert_eq!(schema::init(&config).unwrap().len(), 6);
-        assert_eq!(schema::init(&config).unwrap(), [""; 0]);
-        assert_eq!(schema::migrate(&config).unwrap(), [""; 0]);
+        assert_eq!(migrate::init(&config).unwrap().len(), 6);
+        assert_eq!(migrate::init(&config).unwrap(), [""; 0]);
+        assert_eq!(migrate::migrate(&config).unwrap(), [""; 0]);
         database.sql(JOBS);
         everything_works(&mut database, &config);
     });
@@ -194,9 +194,9 @@ fn the_originals_tables_are_served_and_extended() {
         database.sql("ALTER TABLE scheduler_jobs CONVERT TO CHARACTER SET utf8mb4");
         database.sql("ALTER TABLE scheduler_logs CONVERT TO CHARACTER SET utf8mb4");
         database.sql("ALTER TABLE scheduler_logs MODIFY uniq_id VARCHAR(13) NOT NULL");
-        let before = schema::status(&config).unwrap();
+        let before = migrate::status(&config).unwrap();
         assert!(before.optional.len() == 9 && before.narrow.is_some(), "{before:?}");
-        assert_eq!(schema::migrate(&config).unwrap().len(), 10);
+        assert_eq!(migrate::migrate(&config).unwrap().len(), 10);
         database.sql(JOBS);
         everything_works(&mut database, &config);
     });

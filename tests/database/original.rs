@@ -4,7 +4,7 @@ use crate::common::database::{Kind, TestDatabase, mysql_conn};
 use crate::common::helper::{ended, recorded, run, started, sync};
 use crate::common::unique;
 use mysql::prelude::Queryable;
-use schedule::shell::database::schema;
+use schedule::shell::database::migrate;
 
 const ORIGINAL: &str = include_str!("../support/common/original.sql");
 
@@ -58,12 +58,12 @@ fn it_is_read_and_written_as_it_is() {
 fn status_asks_for_nothing_but_the_optional_columns_and_init_touches_nothing() {
     for mut database in originals() {
         let columns = database.query(SCHEMA);
-        let status = schema::status(&database.config).unwrap();
+        let status = migrate::status(&database.config).unwrap();
         assert_eq!(status.missing, [""; 0]);
         assert_eq!(status.applied, [""; 0]);
         assert_eq!(status.optional.len(), 9, "{:?}", status.optional);
         assert_eq!(status.rows[0], ("scheduler_jobs".to_owned(), 2));
-        assert_eq!(schema::init(&database.config).unwrap(), [""; 0]);
+        assert_eq!(migrate::init(&database.config).unwrap(), [""; 0]);
         assert_eq!(database.query(SCHEMA), columns);
         serves(&database);
     }
@@ -72,7 +72,7 @@ fn status_asks_for_nothing_but_the_optional_columns_and_init_touches_nothing() {
 #[test]
 fn migrate_keeps_the_rows_and_fills_the_new_columns() {
     for mut database in originals() {
-        assert_eq!(schema::migrate(&database.config).unwrap().len(), 9);
+        assert_eq!(migrate::migrate(&database.config).unwrap().len(), 9);
         serves(&database);
         let kept =
             database.query("SELECT name, timezone, last_run_time FROM scheduler_jobs WHERE id=1");
@@ -81,8 +81,8 @@ fn migrate_keeps_the_rows_and_fills_the_new_columns() {
         let new =
             "SELECT slot, cause, outcome, duration_ms FROM scheduler_logs WHERE uniq_id = 'b'";
         assert_eq!(database.query(new), [["2026-11-22T13:42:00+08:00", "due", "exit 0", "7012"]]);
-        assert_eq!(schema::migrate(&database.config).unwrap(), [""; 0]);
-        assert_eq!(schema::status(&database.config).unwrap().optional, [""; 0]);
+        assert_eq!(migrate::migrate(&database.config).unwrap(), [""; 0]);
+        assert_eq!(migrate::status(&database.config).unwrap().optional, [""; 0]);
     }
 }
 
@@ -95,8 +95,8 @@ fn a_migration_that_was_cut_goes_on() {
              ALTER TABLE scheduler_logs ADD COLUMN slot VARCHAR(40) NOT NULL DEFAULT ''",
         );
         recorded(&database.config, &[run(started("half"))]);
-        assert_eq!(schema::migrate(&database.config).unwrap().len(), 7);
-        let status = schema::status(&database.config).unwrap();
+        assert_eq!(migrate::migrate(&database.config).unwrap().len(), 7);
+        let status = migrate::status(&database.config).unwrap();
         assert_eq!((status.applied.len(), status.optional.len()), (2, 0));
         let slot = database.value("SELECT slot FROM scheduler_logs WHERE uniq_id = 'half'");
         assert_eq!(slot, "2026-11-22T13:42:00+08:00");
@@ -112,7 +112,7 @@ fn a_column_of_yours_can_be_called_anything() {
         for charset in ["utf8", "latin1", "binary"] {
             database.config.charset = charset.to_owned();
             assert_eq!(sync(&database.config, "").jobs().len(), 1, "{charset}");
-            schema::status(&database.config).unwrap();
+            migrate::status(&database.config).unwrap();
         }
     }
 }

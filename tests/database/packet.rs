@@ -11,7 +11,7 @@ use schedule::core::database::ErrorKind;
 use schedule::core::ids::{JobId, RunId};
 use schedule::core::journal::{Cause, End, Entry, RunEntry, encode};
 use schedule::core::outcome::{Outcome, Usage};
-use schedule::shell::database::schema;
+use schedule::shell::database::migrate;
 use std::fs;
 use std::io::{Read, Result, Write};
 use std::net::Shutdown;
@@ -25,7 +25,7 @@ fn a_low_limit_costs_no_record() {
         let server = Server::start(kind);
         for test in [statements_get_shorter, one_too_long_is_set_aside, none_is_where_none_fits] {
             let database = TestDatabase::empty_on(kind, &server.config(), "CHARACTER SET utf8mb4");
-            schema::init(&database.config).unwrap();
+            migrate::init(&database.config).unwrap();
             test(database, &|bytes| limit(&server, bytes));
             limit(&server, 1 << 24);
         }

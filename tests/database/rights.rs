@@ -8,7 +8,7 @@ use crate::daemon::server::Server;
 use crate::daemon::{SOON, Site, wait_for};
 use mysql::prelude::Queryable;
 use schedule::core::database::{Database, Driver, ErrorKind};
-use schedule::shell::database::{Failure, schema, write_records};
+use schedule::shell::database::{Failure, migrate, write_records};
 use std::process::Command;
 
 /// Exit status and report of `schedule check` on this database.
@@ -143,7 +143,7 @@ fn a_read_only_server_and_one_without_a_key_are_told() {
     for kind in Kind::servers() {
         let mut server = Server::start(kind);
         let database = TestDatabase::empty_on(kind, &server.config(), "CHARACTER SET utf8mb4");
-        schema::init(&database.config).unwrap();
+        migrate::init(&database.config).unwrap();
         let (config, mut conn) = user_with(&database, &["SELECT, INSERT, UPDATE ON {db}.*"]);
         assert_eq!(writes(&config), Ok(2));
         conn.query_drop("SET GLOBAL read_only = 1").unwrap();
@@ -186,13 +186,13 @@ fn who_may_not_change_tables_is_told_what_to_grant_for_that() {
         database.sql("ALTER TABLE scheduler_jobs DROP COLUMN timezone");
         database.sql("DELETE FROM scheduler_schema");
         let (config, mut conn) = user_with(&database, &["SELECT, INSERT, UPDATE ON {db}.*"]);
-        let failure = schema::migrate(&config).unwrap_err();
+        let failure = migrate::migrate(&config).unwrap_err();
         assert_eq!(failure.kind, ErrorKind::Rights);
         let grant = failure.message.split("GRANT ").nth(1).unwrap();
         assert!(grant.contains("UPDATE, CREATE, ALTER ON"), "{}", failure.message);
         // What it says is all there is to do.
         conn.query_drop(format!("GRANT {grant}")).unwrap();
-        assert_ne!(schema::migrate(&config).unwrap(), [""; 0]);
+        assert_ne!(migrate::migrate(&config).unwrap(), [""; 0]);
         conn.query_drop(format!("DROP USER '{}'@'%'", config.user)).unwrap();
     }
 }
@@ -227,7 +227,7 @@ fn complete_tables_take_no_right_to_change_them() {
         conn.query_drop(grant).unwrap();
         // No column is missing, so nothing is altered.
         assert_eq!(run("migrate"), (Some(0), "added table scheduler_skips\n".to_owned()));
-        assert_eq!(schema::status(&config).unwrap().applied.len(), 2);
+        assert_eq!(migrate::status(&config).unwrap().applied.len(), 2);
         conn.query_drop(format!("DROP USER '{}'@'%'", config.user)).unwrap();
     }
 }

@@ -4,7 +4,7 @@ use crate::common::database::{Kind, TestDatabase};
 use crate::common::helper::{ended, recorded, run, sync};
 use schedule::core::database::ErrorKind;
 use schedule::shell::cli::db::{DbCommand, perform};
-use schedule::shell::database::{may_write, schema, write_records};
+use schedule::shell::database::{may_write, migrate, write_records};
 use std::fs;
 
 fn file(kind: Kind, name: &str) -> String {
@@ -28,7 +28,7 @@ fn the_files_load_under_every_mode_and_again() {
             database.sql(&file(database.kind, name));
         }
         database.sql(TWO_ROWS);
-        assert_eq!(schema::status(&database.config).unwrap().optional, [""; 0]);
+        assert_eq!(migrate::status(&database.config).unwrap().optional, [""; 0]);
     };
     for kind in Kind::servers() {
         for mode in ["", STRICT, "TRADITIONAL", "ANSI"] {
@@ -83,7 +83,7 @@ fn what_is_missing_is_named_and_init_makes_only_that() {
         assert!(text.starts_with("created table scheduler_vars\n"), "{text}");
         assert!(text.contains("add the missing columns with ALTER TABLE"), "{text}");
         // The table existed before: its optional columns are for `migrate`.
-        let optional = schema::status(&database.config).unwrap().optional;
+        let optional = migrate::status(&database.config).unwrap().optional;
         assert!(optional.contains(&"column timezone of scheduler_jobs".to_owned()));
     }
 }
@@ -121,7 +121,8 @@ fn several_may_migrate_at_once() {
             database.sql("DELETE FROM scheduler_schema");
             let config = &database.config;
             std::thread::scope(|scope| {
-                let all: Vec<_> = (0..6).map(|_| scope.spawn(|| schema::migrate(config))).collect();
+                let all: Vec<_> =
+                    (0..6).map(|_| scope.spawn(|| migrate::migrate(config))).collect();
                 for one in all {
                     let made = one.join().unwrap();
                     assert_eq!(made, Ok(Vec::new()), "{:?} round {round}", database.kind);

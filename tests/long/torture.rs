@@ -22,7 +22,7 @@ use crate::daemon::server::Server;
 use crate::daemon::{Site, middle_of_a_second, now_ns, setting};
 use crate::random::Random;
 use kills::{Victim, kill_some_time};
-use schedule::shell::database::schema;
+use schedule::shell::database::migrate;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -36,7 +36,7 @@ fn victim() -> (Site, Victim) {
     }
     let server = Server::start(kind);
     let database = TestDatabase::empty_on(kind, &server.config(), "CHARACTER SET utf8mb4");
-    schema::init(&database.config).unwrap();
+    migrate::init(&database.config).unwrap();
     (Site::new(&database.config), Victim::new(database, Some(server)))
 }
 

@@ -7,7 +7,7 @@ use crate::daemon::{BESIDE_PHP, SOON, wait_for};
 use crate::service::{Groups, Said};
 use rustix::fs::{FlockOperation, flock};
 use rustix::process::geteuid;
-use schedule::shell::database::schema;
+use schedule::shell::database::migrate;
 use serde_json::Value;
 use std::env;
 use std::fs::{self, File};
@@ -349,8 +349,8 @@ fn check_compares() {
 #[test]
 fn the_unique_key_is_seen_by_every_driver() {
     for mut database in TestDatabase::each() {
-        assert_eq!(schema::has_unique_md5(&database.config), Ok(false));
+        assert_eq!(migrate::has_unique_md5(&database.config), Ok(false));
         database.sql("CREATE UNIQUE INDEX once ON scheduler_jobs (server_id, command_md5)");
-        assert_eq!(schema::has_unique_md5(&database.config), Ok(true));
+        assert_eq!(migrate::has_unique_md5(&database.config), Ok(true));
     }
 }

@@ -10,7 +10,6 @@ use schedule::core::daemon::Core;
 use schedule::core::event::Event;
 use schedule::core::http::{Connection, Limits};
 use schedule::core::ids::{ConnId, RunId};
-use schedule::core::protocol;
 use schedule::core::refused::Refused;
 use schedule::core::scheduler::{Loaded, Settings};
 use schedule::core::time::Now;

@@ -21,7 +21,7 @@ use crate::core::plain;
 use crate::core::protocol::{Answer, Ask, Request, SetAside};
 use crate::shell::clock;
 use crate::shell::config_file;
-use crate::shell::database::{self, schema};
+use crate::shell::database::{self, migrate};
 use crate::shell::far_files;
 use crate::shell::holder::{self, Found};
 use crate::shell::journal;
@@ -155,7 +155,7 @@ fn check_group(
     told.extend(unwritable(config));
     told.iter().for_each(|(_, line)| report.add(id, line.clone()));
     all.extend(told);
-    if schema::has_skips(&config.database) == Ok(false) {
+    if migrate::has_skips(&config.database) == Ok(false) {
         report.add(id, format!("note: {NO_SKIPS}"));
     }
     let jobs = answers.iter().filter(|answer| matches!(answer, Answer::Job(_))).count();
@@ -247,7 +247,7 @@ fn in_force(config: &Config) -> String {
 /// What is to be known by who comes from the PHP program.
 fn moved(parsed: &Parsed, config: &Config, answers: &[Answer]) -> Vec<Finding> {
     // Who can't read the catalogue is told nothing of the key.
-    let key = schema::has_unique_md5(&config.database).unwrap_or(false);
+    let key = migrate::has_unique_md5(&config.database).unwrap_or(false);
     let mut findings = Vec::new();
     if !key && !parsed.flat {
         return findings;

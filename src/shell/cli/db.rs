@@ -5,7 +5,7 @@ use crate::core::config::Parsed;
 use crate::core::database::{Database, ErrorKind};
 use crate::core::plain;
 use crate::shell::config_file;
-use crate::shell::database::schema::{self, Status};
+use crate::shell::database::migrate::{self, Status};
 use crate::shell::database::{Failure, told_to_change};
 use crate::shell::own;
 use crate::shell::owner::{self, Look};
@@ -77,12 +77,12 @@ pub fn perform(command: DbCommand, database: &Database) -> Result<(String, bool)
     let done = match command {
         DbCommand::Init => {
             make_directory(database)?;
-            Some(("created", schema::init(database)?))
+            Some(("created", migrate::init(database)?))
         }
-        DbCommand::Migrate => Some(("added", schema::migrate(database)?)),
+        DbCommand::Migrate => Some(("added", migrate::migrate(database)?)),
         DbCommand::Status => None,
     };
-    let status = schema::status(database)?;
+    let status = migrate::status(database)?;
     let mut text = match done {
         Some((verb, things)) => made(verb, &things, &status),
         None => shown(&status),

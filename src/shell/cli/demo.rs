@@ -3,7 +3,7 @@
 use crate::core::config::{Config, parse};
 use crate::core::database::Database;
 use crate::shell::cli::run::{Said, serve};
-use crate::shell::database::{self, schema};
+use crate::shell::database::{self, migrate};
 use crate::shell::own;
 use crate::shell::predecessor;
 use rustix::fs::OFlags;
@@ -115,9 +115,9 @@ fn ini(dir: &Path, port: u16) -> String {
 
 /// Makes the tables; puts the sample jobs in where there are no jobs yet.
 fn fill(config: &Database) -> Result<(), database::Failure> {
-    schema::init(config)?;
-    schema::migrate(config)?;
-    let status = schema::status(config)?;
+    migrate::init(config)?;
+    migrate::migrate(config)?;
+    let status = migrate::status(config)?;
     let jobs = status.rows.iter().find(|(table, _)| *table == "scheduler_jobs");
     if jobs.is_none_or(|(_, count)| *count == 0) {
         database::run_script(config, include_str!("../../../sql/demo.sql"))?;

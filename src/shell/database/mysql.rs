@@ -1,6 +1,7 @@
 //! MySQL and MariaDB: `sync` is what comes from there, `write` what goes there.
 
 mod account;
+mod address;
 mod blame;
 mod change;
 mod connect;

@@ -4,7 +4,7 @@ use super::{TempDir, unique};
 use mysql::prelude::Queryable;
 use mysql::{Conn, OptsBuilder, Row, Value};
 use schedule::core::database::{Database, Driver};
-use schedule::shell::database::schema;
+use schedule::shell::database::migrate;
 use std::io::Write;
 
 /// What everything has to act the same on.
@@ -168,7 +168,7 @@ impl TestDatabase {
     /// A database as `schedule db init` leaves it, optional columns included.
     pub fn new(kind: impl Into<Kind>) -> Self {
         let database = Self::empty(kind);
-        schema::init(&database.config).unwrap();
+        migrate::init(&database.config).unwrap();
         database
     }
 

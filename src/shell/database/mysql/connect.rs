@@ -2,32 +2,20 @@
 //! driver does not survive.
 
 use super::super::Failure;
+use super::address::{ANSWER_TIMEOUT, CONNECT_TIMEOUT, bare_host, socket};
 use super::explain::{explain, gave_up};
 use crate::core::database::Database;
 use crate::shell::panics::caught;
 use mysql::{Conn, DriverError, Error, LocalInfileHandler, OptsBuilder};
 use std::collections::HashMap;
-use std::fs;
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
-use std::os::unix::fs::FileTypeExt;
 use std::time::Duration;
 
-pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
-/// A single read or write, not the whole exchange.
-pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 /// A connection that was silent for so long is asked whether it is still there.
 const KEEPALIVE_MS: u32 = 30_000;
 /// The longest row that is understood. Fixed, because the driver else asks the server for it.
 const MAX_PACKET_BYTES: usize = 64 * 1024 * 1024;
-
-/// Where servers have their socket: Debian, Red Hat, and what is built by hand.
-const USUAL_SOCKETS: [&str; 3] =
-    ["/run/mysqld/mysqld.sock", "/var/lib/mysql/mysql.sock", "/tmp/mysql.sock"];
-/// Where the client library of MySQL has been told to look first.
-const SOCKET_VARIABLE: &str = "MYSQL_UNIX_PORT";
-/// The port of the server that has one of the usual sockets.
-const USUAL_PORT: u16 = 3306;
 
 /// Connects, with this limit for each answer. Nothing but the handshake is said: see [`options`].
 pub fn connect(database: &Database, limit: Duration) -> Result<Conn, Failure> {
@@ -36,34 +24,6 @@ pub fn connect(database: &Database, limit: Duration) -> Result<Conn, Failure> {
         Ok(done) => done.map_err(|err| explain(database, &err, "connect to")),
         Err(panic) => Err(gave_up(database, &panic)),
     }
-}
-
-/// The socket over which the server is reached, if it is one. For PHP, from where configurations
-/// come, `localhost` is the socket; a port that is not the usual one means another server.
-pub fn socket(database: &Database) -> Option<String> {
-    if !database.unix_socket.is_empty() {
-        return Some(database.unix_socket.clone());
-    }
-    if !implies_socket(database) {
-        return None;
-    }
-    let told = std::env::var(SOCKET_VARIABLE).ok();
-    let usual = USUAL_SOCKETS.map(str::to_owned);
-    let is_socket = |path: &String| fs::metadata(path).is_ok_and(|it| it.file_type().is_socket());
-    told.into_iter().chain(usual).find(is_socket)
-}
-
-/// Whether a socket is taken where there is one.
-pub fn implies_socket(database: &Database) -> bool {
-    database.unix_socket.is_empty()
-        && database.host.eq_ignore_ascii_case("localhost")
-        && database.port == USUAL_PORT
-}
-
-/// The host without the brackets that an IPv6 address has in front of a port.
-pub fn bare_host(database: &Database) -> &str {
-    let inside = database.host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
-    inside.unwrap_or(&database.host)
 }
 
 fn reach(database: &Database, limit: Duration) -> mysql::Result<Conn> {

@@ -2,8 +2,8 @@
 
 use super::super::{Failure, schema};
 use super::account;
+use super::address::{self, ANSWER_TIMEOUT, CONNECT_TIMEOUT};
 use super::blame::kind_of;
-use super::connect::{self, ANSWER_TIMEOUT, CONNECT_TIMEOUT};
 use crate::core::database::{Database, ErrorKind};
 use crate::shell::panics::Panic;
 use mysql::{DriverError, Error, MySqlError};
@@ -155,13 +155,13 @@ fn told(err: &io::Error) -> String {
 
 pub fn place(database: &Database) -> String {
     let Database { port, .. } = database;
-    match connect::socket(database) {
-        Some(socket) if connect::implies_socket(database) => {
+    match address::socket(database) {
+        Some(socket) if address::implies_socket(database) => {
             let why = "which is what `localhost` means, as with PHP; 127.0.0.1 is TCP";
             format!("MySQL at socket {socket} ({why})")
         }
         Some(socket) => format!("MySQL at socket {socket}"),
-        None => match connect::bare_host(database) {
+        None => match address::bare_host(database) {
             host if host.contains(':') => format!("MySQL at [{host}]:{port}"),
             host => format!("MySQL at {host}:{port}"),
         },
@@ -171,7 +171,7 @@ pub fn place(database: &Database) -> String {
 fn unreachable(database: &Database, place: &str, why: &str) -> Failure {
     let hint = if !database.unix_socket.is_empty() {
         "is unix_socket of [db1] right"
-    } else if connect::socket(database).is_some() {
+    } else if address::socket(database).is_some() {
         "is host of [db1] right"
     } else {
         "are host and port of [db1] right (a server that listens on a socket only needs \
@@ -282,7 +282,7 @@ fn refused(database: &Database, err: &MySqlError, place: &str) -> Failure {
 /// What besides a wrong password makes a server refuse a user: it says the same of all of that.
 fn other_reasons(database: &Database, code: u16) -> String {
     let user = &database.user;
-    let way = match (code, connect::socket(database)) {
+    let way = match (code, address::socket(database)) {
         (NO_PASSWORD, None) => "or the server knows it by its socket only: name that with \
                                 unix_socket of [db1], or give the user a password"
             .to_owned(),

@@ -2,7 +2,8 @@
 //! what can be asked in it.
 
 use super::super::Failure;
-use super::connect::{ANSWER_TIMEOUT, connect};
+use super::address::ANSWER_TIMEOUT;
+use super::connect::connect;
 use super::explain::explain;
 use super::settings;
 use crate::core::database::Database;

@@ -176,7 +176,7 @@ mod tests {
     use super::*;
     use crate::core::database::ErrorKind;
     use crate::core::protocol::Record;
-    use crate::shell::database::schema;
+    use crate::shell::database::migrate;
 
     fn ended(id: &str) -> Batch {
         let (start_time, end_time) = ("2026-11-22 13:42:00".into(), "2026-11-22 13:42:07".into());
@@ -195,7 +195,7 @@ mod tests {
             "unix_socket":"","charset":"","path":"{path}"}}"#
         );
         let database: Database = serde_json::from_str(&json).unwrap();
-        schema::init(&database).unwrap();
+        migrate::init(&database).unwrap();
         let other = Session::open(&database, false).unwrap();
         other.run_all("ALTER TABLE scheduler_logs RENAME TO away").unwrap();
         let mut writer = Writer::open(&database).unwrap();

@@ -1,0 +1,268 @@
+//! Makes and extends the tables: `schedule db init|migrate|status`.
+//!
+//! Each statement of the files of `sql/` can be run again, which is the whole of resuming: what is
+//! there is passed over. MySQL commits each change of a table by itself, so nothing better could be
+//! had there anyway. `scheduler_schema` tells which files were applied to the end; nothing is
+//! decided by it.
+
+use super::schema::{
+    File, NOTES, OPTIONAL, REQUIRED, REQUIRED_COLUMNS, Ran, files, made_by, statements,
+};
+use super::{Failure, mysql, sqlite};
+use crate::core::database::{Database, Driver, ErrorKind};
+
+/// How a database stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Status {
+    /// Files of `sql/` that were applied to the end, with the time of it.
+    pub applied: Vec<String>,
+    /// Tables and columns that must be there and are not.
+    pub missing: Vec<String>,
+    /// Tables and columns that `migrate` would add.
+    pub optional: Vec<String>,
+    /// What is wrong with the column that is to hold the ids of runs: `migrate` mends it.
+    pub narrow: Option<String>,
+    /// The tables that are there, with their number of rows.
+    pub rows: Vec<(String, u64)>,
+}
+
+enum Session<'a> {
+    Mysql(Box<mysql::Session<'a>>),
+    Sqlite(sqlite::Session<'a>),
+}
+
+/// Creates the tables that are missing; those that exist are not touched. Where none existed the
+/// optional columns come with them. What was made, one text each.
+///
+/// # Errors
+/// The database can't be reached or refuses; what was made until then stays.
+pub fn init(database: &Database) -> Result<Vec<String>, Failure> {
+    let mut session = Session::open(database, true)?;
+    let before = session.tables()?;
+    let fresh = !REQUIRED.iter().any(|table| before.iter().any(|there| there == table));
+    let files = files(database.driver);
+    Session::open_to_change(database)?.apply(if fresh { files } else { &files[..1] })?;
+    let after = session.tables()?;
+    let made = after.into_iter().filter(|table| !before.contains(table));
+    Ok(made.map(|table| format!("table {table}")).collect())
+}
+
+/// Adds the optional columns and tables that are missing. What was made, one text each.
+///
+/// # Errors
+/// As [`init`]; also where the original's tables are missing. To run it again goes on where it
+/// stopped.
+pub fn migrate(database: &Database) -> Result<Vec<String>, Failure> {
+    let before = status(database)?;
+    if let Some(missing) = before.missing.first() {
+        let hint = "run `schedule db init` first";
+        return Err(Failure::new(ErrorKind::NoTable, format!("{missing} is missing: {hint}")));
+    }
+    let mut session = Session::open_to_change(database)?;
+    session.apply(files(database.driver))?;
+    if let Some(statement) = session.widening()? {
+        session.run(&statement)?;
+    }
+    let after = status(database)?;
+    let mut made = before.optional;
+    made.retain(|text| !after.optional.contains(text));
+    if before.narrow.is_some() && after.narrow.is_none() {
+        made.push("room for whole ids of runs to column uniq_id of scheduler_logs".to_owned());
+    }
+    Ok(made)
+}
+
+/// Looks at the tables; changes nothing.
+///
+/// # Errors
+/// The database can't be reached or read.
+pub fn status(database: &Database) -> Result<Status, Failure> {
+    let mut session = Session::open(database, false)?;
+    let mut status = Status::default();
+    let tables = session.tables()?;
+    // To count many millions of rows takes longer than any other answer.
+    let mut patient = Session::open_to_change(database)?;
+    for table in &tables {
+        let count = patient.first_column(&format!("SELECT COUNT(*) FROM {table}"))?;
+        let count = count.first().and_then(|text| text.parse().ok()).unwrap_or_default();
+        status.rows.push((table.clone(), count));
+    }
+    let there = |table: &str| tables.iter().any(|name| name == table);
+    for table in REQUIRED.into_iter().filter(|table| !there(table)) {
+        status.missing.push(format!("table {table}"));
+    }
+    for (table, columns) in REQUIRED_COLUMNS.iter().filter(|(table, _)| there(table)) {
+        status.missing.extend(session.absent(table, columns)?);
+    }
+    for (table, columns) in OPTIONAL.iter().filter(|(table, _)| there(table)) {
+        status.optional.extend(session.absent(table, columns)?);
+    }
+    if there("scheduler_logs") {
+        status.narrow = session.narrow()?;
+    }
+    if !there("scheduler_skips") {
+        status.optional.push("table scheduler_skips".to_owned());
+    }
+    if there("scheduler_schema") {
+        status.applied = session.applied(files(database.driver))?;
+    }
+    Ok(status)
+}
+
+/// Whether `command_md5` is part of a unique key, as the PHP program made it.
+///
+/// # Errors
+/// The database can't be reached or read.
+pub fn has_unique_md5(database: &Database) -> Result<bool, Failure> {
+    let sql = match database.driver {
+        Driver::Mysql => {
+            "SELECT index_name FROM information_schema.statistics WHERE non_unique = 0
+             AND table_schema = DATABASE() AND table_name = 'scheduler_jobs'
+             AND column_name = 'command_md5'"
+        }
+        Driver::Sqlite => {
+            "SELECT one.name FROM pragma_index_list('scheduler_jobs') one,
+             pragma_index_info(one.name) part WHERE one.\"unique\" AND part.name = 'command_md5'"
+        }
+    };
+    let keys = Session::open(database, false)?.first_column(sql)?;
+    Ok(!keys.is_empty())
+}
+
+/// Whether skipped slots are recorded: their table is optional.
+///
+/// # Errors
+/// The database can't be reached or read.
+pub fn has_skips(database: &Database) -> Result<bool, Failure> {
+    let tables = Session::open(database, false)?.tables()?;
+    Ok(tables.iter().any(|table| table == "scheduler_skips"))
+}
+
+impl<'a> Session<'a> {
+    fn open(database: &'a Database, create: bool) -> Result<Self, Failure> {
+        Ok(match database.driver {
+            Driver::Mysql => Self::Mysql(Box::new(mysql::Session::open(database, "DO 0")?.0)),
+            Driver::Sqlite => Self::Sqlite(sqlite::Session::open(database, create)?),
+        })
+    }
+
+    /// One that may take its time.
+    fn open_to_change(database: &'a Database) -> Result<Self, Failure> {
+        Ok(match database.driver {
+            Driver::Mysql => Self::Mysql(Box::new(mysql::Session::open_to_change(database)?)),
+            Driver::Sqlite => Self::Sqlite(sqlite::Session::open(database, false)?),
+        })
+    }
+
+    fn run(&mut self, sql: &str) -> Result<Ran, Failure> {
+        match self {
+            Self::Mysql(session) => session.change(sql),
+            Self::Sqlite(session) => session.run(sql),
+        }
+    }
+
+    fn tables(&mut self) -> Result<Vec<String>, Failure> {
+        match self {
+            Self::Mysql(session) => session.tables(),
+            Self::Sqlite(session) => session.tables(),
+        }
+    }
+
+    fn columns(&mut self, table: &str) -> Result<Vec<String>, Failure> {
+        match self {
+            Self::Mysql(session) => session.columns(table),
+            Self::Sqlite(session) => session.columns(table),
+        }
+    }
+
+    fn first_column(&mut self, sql: &str) -> Result<Vec<String>, Failure> {
+        match self {
+            Self::Mysql(session) => session.first_column(sql),
+            Self::Sqlite(session) => session.first_column(sql),
+        }
+    }
+
+    /// What is wrong with the column that is to hold the ids of runs. SQLite cuts nothing.
+    fn narrow(&mut self) -> Result<Option<String>, Failure> {
+        match self {
+            Self::Mysql(session) => session.narrow_told(),
+            Self::Sqlite(_) => Ok(None),
+        }
+    }
+
+    fn widening(&mut self) -> Result<Option<String>, Failure> {
+        match self {
+            Self::Mysql(session) => session.widening(),
+            Self::Sqlite(_) => Ok(None),
+        }
+    }
+
+    /// Runs the statements whose thing is not there. What there is nothing to do for takes no right
+    /// to change tables: who has given only those of the daemon is not told to give more.
+    fn apply(&mut self, files: &[File]) -> Result<(), Failure> {
+        let there = self.things()?;
+        let missing = |file: &File| {
+            let mut all = statements(file.sql);
+            all.retain(|sql| !there.iter().any(|thing| thing.eq_ignore_ascii_case(&made_by(sql))));
+            all
+        };
+        // The notes alone are no reason to make a table.
+        let noted = there.iter().any(|thing| thing == NOTES);
+        if !noted && files.iter().flat_map(&missing).all(|sql| made_by(&sql) == NOTES) {
+            return Ok(());
+        }
+        for file in files {
+            for statement in missing(file) {
+                self.run(&statement).map_err(|failure| in_file(failure, file.name))?;
+            }
+            self.note(file.number)?;
+        }
+        Ok(())
+    }
+
+    /// Notes that a file was applied to the end.
+    fn note(&mut self, number: u32) -> Result<(), Failure> {
+        let known = format!("SELECT version FROM scheduler_schema WHERE version = {number}");
+        if !self.first_column(&known)?.is_empty() {
+            return Ok(());
+        }
+        let noted = self.run(&format!("INSERT INTO scheduler_schema (version) VALUES ({number})"));
+        // Another who does the same may have been faster: then that is done.
+        if noted.is_err() && self.first_column(&known)?.is_empty() {
+            noted?;
+        }
+        Ok(())
+    }
+
+    /// The tables that are there, and those columns that a file may add: see [`made_by`].
+    fn things(&mut self) -> Result<Vec<String>, Failure> {
+        let mut things = self.tables()?;
+        for (table, _) in OPTIONAL {
+            if things.iter().any(|name| name == table) {
+                let columns = self.columns(table)?;
+                things.extend(columns.iter().map(|column| format!("{table}.{column}")));
+            }
+        }
+        Ok(things)
+    }
+
+    fn absent(&mut self, table: &str, columns: &[&str]) -> Result<Vec<String>, Failure> {
+        let there = self.columns(table)?;
+        let absent = |column: &&&str| !there.iter().any(|name| name.eq_ignore_ascii_case(column));
+        let text = |column: &&str| format!("column {column} of {table}");
+        Ok(columns.iter().filter(absent).map(text).collect())
+    }
+
+    fn applied(&mut self, files: &[File]) -> Result<Vec<String>, Failure> {
+        let mut applied = Vec::new();
+        for File { number, name, .. } in files {
+            let at = format!("SELECT applied_at FROM scheduler_schema WHERE version = {number}");
+            applied.extend(self.first_column(&at)?.iter().map(|at| format!("{name} at {at}")));
+        }
+        Ok(applied)
+    }
+}
+
+fn in_file(failure: Failure, name: &str) -> Failure {
+    Failure::new(failure.kind, format!("{name}: {}", failure.message))
+}
