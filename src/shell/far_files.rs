@@ -3,8 +3,8 @@
 
 use crate::core::config::Config;
 use crate::core::database::Driver;
-use crate::shell::files::mounts::Mounts;
-use crate::shell::files::trusted;
+use crate::shell::trusted;
+use crate::shell::trusted::mounts::Mounts;
 use std::path::{Path, PathBuf};
 
 /// What it means for each of them, and what to do.

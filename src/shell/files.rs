@@ -1,19 +1,16 @@
 //! Reading and clearing the files that the web shows. Bounded, and never waiting: what is no
 //! regular file (a FIFO, a device) is left alone, and no stranger's link is followed.
 
-pub mod hard_links;
 pub mod helper;
 pub mod lanes;
-pub mod mounts;
-pub mod stacked;
-pub mod trusted;
 
 use crate::core::files::{FileName, FileTrouble, Identity, MAX_READ_BYTES, Mark, Piece, ReadPlan};
 use crate::shell::logging;
 use crate::shell::output::Outputs;
-use crate::shell::own;
 use crate::shell::owner;
-use mounts::Mounts;
+use crate::shell::remedy::LEASED;
+use crate::shell::trusted::mounts::Mounts;
+use crate::shell::trusted::{self, Refusal, hard_links, open_regular};
 use rustix::fs::{OFlags, SeekFrom};
 use rustix::io::Errno;
 use std::fs::{File, Metadata};
@@ -21,7 +18,6 @@ use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
-use trusted::{Refusal, open_regular};
 
 /// Why nothing was read or cleared.
 #[derive(Debug)]
@@ -201,7 +197,7 @@ fn trouble(path: &Path, why: &io::Error) -> FileTrouble {
         io::ErrorKind::PermissionDenied => {
             format!("{}: {why}: let user {user} read and write it", path.display())
         }
-        io::ErrorKind::WouldBlock => format!("{}: {}", path.display(), own::LEASED),
+        io::ErrorKind::WouldBlock => format!("{}: {}", path.display(), LEASED),
         _ => format!("{}: {why}", path.display()),
     })
 }

@@ -4,7 +4,7 @@
 //! a pidfd before it is looked at, so no signal ever reaches somebody to whom the pid was given
 //! anew.
 
-use super::lock::{guard_in, guard_of};
+use super::guard::{guard_of, held, is_locked};
 use super::own;
 use super::predecessor;
 use super::proc_fs;
@@ -12,8 +12,7 @@ use super::search;
 use super::sys::{Pid, Signal};
 use crate::core::plain;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::{FlockOperation, OFlags, flock, fstat};
-use rustix::io::Errno;
+use rustix::fs::{OFlags, fstat};
 use rustix::process::{PidfdFlags, pidfd_open, pidfd_send_signal};
 use std::fs::{self, File, ReadDir};
 use std::io::{self, ErrorKind, Read, Seek};
@@ -163,31 +162,11 @@ fn sign(file: &File, path: &Path) -> io::Result<Sign> {
     Ok(if is_locked(file)? { Sign::Perhaps } else { Sign::Free })
 }
 
-/// Whether somebody has locked it. Looked at by a shared lock, so that two who look don't take each
-/// other for a daemon.
-fn is_locked(file: &File) -> io::Result<bool> {
-    match flock(file, FlockOperation::NonBlockingLockShared) {
-        // Given back, because the file may stay open for a while.
-        Ok(()) => Ok(flock(file, FlockOperation::Unlock).map(|()| false)?),
-        Err(Errno::WOULDBLOCK) => Ok(true),
-        Err(errno) => Err(errno.into()),
-    }
-}
-
 /// The daemon that works in a state directory: this process, if it has the directory open while
 /// that is locked. For where the pid file was deleted, or the configuration names another one.
 pub fn find_in(state_dir: &Path, pid: u32) -> Option<Holder> {
     let dir = held(state_dir)?;
     pinned(Pid::from_raw(pid.cast_signed())?, &dir)
-}
-
-/// A state directory in which a daemon works, opened.
-pub fn held(state_dir: &Path) -> Option<File> {
-    let dir = own::open_dir(state_dir).ok()?;
-    let guard = own::open(&guard_in(state_dir), OFlags::RDONLY);
-    let is_held = guard.is_ok_and(|guard| is_locked(&guard).unwrap_or(false))
-        || is_locked(&dir).unwrap_or(false);
-    is_held.then_some(dir)
 }
 
 /// The keeper of this user in a state directory, whether its socket is there or not: see

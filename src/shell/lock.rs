@@ -7,6 +7,7 @@
 //! so that those see us, and looked at, so that we see those; but such a lock counts only if a
 //! process of our own user may be who holds it.
 
+use super::guard::{guard_in, guard_of};
 use super::own;
 use super::owner;
 use super::predecessor;
@@ -104,18 +105,6 @@ fn advice_for(path: &Path, why: &io::Error) -> String {
         _ => "set [base] pidfile to a directory of the daemon's user, as /run/schedule/{%d}.pid is"
             .to_owned(),
     }
-}
-
-/// The file that is locked for a pid file.
-pub fn guard_of(pid_file: &Path) -> PathBuf {
-    let mut name = pid_file.as_os_str().to_owned();
-    name.push(".lock");
-    name.into()
-}
-
-/// The file that is locked for a state directory.
-pub fn guard_in(state_dir: &Path) -> PathBuf {
-    state_dir.join("lock")
 }
 
 impl Lock {

@@ -12,10 +12,10 @@ pub mod writer;
 
 use crate::core::plain;
 use crate::shell::far_files;
-use crate::shell::files::mounts::Mounts;
-use crate::shell::files::trusted::{Refusal, open_named};
 use crate::shell::handover::Handover;
 use crate::shell::own;
+use crate::shell::trusted::mounts::Mounts;
+use crate::shell::trusted::{Refusal, open_named};
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd};

@@ -15,11 +15,11 @@ use rustix::fs::{AtFlags, Dir, Mode, OFlags, statat, unlinkat};
 use rustix::io::Errno;
 
 use crate::core::launch::{LaunchError, LaunchPlan, Stream};
-use crate::shell::files::hard_links;
-use crate::shell::files::mounts::Mounts;
-use crate::shell::files::trusted::{self, Refusal};
 use crate::shell::own::{self, told};
 use crate::shell::remedy::{Whose, remedy};
+use crate::shell::trusted::hard_links;
+use crate::shell::trusted::mounts::Mounts;
+use crate::shell::trusted::{self, Refusal};
 use spares::Spares;
 
 /// Files to come are in this directory beside those of the jobs.

@@ -8,10 +8,10 @@
 //! a stranger's and is in no directory that a stranger can have put there, and nothing of ours goes
 //! into a stranger's file.
 
-use crate::shell::files::mounts::Mounts;
-use crate::shell::files::trusted;
 use crate::shell::owner;
-use crate::shell::remedy::{Whose, remedy};
+use crate::shell::remedy::{LEASED, Whose, remedy};
+use crate::shell::trusted;
+use crate::shell::trusted::mounts::Mounts;
 use rustix::fs::{
     Access, AtFlags, CWD, Mode, OFlags, RenameFlags, StatxAttributes, StatxFlags, access, fstat,
     mkdirat, openat, renameat, renameat_with, statx, unlinkat,
@@ -308,12 +308,6 @@ fn another_users(what: &str, owner: u32, uid: u32) -> io::Error {
     );
     io::Error::other(text)
 }
-
-/// What to do about a file that is not opened because somebody has a lease on it (fcntl(2)): that
-/// is all that this error means of an open. After 45 seconds (`lease-break-time` of proc(5)) the
-/// kernel takes the lease away.
-pub const LEASED: &str = "another process holds a lease on it: end that process (`lslocks` or \
-    /proc/locks tells its pid), or try again in 45 seconds";
 
 /// The same in place of what the system says, which nobody would understand.
 pub fn leased(why: io::Error) -> io::Error {

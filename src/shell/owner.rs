@@ -3,7 +3,7 @@
 
 use crate::core::config::{Config, Template};
 use crate::shell::far_files;
-use crate::shell::files::trusted;
+use crate::shell::trusted;
 use std::env;
 use std::fs::{self, Metadata};
 use std::os::unix::fs::MetadataExt;

@@ -1,9 +1,14 @@
 //! What to do where the system refuses a file: one list, so that the same error has the same advice
 //! wherever it is told.
 
-use crate::shell::own;
 use crate::shell::owner;
 use rustix::io::Errno;
+
+/// What to do about a file that is not opened because somebody has a lease on it (fcntl(2)): that
+/// is all that this error means of an open. After 45 seconds (`lease-break-time` of proc(5)) the
+/// kernel takes the lease away.
+pub const LEASED: &str = "another process holds a lease on it: end that process (`lslocks` or \
+    /proc/locks tells its pid), or try again in 45 seconds";
 
 /// Whose file it is that is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +43,7 @@ pub fn remedy(errno: Errno, whose: Whose) -> Option<String> {
         (Errno::ISDIR, Whose::Rows) => "name a file, not a directory",
         (Errno::NXIO, Whose::Rows) => "nobody reads this FIFO, or it is a socket: start its reader",
         // All that this error means of an open.
-        (Errno::AGAIN, Whose::Rows) => own::LEASED,
+        (Errno::AGAIN, Whose::Rows) => LEASED,
         (Errno::INVAL, Whose::Rows) => "a path can't hold a NUL byte",
         _ => return None,
     };

@@ -4,7 +4,7 @@
 //! this daemon, did not begin before the run could, and is not the child of the keeper of another
 //! installation. That it is of this installation the run id itself tells: no other has the same.
 
-use super::holder;
+use super::guard;
 use super::keeper::KEEPER_TITLE;
 use super::proc_fs;
 use super::sys::Pid;
@@ -134,7 +134,7 @@ fn is_displaced(pid: Pid, state_dir: &Path) -> bool {
     let files = || fs::read_dir(proc.join("fd")).into_iter().flatten().flatten();
     let is_daemons = || {
         let mut dirs = files().map(|file| file.path()).filter(|path| path.is_dir());
-        dirs.any(|dir| holder::held(&dir).is_some())
+        dirs.any(|dir| guard::held(&dir).is_some())
     };
     is_called(pid, state_dir) && is_here() && !is_daemons()
 }

@@ -25,7 +25,7 @@ use crate::shell::daemon::{
 };
 use crate::shell::database::read_set_aside;
 use crate::shell::far_files;
-use crate::shell::files::hard_links;
+use crate::shell::guard::{guard_in, guard_of};
 use crate::shell::handover::Handover;
 use crate::shell::journal::{Journal, Opened};
 use crate::shell::keeper::ends;
@@ -42,6 +42,7 @@ use crate::shell::server::{self, Server};
 use crate::shell::snapshot;
 use crate::shell::sys;
 use crate::shell::system_zone::system_zone;
+use crate::shell::trusted::hard_links;
 use before::Before;
 use mio::{Poll, Registry, Token};
 use settle::{know_those_alive, settle};
@@ -223,9 +224,7 @@ fn take_state_lock(path: &Path, handed: Option<&Handover>) -> Result<Lock, Start
     let old = handed.filter(|handed| handed.state_dir == path);
     let guard = old.and_then(|handed| sys::take_descriptor(handed.state_guard?));
     match old.and_then(|handed| sys::take_descriptor(handed.state_lock)) {
-        Some(file) if lock::is_at(&file, path) => {
-            Ok(Lock::adopt(file, guard, &lock::guard_in(path)))
-        }
+        Some(file) if lock::is_at(&file, path) => Ok(Lock::adopt(file, guard, &guard_in(path))),
         _ => Ok(Lock::state_dir(path)?),
     }
 }
@@ -237,13 +236,13 @@ fn take_lock(path: &Path, id: u32, handed: Option<&Handover>) -> Result<Lock, St
     let old = handed.and_then(|handed| Some((sys::take_descriptor(handed.lock)?, handed)));
     match old {
         Some((file, handed)) if handed.lock_path == path => {
-            Ok(Lock::adopt(file, guard, &lock::guard_of(path)))
+            Ok(Lock::adopt(file, guard, &guard_of(path)))
         }
         old => {
             let lock = Lock::take(path, id, handed.is_some())?;
             predecessor::strangers(id).iter().for_each(|text| log::warn!("{text}"));
             // Dropping it leaves the pid file of before empty: nobody takes us for its daemon.
-            drop(old.map(|(file, old)| Lock::adopt(file, guard, &lock::guard_of(&old.lock_path))));
+            drop(old.map(|(file, old)| Lock::adopt(file, guard, &guard_of(&old.lock_path))));
             Ok(lock)
         }
     }

@@ -154,7 +154,7 @@ fn names(path: &str, source: &Source) -> Vec<(usize, String)> {
     found
 }
 
-fn walk(dir: &Path, files: &mut Vec<String>) {
+pub fn walk(dir: &Path, files: &mut Vec<String>) {
     let Ok(entries) = fs::read_dir(dir) else { return };
     for entry in entries {
         let path = entry.unwrap().path();

@@ -2,10 +2,10 @@
 
 use crate::core::check::OutputFile;
 use crate::shell::clock;
-use crate::shell::files::hard_links;
 use crate::shell::files::helper::{Answer, Question, What, ask_once};
-use crate::shell::files::mounts::Mounts;
-use crate::shell::files::trusted::{self, Refusal, open_named};
+use crate::shell::trusted::hard_links;
+use crate::shell::trusted::mounts::Mounts;
+use crate::shell::trusted::{self, Refusal, open_named};
 use rustix::fs::{Access, AtFlags, Mode, OFlags, access, accessat};
 use rustix::io::Errno;
 use std::collections::BTreeSet;

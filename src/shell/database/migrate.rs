@@ -8,7 +8,7 @@
 use super::schema::{
     File, NOTES, OPTIONAL, REQUIRED, REQUIRED_COLUMNS, Ran, files, made_by, statements,
 };
-use super::{Failure, mysql, sqlite};
+use super::{Failure, sqlite};
 use crate::core::database::{Database, Driver, ErrorKind};
 
 /// How a database stands.
@@ -27,7 +27,7 @@ pub struct Status {
 }
 
 enum Session<'a> {
-    Mysql(Box<mysql::Session<'a>>),
+    Mysql(Box<super::mysql::Session<'a>>),
     Sqlite(sqlite::Session<'a>),
 }
 
@@ -141,7 +141,9 @@ pub fn has_skips(database: &Database) -> Result<bool, Failure> {
 impl<'a> Session<'a> {
     fn open(database: &'a Database, create: bool) -> Result<Self, Failure> {
         Ok(match database.driver {
-            Driver::Mysql => Self::Mysql(Box::new(mysql::Session::open(database, "DO 0")?.0)),
+            Driver::Mysql => {
+                Self::Mysql(Box::new(super::mysql::Session::open(database, "DO 0")?.0))
+            }
             Driver::Sqlite => Self::Sqlite(sqlite::Session::open(database, create)?),
         })
     }
@@ -149,7 +151,9 @@ impl<'a> Session<'a> {
     /// One that may take its time.
     fn open_to_change(database: &'a Database) -> Result<Self, Failure> {
         Ok(match database.driver {
-            Driver::Mysql => Self::Mysql(Box::new(mysql::Session::open_to_change(database)?)),
+            Driver::Mysql => {
+                Self::Mysql(Box::new(super::mysql::Session::open_to_change(database)?))
+            }
             Driver::Sqlite => Self::Sqlite(sqlite::Session::open(database, false)?),
         })
     }

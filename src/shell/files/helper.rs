@@ -4,14 +4,14 @@
 //! a question is a line on its stdin, which is a socket; the answer a line and perhaps bytes and a
 //! descriptor. One question at a time. It ends with its stdin.
 
-use super::mounts::Mounts;
-use super::trusted::Refusal;
 use crate::core::check::OutputFile;
 use crate::core::files::{FileTrouble, Mark, Piece};
 use crate::shell::clock;
 use crate::shell::helper::ended_early;
 use crate::shell::output::open_append;
 use crate::shell::sys::{self, Pid, Spawn};
+use crate::shell::trusted::Refusal;
+use crate::shell::trusted::mounts::Mounts;
 use rustix::fs::{OFlags, fcntl_setfl};
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,

@@ -9,9 +9,9 @@
 //! had not written is found there by the one in its place, which says that lines may stand twice.
 
 use super::{open_here, refused};
-use crate::shell::files::trusted::Refusal;
 use crate::shell::helper::ended_early;
 use crate::shell::sys::{self, Spawn};
+use crate::shell::trusted::Refusal;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{OFlags, fcntl_setfl};
 use rustix::io::Errno;

@@ -6,7 +6,7 @@
 //! is not counted. So a file is judged by its owner, and by who can make names where it is.
 
 use super::mounts::Mounts;
-use super::trusted::{self, DIRECTORY, Refusal, is_trusted, open_file};
+use super::{DIRECTORY, Refusal, end_of, is_trusted, open_file};
 use rustix::fs::{AtFlags, CWD, FileType, Mode, Stat, fstat, readlinkat, statat};
 use rustix::io::Errno;
 use std::ffi::OsString;
@@ -45,7 +45,7 @@ pub fn check_new(path: &Path, mounts: &Mounts) -> Result<(), Refusal> {
     if are_prevented() {
         return Ok(());
     }
-    let (dir, path) = trusted::end_of(path, mounts)?;
+    let (dir, path) = end_of(path, mounts)?;
     judge_directory(&dir, &path)
 }
 

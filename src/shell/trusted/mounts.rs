@@ -5,9 +5,11 @@
 //!
 //! One that lies on others is as good as they are: `stacked`.
 
-use super::stacked::{Stacked, is_network_device};
+mod stacked;
+
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{major, minor};
+use stacked::{Stacked, is_network_device};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fs::File;

@@ -5,8 +5,8 @@
 //! of the machine's own. A layer without a leading `/` can be anywhere. What a device-mapper, a
 //! RAID, iSCSI, RBD or DRBD device lies on is not looked at: it counts as a disk of the machine.
 
-use super::mounts::{Line, Mounts, unescaped};
-use super::trusted::{Refusal, open_file};
+use super::super::{Refusal, open_file};
+use super::{Line, Mounts, unescaped};
 use rustix::fs::{Mode, OFlags};
 use std::cell::Cell;
 use std::collections::BTreeMap;

@@ -7,8 +7,10 @@
 //! links are those of who has mounted it. And where users may make hard links to what is not theirs
 //! ([`hard_links`]), a link of root is only as good as the directory that it is in.
 
-use super::hard_links;
-use super::mounts::{Mounts, mounter};
+pub mod hard_links;
+pub mod mounts;
+
+use mounts::{Mounts, mounter};
 use rustix::fs::{
     AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, fstat, fstatfs, open, openat, openat2,
     readlinkat, statat,
