@@ -1,4 +1,4 @@
-//! The real daemon under load: many jobs due at once, as a ratio against `scripts/bare_loop.c` in
+//! The real daemon under load: many jobs due at once, as a ratio against `benches/bare_loop.c` in
 //! the same run; many jobs that are not due; large tables that change.
 //!
 //! `cargo bench --bench daemon [-- due|idle|large]`. The database is SQLite; with

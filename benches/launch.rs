@@ -1,4 +1,4 @@
-//! What a launch costs, as a ratio against `scripts/bare_loop.c` in the same run: output files,
+//! What a launch costs, as a ratio against `benches/bare_loop.c` in the same run: output files,
 //! environment, process group, signal defaults, start time, usage, and everything else a run gets.
 
 use std::io;
@@ -159,7 +159,7 @@ fn wait_for_one() -> io::Result<usize> {
 
 fn compile_bare_loop() -> io::Result<PathBuf> {
     let target = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("bare_loop");
-    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/bare_loop.c");
+    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/bare_loop.c");
     let compiler = Command::new("cc")
         .args(["-O2", "-Wall", "-Wextra", "-o"])
         .arg(&target)

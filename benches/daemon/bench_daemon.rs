@@ -284,7 +284,7 @@ impl Drop for BenchDaemon {
 /// Milliseconds until the bare loop has started the last of `count` processes: `serial`, each after
 /// the one before was reaped, or `burst`, one right after the other.
 pub fn bare_loop(mode: &str, count: u32, argv: &[&str]) -> io::Result<f64> {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/bare_loop.c");
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/bare_loop.c");
     let binary = Path::new(env!("CARGO_TARGET_TMPDIR")).join("bare_loop_for_daemon");
     if !binary.exists() {
         Command::new("cc").arg("-O2").arg("-o").arg(&binary).arg(source).status()?;

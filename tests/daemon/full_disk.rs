@@ -1,7 +1,7 @@
 //! A state disk that is full while fifty runs a second begin and end: afterwards every run is in
 //! the database or counted as dropped, and no slot was started twice. On each database, with the
 //! daemon killed meanwhile and without, with room kept for the journal and on a disk too small for
-//! that. `scripts/full-disk` is the long form.
+//! that. `scripts/long full-disk` is the long form.
 
 use crate::common::database::{Kind, TestDatabase};
 use crate::daemon;

@@ -1,6 +1,6 @@
 //! Hostile and ordinary clients at once, for long: not one wrong answer, and afterwards memory and
-//! descriptors are where they were. `SCHEDULE_SOAK_SECONDS` says for how long; `scripts/web-soak`
-//! is the long form.
+//! descriptors are where they were. `SCHEDULE_SOAK_SECONDS` says for how long;
+//! `scripts/long web-soak` is the long form.
 
 use crate::daemon;
 use crate::daemon::clients::{Clients, answer};

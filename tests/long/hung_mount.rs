@@ -2,7 +2,7 @@
 //! by runs, all at once: what others notice of that, in figures.
 //!
 //! `SCHEDULE_HUNG_SECONDS` (8) says for how long. `SCHEDULE_HUNG_BOUNDS=1` asks for the figures of
-//! a release build on a quiet machine: `scripts/hung-mount` is that form.
+//! a release build on a quiet machine: `scripts/long hung-mount` is that form.
 
 use crate::daemon::far::{Far, link_to};
 use crate::daemon::rows::{Due, Row, insert};

@@ -3,7 +3,7 @@
 //! that it came to.
 //!
 //! `SCHEDULE_RENEWALS` says how many of each (4), `SCHEDULE_RENEWALS_WRK=1` has `wrk` on the page,
-//! too. `scripts/renewals` is the long form.
+//! too. `scripts/long renewals` is the long form.
 
 use crate::daemon;
 use crate::daemon::account::{account, carry_over, catch_up, end};

@@ -2,8 +2,8 @@
 //! held after the beginning. Memory, descriptors, zombies; and every run is in the database.
 //!
 //! `SCHEDULE_SOAK_RUNS` (5,000) and `SCHEDULE_SOAK_REQUESTS` (50,000) say how many;
-//! `SCHEDULE_SOAK_WRK=1` has `wrk` ask instead of clients that read every answer. `scripts/soak` is
-//! the long form.
+//! `SCHEDULE_SOAK_WRK=1` has `wrk` ask instead of clients that read every answer. `scripts/long
+//! soak` is the long form.
 
 use crate::daemon;
 use crate::daemon::clients::{Clients, Kept, Wrk};

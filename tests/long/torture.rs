@@ -5,7 +5,7 @@
 //!
 //! `SCHEDULE_TORTURE_KILLS` says how often (25), `SCHEDULE_TORTURE_SEED` which instants (1),
 //! `SCHEDULE_TORTURE_ON` what database (`sqlite`; `mariadb` and `mysql` are servers of its own).
-//! `scripts/torture` is the long form.
+//! `scripts/long torture` is the long form.
 
 use crate::daemon;
 use crate::random;

@@ -2,7 +2,7 @@
 //! job writes down who it is, so that what the daemons say of processes can be judged.
 //!
 //! `SCHEDULE_TWO_SECONDS` says how long both are under load while their keepers are killed (5);
-//! `scripts/two-installations` is the long form.
+//! `scripts/long two-installations` is the long form.
 
 use crate::common::database::TestDatabase;
 use crate::daemon::keeper::signal;

@@ -3,7 +3,7 @@
 //!
 //! `SCHEDULE_UNREAD_READERS` (1,000) and `SCHEDULE_UNREAD_SECONDS` (5) say how many, and for how
 //! long. `SCHEDULE_UNREAD_BOUNDS=1` asks for the figures themselves, of a release build on a quiet
-//! machine, and not only for ratios: `scripts/unread-readers` is that form.
+//! machine, and not only for ratios: `scripts/long unread-readers` is that form.
 
 use crate::daemon::rows::{Due, Row, insert};
 use crate::daemon::{Daemon, SOON, Site, setting, wait_for};

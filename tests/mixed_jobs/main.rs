@@ -1,7 +1,7 @@
 //! Two hundred mixed rows on a real database: every due slot is launched once and in time or has
 //! its reason, and the records agree with what the jobs themselves say.
 //!
-//! `SCHEDULE_MIXED_SECONDS` says for how long; `scripts/mixed-jobs` is the long form.
+//! `SCHEDULE_MIXED_SECONDS` says for how long; `scripts/long mixed-jobs` is the long form.
 #![allow(clippy::unwrap_used)]
 
 #[path = "../support/common/mod.rs"]

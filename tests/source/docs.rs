@@ -112,20 +112,24 @@ fn the_configurations_to_start_from_are_right() {
     }
 }
 
-/// A `?` outside of quotes is a pattern to some shells.
 /// Each bug that can be planted has its row, and each row its bug.
 #[test]
 fn planted_bugs_are_told() {
     let bugs = fs::read_dir(Path::new(ROOT).join("tests/simulation/bugs")).unwrap();
     let names = bugs.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    let mut names: Vec<String> = names.map(|name| name.replace(".patch", "")).collect();
+    let patches = names.filter_map(|name| name.strip_suffix(".patch").map(str::to_owned));
+    let mut names: Vec<String> = patches.collect();
     names.sort();
-    let page = read("docs/planted-bugs.md");
+    let page = read("tests/simulation/bugs/planted-bugs.md");
     let rows = page.lines().filter_map(|line| line.strip_prefix("| ")?.split(" | ").next());
     let told: Vec<String> = rows.skip(1).map(|row| row.replacen(' ', "-", 1)).collect();
-    assert_eq!(names, told, "patches (left) and rows of docs/planted-bugs.md (right)");
+    assert_eq!(
+        names, told,
+        "patches (left) and rows of tests/simulation/bugs/planted-bugs.md (right)"
+    );
 }
 
+/// A `?` outside of quotes is a pattern to some shells.
 #[test]
 fn addresses_with_parameters_are_quoted() {
     for page in pages() {

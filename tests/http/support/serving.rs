@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use rustix::net::{self, AddressFamily, SocketType};
 use schedule::core::http::Limits;
 
-#[path = "../../../examples/hello_http.rs"]
+#[path = "../hello_http.rs"]
 mod hello_http;
 pub use hello_http::Hello;
 

@@ -1,21 +1,10 @@
 //! Arbitrary bytes to the HTTP codec, whole and cut: no panic, the same answers, none lost.
 //!
-//! `cargo +nightly fuzz run http -- -dict=fuzz/http.dict`. The first two bytes seed the cuts.
-//!
-//! The files of the codec are taken in instead of the crate, whose other dependencies (a database
-//! among them) would take minutes to build instrumented.
+//! `cargo +nightly fuzz run --fuzz-dir tests/fuzz http -- -dict=tests/fuzz/http.dict`. The first
+//! two bytes seed the cuts.
 #![no_main]
 
-extern crate self as schedule;
-
-#[allow(dead_code)]
-#[path = "../../src/core"]
-mod core {
-    pub mod http;
-    pub mod time;
-}
-
-#[path = "../../tests/http/support/mod.rs"]
+#[path = "../../http/support/mod.rs"]
 mod http_common;
 
 use http_common::{Random, feed};
