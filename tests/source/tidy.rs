@@ -223,6 +223,43 @@ fn the_documents_are_tidy() {
     assert!(found.is_empty(), "{} violations:\n{}", found.len(), found.join("\n"));
 }
 
+/// What the map of the source does not name: files of `src`, folders of `tests`. The roots of the
+/// crate, and tests beside what they test, need no place on it.
+fn not_on_the_map(map: &str, files: &[String], folders: &[String]) -> Vec<String> {
+    let named = |name: &str| map.contains(&format!("`{name}`"));
+    let root = |path: &str| path.matches('/').count() == 0;
+    let plain = |path: &&String| !root(path) && !path.ends_with("/mod.rs");
+    let file = files.iter().filter(plain).filter(|path| !path.ends_with("/tests.rs"));
+    let missing = file.filter(|path| !named(path)).map(|path| format!("src/{path}"));
+    let folder = folders.iter().filter(|name| !named(name) && !named(&format!("tests/{name}")));
+    missing.chain(folder.map(|name| format!("tests/{name}"))).collect()
+}
+
+#[test]
+fn all_is_on_the_map() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let map = fs::read_to_string(root.join("docs/ARCHITECTURE.md")).unwrap();
+    let mut files = Vec::new();
+    walk(&root.join("src"), &mut files);
+    let src = format!("{}/", root.join("src").display());
+    files.iter_mut().for_each(|path| *path = path.replacen(&src, "", 1));
+    let entries = fs::read_dir(root.join("tests")).unwrap().map(|entry| entry.unwrap());
+    let folders = entries.filter(|entry| entry.path().is_dir());
+    let folders: Vec<String> = folders.map(|it| it.file_name().into_string().unwrap()).collect();
+    assert!(files.len() > 100 && folders.len() > 10, "{} files", files.len());
+    let found = not_on_the_map(&map, &files, &folders);
+    assert!(found.is_empty(), "docs/ARCHITECTURE.md does not name:\n{}", found.join("\n"));
+}
+
+#[test]
+fn sees_what_is_not_on_the_map() {
+    let all = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+    let files = all(&["lib.rs", "core/mod.rs", "core/a.rs", "core/b.rs", "core/a/tests.rs"]);
+    let map = "- `core/a.rs`: what\n| `web` | pages |\n`tests/long` takes its time";
+    let found = not_on_the_map(map, &files, &all(&["web", "long", "http"]));
+    assert_eq!(found, ["src/core/b.rs", "tests/http"]);
+}
+
 #[test]
 fn sees_bad_lines_of_documents() {
     let (long, most) = ("x".repeat(101), "密".repeat(100));
@@ -258,6 +295,9 @@ fn sees_what_the_core_must_not_name() {
     expect(core, "use std::time::Instant;\nfn f() { Instant::now(); }", &[2, 3, 3]);
     expect(core, "fn f() { jiff::Timestamp::now(); }", &[2]);
     expect(core, "use crate::{core::time, shell::sys};\nuse super::super::shell;", &[2, 3]);
+    expect("src/core/scheduler/due.rs", "use crate::core::web::Web;", &[2]);
+    expect("src/core/web/api.rs", "use crate::core::web::Web;", &[]);
+    expect("src/core/daemon.rs", "use crate::core::web::Web;", &[]);
     expect(core, "use mysql::Conn;\nuse rustix;\nuse mio as m;", &[2, 3, 4]);
     expect(core, "use ::core::net::IpAddr;\nuse std::io;\nfn mysql() { mysqld(); }", &[]);
     expect(core, "// std::fs\nconst A: &str = \"std::fs\";\n/* std::fs /* */ mio:: */", &[]);
