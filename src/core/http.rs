@@ -3,7 +3,7 @@
 //! [`Connection`] is one client. It holds no socket and reads no clock, so that every way in which
 //! bytes can be cut and every time-out is a test of a few lines. Reading order: [`Limits`] (what a
 //! client may cost), `head` and `body` (what is accepted and what is refused), [`Request`],
-//! [`Response`], `secure` (what each of them says), `encode` (how an answer looks on the wire),
+//! [`Response`], `headers` (what each of them says), `encode` (how an answer looks on the wire),
 //! [`Connection`] (who waits for whom).
 //!
 //! Sources of the rules are cited as sections of RFC 9110 (semantics) and RFC 9112 (HTTP/1.1).
@@ -21,13 +21,13 @@ mod cookies;
 mod date;
 mod encode;
 mod head;
+mod headers;
 mod ledger;
 mod limits;
 mod output;
 mod query;
 mod request;
 mod response;
-mod secure;
 mod shared;
 mod target;
 

@@ -5,7 +5,7 @@
 //! - `parameters`: which there are, and which values make sense
 //! - `pages`: HTML for people, in the words of `texts`
 //! - `api`: JSON for programs; `cache`: its answers, rendered once per change
-//! - `text`: tables for terminals; `metrics`: figures for monitoring
+//! - `terminal`: tables for terminals; `metrics`: figures for monitoring
 //! - `routes`: which request is which command; `actions`: what commands do
 //! - `output`: what runs have written and the log, followed if wanted; `download`: as it is
 //! - `sources`: in which files that is
@@ -36,7 +36,7 @@ mod sources;
 mod states;
 mod stops;
 mod stream;
-mod text;
+mod terminal;
 mod texts;
 mod views;
 mod wanted;
@@ -220,7 +220,7 @@ impl Web {
             return self.respond_to(scheduler, now, conn, request, page);
         }
         let answer: fn(&mut Web, &Scheduler, Now, &Request) -> Response = match segments[..] {
-            ["" | "index.php"] => |_, it, now, request| text::text_list(it, now, request),
+            ["" | "index.php"] => |_, it, now, request| terminal::text_list(it, now, request),
             ["metrics"] => |web, it, now, _| web.metrics_page(it, now),
             ["api", "v1", "openapi.json"] => |web, it, _, _| web.openapi(it),
             ["api", "v1", "events"] => |_, _, _, _| Response::event_stream(),

@@ -2,8 +2,8 @@
 //! and the default stands in, so that the rest is checked too.
 
 mod database;
-mod keys;
 mod paths;
+mod section;
 mod servers;
 
 use ::core::net::IpAddr;
@@ -12,8 +12,8 @@ use super::problem::Problems;
 use super::sections::{Draft, Drafts};
 use super::{Base, Config};
 use crate::core::cron;
-use keys::Keys;
 use paths::{logfile, template};
+use section::Keys;
 
 /// Keys of `[base]`.
 const BASE: [&str; 11] = [
@@ -76,7 +76,7 @@ fn loglevel(keys: &mut Keys) -> log::LevelFilter {
 
 /// `1` is "on", as a flag, and not one second: nobody wants a connection kept for one second.
 fn keepalive(keys: &mut Keys) -> u32 {
-    match keys.find("keepalive").and_then(|entry| keys::flag_of(&entry.value)) {
+    match keys.find("keepalive").and_then(|entry| section::flag_of(&entry.value)) {
         Some(false) => 0,
         Some(true) => KEEPALIVE_S,
         None => keys.number("keepalive", KEEPALIVE_S, 0..=86_400, "seconds, 0 = off, 1 = on"),

@@ -26,8 +26,8 @@ use std::rc::Rc;
 use super::body::Decoder;
 use super::encode::{self, Terms};
 use super::head::{self, Exchange, Refusal, Scan, Scanner, refuse};
+use super::headers::secured;
 use super::output::Output;
-use super::secure::secured;
 use super::{Body, Ledger, Limits, Request, Response, cookies};
 use crate::core::time::Now;
 

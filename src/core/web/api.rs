@@ -6,7 +6,7 @@ use super::cache::Stamp;
 use super::listed;
 use super::missing;
 use super::parameters::check_list;
-use super::text;
+use super::terminal;
 use super::views::{self, MAX_BAD_ROWS};
 use super::wanted::wants_text;
 use crate::core::definition::Block;
@@ -102,7 +102,7 @@ impl Web {
         request: &Request,
     ) -> Response {
         if wants_text(request, "application/json") {
-            return text::text_list(scheduler, now, request);
+            return terminal::text_list(scheduler, now, request);
         }
         let target = format!("{}?{}", request.path(), request.raw_query());
         let stamp = Stamp { revision: scheduler.revision(), mono_ms: 0 };

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::super::problem::Problems;
 use super::super::sections::Draft;
-use super::keys::Keys;
+use super::section::Keys;
 use crate::core::database::{Database, Driver};
 
 /// Keys that only MySQL has a use for.

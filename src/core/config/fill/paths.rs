@@ -1,7 +1,7 @@
 //! The paths of the daemon's own files, and words that were meant as something else.
 
 use super::super::Template;
-use super::keys::Keys;
+use super::section::Keys;
 
 /// The daemon's log; `-` is stderr.
 pub(super) fn logfile(keys: &mut Keys, several: bool) -> Option<Template> {

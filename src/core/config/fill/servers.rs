@@ -8,7 +8,7 @@ use super::super::Server;
 use super::super::lines::Entry;
 use super::super::problem::Problems;
 use super::super::sections::{Draft, Drafts};
-use super::keys::Keys;
+use super::section::Keys;
 
 const SERVER: [&str; 5] = ["host", "port", "server", "insecure", "names"];
 
