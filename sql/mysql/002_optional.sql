@@ -10,7 +10,7 @@ ALTER TABLE scheduler_logs ADD COLUMN slot VARCHAR(40) NOT NULL DEFAULT ''
     COMMENT 'due instant, RFC 3339; empty = started by hand';
 
 ALTER TABLE scheduler_logs ADD COLUMN cause VARCHAR(20) NOT NULL DEFAULT ''
-    COMMENT 'due, manual, retry, catch-up';
+    COMMENT 'due, manual, reboot';
 
 ALTER TABLE scheduler_logs ADD COLUMN outcome VARCHAR(200) NOT NULL DEFAULT ''
     COMMENT 'running, exit 0, signal 9, spawn failed: why, lost';

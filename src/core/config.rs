@@ -45,7 +45,7 @@ pub struct Base {
     pub logfile: Option<Template>,
     /// Directory of what survives the daemon: journal, snapshot, outputs of runs.
     pub statedir: Template,
-    /// Lines below this level are not logged. `RUST_LOG` wins over it.
+    /// Lines below this level are not logged. A `RUST_LOG` that names `schedule` wins over it.
     pub loglevel: log::LevelFilter,
     /// Seconds an idle connection is kept open, 0..=86,400; 0 = closed after each answer.
     pub keepalive_s: u32,

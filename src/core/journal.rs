@@ -8,10 +8,12 @@
 //! helper that carries records to the database reads them straight from the segments, so an
 //! outage of any length costs the daemon no memory.
 
+mod reasons;
 mod stand;
 mod stretch;
 mod table;
 
+pub use reasons::{Cause, SkipReason};
 pub use stand::Stand;
 pub use stretch::Stretch;
 pub use table::TableEntry;
@@ -28,55 +30,6 @@ pub struct Segment {
     pub start: u64,
     /// Its length in bytes.
     pub bytes: u64,
-}
-
-/// Why a run was started.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Cause {
-    /// Its slot was due.
-    Due,
-    /// Somebody asked for it.
-    Manual,
-    /// `@reboot`: the first start of a daemon since the machine booted.
-    Reboot,
-}
-
-impl Cause {
-    /// The word in records, log lines and answers.
-    pub fn label(self) -> &'static str {
-        match self {
-            Cause::Due => "due",
-            Cause::Manual => "manual",
-            Cause::Reboot => "reboot",
-        }
-    }
-}
-
-/// Why a slot was not launched.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum SkipReason {
-    /// As many runs as the job may have were alive.
-    Overlap,
-    /// The daemon is ending.
-    Draining,
-    /// Runs of the row's old definition were alive.
-    Waiting,
-    /// It came too late: the daemon was down, stood still, or the clock jumped over it.
-    Misfire,
-}
-
-impl SkipReason {
-    /// The word in records, log lines and answers.
-    pub fn label(self) -> &'static str {
-        match self {
-            SkipReason::Overlap => "overlap",
-            SkipReason::Draining => "draining",
-            SkipReason::Waiting => "waiting",
-            SkipReason::Misfire => "misfire",
-        }
-    }
 }
 
 /// A run as far as it has got. Intent: no `pid`. Started: a `pid`. Ended: an `end`.

@@ -125,7 +125,7 @@ fn sink() -> MutexGuard<'static, Sink> {
 /// created), or to stderr where that is `None`.
 ///
 /// `level` holds for this program's own lines; those of libraries appear from `warn` on. If the
-/// environment has `RUST_LOG`, that counts instead of `level`.
+/// environment has a `RUST_LOG` that names this program, that counts instead of `level`.
 pub fn init(file: Option<&Path>, level: LevelFilter, zone: TimeZone) -> Result<(), LogError> {
     // Who takes the place of another program was asked before whether it can be opened.
     let patience = if Handover::is_there() { Duration::ZERO } else { PATIENCE };
@@ -247,8 +247,15 @@ pub fn lost() -> u64 {
     sink().lost
 }
 
+/// `RUST_LOG`, if it is about this program: it may be there for another.
 fn rust_log() -> Option<String> {
-    std::env::var("RUST_LOG").ok().filter(|filters| !filters.is_empty())
+    let names_us = |filter: &str| {
+        let target = filter.trim_start().strip_prefix(env!("CARGO_CRATE_NAME"));
+        target.is_some_and(|rest| rest.is_empty() || rest.starts_with([':', '=', ' ']))
+    };
+    let filters = std::env::var("RUST_LOG").ok();
+    // What follows a slash is a pattern for messages.
+    filters.filter(|all| all.split('/').next().unwrap_or_default().split(',').any(names_us))
 }
 
 /// What lines go to, and whether it is open: where the file system may not answer, that is waited

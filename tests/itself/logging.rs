@@ -162,7 +162,7 @@ fn a_line_is_cut_at_four_kilobytes() {
 #[test]
 fn rust_log_wins() {
     let dir = directory("rust_log");
-    run("levels", &dir, "error,mio=info");
+    run("levels", &dir, "schedule=error,mio=info");
     let said = [
         " [ERROR] id 5 said\\nsomething\\u{1b}[31m red\t密",
         " [WARN] a library warns",
@@ -175,6 +175,18 @@ fn rust_log_wins() {
     run("levels", &dir, "schedule::test=debug");
     let details = lines(&dir.join("a.log")).iter().filter(|l| l.ends_with("details")).count();
     assert_eq!(details, 2);
+}
+
+/// It may be there for another program.
+#[test]
+fn a_rust_log_that_does_not_name_us_counts_for_nothing() {
+    let plain = directory("rust_log_none");
+    run("levels", &plain, "");
+    for filters in ["off", "error,mio=info", "scheduler=off", "info/schedule"] {
+        let dir = directory("rust_log_of_others");
+        run("levels", &dir, filters);
+        assert_eq!(lines(&dir.join("a.log")), lines(&plain.join("a.log")), "{filters}");
+    }
 }
 
 #[test]
@@ -237,8 +249,8 @@ fn rotation() {
 #[test]
 fn appends() {
     let dir = directory("append");
-    run("levels", &dir, "error");
-    run("levels", &dir, "error");
+    run("levels", &dir, "schedule=error");
+    run("levels", &dir, "schedule=error");
     assert_eq!(lines(&dir.join("a.log")).len(), 4);
 }
 

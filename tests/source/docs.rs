@@ -1,6 +1,7 @@
 //! The documents: their links lead somewhere, also in the package, and what they show is right.
 
 use schedule::core::config;
+use schedule::core::journal::{Cause, SkipReason};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Component, Path, PathBuf};
@@ -139,5 +140,16 @@ fn addresses_with_parameters_are_quoted() {
             let bare = bare.filter(|word| !word.starts_with(['\'', '"']));
             assert_eq!(bare, None, "{page}: {line}");
         }
+    }
+}
+
+/// The comments of columns tell which words may stand there.
+#[test]
+fn the_schema_tells_the_words_that_are_recorded() {
+    let sql = read("sql/mysql/002_optional.sql");
+    let causes = Cause::ALL.map(Cause::label).join(", ");
+    let reasons = SkipReason::ALL.map(SkipReason::label).join(", ");
+    for words in [causes, reasons] {
+        assert!(sql.contains(&format!("COMMENT '{words}'")), "{words}");
     }
 }

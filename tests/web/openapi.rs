@@ -3,6 +3,7 @@
 use crate::web_common::{Bench, Reply, row};
 use jsonschema::Validator;
 use schedule::core::launch::LaunchError;
+use schedule::core::outcome::{Exit, Outcome};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
@@ -137,6 +138,17 @@ fn every_answer_is_described_and_every_description_is_answered() {
     assert!(missed.is_empty(), "described and never seen: {missed:#?}");
 }
 
+/// One of each kind.
+fn outcomes() -> [Outcome; 4] {
+    let number = 11;
+    [
+        Outcome::Ended(Exit::Signal { number, core_dumped: true }),
+        Outcome::LeftBehind(Exit::Code(0), "pid 7 (sleep)".into()),
+        Outcome::SpawnFailed("no such directory".into()),
+        Outcome::Lost("nobody saw it".into()),
+    ]
+}
+
 fn commands(tour: &mut Tour) {
     let run = tour.post("/api/v1/jobs/1/start", 200).json()["run_id"].as_str().unwrap().to_owned();
     tour.bench.files.insert(format!("1/{run}.out"), b"a\nb\n".to_vec());
@@ -159,6 +171,11 @@ fn commands(tour: &mut Tour) {
     tour.look();
     tour.bench.end_all(255);
     tour.look();
+    for outcome in outcomes() {
+        tour.post("/api/v1/jobs/1/start", 200);
+        tour.bench.end_all_as(&outcome);
+        tour.look();
+    }
     tour.post(&format!("/api/v1/runs/{run}/stop"), 409);
     tour.post("/api/v1/jobs/1/stop", 409);
     let error = |retryable| LaunchError { errno: 11, retryable, text: "no processes".into() };

@@ -408,10 +408,14 @@ impl Bench {
 
     /// All runs end with this status.
     pub fn end_all(&mut self, code: u8) {
+        self.end_all_as(&Outcome::Ended(Exit::Code(code)));
+    }
+
+    /// All runs end like this.
+    pub fn end_all_as(&mut self, outcome: &Outcome) {
         let runs: Vec<RunId> = self.core.scheduler.runs().keys().copied().collect();
         for run in runs {
-            let outcome = Outcome::Ended(Exit::Code(code));
-            self.core.handle(self.now, Event::Ended(run, outcome, Usage::default()));
+            self.core.handle(self.now, Event::Ended(run, outcome.clone(), Usage::default()));
         }
         self.turn();
     }

@@ -90,7 +90,8 @@ fn section(subcommand: Command, text: &mut Vec<u8>) -> io::Result<()> {
 
 const ENVIRONMENT: &str = ".TP
 .B RUST_LOG
-The level of the log, before loglevel of the configuration: off, error, warn, info, debug, trace.
+Filters of the log (\\(oqschedule=debug\\(cq), before loglevel of the configuration, where they name
+schedule: off, error, warn, info, debug, trace.
 .TP
 .B TZ
 The system's zone, where timezone of the configuration is empty.";
