@@ -208,8 +208,8 @@ impl Replay {
         );
     }
 
-    fn does_not_know(&mut self, now_ms: i64) {
-        self.decided_ms = self.decided_ms.max(Some(now_ms));
+    fn does_not_know(&mut self, until_ms: i64) {
+        self.decided_ms = self.decided_ms.max(Some(until_ms));
         self.keepers.push(UNKNOWN_KEEPER.into());
     }
 

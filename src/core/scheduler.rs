@@ -241,7 +241,7 @@ impl Scheduler {
     ) -> Scheduler {
         let table = Table::new(settings.dialect, settings.zone.clone());
         let boot_id = replay.boot_id.clone();
-        let mut core = Scheduler {
+        let mut scheduler = Scheduler {
             due: due::Due::new(now, replay.decided_ms, replay.boot_id != settings.boot_id),
             astray: None,
             outbox: outbox::Outbox::new(boot_id, replay.recorded, journal_end, segments)
@@ -279,11 +279,11 @@ impl Scheduler {
             changes: changes::Changes::default(),
             settings,
         };
-        core.restore(now, replay);
+        scheduler.restore(now, replay);
         // The first segment tells it.
-        core.count_missing(now.wall_ms);
-        core.begin_segment();
-        core
+        scheduler.count_missing(now.wall_ms);
+        scheduler.begin_segment();
+        scheduler
     }
 
     /// What has happened, oldest first, that was not asked for yet.

@@ -1,11 +1,12 @@
 //! The web: a request in, an answer out.
 //!
 //! - `views`: what is shown of jobs and runs, whatever the form
-//! - `filter`: what a list is narrowed to, and its pages; `listed`: its lines, in order
+//! - `filter`: what a list is narrowed to, and its pages; `listed`: its lines, in order;
+//!   `sort`: which orders there are; `states`: of lines, as the original calls them
 //! - `parameters`: which there are, and which values make sense
 //! - `pages`: HTML for people, in the words of `texts`
 //! - `api`: JSON for programs; `cache`: its answers, rendered once per change
-//! - `terminal`: tables for terminals; `metrics`: figures for monitoring
+//! - `terminal`: tables for terminals, for whom `wanted` says; `metrics`: figures for monitoring
 //! - `routes`: which request is which command; `actions`: what commands do
 //! - `output`: what runs have written and the log, followed if wanted; `download`: as it is
 //! - `sources`: in which files that is

@@ -32,8 +32,8 @@ fn here(state_dir: &Path) -> Option<String> {
     Some(format!("{} {}\n", found.dev(), found.ino()))
 }
 
-/// From now on this state directory is no copy.
-pub fn is_home(state_dir: &Path) {
+/// Notes where this state directory is: from now on it is no copy.
+pub fn note_home(state_dir: &Path) {
     let path = state_dir.join(HOME);
     let Some(here) = here(state_dir) else { return };
     if own::read(&path, 64).is_ok_and(|noted| noted == here.as_bytes()) {

@@ -1,8 +1,7 @@
 //! The API: JSON for programs; `docs/api.md` is the description for users.
 
 use super::Web;
-use super::cache;
-use super::cache::Stamp;
+use super::cache::{self, Stamp};
 use super::listed;
 use super::missing;
 use super::parameters::check_list;
@@ -129,14 +128,7 @@ impl Web {
         now: Now,
         request: &Request,
     ) -> Response {
-        let job = match find_job(scheduler, request) {
-            Ok(job) => job,
-            Err(response) => return response,
-        };
-        let stamp = cache::job_stamp(scheduler, now, job);
-        self.cached(scheduler, request.path(), stamp, || {
-            Ok(text_of(&job_json(scheduler, now, job)))
-        })
+        self.of_job(scheduler, now, request, job_json)
     }
 
     /// The runs of a job that are remembered, newest first, live ones before all others.
@@ -146,20 +138,22 @@ impl Web {
         now: Now,
         request: &Request,
     ) -> Response {
+        self.of_job(scheduler, now, request, runs_json)
+    }
+
+    fn of_job(
+        &mut self,
+        scheduler: &Scheduler,
+        now: Now,
+        request: &Request,
+        view: fn(&Scheduler, Now, &Job) -> Value,
+    ) -> Response {
         let job = match find_job(scheduler, request) {
             Ok(job) => job,
             Err(response) => return response,
         };
         let stamp = cache::job_stamp(scheduler, now, job);
-        self.cached(scheduler, request.path(), stamp, || {
-            let mut runs = views::live_runs(scheduler, now, job);
-            if let Some(history) = &job.history {
-                runs.extend(
-                    history.runs.iter().rev().map(|run| views::past_run(scheduler, &job.def, run)),
-                );
-            }
-            Ok(text_of(&json!({ "runs": runs })))
-        })
+        self.cached(scheduler, request.path(), stamp, || Ok(text_of(&view(scheduler, now, job))))
     }
 }
 
@@ -203,6 +197,15 @@ fn find_job<'a>(scheduler: &'a Scheduler, request: &Request) -> Result<&'a Job, 
     };
     let id = JobId(id);
     scheduler.table().get(id).ok_or_else(|| missing::answer(missing::no_job(scheduler, id)))
+}
+
+fn runs_json(scheduler: &Scheduler, now: Now, job: &Job) -> Value {
+    let mut runs = views::live_runs(scheduler, now, job);
+    if let Some(history) = &job.history {
+        let past = history.runs.iter().rev();
+        runs.extend(past.map(|run| views::past_run(scheduler, &job.def, run)));
+    }
+    json!({ "runs": runs })
 }
 
 /// Everything about a job.

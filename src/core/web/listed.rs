@@ -1,8 +1,7 @@
 //! Which jobs a list shows, in which order, and how many there are of each kind.
 
 use super::filter::{Filter, Page};
-use super::parameters;
-use super::parameters::check_order;
+use super::parameters::{self, check_order};
 use super::sort::Sort;
 use super::states::{Line, rank, states_of};
 use super::views;

@@ -134,7 +134,7 @@ pub fn standing(dir: &Path) -> Option<Standing> {
 
 fn standing_of(stamp: Stamp, found: &Metadata) -> Standing {
     let said_ms = stamp.at_ms;
-    let touched_ms = found.ctime() * 1_000 + found.ctime_nsec() / 1_000_000;
+    let touched_ms = touched_ms(found);
     let modified_ms = found.mtime() * 1_000 + found.mtime_nsec() / 1_000_000;
     let is_own = stamp == stamp_for(found, said_ms);
     // A number alone may be another file's by now.
@@ -150,13 +150,16 @@ fn stamp_for(found: &Metadata, at_ms: i64) -> Stamp {
     Stamp { at_ms, inode: found.ino(), born_ms }
 }
 
+fn touched_ms(found: &Metadata) -> i64 {
+    found.ctime() * 1_000 + found.ctime_nsec() / 1_000_000
+}
+
 /// By how much the clock of a file system is ahead: it may be a server's.
 fn ahead_ms(dir: &Path) -> i64 {
     let path = dir.join("clock.tmp");
     let there = own::create(&path).and_then(|file| file.metadata());
     let _ = own::remove(&path);
-    let made_ms = |it: Metadata| it.ctime() * 1_000 + it.ctime_nsec() / 1_000_000;
-    there.map_or(0, |there| made_ms(there) - clock::now().wall_ms)
+    there.map_or(0, |there| touched_ms(&there) - clock::now().wall_ms)
 }
 
 /// A last word as it stands in its place. One that says nothing was not said.

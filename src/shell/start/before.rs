@@ -47,13 +47,8 @@ impl Before {
         let unknown = unknown.max_by_key(|(until_ms, _)| *until_ms);
         let unknown_ms = unknown.as_ref().map_or(0, |(until_ms, _)| *until_ms);
         lock.works_in(kept.or(Some(0)), unknown_ms);
-        // A copy gets another number, and so does what goes another way than before.
-        if is_copy || standing.is_some_and(|it| it.changed_ms.is_some()) {
-            instance::forget(state_dir);
-        }
-        instance::is_home(state_dir);
-        let instance = instance::draw(state_dir);
-        lock.works_in(instance::kept_in(state_dir), unknown_ms);
+        let is_changed = standing.is_some_and(|it| it.changed_ms.is_some());
+        let (instance, _) = move_in(state_dir, lock, is_copy || is_changed, unknown_ms);
         Before { instance, is_copy, unknown }
     }
 }
@@ -92,14 +87,21 @@ fn is_old(
 /// A daemon goes on in this directory, which it has just made or taken. Returns by which number
 /// that is known.
 pub fn settle_in(state_dir: &Path, lock: &Lock) -> Option<u64> {
-    if instance::is_a_copy(state_dir) {
-        instance::forget(state_dir);
+    move_in(state_dir, lock, instance::is_a_copy(state_dir), 0).1
+}
+
+/// Takes this directory as the one that the daemon works in. A copy gets another number, and so
+/// does what goes another way than before (`is_other`). Returns the daemon's number, and the half
+/// of it by which the directory is known.
+fn move_in(dir: &Path, lock: &Lock, is_other: bool, unknown_ms: i64) -> (u64, Option<u64>) {
+    if is_other {
+        instance::forget(dir);
     }
-    instance::is_home(state_dir);
-    instance::draw(state_dir);
-    let kept = instance::kept_in(state_dir);
-    lock.works_in(kept, 0);
-    kept
+    instance::note_home(dir);
+    let instance = instance::draw(dir);
+    let kept = instance::kept_in(dir);
+    lock.works_in(kept, unknown_ms);
+    (instance, kept)
 }
 
 fn time(ms: i64) -> String {

@@ -2,10 +2,8 @@
 
 use super::super::Web;
 use super::super::filter::Page as Asked;
-use super::super::listed;
-use super::super::listed::Selection;
-use super::super::parameters;
-use super::super::parameters::check_list;
+use super::super::listed::{self, Selection};
+use super::super::parameters::{self, check_list};
 use super::super::sort::Sort;
 use super::super::states::STATES;
 use super::super::texts::{Texts, fill};
