@@ -39,7 +39,7 @@ impl Before {
             false => standing.and_then(|it| is_old(state_dir, it, left_ms, is_copy)),
         };
         let found = found.filter(|_| !renewed).map(|(until_ms, why)| (until_ms.min(now_ms), why));
-        let noted = lock.unknown_ms().map(|until_ms| {
+        let noted = lock.unknown_ms().filter(|until_ms| *until_ms > 0).map(|until_ms| {
             let why = "it was found by a start that failed that a daemon may have worked elsewhere";
             (until_ms, why.to_owned())
         });
