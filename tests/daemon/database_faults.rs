@@ -16,6 +16,7 @@ use schedule::core::database::{Database, Driver};
 use schedule::shell::database::migrate;
 use std::collections::BTreeMap;
 use std::fs;
+use std::panic::resume_unwind;
 use std::thread::{scope, sleep};
 use std::time::Duration;
 
@@ -153,7 +154,15 @@ fn on_each_server(test: fn(Kind)) {
     scope(|scope| {
         let threads: Vec<_> =
             Kind::servers().into_iter().map(|kind| scope.spawn(move || test(kind))).collect();
-        threads.into_iter().for_each(|thread| thread.join().unwrap());
+        for (thread, kind) in threads.into_iter().zip(Kind::servers()) {
+            if let Err(panic) = thread.join() {
+                // Last, below all that its thread left behind: what a reader of the end wants.
+                let text = panic.downcast_ref::<String>().map(String::as_str);
+                let text = text.or(panic.downcast_ref::<&str>().copied());
+                eprintln!("{kind:?}: {}", text.unwrap_or("a panic without a text"));
+                resume_unwind(panic);
+            }
+        }
     });
 }
 

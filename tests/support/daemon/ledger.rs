@@ -60,13 +60,13 @@ pub struct Figures {
 }
 
 impl Lateness {
+    /// Of fewer than a hundred, 99 in 100 are all but one: a single one is no share of them.
     pub fn of(mut late: Vec<f64>) -> Self {
         late.sort_by(f64::total_cmp);
-        let at = |share: f64| {
-            let rank = (late.len() as f64 * share).ceil() as usize;
-            late.get(rank.saturating_sub(1)).copied().unwrap_or_default()
-        };
-        Self { p50: at(0.5), p99: at(0.99), max: at(1.0) }
+        let rank = |share: f64| (late.len() as f64 * share).ceil() as usize;
+        let at = |rank: usize| late.get(rank.saturating_sub(1)).copied().unwrap_or_default();
+        let all_but_one = late.len().saturating_sub(1).max(1);
+        Self { p50: at(rank(0.5)), p99: at(rank(0.99).min(all_but_one)), max: at(late.len()) }
     }
 }
 
