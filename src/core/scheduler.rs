@@ -437,6 +437,11 @@ impl Scheduler {
         &self.outbox
     }
 
+    /// Whether its last run has ended, and the daemon waits for the database only.
+    pub fn is_leaving(&self) -> bool {
+        self.outbox.last_by_ms.is_some()
+    }
+
     /// Whether the daemon waits for its last runs.
     pub fn draining(&self) -> bool {
         self.draining

@@ -14,11 +14,12 @@ use crate::daemon::{Daemon, SOON, Site, now_ns, wait_for};
 use rustix::process::{Pid, Signal};
 use schedule::core::database::{Database, Driver};
 use schedule::shell::database::migrate;
+use schedule::shell::signals::drain_signal;
 use std::collections::BTreeMap;
 use std::fs;
 use std::panic::resume_unwind;
 use std::thread::{scope, sleep};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A try may take ten seconds, and after some failures the next one waits as long.
 const RECOVERY: Duration = Duration::from_secs(90);
@@ -326,6 +327,30 @@ fn a_helper_ends_with_its_daemon() {
             (!site.processes().iter().any(is_helper)).then_some(())
         });
     }
+}
+
+/// One that has ended its last run waits 5 s for a database, whoever asks for what meanwhile.
+#[test]
+fn reloads_do_not_keep_a_daemon_that_ends() {
+    let server = Server::start(Kind::Mariadb);
+    let world = World::new(Kind::Mariadb, &server.config(), None);
+    let mut daemon = world.start();
+    server.signal(Signal::STOP);
+    let stamps = || world.site.read(STAMPS).lines().count();
+    let before = stamps();
+    wait_for("a run that the database can't be told", SOON, || (stamps() > before).then_some(()));
+    daemon.signal(drain_signal());
+    // Each asks the program first, so that one a second is as many as there can be.
+    let deadline = Instant::now() + SOON;
+    while !daemon.has_ended() && Instant::now() < deadline {
+        daemon.signal(Signal::HUP);
+        sleep(Duration::from_secs(1));
+    }
+    // Who tidies up asks it.
+    server.signal(Signal::CONT);
+    assert!(daemon.has_ended(), "{:#?}", world.site.log());
+    let refused = "reload not done, all goes on as before: the daemon is about to end";
+    assert!(!world.site.logged(refused).is_empty(), "{:#?}", world.site.log());
 }
 
 #[test]

@@ -7,6 +7,7 @@ use crate::service::{Groups, Said, is_alive, stand_in};
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs;
 use std::io::{BufRead, BufReader};
+use std::os::unix::fs::symlink;
 use std::process::Stdio;
 use std::time::Instant;
 
@@ -72,6 +73,33 @@ fn runs_of_a_group_that_was_taken_out_are_told_with_what_to_do() {
     wait_for("the end of the run", SOON, || (!is_alive(run)).then_some(()));
     groups.edit("[server_1]", "[server_8]");
     groups.run(&["stop", "1", "--kill"]).expect(2, "no [server_1] in the configuration");
+}
+
+/// A copy of the file, with another pid file and the state directory behind a link: whatever was
+/// meant, the daemon is the one that works there.
+#[test]
+fn a_daemon_is_found_by_another_path_of_its_state_directory() {
+    let mut groups = Groups::new();
+    let file = groups.site.file("pid");
+    let row = Row::new(1, Due::Step(1), &format!("echo $$ >>'{file}'; exec sleep 600"));
+    groups.database.sql(&row.insert());
+    groups.run(&["start", "1"]).expect(0, "started");
+    let (run, first) = (written_pid(&groups, "pid"), groups.config.clone());
+    let link = groups.site.file("link.1");
+    symlink(groups.site.file("state.1"), &link).unwrap();
+    let text = groups.site.read("schedule.ini");
+    let text = text.replace("{%d}.pid", "{%d}.other").replace("state.{%d}", "link.{%d}");
+    groups.config = groups.site.file("other.ini");
+    fs::write(&groups.config, text).unwrap();
+    let warning = format!("its configuration is {first}, not {}", groups.config);
+    groups.run(&["status", "1"]).expect(0, " 1 run,").expect(0, &warning);
+    for (verb, done) in [("reload", "has read"), ("restart", "has restarted in place, with")] {
+        // What was done, and what was not.
+        let done = format!("{done} its configuration {first}");
+        groups.run(&[verb, "1"]).expect(0, &done).expect(0, &warning);
+    }
+    groups.run(&["stop", "1", "--kill"]).expect(0, "stopped");
+    wait_for("the end of the run", SOON, || (!is_alive(run)).then_some(()));
 }
 
 #[test]

@@ -29,6 +29,10 @@ impl Daemon {
         if self.renewal.is_some() || self.exiting {
             return;
         }
+        // It would wait for the database as long again, each time that somebody asks.
+        if self.core.scheduler.is_leaving() {
+            return self.refuse(why, "the daemon is about to end");
+        }
         log::info!("{}: asking {}", why.label(), named(self.program_for(why)));
         match self.ask(now, why) {
             Ok(renewal) => self.renewal = Some(renewal),

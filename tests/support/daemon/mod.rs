@@ -298,6 +298,11 @@ impl Daemon {
         wait_for("the daemon to end", SOON, || self.child.try_wait().unwrap())
     }
 
+    /// Whether it has ended by itself.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+
     /// Ends it without giving it a chance to say anything.
     pub fn kill(mut self) {
         self.child.kill().unwrap();
