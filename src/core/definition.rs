@@ -5,6 +5,7 @@ use crate::core::ids::JobId;
 use crate::core::limits::MAX_COMMAND_BYTES;
 use crate::core::protocol::JobRow;
 use crate::core::shared_text::SharedTexts;
+use crate::core::state_label::StateLabel;
 use md5::{Digest, Md5};
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -104,8 +105,8 @@ impl<'a> Block<'a> {
     }
 
     /// The state of a job that is not alive.
-    pub fn state(self) -> &'static str {
-        if self.mistake().is_some() { "invalid" } else { "off" }
+    pub fn state(self) -> StateLabel {
+        if self.mistake().is_some() { StateLabel::Invalid } else { StateLabel::Off }
     }
 }
 

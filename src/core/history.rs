@@ -1,8 +1,9 @@
 //! What a job did: its last runs and the slots that were skipped, bounded.
 
 use crate::core::ids::RunId;
-use crate::core::journal::{Cause, RunEntry, SkipEntry, SkipReason};
-use crate::core::outcome::{Outcome, Usage};
+use crate::core::journal::{Cause, RunEntry, SkipEntry, Skips};
+use crate::core::outcome::{Outcome, OutcomeKind, Usage};
+use crate::core::state_label::StateLabel;
 use std::collections::VecDeque;
 
 /// Runs of a job that are remembered, and whose output files are kept.
@@ -39,12 +40,18 @@ pub struct PastRun {
 impl PastRun {
     /// Nothing that anybody has to look after: it did what it should, or what it was told.
     pub fn is_well(&self) -> bool {
-        self.stopped || self.outcome.is_success()
+        match self.outcome.kind(self.stopped) {
+            OutcomeKind::Success | OutcomeKind::Stopped => true,
+            OutcomeKind::Failure
+            | OutcomeKind::Signal
+            | OutcomeKind::SpawnFailed
+            | OutcomeKind::Lost => false,
+        }
     }
 
     /// The state of a job whose last run this was: one that was told to end is `stopped`.
-    pub fn state_label(&self) -> &'static str {
-        if self.stopped { "stopped" } else { self.outcome.state_label() }
+    pub fn state(&self) -> StateLabel {
+        if self.stopped { StateLabel::Stopped } else { self.outcome.state() }
     }
 
     /// From the journal's entry; none if the run has not ended.
@@ -72,8 +79,8 @@ pub struct History {
     pub runs: VecDeque<PastRun>,
     /// Ranges of skipped slots, oldest first; the last [`MAX_SKIPS`].
     pub skips: VecDeque<SkipEntry>,
-    /// Skipped slots by reason: overlap, draining, waiting, misfire.
-    pub skipped: [u64; 4],
+    /// Skipped slots by reason.
+    pub skipped: Skips,
     /// Whether the last range may still grow (nothing was launched since).
     open: bool,
 }
@@ -98,7 +105,7 @@ impl History {
 
     /// Notes skipped slots. Returns the range they belong to and whether that is a new one.
     pub fn skipped(&mut self, skip: SkipEntry) -> (SkipEntry, bool) {
-        self.skipped[skip.reason as usize] += skip.count;
+        self.skipped.add(skip.reason, skip.count);
         let open = self.open;
         // A clock that was set back does not make a range that ends before it begins.
         let goes_on = |last: &&mut SkipEntry| {
@@ -120,11 +127,5 @@ impl History {
             self.skips.pop_front();
         }
         self.skips.push_back(skip);
-    }
-
-    /// The counts of skipped slots with their reasons.
-    pub fn skipped_by_reason(&self) -> [(SkipReason, u64); 4] {
-        use SkipReason::{Draining, Misfire, Overlap, Waiting};
-        [Overlap, Draining, Waiting, Misfire].map(|reason| (reason, self.skipped[reason as usize]))
     }
 }

@@ -13,7 +13,7 @@ mod stand;
 mod stretch;
 mod table;
 
-pub use reasons::{Cause, SkipReason};
+pub use reasons::{Cause, SkipReason, Skips};
 pub use stand::Stand;
 pub use stretch::Stretch;
 pub use table::TableEntry;

@@ -1,5 +1,7 @@
 //! How a run ended and what it used.
 
+use crate::core::list::{Tally, list};
+use crate::core::state_label::StateLabel;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -67,6 +69,27 @@ pub enum Outcome {
     Lost(Box<str>),
 }
 
+list! {
+    /// Which kind of end a run had: what ends are counted by.
+    pub enum OutcomeKind {
+        /// It did what it should: exit status 0.
+        Success = "success",
+        /// It exited with another status.
+        Failure = "failure",
+        /// A signal ended it.
+        Signal = "signal",
+        /// There never was a process.
+        SpawnFailed = "spawn_failed",
+        /// Nobody saw how it ended.
+        Lost = "lost",
+        /// Somebody told it to end, and it was no success.
+        Stopped = "stopped",
+    }
+}
+
+/// Runs that ended, by the kind of their end.
+pub type Outcomes = Tally<OutcomeKind, { OutcomeKind::ALL.len() }>;
+
 /// What the outcome of a run begins with whose end nobody saw.
 const LOST: &str = "lost: ";
 
@@ -105,18 +128,32 @@ impl Outcome {
         self.exit().is_some_and(Exit::is_success)
     }
 
-    /// The state label of the original's page: 0 is `stopped`, 126 and 127 (not executable, not
+    /// Which kind of end it is; `stopped`: somebody told the run to end.
+    pub fn kind(&self, stopped: bool) -> OutcomeKind {
+        match self {
+            Outcome::Ended(exit) | Outcome::LeftBehind(exit, _) => match exit {
+                Exit::Code(0) => OutcomeKind::Success,
+                _ if stopped => OutcomeKind::Stopped,
+                Exit::Code(_) => OutcomeKind::Failure,
+                Exit::Signal { .. } => OutcomeKind::Signal,
+            },
+            Outcome::SpawnFailed(_) => OutcomeKind::SpawnFailed,
+            Outcome::Lost(_) => OutcomeKind::Lost,
+        }
+    }
+
+    /// The state of the original's page: 0 is `stopped`, 126 and 127 (not executable, not
     /// found) and a failed launch are `fatal`, 255 and a lost run are `unknown`, the rest is
     /// `exited`.
-    pub fn state_label(&self) -> &'static str {
+    pub fn state(&self) -> StateLabel {
         match self {
-            Outcome::SpawnFailed(_) => "fatal",
-            Outcome::Lost(_) => "unknown",
+            Outcome::SpawnFailed(_) => StateLabel::Fatal,
+            Outcome::Lost(_) => StateLabel::Unknown,
             Outcome::Ended(exit) | Outcome::LeftBehind(exit, _) => match exit {
-                Exit::Code(0) => "stopped",
-                Exit::Code(126 | 127) => "fatal",
-                Exit::Code(255) => "unknown",
-                _ => "exited",
+                Exit::Code(0) => StateLabel::Stopped,
+                Exit::Code(126 | 127) => StateLabel::Fatal,
+                Exit::Code(255) => StateLabel::Unknown,
+                Exit::Code(_) | Exit::Signal { .. } => StateLabel::Exited,
             },
         }
     }

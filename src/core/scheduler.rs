@@ -40,7 +40,7 @@ mod unwritten;
 
 pub use adopt::Found;
 pub(in crate::core) use changes::Changed;
-pub use metrics::{Histogram, Metrics, OUTCOMES};
+pub use metrics::{Histogram, Metrics};
 pub use news::{Begun, News};
 pub use outbox::Outbox;
 pub use runs::{Run, RunPhase};

@@ -2,6 +2,8 @@
 
 use schedule::core::config;
 use schedule::core::journal::{Cause, SkipReason};
+use schedule::core::outcome::OutcomeKind;
+use schedule::core::state_label::StateLabel;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Component, Path, PathBuf};
@@ -152,4 +154,32 @@ fn the_schema_tells_the_words_that_are_recorded() {
     for words in [causes, reasons] {
         assert!(sql.contains(&format!("COMMENT '{words}'")), "{words}");
     }
+}
+
+/// The pages have the words of the lists, all of them and no others.
+#[test]
+fn the_pages_tell_the_words_of_lists() {
+    let states = StateLabel::ALL.into_iter().filter(|state| *state != StateLabel::Never);
+    let states: Vec<&str> = states.map(StateLabel::label).collect();
+    assert!(read("docs/api.md").contains(&format!("`{}`, or\n`never`", states.join(" "))));
+    let rows_of = |page: &str, head: &str| -> Vec<String> {
+        let text = read(page);
+        let (_, table) = text.split_once(head).unwrap();
+        let rows = table.lines().skip(2).take_while(|line| line.starts_with('|'));
+        let first = rows.flat_map(|row| row.split('|').nth(1).unwrap().split(','));
+        let words = first.filter_map(|word| word.trim().strip_prefix('`')?.strip_suffix('`'));
+        let mut words: Vec<String> = words.map(str::to_owned).collect();
+        words.sort();
+        words
+    };
+    let sorted = |mut words: Vec<&'static str>| {
+        words.sort_unstable();
+        words
+    };
+    let table = "| states | colour | what it means |";
+    assert_eq!(rows_of("docs/console.md", table), sorted(states));
+    let reasons = sorted(SkipReason::ALL.map(SkipReason::label).to_vec());
+    assert_eq!(rows_of("docs/jobs.md", "| reason | when |"), reasons);
+    let outcomes = OutcomeKind::ALL.map(OutcomeKind::label).join(" ");
+    assert!(read("docs/migration.md").contains(&format!("`{outcomes}`")), "{outcomes}");
 }

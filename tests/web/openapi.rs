@@ -2,8 +2,10 @@
 
 use crate::web_common::{Bench, Reply, row};
 use jsonschema::Validator;
+use schedule::core::journal::{Cause, SkipReason};
 use schedule::core::launch::LaunchError;
-use schedule::core::outcome::{Exit, Outcome};
+use schedule::core::outcome::{Exit, Outcome, OutcomeKind};
+use schedule::core::state_label::StateLabel;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
@@ -138,10 +140,11 @@ fn every_answer_is_described_and_every_description_is_answered() {
     assert!(missed.is_empty(), "described and never seen: {missed:#?}");
 }
 
-/// One of each kind.
-fn outcomes() -> [Outcome; 4] {
+/// One of each kind, but for what takes somebody's hand.
+fn outcomes() -> [Outcome; 5] {
     let number = 11;
     [
+        Outcome::Ended(Exit::Code(3)),
         Outcome::Ended(Exit::Signal { number, core_dumped: true }),
         Outcome::LeftBehind(Exit::Code(0), "pid 7 (sleep)".into()),
         Outcome::SpawnFailed("no such directory".into()),
@@ -171,6 +174,9 @@ fn commands(tour: &mut Tour) {
     tour.look();
     tour.bench.end_all(255);
     tour.look();
+    let kinds: BTreeSet<_> = outcomes().iter().map(|outcome| outcome.kind(false)).collect();
+    let by_hand = BTreeSet::from([OutcomeKind::Stopped]);
+    assert_eq!(&kinds | &by_hand, BTreeSet::from(OutcomeKind::ALL), "one of each kind");
     for outcome in outcomes() {
         tour.post("/api/v1/jobs/1/start", 200);
         tour.bench.end_all_as(&outcome);
@@ -223,6 +229,59 @@ fn errors(tour: &mut Tour) {
             tour.description.demand("POST", &target, &foreign);
         }
     }
+}
+
+/// The words that a value may have, wherever there is one of this name: of a field, or a parameter.
+fn words(node: &Value, name: &str, found: &mut Vec<Vec<String>>) {
+    let text = |word: &Value| word.as_str().map(str::to_owned);
+    let listed = |of: &Value| of["enum"].as_array().map(|of| of.iter().filter_map(text).collect());
+    let parameter = (node["name"] == name).then(|| &node["schema"]);
+    found.extend(
+        [Some(&node["properties"][name]), parameter].into_iter().flatten().flat_map(listed),
+    );
+    match node {
+        Value::Array(nodes) => nodes.iter().for_each(|node| words(node, name, found)),
+        Value::Object(nodes) => nodes.values().for_each(|node| words(node, name, found)),
+        _ => {}
+    }
+}
+
+/// The lists are described whole, and each word of them.
+#[test]
+fn lists_are_described_whole() {
+    let doc = Description::new().doc;
+    let described = |name: &str| {
+        let mut found = Vec::new();
+        words(&doc, name, &mut found);
+        found
+    };
+    let owned = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
+    let causes = owned(&Cause::ALL.map(Cause::label));
+    assert_eq!(described("cause"), [causes.clone(), causes]);
+    let reasons = owned(&SkipReason::ALL.map(SkipReason::label));
+    // Other reasons are free text.
+    assert_eq!(described("reason"), std::slice::from_ref(&reasons));
+    let skipped = doc.pointer("/components/schemas/Job/properties/skipped/properties").unwrap();
+    let skipped: BTreeSet<&String> = skipped.as_object().unwrap().keys().collect();
+    assert_eq!(skipped, reasons.iter().collect());
+    // That of a start is one of a few of them.
+    let states = BTreeSet::from(StateLabel::ALL.map(StateLabel::original));
+    let (of_jobs, of_starts): (Vec<_>, Vec<_>) =
+        described("state").into_iter().partition(|words| words.iter().any(String::is_empty));
+    assert_eq!((of_jobs.len(), of_starts.len()), (2, 1));
+    for words in of_jobs {
+        assert_eq!(words.iter().map(String::as_str).collect::<BTreeSet<_>>(), states);
+    }
+    assert!(of_starts[0].iter().all(|word| states.contains(word.as_str())), "{of_starts:?}");
+    // What is refused tells what there is.
+    let mut bench = Bench::with(&[row(1, NEVER, "true")]);
+    let why = bench.get("/api/v1/jobs?sort=x").is(400).json();
+    for words in described("sort") {
+        assert_eq!(why["detail"], format!("sort: `x` is none of {}", words.join(", ")));
+    }
+    let why = bench.get("/api/v1/jobs?state=x").is(400).json();
+    let words = StateLabel::ALL.map(StateLabel::label).join(", ");
+    assert_eq!(why["detail"], format!("state: `x` is none of {words}"));
 }
 
 /// The check itself can fail.

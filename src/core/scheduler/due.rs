@@ -251,7 +251,7 @@ impl Scheduler {
     /// journal, and from there the database, always knows how long it is.
     fn skip(&mut self, now: Now, skip: SkipEntry) {
         self.counters.skipped += skip.count;
-        self.metrics.skipped[skip.reason as usize] += skip.count;
+        self.metrics.skipped.add(skip.reason, skip.count);
         self.touch(skip.job);
         self.note_intents(skip.job);
         let Some(job) = self.table.get_mut(skip.job) else { return };

@@ -1,6 +1,7 @@
 //! Figures for `/metrics` that are counted where things happen.
 
-use crate::core::outcome::{Exit, Outcome};
+use crate::core::journal::{SkipReason, Skips};
+use crate::core::outcome::{OutcomeKind, Outcomes};
 
 /// A histogram with fixed bounds. `N` bounds and what is beyond the last one.
 #[derive(Clone, Copy, Debug)]
@@ -37,17 +38,24 @@ pub struct Metrics {
     pub lateness: Histogram<10>,
     /// How long the turns of the loop took, sleep left out.
     pub turns: Histogram<10>,
-    /// Runs that ended, by outcome: success, failure (exit status not 0), signal, spawn failed,
-    /// lost.
-    pub outcomes: [u64; 5],
-    /// Runs that somebody told to end, and that ended with another status than 0.
-    pub stopped: u64,
-    /// Skipped slots by reason, in the order of `SkipReason`.
-    pub skipped: [u64; 4],
+    /// Runs that ended.
+    pub outcomes: Outcomes,
+    /// Skipped slots.
+    pub skipped: Skips,
 }
 
-/// The names of [`Metrics::outcomes`].
-pub const OUTCOMES: [&str; 5] = ["success", "failure", "signal", "spawn_failed", "lost"];
+/// The order in which [`Metrics::figures`] has them.
+const OUTCOMES: [OutcomeKind; 5] = [
+    OutcomeKind::Success,
+    OutcomeKind::Failure,
+    OutcomeKind::Signal,
+    OutcomeKind::SpawnFailed,
+    OutcomeKind::Lost,
+];
+
+/// The order in which [`Metrics::figures`] has them.
+const SKIPS: [SkipReason; 4] =
+    [SkipReason::Overlap, SkipReason::Draining, SkipReason::Waiting, SkipReason::Misfire];
 
 impl Metrics {
     /// Nothing yet.
@@ -78,9 +86,8 @@ impl Metrics {
                 50 * MS,
                 250 * MS,
             ]),
-            outcomes: [0; 5],
-            stopped: 0,
-            skipped: [0; 4],
+            outcomes: Outcomes::default(),
+            skipped: Skips::default(),
         }
     }
 
@@ -88,8 +95,11 @@ impl Metrics {
     pub fn figures(&self) -> Vec<u64> {
         let parts = |of: &Histogram<10>| of.counts.into_iter().chain([of.beyond, of.sum_us]);
         let histograms = parts(&self.lateness).chain(parts(&self.turns));
+        let outcomes = OUTCOMES.map(|kind| self.outcomes.get(kind));
+        let skips = SKIPS.map(|reason| self.skipped.get(reason));
         // What was added later stands last.
-        histograms.chain(self.outcomes).chain(self.skipped).chain([self.stopped]).collect()
+        let stopped = [self.outcomes.get(OutcomeKind::Stopped)];
+        histograms.chain(outcomes).chain(skips).chain(stopped).collect()
     }
 
     /// Goes on from these counts. What is missing, because another version wrote them, is 0.
@@ -101,27 +111,9 @@ impl Metrics {
             of.beyond = next();
             of.sum_us = next();
         }
-        self.outcomes.iter_mut().for_each(|count| *count = next());
-        self.skipped.iter_mut().for_each(|count| *count = next());
-        self.stopped = next();
-    }
-
-    /// Counts the end of a run. One that ended as it was told to is no failure.
-    pub fn ended(&mut self, outcome: &Outcome, stopped: bool) {
-        if stopped && !outcome.is_success() {
-            self.stopped += 1;
-            return;
-        }
-        let place = match outcome {
-            Outcome::Ended(exit) | Outcome::LeftBehind(exit, _) => match exit {
-                Exit::Code(0) => 0,
-                Exit::Code(_) => 1,
-                Exit::Signal { .. } => 2,
-            },
-            Outcome::SpawnFailed(_) => 3,
-            Outcome::Lost(_) => 4,
-        };
-        self.outcomes[place] += 1;
+        OUTCOMES.into_iter().for_each(|kind| self.outcomes.add(kind, next()));
+        SKIPS.into_iter().for_each(|reason| self.skipped.add(reason, next()));
+        self.outcomes.add(OutcomeKind::Stopped, next());
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crate::core::ids::RunId;
 use crate::core::refusal::Refusal;
+use crate::core::state_label::StateLabel;
 
 /// Something that has happened, told in the order in which it did.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,7 +25,7 @@ pub enum Begun {
     /// It has.
     Yes,
     /// Not yet; its state, and why.
-    Not(&'static str, String),
+    Not(StateLabel, String),
     /// It never will have one; why.
     Never(String),
 }

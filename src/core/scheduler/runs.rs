@@ -14,8 +14,9 @@ use crate::core::history::PastRun;
 use crate::core::ids::{JobId, RunId};
 use crate::core::journal::{Cause, End, Entry, RunEntry, cut_command};
 use crate::core::launch::{LaunchError, LaunchPlan, MAX_LAUNCHING};
-use crate::core::outcome::{Outcome, Usage};
+use crate::core::outcome::{Outcome, OutcomeKind, Usage};
 use crate::core::refusal::Refusal;
+use crate::core::state_label::StateLabel;
 use crate::core::table::Phase;
 use crate::core::time::{Now, rfc3339};
 
@@ -247,7 +248,7 @@ impl Scheduler {
         run.waits = Some(what.clone().into_boxed_str());
         let job = run.job;
         self.touch(job);
-        self.news.push_back(News::Launch(id, Begun::Not("starting", what)));
+        self.news.push_back(News::Launch(id, Begun::Not(StateLabel::Starting, what)));
     }
 
     pub(in crate::core) fn launched(
@@ -326,7 +327,7 @@ impl Scheduler {
         let job = run.job;
         log::warn!("retry job={job} run={id} in {pause_ms} ms: {}", error.text);
         self.touch(job);
-        self.news.push_back(News::Launch(id, Begun::Not("backoff", error.text)));
+        self.news.push_back(News::Launch(id, Begun::Not(StateLabel::Backoff, error.text)));
     }
 
     pub(in crate::core) fn run_ended(
@@ -345,17 +346,11 @@ impl Scheduler {
             && matches!(run.phase, RunPhase::Stopping { .. } | RunPhase::Killed);
         let end = End { at_ms: now.wall_ms, outcome, usage, duration_ms, stopped };
         self.log_end(&run, &end);
-        self.metrics.ended(&end.outcome, stopped);
         let failure = match &end.outcome {
             Outcome::SpawnFailed(why) | Outcome::Lost(why) => Some(why.clone()),
             Outcome::Ended(_) | Outcome::LeftBehind(..) => None,
         };
-        let counters = &mut self.counters;
-        *match (end.outcome.is_success(), stopped) {
-            (true, _) => &mut counters.succeeded,
-            (false, true) => &mut counters.stopped,
-            (false, false) => &mut counters.failed,
-        } += 1;
+        self.count_end(end.outcome.kind(stopped));
         if let Some(job) = self.table.get_mut(run.job) {
             let md5 = job.def.md5_hex();
             let entry = run.entry(&job.def.name, &job.def.command, &md5, Some(end));
@@ -390,6 +385,19 @@ impl Scheduler {
         // Its end is the end of something that the journal knows.
         self.note_intent(id);
         self.run_ended(now, id, Outcome::SpawnFailed(why.into()), Usage::default());
+    }
+
+    /// One that ended as it was told to is no failure.
+    fn count_end(&mut self, kind: OutcomeKind) {
+        self.metrics.outcomes.add(kind, 1);
+        *match kind {
+            OutcomeKind::Success => &mut self.counters.succeeded,
+            OutcomeKind::Stopped => &mut self.counters.stopped,
+            OutcomeKind::Failure
+            | OutcomeKind::Signal
+            | OutcomeKind::SpawnFailed
+            | OutcomeKind::Lost => &mut self.counters.failed,
+        } += 1;
     }
 
     fn log_end(&self, run: &Run, end: &End) {
@@ -433,6 +441,18 @@ impl Scheduler {
                 | RunPhase::Live
                 | RunPhase::Killed => {}
             }
+        }
+    }
+}
+
+impl RunPhase {
+    /// The state that is shown of it.
+    pub fn state(self) -> StateLabel {
+        match self {
+            RunPhase::Queued | RunPhase::Launching { .. } => StateLabel::Starting,
+            RunPhase::Retry { .. } => StateLabel::Backoff,
+            RunPhase::Live => StateLabel::Running,
+            RunPhase::Stopping { .. } | RunPhase::Killed => StateLabel::Stopping,
         }
     }
 }

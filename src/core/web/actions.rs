@@ -17,6 +17,7 @@ use crate::core::launch::Stream;
 use crate::core::places::{Peer, Places};
 use crate::core::plain::line;
 use crate::core::scheduler::{Begun, Scheduler};
+use crate::core::state_label::StateLabel;
 use crate::core::table::Phase;
 use crate::core::time::{Now, datetime, rfc3339};
 use serde_json::{Value, json};
@@ -304,7 +305,7 @@ impl Web {
     ) {
         let Some((ticket, job)) = self.waiting.runs.remove(&run) else { return };
         let live = scheduler.runs().get(&run);
-        let view = |state: &str, reason: Option<&str>| {
+        let view = |state: StateLabel, reason: Option<&str>| {
             json!({
                 "run_id": run,
                 "job_id": job,
@@ -315,7 +316,7 @@ impl Web {
             })
         };
         let done = match begun {
-            Begun::Yes => Ok(view("running", None)),
+            Begun::Yes => Ok(view(StateLabel::Running, None)),
             Begun::Not(state, why) => Ok(view(state, Some(&why))),
             Begun::Never(why) => Err((500, format!("run {run} could not be started: {why}"))),
         };

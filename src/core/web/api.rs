@@ -13,6 +13,7 @@ use crate::core::http::{Request, Response};
 use crate::core::ids::JobId;
 use crate::core::plain;
 use crate::core::scheduler::{DatabaseState, Scheduler};
+use crate::core::state_label::StateLabel;
 use crate::core::table::{Job, Phase};
 use crate::core::time::{Now, rfc3339};
 use serde_json::{Value, json};
@@ -227,7 +228,7 @@ fn job_json(scheduler: &Scheduler, now: Now, job: &Job) -> Value {
             .collect()
     });
     let skipped: serde_json::Map<String, Value> = history.map_or_else(Default::default, |past| {
-        let counts = past.skipped_by_reason().into_iter();
+        let counts = past.skipped.iter();
         counts.map(|(why, n)| (why.label().to_owned(), json!(n))).collect()
     });
     view["command"] = json!(*def.command);
@@ -241,7 +242,7 @@ fn job_json(scheduler: &Scheduler, now: Now, job: &Job) -> Value {
     view["skipped"] = Value::Object(skipped);
     view["skips"] = json!(skips);
     if let Phase::Replaced(next) = &job.phase {
-        view["waiting"] = json!(views::job_line(scheduler, job, next, "waiting"));
+        view["waiting"] = json!(views::job_line(scheduler, job, next, StateLabel::Waiting));
         view["waiting"]["command"] = json!(*next.command);
     }
     view

@@ -1,10 +1,11 @@
 //! What a list is narrowed to, and which part of it is asked for.
 
-use super::states::{Line, NEVER, states_of};
+use super::states::{Line, states_of};
 use crate::core::definition::Definition;
 use crate::core::http::{Request, Response};
 use crate::core::limits::SEARCHED_COMMAND_BYTES;
 use crate::core::scheduler::Scheduler;
+use crate::core::state_label::StateLabel;
 
 /// Jobs on a page of a list where the client does not say.
 const DEFAULT_PER_PAGE: usize = 100;
@@ -35,8 +36,7 @@ impl Filter {
 
     /// `tag` is an id or a name; `q` is found in name and command in any case.
     pub(super) fn takes(&self, scheduler: &Scheduler, (job, def, state): Line<'_>) -> bool {
-        let takes_state =
-            || states_of(job, def, state).iter().flatten().any(|state| self.takes_state(state));
+        let takes_state = || states_of(job, def, state).any(|state| self.takes_state(state));
         self.takes_tag(scheduler, def) && takes_state() && self.takes_text(def)
     }
 
@@ -48,9 +48,8 @@ impl Filter {
     }
 
     /// Whether the state is the one that is asked for.
-    pub(super) fn takes_state(&self, state: &str) -> bool {
-        let state = if state.is_empty() { NEVER } else { state };
-        self.state.as_ref().is_none_or(|wanted| wanted == state)
+    pub(super) fn takes_state(&self, state: StateLabel) -> bool {
+        self.state.as_ref().is_none_or(|wanted| wanted == state.label())
     }
 
     /// Whether the job has the text and the id that are asked for.

@@ -3,11 +3,12 @@
 use super::filter::{Filter, Page};
 use super::parameters::{self, check_order};
 use super::sort::Sort;
-use super::states::{Line, rank, states_of};
+use super::states::{Line, states_of};
 use super::views;
 use crate::core::definition::Definition;
 use crate::core::http::{Request, Response};
 use crate::core::scheduler::Scheduler;
+use crate::core::state_label::{StateLabel, States};
 use crate::core::table::{Job, Phase};
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -17,7 +18,7 @@ pub(super) struct Selection<'a> {
     /// The lines.
     pub lines: Vec<Line<'a>>,
     /// How many lines of each state there would be without a filter by state.
-    pub states: BTreeMap<&'static str, usize>,
+    pub states: States,
     /// How many lines of each tag there would be without a filter by tag.
     pub tags: BTreeMap<u32, usize>,
 }
@@ -42,19 +43,17 @@ pub(super) fn listed<'a>(
 /// The lines that a query (`tag`, `q`, `state`, `id`, `sort`, `dir`) asks for.
 pub(super) fn select<'a>(scheduler: &'a Scheduler, request: &Request) -> Selection<'a> {
     let filter = Filter::new(request);
-    let mut found = Selection { lines: vec![], states: BTreeMap::new(), tags: BTreeMap::new() };
+    let mut found = Selection { lines: vec![], states: States::default(), tags: BTreeMap::new() };
     for line in scheduler.table().iter().flat_map(|job| views::rows(scheduler, job)) {
         let (job, def, state) = line;
         if !filter.takes_text(def) {
             continue;
         }
-        let states = states_of(job, def, state);
+        let states = || states_of(job, def, state);
         let tag_fits = filter.takes_tag(scheduler, def);
-        let state_fits = states.iter().flatten().any(|state| filter.takes_state(state));
+        let state_fits = states().any(|state| filter.takes_state(state));
         if tag_fits {
-            for state in states.into_iter().flatten() {
-                *found.states.entry(state).or_default() += 1;
-            }
+            states().for_each(|state| found.states.add(state, 1));
         }
         if state_fits {
             *found.tags.entry(def.tag_id).or_default() += 1;
@@ -85,28 +84,26 @@ fn has_none(scheduler: &Scheduler, (job, def, state): &Line<'_>, sort: Sort) -> 
     match sort {
         Sort::Id | Sort::State | Sort::Name | Sort::Overtime => false,
         Sort::Tag => !scheduler.table().tags.contains_key(&def.tag_id),
-        Sort::Next => next_of(job, state).is_none(),
-        Sort::Last => ended(job, state).is_none(),
-        Sort::Runs => running_of(scheduler, job, state) == 0,
+        Sort::Next => next_of(job, *state).is_none(),
+        Sort::Last => ended(job, *state).is_none(),
+        Sort::Runs => running_of(scheduler, job, *state) == 0,
     }
 }
 
 fn order(scheduler: &Scheduler, lines: &mut [Line<'_>], sort: Sort) {
     match sort {
         Sort::Id => {}
-        Sort::State => lines.sort_by_key(|(job, def, state)| {
-            states_of(job, def, state).into_iter().flatten().map(rank).min()
-        }),
+        Sort::State => lines.sort_by_key(|(job, def, state)| states_of(job, def, *state).min()),
         Sort::Name => lines.sort_by_cached_key(|(_, def, _)| def.name.to_lowercase()),
         Sort::Tag => {
             let tag = |def: &Definition| scheduler.table().tags.get(&def.tag_id);
             lines.sort_by(|a, b| tag(a.1).cmp(&tag(b.1)));
         }
-        Sort::Next => lines.sort_by_key(|(job, _, state)| next_of(job, state)),
+        Sort::Next => lines.sort_by_key(|(job, _, state)| next_of(job, *state)),
         // What ran last is what one looks for.
-        Sort::Last => lines.sort_by_key(|(job, _, state)| Reverse(ended(job, state))),
+        Sort::Last => lines.sort_by_key(|(job, _, state)| Reverse(ended(job, *state))),
         Sort::Runs => {
-            lines.sort_by_key(|(job, _, state)| Reverse(running_of(scheduler, job, state)));
+            lines.sort_by_key(|(job, _, state)| Reverse(running_of(scheduler, job, *state)));
         }
         Sort::Overtime => lines.sort_by_key(|line| Reverse(line.0.overtime)),
     }
@@ -114,18 +111,18 @@ fn order(scheduler: &Scheduler, lines: &mut [Line<'_>], sort: Sort) {
 
 /// The next slot of a line that is to be launched. The slots of a job that is being replaced
 /// are those of its new definition.
-pub(super) fn next_of(job: &Job, state: &str) -> Option<i64> {
-    let its_own = (state == "waiting") == matches!(job.phase, Phase::Replaced(_));
+pub(super) fn next_of(job: &Job, state: StateLabel) -> Option<i64> {
+    let its_own = (state == StateLabel::Waiting) == matches!(job.phase, Phase::Replaced(_));
     job.next_due_ms.filter(|_| its_own)
 }
 
 /// How many runs a line shows.
-pub(super) fn running_of(scheduler: &Scheduler, job: &Job, state: &str) -> usize {
-    if state == "waiting" { 0 } else { views::processes_of(scheduler, job) }
+pub(super) fn running_of(scheduler: &Scheduler, job: &Job, state: StateLabel) -> usize {
+    if state == StateLabel::Waiting { 0 } else { views::processes_of(scheduler, job) }
 }
 
 /// When the last run of a line ended.
-fn ended(job: &Job, state: &str) -> Option<i64> {
+fn ended(job: &Job, state: StateLabel) -> Option<i64> {
     let last = job.history.as_ref()?.runs.back()?;
-    (state != "waiting").then_some(last.ended_ms)
+    (state != StateLabel::Waiting).then_some(last.ended_ms)
 }

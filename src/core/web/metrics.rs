@@ -4,19 +4,13 @@ use super::Web;
 use super::api;
 use super::views;
 use crate::core::http::{Body, Response};
-use crate::core::journal::SkipReason;
-use crate::core::scheduler::{DatabaseState, Histogram, OUTCOMES, Scheduler};
+use crate::core::list::{Listed, Tally};
+use crate::core::scheduler::{DatabaseState, Histogram, Scheduler};
+use crate::core::state_label::States;
 use crate::core::time::Now;
-use std::collections::BTreeMap;
 use std::fmt::{Display, Write};
 
 const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-
-/// All state labels; that of a job that never ran is empty, which is `never` here.
-const STATES: [&str; 13] = [
-    "never", "stopped", "starting", "running", "backoff", "stopping", "exited", "fatal",
-    "deleting", "waiting", "unknown", "invalid", "off",
-];
 
 /// What is being written. A String takes every write, so that errors are left out.
 struct Writer(String);
@@ -47,10 +41,21 @@ impl Writer {
         self.sample(&format!("{name}_total"), "", value);
     }
 
-    fn counters(&mut self, name: &str, help: &str, label: &str, values: &[(&str, u64)]) {
+    fn counters<K: Listed, const N: usize>(
+        &mut self,
+        name: &str,
+        help: &str,
+        label: &str,
+        values: &Tally<K, N>,
+    ) {
         self.family(name, "counter", "", help);
-        for (value_of, value) in values {
-            self.sample(&format!("{name}_total"), &format!("{label}=\"{value_of}\""), value);
+        self.by(&format!("{name}_total"), label, values);
+    }
+
+    /// A sample for each value of a list.
+    fn by<K: Listed, const N: usize>(&mut self, name: &str, label: &str, values: &Tally<K, N>) {
+        for (of, value) in values.iter() {
+            self.sample(name, &format!("{label}=\"{}\"", of.label()), value);
         }
     }
 
@@ -114,15 +119,12 @@ impl Web {
 }
 
 fn write_jobs(scheduler: &Scheduler, out: &mut Writer) {
-    let mut states: BTreeMap<&str, u64> = BTreeMap::new();
+    let mut states = States::default();
     for (.., state) in scheduler.table().iter().flat_map(|job| views::rows(scheduler, job)) {
-        *states.entry(if state.is_empty() { "never" } else { state }).or_default() += 1;
+        states.add(state, 1);
     }
     out.family("schedule_jobs", "gauge", "", "Jobs in force by state.");
-    for state in STATES {
-        let count = states.get(state).copied().unwrap_or(0);
-        out.sample("schedule_jobs", &format!("state=\"{state}\""), count);
-    }
+    out.by("schedule_jobs", "state", &states);
     let help = "Rows that nothing is started for by mistake.";
     out.gauge("schedule_bad_rows", "", help, api::bad_rows_count(scheduler));
     let help = "Jobs that are never started when they should be, by what of the row does that.";
@@ -136,13 +138,10 @@ fn write_runs(scheduler: &Scheduler, out: &mut Writer) {
     let (counters, metrics) = (scheduler.counters(), scheduler.metrics());
     out.gauge("schedule_live_runs", "", "Runs that have not ended.", scheduler.runs().len());
     out.counter("schedule_launches", "Processes started.", counters.launched);
-    let outcomes = OUTCOMES.into_iter().zip(metrics.outcomes);
-    let outcomes: Vec<_> = outcomes.chain([("stopped", metrics.stopped)]).collect();
-    out.counters("schedule_runs", "Runs that ended, by outcome.", "outcome", &outcomes);
-    use SkipReason::{Draining, Misfire, Overlap, Waiting};
-    let skips = [Overlap, Draining, Waiting, Misfire]
-        .map(|reason| (reason.label(), metrics.skipped[reason as usize]));
-    out.counters("schedule_skipped_slots", "Due, and not launched.", "reason", &skips);
+    let help = "Runs that ended, by outcome.";
+    out.counters("schedule_runs", help, "outcome", &metrics.outcomes);
+    let help = "Due, and not launched.";
+    out.counters("schedule_skipped_slots", help, "reason", &metrics.skipped);
     let help = "Launches of due slots: time after the slot.";
     out.histogram("schedule_launch_lateness_seconds", help, &metrics.lateness);
 }
@@ -156,9 +155,10 @@ fn write_daemon(scheduler: &Scheduler, out: &mut Writer, now: Now) {
         let help = "Time since the table was known to equal the database.";
         out.gauge("schedule_sync_age_seconds", "seconds", help, age);
     }
-    let exchanges = [("success", sync.successes), ("failure", sync.failures)];
-    let help = "Exchanges with the database.";
-    out.counters("schedule_exchanges", help, "result", &exchanges);
+    out.family("schedule_exchanges", "counter", "", "Exchanges with the database.");
+    for (result, count) in [("success", sync.successes), ("failure", sync.failures)] {
+        out.sample("schedule_exchanges_total", &format!("result=\"{result}\""), count);
+    }
     let help = "Turns of the loop, sleep left out.";
     out.histogram("schedule_turn_seconds", help, &scheduler.metrics().turns);
     let waiting = scheduler.outbox().waiting_bytes();

@@ -4,12 +4,12 @@
 use super::filter::Page;
 use super::sort::Sort;
 use super::sources;
-use super::states::{NEVER, STATES};
 use crate::core::config::did_you_mean;
 use crate::core::http::{Request, Response};
 use crate::core::ids::{BadRunId, JobId, RunId};
 use crate::core::plain::{self, isolated};
 use crate::core::scheduler::{DatabaseState, Scheduler};
+use crate::core::state_label::StateLabel;
 
 /// Those of a list; `tagid` is the original's name for `tag`.
 const LIST: &[&str] = &["tag", "tagid", "q", "state", "id", "sort", "dir", "page", "per_page"];
@@ -65,13 +65,12 @@ pub(super) fn check_list(request: &Request) -> Result<(), Response> {
 
 /// A state that never is. (Pages that show no list listen to events of such a state.)
 fn check_state(request: &Request) -> Result<(), Response> {
-    let states = STATES.map(|state| if state.is_empty() { NEVER } else { state });
-    one_of(request, "state", &states)
+    one_of(request, "state", &StateLabel::ALL.map(StateLabel::label))
 }
 
 /// How a list is to be ordered.
 pub(super) fn check_order(request: &Request) -> Result<(), Response> {
-    one_of(request, "sort", &Sort::ALL.map(Sort::name))?;
+    one_of(request, "sort", &Sort::ALL.map(Sort::label))?;
     one_of(request, "dir", &["asc", "desc"])
 }
 

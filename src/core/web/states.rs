@@ -1,33 +1,25 @@
-//! The states of lines of a list, as the original calls them.
+//! The lines of a list, and the states by which they are found.
 
-use super::views::block_of;
 use crate::core::definition::{Block, Definition};
+use crate::core::state_label::StateLabel;
 use crate::core::table::Job;
 
-/// A line of a list: the job, the definition that is shown, its state label.
-pub(super) type Line<'a> = (&'a Job, &'a Definition, &'static str);
+/// A line of a list: the job, the definition that is shown, its state.
+pub(super) type Line<'a> = (&'a Job, &'a Definition, StateLabel);
 
-/// States from the one that needs most attention on.
-pub(super) const STATES: [&str; 13] = [
-    "invalid", "fatal", "exited", "unknown", "backoff", "stopping", "starting", "waiting",
-    "deleting", "running", "off", "", "stopped",
-];
-
-/// What stands for the empty state of a job that never ran, where an empty value means any.
-pub(super) const NEVER: &str = "never";
+/// Why no slot of a line of the list is ever launched. Of what drains none is due anyway.
+pub(super) fn block_of<'a>(job: &'a Job, def: &Definition) -> Option<Block<'a>> {
+    let in_force = job.scheduled().is_some_and(|scheduled| std::ptr::eq(scheduled, def));
+    job.block().filter(|_| in_force)
+}
 
 /// The states by which a line is found: its own, and that of what keeps it from ever being started
 /// where runs of it are alive all the same.
 pub(super) fn states_of(
     job: &Job,
     def: &Definition,
-    state: &'static str,
-) -> [Option<&'static str>; 2] {
+    state: StateLabel,
+) -> impl Iterator<Item = StateLabel> {
     let block = block_of(job, def).map(Block::state);
-    [Some(state), block.filter(|block| *block != state)]
-}
-
-/// The place of a state in [`STATES`].
-pub(super) fn rank(state: &str) -> usize {
-    STATES.iter().position(|known| *known == state).unwrap_or(STATES.len())
+    std::iter::once(state).chain(block.filter(|block| *block != state))
 }

@@ -19,6 +19,7 @@ use crate::core::http::{Request, Response};
 use crate::core::ids::{ConnId, JobId};
 use crate::core::places::{Peer, Places};
 use crate::core::scheduler::{Changed, Scheduler};
+use crate::core::state_label::StateLabel;
 use crate::core::table::Phase;
 use crate::core::time::{Now, rfc3339};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -470,7 +471,7 @@ fn job_event(scheduler: &Scheduler, id: JobId) -> String {
     let line = views::job_line(scheduler, job, &job.def, views::state_of(scheduler, job));
     let mut text = serde_json::to_string(&line).unwrap_or_default();
     if let Phase::Replaced(next) = &job.phase {
-        let next = views::job_line(scheduler, job, next, "waiting");
+        let next = views::job_line(scheduler, job, next, StateLabel::Waiting);
         let next = serde_json::to_string(&next).unwrap_or_default();
         // The line is an object: its last character is the closing brace.
         text.pop();

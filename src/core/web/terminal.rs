@@ -5,12 +5,14 @@ use super::missing;
 use super::pages::frame;
 use super::parameters::{check_list, check_names};
 use super::states::Line;
-use super::views::{self, block_of};
+use super::states::block_of;
+use super::views;
 use crate::core::definition::{Block, Flaw};
 use crate::core::http::{Request, Response};
 use crate::core::limits::{LISTED_COMMAND_CHARS, cut};
 use crate::core::plain::clean;
 use crate::core::scheduler::Scheduler;
+use crate::core::state_label::StateLabel;
 use crate::core::time::Now;
 use unicode_width::UnicodeWidthStr;
 
@@ -48,7 +50,7 @@ fn text_lines<'a>(
 }
 
 fn text_row(scheduler: &Scheduler, now: Now, (job, def, state): Line<'_>) -> [String; 8] {
-    let waiting = state == "waiting";
+    let waiting = state == StateLabel::Waiting;
     let due = job.next_due_ms.filter(|_| waiting || job.scheduled().is_some());
     let due = due.map_or("-".into(), |at| span(at.saturating_sub(now.wall_ms)));
     let due = block_of(job, def).map_or(due, |block| format!("never: {}", said(block)));
@@ -59,7 +61,7 @@ fn text_row(scheduler: &Scheduler, now: Now, (job, def, state): Line<'_>) -> [St
     });
     let live = if waiting { 0 } else { views::processes_of(scheduler, job) };
     [
-        if state.is_empty() { "-".into() } else { state.into() },
+        if state == StateLabel::Never { "-".into() } else { state.label().into() },
         def.id.to_string(),
         clean(&def.name, NAME_COLUMNS),
         clean(&def.cron, CRON_COLUMNS),

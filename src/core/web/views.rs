@@ -1,10 +1,12 @@
 //! What the daemon shows of jobs and runs, whatever the form: JSON, text or HTML.
 
+use super::states::{Line, block_of};
 use crate::core::definition::{Block, Definition, Schedule};
 use crate::core::history::PastRun;
 use crate::core::ids::{JobId, RunId};
 use crate::core::limits::{LISTED_JSON_COMMAND_CHARS, cut};
 use crate::core::scheduler::{RunPhase, Scheduler};
+use crate::core::state_label::StateLabel;
 use crate::core::table::{Job, Phase};
 use crate::core::time::{Now, rfc3339};
 use serde::Serialize;
@@ -26,6 +28,7 @@ pub struct JobLine<'a> {
     pub(super) command: Cow<'a, str>,
     pub(super) cron: &'a str,
     pub(super) tag: &'a str,
+    /// As the original has it.
     pub(super) state: &'static str,
     /// Why it is never started when it should be, whatever its state: a word.
     pub(super) blocked: Option<&'static str>,
@@ -39,49 +42,43 @@ pub struct JobLine<'a> {
     pub(super) md5: String,
 }
 
-/// Why no slot of a line of the list is ever launched. Of what drains none is due anyway.
-pub(super) fn block_of<'a>(job: &'a Job, def: &Definition) -> Option<Block<'a>> {
-    let in_force = job.scheduled().is_some_and(|scheduled| std::ptr::eq(scheduled, def));
-    job.block().filter(|_| in_force)
-}
-
 /// The lines of a job: one, or two while a new definition waits for the old one to drain.
 pub(super) fn rows<'a>(
     scheduler: &Scheduler,
     job: &'a Job,
-) -> impl Iterator<Item = (&'a Job, &'a Definition, &'static str)> + use<'a> {
+) -> impl Iterator<Item = Line<'a>> + use<'a> {
     let waiting = match &job.phase {
-        Phase::Replaced(next) => Some((job, &**next, "waiting")),
+        Phase::Replaced(next) => Some((job, &**next, StateLabel::Waiting)),
         Phase::Active | Phase::Draining => None,
     };
     std::iter::once((job, &job.def, state_of(scheduler, job))).chain(waiting)
 }
 
 /// The original's state label of a job.
-pub fn state_of(scheduler: &Scheduler, job: &Job) -> &'static str {
+pub fn state_of(scheduler: &Scheduler, job: &Job) -> StateLabel {
     let phases = || job.live.iter().filter_map(|run| Some(scheduler.runs().get(run)?.phase));
     if !matches!(job.phase, Phase::Active) {
-        return "deleting";
+        return StateLabel::Deleting;
     }
     let Some(first) = phases().next() else {
         let last = job.history.as_ref().and_then(|history| history.runs.back());
         // That it will never run again matters more than how it ended.
         return match (job.block(), last) {
             (Some(block), _) => block.state(),
-            (None, Some(run)) => run.state_label(),
-            (None, None) => "",
+            (None, Some(run)) => run.state(),
+            (None, None) => StateLabel::Never,
         };
     };
-    let stopping = |phase| matches!(phase, RunPhase::Stopping { .. } | RunPhase::Killed);
-    if phases().any(|phase| phase == RunPhase::Live) {
-        return "running";
+    let mut states = phases().map(RunPhase::state);
+    if states.clone().any(|state| state == StateLabel::Running) {
+        return StateLabel::Running;
     }
-    if phases().all(stopping) {
-        return "stopping";
+    if states.all(|state| state == StateLabel::Stopping) {
+        return StateLabel::Stopping;
     }
-    match first {
-        RunPhase::Retry { .. } => "backoff",
-        _ => "starting",
+    match first.state() {
+        StateLabel::Backoff => StateLabel::Backoff,
+        _ => StateLabel::Starting,
     }
 }
 
@@ -95,7 +92,7 @@ pub(super) fn job_line<'a>(
     scheduler: &'a Scheduler,
     job: &'a Job,
     def: &'a Definition,
-    state: &'static str,
+    state: StateLabel,
 ) -> JobLine<'a> {
     let last = job.history.as_ref().and_then(|history| history.runs.back());
     JobLine {
@@ -104,10 +101,10 @@ pub(super) fn job_line<'a>(
         command: cut(&def.command, LISTED_JSON_COMMAND_CHARS),
         cron: &def.cron,
         tag: scheduler.table().tags.get(&def.tag_id).map_or("", String::as_str),
-        state,
+        state: state.original(),
         blocked: block_of(job, def).map(Block::word),
         error: block_of(job, def).and_then(Block::mistake),
-        running: if state == "waiting" { 0 } else { processes_of(scheduler, job) },
+        running: if state == StateLabel::Waiting { 0 } else { processes_of(scheduler, job) },
         max_concurrence: def.max_concurrence,
         overtime: job.overtime,
         next_due: job.next_due_ms.map(|due| time_of(scheduler, def, due)),
@@ -155,12 +152,6 @@ pub(super) fn next_dues(scheduler: &Scheduler, job: &Job) -> Vec<String> {
 pub(super) fn live_runs(scheduler: &Scheduler, now: Now, job: &Job) -> Vec<Value> {
     let runs = job.live.iter().rev().filter_map(|run| scheduler.runs().get(run));
     runs.map(|run| {
-        let state = match run.phase {
-            RunPhase::Queued | RunPhase::Launching { .. } => "starting",
-            RunPhase::Retry { .. } => "backoff",
-            RunPhase::Live => "running",
-            RunPhase::Stopping { .. } | RunPhase::Killed => "stopping",
-        };
         let refused = || run.refused.as_ref().map(ToString::to_string);
         json!({
             "run_id": run.id,
@@ -170,7 +161,7 @@ pub(super) fn live_runs(scheduler: &Scheduler, now: Now, job: &Job) -> Vec<Value
             "ended_at": null,
             "duration_ms": now.mono_ms.saturating_sub(run.mono_ms),
             "pid": (run.pid != 0).then_some(run.pid),
-            "outcome": state,
+            "outcome": run.phase.state(),
             "detail": run.waits.as_deref().map(str::to_owned).or_else(refused),
         })
     })

@@ -104,7 +104,9 @@ impl Ledger {
             // Gaps that were still being counted are of a time that never was.
             let history =
                 core.scheduler.table().get(JobId(id)).and_then(|job| job.history.as_ref());
-            job.forget_misfires(history.map_or(0, |history| history.skipped[3]));
+            job.forget_misfires(
+                history.map_or(0, |history| history.skipped.get(SkipReason::Misfire)),
+            );
             job.reschedule(&self.zones);
         }
         self.misfired.clear();
@@ -154,7 +156,7 @@ impl Ledger {
                         launches.push((id, Some(slot)));
                     }
                     Some(reason) => {
-                        job.counts[reason as usize] += 1;
+                        *job.counts.entry(reason).or_default() += 1;
                         job.untold.push((reason, slot));
                         self.misfired.extend((reason == SkipReason::Misfire).then_some(id));
                     }
@@ -163,14 +165,14 @@ impl Ledger {
                 job.reschedule(&self.zones);
             }
             let counted = core_job.and_then(|job| job.history.as_ref());
-            let counted = counted.map_or([0; 4], |history| history.skipped);
-            assert_eq!(
-                counted[..3],
-                job.counts[..3],
-                "job {id}: slots skipped for overlap, draining, waiting (left) and those due"
-            );
+            // Those that came too late are compared once they are counted.
+            for reason in SkipReason::ALL.into_iter().filter(|it| *it != SkipReason::Misfire) {
+                let counted = counted.map_or(0, |history| history.skipped.get(reason));
+                let due = job.count(reason);
+                assert_eq!(counted, due, "job {id}: slots skipped (left) and due for {reason:?}");
+            }
             let overtime = core_job.map_or(0, |job| job.overtime);
-            assert_eq!(overtime, job.counts[0], "job {id}: overtime");
+            assert_eq!(overtime, job.count(SkipReason::Overlap), "job {id}: overtime");
         }
         let next = self.jobs.values().filter_map(|job| job.next).min().unwrap_or(i64::MAX);
         self.decided = self.decided.max(now.wall_ms.min(next - 1));
@@ -181,8 +183,9 @@ impl Ledger {
             let Some(job) = self.jobs.get(&id) else { continue };
             let history =
                 core.scheduler.table().get(JobId(id)).and_then(|job| job.history.as_ref());
-            let counted = history.map_or(0, |history| history.skipped[3]);
-            assert_eq!(counted, job.counts[3], "job {id}: misfires (left) and slots missed");
+            let reason = SkipReason::Misfire;
+            let counted = history.map_or(0, |history| history.skipped.get(reason));
+            assert_eq!(counted, job.count(reason), "job {id}: misfires (left) and slots missed");
         }
     }
 

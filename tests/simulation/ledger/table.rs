@@ -70,8 +70,8 @@ pub struct Job {
     pub since: i64,
     /// The next slot.
     pub next: Option<i64>,
-    /// Skipped slots: overlap, draining, waiting, misfire.
-    pub counts: [u64; 4],
+    /// Skipped slots.
+    pub counts: BTreeMap<SkipReason, u64>,
     /// Skipped slots that the journal was not told of yet.
     pub untold: Vec<(SkipReason, i64)>,
 }
@@ -87,7 +87,7 @@ impl Job {
             last: i64::MIN,
             since,
             next: None,
-            counts: [0; 4],
+            counts: BTreeMap::new(),
             untold: Vec::new(),
         }
     }
@@ -109,9 +109,14 @@ impl Job {
         self.next = def.and_then(|def| def.expr.next(&zones[def.zone], after));
     }
 
+    /// How many slots were skipped for this reason.
+    pub fn count(&self, reason: SkipReason) -> u64 {
+        self.counts.get(&reason).copied().unwrap_or(0)
+    }
+
     /// Of the slots missed only so many count, the first ones; the others were not told yet.
     pub fn forget_misfires(&mut self, counted: u64) {
-        let count = &mut self.counts[SkipReason::Misfire as usize];
+        let count = self.counts.entry(SkipReason::Misfire).or_default();
         while *count > counted {
             let last = self.untold.iter().rposition(|(reason, _)| *reason == SkipReason::Misfire);
             let last = last.expect("slots missed that were told are not counted");

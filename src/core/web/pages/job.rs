@@ -20,7 +20,8 @@ use crate::core::http::{Request, Response};
 use crate::core::ids::JobId;
 use crate::core::journal::SkipEntry;
 use crate::core::plain;
-use crate::core::scheduler::{Run, RunPhase, Scheduler};
+use crate::core::scheduler::{Run, Scheduler};
+use crate::core::state_label::StateLabel;
 use crate::core::table::Job;
 use crate::core::time::Now;
 use askama::Template;
@@ -49,7 +50,7 @@ struct JobPage<'a> {
 struct RunRow {
     id: String,
     live: bool,
-    state: &'static str,
+    state: StateLabel,
     outcome: String,
     started: Moment,
     took: String,
@@ -157,13 +158,8 @@ fn run_rows(scheduler: &Scheduler, now: Now, t: &Texts, job: &Job) -> Vec<RunRow
 
 fn live_row(scheduler: &Scheduler, now: Now, t: &Texts, job: &Job, run: &Run) -> RunRow {
     let zone = row::zone_of(scheduler, &job.def);
-    let state = match run.phase {
-        RunPhase::Queued | RunPhase::Launching { .. } => "starting",
-        RunPhase::Retry { .. } => "backoff",
-        RunPhase::Live => "running",
-        RunPhase::Stopping { .. } | RunPhase::Killed => "stopping",
-    };
-    let told = if state == "running" { t.is_running } else { state };
+    let state = run.phase.state();
+    let told = if state == StateLabel::Running { t.is_running } else { state.label() };
     let refused = || run.refused.as_ref().map(|why| words::refusal(t, why));
     let detail = run.waits.as_deref().map(str::to_owned).or_else(refused);
     let detail = detail.map(|what| format!(": {what}")).unwrap_or_default();
@@ -188,7 +184,7 @@ fn past_row(scheduler: &Scheduler, now: Now, t: &Texts, job: &Job, run: &PastRun
     RunRow {
         id: run.run.to_string(),
         live: false,
-        state: run.state_label(),
+        state: run.state(),
         outcome: words::past(t, run),
         started: Moment::new(now, run.started_ms, zone),
         took: words::duration(t, run.duration_ms),
@@ -217,7 +213,8 @@ fn skips(scheduler: &Scheduler, now: Now, t: &Texts, job: &Job) -> Vec<Skip> {
 fn sources(t: &Texts, def: &Definition, runs: &[RunRow], request: &Request) -> Vec<Source> {
     let asked = request.query("run").unwrap_or_default();
     let stream = request.query("stream").unwrap_or_default();
-    let failed = |run: &RunRow| !matches!(run.state, "stopped" | "running" | "starting");
+    let fine = [StateLabel::Stopped, StateLabel::Running, StateLabel::Starting];
+    let failed = |run: &RunRow| !fine.contains(&run.state);
     let ill = asked.is_empty() && stream.is_empty() && runs.first().is_some_and(failed);
     let root = Root::of(request);
     let source = |path: String, stream: &'static str, label: String, chosen: bool| {

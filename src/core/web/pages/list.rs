@@ -5,7 +5,6 @@ use super::super::filter::Page as Asked;
 use super::super::listed::{self, Selection};
 use super::super::parameters::{self, check_list};
 use super::super::sort::Sort;
-use super::super::states::STATES;
 use super::super::texts::{Texts, fill};
 use super::cache::Page;
 use super::frame::{Alert, Frame, Part};
@@ -13,9 +12,10 @@ use super::links::Query;
 use super::look::Look;
 use super::render;
 use super::row;
-use super::row::{Row, state_label};
+use super::row::{Row, state_text};
 use crate::core::http::{Request, Response};
 use crate::core::scheduler::Scheduler;
+use crate::core::state_label::StateLabel;
 use crate::core::time::Now;
 use askama::Template;
 
@@ -44,7 +44,7 @@ struct ListPage<'a> {
 struct State {
     name: &'static str,
     label: &'static str,
-    count: usize,
+    count: u64,
     href: String,
     chosen: bool,
 }
@@ -144,14 +144,13 @@ fn tags<'a>(scheduler: &'a Scheduler, query: &Query, found: &Selection<'_>) -> V
 /// The states there are, and the one that was asked for.
 fn states(t: &Texts, query: &Query, found: &Selection<'_>) -> Vec<State> {
     let asked = query.get("state");
-    let state = |state: &'static str| {
-        let (name, label) = state_label(t, state);
-        let count = found.states.get(state).copied().unwrap_or(0);
+    let state = |(state, count): (StateLabel, u64)| {
+        let (name, label) = (state.label(), state_text(t, state));
         let chosen = asked == name;
         let href = query.with(&[("state", if chosen { "" } else { name })]);
         (count > 0 || chosen).then_some(State { name, label, count, href, chosen })
     };
-    STATES.into_iter().filter_map(state).collect()
+    found.states.iter().filter_map(state).collect()
 }
 
 fn columns(t: &Texts, query: &Query) -> Vec<Column> {
@@ -169,7 +168,7 @@ fn columns(t: &Texts, query: &Query) -> Vec<Column> {
             (true, true) => "descending",
         };
         let dir = if is && !down { "desc" } else { "" };
-        let name = if sort == Sort::Id { "" } else { sort.name() };
+        let name = if sort == Sort::Id { "" } else { sort.label() };
         let href = query.with(&[("sort", name), ("dir", dir)]);
         Column { label, class, href, order, hint: fill(t.sort_by, &[label]) }
     };

@@ -1,14 +1,14 @@
 //! A line of the list of jobs.
 
 use super::super::listed;
-use super::super::states::Line;
+use super::super::states::{Line, block_of};
 use super::super::texts::{Texts, fill};
-use super::super::views::block_of;
 use super::look::Look;
 use super::words::{self, Moment};
 use crate::core::definition::{Block, Definition, Schedule};
 use crate::core::limits::{LISTED_COMMAND_CHARS, cut};
 use crate::core::scheduler::Scheduler;
+use crate::core::state_label::StateLabel;
 use crate::core::table::{Job, Phase};
 use crate::core::time::Now;
 use std::borrow::Cow;
@@ -17,8 +17,7 @@ use std::borrow::Cow;
 pub(super) struct Row<'a> {
     pub id: u32,
     pub name: &'a str,
-    /// A state of the original, `never` for the empty one: also the class of the line.
-    pub state: &'static str,
+    pub state: StateLabel,
     pub label: &'static str,
     pub tag: &'a str,
     pub cron: &'a str,
@@ -28,8 +27,9 @@ pub(super) struct Row<'a> {
     pub not_due: &'static str,
     /// Nothing of it is ever started, and that is a mistake.
     pub mistake: bool,
-    /// What keeps it from being started, where its state tells of something else: class, label.
-    pub also: Option<(&'static str, &'static str)>,
+    /// What keeps it from being started, where its state tells of something else: the state for
+    /// that, and its text.
+    pub also: Option<(StateLabel, &'static str)>,
     pub zone: &'a str,
     pub next: Option<Moment>,
     pub last: Option<Last>,
@@ -68,12 +68,21 @@ pub(super) struct Buttons {
 }
 
 /// A state as it is shown.
-pub(super) fn state_label(t: &Texts, state: &'static str) -> (&'static str, &'static str) {
+pub(super) fn state_text(t: &Texts, state: StateLabel) -> &'static str {
     match state {
-        "" => ("never", t.never),
-        "invalid" => (state, t.invalid),
-        "off" => (state, t.off),
-        state => (state, state),
+        StateLabel::Never => t.never,
+        StateLabel::Invalid => t.invalid,
+        StateLabel::Off => t.off,
+        StateLabel::Fatal
+        | StateLabel::Exited
+        | StateLabel::Unknown
+        | StateLabel::Backoff
+        | StateLabel::Stopping
+        | StateLabel::Starting
+        | StateLabel::Waiting
+        | StateLabel::Deleting
+        | StateLabel::Running
+        | StateLabel::Stopped => state.label(),
     }
 }
 
@@ -81,8 +90,7 @@ pub(super) fn state_label(t: &Texts, state: &'static str) -> (&'static str, &'st
 pub(super) fn row<'a>(scheduler: &'a Scheduler, now: Now, look: Look, line: Line<'a>) -> Row<'a> {
     let (job, def, state) = line;
     let t = look.texts();
-    let waits = state == "waiting";
-    let (class, label) = state_label(t, state);
+    let waits = state == StateLabel::Waiting;
     let words = match &def.schedule {
         Schedule::Due(cron, _) => cron.describe(look.lang),
         Schedule::Refused(_, why) => why.to_string(),
@@ -93,14 +101,14 @@ pub(super) fn row<'a>(scheduler: &'a Scheduler, now: Now, look: Look, line: Line
     Row {
         id: def.id.0,
         name: if def.name.is_empty() { "—" } else { &def.name },
-        state: class,
-        label,
+        state,
+        label: state_text(t, state),
         tag: scheduler.table().tags.get(&def.tag_id).map_or("", String::as_str),
         cron: &def.cron,
         words,
         not_due: block.map_or(t.not_due, |block| words::block(t, block)),
         mistake: block.is_some_and(|block| block.mistake().is_some()),
-        also: also.map(|state| state_label(t, state)),
+        also: also.map(|state| (state, state_text(t, state))),
         zone: &def.timezone,
         next: next.map(|due| Moment::new(now, due, zone_of(scheduler, def))),
         last: last_run(scheduler, now, t, job).filter(|_| !waits),
