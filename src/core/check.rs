@@ -8,6 +8,7 @@ pub use moved::{moved_rows, moved_zone, unique_key};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use crate::core::columns::Column;
 use crate::core::command_line::relative_program;
 use crate::core::config::{Severity, did_you_mean};
 use crate::core::cron::{self, Cron, Dialect, Lang, readings_differ};
@@ -134,16 +135,14 @@ fn start_of(job: &JobRow) -> (u32, &str, &str, &str) {
 /// Characters that no program can be given, or that are hardly meant.
 fn characters(job: &JobRow) -> Vec<(Severity, String)> {
     let mut found = Vec::new();
-    let columns = [
-        ("name", &job.name),
-        ("cron", &job.cron),
-        ("timezone", &job.timezone),
-        ("output", &job.output),
-        ("stderr", &job.stderr),
-    ];
-    for (column, _) in columns.iter().filter(|(_, text)| text.contains('\0')) {
-        let text = format!("{column} holds a NUL byte, which no process can be given: take it out");
-        found.push((Severity::Error, text));
+    for (column, text) in job.texts() {
+        // What is wrong with a command is told by [`command_flaw`].
+        if column != Column::Command && text.contains('\0') {
+            let name = column.name();
+            let text =
+                format!("{name} holds a NUL byte, which no process can be given: take it out");
+            found.push((Severity::Error, text));
+        }
     }
     let command = job.command.trim_end_matches(['\r', '\n']);
     if command.contains('\r') {

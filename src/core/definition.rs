@@ -1,5 +1,6 @@
 //! A job's definition: its row with the placeholders filled in and its schedule understood.
 
+use crate::core::columns::{Column, Optional};
 use crate::core::cron::Cron;
 use crate::core::ids::JobId;
 use crate::core::limits::MAX_COMMAND_BYTES;
@@ -32,8 +33,8 @@ pub struct Definition {
     pub output: Rc<str>,
     /// File to which stderr is appended; empty = a file per run.
     pub stderr: Rc<str>,
-    /// IANA zone of the schedule; empty = the configured one.
-    pub timezone: Rc<str>,
+    /// What stands in the row's optional columns.
+    pub optional: Optional,
     /// Overlap limit.
     pub max_concurrence: u32,
     /// Row of the tags, 0 = none.
@@ -126,6 +127,7 @@ impl Definition {
             (schedule, None) => schedule,
         };
         let md5 = original_key(&row, &command);
+        let optional = Optional::of(&row, |text| texts.share(text));
         let raw_command = (command != row.command).then(|| row.command.into_boxed_str());
         Definition {
             id: JobId(row.id),
@@ -135,7 +137,7 @@ impl Definition {
             cron: texts.share(&row.cron),
             output: texts.share(&row.output),
             stderr: texts.share(&row.stderr),
-            timezone: texts.share(&row.timezone),
+            optional,
             max_concurrence: row.max_concurrence,
             tag_id: row.tag_id,
             md5,
@@ -144,11 +146,16 @@ impl Definition {
     }
 
     /// Whether both are the same job as far as running it goes. The key covers all the original's
-    /// columns; the time zone is ours.
+    /// columns; the optional ones are ours.
     pub fn same(&self, other: &Definition) -> bool {
         self.md5 == other.md5
-            && self.timezone == other.timezone
+            && self.optional.same(&other.optional)
             && self.raw_command == other.raw_command
+    }
+
+    /// IANA zone of the schedule; empty = the configured one.
+    pub fn timezone(&self) -> &str {
+        self.optional.text(Column::Timezone)
     }
 
     /// Why there is nothing that even somebody's hand could start.

@@ -12,19 +12,9 @@ pub const MAX_COMMAND_BYTES: usize = 131_071;
 /// Bytes of any other text: names, schedules, files, zones.
 pub const MAX_TEXT_BYTES: usize = 4_096;
 
-/// Bytes that the text of a column may have. A variable's value becomes a part of commands.
-pub fn max_bytes(column: &str) -> usize {
-    match column {
-        "command" | "value" => MAX_COMMAND_BYTES,
-        _ => MAX_TEXT_BYTES,
-    }
-}
-
-/// Bytes of a line that a helper writes; more is no answer. A job whose texts are all as long as
-/// they may be, and escaped as JSON (six bytes for one), has less.
+/// Bytes of a line that a helper writes; more is no answer. The longest job has less
+/// ([`crate::core::columns`]).
 pub const MAX_LINE_BYTES: usize = 1 << 20;
-
-const _: () = assert!(6 * (MAX_COMMAND_BYTES + 5 * MAX_TEXT_BYTES) + 1_024 < MAX_LINE_BYTES);
 
 /// Characters of a command on a line of a list; a job's own page has all of it.
 pub const LISTED_COMMAND_CHARS: usize = 300;

@@ -1,8 +1,10 @@
 //! The part that decides: events and a [`time::Now`] in, actions out. It opens nothing, starts
 //! nothing and reads no clock, so that a test can drive it through a year in a second.
 
+pub mod cells;
 pub mod check;
 pub mod clock;
+pub mod columns;
 pub mod command_line;
 pub mod config;
 pub mod cron;

@@ -5,6 +5,7 @@
 //! exit status 0 were seen; a failing helper writes an [`Answer::Error`] and exits 1. A table is
 //! answered in this order: variables, tags, jobs, end.
 
+pub use crate::core::columns::JobRow;
 use crate::core::database::{Database, ErrorKind};
 use crate::core::homes::Homes;
 use crate::core::journal::Stand;
@@ -111,32 +112,6 @@ impl Statement {
             Self::Skip | Self::NoSkips => "skipped slot",
         }
     }
-}
-
-/// A row of `scheduler_jobs` as it stands in the database, placeholders not yet filled in.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct JobRow {
-    /// Primary key.
-    pub id: u32,
-    /// Display name.
-    pub name: String,
-    /// Shell command, with `{NAME}` placeholders.
-    pub command: String,
-    /// Cron expression.
-    pub cron: String,
-    /// File to which stdout is appended; empty = a file per run in the state directory.
-    pub output: String,
-    /// File to which stderr is appended; empty = a file per run in the state directory.
-    pub stderr: String,
-    /// Overlap limit: live runs at the same time; 0 = never start.
-    pub max_concurrence: u32,
-    /// The group.
-    pub server_id: u32,
-    /// Row of `scheduler_tags`, 0 = none.
-    pub tag_id: u32,
-    /// IANA zone of the job's schedule; empty = the configured one. An optional column.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub timezone: String,
 }
 
 /// A line of a helper's stdout.

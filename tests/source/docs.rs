@@ -1,10 +1,11 @@
 //! The documents: their links lead somewhere, also in the package, and what they show is right.
 
+use schedule::core::columns::Column;
 use schedule::core::config;
 use schedule::core::journal::{Cause, SkipReason};
 use schedule::core::outcome::OutcomeKind;
 use schedule::core::state_label::StateLabel;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 
@@ -182,4 +183,35 @@ fn the_pages_tell_the_words_of_lists() {
     assert_eq!(rows_of("docs/jobs.md", "| reason | when |"), reasons);
     let outcomes = OutcomeKind::ALL.map(OutcomeKind::label).join(" ");
     assert!(read("docs/migration.md").contains(&format!("`{outcomes}`")), "{outcomes}");
+}
+
+/// The columns that a folder of `sql/` makes in `scheduler_jobs`: with the table, and later.
+fn sql_columns(folder: &str) -> (BTreeSet<String>, BTreeSet<String>) {
+    let files = fs::read_dir(Path::new(ROOT).join("sql").join(folder)).unwrap();
+    let sql: String = files.map(|file| fs::read_to_string(file.unwrap().path()).unwrap()).collect();
+    let (_, table) = sql.split_once("CREATE TABLE IF NOT EXISTS scheduler_jobs (\n").unwrap();
+    let first_word = |line: &str| line.split_whitespace().next().unwrap_or_default().to_owned();
+    let with_it = table.lines().take_while(|line| !line.starts_with(')')).map(first_word);
+    let later = sql.split("ALTER TABLE scheduler_jobs ADD COLUMN ").skip(1).map(first_word);
+    (with_it.collect(), later.collect())
+}
+
+/// `core/columns.rs` is the one list: tables and documentation have what is in it.
+#[test]
+fn each_column_of_a_job_is_made_and_told() {
+    for folder in ["mysql", "sqlite"] {
+        let (with_the_table, later) = sql_columns(folder);
+        for column in Column::REQUIRED {
+            assert!(with_the_table.contains(*column), "sql/{folder}/001 makes no column {column}");
+        }
+        let optional: BTreeSet<_> = Column::OPTIONAL.iter().map(|it| it.to_string()).collect();
+        assert_eq!(later, optional, "columns that sql/{folder} adds (left), those of columns.rs");
+    }
+    let page = read("docs/jobs.md");
+    let rows = page.lines().filter_map(|line| line.strip_prefix("| `")?.split(" | ").next());
+    let told: BTreeSet<&str> = rows.flat_map(|cell| cell.split(['`', ','])).collect();
+    for column in Column::ALL {
+        let name = column.name();
+        assert!(told.contains(name), "the table of docs/jobs.md does not tell of {name}");
+    }
 }

@@ -235,7 +235,7 @@ fn job_json(scheduler: &Scheduler, now: Now, job: &Job) -> Value {
     view["raw_command"] = json!(def.raw_command.as_deref().unwrap_or(&def.command));
     view["output"] = json!(*def.output);
     view["stderr"] = json!(*def.stderr);
-    view["timezone"] = json!(*def.timezone);
+    view["timezone"] = json!(def.timezone());
     view["tag_id"] = json!(def.tag_id);
     view["next_dues"] = json!(views::next_dues(scheduler, job));
     view["live"] = json!(views::live_runs(scheduler, now, job));

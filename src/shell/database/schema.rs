@@ -1,5 +1,6 @@
 //! The tables, as the files of `sql/` make them. The files are part of the binary.
 
+use crate::core::columns::Column;
 use crate::core::database::Driver;
 
 /// A numbered file of `sql/`.
@@ -9,31 +10,26 @@ pub(super) struct File {
     pub sql: &'static str,
 }
 
-const MYSQL: [File; 2] = [
-    File {
-        number: 1,
-        name: "001_original.sql",
-        sql: include_str!("../../../sql/mysql/001_original.sql"),
-    },
-    File {
-        number: 2,
-        name: "002_optional.sql",
-        sql: include_str!("../../../sql/mysql/002_optional.sql"),
-    },
-];
+/// The files of both folders, in order: they have the same names, which begin with their numbers.
+macro_rules! files {
+    ($($number:literal $name:literal)+) => {
+        const MYSQL: &[File] = &[$(File {
+            number: $number,
+            name: $name,
+            sql: include_str!(concat!("../../../sql/mysql/", $name)),
+        },)+];
+        const SQLITE: &[File] = &[$(File {
+            number: $number,
+            name: $name,
+            sql: include_str!(concat!("../../../sql/sqlite/", $name)),
+        },)+];
+    };
+}
 
-const SQLITE: [File; 2] = [
-    File {
-        number: 1,
-        name: "001_original.sql",
-        sql: include_str!("../../../sql/sqlite/001_original.sql"),
-    },
-    File {
-        number: 2,
-        name: "002_optional.sql",
-        sql: include_str!("../../../sql/sqlite/002_optional.sql"),
-    },
-];
+files! {
+    1 "001_original.sql"
+    2 "002_optional.sql"
+}
 
 /// The tables without which nothing works.
 pub(super) const REQUIRED: [&str; 4] =
@@ -44,7 +40,7 @@ pub(super) const NOTES: &str = "scheduler_schema";
 
 /// What `Status::optional` of `migrate` looks for beside the table `scheduler_skips`.
 pub(super) const OPTIONAL: [(&str, &[&str]); 2] = [
-    ("scheduler_jobs", &[super::rows::TIMEZONE]),
+    ("scheduler_jobs", Column::OPTIONAL),
     ("scheduler_logs", &super::records::OPTIONAL_RUN_COLUMNS),
 ];
 
@@ -71,28 +67,18 @@ pub enum Ran {
 }
 
 /// Columns that the daemon reads or writes without asking whether they exist.
-pub(super) const REQUIRED_COLUMNS: [(&str, &[&str]); 4] = [
-    ("scheduler_jobs", &JOBS),
+pub(super) const REQUIRED_COLUMNS: [(&str, &[&str]); 5] = [
+    ("scheduler_jobs", Column::REQUIRED),
+    ("scheduler_jobs", &["status", "last_run_time"]),
     ("scheduler_vars", &["id", "name", "value", "server_id"]),
     ("scheduler_tags", &["id", "name"]),
     ("scheduler_logs", &super::records::RUN_COLUMNS),
 ];
 
-const JOBS: [&str; 11] = {
-    let mut all = ["status"; 11];
-    let mut index = 0;
-    while index < super::rows::JOB_COLUMNS.len() {
-        all[index] = super::rows::JOB_COLUMNS[index];
-        index += 1;
-    }
-    all[10] = "last_run_time";
-    all
-};
-
 pub(super) fn files(driver: Driver) -> &'static [File] {
     match driver {
-        Driver::Mysql => &MYSQL,
-        Driver::Sqlite => &SQLITE,
+        Driver::Mysql => MYSQL,
+        Driver::Sqlite => SQLITE,
     }
 }
 

@@ -7,9 +7,10 @@
 mod write;
 
 use super::answers::Answers;
-use super::rows::{self, Cell};
+use super::rows;
 use super::schema::{self, Ran};
 use super::{Failure, Group};
+use crate::core::cells::Cell;
 use crate::core::database::{Database, ErrorKind};
 use crate::core::protocol::Answer;
 use crate::shell::own;
@@ -135,8 +136,7 @@ impl<'a> Session<'a> {
     /// The queries whose rows make the table: vars, tags, jobs.
     fn queries(&self, group: &Group) -> Result<[String; 3], Failure> {
         let existing = self.columns("scheduler_jobs")?;
-        let zone = existing.iter().any(|name| name.eq_ignore_ascii_case(rows::TIMEZONE));
-        let columns = rows::JOB_COLUMNS.join(", ") + if zone { ", timezone" } else { "" };
+        let columns = rows::job_columns(&existing, |column| column.name().to_owned());
         Ok([
             format!(
                 "SELECT id, name, value FROM scheduler_vars WHERE server_id = {} ORDER BY id",

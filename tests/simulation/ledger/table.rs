@@ -49,7 +49,7 @@ impl Def {
         *self.command == *core.command
             && *self.row.cron == *core.cron
             && *self.row.name == *core.name
-            && *self.row.timezone == *core.timezone
+            && self.row.timezone == core.timezone()
             && self.row.max_concurrence == core.max_concurrence
     }
 }

@@ -136,8 +136,8 @@ fn job_of_text<'a>(scheduler: &'a Scheduler, id: &str) -> Result<&'a Job, Respon
 }
 
 fn zone_name(scheduler: &Scheduler, t: &Texts, def: &Definition) -> String {
-    if !def.timezone.is_empty() {
-        return def.timezone.to_string();
+    if !def.timezone().is_empty() {
+        return def.timezone().to_owned();
     }
     let zone = &scheduler.settings().zone;
     fill(t.configured, &[zone.iana_name().unwrap_or("UTC")])

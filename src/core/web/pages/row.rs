@@ -109,7 +109,7 @@ pub(super) fn row<'a>(scheduler: &'a Scheduler, now: Now, look: Look, line: Line
         not_due: block.map_or(t.not_due, |block| words::block(t, block)),
         mistake: block.is_some_and(|block| block.mistake().is_some()),
         also: also.map(|state| (state, state_text(t, state))),
-        zone: &def.timezone,
+        zone: def.timezone(),
         next: next.map(|due| Moment::new(now, due, zone_of(scheduler, def))),
         last: last_run(scheduler, now, t, job).filter(|_| !waits),
         running: listed::running_of(scheduler, job, state),

@@ -6,11 +6,14 @@
 //! the server counted are no answer.
 
 use super::super::answers::Answers;
-use super::super::rows::{self, Cell};
+use super::super::rows;
 use super::super::{Failure, Group};
 use super::Session;
 use super::explain::explain;
+use crate::core::cells::Cell;
+use crate::core::columns::Column;
 use crate::core::database::{Database, ErrorKind};
+use crate::core::limits::{MAX_COMMAND_BYTES, MAX_TEXT_BYTES};
 use crate::core::protocol::Answer;
 use mysql::prelude::Queryable;
 use mysql::{Error, Row, Value};
@@ -28,14 +31,12 @@ pub fn sync(database: &Database, group: &Group, answers: &mut Answers) -> Result
     if digest.text == group.digest && digest.complete {
         return answers.send(&Answer::Same(digest.text));
     }
-    let zone = session.columns("scheduler_jobs")?;
-    let zone = zone.iter().any(|name| name.eq_ignore_ascii_case(rows::TIMEZONE));
-    let columns = rows::JOB_COLUMNS.into_iter().chain(zone.then_some(rows::TIMEZONE));
-    let columns = columns.map(rows::bounded).collect::<Vec<_>>().join(", ");
+    let columns = rows::job_columns(&session.columns("scheduler_jobs")?, job_column);
     let rule = format!("WHERE server_id = {} AND status = 1 ORDER BY id", group.server_id);
     let jobs = format!("SELECT {columns} FROM scheduler_jobs {rule}");
     let rule = format!("WHERE server_id = {} ORDER BY id", group.vars_server);
-    let [name, value] = ["name", "value"].map(rows::bounded);
+    let name = bounded("name", MAX_TEXT_BYTES);
+    let value = bounded("value", MAX_COMMAND_BYTES);
     let vars = format!("SELECT id, {name}, {value} FROM scheduler_vars {rule}");
     let tags = format!("SELECT id, {name} FROM scheduler_tags ORDER BY id");
     let [job_rows, var_rows, tag_rows] = digest.rows;
@@ -45,6 +46,19 @@ pub fn sync(database: &Database, group: &Group, answers: &mut Answers) -> Result
     session.stream(&jobs, rows::job, answers, &mut read, ("scheduler_jobs", job_rows))?;
     let digest = digest.with(&read);
     answers.send(&Answer::End { digest, rows: job_rows + var_rows + tag_rows })
+}
+
+fn job_column(column: Column) -> String {
+    match column.is_text() {
+        true => bounded(column.name(), column.max_bytes()),
+        false => column.name().to_owned(),
+    }
+}
+
+/// A text as it is read from a server: of what is far too long only so much that this shows. A row
+/// that is longer than a packet may be would end the exchange.
+fn bounded(column: &str, max_bytes: usize) -> String {
+    format!("LEFT({column}, {})", max_bytes + 1)
 }
 
 /// What the server says of its rows.
@@ -120,7 +134,7 @@ impl Session<'_> {
 /// times are not in it: they don't make a job. Text is taken as bytes, else columns of different
 /// charsets can't be joined. SHA2 because MD5 is not everywhere any more.
 ///
-/// `timezone` may not exist: the name then finds the outer `timezone`, which is empty. (An
+/// An optional column may not exist: its name then finds that of the outer row, which is empty. (An
 /// unqualified name in a subquery is looked up inside first, then outside: SQL:1999, 6.6.)
 fn digest_query(group: &Group) -> String {
     let summary = |columns: &[&str]| {
@@ -135,17 +149,19 @@ fn digest_query(group: &Group) -> String {
             texts.join(", ")
         )
     };
-    let mut columns = rows::JOB_COLUMNS.to_vec();
-    columns.push(rows::TIMEZONE);
+    let (required, optional) = Column::ALL.split_at(Column::REQUIRED.len());
+    let absent: Vec<_> = optional.iter().map(|column| rows::absent(*column)).collect();
+    let columns: Vec<_> = required.iter().chain(optional).map(|column| column.name()).collect();
     format!(
         "SELECT CONCAT((SELECT {} FROM scheduler_jobs WHERE server_id = {} AND status = 1), ':', \
          (SELECT {} FROM scheduler_vars WHERE server_id = {}), ':', \
-         (SELECT {} FROM scheduler_tags)) FROM (SELECT '' AS timezone) AS optional",
+         (SELECT {} FROM scheduler_tags)) FROM (SELECT {}) AS optional",
         summary(&columns),
         group.server_id,
         summary(&["id", "name", "value"]),
         group.vars_server,
-        summary(&["id", "name"])
+        summary(&["id", "name"]),
+        absent.join(", ")
     )
 }
 

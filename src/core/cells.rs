@@ -1,0 +1,97 @@
+//! The values of a row as a database gives them, and what of them is no good.
+//!
+//! Both drivers hand over the same [`Cell`]s. A database checks less than one thinks (a column may
+//! have been made nullable, SQLite takes text for a number), so every value is looked at here.
+
+use crate::core::limits::{MAX_COMMAND_BYTES, MAX_QUOTED_CHARS, MAX_TEXT_BYTES, cut};
+
+/// A value, whatever its type was: numbers as decimal text.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Cell {
+    /// SQL NULL.
+    Null,
+    /// Text, or a number as text.
+    Text(String),
+    /// Bytes that are not UTF-8.
+    NotText,
+    /// More bytes than any column may have.
+    TooLong,
+}
+
+impl Cell {
+    /// The text of `bytes`, if it is text. What is far too long is not copied.
+    pub fn from_bytes(bytes: &[u8]) -> Self {
+        if bytes.len() > MAX_COMMAND_BYTES {
+            return Self::TooLong;
+        }
+        str::from_utf8(bytes).map_or(Self::NotText, |text| Self::Text(text.to_owned()))
+    }
+}
+
+/// The cells of a row, taken from left to right.
+#[derive(Debug)]
+pub struct Cells(std::vec::IntoIter<Cell>);
+
+impl Cells {
+    /// Those of a row.
+    pub fn new(cells: Vec<Cell>) -> Self {
+        Self(cells.into_iter())
+    }
+
+    /// The text that comes next, whatever it is.
+    pub fn next_text(&self) -> &str {
+        match self.0.as_slice().first() {
+            Some(Cell::Text(text)) => text,
+            Some(Cell::Null | Cell::NotText | Cell::TooLong) | None => "",
+        }
+    }
+
+    /// The value of a column, unless it is NULL.
+    ///
+    /// # Errors
+    /// It is no good; why, and what to do.
+    pub fn value(&mut self, column: &str, max_bytes: usize) -> Result<Option<String>, String> {
+        match self.0.next() {
+            Some(Cell::Text(text)) if text.len() <= max_bytes => Ok(Some(text)),
+            Some(Cell::Text(_) | Cell::TooLong) => {
+                let hint = if column == "command" { "put it into a script" } else { "shorten it" };
+                Err(format!("{column} has more than {max_bytes} bytes: {hint}"))
+            }
+            Some(Cell::NotText) => Err(format!("{column} is not UTF-8 text: write it anew")),
+            Some(Cell::Null) | None => Ok(None),
+        }
+    }
+
+    /// Text. NULL is the empty one: what that means is the same however it was written.
+    ///
+    /// # Errors
+    /// As [`Cells::value`].
+    pub fn text(&mut self, column: &str, max_bytes: usize) -> Result<String, String> {
+        Ok(self.value(column, max_bytes)?.unwrap_or_default())
+    }
+
+    /// A number of 0 to 4294967295.
+    ///
+    /// # Errors
+    /// It is none; why, and what to do.
+    pub fn number(&mut self, column: &str) -> Result<u32, String> {
+        let text = self.value(column, MAX_TEXT_BYTES)?;
+        let text = text.ok_or_else(|| format!("{column} is NULL: give it a value"))?;
+        let hint = "it must be a whole number, 0 to 4294967295";
+        text.parse().map_err(|_| format!("{column} is {}: {hint}", cut(&text, MAX_QUOTED_CHARS)))
+    }
+
+    /// A number for which NULL means 0.
+    ///
+    /// # Errors
+    /// As [`Cells::number`].
+    pub fn number_or_zero(&mut self, column: &str) -> Result<u32, String> {
+        match self.0.as_slice().first() {
+            Some(Cell::Null) | None => {
+                self.0.next();
+                Ok(0)
+            }
+            Some(_) => self.number(column),
+        }
+    }
+}
