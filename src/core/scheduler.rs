@@ -9,7 +9,7 @@
 //! - `carry`: records on their way to the database, and those that it refuses
 //! - `changes`: what has changed since somebody looked
 //! - `ending`: how the daemon ends
-//! - `metrics`: figures
+//! - `metrics`: figures; `figures`: how they are handed to the next program
 //! - `news`: what somebody above may want to hear
 //! - `trouble`: what is wrong with the database, and when it is tried again
 //! - `outbox`: the journal's segments and how their records reach the database
@@ -24,6 +24,7 @@ mod carry;
 mod changes;
 mod due;
 mod ending;
+mod figures;
 mod held;
 mod last_word;
 mod metrics;
@@ -40,6 +41,7 @@ mod unwritten;
 
 pub use adopt::Found;
 pub(in crate::core) use changes::Changed;
+pub use figures::Figures;
 pub use metrics::{Histogram, Metrics};
 pub use news::{Begun, News};
 pub use outbox::Outbox;
@@ -170,6 +172,9 @@ pub struct Carried {
     /// Its counts.
     pub counters: Counters,
     /// Its figures.
+    pub metrics: Figures,
+    /// The same from an earlier version.
+    #[serde(skip_serializing)]
     pub figures: Vec<u64>,
     /// It waits for its last runs.
     pub draining: bool,
@@ -183,6 +188,16 @@ pub struct Carried {
     pub held: Vec<(u64, u64)>,
     /// What was done last over the web.
     pub message: String,
+}
+
+impl Carried {
+    /// The metrics that are gone on with.
+    pub fn metrics(&self) -> Metrics {
+        match &*self.figures {
+            [] => self.metrics.metrics(),
+            figures => Figures::in_a_row(figures).metrics(),
+        }
+    }
 }
 
 /// Everything the daemon knows. See the module's text.
@@ -406,7 +421,8 @@ impl Scheduler {
         Carried {
             started: self.started,
             counters: self.counters,
-            figures: self.metrics.figures(),
+            metrics: Figures::of(&self.metrics),
+            figures: Vec::new(),
             draining: self.draining,
             stopping: self.stopping(),
             unwritten: self.outbox.in_memory(),
@@ -423,7 +439,7 @@ impl Scheduler {
         // What this program has found missing comes on top.
         self.counters.records_dropped = records_dropped.max(self.counters.records_dropped);
         self.counters.records_dropped_ms = records_dropped_ms.max(self.counters.records_dropped_ms);
-        self.metrics.resume(&carried.figures);
+        self.metrics = carried.metrics();
         // The same process went on: it was not down.
         self.due.able_ms = Some(i64::MIN);
         self.outbox.take_over(&carried.unwritten);

@@ -33,6 +33,7 @@ impl World {
         let in_vain = !self.clients.is_empty() && !self.ledger.is_launching();
         assert!(!in_vain, "clients wait in vain: {:?}", self.clients);
         self.ledger.check_runs(ticked, core);
+        self.ledger.check_figures(core);
         self.ledger.check_table_told(self.disk.word_that_counts());
         if !self.profile.crowd || self.random.one_in(16) {
             self.ledger.check_table(core);

@@ -1,6 +1,7 @@
 //! `/metrics`, read by a strict parser of OpenMetrics 1.0 that knows nothing of the writer.
 
 use crate::web_common::{Bench, row};
+use schedule::core::scheduler::Carried;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What a family says of itself, and its samples by name and labels.
@@ -171,4 +172,50 @@ fn a_stop_by_hand_is_no_failure() {
     // How it ended is still said.
     let job = bench.get("/api/v1/jobs/1/runs").json();
     assert_eq!(job["runs"][2]["outcome"], "exit 143", "{job}");
+}
+
+/// The samples of a family by the value of their only label.
+fn by_label(families: &BTreeMap<String, Family>, family: &str) -> BTreeMap<String, u64> {
+    let value = |name: &str| name.split('"').nth(1).unwrap().to_owned();
+    let samples = families[family].samples.iter().filter(|(_, count)| **count > 0.0);
+    samples.map(|(name, count)| (value(name), *count as u64)).collect()
+}
+
+/// What an earlier program has handed over to one in its place: all figures in a row.
+const IN_A_ROW: &str = r#"{"started":{"wall_ms":1795613400000,"mono_ms":50000},
+    "counters":{"launched":211,"succeeded":101,"failed":406,"stopped":66,"skipped":10},
+    "figures":[1,2,3,4,5,6,7,8,9,10,11,120000, 21,22,23,24,25,26,27,28,29,30,31,3200000,
+        101,102,103,104,97, 1,2,3,4, 66],
+    "draining":false,"stopping":[],"unwritten":[],"held":[],"message":""}"#;
+
+/// Whatever the order in which this program has them.
+#[test]
+fn figures_of_an_earlier_program_go_on() {
+    let mut bench = Bench::with(&[row(1, "* * * * * *", "sleep 9")]);
+    let carried: Carried = serde_json::from_str(IN_A_ROW).unwrap();
+    bench.core.go_on(bench.now, &carried);
+    bench.pass(510);
+    bench.end_all(0);
+    // This program hands them on, and its next one has the same.
+    for _ in 0..2 {
+        let given = serde_json::to_string(&bench.core.carry()).unwrap();
+        let carried = serde_json::from_str::<Carried>(&given).unwrap();
+        assert_eq!(carried.metrics(), *bench.core.scheduler.metrics());
+        bench.core.go_on(bench.now, &carried);
+        let text = bench.get("/metrics").is(200).body.clone();
+        let families = parse(&text);
+        let runs = [("success", 102), ("failure", 102), ("signal", 103), ("spawn_failed", 104)];
+        let runs = runs.into_iter().chain([("lost", 97), ("stopped", 66)]);
+        let expected: BTreeMap<_, _> = runs.map(|(name, n)| (name.to_owned(), n)).collect();
+        assert_eq!(by_label(&families, "schedule_runs"), expected);
+        let skips = [("overlap", 1), ("draining", 2), ("waiting", 3), ("misfire", 4)];
+        let expected: BTreeMap<_, _> = skips.map(|(name, n)| (name.to_owned(), n)).into();
+        assert_eq!(by_label(&families, "schedule_skipped_slots"), expected);
+        let late = "schedule_launch_lateness_seconds";
+        assert_eq!(check_histogram(&text, late), 67.0, "66, and one of this program");
+        let within = format!("{late}_bucket{{le=\"0.001\"}}");
+        assert_eq!(families[late].samples[&within], 1.0);
+        assert_eq!(families[late].samples[&format!("{late}_sum")], 0.13);
+        assert!(check_histogram(&text, "schedule_turn_seconds") >= 286.0);
+    }
 }

@@ -8,8 +8,10 @@
 //! - `table`: which definitions are in force
 //! - `slots`: what is due, and what becomes of it
 //! - `runs`: attempts, ends, stops
+//! - `figures`: what is counted
 //! - `lines`: what the journal says, and what of it survives the daemon
 
+mod figures;
 mod lines;
 mod runs;
 mod slots;
@@ -132,6 +134,7 @@ pub struct Ledger {
     pub kept_skips: BTreeMap<(u32, i64, u32), Vec<(SkipEntry, u64)>>,
     /// What was on the disk before the newest segment.
     before: Before,
+    figures: figures::Figures,
     /// Skips that were on the disk: a longer range than is there now may be recorded.
     pub lost_skips: BTreeSet<(u32, i64, u32)>,
 }
@@ -187,6 +190,7 @@ impl Ledger {
             made: BTreeSet::new(),
             kept_skips: BTreeMap::new(),
             before: Before::default(),
+            figures: figures::Figures::default(),
             lost_skips: BTreeSet::new(),
         }
     }
@@ -231,6 +235,7 @@ impl Ledger {
 
     /// A daemon starts; it knows what is on the disk.
     pub fn up(&mut self, now: Now, boot: &str, log_end: u64, named: usize) {
+        self.figures = figures::Figures::default();
         self.named = named;
         self.told_to = log_end;
         self.anew_known = None;

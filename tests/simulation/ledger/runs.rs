@@ -284,9 +284,11 @@ impl Ledger {
     pub(super) fn finish(&mut self, id: RunId, end: End) {
         let run = self.run(id);
         assert_ne!(run.state, State::Gone, "run {id} ends twice");
+        let told = matches!(run.state, State::Stopping { .. } | State::Killed);
         run.state = State::Gone;
-        run.end = Some(end);
+        run.end = Some(end.clone());
         let job = run.job;
+        self.count_end(&end, told);
         self.live.remove(&id);
         self.left(job, id);
     }

@@ -157,6 +157,7 @@ impl Ledger {
                     }
                     Some(reason) => {
                         *job.counts.entry(reason).or_default() += 1;
+                        self.figures.skipped(reason);
                         job.untold.push((reason, slot));
                         self.misfired.extend((reason == SkipReason::Misfire).then_some(id));
                     }
