@@ -7,7 +7,9 @@
 //! - `pages`: HTML for people, in the words of `texts`
 //! - `api`: JSON for programs; `cache`: its answers, rendered once per change
 //! - `terminal`: tables for terminals, for whom `wanted` says; `metrics`: figures for monitoring
-//! - `routes`: which request is which command; `actions`: what commands do
+//! - `routes`: what there is at which path; `route`: what one is, and how it is found; `call`: what
+//!   its function is given; `named`: what a request names
+//! - `actions`: what commands do; `stops`: the stops among them
 //! - `output`: what runs have written and the log, followed if wanted; `download`: as it is
 //! - `sources`: in which files that is
 //! - `stream`: what changes, as server-sent events
@@ -19,18 +21,21 @@
 mod actions;
 mod api;
 mod cache;
+mod call;
 mod download;
 mod filter;
 mod lines;
 mod listed;
 mod metrics;
 mod missing;
+mod named;
 mod origin;
 mod original;
 mod output;
 mod pages;
 mod parameters;
 mod root;
+mod route;
 mod routes;
 mod sort;
 mod sources;
@@ -43,13 +48,17 @@ mod views;
 mod wanted;
 
 use crate::core::event::{Action, Vitals};
-use crate::core::http::{Method, Request, Response};
+use crate::core::http::{Request, Response};
 use crate::core::ids::ConnId;
 use crate::core::scheduler::{DatabaseState, News, Scheduler};
 use crate::core::time::Now;
-use routes::Routed;
+use actions::Form;
+use call::Call;
+use route::{Does, Place};
 use std::collections::VecDeque;
 
+pub use route::{Role, Route};
+pub use routes::ROUTES;
 pub use stream::DISPLACED;
 
 /// Clients that may wait for the first answer of the database.
@@ -109,41 +118,83 @@ impl Web {
         conn: ConnId,
         request: &Request,
     ) {
-        if request.segments()[..] == ["healthz"] {
-            return self.respond(conn, health(request));
-        }
-        if let Err(refusal) = self.listening.check_host(request) {
+        let place = Place::of(ROUTES, request.path());
+        let call = place.call(now, conn, request);
+        if !place.any_host()
+            && let Err(refusal) = self.listening.check_host(request)
+        {
             // Never as a page: what is around that tells of the daemon.
             return self.respond(conn, refusal);
         }
-        if request.path().starts_with("/api/")
-            && let Err(response) = parameters::check_names(request)
+        if call.is_of_api()
+            && let Err(response) = parameters::check_names(&call)
         {
             return self.respond(conn, response);
         }
-        if self.early.len() < MAX_EARLY && parameters::awaits_table(scheduler, request) {
+        let awaits = place.awaits(request.method);
+        if self.early.len() < MAX_EARLY && parameters::awaits_table(scheduler, request, awaits) {
             let until_ms = now.mono_ms + EARLY_PATIENCE_MS;
             self.early.push(Early { conn, request: request.clone(), until_ms });
             return;
         }
-        self.serve(scheduler, now, conn, request);
+        self.serve(scheduler, place, &call);
     }
 
-    /// Answers a request by what is known now.
-    fn serve(&mut self, scheduler: &mut Scheduler, now: Now, conn: ConnId, request: &Request) {
-        let routed = match self.route_original(scheduler, now, conn, request) {
-            Routed::Other => self.route_commands(scheduler, now, conn, request),
-            routed => routed,
-        };
-        let routed = match routed {
-            Routed::Other => self.route_files(scheduler, conn, request),
-            routed => routed,
-        };
-        match routed {
-            Routed::Now(response) => self.respond_to(scheduler, now, conn, request, response),
-            Routed::Later => {}
-            Routed::Other => self.read(scheduler, now, conn, request),
+    /// Answers a request by what is known now; with a page instead of a problem if a browser asks
+    /// for no program.
+    fn serve(&mut self, scheduler: &mut Scheduler, place: Place<'_>, call: &Call<'_>) {
+        let Some(mut response) = self.answer(scheduler, place, call) else { return };
+        if !place.any_host() {
+            response = self.for_people(scheduler, call, response);
         }
+        self.respond(call.conn, response);
+    }
+
+    /// The answer; none if the client is answered later, or was already.
+    fn answer(
+        &mut self,
+        scheduler: &mut Scheduler,
+        place: Place<'_>,
+        call: &Call<'_>,
+    ) -> Option<Response> {
+        let request = call.request;
+        if original::is_action(request) && !place.any_host() {
+            return self.original_action(scheduler, call);
+        }
+        let Some(route) = place.route(request.method) else {
+            let no_page = || missing::no_page(&route::in_front(ROUTES, request));
+            return Some(place.no_route(request.method).unwrap_or_else(no_page));
+        };
+        if let Err(refusal) = route.does.check(&self.listening, request) {
+            return Some(refusal);
+        }
+        self.act(scheduler, call, route.does).unwrap_or_else(Some)
+    }
+
+    /// Does what there is to do at a route. `Err` is an answer as well: why nothing was done.
+    fn act(
+        &mut self,
+        scheduler: &mut Scheduler,
+        call: &Call<'_>,
+        does: Does,
+    ) -> Result<Option<Response>, Response> {
+        Ok(match does {
+            Does::Show(show) => Some(show(self, scheduler, call)),
+            Does::File(source) => self.show_file(scheduler, call, &source(call)?),
+            Does::Original(page) => {
+                let page = page(self, scheduler, call.request)?;
+                self.show_original(scheduler, call, page)
+            }
+            Does::Events => self.open_events(scheduler, call),
+            Does::Command(command) => {
+                self.command(scheduler, call, Form::Json, command(call)?);
+                None
+            }
+            Does::Form => {
+                self.form(scheduler, call)?;
+                None
+            }
+        })
     }
 
     /// A client waits for nothing any more.
@@ -195,55 +246,6 @@ impl Web {
         self.push_action(Action::Respond(conn, Box::new(response)));
     }
 
-    /// Answers with a page instead of a problem if a browser asks for no program.
-    fn respond_to(
-        &mut self,
-        scheduler: &Scheduler,
-        now: Now,
-        conn: ConnId,
-        request: &Request,
-        response: Response,
-    ) {
-        let response = self.for_people(scheduler, now, request, response);
-        self.respond(conn, response);
-    }
-
-    /// What only reads.
-    fn read(&mut self, scheduler: &mut Scheduler, now: Now, conn: ConnId, request: &Request) {
-        let segments = request.segments();
-        if segments[..] == ["api", "v1", "events"] && request.method == Method::Get {
-            return match self.listening.check_reader(request) {
-                Ok(()) => self.open_events(scheduler, now, conn, request),
-                Err(response) => self.respond_to(scheduler, now, conn, request, response),
-            };
-        }
-        if let Some(page) = self.page(scheduler, now, request) {
-            return self.respond_to(scheduler, now, conn, request, page);
-        }
-        let answer: fn(&mut Web, &Scheduler, Now, &Request) -> Response = match segments[..] {
-            ["" | "index.php"] => |_, it, now, request| terminal::text_list(it, now, request),
-            ["metrics"] => |web, it, now, _| web.metrics_page(it, now),
-            ["api", "v1", "openapi.json"] => |web, it, _, _| web.openapi(it),
-            ["api", "v1", "events"] => |_, _, _, _| Response::event_stream(),
-            ["api", "v1", "status"] => |web, it, now, _| api::json_answer(&web.status(it, now)),
-            ["api", "v1", "jobs"] => |web, it, now, request| web.job_list(it, now, request),
-            ["api", "v1", "jobs", _] => |web, it, now, request| web.job_view(it, now, request),
-            ["api", "v1", "jobs", _, "runs"] => {
-                |web, it, now, request| web.job_runs(it, now, request)
-            }
-            _ => {
-                let response = missing::no_page(request);
-                return self.respond_to(scheduler, now, conn, request, response);
-            }
-        };
-        let response = match request.method {
-            Method::Get | Method::Head => answer(self, scheduler, now, request),
-            Method::Options => Response::options("GET, HEAD, OPTIONS"),
-            _ => Response::method_not_allowed("GET, HEAD, OPTIONS"),
-        };
-        self.respond_to(scheduler, now, conn, request, response);
-    }
-
     /// What is due: results, followed files, news.
     pub(super) fn tick(&mut self, scheduler: &mut Scheduler, now: Now) {
         self.answer_early(scheduler, now);
@@ -259,7 +261,9 @@ impl Web {
         let over = self.early.iter().take_while(is_over).count();
         let over: Vec<Early> = self.early.drain(..over).collect();
         for early in over {
-            self.serve(scheduler, now, early.conn, &early.request);
+            let place = Place::of(ROUTES, early.request.path());
+            let call = place.call(now, early.conn, &early.request);
+            self.serve(scheduler, place, &call);
         }
     }
 
@@ -275,12 +279,7 @@ impl Web {
     }
 }
 
-/// Probes ask under any name. So nothing else is there: no action of the original, which is done on
-/// every other path, and no page, whatever is asked and how.
-fn health(request: &Request) -> Response {
-    match request.method {
-        Method::Get | Method::Head => Response::text(200, "ok\n"),
-        Method::Options => Response::options("GET, HEAD, OPTIONS"),
-        _ => Response::method_not_allowed("GET, HEAD, OPTIONS"),
-    }
+/// `/healthz`: the daemon answers, whatever else is wrong.
+fn health(_: &mut Web, _: &Scheduler, _: &Call<'_>) -> Response {
+    Response::text(200, "ok\n")
 }

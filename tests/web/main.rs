@@ -21,6 +21,7 @@ mod pages_look;
 mod parameters;
 mod places;
 mod program;
+mod routes;
 mod unread;
 #[path = "support.rs"]
 mod web_common;

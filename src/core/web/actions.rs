@@ -5,6 +5,7 @@
 //! really done, in the form it asked for: JSON for programs, a redirection for forms.
 
 use super::Web;
+use super::call::Call;
 use super::missing;
 use super::sources::{self, Source};
 use super::stops::Stops;
@@ -13,7 +14,6 @@ use crate::core::files::{FileName, FileTrouble};
 use crate::core::http::Response;
 use crate::core::ids::{ConnId, JobId, RunId};
 use crate::core::journal::Cause;
-use crate::core::launch::Stream;
 use crate::core::places::{Peer, Places};
 use crate::core::plain::line;
 use crate::core::scheduler::{Begun, Scheduler};
@@ -143,11 +143,11 @@ impl Web {
     pub(super) fn command(
         &mut self,
         scheduler: &mut Scheduler,
-        now: Now,
-        (conn, peer): (ConnId, Peer),
+        call: &Call<'_>,
         form: Form,
         command: Command,
     ) {
+        let (now, conn, peer) = (call.now, call.conn, call.request.peer);
         self.make_room_for_command(peer);
         let ticket = self.waiting.last + 1;
         self.waiting.last = ticket;
@@ -422,14 +422,5 @@ fn message(verb: &str, done: &[Done], time: &str) -> String {
     match all.char_indices().nth(MAX_MESSAGE_CHARS) {
         Some((at, _)) => format!("{}…", &all[..at]),
         None => all,
-    }
-}
-
-/// `stdout` or `stderr`.
-pub(super) fn stream_named(name: &str) -> Option<Stream> {
-    match name {
-        "stdout" => Some(Stream::Stdout),
-        "stderr" => Some(Stream::Stderr),
-        _ => None,
     }
 }

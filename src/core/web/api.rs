@@ -2,16 +2,15 @@
 
 use super::Web;
 use super::cache::{self, Stamp};
+use super::call::Call;
 use super::listed;
 use super::missing;
-use super::parameters::check_list;
+use super::parameters::{check_list, job_id};
 use super::terminal;
 use super::views::{self, MAX_BAD_ROWS};
 use super::wanted::wants_text;
 use crate::core::definition::Block;
-use crate::core::http::{Request, Response};
-use crate::core::ids::JobId;
-use crate::core::plain;
+use crate::core::http::Response;
 use crate::core::scheduler::{DatabaseState, Scheduler};
 use crate::core::state_label::StateLabel;
 use crate::core::table::{Job, Phase};
@@ -94,15 +93,16 @@ impl Web {
         })
     }
 
+    /// The daemon as a whole.
+    pub(super) fn status_view(&mut self, scheduler: &Scheduler, call: &Call<'_>) -> Response {
+        json_answer(&self.status(scheduler, call.now))
+    }
+
     /// The list of jobs; as a table of text for who wants that.
-    pub(super) fn job_list(
-        &mut self,
-        scheduler: &Scheduler,
-        now: Now,
-        request: &Request,
-    ) -> Response {
+    pub(super) fn job_list(&mut self, scheduler: &Scheduler, call: &Call<'_>) -> Response {
+        let request = call.request;
         if wants_text(request, "application/json") {
-            return terminal::text_list(scheduler, now, request);
+            return terminal::text_list(scheduler, call);
         }
         let target = format!("{}?{}", request.path(), request.raw_query());
         let stamp = Stamp { revision: scheduler.revision(), mono_ms: 0 };
@@ -118,43 +118,36 @@ impl Web {
     }
 
     /// The file that describes the API to programs.
-    pub(super) fn openapi(&mut self, scheduler: &Scheduler) -> Response {
+    pub(super) fn openapi(&mut self, scheduler: &Scheduler, call: &Call<'_>) -> Response {
         let stamp = Stamp { revision: 0, mono_ms: 0 };
-        self.cached(scheduler, "/api/v1/openapi.json", stamp, || Ok(OPENAPI.to_owned()))
+        self.cached(scheduler, call.request.path(), stamp, || Ok(OPENAPI.to_owned()))
     }
 
-    pub(super) fn job_view(
-        &mut self,
-        scheduler: &Scheduler,
-        now: Now,
-        request: &Request,
-    ) -> Response {
-        self.of_job(scheduler, now, request, job_json)
+    /// A job.
+    pub(super) fn job_view(&mut self, scheduler: &Scheduler, call: &Call<'_>) -> Response {
+        self.of_job(scheduler, call, job_json)
     }
 
     /// The runs of a job that are remembered, newest first, live ones before all others.
-    pub(super) fn job_runs(
-        &mut self,
-        scheduler: &Scheduler,
-        now: Now,
-        request: &Request,
-    ) -> Response {
-        self.of_job(scheduler, now, request, runs_json)
+    pub(super) fn job_runs(&mut self, scheduler: &Scheduler, call: &Call<'_>) -> Response {
+        self.of_job(scheduler, call, runs_json)
     }
 
     fn of_job(
         &mut self,
         scheduler: &Scheduler,
-        now: Now,
-        request: &Request,
+        call: &Call<'_>,
         view: fn(&Scheduler, Now, &Job) -> Value,
     ) -> Response {
-        let job = match find_job(scheduler, request) {
+        let now = call.now;
+        let job = match find_job(scheduler, call.argument) {
             Ok(job) => job,
             Err(response) => return response,
         };
         let stamp = cache::job_stamp(scheduler, now, job);
-        self.cached(scheduler, request.path(), stamp, || Ok(text_of(&view(scheduler, now, job))))
+        self.cached(scheduler, call.request.path(), stamp, || {
+            Ok(text_of(&view(scheduler, now, job)))
+        })
     }
 }
 
@@ -190,13 +183,8 @@ fn jobs_off(scheduler: &Scheduler) -> Vec<u32> {
     jobs.take(MAX_BAD_ROWS).map(|(job, _)| job.def.id.0).collect()
 }
 
-fn find_job<'a>(scheduler: &'a Scheduler, request: &Request) -> Result<&'a Job, Response> {
-    let text = request.segments().get(3).map_or(String::new(), |text| (*text).to_owned());
-    let Ok(id) = text.parse::<u32>() else {
-        let shown = plain::shown(&text);
-        return Err(Response::problem(400, &format!("`{shown}` is no job id: a number is")));
-    };
-    let id = JobId(id);
+fn find_job<'a>(scheduler: &'a Scheduler, id: &str) -> Result<&'a Job, Response> {
+    let id = job_id(id)?;
     scheduler.table().get(id).ok_or_else(|| missing::answer(missing::no_job(scheduler, id)))
 }
 

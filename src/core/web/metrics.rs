@@ -2,6 +2,7 @@
 
 use super::Web;
 use super::api;
+use super::call::Call;
 use super::views;
 use crate::core::http::{Body, Response};
 use crate::core::list::{Listed, Tally};
@@ -83,11 +84,11 @@ fn seconds(us: u64) -> String {
 
 impl Web {
     /// The answer to `GET /metrics`.
-    pub(super) fn metrics_page(&self, scheduler: &Scheduler, now: Now) -> Response {
+    pub(super) fn metrics(&mut self, scheduler: &Scheduler, call: &Call<'_>) -> Response {
         let mut out = Writer(String::with_capacity(8_192));
         write_jobs(scheduler, &mut out);
         write_runs(scheduler, &mut out);
-        write_daemon(scheduler, &mut out, now);
+        write_daemon(scheduler, &mut out, call.now);
         self.write_process(scheduler, &mut out);
         out.0.push_str("# EOF\n");
         Response::new(200, CONTENT_TYPE, Body::Bytes(out.0.into_bytes()))

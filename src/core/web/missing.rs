@@ -1,7 +1,7 @@
 //! What is asked for and is not there. As long as no table was read nobody knows whether it is:
 //! then that is said, with 503, and not "there is no such job", which a program would believe.
 
-use crate::core::http::{Request, Response};
+use crate::core::http::Response;
 use crate::core::ids::{JobId, RunId};
 use crate::core::plain;
 use crate::core::scheduler::{DatabaseState, Scheduler};
@@ -52,33 +52,15 @@ pub(super) fn no_key(scheduler: &Scheduler) -> Missing {
     table_unread(scheduler).unwrap_or_else(|| (404, why.to_owned()))
 }
 
-/// How the paths of pages and programs begin.
-const FIRST: [&str; 12] = [
-    "",
-    "index.php",
-    "index.html",
-    "stderr.php",
-    "stderr.html",
-    "tail.php",
-    "jobs",
-    "log",
-    "assets",
-    "actions",
-    "api",
-    "metrics",
-];
-
-/// That there is no such page. One that is there below another path comes from a proxy that leaves
-/// its own path in front of it.
-pub(super) fn no_page(request: &Request) -> Response {
-    let segments = request.segments();
-    let below = segments.iter().position(|segment| FIRST.contains(segment)).unwrap_or(0);
-    let hint = match segments.get(..below) {
-        Some(before @ [_, ..]) => {
+/// That there is no such page. One that is there below another path (`in_front`) comes from a proxy
+/// that leaves its own path in front of it.
+pub(super) fn no_page(in_front: &[&str]) -> Response {
+    let hint = match in_front {
+        [] => String::new(),
+        before => {
             let path = plain::line(&before.join("/"));
             format!("; if a proxy stands before it, it has to take /{path} off (docs/http.md)")
         }
-        _ => String::new(),
     };
     Response::problem(404, &format!("there is no such page{hint}; see /api/v1/openapi.json and /"))
 }

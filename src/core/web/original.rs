@@ -7,20 +7,20 @@
 
 use super::Web;
 use super::actions::{Command, Form};
+use super::call::Call;
 use super::missing;
 use super::origin;
 use super::output::{OriginalPage, Tail, TailForm, number};
+use super::parameters::job_id;
 use super::root::Root;
-use super::routes::Routed;
 use super::sources::{self, Source};
 use crate::core::files::FileTrouble;
 use crate::core::http::{Method, Request, Response, percent_encode};
-use crate::core::ids::{ConnId, JobId};
+use crate::core::ids::JobId;
 use crate::core::launch::Stream;
 use crate::core::plain::isolated;
 use crate::core::scheduler::Scheduler;
 use crate::core::table::Phase;
-use crate::core::time::Now;
 
 /// Lines of `/stderr.php` where the client does not say.
 const OUTPUT_LINES: usize = 100;
@@ -40,49 +40,47 @@ pub struct Keys {
 }
 
 impl Web {
-    /// The original's paths, and its actions on any path that is not the API's.
-    pub(super) fn route_original(
+    /// `/stderr.php`: what a job has written.
+    pub(super) fn original_output(
         &mut self,
-        scheduler: &mut Scheduler,
-        now: Now,
-        conn: ConnId,
+        scheduler: &Scheduler,
         request: &Request,
-    ) -> Routed {
-        let segments = request.segments();
-        if segments[0] == "api" || !request.method.is_read() {
-            return Routed::Other;
-        }
-        if request.query("action").is_some_and(|action| !action.is_empty()) {
-            return self.original_action(scheduler, now, conn, request);
-        }
-        match segments[..] {
-            ["index.html" | "stderr.html"] => {
-                let back = match origin::is_browser(request) {
-                    true => Root::of(request).to(&back_of(request)),
-                    false => way_back(request),
-                };
-                Response::redirect(301, &back).into()
-            }
-            ["stderr.php"] => match self.named_job(scheduler, request) {
-                Ok(id) => {
-                    let page = OriginalPage::Output(id, stream_of(request));
-                    self.show_page(scheduler, conn, request, page, OUTPUT_LINES)
-                }
-                Err(response) => response.into(),
-            },
-            ["tail.php"] => self.show_page(scheduler, conn, request, OriginalPage::Log, LOG_LINES),
-            _ => Routed::Other,
-        }
+    ) -> Result<OriginalPage, Response> {
+        Ok(OriginalPage::Output(self.named_job(scheduler, request)?, stream_of(request)))
     }
 
-    fn original_action(
+    /// Does what a link of the original says.
+    pub(super) fn original_action(
         &mut self,
         scheduler: &mut Scheduler,
-        now: Now,
-        conn: ConnId,
+        call: &Call<'_>,
+    ) -> Option<Response> {
+        let request = call.request;
+        let command = match self.original_command(scheduler, request) {
+            Err(response) => return Some(response),
+            Ok(command) => command,
+        };
+        if origin::is_browser(request) {
+            return Some(self.ask_page(scheduler, call, &command, back_of(request)));
+        }
+        let back = way_back(request);
+        // HEAD must change nothing (RFC 9110 §9.2.1).
+        if request.method == Method::Head {
+            return Some(Response::redirect(301, &back));
+        }
+        if let Err(refusal) = self.listening.check_change(request) {
+            return Some(refusal);
+        }
+        self.command(scheduler, call, Form::Back(301, back), command);
+        None
+    }
+
+    fn original_command(
+        &mut self,
+        scheduler: &Scheduler,
         request: &Request,
-    ) -> Routed {
-        let command = match request.query("action").as_deref() {
+    ) -> Result<Command, Response> {
+        match request.query("action").as_deref() {
             Some("flush") => Ok(Command::Sync),
             Some("clear") => Ok(Command::Clear(vec![Source::Log])),
             Some("start") => self.named_job(scheduler, request).map(|id| Command::Start(vec![id])),
@@ -93,24 +91,7 @@ impl Web {
                 400,
                 "action: none of start, stop, flush, clear, clear_1, clear_2",
             )),
-        };
-        let command = match command {
-            Err(response) => return response.into(),
-            Ok(command) => command,
-        };
-        if origin::is_browser(request) {
-            return self.ask_page(scheduler, now, request, &command, back_of(request)).into();
         }
-        let back = way_back(request);
-        // HEAD must change nothing (RFC 9110 §9.2.1).
-        if request.method == Method::Head {
-            return Response::redirect(301, &back).into();
-        }
-        if let Err(refusal) = self.listening.check_change(request) {
-            return refusal.into();
-        }
-        self.command(scheduler, now, (conn, request.peer), Form::Back(301, back), command);
-        Routed::Later
     }
 
     fn clear_named(
@@ -133,7 +114,7 @@ impl Web {
         match request.query("id").filter(|id| !id.is_empty()) {
             None => Err(Response::problem(400, "name a job: md5=KEY or id=NUMBER")),
             Some(text) => {
-                let id = super::routes::job(&text)?;
+                let id = job_id(&text)?;
                 let job = scheduler.table().get(id).map(|_| id);
                 job.ok_or_else(|| missing::answer(missing::no_job(scheduler, id)))
             }
@@ -183,37 +164,30 @@ impl Web {
         self.keys = Keys { generation: Some(generation), entries };
     }
 
-    fn show_page(
+    /// Has a file read for a page of the original.
+    pub(super) fn show_original(
         &mut self,
         scheduler: &Scheduler,
-        conn: ConnId,
-        request: &Request,
+        call: &Call<'_>,
         page: OriginalPage,
-        default_lines: usize,
-    ) -> Routed {
-        // A link on another site may lead to a page; what is fetched by a script may not.
-        if !origin::is_link(request)
-            && let Err(response) = self.listening.check_reader(request)
-        {
-            return response.into();
-        }
-        let lines = match number(request, "size", default_lines, MAX_LINES) {
-            Ok(lines) => lines,
-            Err(response) => return response.into(),
+    ) -> Option<Response> {
+        let (default_lines, source) = match page {
+            OriginalPage::Output(job, stream) => (OUTPUT_LINES, Source::Job(job, stream)),
+            OriginalPage::Log => (LOG_LINES, Source::Log),
         };
-        let source = match page {
-            OriginalPage::Output(job, stream) => Source::Job(job, stream),
-            OriginalPage::Log => Source::Log,
+        let lines = match number(call.request, "size", default_lines, MAX_LINES) {
+            Ok(lines) => lines,
+            Err(response) => return Some(response),
         };
         match sources::names_of(scheduler, &source) {
             Ok(names) => {
                 let form = TailForm::Page(page);
                 let tail = Tail { lines, level: None, head_only: false, form };
-                self.read_tail(conn, names, tail);
-                Routed::Later
+                self.read_tail(call.conn, names, tail);
+                None
             }
             Err((_, why)) => {
-                self.original_page(scheduler, &page, Err(FileTrouble::Missing(why))).into()
+                Some(self.original_page(scheduler, &page, Err(FileTrouble::Missing(why))))
             }
         }
     }
@@ -268,6 +242,28 @@ impl Web {
             ),
         )
     }
+}
+
+/// Whether a request is one of the original's links that act. They are GET with `action`, on any
+/// path that is not the API's.
+pub(super) fn is_action(request: &Request) -> bool {
+    let asked = || request.query("action").is_some_and(|action| !action.is_empty());
+    request.method.is_read() && request.segments()[0] != "api" && asked()
+}
+
+/// `/tail.php`: the daemon's log.
+pub(super) fn log(_: &mut Web, _: &Scheduler, _: &Request) -> Result<OriginalPage, Response> {
+    Ok(OriginalPage::Log)
+}
+
+/// `/index.html` and `/stderr.html` are elsewhere.
+pub(super) fn moved(_: &mut Web, _: &Scheduler, call: &Call<'_>) -> Response {
+    let request = call.request;
+    let back = match origin::is_browser(request) {
+        true => Root::of(request).to(&back_of(request)),
+        false => way_back(request),
+    };
+    Response::redirect(301, &back)
 }
 
 fn stream_of(request: &Request) -> Stream {

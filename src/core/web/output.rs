@@ -5,6 +5,7 @@
 //! that don't read get nothing new until they do, and lose only what is overwritten meanwhile.
 
 use super::Web;
+use super::call::Call;
 use super::download::{Download, PIECE_BYTES};
 use super::lines::{FOLLOW_BYTES, Level, beginning, hole, last_lines, only, whole_part};
 use super::sources::{self, Source};
@@ -117,10 +118,10 @@ impl Web {
     pub(super) fn show_file(
         &mut self,
         scheduler: &Scheduler,
-        conn: ConnId,
-        request: &Request,
+        call: &Call<'_>,
         source: &Source,
     ) -> Option<Response> {
+        let (conn, request) = (call.conn, call.request);
         let lines = match number(request, "tail", DEFAULT_LINES, MAX_LINES) {
             Ok(lines) => lines,
             Err(response) => return Some(response),

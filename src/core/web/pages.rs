@@ -28,10 +28,12 @@ mod words;
 pub use cache::PageCache;
 
 use super::Web;
+use super::call::Call;
+use super::missing;
+use super::terminal;
 use super::wanted::wants_text;
-use crate::core::http::{Body, Method, Request, Response, http_date};
+use crate::core::http::{Body, Request, Response, http_date};
 use crate::core::scheduler::Scheduler;
-use crate::core::time::Now;
 use askama::Template;
 use cache::{Key, Page};
 use look::Look;
@@ -39,12 +41,8 @@ use look::Look;
 /// How long a choice of language or colours is remembered, in seconds: a year.
 const CHOICE_S: u32 = 31_536_000;
 
-#[derive(Clone, Copy)]
-enum Kind<'a> {
-    List,
-    Job(&'a str),
-    Log,
-}
+/// What a page is rendered by.
+type Render = fn(&Web, &Scheduler, &Call<'_>, Look) -> Result<Page, Response>;
 
 impl Web {
     /// How many pages were rendered since the start: far fewer than were asked for.
@@ -52,85 +50,69 @@ impl Web {
         self.pages.rendered()
     }
 
-    /// The answer if the request is for a page or for what belongs to pages.
-    pub(super) fn page(
-        &mut self,
-        scheduler: &Scheduler,
-        now: Now,
-        request: &Request,
-    ) -> Option<Response> {
-        let segments = request.segments();
-        let listed = matches!(segments[..], ["" | "index.php"]);
-        if listed && request.method.is_read() && wants_text(request, "text/html") {
-            return None;
+    /// `/`: the jobs; as a table of text for who wants that.
+    pub(super) fn list(&mut self, scheduler: &Scheduler, call: &Call<'_>) -> Response {
+        match wants_text(call.request, "text/html") {
+            true => terminal::text_list(scheduler, call),
+            false => self.rendered(scheduler, call, Web::list_page),
         }
-        let kind = match segments[..] {
-            ["" | "index.php"] => Kind::List,
-            ["jobs", id] => Kind::Job(id),
-            ["log"] => Kind::Log,
-            ["assets", name] if request.method.is_read() => {
-                return self.pages.assets.answer(name, request.query("v").as_deref());
-            }
-            ["favicon.ico"] if request.method.is_read() => {
-                return self.pages.assets.answer("favicon.svg", None);
-            }
-            _ => return None,
-        };
-        Some(match request.method {
-            Method::Get | Method::Head => self.rendered(scheduler, now, request, kind),
-            Method::Options => Response::options("GET, HEAD, OPTIONS"),
-            _ => Response::method_not_allowed("GET, HEAD, OPTIONS"),
-        })
+    }
+
+    /// `/jobs/ID`
+    pub(super) fn job(&mut self, scheduler: &Scheduler, call: &Call<'_>) -> Response {
+        self.rendered(scheduler, call, Web::job_page)
+    }
+
+    /// `/log`
+    pub(super) fn log(&mut self, scheduler: &Scheduler, call: &Call<'_>) -> Response {
+        self.rendered(scheduler, call, Web::log_page)
+    }
+
+    /// `/assets/NAME`
+    pub(super) fn asset(&mut self, _: &Scheduler, call: &Call<'_>) -> Response {
+        let version = call.request.query("v");
+        let asset = self.pages.assets.answer(call.argument, version.as_deref());
+        asset.unwrap_or_else(|| missing::no_page(&[]))
+    }
+
+    /// `/favicon.ico`
+    pub(super) fn icon(&mut self, _: &Scheduler, _: &Call<'_>) -> Response {
+        self.pages.assets.icon()
     }
 
     /// An answer to a browser: a problem becomes a page.
     pub(super) fn for_people(
         &mut self,
         scheduler: &Scheduler,
-        now: Now,
-        request: &Request,
+        call: &Call<'_>,
         response: Response,
     ) -> Response {
-        let is_page = !request.path().starts_with("/api/");
         // What asks is one already.
         let made = response.content_type().starts_with("text/html");
         if response.status() < 400
             || made
-            || !is_page
-            || !request.header_lists("accept", "text/html")
+            || call.is_of_api()
+            || !call.request.header_lists("accept", "text/html")
         {
             return response;
         }
-        self.error_page(scheduler, now, request, &response)
+        self.error_page(scheduler, call, &response)
     }
 
-    fn rendered(
-        &mut self,
-        scheduler: &Scheduler,
-        now: Now,
-        request: &Request,
-        kind: Kind<'_>,
-    ) -> Response {
+    fn rendered(&mut self, scheduler: &Scheduler, call: &Call<'_>, render: Render) -> Response {
+        let (request, wall_ms) = (call.request, call.now.wall_ms);
         let look = Look::of(request);
         let key = Key { path: request.path(), query: request.raw_query(), look };
-        let stamp = (scheduler.revision(), now.wall_ms.div_euclid(1000));
+        let stamp = (scheduler.revision(), wall_ms.div_euclid(1000));
         let page = match self.pages.find(key, stamp) {
             Some(page) => page,
-            None => {
-                let made = match kind {
-                    Kind::List => self.list_page(scheduler, now, request, look),
-                    Kind::Job(id) => self.job_page(scheduler, now, request, look, id),
-                    Kind::Log => self.log_page(scheduler, now, request, look),
-                };
-                match made {
-                    Ok(page) => self.pages.keep(key, stamp, page),
-                    Err(problem) => return problem,
-                }
-            }
+            None => match render(self, scheduler, call, look) {
+                Ok(page) => self.pages.keep(key, stamp, page),
+                Err(problem) => return problem,
+            },
         };
         // It is as of now, also where it is the same as before: from a cache it is as of then.
-        let instant = http_date(now.wall_ms);
-        answer(request, look, page).header("Last-Modified", instant)
+        answer(request, look, page).header("Last-Modified", http_date(wall_ms))
     }
 }
 

@@ -1,6 +1,7 @@
 //! Which parameters there are, and which values make sense. One that is misspelt, or means nothing,
 //! would look to a program like a list without jobs: it is refused, with what there is.
 
+use super::call::{Awaits, Call};
 use super::filter::Page;
 use super::sort::Sort;
 use super::sources;
@@ -11,43 +12,17 @@ use crate::core::plain::{self, isolated};
 use crate::core::scheduler::{DatabaseState, Scheduler};
 use crate::core::state_label::StateLabel;
 
-/// Those of a list; `tagid` is the original's name for `tag`.
-const LIST: &[&str] = &["tag", "tagid", "q", "state", "id", "sort", "dir", "page", "per_page"];
-
-/// Those of a file.
-const FILE: &[&str] = &["stream", "tail", "follow", "download", "level"];
-
-/// Those of every page for people.
-const LOOK: [&str; 2] = ["lang", "theme"];
-
-/// What the links of the original's page hold besides, without an action.
-const ORIGINAL: [&str; 4] = ["action", "md5", "type", "size"];
-
-/// The parameters of a path; none if the path is nobody's, or takes what it likes.
-fn known(segments: &[&str]) -> Option<Vec<&'static str>> {
-    let page = |own: &[&'static str]| [own, &LOOK].concat();
-    Some(match *segments {
-        ["" | "index.php"] => [page(LIST), ORIGINAL.to_vec()].concat(),
-        ["jobs", _] => page(&["run", "stream", "tail", "follow"]),
-        ["log"] => page(&["level", "filter", "tail", "follow"]),
-        ["api", "v1", "jobs" | "events"] => LIST.to_vec(),
-        ["api", "v1", "jobs" | "runs", _, "output"] | ["api", "v1", "log"] => FILE.to_vec(),
-        ["api", "v1", "jobs" | "runs", _, "output", "clear"] => vec!["stream"],
-        ["api", "v1", ..] => Vec::new(),
-        _ => return None,
-    })
-}
-
 /// The first parameter that there is not, and what there is.
-pub(super) fn unknown(request: &Request) -> Option<(String, Vec<&'static str>)> {
-    let known = known(&request.segments())?;
-    let (name, _) = request.query_pairs().find(|(name, _)| !known.contains(&name.as_ref()))?;
-    Some((plain::shown(&name), known))
+pub(super) fn unknown(call: &Call<'_>) -> Option<(String, Vec<&'static str>)> {
+    let known = call.parameters?;
+    let is_known = |name: &str| known.iter().any(|list| list.contains(&name));
+    let (name, _) = call.request.query_pairs().find(|(name, _)| !is_known(name))?;
+    Some((plain::shown(&name), known.concat()))
 }
 
 /// Refuses a program's request with a parameter that there is not.
-pub(super) fn check_names(request: &Request) -> Result<(), Response> {
-    let Some((name, known)) = unknown(request) else { return Ok(()) };
+pub(super) fn check_names(call: &Call<'_>) -> Result<(), Response> {
+    let Some((name, known)) = unknown(call) else { return Ok(()) };
     let there = match (did_you_mean(&name, known.iter().copied()), known.is_empty()) {
         (_, true) => "this takes none".to_owned(),
         (Some(right), _) => format!("did you mean `{right}`?"),
@@ -83,6 +58,18 @@ pub(super) fn one_of(request: &Request, name: &str, choices: &[&str]) -> Result<
     Err(Response::problem(400, &why))
 }
 
+/// The id of a job in a path or a form.
+pub(super) fn job_id(text: &str) -> Result<JobId, Response> {
+    let shown = plain::shown(text);
+    let why = format!("`{shown}` is no job id: a number is");
+    text.parse().map(JobId).map_err(|_| Response::problem(400, &why))
+}
+
+/// The id of a run in a path or a form.
+pub(super) fn run_id(text: &str) -> Result<RunId, Response> {
+    text.parse().map_err(|why: BadRunId| Response::problem(400, &why.to_string()))
+}
+
 /// Of which run, and which stream of it, a job's page is to show the output.
 pub(super) fn check_output(
     scheduler: &Scheduler,
@@ -102,18 +89,17 @@ pub(super) fn check_output(
 
 /// Whether only the first answer of the database, which has not come and may come any moment,
 /// tells what is right: which tags there are, which jobs.
-pub(super) fn awaits_table(scheduler: &Scheduler, request: &Request) -> bool {
+pub(super) fn awaits_table(scheduler: &Scheduler, request: &Request, awaits: Awaits) -> bool {
     let down = matches!(scheduler.sync_state().database, DatabaseState::Down { .. });
     // A command is told at once: who sent it may give up, and it must not be done after that.
-    let commands = !request.method.is_read() || request.query("action").is_some();
-    if down || scheduler.knows_table() || commands {
+    if down || scheduler.knows_table() || request.query("action").is_some() {
         return false;
     }
     let tag = || request.query("tag").is_some_and(|tag| !tag.is_empty());
-    match request.segments()[..] {
-        ["" | "index.php"] | ["api", "v1", "jobs"] if tag() => check_list(request).is_ok(),
-        ["api", "v1", "jobs" | "runs", _, ..] | ["jobs", _] => true,
-        _ => false,
+    match awaits {
+        Awaits::Nothing => false,
+        Awaits::Tags => tag() && check_list(request).is_ok(),
+        Awaits::Jobs => true,
     }
 }
 

@@ -10,12 +10,13 @@
 //! room again, to begin anew (`event: snapshot`). The same is said where there is too much to say.
 
 use super::Web;
+use super::call::Call;
 use super::filter::{Filter, Page};
 use super::listed;
 use super::pages::frame;
 use super::views;
 use crate::core::event::{Action, PushFailure};
-use crate::core::http::{Request, Response};
+use crate::core::http::{Method, Request, Response};
 use crate::core::ids::{ConnId, JobId};
 use crate::core::places::{Peer, Places};
 use crate::core::scheduler::{Changed, Scheduler};
@@ -169,17 +170,19 @@ impl View {
 }
 
 impl Web {
-    /// Begins a stream of events.
+    /// Begins a stream of events. Returns an answer if there is none.
     pub(super) fn open_events(
         &mut self,
         scheduler: &mut Scheduler,
-        now: Now,
-        conn: ConnId,
-        request: &Request,
-    ) {
+        call: &Call<'_>,
+    ) -> Option<Response> {
+        let Call { now, conn, request, .. } = *call;
+        if request.method == Method::Head {
+            return Some(Response::event_stream());
+        }
         let shown = match shown(scheduler, request) {
             Ok((shown, _)) => shown,
-            Err(response) => return self.respond(conn, response),
+            Err(response) => return Some(response),
         };
         self.forget_reader(scheduler, conn);
         let query = request.raw_query();
@@ -223,6 +226,7 @@ impl Web {
         scheduler.listen_to_changes(true);
         self.respond(conn, Response::event_stream());
         self.push_action(Action::Push(conn, begin.into()));
+        None
     }
 
     /// Where as many queries are followed as can be, the readers of one of them are displaced. A

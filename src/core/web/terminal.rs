@@ -1,5 +1,6 @@
 //! The list of jobs as a table of plain text, for curl and for terminals.
 
+use super::call::Call;
 use super::listed;
 use super::missing;
 use super::pages::frame;
@@ -8,7 +9,7 @@ use super::states::Line;
 use super::states::block_of;
 use super::views;
 use crate::core::definition::{Block, Flaw};
-use crate::core::http::{Request, Response};
+use crate::core::http::Response;
 use crate::core::limits::{LISTED_COMMAND_CHARS, cut};
 use crate::core::plain::clean;
 use crate::core::scheduler::Scheduler;
@@ -26,8 +27,9 @@ const TITLES: [&str; 8] =
     ["STATE", "ID", "NAME", "CRON", "RUNS", "NEXT DUE", "LAST RUN", "COMMAND"];
 
 /// The jobs that a query asks for, a line each.
-pub(super) fn text_list(scheduler: &Scheduler, now: Now, request: &Request) -> Response {
-    let (lines, total) = match text_lines(scheduler, request) {
+pub(super) fn text_list(scheduler: &Scheduler, call: &Call<'_>) -> Response {
+    let now = call.now;
+    let (lines, total) = match text_lines(scheduler, call) {
         Ok(listed) => listed,
         Err(response) => return response,
     };
@@ -41,12 +43,12 @@ pub(super) fn text_list(scheduler: &Scheduler, now: Now, request: &Request) -> R
 
 fn text_lines<'a>(
     scheduler: &'a Scheduler,
-    request: &Request,
+    call: &Call<'_>,
 ) -> Result<(Vec<Line<'a>>, usize), Response> {
-    check_names(request)?;
-    check_list(request)?;
+    check_names(call)?;
+    check_list(call.request)?;
     missing::table_unread(scheduler).map_or(Ok(()), |why| Err(missing::answer(why)))?;
-    listed::listed(scheduler, request)
+    listed::listed(scheduler, call.request)
 }
 
 fn text_row(scheduler: &Scheduler, now: Now, (job, def, state): Line<'_>) -> [String; 8] {

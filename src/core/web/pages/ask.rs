@@ -3,17 +3,17 @@
 
 use super::super::Web;
 use super::super::actions::Command;
+use super::super::call::Call;
 use super::super::root::Root;
 use super::super::sources::Source;
 use super::super::texts::{Texts, fill};
 use super::frame::{Frame, Part};
 use super::look::Look;
 use super::{answer, render};
-use crate::core::http::{Request, Response};
+use crate::core::http::Response;
 use crate::core::ids::JobId;
 use crate::core::launch::Stream;
 use crate::core::scheduler::Scheduler;
-use crate::core::time::Now;
 use askama::Template;
 
 #[derive(Template)]
@@ -34,16 +34,16 @@ impl Web {
     pub(in crate::core::web) fn ask_page(
         &mut self,
         scheduler: &Scheduler,
-        now: Now,
-        request: &Request,
+        call: &Call<'_>,
         command: &Command,
         back: String,
     ) -> Response {
+        let request = call.request;
         let look = Look::of(request);
         let root = Root::of(request);
         let (title, action, jobs) = asked(scheduler, look.texts(), command);
         let back_href = root.to(&back);
-        let frame = self.frame(scheduler, now, (look, request), Part::None, &title, "/".to_owned());
+        let frame = self.frame(scheduler, call, look, (Part::None, &title), "/".to_owned());
         let page = AskPage { frame, title, action, jobs, back, back_href };
         answer(request, look, render(403, &page))
     }

@@ -41,6 +41,17 @@ impl Asset {
         let address = format!("/assets/{name}?v={version}");
         Asset { address, version, etag, content_type, bytes: Shared::new(text.as_bytes()) }
     }
+
+    /// The answer to who asks for this version.
+    fn answer(&self, version: Option<&str>) -> Response {
+        let body = Body::Shared(Rc::clone(&self.bytes));
+        let answer = Response::new(200, self.content_type, body).etag(self.etag.as_str());
+        let kept = match version == Some(self.version.as_str()) {
+            true => "public, max-age=31536000, immutable",
+            false => "no-cache",
+        };
+        answer.header("Cache-Control", kept)
+    }
 }
 
 impl Default for Assets {
@@ -67,12 +78,11 @@ impl Assets {
             "favicon.svg" => &self.icon,
             _ => return None,
         };
-        let body = Body::Shared(Rc::clone(&asset.bytes));
-        let answer = Response::new(200, asset.content_type, body).etag(asset.etag.as_str());
-        let kept = match version == Some(asset.version.as_str()) {
-            true => "public, max-age=31536000, immutable",
-            false => "no-cache",
-        };
-        Some(answer.header("Cache-Control", kept))
+        Some(asset.answer(version))
+    }
+
+    /// The answer for the icon by the name that browsers ask for unbidden.
+    pub(super) fn icon(&self) -> Response {
+        self.icon.answer(None)
     }
 }

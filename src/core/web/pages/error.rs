@@ -1,12 +1,12 @@
 //! Answers that are no success, for people.
 
 use super::super::Web;
+use super::super::call::Call;
 use super::frame::{Frame, Part};
 use super::look::Look;
 use super::{answer, render};
-use crate::core::http::{Request, Response};
+use crate::core::http::Response;
 use crate::core::scheduler::Scheduler;
-use crate::core::time::Now;
 use askama::Template;
 
 #[derive(Template)]
@@ -23,10 +23,10 @@ impl Web {
     pub(super) fn error_page(
         &mut self,
         scheduler: &Scheduler,
-        now: Now,
-        request: &Request,
+        call: &Call<'_>,
         problem: &Response,
     ) -> Response {
+        let request = call.request;
         let look = Look::of(request);
         let t = look.texts();
         let status = problem.status();
@@ -38,8 +38,7 @@ impl Web {
             500.. => t.broken,
             _ => t.refused,
         };
-        let place = (look, request);
-        let frame = self.frame(scheduler, now, place, Part::None, title, "/".to_owned());
+        let frame = self.frame(scheduler, call, look, (Part::None, title), "/".to_owned());
         let page = ErrorPage { frame, status, title, detail: detail(problem) };
         let page = answer(request, look, render(status, &page));
         let kept = ["Allow", "Retry-After"].into_iter();

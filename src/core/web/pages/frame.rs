@@ -1,6 +1,7 @@
 //! What is around every page: header, daemon line, alerts, the message line.
 
 use super::super::Web;
+use super::super::call::Call;
 use super::super::parameters;
 use super::super::root::Root;
 use super::super::texts::{Texts, fill, script_texts, texts};
@@ -11,7 +12,7 @@ use super::words::{self, Moment};
 use crate::core::cron::Lang;
 use crate::core::database::ErrorKind;
 use crate::core::definition::Block;
-use crate::core::http::{Request, etag_of};
+use crate::core::http::etag_of;
 use crate::core::plain::{self, isolated};
 use crate::core::refusal::Refusal;
 use crate::core::scheduler::{DatabaseState, Run, Scheduler, SnapshotTrouble};
@@ -89,13 +90,13 @@ impl Web {
     pub(super) fn frame(
         &self,
         scheduler: &Scheduler,
-        now: Now,
-        (look, request): (Look, &Request),
-        part: Part,
-        title: &str,
+        call: &Call<'_>,
+        look: Look,
+        (part, title): (Part, &str),
         here: String,
     ) -> Frame {
-        let root = Root::of(request);
+        let now = call.now;
+        let root = Root::of(call.request);
         let [css, js, icon] = self.pages.assets.addresses().map(|address| root.to(address));
         let link = root.to(&here);
         let t = look.texts();
@@ -116,7 +117,7 @@ impl Web {
             root,
             here,
             daemon: self.daemon_line(scheduler, now, t),
-            alerts: unknown_parameter(t, request)
+            alerts: unknown_parameter(t, call)
                 .into_iter()
                 .chain(alerts(scheduler, now, t))
                 .collect(),
@@ -273,8 +274,8 @@ pub(super) fn blocked_alert(t: &Texts, block: Option<Block<'_>>) -> Option<Alert
 }
 
 /// A page for people is shown all the same; that something of its address means nothing is said.
-fn unknown_parameter(t: &Texts, request: &Request) -> Option<Alert> {
-    let (name, known) = parameters::unknown(request)?;
+fn unknown_parameter(t: &Texts, call: &Call<'_>) -> Option<Alert> {
+    let (name, known) = parameters::unknown(call)?;
     let text = fill(t.unknown_parameter, &[&name, &known.join(", ")]);
     Some(Alert { kind: "warn", text, rows: Vec::new() })
 }

@@ -1,6 +1,7 @@
 //! `/jobs/ID`: a job, its runs, its output.
 
 use super::super::Web;
+use super::super::call::Call;
 use super::super::missing;
 use super::super::parameters;
 use super::super::root::Root;
@@ -85,11 +86,10 @@ impl Web {
     pub(super) fn job_page(
         &self,
         scheduler: &Scheduler,
-        now: Now,
-        request: &Request,
+        call: &Call<'_>,
         look: Look,
-        id: &str,
     ) -> Result<Page, Response> {
+        let Call { now, request, argument: id, .. } = *call;
         let job = job_of_text(scheduler, id)?;
         parameters::check_output(scheduler, request, job.def.id)?;
         let t = look.texts();
@@ -99,9 +99,8 @@ impl Web {
         row.raw = job.def.raw_command.as_deref().unwrap_or("").into();
         let def = &job.def;
         let runs = run_rows(scheduler, now, t, job);
-        let place = (look, request);
         let here = chosen::address(&format!("/jobs/{id}"), request, &["run", "stream"]);
-        let mut frame = self.frame(scheduler, now, place, Part::Jobs, row.name, here);
+        let mut frame = self.frame(scheduler, call, look, (Part::Jobs, row.name), here);
         frame.events = frame.root.to(&format!("/api/v1/events?id={id}"));
         let sources = sources(t, def, &runs, request);
         let shown = sources.iter().find(|source| source.chosen).or(sources.first());

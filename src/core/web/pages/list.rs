@@ -1,6 +1,7 @@
 //! `/`: the jobs.
 
 use super::super::Web;
+use super::super::call::Call;
 use super::super::filter::Page as Asked;
 use super::super::listed::{self, Selection};
 use super::super::parameters::{self, check_list};
@@ -13,10 +14,9 @@ use super::look::Look;
 use super::render;
 use super::row;
 use super::row::{Row, state_text};
-use crate::core::http::{Request, Response};
+use crate::core::http::Response;
 use crate::core::scheduler::Scheduler;
 use crate::core::state_label::StateLabel;
-use crate::core::time::Now;
 use askama::Template;
 
 /// Lengths of a page that are offered.
@@ -83,10 +83,10 @@ impl Web {
     pub(super) fn list_page(
         &self,
         scheduler: &Scheduler,
-        now: Now,
-        request: &Request,
+        call: &Call<'_>,
         look: Look,
     ) -> Result<Page, Response> {
+        let request = call.request;
         let part = Asked::new(request)?;
         check_list(request)?;
         parameters::check_tag(scheduler, request)?;
@@ -97,9 +97,9 @@ impl Web {
         let number = part.number.min(last);
         let first = (number - 1) * part.per_page;
         let lines = found.lines.iter().skip(first).take(part.per_page);
-        let rows: Vec<Row<'_>> = lines.map(|line| row::row(scheduler, now, look, *line)).collect();
-        let place = (look, request);
-        let mut frame = self.frame(scheduler, now, place, Part::Jobs, t.jobs, query.here(number));
+        let rows: Vec<Row<'_>> =
+            lines.map(|line| row::row(scheduler, call.now, look, *line)).collect();
+        let mut frame = self.frame(scheduler, call, look, (Part::Jobs, t.jobs), query.here(number));
         frame.events = frame.root.to(&format!("/api/v1/events{}", query.text(number)));
         // Shown all the same: a list gets shorter under who looks at its last page.
         if number < part.number {

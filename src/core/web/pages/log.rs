@@ -1,6 +1,7 @@
 //! `/log`: the daemon's own log.
 
 use super::super::Web;
+use super::super::call::Call;
 use super::super::parameters::one_of;
 use super::super::texts::Texts;
 use super::cache::Page;
@@ -8,9 +9,8 @@ use super::chosen::{self, Chosen};
 use super::frame::{Frame, Part};
 use super::look::Look;
 use super::render;
-use crate::core::http::{Request, Response};
+use crate::core::http::Response;
 use crate::core::scheduler::Scheduler;
-use crate::core::time::Now;
 use askama::Template;
 
 #[derive(Template)]
@@ -31,16 +31,15 @@ impl Web {
     pub(super) fn log_page(
         &self,
         scheduler: &Scheduler,
-        now: Now,
-        request: &Request,
+        call: &Call<'_>,
         look: Look,
     ) -> Result<Page, Response> {
+        let request = call.request;
         one_of(request, "level", &["error", "warn", "info", "debug", "trace"])?;
         let chosen = Chosen::of(request)?;
         let t = look.texts();
-        let place = (look, request);
         let here = chosen::address("/log", request, &["level", "filter"]);
-        let mut frame = self.frame(scheduler, now, place, Part::Log, t.log, here);
+        let mut frame = self.frame(scheduler, call, look, (Part::Log, t.log), here);
         frame.events = frame.root.to("/api/v1/events?per_page=1&state=-");
         let levels = levels(t, &request.query("level").unwrap_or_default());
         let filter = request.query("filter").unwrap_or_default().into_owned();

@@ -1,0 +1,41 @@
+//! What the function of a route is given: a request, and what its path says.
+
+use crate::core::http::Request;
+use crate::core::ids::ConnId;
+use crate::core::time::Now;
+
+/// A request: when and from whom it came, and what there is at its path.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Call<'a> {
+    pub now: Now,
+    pub conn: ConnId,
+    pub request: &'a Request,
+    /// What the path has in place of the segment in braces of its route; empty if there is none.
+    pub argument: &'a str,
+    /// Which parameters there are, in lists; none if the path is nobody's, or takes what it likes.
+    pub parameters: Option<&'static [&'static [&'static str]]>,
+}
+
+impl Call<'_> {
+    /// Whether a program asks for something, and not a browser for a page.
+    pub(super) fn is_of_api(&self) -> bool {
+        is_api(self.request.path())
+    }
+}
+
+/// Whether a path is one for programs.
+pub(super) fn is_api(path: &str) -> bool {
+    path.starts_with("/api/")
+}
+
+/// What must be known of the database for an answer. Who asks for more than is known is answered
+/// after the first table, if that comes soon.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Awaits {
+    /// Nothing.
+    Nothing,
+    /// Which tags there are, if one is named.
+    Tags,
+    /// Which jobs there are.
+    Jobs,
+}

@@ -1,0 +1,201 @@
+//! What a route is: a path and a method, what is done there and for whom; and which one a request
+//! asks for.
+
+use super::Web;
+use super::actions::Command;
+use super::call::{Awaits, Call, is_api};
+use super::origin::{self, Listening};
+use super::output::OriginalPage;
+use super::sources::Source;
+use crate::core::http::{Method, Request, Response};
+use crate::core::ids::ConnId;
+use crate::core::scheduler::Scheduler;
+use crate::core::time::Now;
+
+/// What somebody must be allowed to do. Each may do what those before it may. It is only written
+/// down: nobody is kept out by this yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Role {
+    /// Nothing: whoever can connect is answered.
+    Anyone,
+    /// See everything.
+    Viewer,
+    /// Start, stop, clear and sync.
+    Operator,
+    /// Change jobs and what belongs to them.
+    Editor,
+}
+
+/// What is done at a route. It says what the function of a route may change, and whose pages may
+/// ask.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Does {
+    /// Shows what is known now.
+    Show(fn(&mut Web, &Scheduler, &Call<'_>) -> Response),
+    /// Shows a file, or follows it.
+    File(fn(&Call<'_>) -> Result<Source, Response>),
+    /// Shows a file as a page of the original.
+    Original(fn(&mut Web, &Scheduler, &Request) -> Result<OriginalPage, Response>),
+    /// Opens the stream of what changes.
+    Events,
+    /// Has something done, and tells what became of it as JSON.
+    Command(fn(&Call<'_>) -> Result<Command, Response>),
+    /// Has done what a form of a page says, and leads back to that page.
+    Form,
+}
+
+impl Does {
+    /// Refuses what a page of another site may have caused: a change, and what would take a place.
+    /// What is only shown it can't read.
+    pub(super) fn check(self, listening: &Listening, request: &Request) -> Result<(), Response> {
+        match self {
+            Does::Show(_) => Ok(()),
+            // A link on another site may lead to a page; what is fetched by a script may not.
+            Does::Original(_) if origin::is_link(request) => Ok(()),
+            Does::Original(_) | Does::File(_) | Does::Events => listening.check_reader(request),
+            Does::Command(_) | Does::Form => listening.check_change(request),
+        }
+    }
+}
+
+/// What there is for a method at a path.
+#[derive(Clone, Copy, Debug)]
+pub struct Route {
+    /// The path as OpenAPI writes it: a segment in braces, one at the most, stands for any.
+    pub path: &'static str,
+    /// The method; GET is HEAD as well.
+    pub method: Method,
+    /// Who may ask.
+    pub role: Role,
+    /// Whether it stands in `docs/openapi.json`.
+    pub is_described: bool,
+    pub(super) does: Does,
+    awaits: Awaits,
+    parameters: &'static [&'static [&'static str]],
+    any_host: bool,
+}
+
+/// A route for programs that reads.
+pub(super) const fn get(path: &'static str, does: Does, role: Role) -> Route {
+    let (method, awaits, parameters) = (Method::Get, Awaits::Nothing, &[]);
+    Route { path, method, role, is_described: true, does, awaits, parameters, any_host: false }
+}
+
+/// A route for programs that acts.
+pub(super) const fn post(path: &'static str, does: Does, role: Role) -> Route {
+    Route { method: Method::Post, ..get(path, does, role) }
+}
+
+/// A route for people, of which no program needs to know.
+pub(super) const fn page(path: &'static str, does: Does, role: Role) -> Route {
+    Route { is_described: false, ..get(path, does, role) }
+}
+
+/// The same for what a page sends.
+pub(super) const fn form(path: &'static str, does: Does, role: Role) -> Route {
+    Route { is_described: false, ..post(path, does, role) }
+}
+
+impl Route {
+    /// With the parameters of these lists.
+    pub(super) const fn takes(self, parameters: &'static [&'static [&'static str]]) -> Route {
+        Route { parameters, ..self }
+    }
+
+    /// With what must be known for an answer.
+    pub(super) const fn awaits(self, awaits: Awaits) -> Route {
+        Route { awaits, ..self }
+    }
+
+    /// Under any name of the machine: probes know none. So nothing else is there: no action of the
+    /// original, which is done on every other path, and no page, whose frame tells of the daemon.
+    pub(super) const fn any_host(self) -> Route {
+        Route { any_host: true, ..self }
+    }
+
+    /// What a path has in place of the segment in braces, if it is a path of this route.
+    fn argument<'a>(&self, path: &'a str) -> Option<&'a str> {
+        let Some((before, rest)) = self.path.split_once('{') else {
+            return (self.path == path).then_some("");
+        };
+        let (_, after) = rest.split_once('}')?;
+        let argument = path.strip_prefix(before)?.strip_suffix(after)?;
+        (!argument.contains('/')).then_some(argument)
+    }
+
+    fn first_segment(&self) -> &'static str {
+        self.path[1..].split('/').next().unwrap_or_default()
+    }
+}
+
+/// What there is at a path: a route for each method, or nothing.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place<'a> {
+    routes: &'static [Route],
+    argument: &'a str,
+}
+
+impl<'a> Place<'a> {
+    /// The first one of a table that fits. Routes of the same path stand there side by side.
+    pub(super) fn of(table: &'static [Route], path: &'a str) -> Place<'a> {
+        let mut places = table.chunk_by(|one, next| one.path == next.path);
+        let found = places.find_map(|routes| Some((routes, routes[0].argument(path)?)));
+        let (routes, argument) = found.unwrap_or_default();
+        Place { routes, argument }
+    }
+
+    /// The route for a method.
+    pub(super) fn route(self, method: Method) -> Option<&'static Route> {
+        let method = if method.is_read() { Method::Get } else { method };
+        self.routes.iter().find(|route| route.method == method)
+    }
+
+    /// What a function of this place is given. What is not of the API takes any parameter, unless
+    /// it names some.
+    pub(super) fn call(self, now: Now, conn: ConnId, request: &'a Request) -> Call<'a> {
+        let route = self.route(request.method).or(self.routes.first());
+        let parameters = route.map(|route| route.parameters);
+        let parameters = parameters.filter(|them| !them.is_empty() || is_api(request.path()));
+        Call { now, conn, request, argument: self.argument, parameters }
+    }
+
+    /// What must be known for an answer.
+    pub(super) fn awaits(self, method: Method) -> Awaits {
+        self.route(method).map_or(Awaits::Nothing, |route| route.awaits)
+    }
+
+    /// Whether it does not matter under which name the daemon is asked.
+    pub(super) fn any_host(self) -> bool {
+        self.routes.first().is_some_and(|route| route.any_host)
+    }
+
+    /// The answer to a method that has no route here: which ones have. None where nothing is here.
+    pub(super) fn no_route(self, method: Method) -> Option<Response> {
+        self.routes.first()?;
+        let mut allow = String::new();
+        for route in self.routes {
+            allow.push_str(route.method.name());
+            allow.push_str(if route.method.is_read() { ", HEAD, " } else { ", " });
+        }
+        allow.push_str(Method::Options.name());
+        Some(match method {
+            Method::Options => Response::options(&allow),
+            Method::Get
+            | Method::Head
+            | Method::Post
+            | Method::Put
+            | Method::Patch
+            | Method::Delete => Response::method_not_allowed(&allow),
+        })
+    }
+}
+
+/// What stands in front of a path that there is: a proxy may have left its own. Empty where no part
+/// of the path is one.
+pub(super) fn in_front<'a>(table: &[Route], request: &'a Request) -> Vec<&'a str> {
+    let mut segments = request.segments();
+    let is_first = |segment: &&str| table.iter().any(|route| route.first_segment() == *segment);
+    let below = segments.iter().position(is_first).unwrap_or(0);
+    segments.truncate(below);
+    segments
+}
