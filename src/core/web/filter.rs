@@ -81,19 +81,19 @@ fn contains(text: &str, lower: &str) -> bool {
 
 /// A part of a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Page {
+pub(super) struct Paging {
     /// Which one, from 1.
     pub number: usize,
     /// Its length.
     pub per_page: usize,
 }
 
-impl Page {
+impl Paging {
     /// From `page` and `per_page` of the query.
     ///
     /// # Errors
     /// One of them is no number from 1 on: the answer that says so.
-    pub(super) fn new(request: &Request) -> Result<Page, Response> {
+    pub(super) fn new(request: &Request) -> Result<Paging, Response> {
         let number = |name: &str, default: usize, most: usize, range: &str| {
             let Some(text) = request.query(name) else { return Ok(default) };
             match text.parse::<usize>() {
@@ -103,6 +103,6 @@ impl Page {
         };
         let to_most = format!("to {MAX_PER_PAGE}");
         let per_page = number("per_page", DEFAULT_PER_PAGE, MAX_PER_PAGE, &to_most)?;
-        Ok(Page { number: number("page", 1, usize::MAX, "on")?, per_page })
+        Ok(Paging { number: number("page", 1, usize::MAX, "on")?, per_page })
     }
 }

@@ -1,6 +1,6 @@
 //! Which jobs a list shows, in which order, and how many there are of each kind.
 
-use super::filter::{Filter, Page};
+use super::filter::{Filter, Paging};
 use super::parameters::{self, check_order};
 use super::sort::Sort;
 use super::states::{Line, states_of};
@@ -31,7 +31,7 @@ pub(super) fn listed<'a>(
     scheduler: &'a Scheduler,
     request: &Request,
 ) -> Result<(Vec<Line<'a>>, usize), Response> {
-    let page = Page::new(request)?;
+    let page = Paging::new(request)?;
     check_order(request)?;
     parameters::check_tag(scheduler, request)?;
     let lines = select(scheduler, request).lines;

@@ -181,7 +181,7 @@ impl Web {
         };
         match sources::names_of(scheduler, &source) {
             Ok(names) => {
-                let form = TailForm::Page(page);
+                let form = TailForm::Original(page);
                 let tail = Tail { lines, level: None, head_only: false, form };
                 self.read_tail(call.conn, names, tail);
                 None

@@ -74,7 +74,7 @@ pub(super) enum TailForm {
     /// The same, to be kept under this name.
     Download(String),
     /// A page of the original.
-    Page(OriginalPage),
+    Original(OriginalPage),
     /// Server-sent events: these lines, then what is appended.
     Follow,
 }
@@ -214,7 +214,7 @@ impl Web {
         let Tail { lines, level, head_only, form } = tail;
         let read = read.map_err(|trouble| sources::may_have_given_way(scheduler, &names, trouble));
         let response = match (form, read) {
-            (TailForm::Page(page), read) => {
+            (TailForm::Original(page), read) => {
                 let read = read.map(|piece| last_lines(&piece, lines, level).to_vec());
                 self.original_page(scheduler, &page, read)
             }

@@ -2,7 +2,7 @@
 //! would look to a program like a list without jobs: it is refused, with what there is.
 
 use super::call::{Awaits, Call};
-use super::filter::Page;
+use super::filter::Paging;
 use super::sort::Sort;
 use super::sources;
 use crate::core::config::did_you_mean;
@@ -35,7 +35,7 @@ pub(super) fn check_names(call: &Call<'_>) -> Result<(), Response> {
 pub(super) fn check_list(request: &Request) -> Result<(), Response> {
     check_state(request)?;
     check_order(request)?;
-    Page::new(request).map(drop)
+    Paging::new(request).map(drop)
 }
 
 /// A state that never is. (Pages that show no list listen to events of such a state.)

@@ -11,7 +11,7 @@
 
 use super::Web;
 use super::call::Call;
-use super::filter::{Filter, Page};
+use super::filter::{Filter, Paging};
 use super::listed;
 use super::pages::frame;
 use super::views;
@@ -207,7 +207,7 @@ impl Web {
                     overflown: false,
                     stale: false,
                     whole,
-                    room: Page::new(request).map_or(0, |page| page.per_page),
+                    room: Paging::new(request).map_or(0, |paging| paging.per_page),
                     sending: None,
                 });
                 self.streams.views.len() - 1

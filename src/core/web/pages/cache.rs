@@ -23,7 +23,7 @@ pub(super) struct Key<'a> {
 }
 
 /// The daemon's state a page was rendered from: its revision and the second.
-pub(super) type Stamp = (u64, i64);
+pub(super) type PageStamp = (u64, i64);
 
 /// A rendered page.
 #[derive(Clone, Debug)]
@@ -46,7 +46,7 @@ struct Entry {
     path: Box<str>,
     query: Box<str>,
     look: super::Look,
-    stamp: Stamp,
+    stamp: PageStamp,
     used: u64,
     page: Page,
 }
@@ -67,7 +67,7 @@ impl PageCache {
     }
 
     /// The page as it was rendered from just this state, if it is kept.
-    pub(super) fn find(&mut self, key: Key<'_>, stamp: Stamp) -> Option<Page> {
+    pub(super) fn find(&mut self, key: Key<'_>, stamp: PageStamp) -> Option<Page> {
         self.uses += 1;
         let entry = self.entries.iter_mut().find(|entry| entry.is(key))?;
         entry.used = self.uses;
@@ -75,7 +75,7 @@ impl PageCache {
     }
 
     /// Keeps a page, in place of an older one and of those that were not asked for the longest.
-    pub(super) fn keep(&mut self, key: Key<'_>, stamp: Stamp, page: Page) -> Page {
+    pub(super) fn keep(&mut self, key: Key<'_>, stamp: PageStamp, page: Page) -> Page {
         self.rendered += 1;
         // What is in it did not change: the compressed form is kept too.
         let old = self.entries.iter().position(|entry| entry.is(key));

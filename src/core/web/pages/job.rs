@@ -42,7 +42,7 @@ struct JobPage<'a> {
     plots: Plots,
     runs: Vec<RunRow>,
     skips: Vec<Skip>,
-    sources: Vec<Source>,
+    sources: Vec<OutputChoice>,
     chosen: Chosen,
     /// Where the text that is chosen is without scripts: an address, and a stream of it.
     plain: (String, &'static str),
@@ -70,7 +70,7 @@ struct Skip {
 }
 
 /// Something whose end can be looked at.
-struct Source {
+struct OutputChoice {
     /// The address without a query, and the stream that goes there.
     at: (String, &'static str),
     href: String,
@@ -209,7 +209,7 @@ fn skips(scheduler: &Scheduler, now: Now, t: &Texts, job: &Job) -> Vec<Skip> {
 /// The job's own files where it has some, then the streams of each run. Where nothing is asked for
 /// it is the first, or the errors of a run that has just failed. A run that is asked for is there,
 /// though it may be forgotten: another one in its place would be taken for it.
-fn sources(t: &Texts, def: &Definition, runs: &[RunRow], request: &Request) -> Vec<Source> {
+fn sources(t: &Texts, def: &Definition, runs: &[RunRow], request: &Request) -> Vec<OutputChoice> {
     let asked = request.query("run").unwrap_or_default();
     let stream = request.query("stream").unwrap_or_default();
     let fine = [StateLabel::Stopped, StateLabel::Running, StateLabel::Starting];
@@ -220,7 +220,7 @@ fn sources(t: &Texts, def: &Definition, runs: &[RunRow], request: &Request) -> V
         let at = root.to(&path);
         let mut href = at.clone();
         links::add(&mut href, "stream", stream);
-        Source { at: (at, stream), href, label, chosen }
+        OutputChoice { at: (at, stream), href, label, chosen }
     };
     let is_stream = |name: &str| stream == name || stream.is_empty() && name == "stdout";
     let mut sources = Vec::new();

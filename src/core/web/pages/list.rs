@@ -2,7 +2,7 @@
 
 use super::super::Web;
 use super::super::call::Call;
-use super::super::filter::Page as Asked;
+use super::super::filter::Paging;
 use super::super::listed::{self, Selection};
 use super::super::parameters::{self, check_list};
 use super::super::sort::Sort;
@@ -30,7 +30,7 @@ struct ListPage<'a> {
     query: Query,
     /// What a form that searches carries along.
     carried: Vec<(&'static str, String)>,
-    states: Vec<State>,
+    states: Vec<StateChoice>,
     tags: Vec<Tag<'a>>,
     columns: Vec<Column>,
     per_page: Vec<(usize, bool)>,
@@ -41,7 +41,7 @@ struct ListPage<'a> {
     no_jobs: String,
 }
 
-struct State {
+struct StateChoice {
     name: &'static str,
     label: &'static str,
     count: u64,
@@ -87,23 +87,23 @@ impl Web {
         look: Look,
     ) -> Result<Page, Response> {
         let request = call.request;
-        let part = Asked::new(request)?;
+        let paging = Paging::new(request)?;
         check_list(request)?;
         parameters::check_tag(scheduler, request)?;
         let t = look.texts();
         let query = Query::new(request);
         let found = listed::select(scheduler, request);
-        let last = found.lines.len().div_ceil(part.per_page).max(1);
-        let number = part.number.min(last);
-        let first = (number - 1) * part.per_page;
-        let lines = found.lines.iter().skip(first).take(part.per_page);
+        let last = found.lines.len().div_ceil(paging.per_page).max(1);
+        let number = paging.number.min(last);
+        let first = (number - 1) * paging.per_page;
+        let lines = found.lines.iter().skip(first).take(paging.per_page);
         let rows: Vec<Row<'_>> =
             lines.map(|line| row::row(scheduler, call.now, look, *line)).collect();
         let mut frame = self.frame(scheduler, call, look, (Part::Jobs, t.jobs), query.here(number));
         frame.events = frame.root.to(&format!("/api/v1/events{}", query.text(number)));
         // Shown all the same: a list gets shorter under who looks at its last page.
-        if number < part.number {
-            let pages = [part.number.to_string(), last.to_string()];
+        if number < paging.number {
+            let pages = [paging.number.to_string(), last.to_string()];
             let text = fill(t.no_such_page, &[&pages[0], &pages[1]]);
             frame.alerts.insert(0, Alert { kind: "warn", text, rows: Vec::new() });
         }
@@ -113,7 +113,7 @@ impl Web {
             states: states(t, &query, &found),
             tags: tags(scheduler, &query, &found),
             columns: columns(t, &query),
-            per_page: PER_PAGE.map(|length| (length, length == part.per_page)).into(),
+            per_page: PER_PAGE.map(|length| (length, length == paging.per_page)).into(),
             pager: pager(t, &query, number, last, [first, rows.len(), found.lines.len()]),
             no_jobs: match (scheduler.knows_table(), scheduler.sync_state().bad_rows_count) {
                 (true, 0) => fill(t.no_jobs, &[&scheduler.settings().server_id.to_string()]),
@@ -142,13 +142,13 @@ fn tags<'a>(scheduler: &'a Scheduler, query: &Query, found: &Selection<'_>) -> V
 }
 
 /// The states there are, and the one that was asked for.
-fn states(t: &Texts, query: &Query, found: &Selection<'_>) -> Vec<State> {
+fn states(t: &Texts, query: &Query, found: &Selection<'_>) -> Vec<StateChoice> {
     let asked = query.get("state");
     let state = |(state, count): (StateLabel, u64)| {
         let (name, label) = (state.label(), state_text(t, state));
         let chosen = asked == name;
         let href = query.with(&[("state", if chosen { "" } else { name })]);
-        (count > 0 || chosen).then_some(State { name, label, count, href, chosen })
+        (count > 0 || chosen).then_some(StateChoice { name, label, count, href, chosen })
     };
     found.states.iter().filter_map(state).collect()
 }
