@@ -8,11 +8,13 @@ pub use moved::{moved_rows, moved_zone, unique_key};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use crate::core::columns::Column;
+use crate::core::columns::{Column, Kind};
 use crate::core::command_line::relative_program;
 use crate::core::config::{Severity, did_you_mean};
 use crate::core::cron::{self, Cron, Dialect, Lang, readings_differ};
 use crate::core::definition::{Vars, command_flaw, fill, there_twice};
+use crate::core::limits::{MAX_QUOTED_CHARS, cut};
+use crate::core::plain;
 use crate::core::protocol::{Answer, JobRow};
 use serde::{Deserialize, Serialize};
 
@@ -142,6 +144,16 @@ fn characters(job: &JobRow) -> Vec<(Severity, String)> {
             let text =
                 format!("{name} holds a NUL byte, which no process can be given: take it out");
             found.push((Severity::Error, text));
+        }
+    }
+    for (column, text) in job.texts() {
+        if column.kind() == Kind::Link && !text.is_empty() && !plain::is_web_address(text) {
+            let hint =
+                "is shown as text, for it is no address that begins with http:// or https://";
+            found.push((
+                Severity::Warning,
+                format!("{} {:?} {hint}", column.name(), cut(text, MAX_QUOTED_CHARS)),
+            ));
         }
     }
     let command = job.command.trim_end_matches(['\r', '\n']);

@@ -20,6 +20,8 @@ pub enum Kind {
     Text,
     /// Text that may be as long as an argument of a program.
     Command,
+    /// Text that pages show as a link where it is an address of the web.
+    Link,
 }
 
 /// What of a job a column is.
@@ -29,6 +31,8 @@ pub enum Part {
     Key,
     /// A row that is changed in it is another job.
     Job,
+    /// It is for people, who see it wherever the job is shown; what is run does not depend on it.
+    People,
 }
 
 /// The type of a field for each kind.
@@ -43,6 +47,9 @@ macro_rules! field {
         String
     };
     (Command) => {
+        String
+    };
+    (Link) => {
         String
     };
 }
@@ -186,16 +193,21 @@ impl Column {
     pub const fn is_text(self) -> bool {
         match self.kind() {
             Kind::Number | Kind::Reference => false,
-            Kind::Text | Kind::Command => true,
+            Kind::Text | Kind::Command | Kind::Link => true,
         }
     }
 
     /// Bytes that a text in it may have.
     pub const fn max_bytes(self) -> usize {
         match self.kind() {
-            Kind::Number | Kind::Reference | Kind::Text => MAX_TEXT_BYTES,
+            Kind::Number | Kind::Reference | Kind::Text | Kind::Link => MAX_TEXT_BYTES,
             Kind::Command => MAX_COMMAND_BYTES,
         }
+    }
+
+    /// Those for people.
+    pub fn for_people() -> impl Iterator<Item = Column> {
+        Column::ALL.iter().copied().filter(|column| column.part() == Part::People)
     }
 
     /// Whether a table with these columns has it, or has to have it.
@@ -206,11 +218,14 @@ impl Column {
 }
 
 /// Bytes of a row whose texts are all as long as they may be, and escaped as JSON (six bytes for
-/// one).
+/// one); with room for names and numbers.
 const fn longest_row_bytes() -> usize {
-    let (mut bytes, mut at) = (1_024, 0);
+    let (mut bytes, mut at) = (0, 0);
     while at < Column::ALL.len() {
-        bytes += 6 * Column::ALL[at].max_bytes();
+        bytes += 64;
+        if Column::ALL[at].is_text() {
+            bytes += 6 * Column::ALL[at].max_bytes();
+        }
         at += 1;
     }
     bytes
@@ -238,10 +253,17 @@ impl Optional {
         self.0.iter().find(|(known, _)| *known == column).map_or("", |(_, text)| text)
     }
 
+    /// What is said in those for people.
+    pub fn for_people(&self) -> impl Iterator<Item = (Column, &str)> {
+        let all = self.0.iter().filter(|(column, _)| column.part() == Part::People);
+        all.map(|(column, text)| (*column, &**text))
+    }
+
     /// Whether both are the same job, as far as these columns tell.
     pub fn same(&self, other: &Optional) -> bool {
         let of_job = |(column, _): &&(Column, Rc<str>)| match column.part() {
             Part::Key | Part::Job => true,
+            Part::People => false,
         };
         self.0.iter().filter(of_job).eq(other.0.iter().filter(of_job))
     }

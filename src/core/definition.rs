@@ -153,6 +153,11 @@ impl Definition {
             && self.raw_command == other.raw_command
     }
 
+    /// Whether both are the same, and say the same to people.
+    pub fn says_the_same(&self, other: &Definition) -> bool {
+        self.same(other) && self.optional == other.optional
+    }
+
     /// IANA zone of the schedule; empty = the configured one.
     pub fn timezone(&self) -> &str {
         self.optional.text(Column::Timezone)

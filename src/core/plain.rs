@@ -14,6 +14,17 @@ pub fn acts(c: char) -> bool {
         || matches!(c, '\u{e0000}'..='\u{e007f}')
 }
 
+/// Whether a text is an address of the web, that a page may make a link of: what else a browser
+/// follows (`javascript:`, `data:`) could act in the name of who presses it.
+pub fn is_web_address(text: &str) -> bool {
+    let follows = |scheme: &str| {
+        let begins = text.get(..scheme.len()).is_some_and(|it| it.eq_ignore_ascii_case(scheme));
+        begins && text.len() > scheme.len()
+    };
+    let is_whole = !text.chars().any(|c| c.is_whitespace() || acts(c));
+    is_whole && (follows("http://") || follows("https://"))
+}
+
 /// Columns of a line that is told to a terminal: the text in it may be anybody's.
 pub const LINE_COLUMNS: usize = 2_000;
 

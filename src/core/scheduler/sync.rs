@@ -344,7 +344,7 @@ impl Scheduler {
         let (id, seen) = (JobId(row.id), self.sync.seen);
         let def = self.table.define(row, &staged.vars);
         match self.table.get_mut(id) {
-            Some(job) if matches!(job.phase, Phase::Active) && job.def.same(&def) => {
+            Some(job) if matches!(job.phase, Phase::Active) && job.def.says_the_same(&def) => {
                 job.seen = seen;
                 staged.kept += 1;
             }

@@ -9,6 +9,7 @@ use super::parameters::{check_list, job_id};
 use super::terminal;
 use super::views::{self, MAX_BAD_ROWS};
 use super::wanted::wants_text;
+use crate::core::columns::Column;
 use crate::core::definition::Block;
 use crate::core::http::Response;
 use crate::core::scheduler::{DatabaseState, Scheduler};
@@ -225,6 +226,9 @@ fn job_json(scheduler: &Scheduler, now: Now, job: &Job) -> Value {
     view["stderr"] = json!(*def.stderr);
     view["timezone"] = json!(def.timezone());
     view["tag_id"] = json!(def.tag_id);
+    for column in Column::for_people() {
+        view[column.name()] = json!(def.optional.text(column));
+    }
     view["next_dues"] = json!(views::next_dues(scheduler, job));
     view["live"] = json!(views::live_runs(scheduler, now, job));
     view["skipped"] = Value::Object(skipped);

@@ -8,7 +8,8 @@ use super::parameters::{check_list, check_names};
 use super::states::Line;
 use super::states::block_of;
 use super::views;
-use crate::core::definition::{Block, Flaw};
+use crate::core::columns::Column;
+use crate::core::definition::{Block, Definition, Flaw};
 use crate::core::http::Response;
 use crate::core::limits::{LISTED_COMMAND_CHARS, cut};
 use crate::core::plain::clean;
@@ -23,8 +24,8 @@ const NAME_COLUMNS: usize = 32;
 /// The same for a schedule.
 const CRON_COLUMNS: usize = 24;
 
-const TITLES: [&str; 8] =
-    ["STATE", "ID", "NAME", "CRON", "RUNS", "NEXT DUE", "LAST RUN", "COMMAND"];
+/// The columns before those for people.
+const TITLES: [&str; 7] = ["STATE", "ID", "NAME", "CRON", "RUNS", "NEXT DUE", "LAST RUN"];
 
 /// The jobs that a query asks for, a line each.
 pub(super) fn text_list(scheduler: &Scheduler, call: &Call<'_>) -> Response {
@@ -33,8 +34,13 @@ pub(super) fn text_list(scheduler: &Scheduler, call: &Call<'_>) -> Response {
         Ok(listed) => listed,
         Err(response) => return response,
     };
-    let mut rows = vec![TITLES.map(str::to_owned)];
-    rows.extend(lines.iter().map(|line| text_row(scheduler, now, *line)));
+    // A column for people takes its place where a line has something in it.
+    let has = |column: &Column| lines.iter().any(|(_, def, _)| !noted(def, *column).is_empty());
+    let notes: Vec<Column> = Column::for_people().filter(has).collect();
+    let titles = notes.iter().map(|column| column.name().to_uppercase());
+    let titles = TITLES.into_iter().map(str::to_owned).chain(titles);
+    let mut rows: Vec<Vec<String>> = vec![titles.chain(["COMMAND".to_owned()]).collect()];
+    rows.extend(lines.iter().map(|line| text_row(scheduler, now, *line, &notes)));
     let mut text = table(&rows);
     text.push_str(&format!("{} of {total} jobs\n", lines.len()));
     text.extend(frame::alert_lines(scheduler, now).iter().map(|line| format!("{line}\n")));
@@ -51,7 +57,17 @@ fn text_lines<'a>(
     listed::listed(scheduler, call.request)
 }
 
-fn text_row(scheduler: &Scheduler, now: Now, (job, def, state): Line<'_>) -> [String; 8] {
+/// What stands in a column for people.
+fn noted(def: &Definition, column: Column) -> &str {
+    def.optional.text(column)
+}
+
+fn text_row(
+    scheduler: &Scheduler,
+    now: Now,
+    (job, def, state): Line<'_>,
+    notes: &[Column],
+) -> Vec<String> {
     let waiting = state == StateLabel::Waiting;
     let due = job.next_due_ms.filter(|_| waiting || job.scheduled().is_some());
     let due = due.map_or("-".into(), |at| span(at.saturating_sub(now.wall_ms)));
@@ -62,7 +78,7 @@ fn text_row(scheduler: &Scheduler, now: Now, (job, def, state): Line<'_>) -> [St
         format!("{} {ago} ago", clean(&run.outcome.to_string(), NAME_COLUMNS))
     });
     let live = if waiting { 0 } else { views::processes_of(scheduler, job) };
-    [
+    let row = [
         if state == StateLabel::Never { "-".into() } else { state.label().into() },
         def.id.to_string(),
         clean(&def.name, NAME_COLUMNS),
@@ -70,8 +86,10 @@ fn text_row(scheduler: &Scheduler, now: Now, (job, def, state): Line<'_>) -> [St
         format!("{live}/{}", def.max_concurrence),
         due,
         last,
-        clean(&cut(&def.command, LISTED_COMMAND_CHARS), usize::MAX),
-    ]
+    ];
+    let notes = notes.iter().map(|column| clean(noted(def, *column), NAME_COLUMNS));
+    let command = clean(&cut(&def.command, LISTED_COMMAND_CHARS), usize::MAX);
+    row.into_iter().chain(notes).chain([command]).collect()
 }
 
 /// What of a row keeps its job from ever being started.
@@ -86,8 +104,8 @@ fn said(block: Block<'_>) -> &'static str {
 }
 
 /// Columns as wide as their widest entry, two blanks between them; none after the last.
-fn table(rows: &[[String; 8]]) -> String {
-    let mut widths = [0; 8];
+fn table(rows: &[Vec<String>]) -> String {
+    let mut widths = vec![0; rows.first().map_or(0, Vec::len)];
     for row in rows {
         for (width, entry) in widths.iter_mut().zip(row) {
             *width = (*width).max(entry.width());

@@ -2,6 +2,7 @@
 //! warning (a field that is never read); one that is missing in a language does not compile. `{}`
 //! is where a value goes: [`fill`].
 
+use crate::core::columns::Column;
 use crate::core::cron::Lang;
 use crate::core::plain::isolated;
 use serde::Serialize;
@@ -323,6 +324,19 @@ texts! {
     db_unknown: "not asked yet", "尚未查询";
 }
 
+/// What columns for people are called, in English and in Chinese.
+const COLUMN_LABELS: &[(Column, [&str; 2])] = &[];
+
+/// What a column for people is called.
+pub(super) fn column_label(lang: Lang, column: Column) -> &'static str {
+    let found = COLUMN_LABELS.iter().find(|(known, _)| *known == column);
+    let (en, zh) = found.map_or((column.name(), column.name()), |(_, [en, zh])| (en, zh));
+    match lang {
+        Lang::En => en,
+        Lang::Zh => zh,
+    }
+}
+
 /// The texts of a language.
 pub(super) fn texts(lang: Lang) -> &'static Texts {
     match lang {
@@ -354,4 +368,15 @@ pub(super) fn fill(text: &str, values: &[&str]) -> String {
     }
     out.push_str(rest);
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_column_for_people_has_its_name_in_both_languages() {
+        let labelled: Vec<Column> = COLUMN_LABELS.iter().map(|(column, _)| *column).collect();
+        assert_eq!(labelled, Column::for_people().collect::<Vec<_>>());
+    }
 }

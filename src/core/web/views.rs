@@ -4,7 +4,7 @@ use super::states::{Line, block_of};
 use crate::core::definition::{Block, Definition, Schedule};
 use crate::core::history::PastRun;
 use crate::core::ids::{JobId, RunId};
-use crate::core::limits::{LISTED_JSON_COMMAND_CHARS, cut};
+use crate::core::limits::{LISTED_COMMAND_CHARS, LISTED_JSON_COMMAND_CHARS, cut};
 use crate::core::scheduler::{RunPhase, Scheduler};
 use crate::core::state_label::StateLabel;
 use crate::core::table::{Job, Phase};
@@ -12,6 +12,7 @@ use crate::core::time::{Now, rfc3339};
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 /// Due instants that the view of a job shows.
 const NEXT_DUES: usize = 10;
@@ -40,6 +41,9 @@ pub struct JobLine<'a> {
     pub(super) next_due: Option<String>,
     pub(super) last_run: Option<Value>,
     pub(super) md5: String,
+    /// What is said in columns for people, by their names.
+    #[serde(flatten)]
+    pub(super) notes: BTreeMap<&'static str, Cow<'a, str>>,
 }
 
 /// The lines of a job: one, or two while a new definition waits for the old one to drain.
@@ -110,7 +114,14 @@ pub(super) fn job_line<'a>(
         next_due: job.next_due_ms.map(|due| time_of(scheduler, def, due)),
         last_run: last.map(|run| past_run(scheduler, def, run)),
         md5: def.md5_hex(),
+        notes: notes(def).collect(),
     }
+}
+
+/// What a job's row says in columns for people, by their names; the beginning of it.
+pub(super) fn notes(def: &Definition) -> impl Iterator<Item = (&'static str, Cow<'_, str>)> {
+    let said = def.optional.for_people();
+    said.map(|(column, text)| (column.name(), cut(text, LISTED_COMMAND_CHARS)))
 }
 
 /// An instant in the zone of a job.

@@ -357,7 +357,7 @@ function changed(job) {
   if (!row || row.classList.contains("gone")) return later();
   const same = text(row, ".schedule code") === job.cron && text(row, ".name code") === job.command
     && (text(row, ".name a") === job.name || job.name === "");
-  if (!same || job.waiting || by(`w${job.id}`)) return later();
+  if (!same || !says(row, job) || job.waiting || by(`w${job.id}`)) return later();
   rendered.delete(row);
   const state = job.state || "never";
   if (!row.classList.contains(state)) {
@@ -377,6 +377,13 @@ function changed(job) {
   row.querySelector(".over").textContent = job.overtime;
   buttons(row, job);
   tick();
+}
+
+// Whether a row shows what is said in the columns for people.
+function says(row, job) {
+  const names = rows.dataset.notes.split(" ").filter(Boolean);
+  const plain = (said) => said.replace(/\r\n?/g, "\n");
+  return names.every((name) => text(row, `.note.${name}`) === plain(job[name] ?? ""));
 }
 
 function next(cell, iso) {

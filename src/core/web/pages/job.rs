@@ -96,6 +96,7 @@ impl Web {
         let mut row =
             row::row(scheduler, now, look, (job, &job.def, views::state_of(scheduler, job)));
         row.command = (&*job.def.command).into();
+        row.notes = row::notes(look, &job.def, usize::MAX);
         row.raw = job.def.raw_command.as_deref().unwrap_or("").into();
         let def = &job.def;
         let runs = run_rows(scheduler, now, t, job);

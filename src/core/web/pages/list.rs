@@ -14,6 +14,7 @@ use super::look::Look;
 use super::render;
 use super::row;
 use super::row::{Row, state_text};
+use crate::core::columns;
 use crate::core::http::Response;
 use crate::core::scheduler::Scheduler;
 use crate::core::state_label::StateLabel;
@@ -39,6 +40,8 @@ struct ListPage<'a> {
     /// How many figures a count may have.
     figures: usize,
     no_jobs: String,
+    /// The columns for people, whose texts a script compares.
+    notes: String,
 }
 
 struct StateChoice {
@@ -120,6 +123,10 @@ impl Web {
                 (true, bad) => fill(t.bad_rows, &[&bad.to_string()]),
                 (false, _) => t.unread.to_owned(),
             },
+            notes: columns::Column::for_people()
+                .map(columns::Column::name)
+                .collect::<Vec<_>>()
+                .join(" "),
             all,
             figures: all.to_string().len(),
             rows,

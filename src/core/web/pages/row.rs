@@ -2,11 +2,13 @@
 
 use super::super::listed;
 use super::super::states::{Line, block_of};
-use super::super::texts::{Texts, fill};
+use super::super::texts::{Texts, column_label, fill};
 use super::look::Look;
 use super::words::{self, Moment};
+use crate::core::columns::{Column, Kind};
 use crate::core::definition::{Block, Definition, Schedule};
 use crate::core::limits::{LISTED_COMMAND_CHARS, cut};
+use crate::core::plain;
 use crate::core::scheduler::Scheduler;
 use crate::core::state_label::StateLabel;
 use crate::core::table::{Job, Phase};
@@ -40,7 +42,33 @@ pub(super) struct Row<'a> {
     pub command: Cow<'a, str>,
     /// The same with its placeholders, where that differs.
     pub raw: Cow<'a, str>,
+    /// What the row says in columns for people.
+    pub notes: Vec<Note<'a>>,
     pub buttons: Buttons,
+}
+
+/// What stands in a column for people.
+pub(super) struct Note<'a> {
+    /// Name of the column: also the class of the text.
+    pub name: &'static str,
+    pub label: &'static str,
+    pub text: Cow<'a, str>,
+    /// Where it leads to; empty if it is only read.
+    pub href: &'a str,
+}
+
+/// What a row says in columns for people, `max_chars` of each text.
+pub(super) fn notes<'a>(look: Look, def: &'a Definition, max_chars: usize) -> Vec<Note<'a>> {
+    let note = |(column, text): (Column, &'a str)| {
+        let leads = column.kind() == Kind::Link && plain::is_web_address(text);
+        Note {
+            name: column.name(),
+            label: column_label(look.lang, column),
+            text: cut(text, max_chars),
+            href: if leads { text } else { "" },
+        }
+    };
+    def.optional.for_people().map(note).collect()
 }
 
 impl Row<'_> {
@@ -117,6 +145,7 @@ pub(super) fn row<'a>(scheduler: &'a Scheduler, now: Now, look: Look, line: Line
         overtime: if waits { 0 } else { job.overtime },
         command: cut(&def.command, LISTED_COMMAND_CHARS),
         raw: cut(def.raw_command.as_deref().unwrap_or(""), LISTED_COMMAND_CHARS),
+        notes: notes(look, def, LISTED_COMMAND_CHARS),
         buttons: buttons(scheduler, t, job, waits),
     }
 }
