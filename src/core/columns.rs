@@ -185,6 +185,12 @@ columns! {
     optional {
         /// IANA zone of the job's schedule; empty = the configured one.
         Timezone = timezone: Text, Job;
+        /// What it is for.
+        Description = description: Text, People;
+        /// Who answers for it: a person, or a team.
+        Owner = owner: Text, People;
+        /// Where to read more.
+        Link = link: Link, People;
     }
 }
 

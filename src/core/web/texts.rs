@@ -325,7 +325,11 @@ texts! {
 }
 
 /// What columns for people are called, in English and in Chinese.
-const COLUMN_LABELS: &[(Column, [&str; 2])] = &[];
+const COLUMN_LABELS: &[(Column, [&str; 2])] = &[
+    (Column::Description, ["Description", "说明"]),
+    (Column::Owner, ["Owner", "负责人"]),
+    (Column::Link, ["Link", "链接"]),
+];
 
 /// What a column for people is called.
 pub(super) fn column_label(lang: Lang, column: Column) -> &'static str {

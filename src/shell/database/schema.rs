@@ -29,6 +29,7 @@ macro_rules! files {
 files! {
     1 "001_original.sql"
     2 "002_optional.sql"
+    3 "003_people.sql"
 }
 
 /// The tables without which nothing works.
