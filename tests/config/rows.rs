@@ -62,6 +62,17 @@ fn an_id_that_is_there_twice() {
     assert_eq!(found, [text]);
 }
 
+/// What is no address of the web is shown as text: that is told.
+#[test]
+fn a_link_that_leads_nowhere() {
+    let linked =
+        |id, link: &str| answer(JobRow { link: link.into(), ..job(id, &format!("/c{id}")) });
+    let rows = [linked(1, "https://a.example/x"), linked(2, ""), linked(3, "wiki/backup")];
+    let text = "job 3 \"n3\": warning: link \"wiki/backup\" is shown as text, for it is no address \
+                that begins with http:// or https://";
+    assert_eq!(said(&rows, &[]), [text]);
+}
+
 #[test]
 fn commands_and_limits() {
     let other_group = JobRow { server_id: 2, ..job(3, "a") };

@@ -3,6 +3,7 @@
 use crate::common::TempDir;
 use crate::common::database::{Kind, TestDatabase};
 use crate::common::helper::{self, recorded, run, started, sync};
+use schedule::core::columns::Column;
 use schedule::core::protocol::{Answer, Ask};
 use std::collections::HashMap;
 use std::fs;
@@ -140,6 +141,34 @@ fn a_time_zone_column_that_comes_and_goes_is_noticed() {
         let reply = sync(&database.config, &without);
         reply.digest();
         assert_eq!(reply.jobs()[0].timezone, "Europe/Berlin");
+    }
+}
+
+/// A migration that was cut has made some of the columns.
+#[test]
+fn each_optional_column_is_read_where_it_is_there() {
+    for mut database in filled() {
+        let names = Column::OPTIONAL;
+        for absent in 0..names.len() {
+            let drop = |name: &&str| format!("ALTER TABLE scheduler_jobs DROP COLUMN {name};");
+            let add = |name: &&str| {
+                format!("ALTER TABLE scheduler_jobs ADD COLUMN {name} VARCHAR(64) DEFAULT '';")
+            };
+            let set = |name: &&str| format!("UPDATE scheduler_jobs SET {name} = 'of {name}';");
+            database.sql(&names.iter().map(set).collect::<String>());
+            database.sql(&drop(&names[absent]));
+            let reply = sync(&database.config, "");
+            for (column, text) in reply.jobs()[0].optional() {
+                let name = column.name();
+                let said = if name == names[absent] { String::new() } else { format!("of {name}") };
+                assert_eq!(text, said, "{:?}: {name}", database.kind);
+            }
+            let digest = reply.digest().to_owned();
+            database.sql(&add(&names[absent]));
+            database.sql(&set(&names[absent]));
+            let reply = sync(&database.config, &digest);
+            assert_eq!(reply.jobs()[0].optional()[absent].1, format!("of {}", names[absent]));
+        }
     }
 }
 

@@ -14,6 +14,7 @@ mod events;
 mod files;
 mod long_commands;
 mod metrics;
+mod notes;
 mod openapi;
 mod original;
 mod pages_list;
