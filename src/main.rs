@@ -20,9 +20,9 @@ enum Command {
     Stop(control::StopArgs),
     /// Put a new program or configuration in place of running daemons; start a named one
     Restart(control::GroupArgs),
-    /// Make running daemons read their configuration anew and open their log anew
+    /// Make running daemons read their configuration again and reopen their logs
     Reload(control::GroupArgs),
-    /// Make running daemons open their logs anew, after those were moved away
+    /// Make running daemons reopen their logs, after those were moved away
     Reopen(control::GroupArgs),
     /// Tell whether daemons run, where, since when, and what they do
     Status(control::GroupArgs),

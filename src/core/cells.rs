@@ -57,7 +57,7 @@ impl Cells {
                 let hint = if column == "command" { "put it into a script" } else { "shorten it" };
                 Err(format!("{column} has more than {max_bytes} bytes: {hint}"))
             }
-            Some(Cell::NotText) => Err(format!("{column} is not UTF-8 text: write it anew")),
+            Some(Cell::NotText) => Err(format!("{column} is not UTF-8 text: write it again")),
             Some(Cell::Null) | None => Ok(None),
         }
     }

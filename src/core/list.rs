@@ -1,4 +1,4 @@
-//! Lists: enums of which each value has its word, and figures that are kept by them. All else that
+//! Lists: enums whose values have a word each, and figures that are kept by them. All else that
 //! goes through such a list reads it: answers, queries, texts, metrics, and the tests of documents.
 
 use std::collections::BTreeMap;

@@ -1,6 +1,6 @@
 //! Telling others how the daemon is: the service manager, by the protocol of sd_notify(3);
-//! `schedule start`, which waits for the daemon to be ready; and whoever looks later, by a note in
-//! the state directory. All of them hear the same at the same time.
+//! `schedule start`, which waits for the daemon to be ready; and those who look later, by a note
+//! in the state directory. All of them hear the same at the same time.
 //!
 //! A daemon is *ready* when its port is bound and the database was asked once, whatever it said:
 //! a database that is down is no reason for a start to fail.
@@ -30,7 +30,7 @@ use std::process;
 /// all the same.
 const FIRST_SYNC_MS: u64 = 5_000;
 
-/// The status line is told anew once in so many milliseconds, if it has changed.
+/// The status line is told again once in so many milliseconds, if it has changed.
 const STATUS_MS: u64 = 5_000;
 
 /// The name of the note in the state directory.
@@ -127,7 +127,7 @@ impl Notify {
         Some(self.alive_at_ms)
     }
 
-    /// The loop stands still after a panic, and why the program can't start anew.
+    /// The loop stands still after a panic, and why the program can't start again.
     pub fn stands_still(&mut self, why: &str) {
         let text = format!("it has panicked, and launches nothing until it can start anew: {why}");
         self.send(&format!("STATUS={}", plain::clean(&text, MAX_TROUBLE)));
@@ -177,7 +177,7 @@ impl Notify {
             DatabaseState::Down { message, .. } => message,
             DatabaseState::Unknown => "the database has not answered yet",
         };
-        // Before `schedule start` returns, so that whoever comes after it finds the note.
+        // Before `schedule start` returns, so that who comes after it finds the note.
         let trouble = mem::take(&mut self.trouble);
         self.write_note(&trouble, warning);
         if self.detached {
@@ -282,7 +282,7 @@ pub struct Note {
     pub pid: u32,
     /// Where the daemon listens.
     pub address: Address,
-    /// When it was written, unix ms: each start, reload and upgrade writes it anew.
+    /// When it was written, unix ms: each start, reload and upgrade writes the note again.
     pub told_ms: i64,
     /// Version of the program.
     pub version: String,
@@ -303,7 +303,7 @@ impl Note {
         let value = |name: &str| {
             let mut lines = text.lines().filter_map(|line| line.split_once(' '));
             let found = lines.find(|(known, _)| *known == name);
-            // Whoever may write there may say anything.
+            // A program that may write there may say anything.
             found.map(|(_, value)| plain::clean(value.trim(), MAX_TROUBLE))
         };
         Some(Note {

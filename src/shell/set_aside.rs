@@ -1,5 +1,6 @@
-//! The file of records that are set aside, held open while the daemon runs: whoever takes it away
-//! takes nothing with it. What is in it is `core::refused`'s business, and a helper changes it.
+//! The file of records that are set aside, held open while the daemon runs: who takes the file
+//! away takes nothing with it. What is in the file is `core::refused`'s business, and a helper
+//! changes it.
 
 use crate::shell::own;
 use rustix::fs::OFlags;

@@ -89,7 +89,7 @@ fn a_page_that_is_older_than_the_daemon_offers_to_be_loaded_anew() {
         );
         database.sql(&format!("UPDATE scheduler_jobs SET name = 'from {target}' WHERE id = 3"));
         let offered = "document.querySelector('#hint button')?.innerText
-            === 'The daemon was upgraded. Load this page anew'";
+            === 'The daemon was upgraded. Reload this page'";
         page.wait("the offer", offered);
         page.leads_on(|| page.click("#hint button"));
         page.wait("the stream", LIVE);

@@ -68,12 +68,12 @@ fn who_waits_for_a_start_is_answered_before_another_program_takes_over() {
     for (n, sent) in [Signal::HUP, Signal::USR2].into_iter().enumerate() {
         let _ = fs::remove_file(site.file(STAMPS));
         let (form, (status, body)) = answers(&site, &daemon, || daemon.signal(sent));
-        assert!(status == 202 && body.contains("starts anew"), "{status} {body}");
+        assert!(status == 202 && body.contains("starts again"), "{status} {body}");
         assert!(form.starts_with("HTTP/1.1 303 ") && form.contains("/jobs/2"), "{form}");
         let begun = || (site.logged("begin: ").len() == n + 2).then_some(());
         wait_for("the other program", SOON, begun);
         let page = daemon.get("/").body;
-        assert!(page.contains("starts anew before its result is known"), "{page}");
+        assert!(page.contains("starts again before its result is known"), "{page}");
         started_once(&site);
         let mut kept = Kept::connect(daemon.address).unwrap();
         assert_eq!(kept.get("/healthz").unwrap().0, 200);
@@ -100,7 +100,7 @@ fn who_waits_for_a_start_is_answered_after_a_panic() {
     daemon.wait_jobs(2);
     let panics = || fs::write(site.file("state.1/panic"), "").unwrap();
     let (form, (status, body)) = answers(&site, &daemon, panics);
-    assert!(status == 202 && body.contains("starts anew"), "{status} {body}");
+    assert!(status == 202 && body.contains("starts again"), "{status} {body}");
     assert!(form.starts_with("HTTP/1.1 303 "), "{form}");
     started_once(&site);
 }

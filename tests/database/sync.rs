@@ -289,7 +289,10 @@ fn text_that_is_not_utf8_is_a_bad_row() {
     let mut sqlite = TestDatabase::new(Kind::Sqlite);
     sqlite.sql(ROWS);
     sqlite.sql("UPDATE scheduler_jobs SET name = x'ff41' WHERE id = 4");
-    assert_eq!(sync(&sqlite.config, "").bad_rows(), [(4, "name is not UTF-8 text: write it anew")]);
+    assert_eq!(
+        sync(&sqlite.config, "").bad_rows(),
+        [(4, "name is not UTF-8 text: write it again")]
+    );
 }
 
 #[test]

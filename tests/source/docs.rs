@@ -146,6 +146,51 @@ fn addresses_with_parameters_are_quoted() {
     }
 }
 
+/// Words that readers of another first language stumble over, with the number of their line.
+fn words_to_avoid(text: &str) -> Vec<(usize, &'static str)> {
+    let lines = text.lines().zip(1..);
+    let words: Vec<(String, usize)> = lines
+        .flat_map(|(line, number)| {
+            line.split_whitespace().map(move |word| (word.to_lowercase(), number))
+        })
+        .collect();
+    let is = |word: &str, avoided: &str| {
+        word.split(|c: char| !c.is_alphabetic()).any(|part| part == avoided)
+    };
+    let mut found = Vec::new();
+    for (at, (word, number)) in words.iter().enumerate() {
+        found.extend(
+            ["anew", "whoever"].into_iter().filter(|it| is(word, it)).map(|it| (*number, it)),
+        );
+        let next = words.get(at + 1).map_or("", |(next, _)| next);
+        // It may stand in parentheses, but not over the end of a part of a sentence.
+        if word.trim_start_matches(|c: char| !c.is_alphabetic()) == "of"
+            && next.starts_with("which")
+        {
+            found.push((*number, "of which"));
+        }
+    }
+    found
+}
+
+#[test]
+fn the_pages_are_plain() {
+    let mut found = Vec::new();
+    for page in pages().into_iter().chain(["CONTRIBUTING.md".to_owned()]) {
+        let words = words_to_avoid(&read(&page));
+        found.extend(words.iter().map(|(line, word)| format!("{page}:{line}: {word}")));
+    }
+    assert!(found.is_empty(), "say it in plainer words:\n{}", found.join("\n"));
+}
+
+#[test]
+fn sees_words_to_avoid() {
+    let text =
+        "Whoever reads\n(\"anew\") a list,\nsome of\nwhich are long.\nRenewed; speak of, which";
+    let found = words_to_avoid(text);
+    assert_eq!(found, [(1, "whoever"), (2, "anew"), (3, "of which")]);
+}
+
 /// The comments of columns tell which words may stand there.
 #[test]
 fn the_schema_tells_the_words_that_are_recorded() {

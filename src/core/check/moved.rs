@@ -58,8 +58,8 @@ pub fn moved_zone(system: &Zone) -> Option<Finding> {
 /// What to say of the unique key of the PHP program's tables.
 pub fn unique_key() -> Finding {
     let text = "scheduler_jobs has the unique key (server_id, command_md5) of the PHP program: \
-        whoever adds a row fills `command_md5` with the MD5 of its command, or the second one is \
-        refused";
+        fill `command_md5` of a new row with a text that no other row has, such as \
+        REPLACE(UUID(), '-', ''), or the second one that leaves it empty is refused";
     Finding::general(Severity::Note, text.to_owned())
 }
 

@@ -36,7 +36,7 @@ const LATE: &str = "The daemon did not answer in time. What was asked for may be
                     same: look before you ask again.";
 
 /// The same where the daemon can't answer any more.
-const GIVEN_UP: &str = "The daemon ends or starts anew before its answer. What was asked for may \
+const GIVEN_UP: &str = "The daemon ends or starts again before its answer. What was asked for may \
                         be done all the same: look before you ask again.";
 
 /// Where a connection stands; see the picture above.

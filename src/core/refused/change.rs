@@ -1,5 +1,5 @@
-//! How the file of what is set aside is changed: by lines behind it, or all of it anew where some
-//! are to go.
+//! How the file of what is set aside is changed: by lines behind it, or written as a
+//! whole where some are to go.
 
 use super::{Line, Refused, Stand};
 use crate::core::journal::{Entry, encode_line};
@@ -63,7 +63,8 @@ impl Refused<'_> {
         Change::Replace(bytes)
     }
 
-    /// Whether it is to be written anew. A file that does not say how it stood is, too.
+    /// Whether the file is to be written again as a whole. A file that does not say how it stood
+    /// is, too.
     fn is_due_anew(&self) -> bool {
         let has_head = self.head.is_some_and(|head| head.written > 0);
         let has_any = !self.kept.is_empty() || !self.added.is_empty();
@@ -92,7 +93,7 @@ impl Refused<'_> {
     }
 
     /// Drops the oldest until a good part of the file is free: not each record that follows is to
-    /// have it written anew.
+    /// have it written again.
     fn drop_oldest(&mut self, max_bytes: usize) {
         let mut bytes: usize = self.kept.values().map(|kept| kept.bytes).sum();
         if bytes <= max_bytes {

@@ -31,7 +31,7 @@ const TOO_MANY_WAIT: &str = "it is done, but too many wait for the results: look
 
 /// What a client is told whose command is under way when another program takes over.
 const STARTS_ANEW: &str =
-    "it was begun, but the daemon starts anew before its result is known: look what became of it";
+    "it was begun, but the daemon starts again before its result is known: look what became of it";
 
 /// The same when the daemon ends.
 const ENDS: &str =

@@ -275,7 +275,7 @@ texts! {
         "此位置已让给其他窗口;数据截至 {},{} 秒后重试";
     tail_displaced: "… others need this place: it goes on in 60 s.", "… 此位置已让给其他窗口:60 秒后继续。";
     take_up: "Go on now", "立即继续";
-    older: "The daemon was upgraded. Load this page anew", "守护进程已升级,点击重新加载本页";
+    older: "The daemon was upgraded. Reload this page", "守护进程已升级,点击重新加载本页";
     connecting: "Connecting; as of {}", "连接中;数据截至 {}";
     gone: "Not in force", "未生效";
     job_gone: "This job is gone: its row was deleted or disabled. What is shown is of {}",

@@ -366,7 +366,7 @@ pub fn restart(args: &GroupArgs) -> ExitCode {
     }
 }
 
-/// Makes running daemons read their configuration anew.
+/// Makes running daemons read their configuration again.
 pub fn reload(args: &GroupArgs) -> ExitCode {
     match Groups::read("reload", args) {
         Ok(groups) => {
@@ -377,11 +377,11 @@ pub fn reload(args: &GroupArgs) -> ExitCode {
     }
 }
 
-/// Makes running daemons open their logs anew.
+/// Makes running daemons reopen their logs.
 pub fn reopen(args: &GroupArgs) -> ExitCode {
     match Groups::read_most("reopen", args) {
         Ok(groups) => {
-            // A log that was moved away has to be let go by whoever writes it.
+            // A log that was moved away has to be let go by the daemon that writes it.
             let forgotten = if groups.all { groups.forgotten_ids() } else { Vec::new() };
             forgotten.iter().for_each(|id| _ = renew::reopen(&groups, *id));
             groups.each(|id| renew::reopen(&groups, id))

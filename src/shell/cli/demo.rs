@@ -98,7 +98,7 @@ fn free_port() -> u16 {
 fn ini(dir: &Path, port: u16) -> String {
     let dir = dir.display();
     format!(
-        "; Written anew by each `schedule demo`.\n\
+        "; Each `schedule demo` writes this file again.\n\
          [base]\n\
          pidfile = \"{dir}/schedule.{{%d}}.pid\"\n\
          logfile = \"{dir}/schedule.{{%d}}.log\"\n\

@@ -99,9 +99,9 @@ fn host(keys: &mut Keys, insecure: bool) -> String {
         keys.error("host", text);
     } else if !insecure && !is_loopback(bare) {
         let text = format!(
-            "`host` is `{written}`, which others can reach, and no login is configured: whoever \
-             reaches the port could start and stop jobs. Write {LOOPBACK}, or `insecure = 1` if \
-             something else protects the port"
+            "`host` is `{written}`, which others can reach, and no login is configured: everybody \
+             who reaches the port could start and stop jobs. Write {LOOPBACK}, or `insecure = 1` \
+             if something else protects the port"
         );
         keys.error("host", text);
     }

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 /// A daemon has this long to tell; a new program first asks the database.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Makes the daemon of a group read its configuration anew, and open its log anew.
+/// Makes the daemon of a group read its configuration again, and reopen its log.
 pub(super) fn reload(groups: &Groups, id: u32) -> u8 {
     match groups.find(id) {
         Found::Running(holder) => match renewed(groups, id, &holder, Signal::HUP) {
@@ -43,12 +43,12 @@ pub(super) fn reload(groups: &Groups, id: u32) -> u8 {
     }
 }
 
-/// Makes the daemon of a group open its log anew, after that was moved away. Where none runs there
+/// Makes the daemon of a group reopen its log, after that was moved away. Where none runs there
 /// is no log to be opened.
 pub(super) fn reopen(groups: &Groups, id: u32) -> u8 {
     match groups.find(id) {
         Found::Running(holder) => match holder.signal(Signal::USR1) {
-            Ok(()) => told(id, &holder, "opens its log anew", ""),
+            Ok(()) => told(id, &holder, "reopens its log", ""),
             Err(why) => cannot_signal(id, &why),
         },
         Found::Nobody | Found::Stale => {
@@ -146,7 +146,7 @@ fn renewed(groups: &Groups, id: u32, holder: &Holder, signal: Signal) -> Renewed
 }
 
 /// Why the user of a daemon could not read what it tells, where it could not write it either: it
-/// would refuse to be renewed, so it is not asked. A directory that is gone it makes anew.
+/// would refuse to be renewed, so it is not asked. It makes a directory that is gone.
 fn unheard_by(dir: &Path, holder: &Holder) -> Option<String> {
     let me = rustix::process::geteuid().as_raw();
     let may_look = holder.user() == Some(me) && dir.exists();
