@@ -11,7 +11,7 @@
 //!   clock that was set right). Slots that ran don't run again: nothing is due until the clock
 //!   has passed the decided instant.
 //! - It went back further. Then the times read before were never right; waiting for them to
-//!   come could silence a job for years. The schedule starts anew from what the clock says.
+//!   come could silence a job for years. The schedule starts again from what the clock says.
 
 use crate::core::time::Now;
 
@@ -30,7 +30,7 @@ pub enum Step {
     Forward,
     /// Nothing is due until the clock has passed the decided instant.
     Back,
-    /// The schedule starts anew from the reading.
+    /// The schedule starts again from the reading.
     Anew,
 }
 

@@ -37,7 +37,7 @@ pub struct Database {
 }
 
 impl Database {
-    /// Which one it is, for whoever may reach it.
+    /// Which one it is, for all who may reach the daemon.
     pub fn place(&self) -> String {
         let Database { driver, dbname, host, port, unix_socket, path, .. } = self;
         match driver {

@@ -83,7 +83,8 @@ pub enum Event<'a> {
         is_short: bool,
     },
     /// What counts is not where helpers look for it, and can't be put there; why. Another directory
-    /// has the name of the state directory, or the journal can't be written anew. None = it is.
+    /// has the name of the state directory, or the journal can't be written again. None = it is
+    /// there.
     Astray(Option<String>),
     /// The PHP program's daemon that runs this group, too; none = there is none.
     Twin(Option<u32>),
@@ -143,7 +144,7 @@ pub enum Action {
     JournalCount(u64, u64),
     /// Delete the segment that begins at this offset.
     JournalForget(u64),
-    /// Write the journal anew where somebody took it away, and say [`Event::JournalThere`]: the
+    /// Write the journal again where somebody took it away, and say [`Event::JournalThere`]: the
     /// last look before [`Action::Exit`].
     JournalLook,
     /// Start a process and say [`Event::Launched`]. No more than

@@ -197,7 +197,7 @@ pub enum Entry<'a> {
         /// The last slot, unix ms.
         slot_ms: i64,
     },
-    /// The clock went back so far that the schedule began anew. Runs up to this sequence are of
+    /// The clock went back so far that the schedule began again. Runs up to this sequence are of
     /// a time that may never come: their slots tell nothing.
     Anew(u64),
     /// The highest sequence of a run id given out.

@@ -1,7 +1,7 @@
 //! What a daemon and the keeper of its runs say to each other: a line of JSON each.
 //!
 //! The keeper is the parent of every run. It outlives the daemon for as long as there is something
-//! to keep, so whoever comes next hears from it what no one else can know: which launches took
+//! to keep, so the next daemon hears from the keeper what no one else can know: which launches took
 //! place, and how the runs ended. It says everything it knows to each daemon that connects, and
 //! forgets an end only when it is told that the journal has it.
 
@@ -113,7 +113,7 @@ pub struct KeptEnd {
 pub struct Legacy {
     /// Its id, and before it those of the keepers whose legacy it had itself.
     pub keepers: Vec<String>,
-    /// Ends of which no daemon said that the journal has them.
+    /// Ends that are not in the journal as far as a daemon has said.
     pub ends: Vec<KeptEnd>,
 }
 

@@ -1,5 +1,5 @@
 //! Places that are few, and who gives one up to a newcomer: of the clients at the address that has
-//! most, the one that has had it longest. So nobody is locked out, whoever was first, and one
+//! most, the one that has had it longest. So nobody is locked out by those who came first, and one
 //! address can't take the places of all others; behind a proxy, where all have one address, the
 //! newest have them.
 

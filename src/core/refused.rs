@@ -37,7 +37,7 @@ enum Line<'a> {
         #[serde(default, skip_serializing_if = "is_zero")]
         number: u64,
     },
-    /// How the file stood when it was written anew.
+    /// How the file stood when it was last written as a whole.
     Stands(Stand),
     /// What an earlier version said of that: so many were dropped.
     Dropped(u64),
@@ -74,7 +74,7 @@ pub struct Refused<'a> {
     gone: u64,
     /// Lines that are not in the file yet and can be added behind it.
     added: Vec<u8>,
-    /// The file must be written anew.
+    /// The whole file must be written again.
     anew: bool,
     bytes: usize,
     /// What of the file can't be read.
@@ -84,14 +84,14 @@ pub struct Refused<'a> {
 }
 
 impl<'a> Refused<'a> {
-    /// Reads the bytes of a file of which nothing else is known. What can't be read is for
+    /// Reads the bytes of a file when nothing else is known of the file. What can't be read is for
     /// [`damaged`](Self::damaged).
     pub fn read(bytes: &'a [u8]) -> Refused<'a> {
         Refused::known_as(Stand::default(), bytes)
     }
 
-    /// Reads the bytes of a file of which the daemon knows this: what it should have and has not is
-    /// [`gone`](Self::gone).
+    /// Reads the bytes of a file when the daemon knows this: what the file should have and has not
+    /// is [`gone`](Self::gone).
     pub fn known_as(known: Stand, bytes: &'a [u8]) -> Refused<'a> {
         let mut refused = Refused { known, ..Refused::default() };
         let (lines, whole) = whole_lines(bytes);
@@ -168,7 +168,7 @@ impl<'a> Refused<'a> {
     }
 
     /// What of the file can't be read and will not be in the new one. Parts that are torn are from
-    /// a write that failed, of which nothing counts: what they begin is carried again.
+    /// a write that failed, and don't count: what they begin is carried again.
     pub fn damaged(&self) -> &[&'a [u8]] {
         &self.damaged
     }
@@ -253,8 +253,8 @@ impl<'a> Refused<'a> {
         all
     }
 
-    /// What the daemon is told. Why those of another database wait is said anew each time: another
-    /// one may be named by now.
+    /// What the daemon is told. Why those of another database wait is said each time: another
+    /// database may be named by now.
     pub fn told(&self, homes: &Homes) -> SetAside {
         let (stand, gone) = (self.stand(), self.gone);
         let mut told = SetAside { stand, gone, ..SetAside::default() };

@@ -23,11 +23,11 @@ pub struct Replay {
     pub skips: BTreeMap<(JobId, i64), SkipEntry>,
     /// Every slot up to this instant, unix ms, is decided. None: nothing tells.
     pub decided_ms: Option<i64>,
-    /// Last slot of each job that has an intent or a skip since the schedule last began anew.
+    /// Last slot of each job that has an intent or a skip since the schedule last began again.
     pub last_slots: BTreeMap<JobId, i64>,
     /// Highest sequence of a run id.
     pub last_sequence: u64,
-    /// The same when the schedule last began anew.
+    /// The same when the schedule last began again.
     pub anew_sequence: u64,
     /// The table that was in force last.
     pub table: Option<TableEntry<'static>>,
@@ -35,8 +35,8 @@ pub struct Replay {
     pub boot_id: String,
     /// The databases that entries may be for, the latest at the end.
     pub homes: Vec<String>,
-    /// The keepers that were asked for runs of which it is not known whether they began, the last
-    /// one at the end.
+    /// The keepers that were asked for runs which may or may not have begun, the last one at the
+    /// end.
     pub keepers: Vec<String>,
     /// Everything before this offset is in the database.
     pub recorded: u64,

@@ -51,8 +51,8 @@ const QUICK_MS: u64 = 4_000;
 /// After a write that took more, fewer are.
 const SLOW_MS: u64 = 8_000;
 
-/// So few are slow by the way to the server and back, of which there are several in each write:
-/// fewer would take as long.
+/// So few are slow by the way to the server and back, which each write takes several times: fewer
+/// would take as long.
 const FEW: usize = 16;
 
 /// After a write that was refused it is so many times fewer.
@@ -170,8 +170,8 @@ impl<'a> Settling<'a> {
         self.go_through(self.entries, self.pace, desk)
     }
 
-    /// Tries again what is set aside: it stays there, whoever is to blame. Returns how many are
-    /// settled.
+    /// Tries again what is set aside: it stays there, no matter who is to blame. Returns how many
+    /// are settled.
     ///
     /// # Errors
     /// The database is to blame, and none is settled.

@@ -183,7 +183,7 @@ impl Table {
         Definition::new(row, vars, schedule, &mut self.texts)
     }
 
-    /// A row of which the schedule is not known.
+    /// A row whose schedule is not known.
     pub fn define_refused(&mut self, row: JobRow, why: &str) -> Definition {
         let schedule = Schedule::Refused(Flaw::Gone, why.into());
         Definition::new(row, &Vars::new(), schedule, &mut self.texts)
@@ -289,7 +289,7 @@ impl Table {
         }
     }
 
-    /// Gives a job its place in the order anew: its first slot after `after_ms`.
+    /// Gives a job another place in the order: by its first slot after `after_ms`.
     pub fn reschedule(&mut self, id: JobId, after_ms: i64) {
         let next = self.next_slot(id, after_ms);
         let Some(job) = self.jobs.get_mut(&id) else { return };

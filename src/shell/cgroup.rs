@@ -173,7 +173,7 @@ impl Groups {
         !self.left.is_empty()
     }
 
-    /// Takes away the groups of which nothing is left any more.
+    /// Takes away the groups that have no process any more.
     pub fn sweep(&mut self) {
         let dir = &self.dir;
         self.left.retain(|group| !remove_tree(&dir.join(group.0.to_string())));
@@ -198,8 +198,8 @@ impl Groups {
     }
 }
 
-/// Whether a process is in a group that this keeper of a state directory has made: that one can
-/// kill it, whoever's it is.
+/// Whether a process is in a group that this keeper of a state directory has made: the keeper
+/// can kill it, though it may be another user's.
 pub fn is_kept(pid: Pid, state_dir: &Path, keeper: Pid) -> bool {
     let text = fs::read_to_string(format!("/proc/{}/cgroup", pid.as_raw_nonzero()));
     let name = |found| format!("/{}{}/", prefix(&found), keeper.as_raw_nonzero());
@@ -231,7 +231,7 @@ fn open(group: &Path) -> io::Result<OwnedFd> {
     Ok(rustix::fs::open(group, flags, Mode::empty())?)
 }
 
-/// Whoever may make groups can also be a run, so there may be groups in a group: deepest first.
+/// A run may make groups, too, so there may be groups in a group: deepest first.
 fn each_below(dir: &Path, visit: &mut dyn FnMut(&Path)) {
     for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
         if entry.file_type().is_ok_and(|kind| kind.is_dir()) {

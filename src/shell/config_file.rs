@@ -82,7 +82,7 @@ pub fn by_default() -> Option<Parsed> {
     found.next()?.ok()
 }
 
-/// Whether this says that there is no such file, or that nobody can mean it: whoever uses `sudo -u`
+/// Whether this says that there is no such file, or that nobody can mean it: a user of `sudo -u`
 /// often stands in a directory that the other user may not enter. Where that holds for `conf` only,
 /// the file may be meant.
 fn is_elsewhere(file: &str, why: &io::Error) -> bool {
@@ -97,8 +97,8 @@ fn may_enter(directory: &str) -> bool {
     access(directory, Access::EXEC_OK) != Err(Errno::ACCESS)
 }
 
-/// Says which one is read where it may be another than was meant: whoever stands in a checkout by
-/// chance would be answered by another one.
+/// Says which one is read where it may be another than was meant: to somebody who stands in a
+/// checkout by chance another daemon would answer.
 fn tell_of(file: &str) {
     let other = if file == HERE { MACHINE } else { HERE };
     // What can't be looked for is taken for there, but for what is in the working directory.
@@ -135,7 +135,7 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
         if !is_unnamed(&file)? {
             return Err(io::Error::other("it is a FIFO: name a file"));
         }
-        // Whoever starts us with `-c <(…)` writes it in the meantime.
+        // A shell that starts us with `-c <(…)` writes it in the meantime.
         fcntl_setfl(&file, OFlags::empty())?;
     }
     let mut text = Vec::new();
@@ -176,7 +176,7 @@ fn make_absolute(config: &mut Config) {
 }
 
 /// The names of this machine: its host name, and the longer ones that `/etc/hosts` (hosts(5)) has
-/// beside that. Name servers are not asked, for whoever has a domain can have it point here; nor do
+/// beside that. Name servers are not asked: the owner of a domain can have it point here. Nor do
 /// other lines count: lists of hosts to be blocked are kept in that file, too.
 pub fn own_names() -> Vec<String> {
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();

@@ -96,7 +96,7 @@ pub struct Daemon {
     own: Vec<u64>,
     /// Why what counts can't be put where it belongs; it was said.
     astray: Option<String>,
-    /// The keeper is to make its socket anew, and that was said.
+    /// The keeper is to make its socket again, and that was said.
     is_calling: bool,
     renewal: Option<Renewal>,
     lookout: Lookout,
@@ -111,7 +111,7 @@ pub struct Keeping {
     pub lock_path: PathBuf,
     /// When it panicked lately, monotonic ms.
     pub panics_ms: Vec<u64>,
-    /// Bytes of resident memory at which it starts anew.
+    /// Bytes of resident memory at which the daemon starts again.
     pub memory_limit_bytes: u64,
     /// When memory was last looked at, monotonic ms.
     pub memory_seen_ms: u64,
@@ -199,7 +199,7 @@ impl Daemon {
         while !self.exiting {
             self.sleep(&mut events)?;
             // What is half done after a panic is not looked at again: another program begins
-            // anew with what the journal and the keeper know, as after a crash.
+            // again with what the journal and the keeper know, as after a crash.
             let turn = AssertUnwindSafe(|| self.turn(&events));
             if catch_unwind(turn).is_err() {
                 self.start_anew_after_panic()?;

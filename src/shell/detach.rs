@@ -27,7 +27,7 @@ pub fn leave() -> io::Result<()> {
     if !stdout_is_pipe() {
         return Ok(());
     }
-    // Fails for the leader of a process group only, and whoever leads one is forked off below.
+    // Fails for the leader of a process group only, and a process that leads one forks below.
     let leads = rustix::process::setsid().is_err();
     if sys::fork()?.is_some() {
         process::exit(0);

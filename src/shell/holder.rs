@@ -1,8 +1,8 @@
 //! Who holds a group: the other side of `shell::lock`. The text of a pid file only says where to
 //! look; a process counts as the daemon if it has that very file open while the lock is held, and
 //! is of the user whose file that is: root must not be led to signal somebody else. It is pinned by
-//! a pidfd before it is looked at, so no signal ever reaches somebody to whom the pid was given
-//! anew.
+//! a pidfd before it is looked at, so no signal ever reaches a process that got the same pid
+//! later.
 
 use super::guard::{guard_of, held, is_locked};
 use super::own;

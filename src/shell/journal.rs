@@ -252,9 +252,9 @@ impl Journal {
         Ok(segments)
     }
 
-    /// Writes the newest segment anew where somebody took it away, deleted or moved with its
-    /// directory or alone: it is open, so nothing of it is lost, and whoever carries records finds
-    /// it again. What older segments had is gone.
+    /// Writes the newest segment again where somebody took it away, deleted or moved with its
+    /// directory or alone. The segment is open, so nothing of it is lost, and a helper that carries
+    /// records finds it again. What older segments had is gone.
     ///
     /// # Errors
     /// It can't be written, or the journal that has its name is another's.
@@ -328,7 +328,7 @@ impl Journal {
     }
 
     /// Deletes the segment that begins at `start`. On a full disk its blocks are at once those of a
-    /// segment to come, or they would belong to whoever writes next.
+    /// segment to come, or they would belong to the program that writes next.
     ///
     /// # Errors
     /// It can't be deleted.

@@ -196,7 +196,7 @@ pub fn log_panics() {
     }));
 }
 
-/// Opens the file anew, after it was moved away by log rotation; says whether there is one. If it
+/// Reopens the file, after it was moved away by log rotation; says whether there is one. If it
 /// can't be opened, lines go on to the old one.
 pub fn reopen() -> Result<bool, LogError> {
     let mut sink = sink();
@@ -285,7 +285,7 @@ fn refused(why: Refusal) -> io::Error {
 /// One line. Control characters and marks of direction are written as escapes: what a job is called
 /// or a client sends must not be able to begin a line of its own, or to look like another.
 ///
-/// A line is cut where it has [`MAX_LINE_BYTES`]; whoever wants to fill a disk needs many.
+/// A line is cut where it has [`MAX_LINE_BYTES`]; who wants to fill a disk needs many lines.
 fn line(head: &str, text: &std::fmt::Arguments) -> String {
     let mut line = head.to_owned();
     for c in text.to_string().chars() {

@@ -89,7 +89,7 @@ pub fn found_beside(pid: Pid) -> String {
     )
 }
 
-/// Executes this program anew, with the same arguments, as one that does not mind the PHP program.
+/// Executes this program again, with the same arguments, as one that does not mind the PHP program.
 /// Others read it in the environment of the process ([`is_told`]), so it has to begin with that.
 ///
 /// # Errors

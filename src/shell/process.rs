@@ -18,7 +18,7 @@ use crate::core::command_line::{CommandLine, parse};
 use crate::core::launch::{LaunchError, LaunchPlan};
 
 /// Variables a service manager addresses to the daemon alone (sd_notify(3), sd_listen_fds(3)); a
-/// job that saw them would speak in its name. The `SCHEDULE_` ones are set anew for each run.
+/// job that saw them would speak in its name. The `SCHEDULE_` ones are set for each run.
 const NOT_FOR_JOBS: &[&str] = &[
     "LISTEN_FDNAMES",
     "LISTEN_FDS",
@@ -37,7 +37,7 @@ const NOT_FOR_JOBS: &[&str] = &[
 const SHELL: &CStr = c"/bin/sh";
 
 /// Makes this process one whose children start clean: umask 022 (the files of jobs are 0644), and
-/// nothing that whoever started it left open passes on. Once, at start.
+/// nothing passes on that the program which started it left open. Once, at start.
 ///
 /// # Errors
 /// See [`sys::set_cloexec_from`].
@@ -298,7 +298,7 @@ fn cannot_start(program: &str, plan: &LaunchPlan, errno: Errno) -> LaunchError {
 
 /// Sends a signal to the process group of a run; `false`, and nothing is sent, if the process that
 /// leads it is not (any more) the one started then. For a child that is exact, because its pid
-/// stays its own until it is reaped here; an adopted one could end and its pid be given anew
+/// stays its own until it is reaped here; an adopted one could end and its pid be given to another
 /// between the look and the signal, some microseconds.
 ///
 /// # Errors

@@ -1,6 +1,6 @@
 //! Putting a program in place of this one: reload, upgrade, and restart for want of memory or
 //! after a panic are all the same `execve`. The process, its children, its sockets and its lock
-//! stay; everything else is built anew from the journal, as after a crash, but nothing is lost
+//! stay; everything else is built again from the journal, as after a crash, but nothing is lost
 //! meanwhile.
 //!
 //! First the new program is asked, as a helper, whether it can run with the configuration, and with
@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 /// than 0.
 pub const PROBE: &str = "SCHEDULE_PROBE";
 
-/// With it, the pid file of this one: one that stays is not opened anew.
+/// With it, the pid file of this program: a pid file that stays is not opened again.
 const PROBE_PID_FILE: &str = "SCHEDULE_PROBE_PIDFILE";
 
 /// A program that could run says this, and its version: many others end with status 0, too.

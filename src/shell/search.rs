@@ -157,8 +157,8 @@ pub fn runs_of(keeper: Pid) -> Vec<Pid> {
     proc_fs::all().into_iter().flatten().filter(is_run).collect()
 }
 
-/// Who listens at the keeper's socket and is none, and its user: whoever may write into the
-/// directory can do that.
+/// Who listens at the keeper's socket and is none, and its user: a user who may write into the
+/// directory can listen there.
 pub fn impostor_of(state_dir: &Path) -> Option<(Pid, u32)> {
     listener_of(state_dir).filter(|(pid, _)| !may_be_keeper(*pid))
 }

@@ -17,9 +17,9 @@ pub enum Wish {
     Drain,
     /// [`stop_runs_signal`]: stop the runs, then end.
     StopRuns,
-    /// SIGHUP: read the configuration anew.
+    /// SIGHUP: read the configuration again.
     Reload,
-    /// SIGUSR1: open the log anew.
+    /// SIGUSR1: reopen the log.
     ReopenLog,
     /// SIGUSR2: execute the program that is installed now.
     Upgrade,

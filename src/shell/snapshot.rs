@@ -155,9 +155,9 @@ pub fn clear_for(new: &Path) -> PathBuf {
     room
 }
 
-/// Ends a snapshot that was written over a longer one. It is not cut: its blocks would belong to
-/// whoever writes first on a full disk, and the next one would have no room. What is left of the
-/// longer one becomes blank lines.
+/// Ends a snapshot that was written over a longer one. The file is not cut: on a full disk its
+/// blocks would belong to the program that writes first, and the next snapshot would have no room.
+/// What is left of the longer one becomes blank lines.
 ///
 /// # Errors
 /// It can't be written.

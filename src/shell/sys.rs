@@ -80,7 +80,7 @@ pub fn search_along(path: &std::ffi::OsStr) {
     unsafe { std::env::set_var("PATH", path) };
 }
 
-/// Marks every descriptor from `first` on as close-on-exec, so that what whoever started the
+/// Marks every descriptor from `first` on as close-on-exec, so that what the starter of the
 /// daemon left open does not reach a job. To be called once at start; what the daemon opens later
 /// is close-on-exec from birth.
 ///
@@ -119,7 +119,7 @@ pub fn take_descriptor(number: RawFd) -> Option<OwnedFd> {
     if number < 3 || unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) } != 0 {
         return None;
     }
-    // SAFETY: it is open, and whoever left it open is gone: nobody else owns it.
+    // SAFETY: it is open, and the program that left it open is gone: nobody else owns it.
     Some(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
@@ -145,7 +145,7 @@ pub fn execute(program: &CStr, argv: &[&CStr], envp: &[&CStr]) -> io::Error {
     error
 }
 
-/// Whether this is process 1: of a container or a machine, all of which end with it. To such a
+/// Whether this is process 1: of a container or a machine, where all others end with it. To such a
 /// process the kernel brings no signal without a handler.
 pub fn is_init() -> bool {
     std::process::id() == 1
@@ -173,7 +173,7 @@ fn mask_signals(how: libc::c_int) -> libc::sigset_t {
     }
 }
 
-/// The process group of a process, whoever's it is; none if there is no such process, or its group
+/// The process group of a process of any user; none if there is no such process, or its group
 /// is of the kernel's own or outside of this namespace. rustix takes that for impossible.
 pub fn group_of(pid: Pid) -> Option<Pid> {
     // SAFETY: it takes a number and touches no memory.

@@ -9,7 +9,7 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
     base-uri 'none'; frame-ancestors 'none'";
 
 /// Adds the headers that every answer of its kind has. All answers pass through here, also those
-/// of which no page knows: a request that is refused, one that takes too long.
+/// that no page knows of: a request that is refused, one that takes too long.
 pub(super) fn secured(response: Response) -> Response {
     let is_page = response.content_type().starts_with("text/html")
         || response.content_type().starts_with("image/svg");

@@ -2,9 +2,9 @@
 //! that what somebody takes away is missed.
 //!
 //! The helper changes the file before the daemon is told, and its answer may be lost: the file may
-//! be ahead of the journal. So records that are added are numbered, and whatever takes some out
-//! writes the file anew, with how it stands then before all else. Of the two, the later one tells
-//! how many there were, and what was added since is known by its numbers.
+//! be ahead of the journal. So records that are added are numbered, and a change that takes some
+//! out writes the whole file again, with how it stands then before all else. The later one of the
+//! two tells how many records there were, and those added since are known by their numbers.
 
 use serde::{Deserialize, Serialize};
 
@@ -16,15 +16,15 @@ pub struct Stand {
     pub records: u64,
     /// So many were numbered.
     pub numbered: u64,
-    /// How often the file was written anew; 0: there is none, or nothing is known of it.
+    /// How often the whole file was written; 0: there is none, or nothing is known of it.
     pub written: u64,
     /// So many were dropped.
     pub dropped: u64,
 }
 
 impl Stand {
-    /// How a file is to stand of which the daemon knows this, that says `head` of itself, and that
-    /// has records with numbers up to `highest`. None: nobody knows.
+    /// How a file is to stand if the daemon knows this, the file says `head` of itself, and its
+    /// records have numbers up to `highest`. None: nobody knows.
     pub fn due(self, head: Option<Stand>, highest: u64) -> Option<Stand> {
         let last = head.filter(|head| head.written > self.written).unwrap_or(self);
         let numbered = last.numbered.max(highest);

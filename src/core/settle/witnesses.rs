@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 /// So many records at most are tried for one that is taken: the newest of each job, and others.
 const MAX_WITNESSES: usize = 32;
 
-/// Those of which one is likely to be taken, if any is: the newest of each job, and others. Which
-/// come first is another each time, for there may not be the time for all.
+/// Records among which one is likely to be taken, if any is: the newest of each job, and others.
+/// Which come first is another each time, for there may not be the time for all.
 pub fn witnesses<'a>(
     entries: &[Entry<'a>],
     statement: Option<Statement>,

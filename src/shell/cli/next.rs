@@ -71,7 +71,7 @@ pub fn run(args: &NextArgs) -> ExitCode {
     }
     match done {
         Ok(()) => ExitCode::SUCCESS,
-        // Whoever reads us has seen enough: `schedule next … | head -1`.
+        // The reader has seen enough: `schedule next … | head -1`.
         Err(Failure::Io(error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(Failure::Io(error)) => {
             eprintln!("schedule next: {error}");
@@ -175,7 +175,7 @@ fn batch(args: &NextArgs, mut input: BufReader<impl Read>, mut out: impl Write) 
     let mut line = Vec::new();
     let mut answer = String::new();
     loop {
-        // Whoever asks line by line gets each answer before the next question.
+        // A program that asks line by line gets each answer before the next question.
         if input.buffer().is_empty() {
             out.flush()?;
         }

@@ -1,5 +1,5 @@
 //! What the daemon does after a panic. What is half done then is not looked at again: this program
-//! starts anew in the same process, with what the journal and the keeper know.
+//! starts again in the same process, with what the journal and the keeper know.
 //!
 //! First it is asked whether it could go on as things are now, as for a reload: the configuration
 //! may have errors since, or the files can't be opened any more. Then the daemon waits and asks
@@ -36,8 +36,8 @@ enum Heard {
 }
 
 impl Daemon {
-    /// Has this program start anew, the sooner the longer ago the last panic was, as soon as it
-    /// could go on. Returns when it is told to end.
+    /// Has this program start again as soon as it could go on; the longer ago the last panic was,
+    /// the sooner. Returns when it is told to end.
     ///
     /// # Errors
     /// The kernel's event queue failed.

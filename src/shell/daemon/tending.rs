@@ -1,12 +1,13 @@
 //! What the daemon looks at each second: how it is itself, and whether somebody took the state
 //! directory, or something in it, away from under it.
 //!
-//! What counts is open or in memory, so it is put there again under its name, where whoever comes
-//! looks for it: the directory with its lock, the newest segment of the journal, and the note. The
-//! keeper makes its socket anew when it is asked to (`shell::keeper`). The number in `instance` is
-//! drawn anew: run ids of the next daemon after one whose directory was lost are to be others. By
-//! that number a directory is known that comes back; one that holds another journal is not written
-//! to: that has records of its own, and segments of the same names.
+//! What counts is open or in memory, so it is put there again under its name, where helpers and
+//! the next daemon look for it: the directory with its lock, the newest segment of the journal, and
+//! the note. The keeper makes its socket again when it is asked to (`shell::keeper`). Another
+//! number is drawn for `instance`: the run ids of the next daemon are to differ from those of the
+//! daemon whose directory was lost. By that number a directory is known that comes back. A
+//! directory with another journal is not written to: that journal has records of its own, and
+//! segments of the same names.
 
 use super::Daemon;
 use crate::core::event::{Event, Vitals};
@@ -60,7 +61,7 @@ impl Daemon {
         self.watch_memory(now, vitals.rss_bytes);
     }
 
-    /// Puts the journal, and what is set aside, where whoever comes looks for it, and the state
+    /// Puts the journal, and what is set aside, where others look for them, and the state
     /// directory before them.
     ///
     /// # Errors
@@ -119,7 +120,8 @@ impl Daemon {
 
     /// Looks whether somebody has taken away a part of the journal.
     pub(super) fn look_at_journal(&mut self) {
-        // What a helper has just read may be recorded in a moment, whoever deletes it meanwhile.
+        // What a helper has just read may be recorded in a moment, also if somebody deletes it
+        // meanwhile.
         if !self.is_carrying()
             && let Ok(there) = self.journal.look()
         {

@@ -1,6 +1,6 @@
 //! `schedule files`: a process that looks at files where that may take forever.
 //!
-//! Whoever asks must not wait (the loop, the keeper), so it asks a process with memory of its own:
+//! The loop and the keeper must not wait, so they ask a process with memory of its own:
 //! a question is a line on its stdin, which is a socket; the answer a line and perhaps bytes and a
 //! descriptor. One question at a time. It ends with its stdin.
 
@@ -38,7 +38,7 @@ pub struct Question {
     pub path: PathBuf,
     /// What.
     pub what: What,
-    /// By the monotonic clock: whoever asks has given up then, and nothing is changed any more.
+    /// By the monotonic clock: the asker has given up then, and nothing is changed any more.
     pub not_after_ms: u64,
 }
 

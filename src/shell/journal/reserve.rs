@@ -1,11 +1,11 @@
 //! Room that is kept for the journal, so that intents and ends of runs fit on a full disk.
 //!
-//! A file that is deleted when the disk is full would not do: its blocks belong to whoever writes
-//! first, and that is the output of a job. So the segments to come are there already, empty, with
+//! A file that is deleted when the disk is full would not do: its blocks belong to the program that
+//! writes first, and that is a job. So the segments to come are there already, empty, with
 //! all their blocks allocated behind their end: `next.1`, `next.2`. A segment that begins takes
-//! one of them. Beside them there is the *last word*, a block that is written over in place. There
-//! are two of it, one of them outside the journal's directory: whoever takes that away, or one of
-//! the blocks, leaves the other.
+//! one of them. Beside them there is the *last word*, a block that is written over in place. That
+//! block has two copies, one of them outside the journal's directory: if somebody takes the
+//! directory or one copy away, the other is left.
 
 use crate::core::journal::{Entry, MAX_WORD_BYTES, SAID_BYTES, Stamp, encode, stamp_of};
 use crate::shell::clock;

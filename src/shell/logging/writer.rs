@@ -2,8 +2,8 @@
 //!
 //! The daemon waits for no file system, so its lines go into a pipe, as they would to a reader of
 //! its stderr. What the pipe holds waits for the file system; a line for which there is no room is
-//! dropped and counted by the daemon. The file is opened for each piece anew: log rotation may move
-//! it away.
+//! dropped and counted by the daemon. The file is opened for each piece: log rotation may move it
+//! away.
 //!
 //! A piece is taken out of the pipe only when it is in the file. So what a writer that is killed
 //! had not written is found there by the one in its place, which says that lines may stand twice.
@@ -127,7 +127,7 @@ pub fn serve(mut words: impl Iterator<Item = OsString>) -> ExitCode {
     let Some(path) = words.next().map(PathBuf::from) else { return ExitCode::FAILURE };
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
     let answer = serde_json::to_vec(&open_here(&path).map(drop)).unwrap_or_default();
-    // Whoever wanted to know that may have gone on. Where it can't be opened now, it may be later.
+    // The daemon may have gone on without the answer. A file that can't be opened now may be later.
     let _ = io::stdout().write_all(&answer).and_then(|()| io::stdout().flush());
     let takes_over = words.next().is_some_and(|word| word.as_bytes() == AGAIN.to_bytes());
     if takes_over && !write(&path, SEAM) {

@@ -24,8 +24,8 @@ const MAX_SPARES: usize = 256;
 pub(super) struct Spares {
     state_dir: PathBuf,
     dir: PathBuf,
-    /// The directory, once a file was made there: whoever gives another its name has no part in
-    /// what is done in it.
+    /// The directory, once a file was made there: who gives its name to another directory has no
+    /// part in what is done in this one.
     held: Option<OwnedFd>,
     /// Numbers of files that are there.
     free: Vec<u64>,
@@ -256,7 +256,7 @@ mod tests {
         fs::remove_dir_all(site).unwrap();
     }
 
-    /// Root makes, moves and deletes nothing where such a link leads, whoever puts it there when.
+    /// Root makes, moves and deletes nothing where such a link leads, whenever it was put there.
     #[test]
     fn nothing_is_put_where_a_strangers_link_leads() {
         if !rustix::process::geteuid().is_root() {

@@ -79,7 +79,7 @@ pub fn renewal(dir: &Path) -> Result<(), String> {
     Ok(())
 }
 
-/// What is not there is made anew.
+/// What is not there will be made.
 fn found(tried: io::Result<()>) -> io::Result<()> {
     tried.or_else(|why| match why.kind() {
         io::ErrorKind::NotFound => Ok(()),

@@ -4,8 +4,8 @@
 //! so has each process until it executes its program, for which its parent waits. On a machine
 //! with two processors that makes nine of ten milliseconds of such a burst. So the keeper goes
 //! before them all, and takes each process along until its program is executed. A nice value does
-//! not do: it is a share of the processor, and whoever has used up its share waits for a time
-//! slice of another (2 to 4 ms).
+//! not do: it is a share of the processor, and a process that has used up its share waits for a
+//! time slice of another (2 to 4 ms).
 
 use super::Pid;
 use std::io;

@@ -24,8 +24,8 @@ pub(super) struct Here(());
 impl Here {
     /// Children that are made now begin on this processor, and have to [`go_anywhere`]. `None`
     /// where that would be wrong: there is one processor only, or somebody has said on which this
-    /// process may run. (That is never set anew here: who was held to some processors would not
-    /// be given those that are added to its cpuset later.)
+    /// process may run. (That is never changed here: a process that was held to some processors
+    /// would not be given those that are added to its cpuset later.)
     pub(super) fn stay() -> Option<Here> {
         static ALL: OnceLock<Option<cpu_set_t>> = OnceLock::new();
         let all = ALL.get_or_init(all_processors).as_ref()?;

@@ -18,7 +18,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::ptr;
 
 /// Stack of the child until it executes its program, besides a copy of its arguments: `execvpe`
-/// puts together paths there (PATH_MAX), and arguments anew for a script without `#!`.
+/// puts together paths there (PATH_MAX), and other arguments for a script without `#!`.
 const STACK_BYTES: usize = 48 << 10;
 
 /// linux/sched.h; the crate's constant is too narrow for the value.

@@ -36,8 +36,8 @@ pub fn are_prevented() -> bool {
     fs::read_to_string(SETTING).is_ok_and(|text| text.trim() == "1")
 }
 
-/// Refuses a file that would be made with this path. Asked each time, so that whoever changes the
-/// setting need not restart the daemon.
+/// Refuses a file that would be made with this path. Asked each time, so that a change of
+/// the setting needs no restart of the daemon.
 ///
 /// # Errors
 /// See [`Refusal`].

@@ -132,7 +132,7 @@ impl Mounts {
         }
     }
 
-    /// Whether whoever looks may wait, as long as it takes.
+    /// Whether the process that looks may wait, as long as it takes.
     pub fn may_wait(&self) -> bool {
         self.info.is_none()
     }

@@ -17,7 +17,7 @@ const NOT_RUNNING: u8 = 3;
 /// How it is can't be told.
 pub(super) const UNKNOWN: u8 = 4;
 
-/// Columns of a value. Whoever listens where the daemon should may say anything.
+/// Columns of a value. A program that listens in the daemon's place may say anything.
 const MAX_COLUMNS: usize = 40;
 
 /// Columns of a reason.

@@ -200,7 +200,7 @@ fn is_started(groups: &Groups, id: u32) -> bool {
     matches!(groups.find(id), Found::Running(_))
 }
 
-/// Whoever ends a group may mean the one of the PHP program.
+/// Who ends a group may mean the PHP program's daemon.
 fn tell_of_predecessor(id: u32) {
     let text = predecessor::beside(id).map(predecessor::not_stopped);
     text.iter().for_each(|text| eprintln!("server {id}: {text}"));
