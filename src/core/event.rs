@@ -2,10 +2,11 @@
 
 use crate::core::files::{FileName, FileTrouble, Piece, ReadPlan};
 use crate::core::http::{Request, Response};
-use crate::core::ids::{ConnId, JobId, RunId};
+use crate::core::ids::{AskId, ConnId, JobId, RunId};
 use crate::core::journal::Segment;
 use crate::core::launch::{LaunchError, LaunchPlan};
 use crate::core::outcome::{Outcome, Usage};
+use crate::core::protocol::Purpose;
 use crate::core::refusal::Refusal;
 use crate::core::time::Now;
 use serde::{Deserialize, Serialize};
@@ -34,10 +35,10 @@ pub enum Event<'a> {
     KeeperIs(String),
     /// There is no keeper: nothing can be launched.
     NoKeeper,
-    /// A line of the helper's answer, without its line end.
-    AnswerLine(&'a [u8]),
-    /// The helper is gone: `Ok` after end of file and exit status 0, else why it failed.
-    ExchangeEnded(Result<(), String>),
+    /// A line that the helper of this lane said, without its line end.
+    AnswerLine(Purpose, &'a [u8]),
+    /// The helper of this lane is gone: `Ok` after end of file and exit status 0, else why.
+    HelperEnded(Purpose, Result<(), String>),
     /// The client of a stream, or of a request that is not answered yet, waits no more.
     Gone(ConnId),
     /// A client has taken what it was given of a body, and can take the next piece.
@@ -163,10 +164,13 @@ pub enum Action {
     Signal(RunId, Signal),
     /// Delete the output files of a run.
     ForgetOutput(JobId, RunId),
-    /// Start a helper with this text on its stdin.
-    Exchange(Vec<u8>),
-    /// Kill the helper; [`Event::ExchangeEnded`] follows.
-    KillExchange,
+    /// Write this line to the helper of this lane, and start one if there is none.
+    Ask(Purpose, AskId, Vec<u8>),
+    /// The helper of this lane is asked no more and is to end by itself; [`Event::HelperEnded`]
+    /// follows.
+    EndHelper(Purpose),
+    /// Kill the helper of this lane; [`Event::HelperEnded`] follows.
+    KillHelper(Purpose),
     /// The answer was taken: what the helper wrote as a snapshot is the last good one. If it could
     /// write none, why: then that of before counts no more.
     KeepSnapshot(Option<String>),

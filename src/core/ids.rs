@@ -1,4 +1,4 @@
-//! Names of things: jobs, runs, clients. The core knows no pids and no sockets.
+//! Names of things: jobs, runs, clients, questions. The core knows no pids and no sockets.
 
 use crate::core::plain;
 use serde::{Deserialize, Serialize};
@@ -18,6 +18,13 @@ impl fmt::Display for JobId {
 /// A connected client. Numbers are never used again within a daemon's life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConnId(pub u64);
+
+/// A question to a helper. Numbers are never used again within a daemon's life.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(transparent)]
+pub struct AskId(pub u64);
 
 /// Characters of a run id in the present form; the width of `scheduler_logs.uniq_id`.
 pub const RUN_ID_CHARS: usize = 20;

@@ -1,20 +1,49 @@
-//! What the daemon and its short-lived helper processes say to each other: JSON, one value a line.
+//! What the daemon and its helper processes say to each other: JSON, one value a line.
 //!
-//! The daemon writes one [`Request`] line to the helper's stdin, then closes it. The helper writes
-//! [`Answer`] lines to stdout and exits. Nothing of an answer counts until end of file **and**
-//! exit status 0 were seen; a failing helper writes an [`Answer::Error`] and exits 1. A table is
-//! answered in this order: variables, tags, jobs, end.
+//! The daemon writes a [`Request`] line to the helper's stdin, and another one when that is
+//! answered. The helper writes [`Answer`] lines to stdout: first which question is answered, last
+//! that it is done, which it writes after a COMMIT. Nothing of an answer counts before that line. A
+//! failing helper writes an [`Answer::Error`] in its place and exits 1; without questions it exits
+//! 0 at the end of its stdin. A table is answered in this order: variables, tags, jobs, end.
 
 pub use crate::core::columns::JobRow;
 use crate::core::database::{Database, ErrorKind};
 use crate::core::homes::Homes;
+use crate::core::ids::AskId;
 use crate::core::journal::Stand;
 
 use serde::{Deserialize, Serialize};
 
-/// The first line of a helper's stdin.
+/// What a question is for. Each purpose has a lane of its own, with its deadline, its pauses after
+/// failures and its helper: none waits for another's answer, however long that takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Purpose {
+    /// The table follows the database.
+    Sync,
+    /// Records go there.
+    Record,
+}
+
+impl Purpose {
+    /// All of them; what is wrong with the first of several is told first.
+    pub const ALL: [Purpose; 2] = [Purpose::Sync, Purpose::Record];
+
+    /// So many milliseconds a helper has for an answer; then it is killed.
+    pub const fn deadline_ms(self) -> u64 {
+        match self {
+            // As long as a large table takes on a slow line.
+            Purpose::Sync => 30_000,
+            // Twice as long as a helper goes on with what it was given.
+            Purpose::Record => 30_000,
+        }
+    }
+}
+
+/// A line of a helper's stdin.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Request {
+    /// What the answer is known by.
+    pub id: AskId,
     /// Where to connect.
     pub database: Database,
     /// What to do there.
@@ -77,6 +106,16 @@ pub enum Ask {
     },
 }
 
+impl Ask {
+    /// What it is for.
+    pub fn purpose(&self) -> Purpose {
+        match self {
+            Ask::Sync { .. } => Purpose::Sync,
+            Ask::Record { .. } => Purpose::Record,
+        }
+    }
+}
+
 /// What is written by a statement of its own: each may be refused while the others are taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -118,6 +157,10 @@ impl Statement {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Answer {
+    /// The first line: what follows answers this question.
+    To(AskId),
+    /// The last line: this question is answered, and what was to be committed is.
+    Done(AskId),
     /// The table is the one whose digest was asked with; nothing else follows. The digest to ask
     /// with next time: it stands for the same rows, but a driver may have put something newer into
     /// it that makes the next comparison cheap.
@@ -145,7 +188,7 @@ pub enum Answer {
         /// Display name.
         name: String,
     },
-    /// The last line of a full answer.
+    /// The last line of a whole table.
     End {
         /// The digest to ask with next time.
         digest: String,
@@ -159,7 +202,7 @@ pub enum Answer {
     NoSnapshot(String),
     /// A record was set aside, and why: one line for the log.
     Refused(String),
-    /// The last line of an answer to [`Ask::Record`].
+    /// What became of [`Ask::Record`].
     Recorded {
         /// How many records were written.
         count: u64,
@@ -185,7 +228,7 @@ pub enum Answer {
         #[serde(default)]
         found: Option<Vec<(u64, u64)>>,
     },
-    /// The exchange failed; nothing of it counts.
+    /// The last line in place of [`Answer::Done`]: the question failed, nothing of this counts.
     Error {
         /// What kind of failure, for the page and the log.
         kind: ErrorKind,
@@ -199,7 +242,9 @@ impl Answer {
     pub fn is_row(&self) -> bool {
         match self {
             Self::Job(_) | Self::BadRow { .. } | Self::Var { .. } | Self::Tag { .. } => true,
-            Self::Same(_)
+            Self::To(_)
+            | Self::Done(_)
+            | Self::Same(_)
             | Self::End { .. }
             | Self::Digest(_)
             | Self::Refused(_)

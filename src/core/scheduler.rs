@@ -5,6 +5,7 @@
 //! - `due`: which slots are launched and which are skipped
 //! - `runs`: a run from its intent to its end
 //! - `adopt`: runs of an earlier daemon
+//! - `asks`: questions to the database, in `lanes`
 //! - `sync`: the table follows the database
 //! - `carry`: records on their way to the database, and those that it refuses
 //! - `changes`: what has changed since somebody looked
@@ -20,12 +21,14 @@
 //! - `unwritten`: what the journal has no room for
 
 mod adopt;
+mod asks;
 mod carry;
 mod changes;
 mod due;
 mod ending;
 mod figures;
 mod held;
+mod lanes;
 mod last_word;
 mod metrics;
 mod news;
@@ -218,6 +221,7 @@ pub struct Scheduler {
     outbox: outbox::Outbox,
     /// Why what counts is not where others look for it; none = it is.
     astray: Option<String>,
+    asks: asks::Asks,
     sync: sync::Sync,
     snapshot: snapshot::Snapshot,
     refused: carry::Refused,
@@ -263,6 +267,7 @@ impl Scheduler {
                 .kept_by(replay.keepers.clone())
                 .holding(replay.held.clone())
                 .waiting_up_to(settings.unwritten_limit_bytes),
+            asks: asks::Asks::default(),
             sync: sync::Sync::new(),
             snapshot: snapshot::Snapshot::told_by(replay.table.clone()),
             refused: carry::Refused::told_by(replay.set_aside),
@@ -311,7 +316,7 @@ impl Scheduler {
         self.run_timers(now);
         self.apply_some(Some(now));
         self.decide(now);
-        self.exchange_if_due(now);
+        self.ask_if_due(now);
         self.rotate_if_due(now);
         self.end_if_done(now);
     }
@@ -372,9 +377,9 @@ impl Scheduler {
     pub(in crate::core) fn next_wake(&self) -> Wake {
         let timer = self.timers.first().map(|(at, _)| *at);
         let last = self.outbox.last_by_ms.filter(|_| !self.exiting);
-        let (exchange, hold) = (self.exchange_wake(), self.due.hold_until());
+        let (ask, hold) = (self.ask_wake(), self.due.hold_until());
         let (end, retry) = (self.end_wake(), self.outbox.unwritten.retry_at_ms());
-        let mono = [timer, exchange, hold, last, end, retry];
+        let mono = [timer, ask, hold, last, end, retry];
         let due = self.table.first_due().map(|(slot, _)| slot);
         // While decisions are held the past-due slots must not keep the loop awake.
         let wall = due.filter(|_| self.due.hold_until().is_none());

@@ -14,8 +14,8 @@ use crate::core::time::Now;
 use crate::shell::children::{Children, News};
 use crate::shell::clock::{self, WallTimer};
 use crate::shell::container;
-use crate::shell::exchange::Exchange;
 use crate::shell::files::lanes::Lanes;
+use crate::shell::helpers::Helpers;
 use crate::shell::instance;
 use crate::shell::journal::Journal;
 use crate::shell::lock::Lock;
@@ -39,8 +39,6 @@ use std::time::Duration;
 
 const SIGNALS: Token = Token(0);
 const TIMER: Token = Token(1);
-const HELPER_STDIN: Token = Token(2);
-const HELPER_STDOUT: Token = Token(3);
 /// The socket to the keeper.
 pub const KEEPER: Token = Token(4);
 /// A program that is asked whether it could take the place of this one.
@@ -48,8 +46,9 @@ const PROBE_STDIN: Token = Token(5);
 const PROBE_STDOUT: Token = Token(6);
 /// Processes that look at files.
 const FILES: Token = Token(7);
-/// Pidfds of runs have tokens from here on, connections from [`FIRST_SERVER_TOKEN`] on.
-pub const FIRST_WATCHED_TOKEN: usize = 16;
+/// Helpers of the lanes to the database have tokens from 8 on (`shell::helpers`), two each. Pidfds
+/// of runs have them from here on, connections from [`FIRST_SERVER_TOKEN`] on.
+pub const FIRST_WATCHED_TOKEN: usize = 32;
 /// See [`FIRST_WATCHED_TOKEN`].
 pub const FIRST_SERVER_TOKEN: usize = 1 << 30;
 
@@ -79,7 +78,7 @@ pub struct Daemon {
     set_aside: SetAside,
     signals: Signals,
     timer: WallTimer,
-    exchange: Option<Exchange>,
+    helpers: Helpers,
     mounts: Mounts,
     lanes: Lanes<reading::Reader>,
     scratch: Vec<u8>,
@@ -165,7 +164,7 @@ impl Daemon {
             set_aside: SetAside::of(&parts.state_dir),
             signals,
             timer,
-            exchange: None,
+            helpers: Helpers::default(),
             mounts: Mounts::of(&parts.state_dir),
             lanes,
             scratch: Vec::new(),
@@ -207,8 +206,10 @@ impl Daemon {
             }
         }
         self.notify.ending();
+        self.end_helpers();
         self.answer_all(true);
         self.server.close_idle(clock::now());
+        self.helpers.farewell(&mut self.scratch);
         if let Some(said_ms) = self.journal.said_ms().filter(|_| self.exiting) {
             self.lock.left_at(said_ms);
         }
@@ -240,7 +241,7 @@ impl Daemon {
         let now = clock::now();
         let at_once = self.pressed
             || self.core.busy()
-            || self.exchange.as_ref().is_some_and(|exchange| exchange.readable)
+            || self.helpers.are_readable()
             || wake.wall_ms.is_some_and(|at| at <= now.wall_ms);
         self.timer.arm(wake.wall_ms.filter(|_| !at_once))?;
         let deadline = wake.mono_ms.into_iter().chain(self.server.next_deadline_ms());
@@ -267,8 +268,7 @@ impl Daemon {
                 TIMER => self.timer.rang(),
                 PROBE_STDIN => {}
                 PROBE_STDOUT => self.probe().into_iter().for_each(|it| it.readable = true),
-                HELPER_STDIN => self.exchange.iter_mut().for_each(Exchange::write),
-                HELPER_STDOUT => self.exchange.iter_mut().for_each(|it| it.readable = true),
+                token if self.helpers.ready(token) => {}
                 token if self.server.owns(token) => self.server.ready(event, now),
                 // Told below, whether there was an event or not.
                 KEEPER | FILES => {}
@@ -278,7 +278,7 @@ impl Daemon {
                 }
             }
         }
-        self.read_answer(now);
+        self.read_answers(now);
         self.take_readings(now);
         self.server.expire(now);
         while let Some(conn) = self.server.next_gone() {
@@ -325,14 +325,12 @@ impl Daemon {
         }
         while let Some(ended) = sys::wait_any() {
             self.lanes.reaped(ended.pid);
-            if let Some(exchange) = self.exchange.as_mut().filter(|it| it.pid() == ended.pid) {
-                exchange.reaped("the helper", ended.exit);
-            }
+            self.helpers.reaped(&ended);
             if let Some(renewal) = &mut self.renewal {
                 renewal.reaped(&ended);
             }
         }
-        self.read_answer(now);
+        self.read_answers(now);
     }
 
     fn think(&mut self, now: Now) {
@@ -411,8 +409,9 @@ impl Daemon {
             Action::ForgetOutput(job, run) => {
                 self.outputs.forget(job.0, &run.to_string());
             }
-            Action::Exchange(question) => self.start_exchange(question),
-            Action::KillExchange => self.exchange.iter().for_each(Exchange::kill),
+            Action::Ask(purpose, id, question) => self.ask_helper(purpose, id, question),
+            Action::EndHelper(purpose) => self.helpers.end(purpose),
+            Action::KillHelper(purpose) => self.helpers.kill(purpose),
             Action::KeepSnapshot(unwritten) => {
                 let kept = match self.astray.clone() {
                     Some(why) => {

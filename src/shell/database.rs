@@ -1,7 +1,7 @@
-//! The helper's side of an exchange with the database, and the schema.
+//! The helper's side of questions to the database, and the schema.
 //!
-//! `schedule exchange` is a process of its own that reads one [`Request`], does it, writes
-//! [`Answer`] lines and ends; whatever goes wrong with a database goes wrong here and not in the
+//! `schedule exchange` is a process of its own that reads a [`Request`], does it, writes [`Answer`]
+//! lines and reads the next; whatever goes wrong with a database goes wrong here and not in the
 //! daemon. The drivers are named in [`mysql`] and [`sqlite`] only; what they share is beside them:
 //! [`rows`] judges what was read, [`records`] prepares what is written, [`carry`] has it written,
 //! [`schema`] makes tables.
@@ -15,6 +15,7 @@ mod rows;
 mod schema;
 mod sqlite;
 
+use self::mysql::Kept;
 pub use self::mysql::told_to_change;
 use crate::core::cron::{Zone, zone};
 use crate::core::database::{Database, Driver, ErrorKind};
@@ -102,29 +103,39 @@ pub fn exchange() -> ExitCode {
     serve(io::stdin().lock(), io::stdout().lock())
 }
 
-/// Reads a request, does it, writes the answer.
+/// Reads requests, does each, writes its answer.
 ///
-/// Exit status 0 says that the answer is whole or the records are committed; with 1 the last line
-/// is an [`Answer::Error`], as far as it could still be written.
+/// Exit status 0 says that there are no more. With 1 the last line is an [`Answer::Error`], as far
+/// as it could still be written: of a driver that failed nobody knows how it is.
 pub fn serve(mut stdin: impl BufRead, mut stdout: impl Write) -> ExitCode {
-    let mut answers = Answers::new(&mut stdout);
-    let done = caught(|| perform(&mut stdin, &mut answers).and_then(|()| answers.finish()));
-    match done.unwrap_or_else(|panic| Err(Failure::new(ErrorKind::Other, panic.told()))) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            answers.fail(failure);
-            ExitCode::FAILURE
+    let mut kept = Kept::nothing();
+    loop {
+        let mut answers = Answers::new(&mut stdout);
+        let done = caught(|| match read_request(&mut stdin)? {
+            None => Ok(false),
+            Some(request) => {
+                answers.begin(request.id)?;
+                perform(&request, &mut kept, &mut answers)?;
+                answers.finish(request.id).map(|()| true)
+            }
+        });
+        match done.unwrap_or_else(|panic| Err(Failure::new(ErrorKind::Other, panic.told()))) {
+            Ok(true) => {}
+            Ok(false) => return ExitCode::SUCCESS,
+            Err(failure) => {
+                answers.fail(failure);
+                return ExitCode::FAILURE;
+            }
         }
     }
 }
 
-fn perform(stdin: &mut dyn BufRead, answers: &mut Answers) -> Result<(), Failure> {
-    let request = read_request(stdin)?;
+fn perform(request: &Request, kept: &mut Kept, answers: &mut Answers) -> Result<(), Failure> {
     match &request.ask {
         Ask::Sync { server_id, vars_server, digest, snapshot } => {
             answers.tee(snapshot);
             let group = Group { server_id: *server_id, vars_server: *vars_server, digest };
-            sync(&request.database, &group, answers)
+            sync(kept, &request.database, &group, answers)
         }
         Ask::Record {
             journal,
@@ -141,6 +152,7 @@ fn perform(stdin: &mut dyn BufRead, answers: &mut Answers) -> Result<(), Failure
             homes,
         } => {
             let carried = carry::carry(
+                kept,
                 &request.database,
                 &Range {
                     journal: Path::new(journal),
@@ -183,14 +195,17 @@ pub fn run_script(database: &Database, sql: &str) -> Result<(), Failure> {
     }
 }
 
-fn read_request(stdin: &mut dyn BufRead) -> Result<Request, Failure> {
+/// The next question; none: there are no more.
+fn read_request(stdin: &mut dyn BufRead) -> Result<Option<Request>, Failure> {
     let mut line = String::new();
     let unreadable = |why: String| {
         let hint = "`schedule exchange` is started by the daemon, not by hand";
         Failure::new(ErrorKind::Other, format!("request not understood ({why}): {hint}"))
     };
-    stdin.read_line(&mut line).map_err(|err| unreadable(err.to_string()))?;
-    serde_json::from_str(&line).map_err(|err| unreadable(err.to_string()))
+    if stdin.read_line(&mut line).map_err(|err| unreadable(err.to_string()))? == 0 {
+        return Ok(None);
+    }
+    serde_json::from_str(&line).map(Some).map_err(|err| unreadable(err.to_string()))
 }
 
 fn written_zone(name: &str) -> Result<Zone, Failure> {
@@ -200,9 +215,15 @@ fn written_zone(name: &str) -> Result<Zone, Failure> {
     zone(name).map_err(|err| Failure::new(ErrorKind::Other, err.to_string()))
 }
 
-fn sync(database: &Database, group: &Group, answers: &mut Answers) -> Result<(), Failure> {
+fn sync(
+    kept: &mut Kept,
+    database: &Database,
+    group: &Group,
+    answers: &mut Answers,
+) -> Result<(), Failure> {
     match database.driver {
-        Driver::Mysql => self::mysql::sync(database, group, answers),
+        Driver::Mysql => self::mysql::sync(kept, database, group, answers),
+        // To open its file costs nothing, and it may be another one by then.
         Driver::Sqlite => sqlite::sync(database, group, answers),
     }
 }

@@ -1,4 +1,4 @@
-//! The helper under way, as the loop sees it: a question to write, lines to read, an end.
+//! A helper, as the loop sees it: questions to write, lines to read, an end.
 
 use crate::core::limits::MAX_LINE_BYTES;
 use crate::core::outcome::Exit;
@@ -8,6 +8,7 @@ use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
 use std::fmt::Display;
 use std::io;
+use std::time::{Duration, Instant};
 
 /// Bytes of an answer read in one turn of the loop.
 const READ_BYTES: usize = 32 << 10;
@@ -17,6 +18,8 @@ pub struct Exchange {
     helper: Helper,
     question: Vec<u8>,
     written: usize,
+    /// There will be other questions.
+    stays: bool,
     partial: Vec<u8>,
     ended: bool,
     /// Whether there may be more to read without another event.
@@ -26,32 +29,16 @@ pub struct Exchange {
 }
 
 impl Exchange {
-    /// Starts a helper with `question` on its stdin.
-    ///
-    /// # Errors
-    /// It can't be started; worth another try later.
-    pub fn start(
-        question: Vec<u8>,
-        poll: &Registry,
-        tokens: (Token, Token),
-    ) -> io::Result<Exchange> {
-        Exchange::with(Helper::exchange()?, question, poll, tokens)
-    }
-
-    /// The same with a helper that was started already.
+    /// A helper that was started. It is asked with [`Exchange::ask`].
     ///
     /// # Errors
     /// The queue of events is broken.
-    pub fn with(
-        helper: Helper,
-        question: Vec<u8>,
-        poll: &Registry,
-        tokens: (Token, Token),
-    ) -> io::Result<Exchange> {
-        let mut exchange = Exchange {
+    pub fn with(helper: Helper, poll: &Registry, tokens: (Token, Token)) -> io::Result<Exchange> {
+        let exchange = Exchange {
             helper,
-            question,
+            question: Vec::new(),
             written: 0,
+            stays: true,
             partial: Vec::new(),
             ended: false,
             readable: false,
@@ -61,11 +48,22 @@ impl Exchange {
         if let Some(fd) = exchange.helper.stdout_fd() {
             poll.register(&mut SourceFd(&fd), tokens.1, Interest::READABLE)?;
         }
-        exchange.write();
         if let Some(fd) = exchange.helper.stdin_fd() {
             poll.register(&mut SourceFd(&fd), tokens.0, Interest::WRITABLE)?;
         }
         Ok(exchange)
+    }
+
+    /// Asks it, once it has answered what it was asked before.
+    pub fn ask(&mut self, question: Vec<u8>) {
+        (self.question, self.written) = (question, 0);
+        self.write();
+    }
+
+    /// There are no other questions: it ends when it has answered.
+    pub fn ask_no_more(&mut self) {
+        self.stays = false;
+        self.write();
     }
 
     /// The helper's pid.
@@ -73,7 +71,7 @@ impl Exchange {
         self.helper.pid()
     }
 
-    /// Writes what the pipe takes of the question; closes it after the last byte.
+    /// Writes what the pipe takes of the question; closes it after the last one.
     pub fn write(&mut self) {
         while self.written < self.question.len() {
             match self.helper.write_some(&self.question[self.written..]) {
@@ -83,8 +81,11 @@ impl Exchange {
                 Ok(Moved::End) | Err(_) => break,
             }
         }
-        self.helper.close_stdin();
         self.question = Vec::new();
+        self.written = 0;
+        if !self.stays {
+            self.helper.close_stdin();
+        }
     }
 
     /// Reads a bounded piece of the answer into `scratch` and gives each whole line to `line`.
@@ -121,6 +122,22 @@ impl Exchange {
             self.partial = Vec::new();
             self.flaw.get_or_insert("the helper's answer has a line without an end".into());
             self.kill();
+        }
+    }
+
+    /// Whether it has ended by now, though it was to stay.
+    pub fn is_gone(&self) -> bool {
+        self.ended || self.status.is_some() || self.helper.has_hung_up(Duration::ZERO)
+    }
+
+    /// Waits for its end, until then at the latest. What it says is not heard any more.
+    pub fn wait_for_end(&mut self, scratch: &mut Vec<u8>, until: Instant) {
+        while !self.ended {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() || !self.helper.has_hung_up(left) {
+                return;
+            }
+            self.read(scratch, |_| {});
         }
     }
 

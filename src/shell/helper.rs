@@ -1,10 +1,10 @@
-//! Short-lived children that do slow work for the loop: a question on stdin, an answer on stdout,
-//! and only end of file together with exit status 0 makes the answer count. The pipes never block
-//! the loop; how the helper ended comes from [`super::sys::wait_any`], as for every child.
+//! Children that do slow work for the loop: questions on stdin, answers on stdout. The pipes never
+//! block the loop; how the helper ended comes from [`super::sys::wait_any`], as for every child.
 
 use std::ffi::CStr;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{OFlags, fcntl_setfl};
@@ -147,6 +147,15 @@ impl Helper {
         }
         let moved = rustix::io::retry_on_intr(|| rustix::io::read(stdout, &mut *buffer));
         settle(moved, &mut self.stdout)
+    }
+
+    /// Whether its answers end, now or within this time.
+    pub fn has_hung_up(&self, wait: Duration) -> bool {
+        let Some(stdout) = &self.stdout else { return true };
+        let mut answers = [PollFd::new(stdout, PollFlags::empty())];
+        let timeout = Timespec::try_from(wait).unwrap_or_default();
+        let _ = poll(&mut answers, Some(&timeout));
+        answers[0].revents().contains(PollFlags::HUP)
     }
 
     /// Kills it and what it started; its end is then reaped like any other. Must not be called

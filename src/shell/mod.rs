@@ -15,6 +15,7 @@ pub mod files;
 pub mod guard;
 pub mod handover;
 pub mod helper;
+pub mod helpers;
 pub mod holder;
 pub mod instance;
 pub mod journal;

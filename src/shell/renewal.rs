@@ -116,7 +116,8 @@ impl Renewal {
         let dir = variable(PROBE, state_dir)?;
         let pid_file = variable(PROBE_PID_FILE, pid_file)?;
         let helper = Helper::start_with(&path, &argv, &[&dir, &pid_file])?;
-        let probe = Box::new(Exchange::with(helper, Vec::new(), poll, tokens)?);
+        let mut probe = Box::new(Exchange::with(helper, poll, tokens)?);
+        probe.ask_no_more();
         let state = State::Probing { probe, until_ms: now_ms + PROBE_MS, said: Vec::new() };
         Ok(Renewal { why, program: program.into(), state })
     }

@@ -1,13 +1,10 @@
 //! What the core wants is done, as far as the daemon lives.
 
-use super::exchange::Exchange;
 use super::ledger::Piece;
 use super::world::World;
-use schedule::core::daemon::Core;
 use schedule::core::event::{Action, Event};
 use schedule::core::ids::ConnId;
 use schedule::core::journal::{Segment, count_records};
-use schedule::core::scheduler::DatabaseState;
 use schedule::core::time::Now;
 
 impl World {
@@ -29,6 +26,7 @@ impl World {
         }
         self.hear_memory();
         self.journaled();
+        self.check_lanes();
         let Some(core) = &self.core else { return };
         let in_vain = !self.clients.is_empty() && !self.ledger.is_launching();
         assert!(!in_vain, "clients wait in vain: {:?}", self.clients);
@@ -59,7 +57,7 @@ impl World {
                 let kept = self.random.below(room) as usize;
                 self.write(offset, &lines, kept);
             }
-            Action::Exchange(_) => {}
+            Action::Ask(..) => {}
             Action::KeepSnapshot(why) if done == 1 => drop(self.disk.keep_snapshot(true, why)),
             action if done > 0 => {
                 self.perform(action);
@@ -106,16 +104,9 @@ impl World {
                 let ended = !self.ledger.live.contains(&run);
                 assert!(ended, "the output of run {run} is deleted while it runs");
             }
-            Action::Exchange(question) => self.begin_exchange(&question),
-            Action::KillExchange => {
-                // It may have ended since the core wanted it killed.
-                let Some(exchange) = &mut self.exchange else { return true };
-                // It may have been started a turn after the core asked for it.
-                let late = now.mono_ms + 100 >= exchange.deadline_ms && !exchange.killed;
-                assert!(late, "the helper is killed before its time");
-                exchange.kill(now.mono_ms);
-                self.tell(|| "the helper is killed".into());
-            }
+            Action::Ask(purpose, id, question) => self.ask(purpose, id, &question),
+            Action::EndHelper(purpose) => self.end_helper(purpose),
+            Action::KillHelper(purpose) => self.kill_helper(purpose),
             Action::KeepSnapshot(unwritten) => self.keep_snapshot(unwritten),
             Action::Respond(conn, response) => self.answered(conn, response.status()),
             Action::Push(..)
@@ -204,7 +195,7 @@ impl World {
         self.say(event);
     }
 
-    fn say(&mut self, event: Event<'_>) {
+    pub fn say(&mut self, event: Event<'_>) {
         if let Some(core) = &mut self.core {
             core.handle(self.now, event);
             // Nobody takes anything away here.
@@ -257,32 +248,5 @@ impl World {
         let right =
             if done { status == 200 || status == 500 } else { [404, 409, 503].contains(&status) };
         assert!(right, "a client is told {status}, and what it wanted is done: {done}");
-    }
-
-    fn begin_exchange(&mut self, question: &[u8]) {
-        assert!(self.exchange.is_none(), "two exchanges at a time");
-        let faults = !self.calm;
-        let now = self.now;
-        let exchange = Exchange::start(question, now.mono_ms, &mut self.random, faults);
-        let text = String::from_utf8_lossy(question);
-        self.tell(|| format!("exchange {}", text.split("\"ask\":").last().unwrap_or_default()));
-        if let Some(from) = exchange.from() {
-            let known = self.database.through.max(self.dropped);
-            assert!(from <= known, "records before {from} are left out, the database has {known}");
-        }
-        if self.is_moved_from(&exchange) {
-            return;
-        }
-        if exchange.refused() {
-            let why = "the helper can't be started".into();
-            self.say(Event::ExchangeEnded(Err(why)));
-            let is_known =
-                |core: &Core| core.scheduler.sync_state().database != DatabaseState::Unknown;
-            if self.core.as_ref().is_some_and(is_known) {
-                self.ledger.answered(None, false);
-            }
-            return;
-        }
-        self.exchange = Some(exchange);
     }
 }

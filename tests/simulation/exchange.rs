@@ -4,7 +4,8 @@ use super::database::{Asked, DEADLINE_MS, Database, Done, PATHS, Rows};
 use super::disk::{Disk, Snapshot};
 use super::random::Random;
 use schedule::core::database::ErrorKind;
-use schedule::core::protocol::{Answer, Ask, Request};
+use schedule::core::ids::AskId;
+use schedule::core::protocol::{Answer, Ask, Request, SetAside};
 use std::collections::VecDeque;
 
 /// How it goes.
@@ -13,12 +14,12 @@ enum Fate {
     Good,
     /// Says something, or nothing, and then no more.
     Hangs,
-    /// The answer ends in the middle, with status 0.
+    /// The answer ends in the middle, and so does the helper, with status 0.
     Cut,
-    /// The answer ends in the middle, and the status says so.
+    /// The same, and the status says so.
     Dies,
-    /// All was said, but the status is bad.
-    BadStatus,
+    /// All was said but that it is done.
+    NotDone,
     /// There is a line that makes no sense.
     Garbage,
     /// It says what is wrong.
@@ -32,9 +33,12 @@ enum Fate {
     NoStart,
 }
 
-/// A helper under way.
+/// A question under way.
 pub struct Exchange {
+    pub id: AskId,
     ask: Ask,
+    /// An answer that nobody waits for any more comes before its own.
+    is_behind_another: bool,
     /// Which database it names.
     named: usize,
     fate: Fate,
@@ -61,11 +65,20 @@ struct Reply {
 /// How an exchange ended.
 #[derive(Clone)]
 pub struct Ending {
-    pub result: Result<(), String>,
-    /// The answer was whole and the helper succeeded.
+    pub last: Last,
+    /// The answer was whole and is done.
     pub good: bool,
     /// The table it told of, if it is a new one.
     pub rows: Option<Rows>,
+}
+
+/// What comes last.
+#[derive(Clone, Debug)]
+pub enum Last {
+    /// A line; the helper stays.
+    Line(Vec<u8>),
+    /// The end of the helper.
+    Gone(Result<(), String>),
 }
 
 fn line(answer: &Answer) -> Vec<u8> {
@@ -74,7 +87,12 @@ fn line(answer: &Answer) -> Vec<u8> {
 
 impl Exchange {
     /// A helper gets `question`. With `faults` it may fail in any way.
-    pub fn start(question: &[u8], mono_ms: u64, random: &mut Random, faults: bool) -> Exchange {
+    pub fn start(
+        question: &[u8],
+        mono_ms: u64,
+        (random, apart): (&mut Random, &mut Random),
+        faults: bool,
+    ) -> Exchange {
         let request: Request = serde_json::from_slice(question).unwrap();
         let (mut fate, mut delay_ms) = (Fate::Good, 1 + random.below(20));
         if faults && random.one_in(4) {
@@ -84,7 +102,7 @@ impl Exchange {
                 Fate::Cut,
                 Fate::Cut,
                 Fate::Dies,
-                Fate::BadStatus,
+                Fate::NotDone,
                 Fate::Garbage,
                 Fate::Error,
                 Fate::Loses,
@@ -94,7 +112,9 @@ impl Exchange {
             delay_ms += if fate == Fate::Good { random.below(28_000) } else { 0 };
         }
         Exchange {
+            id: request.id,
             ask: request.ask,
+            is_behind_another: faults && apart.one_in(8),
             named: PATHS.iter().position(|path| *path == request.database.path).unwrap(),
             fate,
             at_ms: mono_ms + delay_ms,
@@ -109,6 +129,21 @@ impl Exchange {
     /// Whether the helper could not even be started.
     pub fn refused(&self) -> bool {
         self.fate == Fate::NoStart
+    }
+
+    /// Whether the helper has said all that it will, and ends by itself.
+    pub fn ends(&self) -> bool {
+        let gone = |it: &Reply| it.lines.is_empty() && matches!(it.ending.last, Last::Gone(_));
+        self.answer.as_ref().is_some_and(gone)
+    }
+
+    /// Whether the next one of its purpose waits after it has failed: not so one that only looks at
+    /// what is set aside.
+    pub fn is_paced(&self) -> bool {
+        match &self.ask {
+            Ask::Sync { .. } => true,
+            Ask::Record { from, to, .. } => from < to,
+        }
     }
 
     /// From which offset records were asked for.
@@ -176,11 +211,11 @@ impl Exchange {
                 self.carry(asked, random, database, disk)
             }
         };
-        let result = self.spoil(&mut lines, random);
+        let last = self.spoil(&mut lines, random);
         if let Some((_, rows)) = &self.table {
-            let is_whole = matches!(self.fate, Fate::Good | Fate::Boasts | Fate::BadStatus);
+            let is_whole = matches!(self.fate, Fate::Good | Fate::Boasts | Fate::NotDone);
             let new = Snapshot { lines: lines.clone(), rows: rows.clone(), is_whole };
-            if !disk.write_snapshot(new) {
+            if !disk.write_snapshot(new) && self.fate != Fate::Error {
                 lines.push(line(&Answer::NoSnapshot("No space left on device".into())));
             }
         }
@@ -189,7 +224,31 @@ impl Exchange {
         let end_ms = mono_ms + self.spent_ms;
         let hangs = self.fate == Fate::Hangs || end_ms >= self.deadline_ms;
         let end_ms = (!hangs).then_some(end_ms);
-        Reply { lines: lines.into(), end_ms, ending: Ending { result, good, rows } }
+        let mut lines = VecDeque::from(lines);
+        lines.push_front(line(&Answer::To(self.id)));
+        if self.is_behind_another {
+            self.of_another().into_iter().rev().for_each(|before| lines.push_front(before));
+        }
+        Reply { lines, end_ms, ending: Ending { last, good, rows } }
+    }
+
+    /// A whole answer to the question before: no rows at all, or all that there is was carried.
+    fn of_another(&self) -> Vec<Vec<u8>> {
+        let id = AskId(self.id.0 - 1);
+        let what = match &self.ask {
+            Ask::Sync { .. } => Answer::End { digest: "of another".into(), rows: 0 },
+            Ask::Record { to, .. } => Answer::Recorded {
+                count: 0,
+                through: *to,
+                aside: SetAside::default(),
+                unkept: String::new(),
+                pace: 0,
+                again: false,
+                taken: Vec::new(),
+                found: None,
+            },
+        };
+        [Answer::To(id), what, Answer::Done(id)].iter().map(line).collect()
     }
 
     fn read_table(
@@ -228,7 +287,8 @@ impl Exchange {
         };
         let range = asked.range;
         let nothing = || Done { through: range.1, ..Done::default() };
-        let rolled_back = matches!(self.fate, Fate::Error | Fate::Dies | Fate::Hangs);
+        let rolled_back =
+            matches!(self.fate, Fate::Error | Fate::Dies | Fate::Hangs | Fate::NotDone);
         if rolled_back && random.one_in(2) {
             return answer(nothing());
         }
@@ -245,17 +305,21 @@ impl Exchange {
         answer(done)
     }
 
-    /// Does to the answer what the fate says. Returns the status.
-    fn spoil(&self, lines: &mut Vec<Vec<u8>>, random: &mut Random) -> Result<(), String> {
+    /// Does to the answer what the fate says. Returns what comes last.
+    fn spoil(&self, lines: &mut Vec<Vec<u8>>, random: &mut Random) -> Last {
         let at = random.below(lines.len() as u64) as usize;
         match self.fate {
             Fate::Good | Fate::Boasts => {}
-            Fate::Hangs | Fate::Cut => lines.truncate(at),
+            Fate::Hangs => lines.truncate(at),
+            Fate::Cut => {
+                lines.truncate(at);
+                return Last::Gone(Ok(()));
+            }
             Fate::Dies | Fate::NoStart => {
                 lines.truncate(at);
-                return Err("the helper ended with exit 1".into());
+                return Last::Gone(Err("the helper ended with exit 1".into()));
             }
-            Fate::BadStatus => return Err("the helper ended with signal 9".into()),
+            Fate::NotDone => return Last::Gone(Err("the helper ended with signal 9".into())),
             Fate::Garbage => {
                 let garbage = random.pick(&["{\"job\":{\"id\":3", "\0\u{fffd}", "oops", ""]);
                 lines.insert(at, garbage.into());
@@ -270,18 +334,22 @@ impl Exchange {
                     Fate::Refused => (ErrorKind::Unsure, "no CASE"),
                     _ => (ErrorKind::Other, "MySQL server has gone away"),
                 };
-                lines.push(line(&Answer::Error { kind, message: why.into() }));
-                return if random.one_in(2) { Ok(()) } else { Err("exit 1".into()) };
+                let error = line(&Answer::Error { kind, message: why.into() });
+                if random.one_in(2) {
+                    return Last::Line(error);
+                }
+                lines.push(error);
+                return Last::Gone(Err("exit 1".into()));
             }
         }
-        Ok(())
+        Last::Line(line(&Answer::Done(self.id)))
     }
 
     /// The helper is killed. What it did for the database may stand.
     pub fn kill(&mut self, mono_ms: u64) {
         self.killed = true;
-        let result = Err("the helper ended with signal 9".into());
-        let ending = Ending { result, good: false, rows: None };
+        let last = Last::Gone(Err("the helper ended with signal 9".into()));
+        let ending = Ending { last, good: false, rows: None };
         self.answer = Some(Reply { lines: VecDeque::new(), end_ms: Some(mono_ms + 1), ending });
     }
 

@@ -161,16 +161,14 @@ impl World {
 
     /// The daemon is gone at once.
     pub fn kill(&mut self) {
-        if let Some(exchange) = self.exchange.take() {
-            exchange.abandon(&mut self.random, &mut self.database, &mut self.disk);
-        }
+        self.helpers_end(true);
         self.went_down();
     }
 
     /// The daemon ended in peace.
     pub fn exit(&mut self) {
         self.tell(|| "the daemon has ended".into());
-        self.exchange = None;
+        self.helpers_end(false);
         self.went_down();
     }
 
@@ -211,7 +209,7 @@ impl World {
     fn reboot(&mut self) {
         self.tell(|| "reboot".into());
         if self.core.is_some() {
-            self.exchange = None;
+            self.helpers_end(false);
             self.went_down();
         }
         if self.random.one_in(2) {

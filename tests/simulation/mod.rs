@@ -6,6 +6,7 @@ mod database;
 mod disk;
 mod exchange;
 mod keeper;
+mod lanes;
 mod ledger;
 mod life;
 mod mover;

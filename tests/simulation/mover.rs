@@ -5,7 +5,7 @@ use super::exchange::Exchange;
 use super::random::Random;
 use super::world::World;
 use schedule::core::event::Event;
-use schedule::core::scheduler::DatabaseState;
+use schedule::core::protocol::Purpose;
 
 /// See the module's text.
 pub struct Mover {
@@ -62,24 +62,22 @@ impl World {
             return false;
         }
         self.turn_away();
-        self.ended_astray(Err("the helper can't be started".into()));
+        let why = "the helper can't be started".into();
+        self.ended_astray(Event::HelperEnded(Purpose::Record, Err(why)));
         true
     }
 
     /// A helper that was to read the journal ends while it is away: it tells nothing.
-    pub fn ended_astray(&mut self, result: Result<(), String>) {
+    pub fn ended_astray(&mut self, event: Event<'_>) {
         let Some(core) = &mut self.core else { return };
         let before = core.scheduler.sync_state().database.clone();
         let recorded = core.scheduler.outbox().recorded;
-        core.handle(self.now, Event::ExchangeEnded(result));
+        core.handle(self.now, event);
         assert_eq!(
             core.scheduler.sync_state().database,
             before,
             "a journal that is away is the database's"
         );
         assert_eq!(core.scheduler.outbox().recorded, recorded, "what is found by its name counts");
-        if before != DatabaseState::Unknown {
-            self.ledger.answered(None, false);
-        }
     }
 }

@@ -78,7 +78,7 @@ impl World {
                 && core.scheduler.outbox().is_whole()
                 && !self.pressed
         });
-        let is_quiet = self.exchange.is_none() && !has_word;
+        let is_quiet = !self.is_carrying() && !has_word;
         is_quiet && is_known && self.ledger.durable.set_aside == Some(stand)
     }
 

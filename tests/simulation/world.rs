@@ -2,8 +2,8 @@
 
 use super::database::{Database, home};
 use super::disk::Disk;
-use super::exchange::Exchange;
 use super::keeper::{Keeper, Legacy};
+use super::lanes::Lanes;
 use super::ledger::{Def, Ledger, State};
 use super::mover::Mover;
 use super::process::Processes;
@@ -15,7 +15,6 @@ use schedule::core::event::Event;
 use schedule::core::ids::{ConnId, JobId, RunId};
 use schedule::core::records::Key;
 use schedule::core::refused::Refused;
-use schedule::core::scheduler::DatabaseState;
 use schedule::core::time::Now;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -53,7 +52,7 @@ pub struct World {
     pub ahead_ms: i64,
     pub database: Database,
     pub ledger: Ledger,
-    pub exchange: Option<Exchange>,
+    pub lanes: Lanes,
     /// Clients that wait for an answer, and whether what they want is done.
     pub clients: BTreeMap<ConnId, bool>,
     pub next_client: u64,
@@ -112,7 +111,7 @@ impl World {
             neighbours: BTreeSet::new(),
             ahead_ms: 0,
             database,
-            exchange: None,
+            lanes: Lanes::new(seed),
             clients: BTreeMap::new(),
             next_client: 1,
             spawning: Spawning::Works,
@@ -178,7 +177,6 @@ impl World {
         self.check_wake(wake.wall_ms, wake.mono_ms);
         let until_wall = wake.wall_ms.map(|at| (at - self.now.wall_ms).max(0).unsigned_abs());
         let now_ms = self.now.mono_ms;
-        let exchange = self.exchange.as_ref().and_then(Exchange::next_ms);
         let keeper = match &self.keeper {
             Some(keeper) => {
                 let ends = self.processes.next_end_ms().map(|at| at.max(keeper.still_until_ms));
@@ -186,7 +184,7 @@ impl World {
             }
             None => self.processes.next_end_ms().into_iter().chain([self.keeper_at_ms]).min(),
         };
-        let timers = [wake.mono_ms, exchange, keeper];
+        let timers = [wake.mono_ms, self.lanes.next_ms(), keeper];
         let until_timer = timers.into_iter().flatten().map(|at| at.saturating_sub(now_ms)).min();
         let at_once = self.pressed || core.busy();
         let sleep_ms = until_wall.into_iter().chain(until_timer).min().unwrap_or(1_000);
@@ -214,8 +212,7 @@ impl World {
             let defs = || jobs().map(|job| job.scheduled()).collect::<Vec<_>>();
             assert!(in_time, "it sleeps until {wall_ms:?} and misses slot {due} of {:?}", defs());
         }
-        let deadline = self.exchange.as_ref().filter(|it| !it.killed).map(|it| it.deadline_ms);
-        for at in [timer, deadline].into_iter().flatten() {
+        for at in [timer, self.lanes.deadline_ms()].into_iter().flatten() {
             let in_time = mono_ms.is_some_and(|wake| wake <= at);
             assert!(in_time, "the loop sleeps until {mono_ms:?} and misses a timer at {at}");
         }
@@ -225,45 +222,6 @@ impl World {
     pub fn pass(&mut self, ms: u64) {
         self.now.mono_ms += ms;
         self.now.wall_ms += ms.cast_signed();
-    }
-
-    /// Reads what the helper says.
-    fn listen(&mut self, now: Now) {
-        let (Some(core), Some(exchange)) = (&mut self.core, &mut self.exchange) else { return };
-        if core.busy() {
-            return;
-        }
-        let (random, database) = (&mut self.random, &mut self.database);
-        let (lines, ending) = exchange.read(now.mono_ms, random, database, &mut self.disk);
-        for line in &lines {
-            core.handle(now, Event::AnswerLine(line));
-        }
-        let Some(ending) = ending else { return };
-        let reads_journal = exchange.from().is_some();
-        if reads_journal && self.is_away() {
-            self.exchange = None;
-            self.tell(|| "the exchange ends, and the journal is away".into());
-            return self.ended_astray(ending.result);
-        }
-        let Some(core) = &mut self.core else { return };
-        let carried = ending.good && reads_journal;
-        let synced = ending.good && !reads_journal;
-        self.exchange = None;
-        core.handle(now, Event::ExchangeEnded(ending.result.clone()));
-        // Whoever only looks what is set aside says nothing of the database.
-        if core.scheduler.sync_state().database != DatabaseState::Unknown {
-            self.ledger.answered(ending.rows.clone(), synced);
-        }
-        self.check_set_aside(carried);
-        self.tell(|| format!("exchange ends {:?} good={}", ending.result, ending.good));
-    }
-
-    /// What the daemon says of records that are set aside is what the file has.
-    fn check_set_aside(&self, carried: bool) {
-        let Some(core) = self.core.as_ref().filter(|_| carried) else { return };
-        let told = core.scheduler.set_aside();
-        let kept = Refused::known_as(told.stand, &self.disk.refused).told(core.scheduler.homes());
-        assert_eq!(*core.scheduler.set_aside(), kept, "what is said to be set aside, and what is");
     }
 
     /// Goes on without faults until all has ended and is recorded, then compares what was kept.
@@ -313,7 +271,7 @@ impl World {
             let counted =
                 self.core.as_ref().is_none_or(|core| core.scheduler.set_aside().gone == 0);
             let quiet = quiet && counted;
-            if quiet && self.exchange.is_none() && recorded && aside == 0 && told == 0 {
+            if quiet && self.lanes.are_idle() && recorded && aside == 0 && told == 0 {
                 break;
             }
             let missing = self.records_end();

@@ -8,11 +8,11 @@ use schedule::core::database::{Database, Driver};
 use schedule::core::event::{Action, Event, PushFailure, Signal, Started};
 use schedule::core::files::{FileName, FileTrouble, Identity, Mark, Piece, ReadPlan};
 use schedule::core::http::{Connection, Limits};
-use schedule::core::ids::{ConnId, RunId};
+use schedule::core::ids::{AskId, ConnId, RunId};
 use schedule::core::launch::{LaunchError, Stream};
 use schedule::core::outcome::{Exit, Outcome, Usage};
 use schedule::core::places::Peer;
-use schedule::core::protocol::{Answer, JobRow, SetAside};
+use schedule::core::protocol::{Answer, JobRow, Purpose, SetAside};
 use schedule::core::refusal::Refusal;
 use schedule::core::replay::Replay;
 use schedule::core::scheduler::Settings;
@@ -229,7 +229,10 @@ impl Bench {
                 let refusal = self.refusal.clone().map(Box::new);
                 self.core.handle(self.now, Event::Signalled(run, refusal));
             }
-            Action::Exchange(question) => self.exchange(&question),
+            Action::Ask(purpose, id, _) => self.asked(purpose, id),
+            Action::EndHelper(purpose) | Action::KillHelper(purpose) => {
+                self.core.handle(self.now, Event::HelperEnded(purpose, Ok(())));
+            }
             Action::Respond(conn, response) => {
                 let client = self.clients.get_mut(&conn).unwrap();
                 assert!(client.respond(self.now, *response), "nobody waits");
@@ -269,11 +272,11 @@ impl Bench {
         }
     }
 
-    fn exchange(&mut self, question: &[u8]) {
+    fn asked(&mut self, purpose: Purpose, id: AskId) {
         if self.silent {
             return;
         }
-        let sync = question.windows(6).any(|part| part == b"\"sync\"");
+        let sync = purpose == Purpose::Sync;
         let answers = match (&self.database_error, sync) {
             (Some(why), _) => vec![Answer::Error {
                 kind: schedule::core::database::ErrorKind::Connect,
@@ -295,11 +298,11 @@ impl Bench {
                 }]
             }
         };
-        for answer in answers {
+        let first = [Answer::To(id)];
+        for answer in first.into_iter().chain(answers).chain([Answer::Done(id)]) {
             let line = serde_json::to_vec(&answer).unwrap();
-            self.core.handle(self.now, Event::AnswerLine(&line));
+            self.core.handle(self.now, Event::AnswerLine(purpose, &line));
         }
-        self.core.handle(self.now, Event::ExchangeEnded(Ok(())));
     }
 
     fn push(&mut self, conn: ConnId, bytes: &Rc<[u8]>) {

@@ -208,7 +208,7 @@ impl Scheduler {
             timezone: self.settings.timezone.clone(),
             refused: format!("{}/refused", self.settings.state_dir),
             retry,
-            believe: self.refused.believe(self.sync.refused_for_long(now)),
+            believe: self.refused.believe(self.asks.troubles.refused_for_long(now)),
             pace: self.refused.pace,
             taken: self.refused.taken.keys().copied().collect(),
             aside: Box::new(self.refused.aside.clone()),

@@ -16,6 +16,7 @@ use crate::core::check::{
 use crate::core::config::{Config, Parsed, Severity};
 use crate::core::database::Driver;
 use crate::core::homes::Homes;
+use crate::core::ids::AskId;
 use crate::core::journal::Stand;
 use crate::core::plain;
 use crate::core::protocol::{Answer, Ask, Request, SetAside};
@@ -353,7 +354,7 @@ fn ask(config: &Config, id: u32) -> Result<Vec<Answer>, String> {
         digest: String::new(),
         snapshot: String::new(),
     };
-    let request = Request { database: config.database.clone(), ask };
+    let request = Request { id: AskId::default(), database: config.database.clone(), ask };
     let question = serde_json::to_vec(&request).map_err(|why| why.to_string())?;
     let mut answer = Vec::new();
     database::serve(&question[..], &mut answer);

@@ -8,7 +8,6 @@
 
 use super::{Daemon, PROBE_STDOUT, SIGNALS, reopen_log};
 use crate::shell::clock;
-use crate::shell::exchange::Exchange;
 use crate::shell::renewal::{Renewal, Step, Why, named};
 use crate::shell::signals::Wish;
 use crate::shell::sys;
@@ -42,7 +41,7 @@ impl Daemon {
     /// # Errors
     /// The kernel's event queue failed.
     pub(super) fn start_anew_after_panic(&mut self) -> io::Result<()> {
-        self.exchange.iter().for_each(Exchange::kill);
+        self.end_helpers();
         self.forget_probe();
         self.answer_all(false);
         let mut pause_s = self.pause_after_panic();

@@ -93,7 +93,7 @@ impl Daemon {
         let busy = self.pressed
             || self.core.busy()
             || self.core.scheduler.is_launching()
-            || self.exchange.is_some()
+            || self.core.scheduler.is_asking()
             || self.lanes.are_busy()
             || near;
         !busy && self.server.is_settled()
@@ -109,8 +109,7 @@ impl Daemon {
 
     /// Executes a program in place of this one. Returns only if that fails.
     pub(super) fn hand_over(&mut self, program: &Path, with_clients: bool) -> io::Error {
-        // What the helper does it has done wholly or not at all; it is asked again.
-        self.exchange.iter().for_each(Exchange::kill);
+        self.end_helpers();
         match self.write_handover(with_clients) {
             Ok((handover, _open)) => {
                 logging::leave();

@@ -2,6 +2,7 @@
 
 use super::Failure;
 use crate::core::database::ErrorKind;
+use crate::core::ids::AskId;
 use crate::core::limits::MAX_LINE_BYTES;
 use crate::core::protocol::Answer;
 use crate::shell::own;
@@ -40,7 +41,15 @@ impl<'a> Answers<'a> {
         }
     }
 
-    /// Also writes what follows to `path`; empty = nowhere. The file is made by the first line
+    /// Says which question is answered.
+    ///
+    /// # Errors
+    /// Nobody reads stdout any more.
+    pub fn begin(&mut self, id: AskId) -> Result<(), Failure> {
+        self.send(&Answer::To(id))
+    }
+
+    /// Also writes what follows, up to the end of the table, to `path`; empty = nowhere. The file is made by the first line
     /// that is not `Same`, so an unchanged table leaves it alone.
     pub fn tee(&mut self, path: &str) {
         path.clone_into(&mut self.path);
@@ -106,19 +115,22 @@ impl<'a> Answers<'a> {
         self.path.clear();
     }
 
-    /// The answer is whole: out with it.
+    /// The answer is whole: out with it. Who reads that it is done may rely on what was said: it is
+    /// committed, and the snapshot has its name.
     ///
     /// # Errors
     /// Nobody reads stdout any more.
-    pub fn finish(&mut self) -> Result<(), Failure> {
+    pub fn finish(&mut self, id: AskId) -> Result<(), Failure> {
         if self.snapshot.is_some()
             && let Err(err) = self.finish_snapshot()
         {
             self.drop_snapshot(&err);
         }
+        self.path.clear();
         if let Some(why) = self.unwritten.take() {
             self.send(&Answer::NoSnapshot(why))?;
         }
+        self.send(&Answer::Done(id))?;
         self.stdout.flush().map_err(|err| unwritten(&err))
     }
 

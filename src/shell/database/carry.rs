@@ -5,6 +5,7 @@
 //! to say (`core::settle`). All of it can be done again: rows are found by their keys, and what is
 //! set aside as well.
 
+use super::mysql::Kept;
 use super::records::Batch;
 use super::{Failure, sqlite};
 use crate::core::cron::Zone;
@@ -81,8 +82,8 @@ pub struct Carried {
 ///
 /// # Errors
 /// The database can't be reached or is not fit to be written, and nothing came of it.
-pub fn carry(database: &Database, range: &Range<'_>) -> Result<Carried, Failure> {
-    let mut counter = Counter { database, range, writer: None, began: Instant::now() };
+pub fn carry(kept: &mut Kept, database: &Database, range: &Range<'_>) -> Result<Carried, Failure> {
+    let mut counter = Counter { kept, database, range, writer: None, began: Instant::now() };
     let (stretch, through) = read(range, range.from, range.to, RANGE_BYTES)?;
     let (found, others): (Vec<_>, Vec<_>) =
         news(&stretch.lines).into_iter().partition(|entry| range.homes.has(entry));
@@ -94,7 +95,7 @@ pub fn carry(database: &Database, range: &Range<'_>) -> Result<Carried, Failure>
     let mut work = Work { range, settling, others, fresh: 0, again: false, bad, anew };
     let settled = work.settle((&found, any), &mut counter);
     // What is locked there is not to wait for a disk.
-    drop(counter);
+    counter.leave();
     let kept = settled.and_then(|done| {
         let rest = &found[done..];
         let first = if rest.is_empty() { None } else { stretch.before(rest) };
@@ -124,6 +125,7 @@ struct Work<'a> {
 
 /// The database as one that records are brought to, connected when the first one comes.
 struct Counter<'a> {
+    kept: &'a mut Kept,
     database: &'a Database,
     range: &'a Range<'a>,
     writer: Option<Writer<'a>>,
@@ -136,9 +138,9 @@ enum Writer<'a> {
 }
 
 impl<'a> Writer<'a> {
-    fn open(database: &'a Database) -> Result<Self, Failure> {
+    fn open(kept: &mut Kept, database: &'a Database) -> Result<Self, Failure> {
         Ok(match database.driver {
-            Driver::Mysql => Self::Mysql(Box::new(super::mysql::Writer::open(database)?)),
+            Driver::Mysql => Self::Mysql(Box::new(super::mysql::Writer::open(kept, database)?)),
             Driver::Sqlite => Self::Sqlite(sqlite::Writer::open(database)?),
         })
     }
@@ -159,9 +161,19 @@ impl<'a> Writer<'a> {
 pub fn write_records(database: &Database, records: Vec<Record>) -> Result<u64, Failure> {
     let batch = Batch::new(records);
     if batch.count > 0 {
-        Writer::open(database)?.write(&batch)?;
+        Writer::open(&mut Kept::nothing(), database)?.write(&batch)?;
     }
     Ok(batch.count)
+}
+
+impl Counter<'_> {
+    /// Lets go of the database.
+    fn leave(self) {
+        match self.writer {
+            Some(Writer::Mysql(writer)) => writer.end(self.kept),
+            Some(Writer::Sqlite(_)) | None => {}
+        }
+    }
 }
 
 impl Desk for Counter<'_> {
@@ -179,7 +191,7 @@ impl Desk for Counter<'_> {
         }
         let writer = match &mut self.writer {
             Some(writer) => writer,
-            none => none.insert(Writer::open(self.database)?),
+            none => none.insert(Writer::open(self.kept, self.database)?),
         };
         writer.write(&batch)
     }

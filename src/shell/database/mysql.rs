@@ -6,6 +6,7 @@ mod blame;
 mod change;
 mod connect;
 mod explain;
+mod kept;
 mod rights;
 mod session;
 mod settings;
@@ -14,6 +15,7 @@ mod width;
 mod write;
 
 pub use explain::told_to_change;
+pub use kept::Kept;
 pub use rights::may_write;
 pub use session::Session;
 pub use sync::sync;

@@ -1,15 +1,19 @@
 //! Runs the real helper process, `schedule exchange`.
 
 use schedule::core::database::{Database, ErrorKind};
+use schedule::core::ids::AskId;
 use schedule::core::protocol::{Answer, Ask, JobRow, Record, Request, RunRecord};
 use schedule::shell::database::write_records;
 use std::io::Write;
 use std::process::{Child, Command, Stdio};
 
+/// The number of each question.
+const ASKED: AskId = AskId(7);
+
 /// What a helper said.
 #[derive(Debug)]
 pub struct Reply {
-    /// Its lines.
+    /// Its lines, without the first and the last, which say what is answered.
     pub answers: Vec<Answer>,
     /// Its exit status.
     pub code: Option<i32>,
@@ -94,14 +98,21 @@ pub fn talk(input: &[u8]) -> Reply {
 pub fn talk_with(input: &[u8], env: &[(&str, &str)]) -> Reply {
     let output = start_with(input, env).wait_with_output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
-    let answers = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let mut answers: Vec<Answer> =
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    if answers.first() == Some(&Answer::To(ASKED)) {
+        answers.remove(0);
+    }
+    let is_done = answers.pop_if(|last| *last == Answer::Done(ASKED)).is_some();
+    let code = output.status.code();
+    assert!(is_done || code != Some(0), "an answer has no end: {answers:?}");
     let stderr = String::from_utf8(output.stderr).unwrap();
-    Reply { answers, code: output.status.code(), stderr }
+    Reply { answers, code, stderr }
 }
 
 /// A request as the daemon writes it.
 pub fn request(database: &Database, ask: Ask) -> Vec<u8> {
-    let request = Request { database: database.clone(), ask };
+    let request = Request { id: ASKED, database: database.clone(), ask };
     let mut line = serde_json::to_vec(&request).unwrap();
     line.push(b'\n');
     line

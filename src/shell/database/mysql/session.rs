@@ -5,8 +5,9 @@ use super::super::Failure;
 use super::address::ANSWER_TIMEOUT;
 use super::connect::connect;
 use super::explain::explain;
-use super::settings;
+use super::{Kept, settings};
 use crate::core::database::Database;
+use crate::shell::panics::caught;
 use mysql::prelude::Queryable;
 use mysql::{Conn, Error, QueryResult, Row, Text, Value};
 use std::time::Duration;
@@ -31,15 +32,31 @@ impl<'a> Session<'a> {
         first: &str,
     ) -> Result<(Self, Option<String>), Failure> {
         let mut session = Self { conn: connect(database, limit)?, database };
-        let place = settings::place(&database.dbname);
-        let rest = format!("{place}{}; {first}", settings::TRANSACTIONS);
-        let text = session.first_text(&rest);
+        let text = session.first_text(first);
         let text = text.map_err(|err| session.explain(&err).of_no_record())?;
         Ok((session, text))
     }
 
-    fn first_text(&mut self, rest: &str) -> mysql::Result<Option<String>> {
+    /// The same on the connection that is kept, if that is still good. `first` may be said twice.
+    pub fn open_kept(
+        kept: &mut Kept,
+        database: &'a Database,
+        first: &str,
+    ) -> Result<(Self, Option<String>), Failure> {
+        if let Some(conn) = kept.take(database) {
+            let mut session = Self { conn, database };
+            // What is wrong, if anything is, is for the new one to say.
+            if let Ok(Ok(text)) = caught(|| session.first_text(first)) {
+                return Ok((session, text));
+            }
+        }
+        Self::open(database, first)
+    }
+
+    fn first_text(&mut self, first: &str) -> mysql::Result<Option<String>> {
         let charset = &self.database.charset;
+        let place = settings::place(&self.database.dbname);
+        let rest = format!("{place}{}; {first}", settings::TRANSACTIONS);
         // An error that comes at once is that of the first statement.
         let refused = match self.conn.query_iter(format!("{}; {rest}", settings::all(charset))) {
             Ok(result) => return last_text(result),

@@ -77,7 +77,8 @@ const SETTINGS: [Setting; 30] = [
     // A daemon that is busy for a while makes the helper wait in the middle of the rows.
     everywhere("net_read_timeout", "60"),
     everywhere("net_write_timeout", "60"),
-    everywhere("wait_timeout", "60"),
+    // The connection stays while the helper does.
+    everywhere("wait_timeout", "600"),
     mariadb(100_300, "idle_transaction_timeout", "0"),
     mariadb(100_300, "idle_readonly_transaction_timeout", "0"),
     mariadb(100_300, "idle_write_transaction_timeout", "0"),

@@ -8,8 +8,8 @@
 use super::super::answers::Answers;
 use super::super::rows;
 use super::super::{Failure, Group};
-use super::Session;
 use super::explain::explain;
+use super::{Kept, Session};
 use crate::core::cells::Cell;
 use crate::core::columns::Column;
 use crate::core::database::{Database, ErrorKind};
@@ -24,10 +24,26 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 const SNAPSHOT: &str = "START TRANSACTION WITH CONSISTENT SNAPSHOT";
 
 /// Answers an [`Ask::Sync`](crate::core::protocol::Ask::Sync).
-pub fn sync(database: &Database, group: &Group, answers: &mut Answers) -> Result<(), Failure> {
+pub fn sync(
+    kept: &mut Kept,
+    database: &Database,
+    group: &Group,
+    answers: &mut Answers,
+) -> Result<(), Failure> {
     let query = format!("{SNAPSHOT}; {}", digest_query(group));
-    let (mut session, text) = Session::open(database, &query)?;
-    let digest = Digest::read(group, text.as_deref())?;
+    let (mut session, text) = Session::open_kept(kept, database, &query)?;
+    read(&mut session, group, text.as_deref(), answers)?;
+    kept.keep(session);
+    Ok(())
+}
+
+fn read(
+    session: &mut Session<'_>,
+    group: &Group,
+    text: Option<&str>,
+    answers: &mut Answers,
+) -> Result<(), Failure> {
+    let digest = Digest::read(group, text)?;
     if digest.text == group.digest && digest.complete {
         return answers.send(&Answer::Same(digest.text));
     }

@@ -3,8 +3,8 @@
 
 use super::super::Failure;
 use super::super::records::{self, Batch, Field};
-use super::Session;
 use super::width::{LogColumns, too_narrow};
+use super::{Kept, Session};
 use super::{explain, settings};
 use crate::core::database::Database;
 use crate::core::protocol::{RunRecord, SkipRecord, Statement};
@@ -43,14 +43,21 @@ struct Query {
 
 impl<'a> Writer<'a> {
     /// Connects.
-    pub fn open(database: &'a Database) -> Result<Self, Failure> {
+    pub fn open(kept: &mut Kept, database: &'a Database) -> Result<Self, Failure> {
         // A server's buffer takes what fits in it whatever the limit.
         let limit = "SELECT GREATEST(@@max_allowed_packet, @@net_buffer_length)";
-        let (session, limit) = Session::open(database, limit)?;
+        let (session, limit) = Session::open_kept(kept, database, limit)?;
         let max_packet = limit.and_then(|limit| limit.parse().ok()).unwrap_or(usize::MAX);
         let columns = LogColumns::default();
         let (has_skips, refused, taken) = (None, false, Taken::new());
         Ok(Self { session, columns, has_skips, max_packet, refused, taken })
+    }
+
+    /// Ends it, and keeps the connection if nothing was refused.
+    pub fn end(self, kept: &mut Kept) {
+        if !self.refused {
+            kept.keep(self.session);
+        }
     }
 
     /// Writes all of the batch or nothing.
@@ -72,7 +79,7 @@ impl<'a> Writer<'a> {
             if self.refused {
                 // It has hung up at what it refused: something on the way may take less than it
                 // says.
-                *self = Self::open(self.session.database)?;
+                *self = Self::open(&mut Kept::nothing(), self.session.database)?;
             }
             self.session.run_all(BEGIN)?;
         }

@@ -1,0 +1,278 @@
+//! Questions to the database: what is asked when, and what becomes of the answers.
+//!
+//! Each purpose has its lane and its pauses after failures. What a helper answers is collected
+//! apart and counts only when the helper has said that it is done: a failed question changes
+//! nothing. It is said once, and tried again after a pause that doubles up to a minute.
+
+use super::Scheduler;
+use super::lanes::{Asked, Lane, Order, Waiter};
+use super::news::News;
+use super::sync::Staged;
+use super::trouble::Troubles;
+use crate::core::clock;
+use crate::core::database::ErrorKind;
+use crate::core::event::Action;
+use crate::core::ids::AskId;
+use crate::core::plain::counted;
+use crate::core::protocol::{Answer, Ask, Purpose, Request};
+use crate::core::time::Now;
+use std::mem;
+
+/// The lanes, and what was answered so far.
+#[derive(Default)]
+pub struct Asks {
+    lanes: [Lane; Purpose::ALL.len()],
+    staged: [Staged; Purpose::ALL.len()],
+    pub(super) troubles: Troubles,
+    last: AskId,
+}
+
+impl Asks {
+    fn lane(&mut self, purpose: Purpose) -> &mut Lane {
+        &mut self.lanes[purpose as usize]
+    }
+
+    fn is_free(&self, purpose: Purpose) -> bool {
+        self.lanes[purpose as usize].is_free()
+    }
+}
+
+impl Scheduler {
+    /// The question of this purpose that is under way.
+    pub fn asked(&self, purpose: Purpose) -> Option<AskId> {
+        self.asks.lanes[purpose as usize].asked().map(|asked| asked.id)
+    }
+
+    /// Whether any question is under way.
+    pub fn is_asking(&self) -> bool {
+        Purpose::ALL.into_iter().any(|purpose| self.asked(purpose).is_some())
+    }
+
+    /// Asks what is due to be asked in each lane, and ends helpers whose time is over.
+    pub(super) fn ask_if_due(&mut self, now: Now) {
+        for purpose in Purpose::ALL {
+            let order = self.asks.lane(purpose).order(now);
+            self.give(purpose, order);
+        }
+        // What is due goes first: a helper would take the processor from it.
+        if self.exiting || self.launches_go_first() {
+            return;
+        }
+        for purpose in Purpose::ALL {
+            if self.asks.is_free(purpose)
+                && let Some((waiter, ask)) = self.next_ask(now, purpose)
+            {
+                self.ask(now, waiter, ask);
+            }
+        }
+    }
+
+    /// When [`Scheduler::ask_if_due`] has something to do, monotonic ms.
+    pub(super) fn ask_wake(&self) -> Option<u64> {
+        // A keeper that takes its time wakes the loop itself: to look again and again would not
+        // make it faster.
+        let waits = self.exiting || self.launches_go_first();
+        let wake = |purpose: Purpose| {
+            let lane = &self.asks.lanes[purpose as usize];
+            let ask = (!waits && lane.is_free()).then(|| self.ask_at(purpose));
+            lane.wake().into_iter().chain(ask).min()
+        };
+        Purpose::ALL.into_iter().filter_map(wake).min()
+    }
+
+    fn launches_go_first(&self) -> bool {
+        self.has_keeper && !self.launches.is_empty()
+    }
+
+    /// When a question of this purpose is due, monotonic ms.
+    fn ask_at(&self, purpose: Purpose) -> u64 {
+        match purpose {
+            Purpose::Sync if self.sync.applying() => u64::MAX,
+            Purpose::Sync => self.sync_at(),
+            Purpose::Record => self.record_at().min(self.retry_at()).min(self.look_at()),
+        }
+    }
+
+    fn sync_at(&self) -> u64 {
+        self.sync.next_sync_ms.max(self.asks.troubles.not_before_ms(Purpose::Sync))
+    }
+
+    fn record_at(&self) -> u64 {
+        let may = !self.outbox.must_wait() && self.astray.is_none();
+        let wanted = self.outbox.record_at.filter(|_| may);
+        wanted.unwrap_or(u64::MAX).max(self.asks.troubles.not_before_ms(Purpose::Record))
+    }
+
+    /// The question of this purpose that is due by now.
+    fn next_ask(&mut self, now: Now, purpose: Purpose) -> Option<(Waiter, Ask)> {
+        if self.ask_at(purpose) > now.mono_ms {
+            return None;
+        }
+        match purpose {
+            Purpose::Sync => {
+                let next_ms = now.mono_ms + self.settings.sync_interval_ms;
+                self.sync.next_sync_ms = clock::between_slots(now, next_ms);
+                Some((Waiter::Table, self.sync_ask()))
+            }
+            Purpose::Record => self.next_record_ask(now),
+        }
+    }
+
+    fn next_record_ask(&mut self, now: Now) -> Option<(Waiter, Ask)> {
+        let has_news = self.record_at() <= now.mono_ms;
+        if self.look_at() <= now.mono_ms {
+            Some((Waiter::Again, self.look_ask(now)))
+        } else if self.retry_is_due(now, has_news) {
+            Some((Waiter::Again, self.retry_ask(now)))
+        } else {
+            has_news.then(|| (Waiter::Records, self.record_ask(now)))
+        }
+    }
+
+    fn ask(&mut self, now: Now, waiter: Waiter, ask: Ask) {
+        let purpose = ask.purpose();
+        self.asks.last.0 += 1;
+        let id = self.asks.last;
+        self.asks.lane(purpose).ask(now, id, purpose, waiter);
+        self.asks.staged[purpose as usize] = Staged::default();
+        let request = Request { id, database: self.settings.database.clone(), ask };
+        let mut line = serde_json::to_vec(&request).unwrap_or_default();
+        line.push(b'\n');
+        self.actions.push_back(Action::Ask(purpose, id, line));
+    }
+
+    fn give(&mut self, purpose: Purpose, order: Option<Order>) {
+        self.actions.extend(order.map(|order| match order {
+            Order::End => Action::EndHelper(purpose),
+            Order::Kill => Action::KillHelper(purpose),
+        }));
+    }
+
+    /// The helper of a lane has said a line.
+    pub(in crate::core) fn answer_line(&mut self, now: Now, purpose: Purpose, line: &[u8]) {
+        let answer = serde_json::from_slice(line);
+        let lane = self.asks.lane(purpose);
+        match answer {
+            Ok(Answer::To(id)) => lane.answers(id),
+            Ok(Answer::Done(id)) => {
+                if let Some(asked) = lane.done(id) {
+                    self.answered(now, purpose, &asked, Ok(()));
+                }
+            }
+            Ok(Answer::Error { kind, message }) => {
+                if let Some(asked) = lane.failed() {
+                    self.answered(now, purpose, &asked, Err((kind, message)));
+                }
+            }
+            answer if lane.is_named() => {
+                let mut staged = mem::take(&mut self.asks.staged[purpose as usize]);
+                self.stage_line(&mut staged, line, answer);
+                self.asks.staged[purpose as usize] = staged;
+            }
+            // Of an answer that nobody waits for.
+            _ => {}
+        }
+    }
+
+    /// The helper of a lane is gone.
+    pub(in crate::core) fn helper_ended(
+        &mut self,
+        now: Now,
+        purpose: Purpose,
+        result: Result<(), String>,
+    ) {
+        let Some(asked) = self.asks.lane(purpose).helper_ended() else { return };
+        let why = match result {
+            _ if asked.killed => {
+                let seconds = purpose.deadline_ms() / 1000;
+                format!("no answer within {seconds} s: is the database overloaded?")
+            }
+            Err(why) => why,
+            Ok(()) => NO_END.to_owned(),
+        };
+        self.answered(now, purpose, &asked, Err((ErrorKind::Other, why)));
+    }
+
+    /// A question is done with: its answer is told to who waits for it.
+    fn answered(
+        &mut self,
+        now: Now,
+        purpose: Purpose,
+        asked: &Asked,
+        result: Result<(), (ErrorKind, String)>,
+    ) {
+        let mut staged = mem::take(&mut self.asks.staged[purpose as usize]);
+        // What makes no sense came before the end.
+        let failure = staged.error.take().or(result.err());
+        let failure = failure
+            .or_else(|| (!staged.is_whole(purpose)).then(|| (ErrorKind::Other, NO_END.to_owned())));
+        self.sync.answered |= purpose == Purpose::Sync;
+        let order = self.asks.lane(purpose).answered(now, failure.is_none());
+        self.give(purpose, order);
+        if purpose == Purpose::Record && self.astray.is_some() {
+            // What it found by the journal's name need not be ours, and is no word of the database.
+            self.outbox.record_at = Some(0);
+            return;
+        }
+        // What has a reason of its own was not too much.
+        let too_much = |(kind, _): &(ErrorKind, String)| asked.killed || *kind == ErrorKind::Other;
+        if purpose == Purpose::Record && failure.as_ref().is_some_and(too_much) {
+            self.refused.carry_less();
+        }
+        match failure {
+            None => self.ask_succeeded(now, asked.waiter, purpose, staged),
+            Some((_, message)) if asked.waiter == Waiter::Again => {
+                self.sync.state.failures += 1;
+                self.not_tried_again(&message);
+                self.touch_daemon();
+            }
+            Some((kind, message)) => self.ask_failed(now, purpose, kind, message),
+        }
+    }
+
+    fn ask_failed(&mut self, now: Now, purpose: Purpose, kind: ErrorKind, message: String) {
+        self.sync.state.failures += 1;
+        let (pause_ms, news) = self.asks.troubles.failed(now, purpose, kind, message.clone());
+        match purpose {
+            Purpose::Sync => self.sync.next_sync_ms = 0,
+            Purpose::Record => self.outbox.record_at = Some(0),
+        }
+        if news {
+            let jobs = self.table.len();
+            let go = if jobs == 1 { "goes" } else { "go" };
+            let jobs = counted(jobs as u64, "job");
+            log::error!("database: {message} ({jobs} {go} on; next try in {pause_ms} ms)");
+        }
+        if purpose == Purpose::Sync {
+            self.news.push_back(News::SyncEnded(Err(message)));
+        }
+        self.tell_state();
+        self.touch_daemon();
+    }
+
+    /// Records may be there before the table is known to be.
+    fn tell_state(&mut self) {
+        if self.sync.answered {
+            self.sync.state.database = self.asks.troubles.state();
+        }
+    }
+
+    fn ask_succeeded(&mut self, now: Now, waiter: Waiter, purpose: Purpose, staged: Staged) {
+        self.sync.state.successes += 1;
+        if waiter == Waiter::Again {
+            return self.tried_again(now, staged.recorded.unwrap_or_default(), &staged.refused);
+        }
+        if let Some(failures) = self.asks.troubles.succeeded(purpose) {
+            log::info!("database: back after {}", counted(failures.into(), "failure"));
+        }
+        self.tell_state();
+        match waiter {
+            Waiter::Records | Waiter::Again => {
+                self.carried(now, staged.recorded.unwrap_or_default(), &staged.refused);
+            }
+            Waiter::Table => self.synced(now, staged),
+        }
+    }
+}
+
+const NO_END: &str = "the helper's answer has no end: the table in force stays";

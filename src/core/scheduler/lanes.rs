@@ -1,0 +1,166 @@
+//! A lane to the database for each purpose: one question at a time with its deadline, and a helper
+//! that stays for many.
+//!
+//! An answer names the question that it answers. What comes before that, or names another, is
+//! somebody else's and is dropped. There is one helper in a lane at a time: until one is gone that
+//! was told to end, or killed, nothing is asked there.
+
+use crate::core::ids::AskId;
+use crate::core::protocol::Purpose;
+use crate::core::time::Now;
+
+/// A helper is renewed after so many questions, for what its driver may not give back.
+const MAX_QUESTIONS: u32 = 1_000;
+
+/// It is renewed after so many milliseconds, so that its connection follows a name or a proxy that
+/// leads to another server by now.
+const MAX_AGE_MS: u64 = 300_000;
+
+/// It ends when it was not asked for so many milliseconds: its connection is one that others need.
+const MAX_IDLE_MS: u64 = 120_000;
+
+/// It has so many milliseconds to end by itself.
+const LEAVE_MS: u64 = 2_000;
+
+/// Who waits for an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Waiter {
+    /// The table.
+    Table,
+    /// Records that are new, or what is set aside and only looked at.
+    Records,
+    /// What is set aside and tried again.
+    Again,
+}
+
+/// A question under way.
+#[derive(Debug)]
+pub struct Asked {
+    pub id: AskId,
+    pub waiter: Waiter,
+    /// Its helper had no more time.
+    pub killed: bool,
+    deadline_ms: u64,
+    /// The answer has named it.
+    named: bool,
+}
+
+/// The helper of a lane.
+#[derive(Debug, Default)]
+enum Helper {
+    /// There is none; the next question starts one.
+    #[default]
+    None,
+    /// It stays.
+    Stays { since_ms: u64, idle_from_ms: u64, questions: u32 },
+    /// It was told to end, and is killed if it is still there then.
+    Leaves { by_ms: u64 },
+    /// It was killed.
+    Killed,
+}
+
+/// What is to be done about a helper.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// It is to end by itself.
+    End,
+    /// It is to be killed.
+    Kill,
+}
+
+/// See the module's text.
+#[derive(Debug, Default)]
+pub struct Lane {
+    asked: Option<Asked>,
+    helper: Helper,
+}
+
+impl Lane {
+    /// Whether something may be asked.
+    pub fn is_free(&self) -> bool {
+        self.asked.is_none() && matches!(self.helper, Helper::None | Helper::Stays { .. })
+    }
+
+    /// The question under way.
+    pub fn asked(&self) -> Option<&Asked> {
+        self.asked.as_ref()
+    }
+
+    /// A question is put to the helper.
+    pub fn ask(&mut self, now: Now, id: AskId, purpose: Purpose, waiter: Waiter) {
+        debug_assert!(self.is_free(), "two questions at a time: {self:?}");
+        let deadline_ms = now.mono_ms + purpose.deadline_ms();
+        self.asked = Some(Asked { id, waiter, killed: false, deadline_ms, named: false });
+        if let Helper::Stays { questions, .. } = &mut self.helper {
+            *questions += 1;
+        } else {
+            let since_ms = now.mono_ms;
+            self.helper = Helper::Stays { since_ms, idle_from_ms: since_ms, questions: 1 };
+        }
+    }
+
+    /// A line says that what follows answers this question.
+    pub fn answers(&mut self, id: AskId) {
+        self.asked.iter_mut().for_each(|asked| asked.named = asked.id == id);
+    }
+
+    /// Whether the line that has come is of the answer to the question under way.
+    pub fn is_named(&self) -> bool {
+        self.asked.as_ref().is_some_and(|asked| asked.named)
+    }
+
+    /// A line says that this question is answered. Returns the one under way if it is that.
+    pub fn done(&mut self, id: AskId) -> Option<Asked> {
+        self.asked.take_if(|asked| asked.named && asked.id == id)
+    }
+
+    /// A line says that the question failed. Returns the one under way if it is that.
+    pub fn failed(&mut self) -> Option<Asked> {
+        self.asked.take_if(|asked| asked.named)
+    }
+
+    /// The helper is gone. Returns the question that it has not answered.
+    pub fn helper_ended(&mut self) -> Option<Asked> {
+        self.helper = Helper::None;
+        self.asked.take()
+    }
+
+    /// A question is answered. Returns whether the helper is to end: after a failure nobody knows
+    /// how it is, and none stays for ever.
+    pub fn answered(&mut self, now: Now, well: bool) -> Option<Order> {
+        let Helper::Stays { since_ms, idle_from_ms, questions } = &mut self.helper else {
+            return None;
+        };
+        *idle_from_ms = now.mono_ms;
+        let is_old = *questions >= MAX_QUESTIONS || now.mono_ms >= *since_ms + MAX_AGE_MS;
+        (!well || is_old).then(|| self.leave(now))
+    }
+
+    fn leave(&mut self, now: Now) -> Order {
+        self.helper = Helper::Leaves { by_ms: now.mono_ms + LEAVE_MS };
+        Order::End
+    }
+
+    /// What is to be done about the helper by now.
+    pub fn order(&mut self, now: Now) -> Option<Order> {
+        if self.wake().is_none_or(|at_ms| now.mono_ms < at_ms) {
+            return None;
+        }
+        if self.asked.is_none() && matches!(self.helper, Helper::Stays { .. }) {
+            return Some(self.leave(now));
+        }
+        self.asked.iter_mut().for_each(|asked| asked.killed = true);
+        self.helper = Helper::Killed;
+        Some(Order::Kill)
+    }
+
+    /// When that is to be looked at, monotonic ms.
+    pub fn wake(&self) -> Option<u64> {
+        match (&self.helper, &self.asked) {
+            (Helper::None | Helper::Killed, _) => None,
+            (Helper::Stays { .. }, Some(asked)) => Some(asked.deadline_ms),
+            (Helper::Stays { idle_from_ms, .. }, None) => Some(idle_from_ms + MAX_IDLE_MS),
+            (Helper::Leaves { by_ms }, _) => Some(*by_ms),
+        }
+    }
+}
