@@ -14,6 +14,7 @@ mod records;
 mod rows;
 mod schema;
 mod sqlite;
+mod writer;
 
 use self::mysql::Kept;
 pub use self::mysql::told_to_change;
@@ -25,11 +26,12 @@ use crate::shell::helper::end_with_daemon;
 use crate::shell::panics::caught;
 use crate::shell::system_zone::system_zone;
 use answers::Answers;
+pub use carry::read_set_aside;
 use carry::{Carried, Range};
-pub use carry::{read_set_aside, write_records};
 use std::io::{self, BufRead, Write};
 use std::path::Path;
 use std::process::ExitCode;
+pub use writer::write_records;
 
 /// Why an exchange or a change of the schema failed.
 #[derive(Clone, Debug, PartialEq, Eq)]

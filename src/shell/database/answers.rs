@@ -49,8 +49,8 @@ impl<'a> Answers<'a> {
         self.send(&Answer::To(id))
     }
 
-    /// Also writes what follows, up to the end of the table, to `path`; empty = nowhere. The file is made by the first line
-    /// that is not `Same`, so an unchanged table leaves it alone.
+    /// Also writes what follows, up to the end of the table, to `path`; empty = nowhere. The file
+    /// is made by the first line that is not `Same`, so an unchanged table leaves it alone.
     pub fn tee(&mut self, path: &str) {
         path.clone_into(&mut self.path);
     }

@@ -5,16 +5,17 @@
 //! to say (`core::settle`). All of it can be done again: rows are found by their keys, and what is
 //! set aside as well.
 
+use super::Failure;
 use super::mysql::Kept;
 use super::records::Batch;
-use super::{Failure, sqlite};
+use super::writer::Writer;
 use crate::core::cron::Zone;
-use crate::core::database::{Database, Driver, ErrorKind};
+use crate::core::database::{Database, ErrorKind};
 use crate::core::homes::Homes;
 use crate::core::journal::{Entry, Stand, Stretch};
 use crate::core::limits::MAX_REFUSED_BYTES;
 use crate::core::plain::counted;
-use crate::core::protocol::{Record, SetAside, Statement};
+use crate::core::protocol::{SetAside, Statement};
 use crate::core::records::{news, record};
 use crate::core::refused::{Change, Refused};
 use crate::core::settle::{Desk, RANGE_BYTES, Refusal, Settling, Taken, owned};
@@ -95,7 +96,8 @@ pub fn carry(kept: &mut Kept, database: &Database, range: &Range<'_>) -> Result<
     let mut work = Work { range, settling, others, fresh: 0, again: false, bad, anew };
     let settled = work.settle((&found, any), &mut counter);
     // What is locked there is not to wait for a disk.
-    counter.leave();
+    let Counter { kept, writer, .. } = counter;
+    writer.into_iter().for_each(|writer| writer.end(kept));
     let kept = settled.and_then(|done| {
         let rest = &found[done..];
         let first = if rest.is_empty() { None } else { stretch.before(rest) };
@@ -130,50 +132,6 @@ struct Counter<'a> {
     range: &'a Range<'a>,
     writer: Option<Writer<'a>>,
     began: Instant,
-}
-
-enum Writer<'a> {
-    Mysql(Box<super::mysql::Writer<'a>>),
-    Sqlite(sqlite::Writer<'a>),
-}
-
-impl<'a> Writer<'a> {
-    fn open(kept: &mut Kept, database: &'a Database) -> Result<Self, Failure> {
-        Ok(match database.driver {
-            Driver::Mysql => Self::Mysql(Box::new(super::mysql::Writer::open(kept, database)?)),
-            Driver::Sqlite => Self::Sqlite(sqlite::Writer::open(database)?),
-        })
-    }
-
-    /// Writes all of the batch, in one transaction, or nothing.
-    fn write(&mut self, batch: &Batch) -> Result<Taken, Failure> {
-        match self {
-            Self::Mysql(writer) => writer.write(batch),
-            Self::Sqlite(writer) => writer.write(batch),
-        }
-    }
-}
-
-/// Writes records in one transaction, idempotent by their keys. Returns how many there were.
-///
-/// # Errors
-/// The database can't be reached, or refuses: then none is written.
-pub fn write_records(database: &Database, records: Vec<Record>) -> Result<u64, Failure> {
-    let batch = Batch::new(records);
-    if batch.count > 0 {
-        Writer::open(&mut Kept::nothing(), database)?.write(&batch)?;
-    }
-    Ok(batch.count)
-}
-
-impl Counter<'_> {
-    /// Lets go of the database.
-    fn leave(self) {
-        match self.writer {
-            Some(Writer::Mysql(writer)) => writer.end(self.kept),
-            Some(Writer::Sqlite(_)) | None => {}
-        }
-    }
 }
 
 impl Desk for Counter<'_> {
