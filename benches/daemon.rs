@@ -1,12 +1,14 @@
 //! The real daemon under load: many jobs due at once, as a ratio against `benches/bare_loop.c` in
 //! the same run; many jobs that are not due; large tables that change.
 //!
-//! `cargo bench --bench daemon [-- due|idle|large]`. The database is SQLite; with
-//! SCHEDULE_TEST_MARIADB_SOCKET and the others of `scripts/test` set, `idle` also runs on MariaDB.
+//! `cargo bench --bench daemon [-- due|idle|lanes|large]`. The database is SQLite; with
+//! SCHEDULE_TEST_MARIADB_SOCKET and the others of `scripts/test` set, `idle` and `lanes` also run on MariaDB.
 
 #[path = "daemon/bench_daemon.rs"]
 #[allow(dead_code)] // Each benchmark uses a part of it.
 mod bench_daemon;
+#[path = "daemon/lanes.rs"]
+mod lanes;
 
 use bench_daemon::{BenchDaemon, Row, bare_loop};
 use std::io;
@@ -20,6 +22,9 @@ fn main() -> io::Result<()> {
     }
     if is_wanted("idle") {
         idle()?;
+    }
+    if is_wanted("lanes") {
+        lanes::lanes()?;
     }
     if is_wanted("large") {
         large()?;
@@ -101,13 +106,16 @@ fn idle() -> io::Result<()> {
         daemon.start()?;
         // The first sync, and the memory it needed, is not the daily business.
         std::thread::sleep(Duration::from_secs(15));
-        let before = daemon.cpu_ms()?;
+        let (before, connections) = (daemon.cpu_ms()?, daemon.connections()?);
         let began = Instant::now();
         std::thread::sleep(Duration::from_secs(120));
         let minutes = began.elapsed().as_secs_f64() / 60.0;
         let spent = (daemon.cpu_ms()? - before) / minutes;
+        // The second look is one itself.
+        let connections = daemon.connections()?.saturating_sub(connections + 1) as f64 / minutes;
         println!(
-            "{:<8} {:.1} MB resident (12), {spent:.1} ms CPU a minute (20), Threads: {}; \
+            "{:<8} {:.1} MB resident (12), {spent:.1} ms CPU a minute (20), {connections:.1} \
+             connections a minute (1), Threads: {}; \
              keeper {:.1} MB, both together {:.1} MB of their own and their share",
             daemon.database_name(),
             daemon.resident_mb()?,

@@ -31,7 +31,8 @@ pub struct BenchDaemon {
     seen: u64,
 }
 
-const BINARY: &str = env!("CARGO_BIN_EXE_schedule");
+/// The program.
+pub const BINARY: &str = env!("CARGO_BIN_EXE_schedule");
 
 impl BenchDaemon {
     /// One on SQLite.
@@ -244,13 +245,37 @@ impl BenchDaemon {
         megabytes(&format!("/proc/{}/status", self.pid()), "VmRSS:")
     }
 
-    /// CPU time so far, that of reaped helpers included: proc_pid_stat(5), fields 14 to 17.
+    /// CPU time so far, that of its children included, gone or there: proc_pid_stat(5), fields 16
+    /// and 17, and what the scheduler counts.
     pub fn cpu_ms(&self) -> io::Result<f64> {
-        let text = fs::read_to_string(format!("/proc/{}/stat", self.pid()))?;
+        let pid = self.pid();
+        let text = fs::read_to_string(format!("/proc/{pid}/stat"))?;
         let after = text.rsplit(')').next().unwrap_or("");
         let ticks: u64 =
-            after.split_whitespace().skip(11).take(4).filter_map(|n| n.parse::<u64>().ok()).sum();
-        Ok(ticks as f64 * 10.0)
+            after.split_whitespace().skip(13).take(2).filter_map(|n| n.parse::<u64>().ok()).sum();
+        let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"))?;
+        let children = children.split_whitespace().filter_map(|child| child.parse().ok());
+        // One may end just now.
+        let there: f64 = children.filter_map(|child| helper_cpu_ms(child).ok()).sum();
+        Ok(ticks as f64 * 10.0 + helper_cpu_ms(pid)? + there)
+    }
+
+    /// Connections that the server has seen; 0 without one.
+    pub fn connections(&self) -> io::Result<u64> {
+        match &self.database {
+            Database::Sqlite => Ok(0),
+            Database::Mysql { .. } => {
+                let said = said_by_mysql(None, "SHOW GLOBAL STATUS LIKE 'Connections'")?;
+                Ok(said.split_whitespace().last().and_then(|n| n.parse().ok()).unwrap_or(0))
+            }
+        }
+    }
+
+    /// Where the jobs are, as the daemon has it.
+    pub fn core_database(&self) -> io::Result<schedule::core::database::Database> {
+        let text = fs::read(self.dir.join("schedule.ini"))?;
+        let parsed = schedule::core::config::parse("schedule.ini", &text, &[]);
+        parsed.config.map(|config| config.database).ok_or_else(|| io::Error::other("no database"))
     }
 
     /// The longest turn of the loop since the start, in milliseconds.
@@ -296,18 +321,32 @@ pub fn bare_loop(mode: &str, count: u32, argv: &[&str]) -> io::Result<f64> {
 }
 
 fn mysql(database: Option<&str>, sql: &str) -> io::Result<()> {
+    said_by_mysql(database, sql).map(drop)
+}
+
+/// What the server says to a statement.
+fn said_by_mysql(database: Option<&str>, sql: &str) -> io::Result<String> {
     let get = |key: &str| std::env::var(format!("SCHEDULE_TEST_MARIADB_{key}")).unwrap_or_default();
     let mut command = Command::new("mariadb");
     command.arg("--no-defaults").arg(format!("--socket={}", get("SOCKET")));
     command.arg(format!("--user={}", get("USER"))).arg(format!("--password={}", get("PASSWORD")));
-    command.args(database).stdin(Stdio::piped());
+    command.args(database).stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut child = command.spawn()?;
     child.stdin.take().into_iter().try_for_each(|mut stdin| stdin.write_all(sql.as_bytes()))?;
-    child.wait()?.success().then_some(()).ok_or_else(|| io::Error::other("mariadb refused"))
+    let output = child.wait_with_output()?;
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    output.status.success().then_some(said).ok_or_else(|| io::Error::other("mariadb refused"))
+}
+
+/// CPU time of a process of one thread that is there: what the scheduler counts, in nanoseconds.
+pub fn helper_cpu_ms(pid: u32) -> io::Result<f64> {
+    let text = fs::read_to_string(format!("/proc/{pid}/schedstat"))?;
+    let ns = text.split_whitespace().next().and_then(|ns| ns.parse::<f64>().ok());
+    Ok(ns.unwrap_or(0.0) / 1e6)
 }
 
 /// The value of a line of a file of proc(5), which has it in kB.
-fn megabytes(path: &str, key: &str) -> io::Result<f64> {
+pub fn megabytes(path: &str, key: &str) -> io::Result<f64> {
     let text = fs::read_to_string(path)?;
     let value = text.lines().find_map(|line| line.strip_prefix(key));
     let kb = value.and_then(|value| value.split_whitespace().next()?.parse::<f64>().ok());

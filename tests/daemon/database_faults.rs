@@ -209,7 +209,11 @@ fn lies_hangs_up_or_refuses(kind: Kind) {
     let password = world.site.database.password.clone();
     let alter = |user: &str, password: &str| {
         let sql = format!("ALTER USER '{user}'@'%' IDENTIFIED BY '{password}';");
-        move |world: &mut World| world.database.sql(&sql)
+        move |world: &mut World| {
+            world.database.sql(&sql);
+            // Who is in stays in.
+            world.proxy.set(Mode::Pass(world.server));
+        }
     };
     let wrong = Fault::new("wrong password", alter(&user, "another"), alter(&user, &password));
     let said = world.suffer(&daemon, wrong);

@@ -208,7 +208,7 @@ fn a_connection_that_is_killed_in_the_middle_is_a_failure() {
 
 #[test]
 fn a_request_that_is_none_is_refused() {
-    for input in [&b""[..], b"\n", b"{}\n", &[0xff, 0xfe, b'\n']] {
+    for input in [&b"\n"[..], b"{}\n", &[0xff, 0xfe, b'\n']] {
         let reply = helper::talk(input);
         let (kind, message) = reply.error();
         assert_eq!(kind, ErrorKind::Other);

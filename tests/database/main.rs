@@ -12,6 +12,7 @@ mod doubt;
 mod errors;
 mod hostile;
 mod journal;
+mod kept;
 mod killed;
 mod locks;
 mod moved;

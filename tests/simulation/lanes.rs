@@ -71,7 +71,7 @@ impl Lanes {
 
     /// When one is to be killed at the latest.
     pub fn deadline_ms(&self) -> Option<u64> {
-        let waits = self.exchanges().filter(|exchange| !exchange.killed && !exchange.ends());
+        let waits = self.exchanges().filter(|exchange| !exchange.killed);
         waits.map(|exchange| exchange.deadline_ms).min()
     }
 }
@@ -194,11 +194,9 @@ impl World {
         let at_ms = self.now.mono_ms + self.lanes.random.below(30);
         // It may have ended since the core said that.
         let Some(helper) = self.lanes.helpers.get_mut(&purpose) else { return };
+        assert!(helper.exchange.is_none(), "one is told to end that is at a question");
         helper.leaves = true;
-        match &helper.exchange {
-            Some(exchange) => assert!(exchange.ends(), "one is told to end that is at a question"),
-            None => helper.end = (!hangs).then_some((at_ms, Ok(()))),
-        }
+        helper.end = (!hangs).then_some((at_ms, Ok(())));
     }
 
     /// A helper is killed.
@@ -210,7 +208,7 @@ impl World {
             Some(exchange) => {
                 // It may have been started a turn after the core asked for it.
                 let late = now.mono_ms + 100 >= exchange.deadline_ms && !exchange.killed;
-                assert!(late || exchange.ends(), "the helper is killed before its time");
+                assert!(late, "the helper is killed before its time");
                 exchange.kill(now.mono_ms);
             }
             None => {

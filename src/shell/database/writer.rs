@@ -1,15 +1,15 @@
 //! Writes records, whatever the database is.
 
-use super::mysql::Kept;
+use super::mysql::{Kept, Writer as Mysql};
 use super::records::Batch;
-use super::{Failure, mysql, sqlite};
+use super::{Failure, sqlite};
 use crate::core::database::{Database, Driver};
 use crate::core::protocol::Record;
 use crate::core::settle::Taken;
 
 /// See the module's text.
 pub enum Writer<'a> {
-    Mysql(Box<mysql::Writer<'a>>),
+    Mysql(Box<Mysql<'a>>),
     Sqlite(sqlite::Writer<'a>),
 }
 
@@ -17,7 +17,7 @@ impl<'a> Writer<'a> {
     /// Opens it: the connection that is kept, if there is one.
     pub fn open(kept: &mut Kept, database: &'a Database) -> Result<Self, Failure> {
         Ok(match database.driver {
-            Driver::Mysql => Self::Mysql(Box::new(mysql::Writer::open(kept, database)?)),
+            Driver::Mysql => Self::Mysql(Box::new(Mysql::open(kept, database)?)),
             Driver::Sqlite => Self::Sqlite(sqlite::Writer::open(database)?),
         })
     }

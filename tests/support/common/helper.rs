@@ -4,8 +4,8 @@ use schedule::core::database::{Database, ErrorKind};
 use schedule::core::ids::AskId;
 use schedule::core::protocol::{Answer, Ask, JobRow, Record, Request, RunRecord};
 use schedule::shell::database::write_records;
-use std::io::Write;
-use std::process::{Child, Command, Stdio};
+use std::io::{BufRead, BufReader, Lines, Write};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 
 /// The number of each question.
 const ASKED: AskId = AskId(7);
@@ -89,6 +89,53 @@ pub fn start_with(input: &[u8], env: &[(&str, &str)]) -> Child {
     child
 }
 
+/// A helper that is asked one question after the other.
+pub struct Standing {
+    child: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+    last: AskId,
+}
+
+impl Standing {
+    /// Starts one.
+    pub fn start() -> Standing {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_schedule"));
+        command.arg("exchange").stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        Standing { child, lines, last: AskId(0) }
+    }
+
+    /// Its answer, without the lines around that; panics if there is none.
+    #[track_caller]
+    pub fn ask(&mut self, database: &Database, ask: Ask) -> Vec<Answer> {
+        self.last.0 += 1;
+        let request = Request { id: self.last, database: database.clone(), ask };
+        let mut line = serde_json::to_vec(&request).unwrap();
+        line.push(b'\n');
+        self.child.stdin.as_mut().unwrap().write_all(&line).unwrap();
+        let lines = self.lines.by_ref().map(|line| serde_json::from_str(&line.unwrap()).unwrap());
+        let mut answers: Vec<Answer> =
+            lines.take_while(|answer| *answer != Answer::Done(self.last)).collect();
+        assert_eq!(answers.first(), Some(&Answer::To(self.last)), "{answers:?}");
+        answers.remove(0);
+        answers
+    }
+
+    /// There are no more questions: how it ends.
+    pub fn end(mut self) -> ExitStatus {
+        drop(self.child.stdin.take());
+        self.child.wait().unwrap()
+    }
+}
+
+impl Drop for Standing {
+    fn drop(&mut self) {
+        drop(self.child.stdin.take());
+        let _ = self.child.wait();
+    }
+}
+
 /// Lets a helper do all of it.
 pub fn talk(input: &[u8]) -> Reply {
     talk_with(input, &[])
@@ -105,7 +152,7 @@ pub fn talk_with(input: &[u8], env: &[(&str, &str)]) -> Reply {
     }
     let is_done = answers.pop_if(|last| *last == Answer::Done(ASKED)).is_some();
     let code = output.status.code();
-    assert!(is_done || code != Some(0), "an answer has no end: {answers:?}");
+    assert_eq!(is_done, code == Some(0), "the end of an answer: {answers:?}");
     let stderr = String::from_utf8(output.stderr).unwrap();
     Reply { answers, code, stderr }
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::{sleep, spawn};
 use std::time::Duration;
 
-/// What it does with a connection. Counts from the next one on.
+/// What it does with a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
     /// Carries everything to the server at this port.
@@ -27,6 +27,8 @@ pub enum Mode {
 pub struct Proxy {
     pub port: u16,
     mode: Arc<Mutex<Mode>>,
+    /// What is carried now.
+    open: Arc<Mutex<Vec<TcpStream>>>,
 }
 
 impl Proxy {
@@ -35,9 +37,12 @@ impl Proxy {
         let port = listener.local_addr().unwrap().port();
         let mode = Arc::new(Mutex::new(mode));
         let told = Arc::clone(&mode);
+        let open = Arc::new(Mutex::new(Vec::new()));
+        let carried = Arc::clone(&open);
         spawn(move || {
             let mut kept = Vec::new();
             for client in listener.incoming().flatten() {
+                carried.lock().unwrap().push(client.try_clone().unwrap());
                 let mode = *told.lock().unwrap();
                 match mode {
                     Mode::Pass(server) => carry(client, server, usize::MAX, Duration::ZERO),
@@ -49,11 +54,15 @@ impl Proxy {
                 }
             }
         });
-        Self { port, mode }
+        Self { port, mode, open }
     }
 
+    /// From now on it does this, with each that comes: those that are there are hung up.
     pub fn set(&self, mode: Mode) {
         *self.mode.lock().unwrap() = mode;
+        for client in self.open.lock().unwrap().drain(..) {
+            let _ = client.shutdown(Shutdown::Both);
+        }
     }
 }
 
