@@ -60,8 +60,7 @@ fn main() -> ExitCode {
     }
     // A file over `ulimit -f` is an error like any other of the disk, for the helpers as well.
     let _ = signal_hook::flag::register(SIGXFSZ, Arc::default());
-    // A helper process answers one question and ends, every few seconds: it goes straight to work,
-    // before anything is built that it does not need.
+    // A helper goes straight to work, before anything is built that it does not need.
     if is("exchange") {
         return schedule::shell::database::exchange();
     }

@@ -164,3 +164,78 @@ impl Lane {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(mono_ms: u64) -> Now {
+        Now { mono_ms, wall_ms: 1_800_000_000_000 + mono_ms as i64 }
+    }
+
+    /// Asks, and has it answered at once. Returns what is to be done about the helper.
+    fn ask(lane: &mut Lane, mono_ms: u64, well: bool) -> Option<Order> {
+        let id = AskId(mono_ms);
+        lane.ask(at(mono_ms), id, Purpose::Sync, Waiter::Table);
+        lane.answers(id);
+        assert!(lane.done(id).is_some());
+        lane.answered(at(mono_ms), well)
+    }
+
+    #[test]
+    fn a_helper_stays_for_so_many_questions_and_so_long() {
+        let mut lane = Lane::default();
+        for question in 1..MAX_QUESTIONS {
+            assert_eq!(ask(&mut lane, question.into(), true), None);
+        }
+        assert_eq!(ask(&mut lane, MAX_QUESTIONS.into(), true), Some(Order::End));
+        assert!(!lane.is_free());
+        assert!(lane.helper_ended().is_none());
+        assert!(lane.is_free());
+        for mono_ms in [10_000, 10_000 + MAX_AGE_MS - 1] {
+            assert_eq!(ask(&mut lane, mono_ms, true), None);
+        }
+        assert_eq!(ask(&mut lane, 10_000 + MAX_AGE_MS, true), Some(Order::End));
+    }
+
+    #[test]
+    fn a_helper_that_failed_or_has_nothing_to_do_ends_and_is_killed_if_it_does_not() {
+        let mut lane = Lane::default();
+        assert_eq!(ask(&mut lane, 0, false), Some(Order::End));
+        assert_eq!(lane.order(at(LEAVE_MS - 1)), None);
+        assert_eq!(lane.order(at(LEAVE_MS)), Some(Order::Kill));
+        assert_eq!((lane.order(at(LEAVE_MS * 9)), lane.is_free()), (None, false));
+        lane.helper_ended();
+        assert_eq!(ask(&mut lane, 50_000, true), None);
+        assert_eq!(lane.order(at(50_000 + MAX_IDLE_MS - 1)), None);
+        assert_eq!(lane.order(at(50_000 + MAX_IDLE_MS)), Some(Order::End));
+    }
+
+    #[test]
+    fn only_the_question_under_way_is_answered() {
+        let mut lane = Lane::default();
+        lane.ask(at(0), AskId(8), Purpose::Record, Waiter::Records);
+        // Nothing was named yet, or another question.
+        assert!(lane.done(AskId(8)).is_none() && lane.failed().is_none());
+        lane.answers(AskId(7));
+        assert!(!lane.is_named() && lane.done(AskId(7)).is_none() && lane.failed().is_none());
+        lane.answers(AskId(8));
+        assert!(lane.is_named() && lane.done(AskId(7)).is_none());
+        assert_eq!(lane.done(AskId(8)).map(|asked| asked.waiter), Some(Waiter::Records));
+        // Nobody waits.
+        lane.answers(AskId(8));
+        assert!(!lane.is_named() && lane.done(AskId(8)).is_none());
+    }
+
+    #[test]
+    fn a_helper_without_an_answer_is_killed_at_the_deadline_and_nothing_is_asked_before_its_end() {
+        let mut lane = Lane::default();
+        lane.ask(at(0), AskId(1), Purpose::Record, Waiter::Again);
+        let deadline_ms = Purpose::Record.deadline_ms();
+        assert_eq!(lane.order(at(deadline_ms - 1)), None);
+        assert_eq!(lane.order(at(deadline_ms)), Some(Order::Kill));
+        assert_eq!((lane.order(at(deadline_ms + 1)), lane.is_free()), (None, false));
+        assert!(lane.helper_ended().is_some_and(|asked| asked.killed));
+        assert!(lane.is_free());
+    }
+}
