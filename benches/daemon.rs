@@ -2,7 +2,8 @@
 //! the same run; many jobs that are not due; large tables that change.
 //!
 //! `cargo bench --bench daemon [-- due|idle|lanes|large]`. The database is SQLite; with
-//! SCHEDULE_TEST_MARIADB_SOCKET and the others of `scripts/test` set, `idle` and `lanes` also run on MariaDB.
+//! SCHEDULE_TEST_MARIADB_SOCKET and the others of `scripts/test` set, `idle` and `lanes` run on
+//! MariaDB as well.
 
 #[path = "daemon/bench_daemon.rs"]
 #[allow(dead_code)] // Each benchmark uses a part of it.
