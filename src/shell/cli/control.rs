@@ -91,7 +91,7 @@ pub struct StopArgs {
     /// Stop the runs, too: TERM, after `stop_grace` seconds KILL
     #[arg(long)]
     pub kill: bool,
-    /// Wait so long at the most [default: 30; with --drain and --kill as long as it takes]
+    /// Wait so many seconds at the most [default: 30; with --drain and --kill as long as it takes]
     #[arg(long, value_name = "SECONDS")]
     pub timeout: Option<u32>,
 }
