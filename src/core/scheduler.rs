@@ -179,6 +179,10 @@ pub struct Carried {
     /// The same from an earlier version.
     #[serde(skip_serializing)]
     pub figures: Vec<u64>,
+    /// Exchanges with the database that succeeded; 0: an earlier version does not say.
+    pub exchanges: u64,
+    /// Those that failed, likewise.
+    pub exchanges_failed: u64,
     /// It waits for its last runs.
     pub draining: bool,
     /// Runs that were told to end, and when they are killed by the monotonic clock; no time = they
@@ -428,6 +432,8 @@ impl Scheduler {
             counters: self.counters,
             metrics: Figures::of(&self.metrics),
             figures: Vec::new(),
+            exchanges: self.sync.state.successes,
+            exchanges_failed: self.sync.state.failures,
             draining: self.draining,
             stopping: self.stopping(),
             unwritten: self.outbox.in_memory(),
@@ -445,6 +451,8 @@ impl Scheduler {
         self.counters.records_dropped = records_dropped.max(self.counters.records_dropped);
         self.counters.records_dropped_ms = records_dropped_ms.max(self.counters.records_dropped_ms);
         self.metrics = carried.metrics();
+        self.sync.state.successes = carried.exchanges;
+        self.sync.state.failures = carried.exchanges_failed;
         // The same process went on: it was not down.
         self.due.able_ms = Some(i64::MIN);
         self.outbox.take_over(&carried.unwritten);

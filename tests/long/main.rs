@@ -20,5 +20,6 @@ mod soak;
 mod torture;
 mod two_installations;
 mod unread_readers;
+mod upgrade;
 #[path = "../web/support.rs"]
 mod web_common;

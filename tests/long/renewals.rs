@@ -53,17 +53,18 @@ fn rows(site: &Site) -> Vec<Row> {
 }
 
 /// Where the program is installed: a link to one of two files.
-struct Installed {
+pub struct Installed {
     link: PathBuf,
-    files: [PathBuf; 2],
+    pub files: [PathBuf; 2],
     now: usize,
 }
 
 impl Installed {
-    fn at(site: &Site) -> Installed {
+    /// These programs.
+    pub fn at(site: &Site, programs: [&str; 2]) -> Installed {
         let files = ["one", "other"].map(|name| PathBuf::from(site.file(name)));
-        for file in &files {
-            fs::hard_link(env!("CARGO_BIN_EXE_schedule"), file).unwrap();
+        for (program, file) in programs.iter().zip(&files) {
+            fs::hard_link(program, file).or_else(|_| fs::copy(program, file).map(drop)).unwrap();
         }
         let installed = Installed { link: site.file("schedule").into(), files, now: 0 };
         symlink(&installed.files[0], &installed.link).unwrap();
@@ -104,7 +105,7 @@ fn told(groups: &Groups) -> Option<i64> {
 }
 
 /// USR2, or the command: then the daemon is the other program in the same process.
-fn renew(
+pub fn renew(
     groups: &Groups,
     daemon: &Daemon,
     installed: &mut Installed,
@@ -127,7 +128,7 @@ fn renew(
 }
 
 /// What was started by hand is no slot's and has an account of its own.
-fn split_by_hand(account: &mut Account) -> Vec<Logged> {
+pub fn split_by_hand(account: &mut Account) -> Vec<Logged> {
     let (due, by_hand) = account.logged.drain(..).partition(|run: &Logged| run.slot.is_some());
     account.logged = due;
     account.starts.retain(|start| start.cause != "manual");
@@ -163,7 +164,7 @@ fn upgrades_and_restarts_under_load() {
     let mut groups = Groups::new();
     let rows = rows(&groups.site);
     groups.database.sql(&insert(&rows));
-    let mut installed = Installed::at(&groups.site);
+    let mut installed = Installed::at(&groups.site, [env!("CARGO_BIN_EXE_schedule"); 2]);
     let program = groups.site.file("schedule");
     let daemon = groups.site.start_by(groups.site.command_of(&program));
     daemon.wait_jobs(rows.len() as u64);

@@ -197,10 +197,12 @@ fn figures_of_an_earlier_program_go_on() {
     bench.pass(510);
     bench.end_all(0);
     // This program hands them on, and its next one has the same.
-    for _ in 0..2 {
+    for n in 1..3 {
         let given = serde_json::to_string(&bench.core.carry()).unwrap();
-        let carried = serde_json::from_str::<Carried>(&given).unwrap();
+        let mut carried = serde_json::from_str::<Carried>(&given).unwrap();
         assert_eq!(carried.metrics(), *bench.core.scheduler.metrics());
+        carried.exchanges += 1;
+        carried.exchanges_failed += 2;
         bench.core.go_on(bench.now, &carried);
         let text = bench.get("/metrics").is(200).body.clone();
         let families = parse(&text);
@@ -211,6 +213,8 @@ fn figures_of_an_earlier_program_go_on() {
         let skips = [("overlap", 1), ("draining", 2), ("waiting", 3), ("misfire", 4)];
         let expected: BTreeMap<_, _> = skips.map(|(name, n)| (name.to_owned(), n)).into();
         assert_eq!(by_label(&families, "schedule_skipped_slots"), expected);
+        let exchanges = by_label(&families, "schedule_exchanges");
+        assert_eq!((exchanges["success"], exchanges["failure"]), (n, 2 * n));
         let late = "schedule_launch_lateness_seconds";
         assert_eq!(check_histogram(&text, late), 67.0, "66, and one of this program");
         let within = format!("{late}_bucket{{le=\"0.001\"}}");
