@@ -20,6 +20,7 @@ use ::core::net::IpAddr;
 pub use lines::MAX_FILE_BYTES;
 pub use problem::{Problem, Severity, did_you_mean};
 
+use crate::core::cron::{Dialect, Zone};
 use crate::core::database::Database;
 use problem::Problems;
 
@@ -53,10 +54,10 @@ pub struct Base {
     pub memory_limit_mb: u32,
     /// Seconds between two reads of the jobs, 1..=3,600.
     pub sync_interval_s: u32,
-    /// IANA name of the zone of schedules and displayed times; empty = the system's.
-    pub timezone: String,
-    /// How cron expressions are read: `crontab` or `original`, nothing else.
-    pub cron_dialect: String,
+    /// The zone of schedules and displayed times; `None` = the system's.
+    pub timezone: Option<Zone>,
+    /// How cron expressions are read.
+    pub cron_dialect: Dialect,
     /// Whether each run gets a control group of its own.
     pub control_groups: bool,
     /// Seconds between TERM and KILL when a run is stopped, 0..=3,600.
@@ -64,6 +65,11 @@ pub struct Base {
 }
 
 impl Base {
+    /// The IANA name of its zone; empty = the system's.
+    pub fn zone_name(&self) -> &str {
+        self.timezone.as_ref().and_then(Zone::iana_name).unwrap_or_default()
+    }
+
     /// The file of one group's log; `None` = stderr.
     pub fn log_path(&self, server_id: u32) -> Option<String> {
         self.logfile.as_ref().map(|template| template.path(server_id))

@@ -40,38 +40,35 @@ pub use error::{CronError, Field};
 pub use zone::{Zone, machine_zone, zone};
 pub use zone_names::ZoneError;
 
+use crate::core::list::{Listed, list};
 use days::DaySpec;
 use reader::{Fields, Reading};
 use rules::{DAY_S, Days};
 
-/// Who wrote the expressions.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Dialect {
-    /// As crontab(5) has it.
-    #[default]
-    Crontab,
-    /// As the PHP program read it.
-    Original,
+list! {
+    /// Who wrote the expressions.
+    #[derive(Default)]
+    pub enum Dialect {
+        /// As crontab(5) has it.
+        #[default]
+        Crontab = "crontab",
+        /// As the PHP program read it.
+        Original = "original",
+    }
 }
 
 impl FromStr for Dialect {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Dialect, String> {
-        match text {
-            "crontab" => Ok(Dialect::Crontab),
-            "original" => Ok(Dialect::Original),
-            _ => Err(format!("no cron dialect \"{text}\"; write crontab or original")),
-        }
+        let words = || Dialect::ALL.map(Dialect::label).join(" or ");
+        Dialect::named(text).ok_or_else(|| format!("no cron dialect \"{text}\"; write {}", words()))
     }
 }
 
 impl fmt::Display for Dialect {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Dialect::Crontab => "crontab",
-            Dialect::Original => "original",
-        })
+        f.write_str(self.label())
     }
 }
 

@@ -14,11 +14,19 @@ pub enum Driver {
 }
 
 /// How to reach the database: section `[db1]` of the configuration.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "driver", rename_all = "snake_case")]
+pub enum Database {
+    /// A server of MySQL or MariaDB.
+    Mysql(Mysql),
+    /// A file.
+    Sqlite(Sqlite),
+}
+
+/// How to reach a server of MySQL or MariaDB.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Database {
-    /// The driver.
-    pub driver: Driver,
-    /// Database (schema) name; empty for SQLite.
+pub struct Mysql {
+    /// Database (schema) name.
     pub dbname: String,
     /// User name.
     pub user: String,
@@ -32,27 +40,51 @@ pub struct Database {
     pub unix_socket: String,
     /// Connection character set as configured (`utf8` is widened to `utf8mb4` where it can be).
     pub charset: String,
-    /// Path of the SQLite file; empty for MySQL.
+}
+
+/// Where an embedded database is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sqlite {
+    /// Path of its file.
     pub path: String,
 }
 
 impl Database {
+    /// Which driver it takes.
+    pub fn driver(&self) -> Driver {
+        match self {
+            Database::Mysql(_) => Driver::Mysql,
+            Database::Sqlite(_) => Driver::Sqlite,
+        }
+    }
+
+    /// Its file, if it is one.
+    pub fn file(&self) -> Option<&String> {
+        match self {
+            Database::Mysql(_) => None,
+            Database::Sqlite(sqlite) => Some(&sqlite.path),
+        }
+    }
+
     /// Which one it is, for all who may reach the daemon.
     pub fn place(&self) -> String {
-        let Database { driver, dbname, host, port, unix_socket, path, .. } = self;
-        match driver {
-            Driver::Sqlite => format!("sqlite {path}"),
-            Driver::Mysql if unix_socket.is_empty() => format!("mysql {host}:{port}/{dbname}"),
-            Driver::Mysql => format!("mysql {unix_socket}/{dbname}"),
+        match self {
+            Database::Sqlite(Sqlite { path }) => format!("sqlite {path}"),
+            Database::Mysql(Mysql { dbname, host, port, unix_socket, .. }) => {
+                match &**unix_socket {
+                    "" => format!("mysql {host}:{port}/{dbname}"),
+                    socket => format!("mysql {socket}/{dbname}"),
+                }
+            }
         }
     }
 }
 
 /// Without the password: what is printed for people ends up in logs.
-impl fmt::Debug for Database {
+impl fmt::Debug for Mysql {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Database { driver, dbname, user, host, port, unix_socket, path, .. } = self;
-        write!(f, "{driver:?} {user}@{host}:{port}{unix_socket}/{dbname}{path}")
+        let Mysql { dbname, user, host, port, unix_socket, .. } = self;
+        write!(f, "{user}@{host}:{port}{unix_socket}/{dbname}")
     }
 }
 

@@ -12,6 +12,7 @@ use thiserror::Error;
 
 use super::{own, owner};
 use crate::core::config::{self, Config, MAX_FILE_BYTES, Parsed};
+use crate::core::database::Database;
 
 /// That of a checkout, and that of the machine.
 const HERE: &str = "./conf/schedule.ini";
@@ -167,7 +168,11 @@ fn make_absolute(config: &mut Config) {
     let base = &mut config.base;
     let templates = [&mut base.pidfile, &mut base.statedir].into_iter().chain(&mut base.logfile);
     let templates = templates.map(|template| &mut template.0);
-    for path in templates.chain([&mut config.database.path]) {
+    let file = match &mut config.database {
+        Database::Sqlite(sqlite) => Some(&mut sqlite.path),
+        Database::Mysql(_) => None,
+    };
+    for path in templates.chain(file) {
         // It fails for an empty path and without a working directory: then it stays as it is.
         if let Ok(absolute) = path::absolute(path.as_str()) {
             *path = absolute.display().to_string();

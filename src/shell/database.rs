@@ -19,7 +19,7 @@ mod writer;
 use self::mysql::Kept;
 pub use self::mysql::told_to_change;
 use crate::core::cron::{Zone, zone};
-use crate::core::database::{Database, Driver, ErrorKind};
+use crate::core::database::{Database, ErrorKind};
 use crate::core::limits::{MAX_MESSAGE_CHARS, cut};
 use crate::core::protocol::{Answer, Ask, Request, Statement};
 use crate::shell::helper::end_with_daemon;
@@ -191,9 +191,9 @@ const MAX_TOLD: usize = 20;
 /// # Errors
 /// The database refuses one; those before it stay done.
 pub fn run_script(database: &Database, sql: &str) -> Result<(), Failure> {
-    match database.driver {
-        Driver::Mysql => self::mysql::Session::open(database, sql).map(drop),
-        Driver::Sqlite => sqlite::Session::open(database, false)?.run_all(sql),
+    match database {
+        Database::Mysql(it) => self::mysql::Session::open(it, sql).map(drop),
+        Database::Sqlite(it) => sqlite::Session::open(it, false)?.run_all(sql),
     }
 }
 
@@ -223,10 +223,10 @@ fn sync(
     group: &Group,
     answers: &mut Answers,
 ) -> Result<(), Failure> {
-    match database.driver {
-        Driver::Mysql => self::mysql::sync(kept, database, group, answers),
+    match database {
+        Database::Mysql(it) => self::mysql::sync(kept, it, group, answers),
         // To open its file costs nothing, and it may be another one by then.
-        Driver::Sqlite => sqlite::sync(database, group, answers),
+        Database::Sqlite(it) => sqlite::sync(it, group, answers),
     }
 }
 
@@ -235,9 +235,9 @@ fn sync(
 /// # Errors
 /// They could not: above all for a right that is missing.
 pub fn may_write(database: &Database) -> Result<(), Failure> {
-    match database.driver {
-        Driver::Mysql => self::mysql::may_write(database),
+    match database {
+        Database::Mysql(it) => self::mysql::may_write(it),
         // Rights are those to its file.
-        Driver::Sqlite => Ok(()),
+        Database::Sqlite(_) => Ok(()),
     }
 }

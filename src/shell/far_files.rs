@@ -2,7 +2,6 @@
 //! there the promise that nothing is waited for has an end.
 
 use crate::core::config::Config;
-use crate::core::database::Driver;
 use crate::shell::trusted;
 use crate::shell::trusted::mounts::Mounts;
 use std::path::{Path, PathBuf};
@@ -29,9 +28,7 @@ pub fn told(config: &Config, server_id: u32) -> Vec<String> {
     let pid_file = base.pidfile.path(server_id);
     let mut files = vec![("[base] statedir", state_dir, STATE), ("[base] pidfile", pid_file, PID)];
     files.extend(base.log_path(server_id).map(|path| ("[base] logfile", path, LOG)));
-    if config.database.driver == Driver::Sqlite {
-        files.push(("[db1] path", config.database.path.clone(), SQLITE));
-    }
+    files.extend(config.database.file().map(|path| ("[db1] path", path.clone(), SQLITE)));
     let line = |(key, path, what): (&str, String, &str)| {
         let mount = mount_of(Path::new(&path))?;
         let mount = mount.display();

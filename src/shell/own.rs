@@ -454,9 +454,6 @@ fn close(path: &Path, found: &Metadata) -> io::Result<()> {
 /// The same of the file of an embedded database, and of those that SQLite has beside it. Where its
 /// group may write it, that is meant.
 pub fn tighten_database(path: &str) {
-    if path.is_empty() {
-        return;
-    }
     for ending in ["", "-wal", "-shm"] {
         let path = format!("{path}{ending}");
         let Ok(found) = fs::symlink_metadata(&path) else { continue };

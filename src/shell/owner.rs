@@ -24,7 +24,7 @@ pub fn refusal(config: &Config, server_id: u32, look: Look) -> Option<String> {
     let own = [&base.statedir, &base.pidfile].map(|it| it.path(server_id));
     // What may not answer is not asked.
     let log = base.log_path(server_id).filter(|it| far_files::mount_of(Path::new(it)).is_none());
-    refusal_of(own.iter().chain(&log).chain([&config.database.path]), look)
+    refusal_of(own.iter().chain(&log).chain(config.database.file()), look)
 }
 
 /// The same of these files.

@@ -66,9 +66,6 @@ pub enum StartError {
     /// The configuration has no such group.
     #[error("no [server_{0}] in the configuration; there is {1}")]
     NoServer(u32, String),
-    /// The time zone is unknown.
-    #[error("[base] timezone: {0}")]
-    Zone(String),
     /// Another daemon runs the group.
     #[error(transparent)]
     Lock(#[from] lock::LockError),
@@ -144,7 +141,7 @@ pub fn prepare(config: &Config, server_id: u32) -> Result<Ready, StartError> {
     make_dir("state directory", &state_dir)?;
     needs::state_dir(&state_dir, me).map_err(|wrong| StartError::Unusable(wrong.to_string()))?;
     own::tighten_dir(&state_dir);
-    own::tighten_database(&config.database.path);
+    config.database.file().into_iter().for_each(|path| own::tighten_database(path));
     let state_lock = take_state_lock(&state_dir, handed.as_ref())?;
     let before = Before::look(clock::now().wall_ms, &state_dir, &lock, handed.is_some());
     let settings = Settings { instance: before.instance, ..settings(config, server, &state_dir)? };
@@ -325,9 +322,9 @@ fn settings(
         sync_interval_ms: u64::from(base.sync_interval_s) * 1000,
         stop_grace_ms: u64::from(base.stop_grace_s) * 1000,
         // The configuration takes no other text.
-        dialect: base.cron_dialect.parse().unwrap_or_default(),
-        zone: configured_zone(&base.timezone)?,
-        timezone: base.timezone.clone(),
+        dialect: base.cron_dialect,
+        zone: zone_of(base),
+        timezone: base.zone_name().to_owned(),
         database: config.database.clone(),
         moved_from: config.moved_from.clone(),
         state_dir: state_dir.to_string_lossy().into_owned(),
@@ -339,15 +336,9 @@ fn settings(
     })
 }
 
-/// The zone of `[base] timezone`; empty = the system's.
-///
-/// # Errors
-/// It is unknown.
-pub fn configured_zone(name: &str) -> Result<cron::Zone, StartError> {
-    if name.is_empty() {
-        return Ok(system_zone().0);
-    }
-    cron::zone(name).map_err(|why| StartError::Zone(why.to_string()))
+/// The zone of schedules and displayed times.
+pub fn zone_of(base: &Base) -> cron::Zone {
+    base.timezone.clone().unwrap_or_else(|| system_zone().0)
 }
 
 /// What clients may hold, as a part of `memory_limit`: half a limit is left for the jobs, and a

@@ -3,7 +3,8 @@
 use std::net::IpAddr;
 
 use schedule::core::config::{Config, Parsed, Problem, parse};
-use schedule::core::database::Driver;
+use schedule::core::cron::Dialect;
+use schedule::core::database::{Database, Driver, Sqlite};
 
 const README: &str = "\
 ; 基本配置模块，如pid文件、log文件路径、内存最大限制等。
@@ -89,8 +90,8 @@ fn the_flat_form() {
     assert_eq!(config.base.loglevel, log::LevelFilter::Debug);
     let servers: Vec<_> = config.servers.values().map(|s| (s.id, s.port, s.vars_server)).collect();
     assert_eq!(servers, [(5, 3405, 3), (99, 3499, 3)], "10.0.0.1 goes before loopback");
-    let db = &config.database;
-    assert_eq!((db.driver, db.dbname.as_str()), (Driver::Mysql, "test"));
+    let Database::Mysql(db) = &config.database else { panic!("{:?}", config.database) };
+    assert_eq!(db.dbname, "test");
     assert_eq!((db.host.as_str(), db.port, db.charset.as_str()), ("db.example", 3306, "utf8"));
 }
 
@@ -124,7 +125,8 @@ fn flat_without_host_says_where_the_page_is() {
 fn both_forms_in_one_file() {
     let config = clean("stop_grace = 3\n[server_2]\nport=1\n[base]\nkeepalive=0\n[db]\npath=/d\n");
     assert_eq!((config.base.stop_grace_s, config.base.keepalive_s), (3, 0));
-    assert_eq!((config.servers[&2].port, config.database.path.as_str()), (1, "/d"));
+    assert_eq!(config.servers[&2].port, 1);
+    assert_eq!(config.database, Database::Sqlite(Sqlite { path: "/d".into() }));
 }
 
 /// The sample in `conf/` shows the defaults; so it must be equal to a file that sets nothing.
@@ -133,7 +135,7 @@ fn the_sample_is_the_defaults() {
     let sample = clean(include_str!("../../conf/schedule.ini"));
     assert_eq!(sample, clean("[server_1]\n[db1]\n"));
     assert_eq!(sample.base.statedir.path(1), "/var/lib/schedule/1");
-    assert_eq!(sample.database.driver, Driver::Sqlite);
+    assert_eq!(sample.database.driver(), Driver::Sqlite);
     assert_eq!(sample.servers[&1].port, 3401);
 }
 
@@ -168,18 +170,21 @@ fn values_of_base() {
     for (text, seconds) in [("0", 0), ("off", 0), ("1", 60), ("on", 60), ("15", 15)] {
         assert_eq!(base(&format!("keepalive = {text}")).keepalive_s, seconds, "{text}");
     }
-    assert_eq!(base("timezone = America/New_York").timezone, "America/New_York");
-    assert_eq!(base("cron_dialect = Original").cron_dialect, "original");
+    assert_eq!(base("timezone = America/New_York").zone_name(), "America/New_York");
+    assert_eq!(base("cron_dialect = Original").cron_dialect, Dialect::Original);
 }
 
 #[test]
 fn the_driver_is_told_by_the_other_keys() {
     let db = |lines: &str| clean(&format!("[server_1]\n[db1]\n{lines}\n")).database;
-    assert_eq!(db("dbname=a\nuser=b").driver, Driver::Mysql);
-    assert_eq!(db("dbname=a\nuser=").user, "", "an empty user is the anonymous one");
-    assert_eq!(db("driver=MySQL\ndbname=a\nuser=b\nport=3307").port, 3307);
-    assert_eq!(db("path=/a.db").driver, Driver::Sqlite);
-    assert_eq!(db("").path, "/var/lib/schedule/schedule.db");
-    let socket = db("dbname=a\nuser=b\nunix_socket=/run/my.sock");
-    assert_eq!((socket.unix_socket.as_str(), socket.driver), ("/run/my.sock", Driver::Mysql));
+    let server = |lines: &str| match db(lines) {
+        Database::Mysql(server) => server,
+        Database::Sqlite(_) => panic!("{lines}: no server"),
+    };
+    assert_eq!(server("dbname=a\nuser=b").dbname, "a");
+    assert_eq!(server("dbname=a\nuser=").user, "", "an empty user is the anonymous one");
+    assert_eq!(server("driver=MySQL\ndbname=a\nuser=b\nport=3307").port, 3307);
+    assert_eq!(db("path=/a.db").file().unwrap(), "/a.db");
+    assert_eq!(db("").file().unwrap(), "/var/lib/schedule/schedule.db");
+    assert_eq!(server("dbname=a\nuser=b\nunix_socket=/run/my.sock").unix_socket, "/run/my.sock");
 }

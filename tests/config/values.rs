@@ -1,6 +1,7 @@
 //! Configuration: comments, quotes, and passwords with any character.
 
 use schedule::core::config::{Parsed, parse};
+use schedule::core::database::Database;
 
 fn read(value: &str) -> Parsed {
     let text = format!("[server_1]\n[db1]\ndbname = d\nuser = u\npassword = {value}\nhost = h\n");
@@ -11,8 +12,9 @@ fn read(value: &str) -> Parsed {
 fn password(value: &str) -> String {
     let parsed = read(value);
     let config = parsed.config.unwrap_or_else(|| panic!("{value}: {:?}", parsed.problems));
-    assert_eq!(config.database.host, "h", "the line after `{value}` was swallowed");
-    config.database.password
+    let Database::Mysql(server) = config.database else { panic!("{:?}", config.database) };
+    assert_eq!(server.host, "h", "the line after `{value}` was swallowed");
+    server.password
 }
 
 #[test]

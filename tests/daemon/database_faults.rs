@@ -1,7 +1,7 @@
 //! A database that hangs, dies, lies, cuts its answers off or refuses: jobs go on in time, nothing
 //! is dropped from the table, the log says each failure once, and the records catch up.
 
-use crate::common::database::{Kind, TestDatabase, mysql_free, over_tcp, server};
+use crate::common::database::{Kind, Parts, TestDatabase, over_tcp, server};
 use crate::common::unique;
 use crate::daemon;
 use crate::daemon::account::{account, carry_over, end};
@@ -12,7 +12,7 @@ use crate::daemon::rows::{Due, Row, insert};
 use crate::daemon::server::Server;
 use crate::daemon::{Daemon, SOON, Site, now_ns, wait_for};
 use rustix::process::{Pid, Signal};
-use schedule::core::database::{Database, Driver};
+use schedule::core::database::{Database, Mysql};
 use schedule::shell::database::migrate;
 use schedule::shell::signals::drain_signal;
 use std::collections::BTreeMap;
@@ -37,12 +37,15 @@ impl World {
     fn new(kind: Kind, server: &Database, user: Option<&str>) -> Self {
         let mut database = TestDatabase::empty_on(kind, server, "CHARACTER SET utf8mb4");
         migrate::init(&database.config).unwrap();
-        let proxy = Proxy::start(Mode::Pass(server.port));
-        let mut config = over_tcp(Database { port: proxy.port, ..database.config.clone() });
+        let proxy = Proxy::start(Mode::Pass(server.server().port));
+        let mut config = over_tcp(database.config.with(|it| it.port = proxy.port));
         if let Some(user) = user {
-            user.clone_into(&mut config.user);
-            database.sql(&format!("CREATE USER '{user}'@'%' IDENTIFIED BY '{}';", config.password));
-            database.sql(&format!("GRANT ALL ON {}.* TO '{user}'@'%';", config.dbname));
+            user.clone_into(&mut config.server_mut().user);
+            database.sql(&format!(
+                "CREATE USER '{user}'@'%' IDENTIFIED BY '{}';",
+                config.server().password
+            ));
+            database.sql(&format!("GRANT ALL ON {}.* TO '{user}'@'%';", config.server().dbname));
         }
         let site = Site::new(&config);
         let stamps = site.file(STAMPS);
@@ -53,7 +56,7 @@ impl World {
         let idle = |id| Row::new(id, Due::Never("0 0 1 1 *"), "true").named("没有人等着我");
         rows.extend((7..=200).map(idle));
         database.sql(&insert(&rows));
-        Self { site, database, proxy, rows, server: server.port }
+        Self { site, database, proxy, rows, server: server.server().port }
     }
 
     fn start(&self) -> Daemon {
@@ -206,7 +209,7 @@ fn lies_hangs_up_or_refuses(kind: Kind) {
     let said = world.suffer(&daemon, Fault::proxied("garbage", |_| Mode::Garbage));
     assert!(said[0].contains("is that a MySQL or MariaDB server?"), "{said:?}");
     world.suffer(&daemon, Fault::proxied("hanging up", |_| Mode::HangUp));
-    let password = world.site.database.password.clone();
+    let password = world.site.database.server().password.clone();
     let alter = |user: &str, password: &str| {
         let sql = format!("ALTER USER '{user}'@'%' IDENTIFIED BY '{password}';");
         move |world: &mut World| {
@@ -300,8 +303,8 @@ fn stands_still_or_is_killed(kind: Kind) {
     });
     server.start_again(&[]);
     let config = server.config();
-    world.server = config.port;
-    world.proxy.set(Mode::Pass(config.port));
+    world.server = config.server().port;
+    world.proxy.set(Mode::Pass(config.server().port));
     world.database.reconnect(&config);
     wait_for("the database to be back", RECOVERY, || {
         (daemon.status()["database"] == "up").then_some(())
@@ -313,9 +316,15 @@ fn stands_still_or_is_killed(kind: Kind) {
 #[test]
 fn a_helper_ends_with_its_daemon() {
     let proxy = Proxy::start(Mode::Silence);
-    let (driver, host) = (Driver::Mysql, "127.0.0.1".to_owned());
-    let dbname = "jobs".to_owned();
-    let database = Database { driver, host, dbname, port: proxy.port, ..mysql_free() };
+    let database = Database::Mysql(Mysql {
+        dbname: "jobs".to_owned(),
+        user: String::new(),
+        password: String::new(),
+        host: "127.0.0.1".to_owned(),
+        port: proxy.port,
+        unix_socket: String::new(),
+        charset: String::new(),
+    });
     for end in [Signal::KILL, Signal::TERM] {
         let site = Site::new(&database);
         let daemon = site.start();

@@ -3,7 +3,7 @@
 //! daemon killed meanwhile and without, with room kept for the journal and on a disk too small for
 //! that. `scripts/long full-disk` is the long form.
 
-use crate::common::database::{Kind, TestDatabase};
+use crate::common::database::{Kind, Parts, TestDatabase};
 use crate::daemon;
 use crate::daemon::{Daemon, Site, alone, setting, wait_for};
 use schedule::shell::journal::Journal;
@@ -344,7 +344,7 @@ fn a_snapshot_of_before_is_not_used_after_a_full_disk() {
     assert!(said.contains(&why), "{said}");
     daemon.kill();
     let before = stamps(&site).len();
-    fs::rename(&site.database.path, site.file("away.db")).unwrap();
+    fs::rename(site.database.path(), site.file("away.db")).unwrap();
     // The second one tells it, too.
     for _ in 0..2 {
         let daemon = site.start();
@@ -406,7 +406,7 @@ fn a_snapshot_of_a_full_disk_is_the_last_one() {
     assert!(two.into_iter().all(has_room), "the room is not given back");
     assert_eq!(daemon.status()["snapshot_error"], Value::Null);
     daemon.kill();
-    fs::rename(&site.database.path, site.file("away.db")).unwrap();
+    fs::rename(site.database.path(), site.file("away.db")).unwrap();
     let daemon = site.start();
     assert_eq!(daemon.status()["jobs"], 7);
     drop((daemon, filler));

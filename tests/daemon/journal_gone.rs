@@ -1,6 +1,7 @@
 //! Somebody deletes or moves the journal under a daemon, while the database is away: what the
 //! journal alone knew reaches the database all the same, and nothing is launched twice.
 
+use crate::common::database::Parts;
 use crate::daemon::facts::{Logged, STAMPS, Stamp, logged, stamps};
 use crate::daemon::rows::{Due, Row};
 use crate::daemon::{Daemon, SOON, Site, wait_for};
@@ -246,7 +247,7 @@ fn what_a_deleted_segment_had_that_is_on_its_way_is_no_loss() {
     // It can be read; who writes waits.
     database.sql("BEGIN IMMEDIATE");
     assert_eq!(daemon.request("POST", "/api/v1/sync").status, 200);
-    let path = PathBuf::from(&site.database.path);
+    let path = PathBuf::from(site.database.path());
     let has_read = |pid: &Pid| {
         let dir = format!("/proc/{}/fd", pid.as_raw_nonzero());
         let files = fs::read_dir(dir).into_iter().flatten().flatten();

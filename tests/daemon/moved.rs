@@ -1,7 +1,7 @@
 //! A daemon that is started by a configuration which names another database: what waits in the
 //! journal is not written there, until somebody says that it is the same one.
 
-use crate::common::database::TestDatabase;
+use crate::common::database::{Parts, TestDatabase};
 use crate::daemon::rows::{Due, Row, insert};
 use crate::daemon::{Daemon, SOON, Site, wait_for};
 use rustix::process::Signal;
@@ -55,19 +55,20 @@ impl Left {
 
     /// The database can't be had by its name.
     fn away(&mut self) {
-        match self.site.database.driver {
+        match self.site.database.driver() {
             Driver::Sqlite => {
-                let path = &self.site.database.path;
+                let path = self.site.database.path();
                 fs::rename(path, format!("{path}.away")).unwrap();
             }
-            Driver::Mysql => self.site.database.password = "not this one".into(),
+            Driver::Mysql => self.site.database.server_mut().password = "not this one".into(),
         }
     }
 
     fn back(&mut self) {
         self.site.database = self.database.config.clone();
-        let path = &self.site.database.path;
-        let _ = fs::rename(format!("{path}.away"), path);
+        if let Some(path) = self.site.database.file() {
+            let _ = fs::rename(format!("{path}.away"), path);
+        }
     }
 
     /// Ids of its runs that began.

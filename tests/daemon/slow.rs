@@ -1,13 +1,12 @@
 //! A database that takes its time, and refuses some records: each exchange ends in time and makes
 //! progress, and what is tried again keeps nothing new waiting.
 
-use crate::common::database::{Kind, TestDatabase, over_tcp};
+use crate::common::database::{Kind, Parts, TestDatabase, over_tcp};
 use crate::common::helper;
 use crate::common::refusing::{Journal, refusals, runs};
 use crate::daemon::proxy::{Mode, Proxy};
 use crate::daemon::rows::{Due, Row, insert};
 use crate::daemon::{Site, wait_for};
-use schedule::core::database::Database;
 use schedule::core::protocol::Answer;
 use std::fs;
 use std::thread::{scope, sleep};
@@ -29,8 +28,8 @@ fn slow_line(kind: Kind) {
     database.sql(begin);
     let mut journal = Journal::new();
     (1..=40).for_each(|number| journal.run(number, 2 - u32::from(number % 10 == 0), true));
-    let proxy = Proxy::start(Mode::Slow(database.config.port, Duration::from_millis(125)));
-    let slow = over_tcp(Database { port: proxy.port, ..database.config.clone() });
+    let proxy = Proxy::start(Mode::Slow(database.config.server().port, Duration::from_millis(125)));
+    let slow = over_tcp(database.config.with(|it| it.port = proxy.port));
     let began = Instant::now();
     let reply = helper::talk(&helper::request(&slow, journal.ask(0, false)));
     println!("{kind:?}: {:?}", began.elapsed());
@@ -87,8 +86,8 @@ fn what_is_tried_again_keeps_nothing_new_waiting() {
 /// Reading the table takes longer than `sync_interval`, so it is always due.
 fn slow_table(kind: Kind) {
     let (mut site, mut database) = Site::on(kind);
-    let proxy = Proxy::start(Mode::Slow(site.database.port, Duration::from_millis(150)));
-    site.database = over_tcp(Database { port: proxy.port, ..site.database.clone() });
+    let proxy = Proxy::start(Mode::Slow(site.database.server().port, Duration::from_millis(150)));
+    site.database = over_tcp(site.database.with(|it| it.port = proxy.port));
     database.sql(&insert(&[Row::new(1, Due::Step(1), "true")]));
     let daemon = site.start();
     let enough = || (runs(&mut database).parse::<u32>().unwrap() >= 5).then_some(());

@@ -1,10 +1,10 @@
 //! The snapshot of the table: what a daemon that starts without its database goes by. Only that of
 //! the table which was in force last counts, whatever a kill or the state directory did to it.
 
-use crate::common::database::TestDatabase;
+use crate::common::database::{Parts, TestDatabase};
 use crate::daemon::rows::{Due, Row};
 use crate::daemon::{Daemon, SOON, Site, wait_for};
-use schedule::core::database::Driver;
+use schedule::core::database::{Database, Driver, Sqlite};
 use std::fs;
 use std::process::Command;
 
@@ -35,12 +35,12 @@ fn rename(site: &Site, database: &mut TestDatabase, name: &str) -> String {
 /// A daemon whose database can't be had, though it is the same one. Returns it when it has missed
 /// that.
 fn start_without_database(site: &mut Site) -> Daemon {
-    match site.database.driver {
-        Driver::Sqlite if fs::exists(&site.database.path).unwrap() => {
-            fs::rename(&site.database.path, site.database.path.clone() + ".away").unwrap();
+    match site.database.driver() {
+        Driver::Sqlite if fs::exists(site.database.path()).unwrap() => {
+            fs::rename(site.database.path(), site.database.path().clone() + ".away").unwrap();
         }
         Driver::Sqlite => {}
-        Driver::Mysql => site.database.password = "not this one".into(),
+        Driver::Mysql => site.database.server_mut().password = "not this one".into(),
     }
     missing_its_database(site)
 }
@@ -49,8 +49,9 @@ fn start_without_database(site: &mut Site) -> Daemon {
 fn come_back(site: &mut Site, database: &TestDatabase) {
     site.database = database.config.clone();
     // Where it was not taken away there is nothing to be done.
-    let path = &site.database.path;
-    let _ = fs::rename(format!("{path}.away"), path);
+    if let Some(path) = site.database.file() {
+        let _ = fs::rename(format!("{path}.away"), path);
+    }
 }
 
 fn missing_its_database(site: &Site) -> Daemon {
@@ -72,8 +73,7 @@ fn a_snapshot_of_another_database_is_not_used() {
         wait_for("a run", SOON, || (!site.read("ran").is_empty()).then_some(()));
         daemon.kill();
         let (before, own) = (site.read("ran"), site.database.clone());
-        site.database.driver = Driver::Sqlite;
-        site.database.path = site.file("sample.db");
+        site.database = Database::Sqlite(Sqlite { path: site.file("sample.db") });
         let daemon = missing_its_database(&site);
         says(&site, &daemon, "/snapshot is of server 1 of ", "The snapshot of the jobs in");
         assert_eq!(site.read("ran"), before, "runs of another database's jobs");

@@ -1,11 +1,11 @@
 //! Ways to log in, and servers that refuse: what is said names the reason, and no panic of the
 //! driver reaches a person.
 
-use crate::common::database::{Kind, TestDatabase, mysql_conn, over_tcp, server};
+use crate::common::database::{Kind, Parts, TestDatabase, mysql_conn, over_tcp, server};
 use crate::common::helper::{self, Reply, ask_sync, run, started, sync};
 use crate::common::{TempDir, unique};
 use mysql::prelude::Queryable;
-use schedule::core::database::{Database, ErrorKind};
+use schedule::core::database::{Database, ErrorKind, Mysql};
 use schedule::shell::database::write_records;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -39,7 +39,13 @@ impl Account {
             conn.query_drop(format!("GRANT ALL ON *.* TO '{name}'@'{host}'")).unwrap();
         }
         let password = password.to_owned();
-        Account { conn, config: Database { user: name, password, ..database.config.clone() } }
+        Account {
+            conn,
+            config: database.config.with(|it| {
+                it.user = name;
+                it.password = password
+            }),
+        }
     }
 
     fn tcp(&self) -> Database {
@@ -49,7 +55,7 @@ impl Account {
 
 impl Drop for Account {
     fn drop(&mut self) {
-        let name = &self.config.user;
+        let name = &self.config.server().user;
         let _ = self.conn.query_drop(format!("DROP USER '{name}'@localhost, '{name}'@'127.0.0.1'"));
     }
 }
@@ -73,7 +79,7 @@ fn ed25519_is_named_wherever_it_is_met() {
 /// Status and texts of a command.
 fn cli(config: &Database, words: &[&str]) -> (Option<i32>, String) {
     let dir = TempDir::new();
-    let Database { dbname, user, password, unix_socket, .. } = config;
+    let Mysql { dbname, user, password, unix_socket, .. } = config.server();
     let here = dir.0.display();
     let text = format!(
         "[base]\npidfile = \"{here}/{{%d}}.pid\"\nlogfile = \"{here}/log\"\n\
@@ -111,7 +117,7 @@ fn methods_that_are_not_spoken_are_named() {
     says(&sync(&config, ""), ErrorKind::Auth, &["parsec, which is not spoken here"]);
     // Without a password the driver does not come so far as to name it.
     let (config, _dir) = impostor(parsec);
-    let config = Database { password: String::new(), ..config };
+    let config = config.with(|it| it.password = String::new());
     says(&sync(&config, ""), ErrorKind::Other, &["is the user identified by a password?"]);
 }
 
@@ -139,7 +145,13 @@ fn impostor(packets: Vec<Vec<u8>>) -> (Database, TempDir) {
         }
     });
     let (dbname, unix_socket) = ("jobs".to_owned(), dir.file("socket"));
-    (Database { dbname, unix_socket, ..server(Kind::Mariadb) }, dir)
+    (
+        server(Kind::Mariadb).with(|it| {
+            it.dbname = dbname;
+            it.unix_socket = unix_socket
+        }),
+        dir,
+    )
 }
 
 fn serve(mut stream: impl Read + Write, packets: &[Vec<u8>]) {
@@ -207,7 +219,7 @@ fn an_account_that_is_locked_or_whose_password_expired_is_told_as_that() {
             ("PASSWORD EXPIRE", "has expired", "IDENTIFIED BY a new one"),
         ] {
             let mut account = Account::new(&database, "secret", "IDENTIFIED BY 'secret'");
-            let name = account.config.user.clone();
+            let name = account.config.server().user.clone();
             for host in ["localhost", "127.0.0.1"] {
                 account.conn.query_drop(format!("ALTER USER '{name}'@'{host}' {state}")).unwrap();
             }
@@ -230,7 +242,7 @@ fn an_account_of_the_socket_is_told_over_tcp() {
         let identified = format!("IDENTIFIED {identified} {method}");
         let account = Account::new(&database, "", &identified);
         for host in ["127.0.0.1", "localhost"] {
-            let config = Database { host: host.to_owned(), ..account.tcp() };
+            let config = account.tcp().with(|it| it.host = host.to_owned());
             says(
                 &sync(&config, ""),
                 ErrorKind::Auth,
@@ -238,7 +250,11 @@ fn an_account_of_the_socket_is_told_over_tcp() {
             );
         }
         // Nobody in the system is called so.
-        says(&sync(&account.config, ""), ErrorKind::Auth, &["run this as", &account.config.user]);
+        says(
+            &sync(&account.config, ""),
+            ErrorKind::Auth,
+            &["run this as", &account.config.server().user],
+        );
     }
 }
 
@@ -246,19 +262,26 @@ fn an_account_of_the_socket_is_told_over_tcp() {
 #[test]
 fn localhost_is_the_socket_as_with_php() {
     for database in TestDatabase::each_server() {
-        let socket = database.config.unix_socket.clone();
-        let config = over_tcp(Database { host: "localhost".to_owned(), ..database.config.clone() });
+        let socket = database.config.server().unix_socket.clone();
+        let config = over_tcp(database.config.with(|it| it.host = "localhost".to_owned()));
         let at = |port, password: &str| {
-            let config = Database { port, password: password.to_owned(), ..config.clone() };
+            let config = config.with(|it| {
+                it.port = port;
+                it.password = password.to_owned()
+            });
             let env = [("MYSQL_UNIX_PORT", socket.as_str())];
             helper::talk_with(&helper::request(&config, ask_sync("")), &env)
         };
         // Nothing of the tests listens on 3306.
-        at(3306, &config.password).digest();
+        at(3306, &config.server().password).digest();
         let told = format!("at socket {socket} (which is what `localhost` means");
         says(&at(3306, "wrong"), ErrorKind::Auth, &[&told, "127.0.0.1 is TCP"]);
-        at(config.port, &config.password).digest();
-        says(&at(config.port, "wrong"), ErrorKind::Auth, &[&format!("localhost:{}", config.port)]);
+        at(config.server().port, &config.server().password).digest();
+        says(
+            &at(config.server().port, "wrong"),
+            ErrorKind::Auth,
+            &[&format!("localhost:{}", config.server().port)],
+        );
     }
 }
 
@@ -273,7 +296,13 @@ fn an_ipv6_address_is_understood_with_brackets_and_without() {
     });
     for host in ["[::1]", "::1"] {
         let config = over_tcp(server(Kind::Mariadb));
-        let reply = sync(&Database { host: host.to_owned(), port, ..config }, "");
+        let reply = sync(
+            &config.with(|it| {
+                it.host = host.to_owned();
+                it.port = port
+            }),
+            "",
+        );
         says(&reply, ErrorKind::Auth, &[&format!("MySQL at [::1]:{port}:"), "dialog"]);
     }
 }

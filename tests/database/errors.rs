@@ -1,13 +1,11 @@
 //! Everything that can be wrong with a connection, and what is said about it.
 
 use crate::common::TempDir;
-use crate::common::database::{
-    Kind, TestDatabase, mysql_conn, mysql_free, numbers, over_tcp, server,
-};
+use crate::common::database::{Kind, Parts, TestDatabase, mysql_conn, numbers, over_tcp, server};
 use crate::common::helper::{self, ask_sync, run, started, sync};
 use crate::common::unique;
 use mysql::prelude::Queryable;
-use schedule::core::database::{Database, ErrorKind};
+use schedule::core::database::{Database, ErrorKind, Sqlite};
 use schedule::shell::database::write_records;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -31,16 +29,15 @@ fn fails(database: &Database, kind: ErrorKind, said: &[&str]) {
 #[test]
 fn refused_connections_name_the_place_and_the_keys() {
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let tcp = Database { port, ..over_tcp(server(Kind::Mariadb)) };
+    let tcp = over_tcp(server(Kind::Mariadb)).with(|it| it.port = port);
     let place = format!("can't reach MySQL at 127.0.0.1:{port}: Connection refused");
     fails(&tcp, ErrorKind::Connect, &[&place, "are host and port of [db1] right"]);
 
-    let socket =
-        Database { unix_socket: "/nonexistent/socket".to_owned(), ..server(Kind::Mariadb) };
+    let socket = server(Kind::Mariadb).with(|it| it.unix_socket = "/nonexistent/socket".to_owned());
     let place = "can't reach MySQL at socket /nonexistent/socket: No such file or directory";
     fails(&socket, ErrorKind::Connect, &[place, "is unix_socket of [db1] right"]);
 
-    let host = Database { host: "no.such.host.invalid".to_owned(), ..tcp };
+    let host = tcp.with(|it| it.host = "no.such.host.invalid".to_owned());
     fails(&host, ErrorKind::Connect, &["can't reach MySQL at no.such.host.invalid:"]);
 }
 
@@ -48,17 +45,17 @@ fn refused_connections_name_the_place_and_the_keys() {
 fn a_wrong_password_is_told_from_a_wrong_database() {
     for database in TestDatabase::each_server() {
         for config in [database.config.clone(), over_tcp(database.config.clone())] {
-            let wrong = Database { password: "wrong".to_owned(), ..config.clone() };
+            let wrong = config.with(|it| it.password = "wrong".to_owned());
             let said = ["refuses user 'schedule'", "correct user and password of [db1]"];
             fails(&wrong, ErrorKind::Auth, &said);
-            let wrong = Database { user: "nobody".to_owned(), ..config.clone() };
+            let wrong = config.with(|it| it.user = "nobody".to_owned());
             // For one user that there is not MySQL names this method, for the next another.
             let said = write_records(&wrong, vec![run(started("a"))]).unwrap_err();
             let both = ["refuses user 'nobody'", "or there is no such user: correct user of [db1]"];
             assert_eq!(said.kind, ErrorKind::Auth);
             assert!(both.iter().any(|part| said.message.contains(part)), "{}", said.message);
             assert!(said.message.contains("CREATE USER"), "{}", said.message);
-            let wrong = Database { dbname: "no_such_db".to_owned(), ..config };
+            let wrong = config.with(|it| it.dbname = "no_such_db".to_owned());
             let said = ["database `no_such_db` does not exist", "CREATE DATABASE `no_such_db`"];
             fails(&wrong, ErrorKind::NoDatabase, &said);
         }
@@ -70,10 +67,12 @@ fn missing_rights_ask_for_a_grant() {
     for database in TestDatabase::each_server() {
         let user = format!("u{}", unique());
         let mut conn = mysql_conn(&database.config);
-        let name = &database.config.dbname;
+        let name = &database.config.server().dbname;
         conn.query_drop(format!("CREATE USER {user}@localhost")).unwrap();
-        let config =
-            Database { user: user.clone(), password: String::new(), ..database.config.clone() };
+        let config = database.config.with(|it| {
+            it.user = user.clone();
+            it.password = String::new()
+        });
         let said = [format!("user '{user}' may not use database `{name}`")];
         fails(&config, ErrorKind::Rights, &[&said[0], "GRANT SELECT, INSERT, UPDATE ON"]);
         conn.query_drop(format!("GRANT SELECT ON {name}.scheduler_vars TO {user}@localhost"))
@@ -110,12 +109,12 @@ fn missing_tables_and_columns_are_named() {
 #[test]
 fn sqlite_files_that_are_none() {
     let dir = TempDir::new();
-    let at = |path: String| Database { path, ..mysql_free() };
+    let at = |path: String| Database::Sqlite(Sqlite { path });
     let missing = at(dir.file("missing.db"));
     fails(&missing, ErrorKind::Connect, &["there is no file", "run `schedule db init`"]);
-    assert!(!fs::exists(&missing.path).unwrap());
+    assert!(!fs::exists(missing.path()).unwrap());
     let text = at(dir.file("text.db"));
-    fs::write(&text.path, "This is a text and no database.\n".repeat(100)).unwrap();
+    fs::write(text.path(), "This is a text and no database.\n".repeat(100)).unwrap();
     fails(&text, ErrorKind::Other, &["is not an SQLite database", "path of [db1]"]);
     let directory = at(dir.0.to_str().unwrap().to_owned());
     fails(&directory, ErrorKind::Connect, &["can't open"]);
@@ -135,10 +134,13 @@ fn any_password_works() {
                 conn.query_drop(format!("GRANT ALL ON *.* TO {at}")).unwrap();
             }
             let password = password.to_owned();
-            let config = Database { user: user.clone(), password, ..database.config.clone() };
+            let config = database.config.with(|it| {
+                it.user = user.clone();
+                it.password = password
+            });
             sync(&config, "").digest();
             sync(&over_tcp(config.clone()), "").digest();
-            sync(&Database { host: "localhost".to_owned(), ..over_tcp(config) }, "").digest();
+            sync(&over_tcp(config).with(|it| it.host = "localhost".to_owned()), "").digest();
             conn.query_drop(format!("DROP USER {user}@localhost, {user}@'127.0.0.1'")).unwrap();
         }
     }
@@ -155,7 +157,7 @@ fn impostor(hello: &'static [u8]) -> (Database, TempDir) {
             let _ = stream.read(&mut [0; 1000]);
         }
     });
-    (Database { unix_socket: dir.file("socket"), ..server(Kind::Mariadb) }, dir)
+    (server(Kind::Mariadb).with(|it| it.unix_socket = dir.file("socket")), dir)
 }
 
 #[test]
@@ -171,7 +173,7 @@ fn a_server_that_hangs_up_or_talks_nonsense_is_a_failure() {
 fn a_server_that_says_nothing_is_given_up() {
     let dir = TempDir::new();
     let _listener = UnixListener::bind(dir.file("socket")).unwrap();
-    let database = Database { unix_socket: dir.file("socket"), ..server(Kind::Mariadb) };
+    let database = server(Kind::Mariadb).with(|it| it.unix_socket = dir.file("socket"));
     let reply = sync(&database, "");
     let (kind, message) = reply.error();
     assert_eq!(kind, ErrorKind::Connect);
@@ -190,7 +192,7 @@ fn a_connection_that_is_killed_in_the_middle_is_a_failure() {
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         // With a line here and most of 45 MB still to come, server and helper wait for us.
         lines.next().unwrap().unwrap();
-        let name = database.config.dbname.clone();
+        let name = database.config.server().dbname.clone();
         let mut conn = mysql_conn(&database.config);
         let ids: Vec<u64> = conn
             .query(format!(

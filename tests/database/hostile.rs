@@ -1,7 +1,7 @@
 //! What a server's defaults, or somebody before us on a pooled connection, left in a session makes
 //! no difference.
 
-use crate::common::database::{Kind, TestDatabase};
+use crate::common::database::{Kind, Parts, TestDatabase};
 use crate::common::helper::{ended, recorded, run, started, sync};
 use mysql::prelude::Queryable;
 use mysql::{Conn, OptsBuilder};
@@ -103,15 +103,19 @@ fn hostile(database: &mut TestDatabase) -> Database {
     );
     let planted = planted.replace('\\', "\\\\").replace('\'', "''");
     database.sql(&format!("SET GLOBAL init_connect = '{planted}'"));
-    let name = &database.config.dbname;
+    let name = &database.config.server().dbname;
     let user = format!("hostile_{}", &name[name.len().saturating_sub(20)..]);
     database.sql(&format!(
         "CREATE USER '{user}'@'%' IDENTIFIED BY 'p'; GRANT ALL ON {name}.* TO '{user}'@'%'"
     ));
-    let config = Database { user, password: "p".to_owned(), ..database.config.clone() };
+    let config = database.config.with(|it| {
+        it.user = user;
+        it.password = "p".to_owned()
+    });
     // The driver asks for nothing by itself: it would not understand the answer.
-    let options = OptsBuilder::new().socket(Some(&config.unix_socket)).prefer_socket(false);
-    let options = options.user(Some(&config.user)).pass(Some(&config.password));
+    let options =
+        OptsBuilder::new().socket(Some(&config.server().unix_socket)).prefer_socket(false);
+    let options = options.user(Some(&config.server().user)).pass(Some(&config.server().password));
     let mut conn = Conn::new(options.max_allowed_packet(Some(1 << 20))).unwrap();
     conn.query_drop("SET NAMES utf8mb4").unwrap();
     let seen: (u64, String, String) =

@@ -1,7 +1,7 @@
 //! A helper that is killed (`kill -9`) while it carries records, at each step of what it says to
 //! the database and to its daemon: the next one carries them all, and none is there twice.
 
-use crate::common::database::{Kind, TestDatabase, over_tcp};
+use crate::common::database::{Kind, Parts, TestDatabase, over_tcp};
 use crate::common::helper::{request, start};
 use crate::common::refusing::Journal;
 use crate::daemon::keeper::wait_state;
@@ -123,12 +123,12 @@ fn at_each_statement(database: &mut TestDatabase, name: &str) -> usize {
         for nth in 1.. {
             let mut journal = journal_on(database);
             let mut left = nth;
-            let steps = Steps::start(database.config.port, cut, move |_| {
+            let steps = Steps::start(database.config.server().port, cut, move |_| {
                 left -= 1;
                 left == 0
             });
             let mut config = over_tcp(database.config.clone());
-            config.port = steps.port;
+            config.server_mut().port = steps.port;
             let mut child = begin(&journal, &config);
             let arrived = wait_for("the statement or the end", SOON, || {
                 let arrived = steps.has_arrived();
@@ -174,7 +174,7 @@ fn killed_at_any_time_no_record_of_a_file_is_lost_or_twice() {
     database.sql(JOB);
     database.sql(refuses(Kind::Sqlite, true));
     let expected = undisturbed(&mut database);
-    let holder = Connection::open(&database.config.path).unwrap();
+    let holder = Connection::open(database.config.path()).unwrap();
     let began = Instant::now();
     carry_on(&mut journal_on(&database), &database);
     let whole = began.elapsed();
@@ -188,7 +188,7 @@ fn killed_at_any_time_no_record_of_a_file_is_lost_or_twice() {
         match nth {
             0 => {
                 // What it needs to take it back is there, and it sleeps.
-                let undo = format!("{}-journal", database.config.path);
+                let undo = format!("{}-journal", database.config.path());
                 wait_for("writes", SOON, || fs::exists(&undo).unwrap().then_some(()));
                 wait_state(Pid::from_child(&child), 'S');
             }
@@ -266,9 +266,9 @@ fn what_is_still_being_committed_is_not_written_beside_it() {
             journal.run(1, 1, false);
             (2..=4).for_each(|number| journal.run(number, 1, true));
             let is_commit = |statement: &[u8]| statement == b"\x03COMMIT";
-            let steps = Steps::start(database.config.port, Cut::Before, is_commit);
+            let steps = Steps::start(database.config.server().port, Cut::Before, is_commit);
             let mut config = over_tcp(database.config.clone());
-            config.port = steps.port;
+            config.server_mut().port = steps.port;
             let first = begin(&journal, &config);
             wait_for("the COMMIT", SOON, || steps.has_arrived().then_some(()));
             kill(first);

@@ -1,6 +1,6 @@
 //! `schedule db migrate` while somebody holds the tables: it waits and says so.
 
-use crate::common::database::{Kind, TestDatabase, mysql_conn};
+use crate::common::database::{Kind, Parts, TestDatabase, mysql_conn};
 use crate::common::helper::sync;
 use crate::common::{TempDir, unique};
 use mysql::Conn;
@@ -28,7 +28,7 @@ impl Migration {
     fn reader(&self) -> Conn {
         let config = &self.database.config;
         let mut conn = mysql_conn(config);
-        conn.query_drop(format!("USE {}; START TRANSACTION", config.dbname)).unwrap();
+        conn.query_drop(format!("USE {}; START TRANSACTION", config.server().dbname)).unwrap();
         conn.query_drop("SELECT * FROM scheduler_jobs").unwrap();
         conn
     }
@@ -39,7 +39,10 @@ impl Migration {
         let text = format!(
             "[base]\npidfile = /nowhere/{{%d}}.pid\nlogfile = /dev/null\n[server_1]\nport = 1\n\
              [db1]\ndriver = mysql\ndbname = {}\nuser = {}\npassword = \"{}\"\nunix_socket = {}\n",
-            config.dbname, config.user, config.password, config.unix_socket
+            config.server().dbname,
+            config.server().user,
+            config.server().password,
+            config.server().unix_socket
         );
         fs::write(&ini, text).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_schedule"));

@@ -1,6 +1,6 @@
 //! A database that the original made and filled is served as it is.
 
-use crate::common::database::{Kind, TestDatabase, mysql_conn};
+use crate::common::database::{Kind, Parts, TestDatabase, mysql_conn};
 use crate::common::helper::{ended, recorded, run, started, sync};
 use crate::common::unique;
 use crate::schema::{additions, files};
@@ -111,7 +111,7 @@ fn a_column_of_yours_can_be_called_anything() {
         database
             .sql("SET NAMES utf8mb4; ALTER TABLE scheduler_jobs ADD größe INT NOT NULL DEFAULT 0");
         for charset in ["utf8", "latin1", "binary"] {
-            database.config.charset = charset.to_owned();
+            database.config.server_mut().charset = charset.to_owned();
             assert_eq!(sync(&database.config, "").jobs().len(), 1, "{charset}");
             migrate::status(&database.config).unwrap();
         }
@@ -144,9 +144,9 @@ fn statements_of_the_guide() -> Vec<String> {
 fn the_statements_of_the_guide_are_taken() {
     for mut database in originals() {
         let user = format!("'u{}'@'localhost'", unique());
-        let name = format!("`{}`.*", database.config.dbname);
+        let name = format!("`{}`.*", database.config.server().dbname);
         let mut conn = mysql_conn(&database.config);
-        conn.query_drop(format!("USE `{}`", database.config.dbname)).unwrap();
+        conn.query_drop(format!("USE `{}`", database.config.server().dbname)).unwrap();
         let statements = statements_of_the_guide();
         assert_eq!(statements.len(), 9, "{statements:#?}");
         for statement in statements {

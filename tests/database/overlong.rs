@@ -1,7 +1,7 @@
 //! An overlong value costs the row or the variable that has it, and nothing else: not the sync, not
 //! the loop.
 
-use crate::common::database::{Kind, TestDatabase};
+use crate::common::database::{Kind, Parts, TestDatabase};
 use crate::common::helper::{self, sync};
 use schedule::core::limits::{MAX_COMMAND_BYTES, MAX_LINE_BYTES, MAX_TEXT_BYTES};
 use schedule::core::protocol::Answer;
@@ -122,7 +122,7 @@ fn a_job_at_all_limits_is_read() {
 #[test]
 fn what_a_server_says_of_a_failure_is_cut() {
     for mut database in TestDatabase::each_server() {
-        database.config.dbname = "d".repeat(100_000);
+        database.config.server_mut().dbname = "d".repeat(100_000);
         let reply = sync(&database.config, "");
         assert!(reply.error().1.len() < 5_000, "{}", reply.error().1.len());
         let _ = helper::request(&database.config, helper::ask_sync(""));

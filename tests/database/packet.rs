@@ -2,7 +2,7 @@
 //! get shorter, and a record that is too long by itself is no reason to keep the others.
 
 use crate::common::TempDir;
-use crate::common::database::{Kind, TestDatabase, mysql_conn};
+use crate::common::database::{Kind, Parts, TestDatabase, mysql_conn};
 use crate::common::helper::sync;
 use crate::common::refusing::{Journal, runs};
 use crate::daemon::server::Server;
@@ -159,13 +159,13 @@ fn pass(mut client: UnixStream, mut server: UnixStream, limit: usize) -> Result<
 #[test]
 fn what_something_on_the_way_refuses_is_tried_in_smaller_pieces() {
     for mut database in TestDatabase::each_server() {
-        let (socket, dir) = gateway(database.config.unix_socket.clone(), 32 << 10);
-        let direct = std::mem::replace(&mut database.config.unix_socket, socket);
+        let (socket, dir) = gateway(database.config.server().unix_socket.clone(), 32 << 10);
+        let direct = std::mem::replace(&mut database.config.server_mut().unix_socket, socket);
         let mut journal = Journal::new();
         (1..=400).for_each(|number| journal.run(number, 1, false));
         (1..=400).for_each(|number| journal.run(number, 1, true));
         assert_eq!(journal.carry(&database, false).1.count, 0);
-        database.config.unix_socket = direct;
+        database.config.server_mut().unix_socket = direct;
         assert_eq!(runs(&mut database), "400");
         fs::remove_file(dir.file("socket")).unwrap();
     }

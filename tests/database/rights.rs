@@ -1,7 +1,7 @@
 //! Rights that are missing, and databases that take no more: told as that, and by `schedule check`
 //! before the first run is lost for them.
 
-use crate::common::database::{Kind, TestDatabase, mysql_conn, over_tcp};
+use crate::common::database::{Kind, Parts, TestDatabase, mysql_conn, over_tcp};
 use crate::common::helper::{ended, run, started, sync};
 use crate::common::unique;
 use crate::daemon::server::Server;
@@ -26,10 +26,13 @@ fn user_with(database: &TestDatabase, grants: &[&str]) -> (Database, mysql::Conn
     let user = format!("u{}", unique());
     conn.query_drop(format!("CREATE USER '{user}'@'%' IDENTIFIED BY 'x'")).unwrap();
     for grant in grants {
-        let grant = grant.replace("{db}", &database.config.dbname);
+        let grant = grant.replace("{db}", &database.config.server().dbname);
         conn.query_drop(format!("GRANT {grant} TO '{user}'@'%'")).unwrap();
     }
-    let config = Database { user, password: "x".to_owned(), ..database.config.clone() };
+    let config = database.config.with(|it| {
+        it.user = user;
+        it.password = "x".to_owned()
+    });
     (config, conn)
 }
 
@@ -77,7 +80,7 @@ fn a_user_who_may_only_read_is_found_and_told_what_to_grant() {
             conn.query_drop(format!("GRANT {grant}")).unwrap();
             assert_eq!(check(&config).0, Some(0));
             assert_eq!(writes(&config), Ok(2));
-            conn.query_drop(format!("DROP USER '{}'@'%'", config.user)).unwrap();
+            conn.query_drop(format!("DROP USER '{}'@'%'", config.server().user)).unwrap();
         }
     }
 }
@@ -90,7 +93,7 @@ fn the_least_rights_are_enough_for_check_as_for_the_daemon() {
         assert_eq!((status, writes(&config)), (Some(0), Ok(2)), "{report}");
         // To look has left nothing.
         assert_eq!(database.value("SELECT MAX(id) FROM scheduler_logs"), "2");
-        conn.query_drop(format!("DROP USER '{}'@'%'", config.user)).unwrap();
+        conn.query_drop(format!("DROP USER '{}'@'%'", config.server().user)).unwrap();
     }
 }
 
@@ -101,7 +104,7 @@ fn the_daemon_tells_a_missing_right_as_that() {
         conn.query_drop(format!(
             "INSERT INTO {}.scheduler_jobs (id, command, cron, server_id, status)
              VALUES (1, 'true', '0 0 1 1 *', 1, 1)",
-            config.dbname
+            config.server().dbname
         ))
         .unwrap();
         let site = Site::new(&config);
@@ -117,7 +120,7 @@ fn the_daemon_tells_a_missing_right_as_that() {
         assert!(page.contains("The database refuses what is needed"), "{page}");
         assert!(!page.contains("The database does not answer"), "{page}");
         daemon.stop();
-        conn.query_drop(format!("DROP USER '{}'@'%'", config.user)).unwrap();
+        conn.query_drop(format!("DROP USER '{}'@'%'", config.server().user)).unwrap();
     }
 }
 
@@ -155,8 +158,14 @@ fn a_read_only_server_and_one_without_a_key_are_told() {
         assert_eq!(status, Some(1), "{report}");
         assert!(report.contains("is read-only"), "{report}");
         if kind == Kind::Mysql {
-            let user = config.user.clone();
-            without_a_key(&mut server, Database { user, password: "x".to_owned(), ..config });
+            let user = config.server().user.clone();
+            without_a_key(
+                &mut server,
+                config.with(|it| {
+                    it.user = user;
+                    it.password = "x".to_owned()
+                }),
+            );
         }
     }
 }
@@ -170,7 +179,11 @@ fn without_a_key(server: &mut Server, config: Database) {
         "--caching-sha2-password-public-key-path=none.pem",
     ]);
     let place = server.config();
-    let config = Database { port: place.port, unix_socket: place.unix_socket, ..config };
+    let place = place.server();
+    let config = config.with(|it| {
+        it.port = place.port;
+        it.unix_socket.clone_from(&place.unix_socket);
+    });
     let reply = sync(&over_tcp(config.clone()), "");
     let (kind, message) = reply.error();
     assert_eq!(kind, ErrorKind::Auth, "{message}");
@@ -194,7 +207,7 @@ fn who_may_not_change_tables_is_told_what_to_grant_for_that() {
         // What it says is all there is to do.
         conn.query_drop(format!("GRANT {grant}")).unwrap();
         assert_ne!(migrate::migrate(&config).unwrap(), [""; 0]);
-        conn.query_drop(format!("DROP USER '{}'@'%'", config.user)).unwrap();
+        conn.query_drop(format!("DROP USER '{}'@'%'", config.server().user)).unwrap();
     }
 }
 
@@ -224,12 +237,16 @@ fn complete_tables_take_no_right_to_change_them() {
         assert!(said.starts_with("nothing to do: the tables are there\n"), "{said}");
         let (status, said) = run("migrate");
         assert!(status == Some(1) && said.contains("CREATE command denied"), "{said}");
-        let grant = format!("GRANT CREATE ON {}.* TO '{}'@'%'", config.dbname, config.user);
+        let grant = format!(
+            "GRANT CREATE ON {}.* TO '{}'@'%'",
+            config.server().dbname,
+            config.server().user
+        );
         conn.query_drop(grant).unwrap();
         // No column is missing, so nothing is altered.
         assert_eq!(run("migrate"), (Some(0), "added table scheduler_skips\n".to_owned()));
         assert_eq!(migrate::status(&config).unwrap().applied.len(), files().len());
-        conn.query_drop(format!("DROP USER '{}'@'%'", config.user)).unwrap();
+        conn.query_drop(format!("DROP USER '{}'@'%'", config.server().user)).unwrap();
     }
 }
 

@@ -1,6 +1,6 @@
 //! SQLite only: the stamp of the file, its locks, its write-ahead log.
 
-use crate::common::database::TestDatabase;
+use crate::common::database::{Parts, TestDatabase};
 use crate::common::helper::{ended, recorded, run, sync};
 use schedule::core::database::{Database, Driver, ErrorKind};
 use std::fs::File;
@@ -12,7 +12,7 @@ const JOB: &str =
 /// Makes the file look as if its last change were a while ago.
 fn settle(database: &Database) {
     let before = SystemTime::now() - Duration::from_secs(10);
-    File::options().write(true).open(&database.path).unwrap().set_modified(before).unwrap();
+    File::options().write(true).open(database.path()).unwrap().set_modified(before).unwrap();
 }
 
 /// Proves that the answer to `digest` comes without reading: nobody can read under this lock.
@@ -81,7 +81,7 @@ fn a_locked_file_is_waited_for_and_then_named() {
     let reply = sync(&database.config, "");
     let (kind, message) = reply.error();
     assert_eq!(kind, ErrorKind::Other);
-    let path = &database.config.path;
+    let path = database.config.path();
     let hint = "end the transaction of the program that holds it";
     assert_eq!(message, format!("{path} has been locked for 5 s: {hint}"));
     database.sql("ROLLBACK");

@@ -1,7 +1,7 @@
 //! A sync: what is read, what is noticed, what is not.
 
 use crate::common::TempDir;
-use crate::common::database::{Kind, TestDatabase};
+use crate::common::database::{Kind, Parts, TestDatabase};
 use crate::common::helper::{self, recorded, run, started, sync};
 use schedule::core::columns::Column;
 use schedule::core::protocol::{Answer, Ask};
@@ -304,7 +304,7 @@ fn utf8_that_was_stored_as_latin1_is_read_with_that_charset() {
              INSERT INTO scheduler_jobs (command, server_id, status) VALUES ('echo 你好', 1, 1)",
         );
         assert_ne!(sync(&database.config, "").jobs()[0].command, "echo 你好");
-        database.config.charset = "latin1".to_owned();
+        database.config.server_mut().charset = "latin1".to_owned();
         assert_eq!(sync(&database.config, "").jobs()[0].command, "echo 你好");
     }
 }

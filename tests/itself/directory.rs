@@ -29,7 +29,7 @@ fn the_default_places() {
     assert_eq!(parsed.file, "./conf/schedule.ini");
     let config = parsed.config.unwrap();
     // The daemon leaves the directory, so what is relative to it is resolved now.
-    assert_eq!(Path::new(&config.database.path), dir.join("x.db"));
+    assert_eq!(config.database.file().map(Path::new), Some(&*dir.join("x.db")));
     assert_eq!(Path::new(&config.base.statedir.path(1)), dir.join("s/1"));
     assert_eq!(config.base.pidfile.0, "/run/schedule/{%d}.pid");
 

@@ -1,6 +1,7 @@
 //! Other users of the machine, and a state directory that a job has prepared: what they can see,
 //! whom they can keep from starting, and what root is led to.
 
+use crate::common::database::Parts;
 use crate::daemon::rows::{Due, Row};
 use crate::daemon::{SOON, wait_for};
 use crate::service::{Groups, Said, stand_in};
@@ -85,7 +86,7 @@ fn what_others_could_read_is_closed_at_the_next_start_and_that_is_told() {
     let unread = ["refused.bad", "refused.bad.2"].map(|name| state.join(name));
     unread.iter().for_each(|path| fs::write(path, "").unwrap());
     open(&all(&state));
-    let database = groups.database.config.path.clone();
+    let database = groups.database.config.path().clone();
     set_mode(&database, 0o644);
     run(&groups, &["start", "1"]).expect(0, "started");
     assert!(open_to_others(&state).is_empty(), "{:?}", open_to_others(&state));

@@ -1,7 +1,7 @@
 //! `schedule start` and `schedule status`: what is left when the command has returned.
 
 use crate::common;
-use crate::common::database::Kind;
+use crate::common::database::{Kind, Parts};
 use crate::common::install_program;
 use crate::daemon::rows::{Due, Row};
 use crate::daemon::{SOON, wait_for};
@@ -179,10 +179,10 @@ fn a_database_that_refuses_is_told_by_whatever_renews_the_daemon() {
                 // A directory, and a file that is no database.
                 fs::write(groups.site.file("text"), "no database at all, but text\n").unwrap();
                 let paths = [groups.site.dir.0.display().to_string(), groups.site.file("text")];
-                (paths.map(|path| right.replace(&database.path, &path)), "/")
+                (paths.map(|path| right.replace(database.path(), &path)), "/")
             }
             Kind::Mariadb | Kind::Mysql => {
-                let wrong = |it: &str| right.replace(&database.password, it);
+                let wrong = |it: &str| right.replace(&database.server().password, it);
                 (["another", "none"].map(wrong), "correct user and password of [db1]")
             }
         };

@@ -115,7 +115,10 @@ impl Exchange {
             id: request.id,
             ask: request.ask,
             is_behind_another: faults && apart.one_in(8),
-            named: PATHS.iter().position(|path| *path == request.database.path).unwrap(),
+            named: PATHS
+                .iter()
+                .position(|path| Some(*path) == request.database.file().map(|it| &**it))
+                .unwrap(),
             fate,
             at_ms: mono_ms + delay_ms,
             deadline_ms: mono_ms + DEADLINE_MS,

@@ -7,6 +7,7 @@ use super::random::Random;
 use super::world::{Spawning, World};
 use schedule::core::cron::{Dialect, zone};
 use schedule::core::daemon::Core;
+use schedule::core::database::{Database, Sqlite};
 use schedule::core::event::Event;
 use schedule::core::http::{Connection, Limits};
 use schedule::core::ids::{ConnId, RunId};
@@ -249,17 +250,7 @@ impl World {
             dialect: Dialect::Crontab,
             zone: zone(configured).unwrap(),
             timezone: configured.into(),
-            database: schedule::core::database::Database {
-                driver: schedule::core::database::Driver::Sqlite,
-                dbname: String::new(),
-                user: String::new(),
-                password: String::new(),
-                host: String::new(),
-                port: 0,
-                unix_socket: String::new(),
-                charset: String::new(),
-                path: PATHS[self.named].into(),
-            },
+            database: Database::Sqlite(Sqlite { path: PATHS[self.named].into() }),
             moved_from: String::new(),
             state_dir: "state".into(),
             journal_limit_bytes: self.profile.journal_limit_bytes,

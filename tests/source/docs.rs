@@ -2,6 +2,7 @@
 
 use schedule::core::columns::Column;
 use schedule::core::config;
+use schedule::core::cron::Dialect;
 use schedule::core::journal::{Cause, SkipReason};
 use schedule::core::outcome::OutcomeKind;
 use schedule::core::state_label::StateLabel;
@@ -109,8 +110,8 @@ fn the_configurations_to_start_from_are_right() {
     });
     let configs: Vec<_> = configs.collect();
     assert_eq!(configs[0], configs[1], "they say the same");
-    assert_eq!(configs[0].base.timezone, "Asia/Shanghai");
-    assert_eq!(configs[0].base.cron_dialect, "original");
+    assert_eq!(configs[0].base.zone_name(), "Asia/Shanghai");
+    assert_eq!(configs[0].base.cron_dialect, Dialect::Original);
     for text in blocks(&read("docs/configuration.md"), "ini").iter().take(1) {
         assert_eq!(config::parse("configuration.md", text.as_bytes(), &local).problems, []);
     }

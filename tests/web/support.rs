@@ -4,7 +4,7 @@
 
 use schedule::core::cron::{Dialect, zone};
 use schedule::core::daemon::Core;
-use schedule::core::database::{Database, Driver};
+use schedule::core::database::{Database, Sqlite};
 use schedule::core::event::{Action, Event, PushFailure, Signal, Started};
 use schedule::core::files::{FileName, FileTrouble, Identity, Mark, Piece, ReadPlan};
 use schedule::core::http::{Connection, Limits};
@@ -104,17 +104,7 @@ pub fn settings() -> Settings {
         dialect: Dialect::Crontab,
         zone: zone("Asia/Shanghai").unwrap(),
         timezone: "Asia/Shanghai".into(),
-        database: Database {
-            driver: Driver::Sqlite,
-            dbname: nothing(),
-            user: nothing(),
-            password: nothing(),
-            host: nothing(),
-            port: 0,
-            unix_socket: nothing(),
-            charset: nothing(),
-            path: "jobs".into(),
-        },
+        database: Database::Sqlite(Sqlite { path: "jobs".into() }),
         moved_from: nothing(),
         state_dir: "state".into(),
         journal_limit_bytes: 1 << 30,

@@ -11,7 +11,8 @@ use ::core::net::IpAddr;
 use super::problem::Problems;
 use super::sections::{Draft, Drafts};
 use super::{Base, Config};
-use crate::core::cron;
+use crate::core::cron::{self, Dialect, Zone};
+use crate::core::list::Listed;
 use paths::{logfile, template};
 use section::Keys;
 
@@ -111,20 +112,13 @@ fn memory_limit(keys: &mut Keys) -> u32 {
     }
 }
 
-fn timezone(keys: &mut Keys) -> String {
+fn timezone(keys: &mut Keys) -> Option<Zone> {
     let name = keys.text("timezone", "");
-    if name.is_empty() {
-        return name;
-    }
-    match cron::zone(&name) {
-        Ok(_) => name,
-        Err(why) => {
-            keys.error("timezone", why.to_string());
-            String::new()
-        }
-    }
+    let zone = (!name.is_empty()).then(|| cron::zone(&name))?;
+    zone.map_err(|why| keys.error("timezone", why.to_string())).ok()
 }
 
-fn cron_dialect(keys: &mut Keys) -> String {
-    keys.choice("cron_dialect", &["crontab", "original"], "crontab").to_string()
+fn cron_dialect(keys: &mut Keys) -> Dialect {
+    let words = Dialect::ALL.map(Dialect::label);
+    Dialect::named(keys.choice("cron_dialect", &words, words[0])).unwrap_or_default()
 }

@@ -14,7 +14,6 @@ use crate::core::check::{
     output_files, told, unique_key,
 };
 use crate::core::config::{Config, Parsed, Severity};
-use crate::core::database::Driver;
 use crate::core::homes::Homes;
 use crate::core::ids::AskId;
 use crate::core::journal::Stand;
@@ -98,7 +97,7 @@ fn checked(args: &CheckArgs) -> Result<(String, ExitCode), config_file::LoadErro
         return Ok((lines, BAD_CONFIGURATION.into()));
     }
     lines.push_str(&format!("{}: configuration is right; {}\n", parsed.file, in_force(config)));
-    if let Some(why) = system_zone().1.filter(|_| config.base.timezone.is_empty()) {
+    if let Some(why) = system_zone().1.filter(|_| config.base.timezone.is_none()) {
         lines.push_str(&format!("warning: {why}\n"));
     }
     let mut right = true;
@@ -145,8 +144,7 @@ fn check_group(
             return false;
         }
     };
-    // The configuration takes no other text.
-    let dialect = config.base.cron_dialect.parse().unwrap_or_default();
+    let dialect = config.base.cron_dialect;
     let mut findings = rows_by(looker, &answers);
     findings.extend(check_crons(&answers, dialect));
     findings.extend(check_future(&answers, dialect, clock::now().wall_ms));
@@ -238,7 +236,7 @@ const NO_SKIPS: &str = "skipped slots are not recorded, for there is no table sc
 
 /// How schedules are read.
 fn in_force(config: &Config) -> String {
-    let zone = match config.base.timezone.as_str() {
+    let zone = match config.base.zone_name() {
         "" => format!("the system's zone, {}", system_zone().0.iana_name().unwrap_or("unnamed")),
         name => format!("zone {name}"),
     };
@@ -254,7 +252,7 @@ fn moved(parsed: &Parsed, config: &Config, answers: &[Answer]) -> Vec<Finding> {
         return findings;
     }
     findings.extend(key.then(unique_key));
-    if config.base.timezone.is_empty() {
+    if config.base.timezone.is_none() {
         findings.extend(moved_zone(&system_zone().0));
     }
     findings.extend(moved_rows(answers));
@@ -275,8 +273,7 @@ fn own_paths(config: &Config, id: u32, looker: &mut Looker) -> Vec<(&'static str
     let base = &config.base;
     let mut files = vec![("[base] pidfile", base.pidfile.path(id))];
     files.extend(base.log_path(id).map(|path| ("[base] logfile", path)));
-    if config.database.driver == Driver::Sqlite {
-        let path = config.database.path.clone();
+    if let Some(path) = config.database.file().cloned() {
         // Journals of the database are made beside it.
         let beside = Path::new(&path).with_extension("db-journal").to_string_lossy().into_owned();
         let wanted =

@@ -47,7 +47,7 @@ pub fn run(args: &DbArgs) -> ExitCode {
         }
     };
     let writes = args.command != DbCommand::Status;
-    let refusal = owner::refusal_of([&database.path].into_iter(), Look::Directories);
+    let refusal = owner::refusal_of(database.file().into_iter(), Look::Directories);
     if let Some(why) = refusal.filter(|_| writes) {
         return refuse(&why);
     }
@@ -93,7 +93,8 @@ pub fn perform(command: DbCommand, database: &Database) -> Result<(String, bool)
 
 /// Makes the directory of an SQLite file.
 fn make_directory(database: &Database) -> Result<(), Failure> {
-    let Some(dir) = Path::new(&database.path).parent() else { return Ok(()) };
+    let dir = database.file().and_then(|path| Path::new(path).parent());
+    let Some(dir) = dir else { return Ok(()) };
     own::make_dir(dir).map_err(|why| {
         let text =
             format!("can't make {}: {why}: make it, or correct path of [db1]", dir.display());

@@ -91,12 +91,12 @@ fn unlike(args: &NextArgs) -> Option<String> {
     let base = parsed.config.or(parsed.rest)?.base;
     let (mut has, mut options) = (Vec::new(), Vec::new());
     let used = system_zone().0;
-    let is_other = zone(&base.timezone).is_ok_and(|its| its != used);
-    if args.tz.is_none() && !base.timezone.is_empty() && is_other {
-        has.push(format!("timezone = {}", base.timezone));
-        options.push(format!("--tz {}", base.timezone));
+    let is_other = base.timezone.as_ref().is_some_and(|its| *its != used);
+    if args.tz.is_none() && is_other {
+        has.push(format!("timezone = {}", base.zone_name()));
+        options.push(format!("--tz {}", base.zone_name()));
     }
-    let dialect: Dialect = base.cron_dialect.parse().unwrap_or_default();
+    let dialect = base.cron_dialect;
     if args.dialect.is_none() && dialect != Dialect::default() {
         has.push(format!("cron_dialect = {dialect}"));
         options.push(format!("--dialect {dialect}"));

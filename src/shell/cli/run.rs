@@ -170,12 +170,11 @@ pub fn serve(
 fn open_log(config: &Config, server_id: u32) -> Result<(), String> {
     let base = &config.base;
     start::server_of(config, server_id).map_err(|why| why.to_string())?;
-    let zone = start::configured_zone(&base.timezone).map_err(|why| why.to_string())?;
     let file = base.log_path(server_id);
-    logging::init(file.as_deref().map(Path::new), base.loglevel, zone)
+    logging::init(file.as_deref().map(Path::new), base.loglevel, start::zone_of(base))
         .map_err(|why| why.to_string())?;
     logging::log_panics();
-    if let Some(why) = system_zone().1.filter(|_| base.timezone.is_empty()) {
+    if let Some(why) = system_zone().1.filter(|_| base.timezone.is_none()) {
         log::warn!("{why}");
         // For who starts it.
         if file.is_some() {

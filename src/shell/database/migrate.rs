@@ -40,7 +40,7 @@ pub fn init(database: &Database) -> Result<Vec<String>, Failure> {
     let mut session = Session::open(database, true)?;
     let before = session.tables()?;
     let fresh = !REQUIRED.iter().any(|table| before.iter().any(|there| there == table));
-    let files = files(database.driver);
+    let files = files(database.driver());
     Session::open_to_change(database)?.apply(if fresh { files } else { &files[..1] })?;
     let after = session.tables()?;
     let made = after.into_iter().filter(|table| !before.contains(table));
@@ -59,7 +59,7 @@ pub fn migrate(database: &Database) -> Result<Vec<String>, Failure> {
         return Err(Failure::new(ErrorKind::NoTable, format!("{missing} is missing: {hint}")));
     }
     let mut session = Session::open_to_change(database)?;
-    session.apply(files(database.driver))?;
+    session.apply(files(database.driver()))?;
     if let Some(statement) = session.widening()? {
         session.run(&statement)?;
     }
@@ -104,7 +104,7 @@ pub fn status(database: &Database) -> Result<Status, Failure> {
         status.optional.push("table scheduler_skips".to_owned());
     }
     if there("scheduler_schema") {
-        status.applied = session.applied(files(database.driver))?;
+        status.applied = session.applied(files(database.driver()))?;
     }
     Ok(status)
 }
@@ -114,7 +114,7 @@ pub fn status(database: &Database) -> Result<Status, Failure> {
 /// # Errors
 /// The database can't be reached or read.
 pub fn has_unique_md5(database: &Database) -> Result<bool, Failure> {
-    let sql = match database.driver {
+    let sql = match database.driver() {
         Driver::Mysql => {
             "SELECT index_name FROM information_schema.statistics WHERE non_unique = 0
              AND table_schema = DATABASE() AND table_name = 'scheduler_jobs'
@@ -140,21 +140,21 @@ pub fn has_skips(database: &Database) -> Result<bool, Failure> {
 
 impl<'a> Session<'a> {
     fn open(database: &'a Database, create: bool) -> Result<Self, Failure> {
-        Ok(match database.driver {
-            Driver::Mysql => {
-                Self::Mysql(Box::new(super::mysql::Session::open(database, "DO 0")?.0))
+        Ok(match database {
+            Database::Mysql(it) => {
+                Self::Mysql(Box::new(super::mysql::Session::open(it, "DO 0")?.0))
             }
-            Driver::Sqlite => Self::Sqlite(sqlite::Session::open(database, create)?),
+            Database::Sqlite(it) => Self::Sqlite(sqlite::Session::open(it, create)?),
         })
     }
 
     /// One that may take its time.
     fn open_to_change(database: &'a Database) -> Result<Self, Failure> {
-        Ok(match database.driver {
-            Driver::Mysql => {
-                Self::Mysql(Box::new(super::mysql::Session::open_to_change(database)?))
+        Ok(match database {
+            Database::Mysql(it) => {
+                Self::Mysql(Box::new(super::mysql::Session::open_to_change(it)?))
             }
-            Driver::Sqlite => Self::Sqlite(sqlite::Session::open(database, false)?),
+            Database::Sqlite(it) => Self::Sqlite(sqlite::Session::open(it, false)?),
         })
     }
 

@@ -11,7 +11,7 @@ use super::rows;
 use super::schema::{self, Ran};
 use super::{Failure, Group};
 use crate::core::cells::Cell;
-use crate::core::database::{Database, ErrorKind};
+use crate::core::database::{ErrorKind, Sqlite};
 use crate::core::protocol::Answer;
 use crate::shell::own;
 use rusqlite::types::ValueRef;
@@ -33,11 +33,11 @@ const SETTLED: Duration = Duration::from_secs(2);
 /// The file and what is said about it when it fails.
 pub struct Session<'a> {
     conn: Connection,
-    database: &'a Database,
+    database: &'a Sqlite,
 }
 
 /// Answers an [`Ask::Sync`](crate::core::protocol::Ask::Sync).
-pub fn sync(database: &Database, group: &Group, answers: &mut Answers) -> Result<(), Failure> {
+pub fn sync(database: &Sqlite, group: &Group, answers: &mut Answers) -> Result<(), Failure> {
     // Taken before the rows are read: a change in between makes it stale, never wrong.
     let stamp = stamp(Path::new(&database.path));
     let asked = Digest::parse(group.digest);
@@ -108,7 +108,7 @@ fn stamp(path: &Path) -> Option<String> {
 
 impl<'a> Session<'a> {
     /// Opens the file, or makes it if `create` says so.
-    pub fn open(database: &'a Database, create: bool) -> Result<Self, Failure> {
+    pub fn open(database: &'a Sqlite, create: bool) -> Result<Self, Failure> {
         let mut flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         flags.set(OpenFlags::SQLITE_OPEN_CREATE, create);
         if create {
@@ -245,7 +245,7 @@ fn is_records_own_fault(code: ErrorCode) -> bool {
     matches!(code, ConstraintViolation | TooBig | TypeMismatch)
 }
 
-fn explain(database: &Database, err: &Error) -> Failure {
+fn explain(database: &Sqlite, err: &Error) -> Failure {
     let path = &database.path;
     let said = err.to_string();
     if let Some(table) = word_after(&said, "no such table: ") {

@@ -3,7 +3,7 @@
 use super::mysql::{Kept, Writer as Mysql};
 use super::records::Batch;
 use super::{Failure, sqlite};
-use crate::core::database::{Database, Driver};
+use crate::core::database::Database;
 use crate::core::protocol::Record;
 use crate::core::settle::Taken;
 
@@ -16,9 +16,9 @@ pub enum Writer<'a> {
 impl<'a> Writer<'a> {
     /// Opens it: the connection that is kept, if there is one.
     pub fn open(kept: &mut Kept, database: &'a Database) -> Result<Self, Failure> {
-        Ok(match database.driver {
-            Driver::Mysql => Self::Mysql(Box::new(Mysql::open(kept, database)?)),
-            Driver::Sqlite => Self::Sqlite(sqlite::Writer::open(database)?),
+        Ok(match database {
+            Database::Mysql(it) => Self::Mysql(Box::new(Mysql::open(kept, it)?)),
+            Database::Sqlite(it) => Self::Sqlite(sqlite::Writer::open(it)?),
         })
     }
 

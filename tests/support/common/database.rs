@@ -3,7 +3,7 @@
 use super::{TempDir, unique};
 use mysql::prelude::Queryable;
 use mysql::{Conn, OptsBuilder, Row, Value};
-use schedule::core::database::{Database, Driver};
+use schedule::core::database::{Database, Driver, Mysql, Sqlite};
 use schedule::shell::database::migrate;
 use std::io::Write;
 
@@ -81,6 +81,47 @@ enum Admin {
     Sqlite { conn: rusqlite::Connection, _dir: TempDir },
 }
 
+/// The parts of how a database is reached, for a test that knows of which kind it is.
+pub trait Parts {
+    fn server(&self) -> &Mysql;
+    fn server_mut(&mut self) -> &mut Mysql;
+    /// Of its file.
+    fn path(&self) -> &String;
+    /// The same with something changed.
+    #[must_use]
+    fn with(&self, change: impl FnOnce(&mut Mysql)) -> Database;
+}
+
+impl Parts for Database {
+    #[track_caller]
+    fn server(&self) -> &Mysql {
+        match self {
+            Database::Mysql(server) => server,
+            Database::Sqlite(_) => panic!("{self:?} is no server"),
+        }
+    }
+
+    #[track_caller]
+    fn server_mut(&mut self) -> &mut Mysql {
+        match self {
+            Database::Mysql(server) => server,
+            Database::Sqlite(_) => panic!("it is no server"),
+        }
+    }
+
+    #[track_caller]
+    fn path(&self) -> &String {
+        self.file().expect("a database that is a file")
+    }
+
+    #[track_caller]
+    fn with(&self, change: impl FnOnce(&mut Mysql)) -> Database {
+        let mut changed = self.clone();
+        change(changed.server_mut());
+        changed
+    }
+}
+
 /// An environment variable of `scripts/test`.
 pub fn test_env(name: &str) -> String {
     std::env::var(name).unwrap_or_else(|_| {
@@ -96,8 +137,7 @@ pub fn server(kind: Kind) -> Database {
 /// A server with this environment, as its script prints it.
 pub fn server_of(kind: Kind, value: impl Fn(String) -> String) -> Database {
     let value = |name: &str| value(kind.variable(name));
-    Database {
-        driver: Driver::Mysql,
+    Database::Mysql(Mysql {
         dbname: String::new(),
         user: value("USER"),
         password: value("PASSWORD"),
@@ -105,22 +145,19 @@ pub fn server_of(kind: Kind, value: impl Fn(String) -> String) -> Database {
         port: value("PORT").parse().unwrap(),
         unix_socket: value("SOCKET"),
         charset: "utf8".to_owned(),
-        path: String::new(),
-    }
+    })
 }
 
 /// The same server over TCP.
-pub fn over_tcp(mut database: Database) -> Database {
-    database.unix_socket.clear();
-    database
+pub fn over_tcp(database: Database) -> Database {
+    database.with(|it| it.unix_socket.clear())
 }
 
 /// A connection that is none of the program's.
 pub fn mysql_conn(database: &Database) -> Conn {
-    let options = OptsBuilder::new()
-        .socket(Some(&database.unix_socket))
-        .user(Some(&database.user))
-        .pass(Some(&database.password));
+    let Mysql { unix_socket, user, password, .. } = database.server();
+    let options = OptsBuilder::new();
+    let options = options.socket(Some(unix_socket)).user(Some(user)).pass(Some(password));
     Conn::new(options).unwrap()
 }
 
@@ -132,17 +169,17 @@ impl TestDatabase {
 
     /// The same on this server.
     pub fn empty_on(kind: Kind, server: &Database, with: &str) -> Self {
-        let config = Database { dbname: format!("test_{}", unique()), ..server.clone() };
+        let config = server.with(|it| it.dbname = format!("test_{}", unique()));
         let mut conn = mysql_conn(&config);
-        let name = &config.dbname;
+        let name = &config.server().dbname;
         conn.query_drop(format!("CREATE DATABASE {name} {with}; USE {name}")).unwrap();
         Self { kind, config, admin: Admin::Mysql(Box::new(conn)) }
     }
 
     /// Connects anew, after the server was started again at this address.
     pub fn reconnect(&mut self, server: &Database) {
-        let name = self.config.dbname.clone();
-        self.config = Database { dbname: name.clone(), ..server.clone() };
+        let name = self.config.server().dbname.clone();
+        self.config = server.with(|it| it.dbname = name.clone());
         let mut conn = mysql_conn(&self.config);
         conn.query_drop(format!("USE {name}")).unwrap();
         self.admin = Admin::Mysql(Box::new(conn));
@@ -151,9 +188,9 @@ impl TestDatabase {
     /// An empty SQLite file.
     pub fn empty_sqlite() -> Self {
         let dir = TempDir::new();
-        let mut config = mysql_free();
-        config.path = dir.file("schedule.db");
-        let conn = rusqlite::Connection::open(&config.path).unwrap();
+        let path = dir.file("schedule.db");
+        let conn = rusqlite::Connection::open(&path).unwrap();
+        let config = Database::Sqlite(Sqlite { path });
         Self { kind: Kind::Sqlite, config, admin: Admin::Sqlite { conn, _dir: dir } }
     }
 
@@ -249,25 +286,11 @@ pub fn numbers(count: u32) -> String {
     )
 }
 
-/// A configuration with nothing in it but the driver SQLite.
-pub fn mysql_free() -> Database {
-    Database {
-        driver: Driver::Sqlite,
-        dbname: String::new(),
-        user: String::new(),
-        password: String::new(),
-        host: String::new(),
-        port: 0,
-        unix_socket: String::new(),
-        charset: String::new(),
-        path: String::new(),
-    }
-}
-
 impl Drop for TestDatabase {
     fn drop(&mut self) {
         if let Admin::Mysql(conn) = &mut self.admin {
-            let _ = conn.query_drop(format!("DROP DATABASE IF EXISTS {}", self.config.dbname));
+            let name = &self.config.server().dbname;
+            let _ = conn.query_drop(format!("DROP DATABASE IF EXISTS {name}"));
         }
     }
 }

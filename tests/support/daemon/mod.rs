@@ -21,7 +21,7 @@ pub mod steps;
 use crate::common::TempDir;
 use crate::common::database::{Kind, TestDatabase};
 use rustix::process::{Pid, Signal, kill_process};
-use schedule::core::database::{Database, Driver};
+use schedule::core::database::{Database, Mysql, Sqlite};
 use std::fs::{self, File};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::process::CommandExt;
@@ -136,13 +136,14 @@ impl Site {
     /// Writes the configuration and returns its path.
     pub fn write_config(&self) -> String {
         let (dir, base, server) = (self.dir.0.display(), &self.base, &self.server);
-        let Database { dbname, user, password, host, port, unix_socket, path, .. } = &self.database;
-        let database = match self.database.driver {
-            Driver::Sqlite => format!("driver = sqlite\npath = \"{path}\"\n"),
-            Driver::Mysql => format!(
-                "driver = mysql\ndbname = {dbname}\nuser = {user}\npassword = '{password}'\n\
+        let database = match &self.database {
+            Database::Sqlite(Sqlite { path }) => format!("driver = sqlite\npath = \"{path}\"\n"),
+            Database::Mysql(Mysql { dbname, user, password, host, port, unix_socket, .. }) => {
+                format!(
+                    "driver = mysql\ndbname = {dbname}\nuser = {user}\npassword = '{password}'\n\
                  host = {host}\nport = {port}\nunix_socket = \"{unix_socket}\"\n"
-            ),
+                )
+            }
         };
         let text = format!(
             "[base]\npidfile = \"{dir}/{{%d}}.pid\"\nlogfile = \"{dir}/{{%d}}.log\"\n\

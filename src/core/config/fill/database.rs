@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::super::problem::Problems;
 use super::super::sections::Draft;
 use super::section::Keys;
-use crate::core::database::{Database, Driver};
+use crate::core::database::{Database, Driver, Mysql, Sqlite};
 
 /// Keys that only MySQL has a use for.
 const MYSQL: [&str; 7] = ["dbname", "user", "password", "host", "port", "unix_socket", "charset"];
@@ -42,8 +42,8 @@ fn database(keys: &mut Keys) -> (Database, String) {
     known.extend(MYSQL);
     keys.known(&known);
     let database = match driver(keys) {
-        Driver::Mysql => mysql(keys),
-        Driver::Sqlite => sqlite(keys),
+        Driver::Mysql => Database::Mysql(mysql(keys)),
+        Driver::Sqlite => Database::Sqlite(sqlite(keys)),
     };
     (database, moved_from(keys))
 }
@@ -75,7 +75,7 @@ fn driver(keys: &mut Keys) -> Driver {
     DRIVERS.iter().find(|(known, _)| *known == name).map_or(Driver::Mysql, |(_, driver)| *driver)
 }
 
-fn mysql(keys: &mut Keys) -> Database {
+fn mysql(keys: &mut Keys) -> Mysql {
     unused(keys, &["path"], "MySQL");
     for (key, what) in [("dbname", "the name of the database"), ("user", "its user")] {
         // An empty user is the anonymous one; an empty name is nothing.
@@ -93,8 +93,7 @@ fn mysql(keys: &mut Keys) -> Database {
     if !unix_socket.is_empty() {
         unused(keys, &["host", "port"], "a connection by `unix_socket`");
     }
-    Database {
-        driver: Driver::Mysql,
+    Mysql {
         dbname: keys.text("dbname", ""),
         user: keys.text("user", ""),
         password: keys.text("password", ""),
@@ -102,11 +101,10 @@ fn mysql(keys: &mut Keys) -> Database {
         port: u16::try_from(port).unwrap_or(3306),
         unix_socket,
         charset,
-        path: String::new(),
     }
 }
 
-fn sqlite(keys: &mut Keys) -> Database {
+fn sqlite(keys: &mut Keys) -> Sqlite {
     unused(keys, &MYSQL, "SQLite");
     let path = keys.text("path", DEFAULT_PATH);
     if path.starts_with(":memory:") || path.starts_with("file:") {
@@ -116,17 +114,7 @@ fn sqlite(keys: &mut Keys) -> Database {
         );
         keys.error("path", text);
     }
-    Database {
-        driver: Driver::Sqlite,
-        dbname: String::new(),
-        user: String::new(),
-        password: String::new(),
-        host: String::new(),
-        port: 0,
-        unix_socket: String::new(),
-        charset: String::new(),
-        path,
-    }
+    Sqlite { path }
 }
 
 fn unused(keys: &mut Keys, unused: &[&str], by: &str) {

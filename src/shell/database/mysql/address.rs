@@ -1,6 +1,6 @@
 //! Where a server of MySQL or MariaDB is, and how long it is waited for.
 
-use crate::core::database::Database;
+use crate::core::database::Mysql;
 use std::fs;
 use std::os::unix::fs::FileTypeExt;
 use std::time::Duration;
@@ -19,7 +19,7 @@ const USUAL_PORT: u16 = 3306;
 
 /// The socket over which the server is reached, if it is one. For PHP, from where configurations
 /// come, `localhost` is the socket; a port that is not the usual one means another server.
-pub fn socket(database: &Database) -> Option<String> {
+pub fn socket(database: &Mysql) -> Option<String> {
     if !database.unix_socket.is_empty() {
         return Some(database.unix_socket.clone());
     }
@@ -33,14 +33,14 @@ pub fn socket(database: &Database) -> Option<String> {
 }
 
 /// Whether a socket is taken where there is one.
-pub fn implies_socket(database: &Database) -> bool {
+pub fn implies_socket(database: &Mysql) -> bool {
     database.unix_socket.is_empty()
         && database.host.eq_ignore_ascii_case("localhost")
         && database.port == USUAL_PORT
 }
 
 /// The host without the brackets that an IPv6 address has in front of a port.
-pub fn bare_host(database: &Database) -> &str {
+pub fn bare_host(database: &Mysql) -> &str {
     let inside = database.host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
     inside.unwrap_or(&database.host)
 }

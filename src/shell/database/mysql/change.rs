@@ -9,7 +9,7 @@ use super::super::schema::Ran;
 use super::Session;
 use super::explain::{DUPLICATE_COLUMN, LOCK_WAIT_TIMEOUT};
 use super::session::text_of;
-use crate::core::database::{Database, ErrorKind};
+use crate::core::database::{ErrorKind, Mysql};
 use crate::shell::sys::last_words;
 use mysql::prelude::Queryable;
 use mysql::{Error, Row};
@@ -46,7 +46,7 @@ const HOLDERS: [&str; 2] = [
 
 impl<'a> Session<'a> {
     /// Opens a session whose statements may take long.
-    pub fn open_to_change(database: &'a Database) -> Result<Self, Failure> {
+    pub fn open_to_change(database: &'a Mysql) -> Result<Self, Failure> {
         let wait = format!("SET SESSION lock_wait_timeout = {LOCK_WAIT_SECONDS}");
         let (mut session, _) = Self::open_within(database, LONGEST_CHANGE, &wait)?;
         // The way in which a table is altered is the server's choice; not all know the word.

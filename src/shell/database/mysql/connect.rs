@@ -4,7 +4,7 @@
 use super::super::Failure;
 use super::address::{ANSWER_TIMEOUT, CONNECT_TIMEOUT, bare_host, socket};
 use super::explain::{explain, gave_up};
-use crate::core::database::Database;
+use crate::core::database::Mysql;
 use crate::shell::panics::caught;
 use mysql::{Conn, DriverError, Error, LocalInfileHandler, OptsBuilder};
 use std::collections::HashMap;
@@ -18,7 +18,7 @@ const KEEPALIVE_MS: u32 = 30_000;
 const MAX_PACKET_BYTES: usize = 64 * 1024 * 1024;
 
 /// Connects, with this limit for each answer. Nothing but the handshake is said: see [`options`].
-pub fn connect(database: &Database, limit: Duration) -> Result<Conn, Failure> {
+pub fn connect(database: &Mysql, limit: Duration) -> Result<Conn, Failure> {
     // Of some answers in a handshake the driver makes a panic.
     match caught(|| reach(database, limit)) {
         Ok(done) => done.map_err(|err| explain(database, &err, "connect to")),
@@ -26,7 +26,7 @@ pub fn connect(database: &Database, limit: Duration) -> Result<Conn, Failure> {
     }
 }
 
-fn reach(database: &Database, limit: Duration) -> mysql::Result<Conn> {
+fn reach(database: &Mysql, limit: Duration) -> mysql::Result<Conn> {
     if let Some(socket) = socket(database) {
         return Conn::new(options(database, limit).socket(Some(socket)));
     }
@@ -47,7 +47,7 @@ fn at(options: OptsBuilder, address: SocketAddr) -> OptsBuilder {
 
 /// Nothing is switched on that costs a round trip: no question for the socket or the packet size,
 /// no attributes. A server may not ask for a local file.
-fn options(database: &Database, limit: Duration) -> OptsBuilder {
+fn options(database: &Mysql, limit: Duration) -> OptsBuilder {
     let refuse = |_: &[u8], _: &mut mysql::LocalInfile<'_>| {
         Err(io::Error::new(io::ErrorKind::PermissionDenied, "no local files for the server"))
     };

@@ -4,7 +4,7 @@ use super::super::{Failure, schema};
 use super::account;
 use super::address::{self, ANSWER_TIMEOUT, CONNECT_TIMEOUT};
 use super::blame::kind_of;
-use crate::core::database::{Database, ErrorKind};
+use crate::core::database::{ErrorKind, Mysql};
 use crate::shell::panics::Panic;
 use mysql::{DriverError, Error, MySqlError};
 use std::error::Error as _;
@@ -47,7 +47,7 @@ pub fn may_be_ids(err: &Error) -> bool {
 }
 
 /// The table has no id left for another row.
-pub fn ids_used_up(database: &Database, err: &Error, table: &str) -> Failure {
+pub fn ids_used_up(database: &Mysql, err: &Error, table: &str) -> Failure {
     let (dbname, place) = (&database.dbname, place(database));
     let hint = format!(
         "make room by ALTER TABLE `{dbname}`.{table} MODIFY id BIGINT UNSIGNED NOT NULL \
@@ -58,7 +58,7 @@ pub fn ids_used_up(database: &Database, err: &Error, table: &str) -> Failure {
 
 /// A single record is longer than a statement may be. Whether it is to blame or the server's limit
 /// is seen by what becomes of others, which may be shorter.
-pub fn too_large(database: &Database, bytes: usize, limit: usize) -> Failure {
+pub fn too_large(database: &Mysql, bytes: usize, limit: usize) -> Failure {
     let place = place(database);
     let message = format!(
         "a record takes a statement of {bytes} bytes, and max_allowed_packet at {place} is \
@@ -92,7 +92,7 @@ fn named_table(said: &str) -> Option<String> {
 }
 
 /// What went wrong while we tried to `verb` the server, and what to do about it.
-pub fn explain(database: &Database, err: &Error, verb: &str) -> Failure {
+pub fn explain(database: &Mysql, err: &Error, verb: &str) -> Failure {
     let place = place(database);
     if let Some(err) = io_cause(err) {
         if err.kind() == io::ErrorKind::InvalidData || err.kind() == io::ErrorKind::UnexpectedEof {
@@ -153,8 +153,8 @@ fn told(err: &io::Error) -> String {
     }
 }
 
-pub fn place(database: &Database) -> String {
-    let Database { port, .. } = database;
+pub fn place(database: &Mysql) -> String {
+    let Mysql { port, .. } = database;
     match address::socket(database) {
         Some(socket) if address::implies_socket(database) => {
             let why = "which is what `localhost` means, as with PHP; 127.0.0.1 is TCP";
@@ -168,7 +168,7 @@ pub fn place(database: &Database) -> String {
     }
 }
 
-fn unreachable(database: &Database, place: &str, why: &str) -> Failure {
+fn unreachable(database: &Mysql, place: &str, why: &str) -> Failure {
     let hint = if !database.unix_socket.is_empty() {
         "is unix_socket of [db1] right"
     } else if address::socket(database).is_some() {
@@ -184,7 +184,7 @@ fn unreachable(database: &Database, place: &str, why: &str) -> Failure {
 /// The account is of a kind that the driver does not know. The server gave it its place in the
 /// handshake, so there is no doubt of what is at the other end. Of users that there are not MySQL
 /// names some method all the same, so that nobody can find out which ones there are.
-fn not_spoken(database: &Database, place: &str, method: &str) -> Failure {
+fn not_spoken(database: &Mysql, place: &str, method: &str) -> Failure {
     let user = &database.user;
     let message = format!(
         "{place}: user '{user}' is identified by {method}, which is not spoken here, or there is \
@@ -195,7 +195,7 @@ fn not_spoken(database: &Database, place: &str, method: &str) -> Failure {
 }
 
 /// The driver gave up in the middle of a handshake.
-pub fn gave_up(database: &Database, panic: &Panic) -> Failure {
+pub fn gave_up(database: &Mysql, panic: &Panic) -> Failure {
     let place = place(database);
     let methods = ["ed25519", "parsec"];
     if let Some(method) = methods.into_iter().find(|method| panic.said.contains(method)) {
@@ -216,8 +216,8 @@ pub fn gave_up(database: &Database, panic: &Panic) -> Failure {
     Failure::new(ErrorKind::Other, message)
 }
 
-fn refused(database: &Database, err: &MySqlError, place: &str) -> Failure {
-    let Database { user, dbname, .. } = database;
+fn refused(database: &Mysql, err: &MySqlError, place: &str) -> Failure {
+    let Mysql { user, dbname, .. } = database;
     let said = &err.message;
     match err.code {
         code if HOST_REFUSED.contains(&code) => {
@@ -280,7 +280,7 @@ fn refused(database: &Database, err: &MySqlError, place: &str) -> Failure {
 }
 
 /// What besides a wrong password makes a server refuse a user: it says the same of all of that.
-fn other_reasons(database: &Database, code: u16) -> String {
+fn other_reasons(database: &Mysql, code: u16) -> String {
     let user = &database.user;
     let way = match (code, address::socket(database)) {
         (NO_PASSWORD, None) => "or the server knows it by its socket only: name that with \
@@ -315,12 +315,7 @@ pub fn is_right_missing(err: &MySqlError) -> bool {
 }
 
 /// The user may not do something; `account` is what the server calls it, where that is known.
-pub fn not_permitted(
-    database: &Database,
-    place: &str,
-    said: &str,
-    account: Option<&str>,
-) -> Failure {
+pub fn not_permitted(database: &Mysql, place: &str, said: &str, account: Option<&str>) -> Failure {
     let user = &database.user;
     let changes = ["CREATE", "ALTER"].iter().any(|verb| said.starts_with(verb));
     let rights = if changes { RIGHTS_TO_CHANGE } else { RIGHTS };
@@ -338,8 +333,8 @@ pub fn told_to_change(mut failure: Failure) -> Failure {
 }
 
 /// The statement that gives all rights that are needed.
-fn grant(database: &Database, rights: &str, account: Option<&str>) -> String {
-    let Database { dbname, user, .. } = database;
+fn grant(database: &Mysql, rights: &str, account: Option<&str>) -> String {
+    let Mysql { dbname, user, .. } = database;
     let to = match account.and_then(|account| account.rsplit_once('@')) {
         Some((user, host)) => format!("'{user}'@'{host}'"),
         None => format!("'{user}'@… (the host as SELECT CURRENT_USER() tells it)"),
@@ -361,11 +356,9 @@ fn quoted_name(said: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::database::Driver;
 
-    fn database() -> Database {
-        Database {
-            driver: Driver::Mysql,
+    fn database() -> Mysql {
+        Mysql {
             dbname: "jobs".to_owned(),
             user: "cron".to_owned(),
             password: String::new(),
@@ -373,7 +366,6 @@ mod tests {
             port: 3306,
             unix_socket: String::new(),
             charset: String::new(),
-            path: String::new(),
         }
     }
 

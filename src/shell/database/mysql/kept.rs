@@ -6,13 +6,13 @@
 //! server's `wait_timeout`, a proxy, a restart) costs nothing: then there is a new connection.
 
 use super::Session;
-use crate::core::database::Database;
+use crate::core::database::Mysql;
 use crate::shell::panics::caught;
 use mysql::Conn;
 
 /// See the module's text.
 #[derive(Default)]
-pub struct Kept(Option<(Database, Conn)>);
+pub struct Kept(Option<(Mysql, Conn)>);
 
 impl Kept {
     /// Nothing is kept.
@@ -21,7 +21,7 @@ impl Kept {
     }
 
     /// The connection to this database, if it is kept.
-    pub fn take(&mut self, database: &Database) -> Option<Conn> {
+    pub fn take(&mut self, database: &Mysql) -> Option<Conn> {
         let (of, conn) = self.0.take()?;
         (of == *database).then_some(conn)
     }

@@ -5,13 +5,13 @@ use super::super::records;
 use super::Session;
 use super::explain::{is_right_missing, not_permitted, place};
 use super::width::too_narrow;
-use crate::core::database::Database;
+use crate::core::database::Mysql;
 use mysql::Error;
 use mysql::prelude::Queryable;
 
 /// Says what the recording of runs says, of no row at all: a server asks for every right before it
 /// looks for rows, and a table without transactions keeps nothing of it either.
-pub fn may_write(database: &Database) -> Result<(), Failure> {
+pub fn may_write(database: &Mysql) -> Result<(), Failure> {
     let (mut session, _) = Session::open(database, "DO 0")?;
     let existing = session.log_columns()?.names;
     if let Some(width) = session.narrow()? {

@@ -6,7 +6,7 @@ use super::address::ANSWER_TIMEOUT;
 use super::connect::connect;
 use super::explain::explain;
 use super::{Kept, settings};
-use crate::core::database::Database;
+use crate::core::database::Mysql;
 use crate::shell::panics::caught;
 use mysql::prelude::Queryable;
 use mysql::{Conn, Error, QueryResult, Row, Text, Value};
@@ -15,19 +15,19 @@ use std::time::Duration;
 /// The connection and what is said about it when it fails.
 pub struct Session<'a> {
     pub conn: Conn,
-    pub database: &'a Database,
+    pub database: &'a Mysql,
 }
 
 impl<'a> Session<'a> {
     /// Connects, makes the session ours and says `first`, in one round trip after the handshake.
     /// Returns with it the one value of the last statement.
-    pub fn open(database: &'a Database, first: &str) -> Result<(Self, Option<String>), Failure> {
+    pub fn open(database: &'a Mysql, first: &str) -> Result<(Self, Option<String>), Failure> {
         Self::open_within(database, ANSWER_TIMEOUT, first)
     }
 
     /// The same with another limit for each answer.
     pub fn open_within(
-        database: &'a Database,
+        database: &'a Mysql,
         limit: Duration,
         first: &str,
     ) -> Result<(Self, Option<String>), Failure> {
@@ -40,7 +40,7 @@ impl<'a> Session<'a> {
     /// The same on the connection that is kept, if that is still good. `first` may be said twice.
     pub fn open_kept(
         kept: &mut Kept,
-        database: &'a Database,
+        database: &'a Mysql,
         first: &str,
     ) -> Result<(Self, Option<String>), Failure> {
         if let Some(conn) = kept.take(database) {

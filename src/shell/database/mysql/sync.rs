@@ -12,7 +12,7 @@ use super::explain::explain;
 use super::{Kept, Session};
 use crate::core::cells::Cell;
 use crate::core::columns::Column;
-use crate::core::database::{Database, ErrorKind};
+use crate::core::database::{ErrorKind, Mysql};
 use crate::core::limits::{MAX_COMMAND_BYTES, MAX_TEXT_BYTES};
 use crate::core::protocol::Answer;
 use mysql::prelude::Queryable;
@@ -26,7 +26,7 @@ const SNAPSHOT: &str = "START TRANSACTION WITH CONSISTENT SNAPSHOT";
 /// Answers an [`Ask::Sync`](crate::core::protocol::Ask::Sync).
 pub fn sync(
     kept: &mut Kept,
-    database: &Database,
+    database: &Mysql,
     group: &Group,
     answers: &mut Answers,
 ) -> Result<(), Failure> {

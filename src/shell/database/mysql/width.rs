@@ -6,7 +6,7 @@ use super::super::records::ID_CHARS;
 use super::Session;
 use super::explain::place;
 use super::session::text_of;
-use crate::core::database::{Database, ErrorKind};
+use crate::core::database::{ErrorKind, Mysql};
 use mysql::Row;
 use mysql::prelude::Queryable;
 
@@ -29,7 +29,7 @@ pub fn width(column_type: &str) -> Option<usize> {
 }
 
 /// What is to be said of a column that does not hold the ids.
-pub fn too_narrow(database: &Database, width: usize) -> Failure {
+pub fn too_narrow(database: &Mysql, width: usize) -> Failure {
     let message = format!(
         "column uniq_id of scheduler_logs holds {width} characters at {}, and ids of runs have \
          {ID_CHARS}: `schedule db migrate` widens it",

@@ -6,7 +6,7 @@ use super::super::records::{self, Batch, Field};
 use super::width::{LogColumns, too_narrow};
 use super::{Kept, Session};
 use super::{explain, settings};
-use crate::core::database::Database;
+use crate::core::database::Mysql;
 use crate::core::protocol::{RunRecord, SkipRecord, Statement};
 use crate::core::settle::Taken;
 use mysql::prelude::Queryable;
@@ -43,7 +43,7 @@ struct Query {
 
 impl<'a> Writer<'a> {
     /// Connects.
-    pub fn open(kept: &mut Kept, database: &'a Database) -> Result<Self, Failure> {
+    pub fn open(kept: &mut Kept, database: &'a Mysql) -> Result<Self, Failure> {
         // A server's buffer takes what fits in it whatever the limit.
         let limit = "SELECT GREATEST(@@max_allowed_packet, @@net_buffer_length)";
         let (session, limit) = Session::open_kept(kept, database, limit)?;

@@ -3,7 +3,7 @@
 use super::super::Failure;
 use super::super::records::{self, Batch, Field};
 use super::Session;
-use crate::core::database::Database;
+use crate::core::database::Sqlite;
 use crate::core::protocol::{RunRecord, Statement};
 use crate::core::settle::Taken;
 use rusqlite::types::{ToSqlOutput, Value, ValueRef};
@@ -20,7 +20,7 @@ pub struct Writer<'a> {
 
 impl<'a> Writer<'a> {
     /// Opens the file.
-    pub fn open(database: &'a Database) -> Result<Self, Failure> {
+    pub fn open(database: &'a Sqlite) -> Result<Self, Failure> {
         let session = Session::open(database, false)?;
         Ok(Self { session, existing: Vec::new(), skips: false })
     }
@@ -174,7 +174,7 @@ fn insert(table: &str, columns: &[&str]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::database::ErrorKind;
+    use crate::core::database::{Database, ErrorKind};
     use crate::core::protocol::Record;
     use crate::shell::database::migrate;
 
@@ -190,12 +190,8 @@ mod tests {
     fn a_table_that_comes_back_gets_all_columns() {
         let name = format!("schedule-write-{}.db", std::process::id());
         let path = std::env::temp_dir().join(name).display().to_string();
-        let json = format!(
-            r#"{{"driver":"sqlite","dbname":"","user":"","password":"","host":"","port":0,
-            "unix_socket":"","charset":"","path":"{path}"}}"#
-        );
-        let database: Database = serde_json::from_str(&json).unwrap();
-        migrate::init(&database).unwrap();
+        let database = Sqlite { path: path.clone() };
+        migrate::init(&Database::Sqlite(database.clone())).unwrap();
         let other = Session::open(&database, false).unwrap();
         other.run_all("ALTER TABLE scheduler_logs RENAME TO away").unwrap();
         let mut writer = Writer::open(&database).unwrap();
