@@ -46,6 +46,11 @@ impl Cells {
         }
     }
 
+    /// Passes over the next value; whether it says yes.
+    pub fn next_is_true(&mut self) -> bool {
+        matches!(self.0.next(), Some(Cell::Text(text)) if text == "1")
+    }
+
     /// The value of a column, unless it is NULL.
     ///
     /// # Errors

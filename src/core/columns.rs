@@ -9,6 +9,10 @@ use crate::core::limits::{MAX_COMMAND_BYTES, MAX_LINE_BYTES, MAX_TEXT_BYTES};
 use serde::{Deserialize, Serialize};
 use std::rc::Rc;
 
+/// Whether a row is in force, as a database says it: 1, or anything else. Other rows are
+/// *disabled*: known and shown, and nothing is ever started for them.
+pub const IN_FORCE: &str = "status = 1";
+
 /// What can stand in a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {

@@ -121,6 +121,11 @@ impl History {
         (skip, true)
     }
 
+    /// That of a job that is enabled again: what it did is remembered, what is counted begins anew.
+    pub fn begins_anew(self) -> History {
+        History { skipped: Skips::default(), open: false, ..self }
+    }
+
     /// Takes in a range as it was recorded by an earlier daemon.
     pub fn restore(&mut self, skip: SkipEntry) {
         if self.skips.len() == MAX_SKIPS {

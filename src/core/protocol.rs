@@ -54,7 +54,7 @@ pub struct Request {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "op", rename_all = "snake_case")]
 pub enum Ask {
-    /// Read the jobs of a group (`status = 1`), its variables and the tags.
+    /// Read the jobs of a group, its variables and the tags.
     Sync {
         /// Rows of `scheduler_jobs` with this `server_id`.
         server_id: u32,
@@ -167,6 +167,9 @@ pub enum Answer {
     Same(String),
     /// A job.
     Job(Box<JobRow>),
+    /// A row that is disabled. It has a word of its own, and is no field of a job: a daemon of a
+    /// version before finds a snapshot with it not whole, and does not take it for a job in force.
+    Disabled(Box<JobRow>),
     /// A row that can't be a job (NULL or out-of-range where a value must be), and why.
     BadRow {
         /// Its id where that is known, else 0.
@@ -193,7 +196,8 @@ pub enum Answer {
         /// The digest to ask with next time.
         digest: String,
         /// Rows that the database counted, each of which is a line before this one: a job, a
-        /// variable, a tag or a bad row. With fewer or more of them nothing of the answer counts.
+        /// disabled row, a variable, a tag or a bad row. With fewer or more of them nothing of the
+        /// answer counts.
         rows: u64,
     },
     /// The last line of snapshots that were written before rows were counted; read, never written.
@@ -241,7 +245,11 @@ impl Answer {
     /// Whether it stands for a row of the database.
     pub fn is_row(&self) -> bool {
         match self {
-            Self::Job(_) | Self::BadRow { .. } | Self::Var { .. } | Self::Tag { .. } => true,
+            Self::Job(_)
+            | Self::Disabled(_)
+            | Self::BadRow { .. }
+            | Self::Var { .. }
+            | Self::Tag { .. } => true,
             Self::To(_)
             | Self::Done(_)
             | Self::Same(_)

@@ -28,6 +28,8 @@ list! {
         Running = "running",
         /// Somebody wanted it never to be started.
         Off = "off",
+        /// Its row is disabled: it is not in force.
+        Disabled = "disabled",
         /// It never ran.
         Never = "never",
         /// The last run ended as it should, or as it was told to.

@@ -4,6 +4,10 @@
 //! row changed while runs of the old definition are alive: they end in peace, the new definition
 //! waits, and its slots are skipped until then). With no runs alive a change or a removal is
 //! immediate, so neither of the last two states is ever seen without a run.
+//!
+//! Rows that are *disabled* are kept apart from the jobs in force: they are known and can be shown,
+//! and nothing that looks for something to start ever comes upon them. While runs of such a row are
+//! alive it is there twice: as the job that drains, and as what is left when that has gone.
 
 use crate::core::cron::{Cron, CronCache, Dialect, Zone};
 use crate::core::definition::{Block, Definition, Flaw, Schedule, Vars};
@@ -23,6 +27,8 @@ pub enum Phase {
     Draining,
     /// The new definition waits until the last run of the old one has ended.
     Replaced(Box<Definition>),
+    /// Its row is disabled; nothing of it is alive.
+    Disabled,
 }
 
 /// A job and what the daemon knows of it.
@@ -71,7 +77,7 @@ impl Job {
     pub fn scheduled(&self) -> Option<&Definition> {
         match &self.phase {
             Phase::Active => Some(&self.def),
-            Phase::Draining => None,
+            Phase::Draining | Phase::Disabled => None,
             Phase::Replaced(next) => Some(next),
         }
     }
@@ -101,6 +107,8 @@ impl Job {
 /// The jobs in force.
 pub struct Table {
     jobs: BTreeMap<JobId, Box<Job>>,
+    /// Rows that are disabled: see the module's text.
+    disabled: BTreeMap<JobId, Box<Job>>,
     due: BTreeSet<(i64, JobId)>,
     crons: CronCache,
     texts: SharedTexts,
@@ -121,6 +129,7 @@ impl Table {
     pub fn new(dialect: Dialect, zone: Zone) -> Table {
         Table {
             jobs: BTreeMap::new(),
+            disabled: BTreeMap::new(),
             due: BTreeSet::new(),
             crons: CronCache::default(),
             texts: SharedTexts::default(),
@@ -148,22 +157,38 @@ impl Table {
         self.jobs.is_empty()
     }
 
-    /// A job.
+    /// A job in force, or else a disabled one.
     pub fn get(&self, id: JobId) -> Option<&Job> {
-        self.jobs.get(&id).map(|job| &**job)
+        self.jobs.get(&id).or_else(|| self.disabled.get(&id)).map(|job| &**job)
     }
 
     /// A job, to change anything of it but its place in the order (see [`Table::reschedule`]).
     pub fn get_mut(&mut self, id: JobId) -> Option<&mut Job> {
-        self.jobs.get_mut(&id).map(|job| &mut **job)
+        let job = self.jobs.get_mut(&id).or_else(|| self.disabled.get_mut(&id));
+        job.map(|job| &mut **job)
     }
 
-    /// All jobs by id.
+    /// How many rows are disabled.
+    pub fn disabled_len(&self) -> usize {
+        self.disabled.len()
+    }
+
+    /// Whether the row of a job is disabled. It may drain yet.
+    pub fn is_disabled(&self, id: JobId) -> bool {
+        self.disabled.contains_key(&id)
+    }
+
+    /// The disabled rows of which nothing is alive, by id.
+    pub fn disabled(&self) -> impl Iterator<Item = &Job> {
+        self.disabled.values().filter(|row| !self.jobs.contains_key(&row.def.id)).map(|row| &**row)
+    }
+
+    /// The jobs in force, and those that drain, by id.
     pub fn iter(&self) -> impl Iterator<Item = &Job> {
         self.jobs.values().map(|job| &**job)
     }
 
-    /// Jobs with an id above `after`, by id.
+    /// The same with an id above `after`.
     pub fn iter_after(&self, after: Option<JobId>) -> impl Iterator<Item = &Job> {
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
         self.jobs.range((from, Bound::Unbounded)).map(|(_, job)| &**job)
@@ -215,9 +240,12 @@ impl Table {
     pub fn put(&mut self, def: Definition, seen: u32, decided_ms: i64) {
         let id = def.id;
         self.generation += 1;
+        let disabled = self.disabled.remove(&id);
         match self.jobs.get_mut(&id) {
             None => {
-                self.jobs.insert(id, Box::new(Job::new(def, seen)));
+                let history = disabled.and_then(|row| row.history);
+                let history = history.map(|past| Box::new(past.begins_anew()));
+                self.jobs.insert(id, Box::new(Job { history, ..Job::new(def, seen) }));
             }
             Some(job) if job.live.is_empty() || job.is(&def) => {
                 job.def = def;
@@ -249,6 +277,50 @@ impl Table {
         draining
     }
 
+    /// A row is disabled: its job goes out of force, and the row is known. Returns whether the job
+    /// has to wait for runs that are alive.
+    pub fn disable(&mut self, def: Definition, seen: u32) -> bool {
+        let id = def.id;
+        let live = self.jobs.get(&id).is_some_and(|job| !job.live.is_empty());
+        let past = match live {
+            // It goes there with its last run.
+            true => None,
+            false => self.get_mut(id).and_then(|job| job.history.take()),
+        };
+        self.remove(id);
+        self.generation += 1;
+        let row = Job { phase: Phase::Disabled, history: past, ..Job::new(def, seen) };
+        self.disabled.insert(id, Box::new(row));
+        live
+    }
+
+    /// Notes that a sync saw a row that is disabled and says the same as before. Returns whether
+    /// that is so.
+    pub fn see_disabled(&mut self, def: &Definition, seen: u32) -> bool {
+        let known = self.disabled.get_mut(&def.id).filter(|row| row.def.says_the_same(def));
+        known.map(|row| row.seen = seen).is_some()
+    }
+
+    /// Forgets disabled rows that this sync did not see, of the next `most` above `after`. Returns
+    /// those that are gone, and the last one that was looked at if there are more.
+    pub fn sweep_disabled(
+        &mut self,
+        after: Option<JobId>,
+        most: usize,
+        seen: u32,
+    ) -> (Vec<JobId>, Option<JobId>) {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let rows: Vec<_> = self.disabled.range((from, Bound::Unbounded)).take(most).collect();
+        let last = rows.last().map(|(id, _)| **id).filter(|_| rows.len() == most);
+        let gone = rows.into_iter().filter(|(_, row)| row.seen != seen);
+        let gone: Vec<JobId> = gone.map(|(id, _)| *id).collect();
+        for id in &gone {
+            self.disabled.remove(id);
+            self.generation += 1;
+        }
+        (gone, last)
+    }
+
     /// Forgets a run that ended. The last one lets a draining job go and a waiting definition in.
     pub fn run_ended(&mut self, id: JobId, run: RunId) {
         let Some(job) = self.jobs.get_mut(&id) else { return };
@@ -260,13 +332,17 @@ impl Table {
         let phase = std::mem::replace(&mut job.phase, Phase::Active);
         self.generation += u64::from(!matches!(phase, Phase::Active));
         match phase {
-            Phase::Active => {}
+            // Nothing of a disabled one was alive.
+            Phase::Active | Phase::Disabled => {}
             Phase::Replaced(next) => {
                 job.def = *next;
                 job.adopted = false;
             }
             Phase::Draining => {
-                self.jobs.remove(&id);
+                let gone = self.jobs.remove(&id);
+                if let Some(row) = self.disabled.get_mut(&id) {
+                    row.history = gone.and_then(|job| job.history);
+                }
             }
         }
     }

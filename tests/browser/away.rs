@@ -215,16 +215,18 @@ fn the_page_of_a_job_that_is_gone_says_so() {
     let mut page = daemon.open(&format!("/jobs/{FAILS}"));
     page.expect("404 (Not Found)");
     page.wait("the stream", LIVE);
-    database.sql(&format!("UPDATE scheduler_jobs SET status = 0 WHERE id = {FAILS}"));
+    let set =
+        |group: u32| format!("UPDATE scheduler_jobs SET server_id = {group} WHERE id = {FAILS}");
+    database.sql(&set(99));
     let banner = "document.querySelector('#hint.bad:not([hidden])')
-        ?.innerText.includes('deleted or disabled')";
+        ?.innerText.includes('its row was deleted')";
     page.wait("the banner", banner);
     assert_eq!(page.eval(LIVE), false, "{}", page.text("#live"));
     let grey = "[...document.querySelectorAll('#job button')].every(it => it.ariaDisabled)";
     assert_eq!(page.eval(grey), true);
     assert!(!page.text("#job .st").contains("never"), "{}", page.text("#job"));
     // It is back, and so is the page.
-    database.sql(&format!("UPDATE scheduler_jobs SET status = 1 WHERE id = {FAILS}"));
+    database.sql(&set(1));
     page.wait("the job again", LIVE);
     let start = "!document.querySelector('#job button[value=start]').ariaDisabled";
     page.wait("its button", start);

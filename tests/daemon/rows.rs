@@ -89,9 +89,19 @@ fn a_row_that_is_enabled_again_is_simply_active() {
         job["state"] == "running" && job["live"][0]["run_id"] != run
     });
     set_status(&mut database, 0);
-    daemon.wait_job(1, "deleting", |job| job["state"] == "deleting");
+    let job = daemon.wait_job(1, "deleting", |job| job["state"] == "deleting");
+    assert_eq!(job["enabled"], false);
+    assert_eq!(site.logged("job=1 is disabled: it drains").len(), 2);
+    assert_eq!((&daemon.status()["jobs"], &daemon.status()["disabled"]), (&1.into(), &1.into()));
     let_go(&site);
-    daemon.wait_gone(1);
+    // What it did is there still, and nothing of it is started.
+    let job = daemon.wait_job(1, "disabled", |job| job["state"] == "disabled");
+    assert_eq!(job["last_run"]["outcome"], "exit 0");
+    assert_eq!((&daemon.status()["jobs"], &daemon.status()["disabled"]), (&0.into(), &1.into()));
+    let refused = daemon.request("POST", "/api/v1/jobs/1/start");
+    assert!(refused.status == 409 && refused.body.contains("set status = 1"), "{refused:?}");
+    database.sql("DELETE FROM scheduler_jobs;");
+    wait_for("it to be gone", SOON, || daemon.job(1).is_none().then_some(()));
 }
 
 #[test]

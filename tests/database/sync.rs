@@ -37,12 +37,14 @@ fn a_full_answer_has_vars_then_tags_then_jobs_by_id_then_the_end() {
     for database in filled() {
         let reply = sync(&database.config, "");
         reply.digest();
-        let [var, tag, Answer::Job(first), Answer::Job(second), Answer::End { rows: 4, .. }] =
+        let [var, tag, Answer::Job(first), Answer::Disabled(off), Answer::Job(second), end] =
             &reply.answers[..]
         else {
             panic!("{reply:?}")
         };
-        assert_eq!((first.id, second.id), (4, 9));
+        assert!(matches!(end, Answer::End { rows: 5, .. }), "{end:?}");
+        assert_eq!((first.id, off.id, second.id), (4, 5, 9));
+        assert_eq!((off.name.as_str(), off.cron.as_str()), ("off", "* * * * *"));
         assert_eq!((first.name.as_str(), first.command.as_str()), ("报表", "echo 你好，世界 😀"));
         assert_eq!((first.max_concurrence, first.server_id, first.tag_id), (1, 1, 0));
         assert_eq!((second.cron.as_str(), second.tag_id), ("0 3 * * *", 2));
@@ -64,6 +66,7 @@ fn every_change_that_makes_a_difference_is_noticed() {
         "UPDATE scheduler_jobs SET tag_id = 3 WHERE id = 4",
         "UPDATE scheduler_jobs SET timezone = 'Asia/Shanghai' WHERE id = 4",
         "UPDATE scheduler_jobs SET status = 0 WHERE id = 4",
+        "UPDATE scheduler_jobs SET name = 'y' WHERE id = 4",
         "UPDATE scheduler_jobs SET status = 1 WHERE id IN (4, 5)",
         "UPDATE scheduler_jobs SET server_id = 1 WHERE id = 6",
         // Swapped contents, and a text that moves from one column to the next.
@@ -96,7 +99,8 @@ fn what_makes_no_difference_is_the_same() {
         for change in [
             "UPDATE scheduler_jobs SET last_run_time = '2026-01-01 00:00:00'",
             "UPDATE scheduler_jobs SET update_time = '2026-01-01 00:00:00'",
-            "UPDATE scheduler_jobs SET name = 'x', cron = 'x' WHERE id IN (5, 6)",
+            "UPDATE scheduler_jobs SET name = 'x', cron = 'x' WHERE id = 6",
+            "UPDATE scheduler_jobs SET status = 2 WHERE id = 5",
             "UPDATE scheduler_vars SET value = 'x' WHERE server_id = 8",
         ] {
             database.sql(change);
@@ -141,6 +145,30 @@ fn a_time_zone_column_that_comes_and_goes_is_noticed() {
         let reply = sync(&database.config, &without);
         reply.digest();
         assert_eq!(reply.jobs()[0].timezone, "Europe/Berlin");
+    }
+}
+
+/// Anything but 1 is disabled, and nothing is said of what is wrong with such a row.
+#[test]
+fn a_row_of_any_other_status_is_disabled() {
+    for mut database in filled() {
+        database.sql("UPDATE scheduler_jobs SET command = '', cron = 'x' WHERE id = 5");
+        for status in ["0", "2", "-1"] {
+            database.sql(&format!("UPDATE scheduler_jobs SET status = {status} WHERE id = 5"));
+            let reply = sync(&database.config, "");
+            let is = |answer: &Answer| matches!(answer, Answer::Disabled(row) if row.id == 5);
+            assert_eq!(reply.answers.iter().filter(|answer| is(answer)).count(), 1, "{reply:?}");
+            assert_eq!(reply.jobs().len(), 2, "{status}");
+        }
+        if database.kind == Kind::Sqlite {
+            // What no server would take.
+            database
+                .sql("UPDATE scheduler_jobs SET max_concurrence = -1, tag_id = 'x' WHERE id = 5");
+            let reply = sync(&database.config, "");
+            assert_eq!(reply.bad_rows(), [(0, ""); 0]);
+            database.sql("UPDATE scheduler_jobs SET status = 1 WHERE id = 5");
+            assert_eq!(sync(&database.config, "").bad_rows()[0].0, 5);
+        }
     }
 }
 

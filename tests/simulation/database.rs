@@ -168,8 +168,11 @@ impl Rows {
             name: name.clone(),
             value: value.clone(),
         };
-        let enabled = self.rows.values().filter(|row| row.enabled);
-        let jobs = enabled.map(|row| Answer::Job(Box::new(row.row.clone())));
+        let answer = |row: &Row| match row.enabled {
+            true => Answer::Job(Box::new(row.row.clone())),
+            false => Answer::Disabled(Box::new(row.row.clone())),
+        };
+        let jobs = self.rows.values().map(answer);
         let answers = self.vars.iter().map(var).chain(jobs);
         answers.map(|answer| serde_json::to_vec(&answer).unwrap()).collect()
     }

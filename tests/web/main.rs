@@ -9,6 +9,7 @@ mod blocked;
 mod common;
 #[path = "../support/daemon/mod.rs"]
 mod daemon;
+mod disabled;
 mod download;
 mod events;
 mod files;

@@ -281,7 +281,7 @@ fn lists_are_described_whole() {
     }
     let why = bench.get("/api/v1/jobs?state=x").is(400).json();
     let words = StateLabel::ALL.map(StateLabel::label).join(", ");
-    assert_eq!(why["detail"], format!("state: `x` is none of {words}"));
+    assert_eq!(why["detail"], format!("state: `x` is none of {words}, all"));
 }
 
 /// The check itself can fail.

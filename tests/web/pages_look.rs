@@ -171,6 +171,6 @@ fn the_script_has_its_texts() {
     }
     // What a state is called where the server's word for it is not shown.
     assert!(script.contains("T[state] ?? state"));
-    used.extend(["never", "invalid", "off"].map(str::to_owned));
+    used.extend(["never", "invalid", "off", "disabled"].map(str::to_owned));
     assert_eq!(used, given);
 }

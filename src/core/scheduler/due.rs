@@ -254,7 +254,10 @@ impl Scheduler {
         self.metrics.skipped.add(skip.reason, skip.count);
         self.touch(skip.job);
         self.note_intents(skip.job);
-        let Some(job) = self.table.get_mut(skip.job) else { return };
+        let job = self.table.get_mut(skip.job);
+        // What is no longer in force has no range that could go on.
+        let job = job.filter(|job| !matches!(job.phase, Phase::Disabled));
+        let Some(job) = job else { return };
         if skip.reason == SkipReason::Overlap {
             job.overtime += skip.count;
         }

@@ -106,6 +106,7 @@ impl Scheduler {
     ) -> Option<RunId> {
         let (server_id, instance) = (self.settings.server_id, self.settings.instance);
         let job = self.table.get_mut(id)?;
+        debug_assert!(!matches!(job.phase, Phase::Disabled), "job {id} is disabled");
         let run = RunId::next(server_id, instance, self.last_sequence, now.wall_ms);
         self.last_sequence = run.sequence;
         job.live.push(run);

@@ -62,9 +62,11 @@ pub(super) struct Staged {
     /// In slices of [`CHANGES_A_TURN`], each put in force and given back in a turn of its own: one
     /// long vector would be moved as it grows and freed at once, milliseconds for many jobs.
     changed: VecDeque<Vec<Definition>>,
+    /// Rows that are disabled, where that is new or they say something else; in the same slices.
+    disabled: VecDeque<Vec<Definition>>,
     kept: usize,
-    /// The id of the job row that came last.
-    last_job: Option<u32>,
+    /// The id of the job row that came last, and whether one with it is in force.
+    last_job: Option<(u32, bool)>,
     bad_rows: Vec<(u32, String)>,
     bad_rows_count: u64,
     /// Lines that stand for a row of the database each.
@@ -94,14 +96,27 @@ impl Staged {
         }
     }
 
-    fn changed(&mut self, def: Definition) {
-        match self.changed.back_mut() {
-            Some(slice) if slice.len() < CHANGES_A_TURN => slice.push(def),
-            _ => {
-                let mut slice = Vec::with_capacity(CHANGES_A_TURN);
-                slice.push(def);
-                self.changed.push_back(slice);
-            }
+    /// A row of this id came once more. A view may have one twice: it is no job, and that is told.
+    /// But a disabled one keeps no other from being the job.
+    fn comes_twice(&mut self, id: u32, in_force: bool, before_in_force: bool) {
+        if before_in_force && in_force {
+            self.bad_row(id, there_twice(id));
+        }
+        if in_force {
+            let slice = self.disabled.back_mut();
+            slice.and_then(|slice| slice.pop_if(|def| def.id.0 == id));
+        }
+    }
+}
+
+/// Adds a definition to the last slice, or begins one.
+fn slice_up(slices: &mut VecDeque<Vec<Definition>>, def: Definition) {
+    match slices.back_mut() {
+        Some(slice) if slice.len() < CHANGES_A_TURN => slice.push(def),
+        _ => {
+            let mut slice = Vec::with_capacity(CHANGES_A_TURN);
+            slice.push(def);
+            slices.push_back(slice);
         }
     }
 }
@@ -216,7 +231,8 @@ impl Scheduler {
             Answer::Tag { id, name } => {
                 staged.tags.insert(id, name);
             }
-            Answer::Job(row) => self.stage_job(staged, *row),
+            Answer::Job(row) => self.stage_job(staged, *row, true),
+            Answer::Disabled(row) => self.stage_job(staged, *row, false),
             Answer::BadRow { id, why } => staged.bad_row(id, why),
             Answer::End { digest, rows } if rows == staged.rows => staged.digest = Some(digest),
             Answer::End { rows, .. } => {
@@ -241,19 +257,30 @@ impl Scheduler {
     }
 
     /// A row that says what is in force already costs no memory; others wait for the end.
-    fn stage_job(&mut self, staged: &mut Staged, row: JobRow) {
-        // Rows come by id. A view may have one twice: the second is no job, and that is told.
-        if staged.last_job.replace(row.id) == Some(row.id) {
-            return staged.bad_row(row.id, there_twice(row.id));
+    fn stage_job(&mut self, staged: &mut Staged, row: JobRow, in_force: bool) {
+        // Rows come by id.
+        let before = staged.last_job.filter(|(id, _)| *id == row.id).map(|(_, it)| it);
+        staged.last_job = Some((row.id, in_force || before == Some(true)));
+        if let Some(before) = before {
+            staged.comes_twice(row.id, in_force, before);
+            if before || !in_force {
+                return;
+            }
         }
         let (id, seen) = (JobId(row.id), self.sync.seen);
         let def = self.table.define(row, &staged.vars);
+        if !in_force {
+            if !self.table.see_disabled(&def, seen) {
+                slice_up(&mut staged.disabled, def);
+            }
+            return;
+        }
         match self.table.get_mut(id) {
             Some(job) if matches!(job.phase, Phase::Active) && job.def.says_the_same(&def) => {
                 job.seen = seen;
                 staged.kept += 1;
             }
-            _ => staged.changed(def),
+            _ => slice_up(&mut staged.changed, def),
         }
     }
 

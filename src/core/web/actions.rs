@@ -380,6 +380,10 @@ pub fn why_not_start(scheduler: &Scheduler, id: JobId) -> Option<(u16, String)> 
         return conflict("the daemon is ending: it starts nothing more".into());
     }
     match &job.phase {
+        Phase::Disabled => conflict(format!(
+            "job {id} is disabled: set status = 1 in its row, which is read within seconds, and \
+             start it then"
+        )),
         Phase::Draining => conflict(format!(
             "job {id} is draining: its row is gone or disabled, its last run ends in peace"
         )),

@@ -49,7 +49,7 @@ impl Web {
             |(run, why)| json!({"run_id": run.id, "job_id": run.job, "reason": why.to_string()}),
         );
         let stops_refused: Vec<Value> = stops_refused.collect();
-        json!({
+        let mut status = json!({
             "server_id": scheduler.settings().server_id,
             "version": env!("CARGO_PKG_VERSION"),
             "started_at": rfc3339(scheduler.started().wall_ms, zone),
@@ -91,7 +91,10 @@ impl Web {
             "snapshot_error": scheduler.snapshot_error(),
             "stops_refused": stops_refused,
             "php_pid": scheduler.twin(),
-        })
+        });
+        // The macro takes no more.
+        status["disabled"] = json!(scheduler.table().disabled_len());
+        status
     }
 
     /// The daemon as a whole.
@@ -226,6 +229,7 @@ fn job_json(scheduler: &Scheduler, now: Now, job: &Job) -> Value {
     view["stderr"] = json!(*def.stderr);
     view["timezone"] = json!(def.timezone());
     view["tag_id"] = json!(def.tag_id);
+    view["enabled"] = json!(job.scheduled().is_some());
     for column in Column::for_people() {
         view[column.name()] = json!(def.optional.text(column));
     }

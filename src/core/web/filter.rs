@@ -1,6 +1,6 @@
 //! What a list is narrowed to, and which part of it is asked for.
 
-use super::states::{Line, states_of};
+use super::states::{ALL, Line, is_in_force, states_of};
 use crate::core::definition::Definition;
 use crate::core::http::{Request, Response};
 use crate::core::limits::SEARCHED_COMMAND_BYTES;
@@ -35,9 +35,19 @@ impl Filter {
     }
 
     /// `tag` is an id or a name; `q` is found in name and command in any case.
-    pub(super) fn takes(&self, scheduler: &Scheduler, (job, def, state): Line<'_>) -> bool {
-        let takes_state = || states_of(job, def, state).any(|state| self.takes_state(state));
-        self.takes_tag(scheduler, def) && takes_state() && self.takes_text(def)
+    pub(super) fn takes(&self, scheduler: &Scheduler, line: Line<'_>) -> bool {
+        let takes_state = || states_of(scheduler, line).any(|state| self.takes_state(state));
+        self.takes_tag(scheduler, line.1) && takes_state() && self.takes_text(line.1)
+    }
+
+    /// Whether rows that are disabled are asked for: they are in a list by this state only.
+    pub(super) fn takes_disabled(&self) -> bool {
+        self.takes_state(StateLabel::Disabled)
+    }
+
+    /// Whether it takes all lines, but for their states.
+    pub(super) fn is_by_state_only(&self) -> bool {
+        self.tag.is_none() && self.text.is_none() && self.id.is_none()
     }
 
     /// Whether the job has the tag that is asked for.
@@ -49,7 +59,10 @@ impl Filter {
 
     /// Whether the state is the one that is asked for.
     pub(super) fn takes_state(&self, state: StateLabel) -> bool {
-        self.state.as_ref().is_none_or(|wanted| wanted == state.label())
+        match self.state.as_deref() {
+            None => is_in_force(state),
+            Some(wanted) => wanted == state.label() || wanted == ALL,
+        }
     }
 
     /// Whether the job has the text and the id that are asked for.

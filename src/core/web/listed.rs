@@ -40,16 +40,48 @@ pub(super) fn listed<'a>(
     Ok((lines.into_iter().skip(first).take(page.per_page).collect(), total))
 }
 
+/// The jobs that may have lines that are asked for, by id.
+pub(super) fn known<'a>(
+    scheduler: &'a Scheduler,
+    filter: &Filter,
+) -> impl Iterator<Item = &'a Job> + use<'a> {
+    let disabled = filter.takes_disabled().then(|| scheduler.table().disabled());
+    let (mut jobs, mut disabled) =
+        (scheduler.table().iter().peekable(), disabled.into_iter().flatten().peekable());
+    std::iter::from_fn(move || match (jobs.peek(), disabled.peek()) {
+        (Some(job), Some(row)) if row.def.id < job.def.id => disabled.next(),
+        (Some(_), _) => jobs.next(),
+        (None, _) => disabled.next(),
+    })
+}
+
+/// How many disabled rows a list leaves out because nobody asks for them. They may be many: where
+/// nothing else is asked for either, they are not looked at.
+fn left_out(scheduler: &Scheduler, filter: &Filter) -> u64 {
+    let table = scheduler.table();
+    if filter.takes_disabled() {
+        return 0;
+    }
+    if filter.is_by_state_only() {
+        let drain = table.iter().filter(|job| matches!(job.phase, Phase::Draining));
+        let drain = drain.filter(|job| table.is_disabled(job.def.id)).count();
+        return (table.disabled_len() - drain) as u64;
+    }
+    let fits = |row: &&Job| filter.takes_text(&row.def) && filter.takes_tag(scheduler, &row.def);
+    table.disabled().filter(fits).count() as u64
+}
+
 /// The lines that a query (`tag`, `q`, `state`, `id`, `sort`, `dir`) asks for.
 pub(super) fn select<'a>(scheduler: &'a Scheduler, request: &Request) -> Selection<'a> {
     let filter = Filter::new(request);
     let mut found = Selection { lines: vec![], states: States::default(), tags: BTreeMap::new() };
-    for line in scheduler.table().iter().flat_map(|job| views::rows(scheduler, job)) {
-        let (job, def, state) = line;
+    found.states.add(StateLabel::Disabled, left_out(scheduler, &filter));
+    for line in known(scheduler, &filter).flat_map(|job| views::rows(scheduler, job)) {
+        let (_, def, _) = line;
         if !filter.takes_text(def) {
             continue;
         }
-        let states = || states_of(job, def, state);
+        let states = || states_of(scheduler, line);
         let tag_fits = filter.takes_tag(scheduler, def);
         let state_fits = states().any(|state| filter.takes_state(state));
         if tag_fits {
@@ -93,7 +125,7 @@ fn has_none(scheduler: &Scheduler, (job, def, state): &Line<'_>, sort: Sort) -> 
 fn order(scheduler: &Scheduler, lines: &mut [Line<'_>], sort: Sort) {
     match sort {
         Sort::Id => {}
-        Sort::State => lines.sort_by_key(|(job, def, state)| states_of(job, def, *state).min()),
+        Sort::State => lines.sort_by_key(|line| states_of(scheduler, *line).min()),
         Sort::Name => lines.sort_by_cached_key(|(_, def, _)| def.name.to_lowercase()),
         Sort::Tag => {
             let tag = |def: &Definition| scheduler.table().tags.get(&def.tag_id);

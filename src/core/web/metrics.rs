@@ -7,7 +7,7 @@ use super::views;
 use crate::core::http::{Body, Response};
 use crate::core::list::{Listed, Tally};
 use crate::core::scheduler::{DatabaseState, Histogram, Scheduler};
-use crate::core::state_label::States;
+use crate::core::state_label::{StateLabel, States};
 use crate::core::time::Now;
 use std::fmt::{Display, Write};
 
@@ -124,7 +124,8 @@ fn write_jobs(scheduler: &Scheduler, out: &mut Writer) {
     for (.., state) in scheduler.table().iter().flat_map(|job| views::rows(scheduler, job)) {
         states.add(state, 1);
     }
-    out.family("schedule_jobs", "gauge", "", "Jobs in force by state.");
+    states.add(StateLabel::Disabled, scheduler.table().disabled().count() as u64);
+    out.family("schedule_jobs", "gauge", "", "Jobs by state; those disabled are not in force.");
     out.by("schedule_jobs", "state", &states);
     let help = "Rows that nothing is started for by mistake.";
     out.gauge("schedule_bad_rows", "", help, api::bad_rows_count(scheduler));

@@ -36,7 +36,7 @@ pub(super) fn no_job(scheduler: &Scheduler, id: JobId) -> Missing {
         return (404, format!("job {id} can't be one: {why}"));
     }
     let group = scheduler.settings().server_id;
-    let why = "no row with this id, status = 1 and server_id";
+    let why = "no row with this id and server_id";
     (404, format!("job {id} is not in force: {why} = {group}, or it was not read yet"))
 }
 

@@ -135,7 +135,7 @@ impl Web {
             scheduler.table().get(*id).is_some_and(|job| {
                 let next = match &job.phase {
                     Phase::Replaced(next) => next.md5 == key,
-                    Phase::Active | Phase::Draining => false,
+                    Phase::Active | Phase::Draining | Phase::Disabled => false,
                 };
                 job.def.md5 == key || next
             })
@@ -154,7 +154,7 @@ impl Web {
             half.copy_from_slice(&key[..8]);
             half
         };
-        for job in scheduler.table().iter() {
+        for job in scheduler.table().iter().chain(scheduler.table().disabled()) {
             entries.push((half(&job.def.md5), job.def.id));
             if let Phase::Replaced(next) = &job.phase {
                 entries.push((half(&next.md5), job.def.id));

@@ -5,6 +5,7 @@ use super::call::{Awaits, Call};
 use super::filter::Paging;
 use super::sort::Sort;
 use super::sources;
+use super::states::ALL;
 use crate::core::config::did_you_mean;
 use crate::core::http::{Request, Response};
 use crate::core::ids::{BadRunId, JobId, RunId};
@@ -40,7 +41,8 @@ pub(super) fn check_list(request: &Request) -> Result<(), Response> {
 
 /// A state that never is. (Pages that show no list listen to events of such a state.)
 fn check_state(request: &Request) -> Result<(), Response> {
-    one_of(request, "state", &StateLabel::ALL.map(StateLabel::label))
+    let states = StateLabel::ALL.map(StateLabel::label);
+    one_of(request, "state", &[&states[..], &[ALL]].concat())
 }
 
 /// How a list is to be ordered.
@@ -111,7 +113,7 @@ pub(super) fn check_tag(scheduler: &Scheduler, request: &Request) -> Result<(), 
     let Some(asked) = request.query("tag").filter(|tag| !tag.is_empty()) else { return Ok(()) };
     let table = scheduler.table();
     let id = asked.parse::<u32>().ok();
-    let of_jobs = || table.iter().any(|job| Some(job.def.tag_id) == id);
+    let of_jobs = || table.iter().chain(table.disabled()).any(|it| Some(it.def.tag_id) == id);
     let there = table.tags.iter().any(|(tag, name)| Some(*tag) == id || *name == *asked);
     if there || id == Some(0) || of_jobs() || !scheduler.knows_table() {
         return Ok(());

@@ -1,8 +1,9 @@
 //! The lines of a list, and the states by which they are found.
 
 use crate::core::definition::{Block, Definition};
+use crate::core::scheduler::Scheduler;
 use crate::core::state_label::StateLabel;
-use crate::core::table::Job;
+use crate::core::table::{Job, Phase};
 
 /// A line of a list: the job, the definition that is shown, its state.
 pub(super) type Line<'a> = (&'a Job, &'a Definition, StateLabel);
@@ -16,10 +17,21 @@ pub(super) fn block_of<'a>(job: &'a Job, def: &Definition) -> Option<Block<'a>> 
 /// The states by which a line is found: its own, and that of what keeps it from ever being started
 /// where runs of it are alive all the same.
 pub(super) fn states_of(
-    job: &Job,
-    def: &Definition,
-    state: StateLabel,
-) -> impl Iterator<Item = StateLabel> {
+    scheduler: &Scheduler,
+    (job, def, state): Line<'_>,
+) -> impl Iterator<Item = StateLabel> + use<> {
+    let drains = matches!(job.phase, Phase::Draining);
+    let disabled = drains && scheduler.table().is_disabled(def.id);
     let block = block_of(job, def).map(Block::state);
-    std::iter::once(state).chain(block.filter(|block| *block != state))
+    let also = block.or(disabled.then_some(StateLabel::Disabled));
+    std::iter::once(state).chain(also.filter(|also| *also != state))
 }
+
+/// Whether lists have a state where nobody asks for one: disabled rows are not in force, and may be
+/// many.
+pub(super) fn is_in_force(state: StateLabel) -> bool {
+    state != StateLabel::Disabled
+}
+
+/// What stands for all states, of what is in force and of what is not.
+pub(super) const ALL: &str = "all";

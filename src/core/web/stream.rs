@@ -411,7 +411,7 @@ fn shown(scheduler: &Scheduler, request: &Request) -> Result<(BTreeSet<JobId>, u
 }
 
 fn members(scheduler: &Scheduler, filter: &Filter) -> BTreeSet<JobId> {
-    let lines = scheduler.table().iter().flat_map(|job| views::rows(scheduler, job));
+    let lines = listed::known(scheduler, filter).flat_map(|job| views::rows(scheduler, job));
     lines.filter(|line| filter.takes(scheduler, *line)).map(|(job, ..)| job.def.id).collect()
 }
 

@@ -42,7 +42,11 @@ pub(super) fn text_list(scheduler: &Scheduler, call: &Call<'_>) -> Response {
     let mut rows: Vec<Vec<String>> = vec![titles.chain(["COMMAND".to_owned()]).collect()];
     rows.extend(lines.iter().map(|line| text_row(scheduler, now, *line, &notes)));
     let mut text = table(&rows);
-    text.push_str(&format!("{} of {total} jobs\n", lines.len()));
+    let disabled = match scheduler.table().disabled_len() {
+        0 => String::new(),
+        count => format!(", {count} disabled"),
+    };
+    text.push_str(&format!("{} of {total} jobs{disabled}\n", lines.len()));
     text.extend(frame::alert_lines(scheduler, now).iter().map(|line| format!("{line}\n")));
     Response::text(200, text).header("Vary", "Accept, User-Agent")
 }

@@ -154,6 +154,9 @@ texts! {
     not_due: "never due", "不会到期";
     invalid: "invalid", "无效";
     off: "off", "停用";
+    disabled: "disabled", "已禁用";
+    is_disabled: "It is disabled: nothing is started before its row has status = 1",
+        "已禁用:其行的 status 为 1 之前不会启动";
     block_schedule: "never due: its schedule is wrong", "永不到期:计划有误";
     block_over: "never due: its schedule has no slot left", "永不到期:计划已无后续时刻";
     block_timezone: "never due: its time zone is unknown", "永不到期:时区未知";
@@ -261,6 +264,7 @@ texts! {
     not_due: "never due", "不会到期";
     invalid: "invalid", "无效";
     off: "off", "停用";
+    disabled: "disabled", "已禁用";
     ms: "{} ms", "{} 毫秒";
     s: "{} s", "{} 秒";
     min: "{} min", "{} 分";
@@ -278,8 +282,8 @@ texts! {
     older: "The daemon was upgraded. Reload this page", "守护进程已升级,点击重新加载本页";
     connecting: "Connecting; as of {}", "连接中;数据截至 {}";
     gone: "Not in force", "未生效";
-    job_gone: "This job is gone: its row was deleted or disabled. What is shown is of {}",
-        "该任务已不存在:其行已删除或已停用。所示内容截至 {}";
+    job_gone: "This job is gone: its row was deleted. What is shown is of {}",
+        "该任务已不存在:其行已删除。所示内容截至 {}";
     list_gone: "This list is not there any more: {}. What is shown is of {}",
         "该列表已不存在:{}。所示内容截至 {}";
     not_live: "Not live", "非实时";

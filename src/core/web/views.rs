@@ -53,7 +53,7 @@ pub(super) fn rows<'a>(
 ) -> impl Iterator<Item = Line<'a>> + use<'a> {
     let waiting = match &job.phase {
         Phase::Replaced(next) => Some((job, &**next, StateLabel::Waiting)),
-        Phase::Active | Phase::Draining => None,
+        Phase::Active | Phase::Draining | Phase::Disabled => None,
     };
     std::iter::once((job, &job.def, state_of(scheduler, job))).chain(waiting)
 }
@@ -61,8 +61,10 @@ pub(super) fn rows<'a>(
 /// The original's state label of a job.
 pub fn state_of(scheduler: &Scheduler, job: &Job) -> StateLabel {
     let phases = || job.live.iter().filter_map(|run| Some(scheduler.runs().get(run)?.phase));
-    if !matches!(job.phase, Phase::Active) {
-        return StateLabel::Deleting;
+    match job.phase {
+        Phase::Active => {}
+        Phase::Draining | Phase::Replaced(_) => return StateLabel::Deleting,
+        Phase::Disabled => return StateLabel::Disabled,
     }
     let Some(first) = phases().next() else {
         let last = job.history.as_ref().and_then(|history| history.runs.back());

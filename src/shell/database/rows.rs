@@ -3,7 +3,7 @@
 //! Both drivers hand over the same [`Cell`]s; a bad row costs itself only.
 
 use crate::core::cells::{Cell, Cells};
-use crate::core::columns::{Column, JobRow};
+use crate::core::columns::{Column, IN_FORCE, JobRow};
 use crate::core::limits::{MAX_COMMAND_BYTES, MAX_QUOTED_CHARS, MAX_TEXT_BYTES, cut};
 use crate::core::protocol::Answer;
 
@@ -13,22 +13,28 @@ pub fn absent(column: Column) -> String {
     format!("{value} AS {}", column.name())
 }
 
-/// The columns of a job as a query names them: `read` tells how one that is there is read.
+/// What a query names of a row: whether it is in force, and the columns of a job. `read` tells how
+/// one that is there is read.
 pub fn job_columns(existing: &[String], read: fn(Column) -> String) -> String {
     let named = |column: &Column| match column.is_in(existing) {
         true => read(*column),
         false => absent(*column),
     };
-    Column::ALL.iter().map(named).collect::<Vec<_>>().join(", ")
+    let columns: Vec<_> = Column::ALL.iter().map(named).collect();
+    format!("{IN_FORCE}, {}", columns.join(", "))
 }
 
-/// A row of `scheduler_jobs`, its cells in the order of [`Column::ALL`].
+/// A row of `scheduler_jobs`, its cells as [`job_columns`] has them. What is no good of a disabled
+/// one keeps nothing from running: nothing is said of it.
 pub fn job(cells: Vec<Cell>) -> Answer {
     let mut cells = Cells::new(cells);
+    let in_force = cells.next_is_true();
     let id = cells.next_text().parse();
     match (JobRow::read(&mut cells), id) {
-        (Ok(job), _) => Answer::Job(Box::new(job)),
-        (Err(why), Ok(id)) => Answer::BadRow { id, why },
+        (Ok(job), _) if in_force => Answer::Job(Box::new(job)),
+        (Ok(job), _) => Answer::Disabled(Box::new(job)),
+        (Err(why), Ok(id)) if in_force => Answer::BadRow { id, why },
+        (Err(_), Ok(id)) => Answer::Disabled(Box::new(JobRow { id, ..JobRow::default() })),
         (Err(why), Err(_)) => Answer::BadRow { id: 0, why: format!("scheduler_jobs: {why}") },
     }
 }

@@ -144,8 +144,7 @@ impl<'a> Session<'a> {
             ),
             "SELECT id, name FROM scheduler_tags ORDER BY id".to_owned(),
             format!(
-                "SELECT {columns} FROM scheduler_jobs WHERE server_id = {} AND status = 1 \
-                 ORDER BY id",
+                "SELECT {columns} FROM scheduler_jobs WHERE server_id = {} ORDER BY id",
                 group.server_id
             ),
         ])

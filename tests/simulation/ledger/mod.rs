@@ -71,6 +71,8 @@ pub struct Ledger {
     pub zones: Vec<FakeZone>,
     pub grace_ms: u64,
     pub jobs: BTreeMap<u32, Job>,
+    /// Rows of the table in force that are disabled.
+    pub disabled: BTreeSet<u32>,
     /// Every run there ever was, but for those of which nothing was left after a crash.
     pub runs: BTreeMap<RunId, Run>,
     /// Every id that was ever given out, whatever came of it.
@@ -155,6 +157,7 @@ impl Ledger {
             zones,
             grace_ms,
             jobs: BTreeMap::new(),
+            disabled: BTreeSet::new(),
             runs: BTreeMap::new(),
             given: BTreeSet::new(),
             live: BTreeSet::new(),
@@ -221,6 +224,7 @@ impl Ledger {
             self.runs.remove(id);
         }
         self.jobs.clear();
+        self.disabled.clear();
         self.live.clear();
         self.ranges.clear();
         self.fresh.clear();

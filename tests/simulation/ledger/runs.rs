@@ -181,6 +181,10 @@ impl Ledger {
         assert_eq!(plan.job_id, run.job, "run {id}");
         assert_eq!(plan.slot.is_empty(), run.slot.is_none(), "run {id}: its slot");
         let job = run.job;
+        assert!(
+            !self.disabled.contains(&job),
+            "run {id} is launched of job {job}: its row is disabled"
+        );
         let job = &self.jobs[&job];
         let in_force = !job.draining && job.waiting.is_none();
         assert!(in_force, "run {id} is launched from a definition that is no longer in force");

@@ -142,6 +142,8 @@ impl Ledger {
     /// A table comes into force. With a clock reading it came from the database, and what was
     /// not started yet of a definition that is no longer in force never will be.
     pub fn apply(&mut self, rows: &Rows, now: Option<Now>) {
+        self.disabled =
+            rows.rows.iter().filter(|(_, row)| !row.enabled).map(|(id, _)| *id).collect();
         let enabled = rows.rows.values().filter(|row| row.enabled);
         let defs: Vec<Def> = enabled.map(|row| Def::new(row, &rows.vars)).collect();
         let named: BTreeSet<u32> = defs.iter().map(|def| def.row.id).collect();
@@ -259,11 +261,21 @@ impl Ledger {
         let ids: Vec<u32> = core.scheduler.table().iter().map(|job| job.def.id.0).collect();
         let expected: Vec<u32> = self.jobs.keys().copied().collect();
         assert_eq!(ids, expected, "the jobs in force (left) are not those of the last answer");
+        let table = core.scheduler.table();
+        let rest: Vec<u32> = table.disabled().map(|row| row.def.id.0).collect();
+        let expected = self.disabled.iter().filter(|id| !self.jobs.contains_key(id));
+        assert!(rest.iter().eq(expected), "disabled are {rest:?}, not {:?}", self.disabled);
+        assert_eq!(table.disabled_len(), self.disabled.len(), "rows that are disabled");
+        for row in table.disabled() {
+            assert!(matches!(row.phase, Phase::Disabled), "{:?}", row.phase);
+            assert!(row.next_due_ms.is_none() && row.live.is_empty(), "{:?} is due", row.def.id);
+        }
         for (&id, job) in &self.jobs {
             let Some(is) = core.scheduler.table().get(JobId(id)) else { continue };
             let right = match &is.phase {
                 Phase::Active => !job.draining && job.waiting.is_none(),
                 Phase::Draining => job.draining,
+                Phase::Disabled => false,
                 Phase::Replaced(next) => job.waiting.as_ref().is_some_and(|it| it.is(next)),
             };
             let (phase, draining) = (&is.phase, job.draining);

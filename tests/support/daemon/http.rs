@@ -90,7 +90,7 @@ impl Daemon {
         self.json("/api/v1/status")
     }
 
-    /// The view of a job; none if it is not in force.
+    /// The view of a job; none if it has no row.
     pub fn job(&self, id: u32) -> Option<Value> {
         let reply = self.get(&format!("/api/v1/jobs/{id}"));
         (reply.status == 200).then(|| reply.json())
@@ -103,11 +103,13 @@ impl Daemon {
         wait_for(&what, SOON, || self.job(id).filter(|job| is(job)))
     }
 
-    /// Waits until a job is not in force any more.
+    /// Waits until a job is not in force any more: its row is gone, or disabled, and it has no run.
     #[track_caller]
     pub fn wait_gone(&self, id: u32) {
         let what = format!("job {id} to be gone");
-        wait_for(&what, SOON, || self.job(id).is_none().then_some(()));
+        wait_for(&what, SOON, || {
+            self.job(id).is_none_or(|job| job["state"] == "disabled").then_some(())
+        });
     }
 
     /// Waits until so many jobs are in force.

@@ -9,13 +9,16 @@ use crate::core::table::Phase;
 use crate::core::time::Now;
 use std::collections::VecDeque;
 
-/// Jobs looked at in one turn to find those whose row is gone.
+/// Jobs looked at in one turn to find those whose row is gone; as many disabled rows.
 const SWEEPS_A_TURN: usize = 1_000;
 
 /// An answer that is being put in force.
 pub(super) struct Applying {
     changed: VecDeque<Vec<Definition>>,
+    disabled: VecDeque<Vec<Definition>>,
     swept: Option<JobId>,
+    /// All jobs were looked at: the disabled rows are next, from here on.
+    swept_disabled: Option<Option<JobId>>,
     counts: Counts,
     since: Since,
 }
@@ -67,8 +70,10 @@ impl Scheduler {
             log::error!("bad row job={id}: {why}");
         }
         let counts = Counts { kept: staged.kept, ..Counts::default() };
-        let changed = staged.changed;
-        self.sync.applying = Some(Applying { changed, swept: None, counts, since });
+        let (changed, disabled) = (staged.changed, staged.disabled);
+        let (swept, swept_disabled) = (None, None);
+        self.sync.applying =
+            Some(Applying { changed, disabled, swept, swept_disabled, counts, since });
     }
 
     /// Puts a slice of a new table in force: first what changed, then what is gone. With a clock
@@ -76,10 +81,7 @@ impl Scheduler {
     /// is known of the runs: they are settled after it).
     pub(in crate::core::scheduler) fn apply_some(&mut self, now: Option<Now>) {
         let Some(mut applying) = self.sync.applying.take() else { return };
-        for def in applying.changed.pop_front().unwrap_or_default() {
-            self.apply_change(now, def, &mut applying);
-        }
-        if !applying.changed.is_empty() || self.sweep_some(now, &mut applying) {
+        if !self.put_some_in_force(now, &mut applying) || self.sweep_some(now, &mut applying) {
             self.sync.applying = Some(applying);
             return;
         }
@@ -97,9 +99,38 @@ impl Scheduler {
         self.news.push_back(News::SyncEnded(Ok(())));
     }
 
+    /// The next slice of what has changed. Returns whether it was the last one.
+    fn put_some_in_force(&mut self, now: Option<Now>, applying: &mut Applying) -> bool {
+        for def in applying.changed.pop_front().unwrap_or_default() {
+            self.apply_change(now, def, applying);
+        }
+        if !applying.changed.is_empty() {
+            return false;
+        }
+        for def in applying.disabled.pop_front().unwrap_or_default() {
+            self.apply_disabled(now, def, applying);
+        }
+        applying.disabled.is_empty()
+    }
+
+    fn apply_disabled(&mut self, now: Option<Now>, def: Definition, applying: &mut Applying) {
+        let id = def.id;
+        let was_in_force = self.table.get(id).is_some_and(|job| job.scheduled().is_some());
+        applying.counts.removed += usize::from(was_in_force);
+        let drains = self.table.disable(def, self.sync.seen);
+        if drains && was_in_force {
+            log::info!("job={id} is disabled: it drains");
+        }
+        if let Some(now) = now.filter(|_| drains) {
+            self.drop_unstarted(now, id);
+        }
+        self.touch(id);
+    }
+
     fn apply_change(&mut self, now: Option<Now>, def: Definition, applying: &mut Applying) {
         let id = def.id;
-        let known = match self.table.get(id) {
+        let job = self.table.get(id).filter(|job| !matches!(job.phase, Phase::Disabled));
+        let known = match job {
             None => {
                 applying.counts.added += 1;
                 false
@@ -146,8 +177,20 @@ impl Scheduler {
         }
     }
 
-    /// Takes out the jobs that the answer did not name. Returns whether there are more to look at.
+    /// Takes out what the answer did not name. Returns whether there is more to look at.
     fn sweep_some(&mut self, now: Option<Now>, applying: &mut Applying) -> bool {
+        if applying.swept_disabled.is_none() && self.sweep_jobs(now, applying) {
+            return true;
+        }
+        let after = applying.swept_disabled.flatten();
+        let (gone, last) = self.table.sweep_disabled(after, SWEEPS_A_TURN, self.sync.seen);
+        gone.into_iter().for_each(|id| self.touch(id));
+        applying.swept_disabled = Some(last);
+        last.is_some()
+    }
+
+    /// The same of the jobs in force.
+    fn sweep_jobs(&mut self, now: Option<Now>, applying: &mut Applying) -> bool {
         let seen = self.sync.seen;
         let mut last = None;
         let mut looked_at = 0;

@@ -416,7 +416,8 @@ function buttons(row, job) {
   const [start, stop] = all(".act button", row);
   const full = job.running >= job.max_concurrence;
   const why = job.max_concurrence ? fill(T.at_limit, job.max_concurrence) : T.limit_zero;
-  if (job.state !== "deleting") disable(start, full ? why : "");
+  const never = ["deleting", "disabled"].includes(job.state);
+  if (!never) disable(start, full ? why : "");
   disable(stop, job.running ? "" : T.nothing_runs);
 }
 

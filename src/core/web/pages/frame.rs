@@ -16,7 +16,7 @@ use crate::core::http::etag_of;
 use crate::core::plain::{self, isolated};
 use crate::core::refusal::Refusal;
 use crate::core::scheduler::{DatabaseState, Run, Scheduler, SnapshotTrouble};
-use crate::core::table::Job;
+use crate::core::table::{Job, Phase};
 use crate::core::time::{Now, datetime};
 
 /// That records were lost is said for so long, in milliseconds.
@@ -271,6 +271,12 @@ pub(super) fn blocked_alert(t: &Texts, block: Option<Block<'_>>) -> Option<Alert
         None => ("warn", word.to_owned()),
     };
     Some(Alert { kind, text, rows: Vec::new() })
+}
+
+/// The same of a job whose row is disabled.
+pub(super) fn disabled_alert(t: &Texts, job: &Job) -> Option<Alert> {
+    let is = matches!(job.phase, Phase::Disabled);
+    is.then(|| Alert { kind: "warn", text: t.is_disabled.to_owned(), rows: Vec::new() })
 }
 
 /// A page for people is shown all the same; that something of its address means nothing is said.

@@ -9,7 +9,7 @@ use super::super::texts::{Texts, fill};
 use super::super::views;
 use super::cache::Page;
 use super::chosen::{self, Chosen};
-use super::frame::{Alert, Frame, Part, blocked_alert};
+use super::frame::{Alert, Frame, Part, blocked_alert, disabled_alert};
 use super::look::Look;
 use super::plot::{self, Plots};
 use super::row::{self, Row};
@@ -102,14 +102,14 @@ impl Web {
         let runs = run_rows(scheduler, now, t, job);
         let here = chosen::address(&format!("/jobs/{id}"), request, &["run", "stream"]);
         let mut frame = self.frame(scheduler, call, look, (Part::Jobs, row.name), here);
-        frame.events = frame.root.to(&format!("/api/v1/events?id={id}"));
+        frame.events = frame.root.to(&format!("/api/v1/events?id={id}&state=all"));
         let sources = sources(t, def, &runs, request);
         let shown = sources.iter().find(|source| source.chosen).or(sources.first());
         let own = || (frame.root.to(&format!("/api/v1/jobs/{id}/output")), "stdout");
         let page = JobPage {
             plain: shown.map_or_else(own, |source| source.at.clone()),
             chosen: Chosen::of(request)?,
-            alert: blocked_alert(t, job.block()),
+            alert: blocked_alert(t, job.block()).or_else(|| disabled_alert(t, job)),
             zone: zone_name(scheduler, t, def),
             output: &def.output,
             stderr: &def.stderr,

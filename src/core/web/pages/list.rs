@@ -110,7 +110,7 @@ impl Web {
             let text = fill(t.no_such_page, &[&pages[0], &pages[1]]);
             frame.alerts.insert(0, Alert { kind: "warn", text, rows: Vec::new() });
         }
-        let all = scheduler.table().len();
+        let (all, disabled) = (scheduler.table().len(), scheduler.table().disabled_len());
         let page = ListPage {
             carried: query.others(&["q", "tag", "tagid", "per_page"]),
             states: states(t, &query, &found),
@@ -128,7 +128,7 @@ impl Web {
                 .collect::<Vec<_>>()
                 .join(" "),
             all,
-            figures: all.to_string().len(),
+            figures: all.max(disabled).to_string().len(),
             rows,
             query,
             frame,

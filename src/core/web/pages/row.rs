@@ -1,12 +1,12 @@
 //! A line of the list of jobs.
 
 use super::super::listed;
-use super::super::states::{Line, block_of};
+use super::super::states::{Line, block_of, states_of};
 use super::super::texts::{Texts, column_label, fill};
 use super::look::Look;
 use super::words::{self, Moment};
 use crate::core::columns::{Column, Kind};
-use crate::core::definition::{Block, Definition, Schedule};
+use crate::core::definition::{Definition, Schedule};
 use crate::core::limits::{LISTED_COMMAND_CHARS, cut};
 use crate::core::plain;
 use crate::core::scheduler::Scheduler;
@@ -101,6 +101,7 @@ pub(super) fn state_text(t: &Texts, state: StateLabel) -> &'static str {
         StateLabel::Never => t.never,
         StateLabel::Invalid => t.invalid,
         StateLabel::Off => t.off,
+        StateLabel::Disabled => t.disabled,
         StateLabel::Fatal
         | StateLabel::Exited
         | StateLabel::Unknown
@@ -124,7 +125,7 @@ pub(super) fn row<'a>(scheduler: &'a Scheduler, now: Now, look: Look, line: Line
         Schedule::Refused(_, why) => why.to_string(),
     };
     let block = block_of(job, def);
-    let also = block.map(Block::state).filter(|block| *block != state);
+    let also = states_of(scheduler, line).find(|also| *also != state);
     let next = listed::next_of(job, state);
     Row {
         id: def.id.0,
@@ -176,6 +177,7 @@ pub(super) fn buttons(scheduler: &Scheduler, t: &Texts, job: &Job, none: bool) -
     let limit = job.def.max_concurrence;
     let no_start = match &job.phase {
         _ if scheduler.draining() => t.skip_draining.to_owned(),
+        Phase::Disabled => t.is_disabled.to_owned(),
         Phase::Draining => t.is_draining.to_owned(),
         Phase::Replaced(_) => t.is_waiting.to_owned(),
         Phase::Active if job.def.command_flaw().is_some() => t.block_command.to_owned(),

@@ -11,7 +11,7 @@ use super::super::{Failure, Group};
 use super::explain::explain;
 use super::{Kept, Session};
 use crate::core::cells::Cell;
-use crate::core::columns::Column;
+use crate::core::columns::{Column, IN_FORCE};
 use crate::core::database::{ErrorKind, Mysql};
 use crate::core::limits::{MAX_COMMAND_BYTES, MAX_TEXT_BYTES};
 use crate::core::protocol::Answer;
@@ -48,7 +48,7 @@ fn read(
         return answers.send(&Answer::Same(digest.text));
     }
     let columns = rows::job_columns(&session.columns("scheduler_jobs")?, job_column);
-    let rule = format!("WHERE server_id = {} AND status = 1 ORDER BY id", group.server_id);
+    let rule = format!("WHERE server_id = {} ORDER BY id", group.server_id);
     let jobs = format!("SELECT {columns} FROM scheduler_jobs {rule}");
     let rule = format!("WHERE server_id = {} ORDER BY id", group.vars_server);
     let name = bounded("name", MAX_TEXT_BYTES);
@@ -167,9 +167,10 @@ fn digest_query(group: &Group) -> String {
     };
     let (required, optional) = Column::ALL.split_at(Column::REQUIRED.len());
     let absent: Vec<_> = optional.iter().map(|column| rows::absent(*column)).collect();
-    let columns: Vec<_> = required.iter().chain(optional).map(|column| column.name()).collect();
+    let columns = required.iter().chain(optional).map(|column| column.name());
+    let columns: Vec<_> = columns.chain([IN_FORCE]).collect();
     format!(
-        "SELECT CONCAT((SELECT {} FROM scheduler_jobs WHERE server_id = {} AND status = 1), ':', \
+        "SELECT CONCAT((SELECT {} FROM scheduler_jobs WHERE server_id = {}), ':', \
          (SELECT {} FROM scheduler_vars WHERE server_id = {}), ':', \
          (SELECT {} FROM scheduler_tags)) FROM (SELECT {}) AS optional",
         summary(&columns),
