@@ -108,7 +108,8 @@ fn wait_after_even_second(ms: i64) {
     sleep(Duration::from_nanos(to_go.unsigned_abs()));
 }
 
-/// Waits for a helper of the daemon; not for ever, for a database that hangs is left alone.
+/// Waits for a helper of the daemon that is at a question; not for ever, for a database that hangs
+/// is left alone.
 fn wait_exchange(daemon: &Daemon) -> bool {
     let pid = daemon.pid().as_raw_nonzero();
     let until = Instant::now() + Duration::from_millis(2_500);
@@ -116,7 +117,10 @@ fn wait_exchange(daemon: &Daemon) -> bool {
         let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
         let is_helper = |child: &str| {
             let cmdline = fs::read(format!("/proc/{child}/cmdline")).unwrap_or_default();
-            cmdline.split(|&byte| byte == 0).any(|word| word == b"exchange")
+            // One that waits for a question reads from descriptor 0.
+            let call = fs::read_to_string(format!("/proc/{child}/syscall")).unwrap_or_default();
+            let is_idle = call.split_whitespace().nth(1) == Some("0x0");
+            !is_idle && cmdline.split(|&byte| byte == 0).any(|word| word == b"exchange")
         };
         if children.unwrap_or_default().split_whitespace().any(is_helper) {
             return true;
