@@ -1,7 +1,7 @@
 //! A database that hangs, dies, lies, cuts its answers off or refuses: jobs go on in time, nothing
 //! is dropped from the table, the log says each failure once, and the records catch up.
 
-use crate::common::database::{Kind, Parts, TestDatabase, over_tcp, server};
+use crate::common::database::{Kind, Parts, TestDatabase, mysql_conn, over_tcp, server};
 use crate::common::unique;
 use crate::daemon;
 use crate::daemon::account::{account, carry_over, end};
@@ -11,6 +11,7 @@ use crate::daemon::proxy::{Mode, Proxy};
 use crate::daemon::rows::{Due, Row, insert};
 use crate::daemon::server::Server;
 use crate::daemon::{Daemon, SOON, Site, now_ns, wait_for};
+use mysql::prelude::Queryable;
 use rustix::process::{Pid, Signal};
 use schedule::core::database::{Database, Mysql};
 use schedule::shell::database::migrate;
@@ -310,6 +311,34 @@ fn stands_still_or_is_killed(kind: Kind) {
         (daemon.status()["database"] == "up").then_some(())
     });
     world.settle(daemon, first, bare);
+}
+
+/// A table that is long in coming holds up no record.
+#[test]
+fn records_go_on_while_the_table_is_waited_for() {
+    for kind in Kind::servers() {
+        let (site, mut database) = Site::on(kind);
+        database.sql(&Row::new(1, Due::Step(1), "true").insert());
+        let daemon = site.start();
+        daemon.wait_jobs(1);
+        let ended = "SELECT COUNT(*) FROM scheduler_logs WHERE running_time IS NOT NULL";
+        let waits = "SELECT COUNT(*) FROM information_schema.processlist \
+                     WHERE db = DATABASE() AND state LIKE 'Waiting for table%'";
+        // Records are of no tag.
+        let mut holder = mysql_conn(&database.config);
+        let tags = format!("{}.scheduler_tags", database.config.server().dbname);
+        holder.query_drop(format!("LOCK TABLES {tags} WRITE")).unwrap();
+        wait_for("a sync that waits", SOON, || (database.value(waits) == "1").then_some(()));
+        let before: u64 = database.value(ended).parse().unwrap();
+        wait_for("records beside it", SOON, || {
+            let now: u64 = database.value(ended).parse().unwrap();
+            // It gives up after 8 s.
+            assert_eq!(database.value(waits), "1", "{kind:?}: {before} records, {now} now");
+            (now >= before + 2).then_some(())
+        });
+        holder.query_drop("UNLOCK TABLES").unwrap();
+        drop(daemon);
+    }
 }
 
 /// One that goes on would be at the records and at the snapshot at the same time as the next one.

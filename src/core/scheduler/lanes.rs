@@ -27,9 +27,9 @@ const LEAVE_MS: u64 = 2_000;
 pub enum Waiter {
     /// The table.
     Table,
-    /// Records that are new, or what is set aside and only looked at.
+    /// Records that are new.
     Records,
-    /// What is set aside and tried again.
+    /// What is set aside: it is tried again, or only looked at.
     Again,
 }
 
