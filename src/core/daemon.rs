@@ -19,6 +19,8 @@ pub struct Core {
     pub scheduler: Scheduler,
     /// Requests, pages, streams.
     pub web: Web,
+    /// What the monotonic clock showed last, ms.
+    mono_ms: u64,
 }
 
 impl Core {
@@ -31,12 +33,14 @@ impl Core {
         segments: Vec<Segment>,
     ) -> Core {
         let scheduler = Scheduler::new(now, settings, replay, journal_end, segments);
-        Core { scheduler, web: Web::default() }
+        Core { scheduler, web: Web::default(), mono_ms: now.mono_ms }
     }
 
     /// Takes in an event. Never fails: outside data gives a value and a log line.
     pub fn handle(&mut self, now: Now, event: Event<'_>) {
-        let Core { scheduler, web } = self;
+        debug_assert!(self.mono_ms <= now.mono_ms, "{event:?} is told by a clock of before");
+        self.mono_ms = now.mono_ms;
+        let Core { scheduler, web, .. } = self;
         match event {
             Event::Tick => {
                 scheduler.tick(now);
@@ -48,7 +52,7 @@ impl Core {
             Event::Waits(run, what) => scheduler.launch_waits(run, what),
             Event::Signalled(run, refusal) => scheduler.signalled(run, refusal),
             Event::NotSignalled(run, why) => scheduler.signal_delayed(run, why),
-            Event::Ended(run, outcome, usage) => scheduler.run_ended(now, run, outcome, usage),
+            Event::Ended(ended) => scheduler.run_ended(now, *ended),
             Event::NoOutput(run, why) => scheduler.output_not_kept(run, &why),
             Event::KeeperIs(id) => scheduler.keeper_is(id),
             Event::NoKeeper => scheduler.lost_keeper(),
@@ -104,7 +108,7 @@ impl Core {
 
     /// The next thing to do.
     pub fn next_action(&mut self) -> Option<Action> {
-        let Core { scheduler, web } = self;
+        let Core { scheduler, web, .. } = self;
         let first = scheduler.next_urgent().or_else(|| web.next_answer());
         let next = first.or_else(|| scheduler.next_last());
         next.or_else(|| web.next_push(scheduler))

@@ -28,8 +28,8 @@ pub enum Event<'a> {
     Signalled(RunId, Option<Box<Refusal>>),
     /// Said instead where it can't be sent now and is later; why.
     NotSignalled(RunId, String),
-    /// A run's process is gone; said with the clocks as they were when it went.
-    Ended(RunId, Outcome, Usage),
+    /// A run's process is gone.
+    Ended(Box<Ended>),
     /// The keeper with this id launches from now on; what an earlier one still had to launch was
     /// settled before.
     KeeperIs(String),
@@ -128,6 +128,26 @@ pub struct Started {
     pub kernel_start: u64,
     /// When it was started.
     pub at: Now,
+}
+
+/// The end of a run. It may be told long after: by a keeper to the next daemon.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// The run.
+    pub run: RunId,
+    /// When its process went, or when it turned out that there is none.
+    pub at: Now,
+    /// How.
+    pub outcome: Outcome,
+    /// What it used.
+    pub usage: Usage,
+}
+
+impl Ended {
+    /// The end of a run of which nobody can tell what it used.
+    pub fn unseen(run: RunId, at: Now, outcome: Outcome) -> Ended {
+        Ended { run, at, outcome, usage: Usage::default() }
+    }
 }
 
 /// Something is to be done.

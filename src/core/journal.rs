@@ -44,6 +44,9 @@ pub struct RunEntry<'a> {
     pub slot_ms: Option<i64>,
     /// Why it was started.
     pub cause: Cause,
+    /// Which attempt at its slot it is; the first is 1.
+    #[serde(default = "first_attempt", skip_serializing_if = "is_first_attempt")]
+    pub attempt: u32,
     /// When it was launched (for an intent: decided), unix ms.
     pub at_ms: i64,
     /// The job's name at that time.
@@ -64,6 +67,9 @@ pub struct RunEntry<'a> {
     /// intent, the monotonic clock in the same unit: no process of it began before.
     #[serde(default, skip_serializing_if = "is_zero64")]
     pub kernel_start: u64,
+    /// When it is told to end, by the monotonic clock of its boot, ms; none = never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline_ms: Option<u64>,
     /// How it ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub end: Option<End>,
@@ -75,6 +81,17 @@ pub struct RunEntry<'a> {
 
 /// Characters of a command that the journal keeps: the width of the original's column.
 pub const COMMAND_CHARS: usize = 200;
+
+/// The first attempt at a slot. An entry does not say it, and those of earlier versions could not.
+pub const FIRST_ATTEMPT: u32 = 1;
+
+fn first_attempt() -> u32 {
+    FIRST_ATTEMPT
+}
+
+fn is_first_attempt(attempt: &u32) -> bool {
+    *attempt == FIRST_ATTEMPT
+}
 
 fn is_zero(n: &u32) -> bool {
     *n == 0

@@ -1,11 +1,11 @@
 //! The processes of runs. Their parent is the keeper, which starts them and tells how they end;
 //! where it is dead, they are only watched.
 
-use crate::core::event::{Event, Signal, Started};
+use crate::core::event::{Ended, Event, Signal, Started};
 use crate::core::ids::RunId;
 use crate::core::keeping::{KeptEnd, Notice};
 use crate::core::launch::{LaunchError, LaunchPlan};
-use crate::core::outcome::{Outcome, Usage};
+use crate::core::outcome::Outcome;
 use crate::core::plain::clean;
 use crate::core::refusal::Refusal;
 use crate::core::time::Now;
@@ -64,8 +64,8 @@ pub struct Children {
 pub enum News {
     /// What became of a launch.
     Launched(RunId, Result<Started, LaunchError>),
-    /// A process is gone, at that time.
-    Ended(Now, RunId, Outcome, Usage),
+    /// A process is gone.
+    Ended(Box<Ended>),
     /// What this run writes is not kept.
     NoOutput(RunId, String),
     /// The launch of this run waits for a file system.
@@ -210,7 +210,7 @@ impl Children {
             // An earlier version of the keeper tells what the processes say of themselves.
             false => Outcome::LeftBehind(end.exit, clean(&end.left, LEFT_COLUMNS).into()),
         };
-        News::Ended(end.at, end.run, outcome, end.usage)
+        News::Ended(Box::new(Ended { run: end.run, at: end.at, outcome, usage: end.usage }))
     }
 
     /// Everything that the core was told is in the journal, unless that is not `whole`: then the
@@ -456,7 +456,7 @@ impl Children {
 const NOT_SEEN: &str = "its keeper was killed, and nobody else is told how a process ended";
 
 fn lost(run: RunId, why: &str) -> News {
-    News::Ended(clock::now(), run, Outcome::Lost(why.into()), Usage::default())
+    News::Ended(Box::new(Ended::unseen(run, clock::now(), Outcome::Lost(why.into()))))
 }
 
 /// The system's type for a pid; none for 0.

@@ -83,6 +83,8 @@ pub struct Daemon {
     lanes: Lanes<reading::Reader>,
     scratch: Vec<u8>,
     state_dir: PathBuf,
+    /// The clocks as they were read in this turn: what the core is told is told by them.
+    now: Now,
     /// When the core was last told how the process is, monotonic ms.
     examined_ms: Option<u64>,
     /// Actions are left over from the last turn.
@@ -170,6 +172,7 @@ impl Daemon {
             scratch: Vec::new(),
             own: instance::kept_in(&parts.state_dir).into_iter().collect(),
             state_dir: parts.state_dir,
+            now: clock::now(),
             examined_ms: None,
             pressed: false,
             exiting: false,
@@ -218,6 +221,7 @@ impl Daemon {
 
     fn turn(&mut self, events: &Events) {
         let (now, began_us) = (clock::now(), clock::mono_us());
+        self.now = now;
         self.examine(now);
         self.listen(now, events);
         self.reap(now);
@@ -300,9 +304,7 @@ impl Daemon {
     fn tell(&mut self, now: Now, news: News) {
         match news {
             News::Launched(run, result) => self.core.handle(now, Event::Launched(run, result)),
-            News::Ended(at, run, outcome, usage) => {
-                self.core.handle(at, Event::Ended(run, outcome, usage));
-            }
+            News::Ended(ended) => self.core.handle(now, Event::Ended(ended)),
             News::NoOutput(run, why) => self.core.handle(now, Event::NoOutput(run, why)),
             News::Waits(run, what) => self.core.handle(now, Event::Waits(run, what)),
             News::Refused(run, refusal) => {
@@ -391,7 +393,7 @@ impl Daemon {
             Action::LastWord(word) => self.journal.keep_last_word(&word),
             Action::JournalCount(start, from) => {
                 let records = self.journal.count(start, from);
-                self.core.handle(clock::now(), Event::JournalCounted(start, records));
+                self.core.handle(self.now, Event::JournalCounted(start, records));
             }
             Action::JournalForget(start) => {
                 if let Err(why) = self.journal.forget(start) {
@@ -404,7 +406,7 @@ impl Daemon {
             }
             Action::Signal(run, signal) => {
                 let sent = self.children.signal(run, signal);
-                self.core.handle(clock::now(), sent);
+                self.core.handle(self.now, sent);
             }
             Action::ForgetOutput(job, run) => {
                 self.outputs.forget(job.0, &run.to_string());
@@ -434,13 +436,12 @@ impl Daemon {
     }
 
     fn push(&mut self, conn: ConnId, bytes: &[u8]) {
-        let now = clock::now();
-        if !self.server.push(now, conn, bytes) {
+        if !self.server.push(clock::now(), conn, bytes) {
             let failure = match self.server.is_streaming(conn) {
                 true => PushFailure::Full,
                 false => PushFailure::Gone,
             };
-            self.core.handle(now, Event::PushFailed(conn, failure));
+            self.core.handle(self.now, Event::PushFailed(conn, failure));
         }
     }
 }

@@ -63,6 +63,7 @@ fn entry(number: u64, pid: u32, end: Option<End>) -> Entry<'static> {
         job: JobId(1),
         slot_ms: Some(AT_MS),
         cause: Cause::Due,
+        attempt: 1,
         at_ms: AT_MS + 3,
         name: "备份".into(),
         command: "echo 你好".into(),
@@ -70,6 +71,7 @@ fn entry(number: u64, pid: u32, end: Option<End>) -> Entry<'static> {
         concurrent: 1,
         pid,
         kernel_start: 5,
+        deadline_ms: None,
         end,
         home: 0,
     })

@@ -49,6 +49,7 @@ fn longest(journal: &mut Journal, number: u64, ended: bool) {
         job: JobId(1),
         slot_ms: Some(at_ms),
         cause: Cause::Due,
+        attempt: 1,
         at_ms,
         name: "n".into(),
         command: text.as_str().into(),
@@ -56,6 +57,7 @@ fn longest(journal: &mut Journal, number: u64, ended: bool) {
         concurrent: 1,
         pid: 9,
         kernel_start: 5,
+        deadline_ms: None,
         end: ended.then_some(End { at_ms, outcome, usage, duration_ms: 0, stopped: false }),
         home: 0,
     });

@@ -105,6 +105,7 @@ fn run(sequence: u64, job: u32, ended: bool) -> Entry<'static> {
         job: JobId(job),
         slot_ms: None,
         cause: Cause::Due,
+        attempt: 1,
         at_ms: 0,
         name: "n".into(),
         command: "true".into(),
@@ -112,6 +113,7 @@ fn run(sequence: u64, job: u32, ended: bool) -> Entry<'static> {
         concurrent: 1,
         pid: 9,
         kernel_start: 0,
+        deadline_ms: None,
         end: ended.then_some(end),
         home: 0,
     })

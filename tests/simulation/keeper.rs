@@ -3,7 +3,7 @@
 use super::ledger::Settled;
 use super::process::Process;
 use super::world::{Spawning, World};
-use schedule::core::event::{Event, Started};
+use schedule::core::event::{Ended, Event, Started};
 use schedule::core::ids::{JobId, RunId};
 use schedule::core::launch::{LaunchError, LaunchPlan, MAX_LAUNCHING};
 use schedule::core::outcome::{Exit, Outcome, Usage};
@@ -259,7 +259,8 @@ impl World {
         self.ledger.ended(run, &outcome, end.started.at, end.at);
         let usage = Usage { user_ms: 3, system_ms: 1, max_rss_bytes: 1 << 20 };
         if let Some(core) = &mut self.core {
-            core.handle(end.at, Event::Ended(run, outcome, usage));
+            let ended = Ended { run, at: end.at, outcome, usage };
+            core.handle(self.now, Event::Ended(Box::new(ended)));
         }
     }
 
@@ -290,7 +291,7 @@ impl World {
         self.tell(|| format!("run {run} is lost: {why}"));
         self.ledger.lost(run, &outcome);
         if let Some(core) = &mut self.core {
-            core.handle(now, Event::Ended(run, outcome, Usage::default()));
+            core.handle(now, Event::Ended(Box::new(Ended::unseen(run, now, outcome))));
         }
     }
 

@@ -5,12 +5,12 @@
 use schedule::core::cron::{Dialect, zone};
 use schedule::core::daemon::Core;
 use schedule::core::database::{Database, Sqlite};
-use schedule::core::event::{Action, Event, PushFailure, Signal, Started};
+use schedule::core::event::{Action, Ended, Event, PushFailure, Signal, Started};
 use schedule::core::files::{FileName, FileTrouble, Identity, Mark, Piece, ReadPlan};
 use schedule::core::http::{Connection, Limits};
 use schedule::core::ids::{AskId, ConnId, RunId};
 use schedule::core::launch::{LaunchError, Stream};
-use schedule::core::outcome::{Exit, Outcome, Usage};
+use schedule::core::outcome::{Exit, Outcome};
 use schedule::core::places::Peer;
 use schedule::core::protocol::{Answer, JobRow, Purpose, SetAside};
 use schedule::core::refusal::Refusal;
@@ -408,7 +408,8 @@ impl Bench {
     pub fn end_all_as(&mut self, outcome: &Outcome) {
         let runs: Vec<RunId> = self.core.scheduler.runs().keys().copied().collect();
         for run in runs {
-            self.core.handle(self.now, Event::Ended(run, outcome.clone(), Usage::default()));
+            let ended = Ended::unseen(run, self.now, outcome.clone());
+            self.core.handle(self.now, Event::Ended(Box::new(ended)));
         }
         self.turn();
     }

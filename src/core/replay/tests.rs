@@ -2,7 +2,7 @@
 
 use super::Replay;
 use crate::core::ids::{JobId, RunId};
-use crate::core::journal::{Cause, Entry, RunEntry, encode};
+use crate::core::journal::{Cause, Entry, RunEntry, decode, encode};
 
 fn run(sequence: i64) -> RunId {
     RunId::next(1, 7, 0, 1_800_000_000_000 + 1_000 * sequence)
@@ -14,6 +14,7 @@ fn intent(sequence: i64) -> Entry<'static> {
         job: JobId(1),
         slot_ms: None,
         cause: Cause::Due,
+        attempt: 1,
         at_ms: 0,
         name: "".into(),
         command: "".into(),
@@ -21,6 +22,7 @@ fn intent(sequence: i64) -> Entry<'static> {
         concurrent: 1,
         pid: 0,
         kernel_start: 0,
+        deadline_ms: None,
         end: None,
         home: 0,
     })
@@ -150,4 +152,23 @@ fn what_a_journal_of_before_does_not_know_is_decided() {
     replay.is_of_before(1_000, "it was put back");
     assert_eq!(replay.decided_ms, Some(1_000));
     assert_eq!(replay.keepers.last().map(String::as_str), Some("?"));
+}
+
+/// A first attempt without a deadline stands in the journal as it always did, so that the version
+/// before reads it, and this one reads what that wrote.
+#[test]
+fn attempts_and_deadlines_are_told_where_there_are_some() {
+    let entry_of = |line: &[u8]| match decode(line.trim_ascii_end()) {
+        Some(Entry::Run(run)) => run.into_owned(),
+        other => panic!("no run: {other:?}"),
+    };
+    let (mut first, mut second) = (Vec::new(), Vec::new());
+    encode(&mut first, &intent(1));
+    let text = String::from_utf8_lossy(&first);
+    assert!(!text.contains("attempt") && !text.contains("deadline_ms"), "{text}");
+    let read = entry_of(&first);
+    assert_eq!((read.attempt, read.deadline_ms), (1, None));
+    encode(&mut second, &Entry::Run(RunEntry { attempt: 2, deadline_ms: Some(77), ..read }));
+    let read = entry_of(&second);
+    assert_eq!((read.attempt, read.deadline_ms), (2, Some(77)));
 }

@@ -4,11 +4,11 @@
 use super::runs::ROW_CHANGED;
 use super::{Carried, Run, RunPhase, Scheduler};
 use crate::core::clock;
-use crate::core::event::Started;
+use crate::core::event::{Ended, Started};
 use crate::core::history::PastRun;
 use crate::core::ids::{JobId, RunId};
 use crate::core::journal::{RunEntry, SkipEntry};
-use crate::core::outcome::{Outcome, Usage};
+use crate::core::outcome::Outcome;
 use crate::core::protocol::JobRow;
 use crate::core::replay::Replay;
 use crate::core::table::{Job, Phase};
@@ -46,6 +46,7 @@ impl Scheduler {
             if other_boot && run.pid == 0 {
                 // It may yet be launched in this one, and begin earlier by its clock.
                 run.kernel_start = 0;
+                run.deadline_ms = None;
             }
             self.restore_run(now, run);
         }
@@ -113,11 +114,13 @@ impl Scheduler {
             job: entry.job,
             slot_ms: entry.slot_ms,
             cause: entry.cause,
+            attempt: entry.attempt,
             at_ms: entry.at_ms,
             mono_ms: now.mono_ms.saturating_sub(age_ms),
             concurrent: entry.concurrent,
             pid: entry.pid,
             kernel_start: entry.kernel_start,
+            deadline_ms: entry.deadline_ms,
             phase: if entry.pid == 0 { RunPhase::Queued } else { RunPhase::Live },
             waits: None,
             refused: None,
@@ -188,17 +191,17 @@ impl Scheduler {
             Found::NotLaunched => self.not_launched(now, id),
             Found::Gone => {
                 let why = "it ended while no daemon was there to see how".into();
-                self.run_ended(now, id, Outcome::Lost(why), Usage::default());
+                self.run_ended(now, Ended::unseen(id, now, Outcome::Lost(why)));
             }
             Found::Unknown => {
                 let why = "the state directory is a copy or was moved, so whether it goes on is \
                            not known";
-                self.run_ended(now, id, Outcome::Lost(why.into()), Usage::default());
+                self.run_ended(now, Ended::unseen(id, now, Outcome::Lost(why.into())));
             }
             Found::Doubtful => {
                 // It may have run and be gone already: a slot is never started twice.
                 let why = "the daemon ended while it was starting it, so it may not have run";
-                self.run_ended(now, id, Outcome::Lost(why.into()), Usage::default());
+                self.run_ended(now, Ended::unseen(id, now, Outcome::Lost(why.into())));
             }
         }
     }

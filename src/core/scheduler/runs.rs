@@ -9,12 +9,12 @@
 use super::Scheduler;
 use super::news::{Begun, News};
 use crate::core::clock;
-use crate::core::event::{Action, Signal, Started};
+use crate::core::event::{Action, Ended, Signal, Started};
 use crate::core::history::PastRun;
 use crate::core::ids::{JobId, RunId};
-use crate::core::journal::{Cause, End, Entry, RunEntry, cut_command};
+use crate::core::journal::{Cause, End, Entry, FIRST_ATTEMPT, RunEntry, cut_command};
 use crate::core::launch::{LaunchError, LaunchPlan, MAX_LAUNCHING};
-use crate::core::outcome::{Outcome, OutcomeKind, Usage};
+use crate::core::outcome::{Outcome, OutcomeKind};
 use crate::core::refusal::Refusal;
 use crate::core::state_label::StateLabel;
 use crate::core::table::Phase;
@@ -43,6 +43,8 @@ pub struct Run {
     pub slot_ms: Option<i64>,
     /// Why it was started.
     pub cause: Cause,
+    /// Which attempt at its slot it is; the first is 1.
+    pub attempt: u32,
     /// When it was launched, or decided as long as it is not; unix ms.
     pub at_ms: i64,
     /// The same by the monotonic clock.
@@ -53,6 +55,8 @@ pub struct Run {
     pub pid: u32,
     /// Field 22 of `/proc/PID/stat`; without a process, the earliest that it could have there.
     pub kernel_start: u64,
+    /// When it is told to end, by the monotonic clock, ms; none = never.
+    pub deadline_ms: Option<u64>,
     /// How far it has got.
     pub phase: RunPhase,
     /// What its launch waits for, once that has taken long.
@@ -119,11 +123,13 @@ impl Scheduler {
             job: id,
             slot_ms,
             cause,
+            attempt: FIRST_ATTEMPT,
             at_ms: now.wall_ms,
             mono_ms: now.mono_ms,
             concurrent,
             pid: 0,
             kernel_start: now.mono_ms / TICK_MS,
+            deadline_ms: None,
             phase: RunPhase::Queued,
             waits: None,
             refused: None,
@@ -319,7 +325,7 @@ impl Scheduler {
         };
         if !error.retryable || !run.is_fresh_at(now.mono_ms + pause_ms) {
             let outcome = Outcome::SpawnFailed(error.text.into_boxed_str());
-            self.run_ended(now, id, outcome, Usage::default());
+            self.run_ended(now, Ended::unseen(id, now, outcome));
             return;
         }
         let at_mono_ms = now.mono_ms + pause_ms;
@@ -331,21 +337,16 @@ impl Scheduler {
         self.news.push_back(News::Launch(id, Begun::Not(StateLabel::Backoff, error.text)));
     }
 
-    pub(in crate::core) fn run_ended(
-        &mut self,
-        now: Now,
-        id: RunId,
-        outcome: Outcome,
-        usage: Usage,
-    ) {
+    pub(in crate::core) fn run_ended(&mut self, now: Now, ended: Ended) {
+        let Ended { run: id, at, outcome, usage } = ended;
         let Some(run) = self.runs.remove(&id) else { return };
         self.launching.remove(&id);
         self.forget_timer(&run);
-        let duration_ms = now.mono_ms.saturating_sub(run.mono_ms);
+        let duration_ms = at.mono_ms.saturating_sub(run.mono_ms);
         // Its process has to have ended: what was lost, or never started, is another matter.
         let stopped = outcome.exit().is_some()
             && matches!(run.phase, RunPhase::Stopping { .. } | RunPhase::Killed);
-        let end = End { at_ms: now.wall_ms, outcome, usage, duration_ms, stopped };
+        let end = End { at_ms: at.wall_ms, outcome, usage, duration_ms, stopped };
         self.log_end(&run, &end);
         let failure = match &end.outcome {
             Outcome::SpawnFailed(why) | Outcome::Lost(why) => Some(why.clone()),
@@ -385,7 +386,7 @@ impl Scheduler {
     pub(super) fn end_unstarted(&mut self, now: Now, id: RunId, why: &str) {
         // Its end is the end of something that the journal knows.
         self.note_intent(id);
-        self.run_ended(now, id, Outcome::SpawnFailed(why.into()), Usage::default());
+        self.run_ended(now, Ended::unseen(id, now, Outcome::SpawnFailed(why.into())));
     }
 
     /// One that ended as it was told to is no failure.
@@ -477,6 +478,7 @@ impl Run {
             job: self.job,
             slot_ms: self.slot_ms,
             cause: self.cause,
+            attempt: self.attempt,
             at_ms: self.at_ms,
             name: name.into(),
             command: cut_command(command).into(),
@@ -484,6 +486,7 @@ impl Run {
             concurrent: self.concurrent,
             pid: self.pid,
             kernel_start: self.kernel_start,
+            deadline_ms: self.deadline_ms,
             end,
             home: self.home,
         }

@@ -5,7 +5,6 @@ use crate::core::event::Event;
 use crate::core::ids::AskId;
 use crate::core::protocol::Purpose;
 use crate::core::time::Now;
-use crate::shell::clock;
 use std::io;
 
 impl Daemon {
@@ -58,7 +57,7 @@ impl Daemon {
         let asked = there.and_then(|()| self.helpers.ask(purpose, id, question, poll));
         if let Err(why) = asked {
             let why = format!("the helper can't be started: {why}");
-            self.core.handle(clock::now(), Event::HelperEnded(purpose, Err(why)));
+            self.core.handle(self.now, Event::HelperEnded(purpose, Err(why)));
         }
     }
 
@@ -73,6 +72,6 @@ impl Daemon {
             Ok(()) => Event::JournalWritten,
             Err(why) => Event::JournalFailed(self.journal.told(&why), lines),
         };
-        self.core.handle(clock::now(), event);
+        self.core.handle(self.now, event);
     }
 }

@@ -36,9 +36,9 @@ impl Daemon {
     pub(super) fn read_file(&mut self, conn: ConnId, plan: &ReadPlan) {
         self.mounts.refresh();
         match files::read(plan, &self.outputs, &self.mounts) {
-            Ok(piece) => self.core.handle(clock::now(), Event::FileRead(conn, Ok(piece))),
+            Ok(piece) => self.core.handle(self.now, Event::FileRead(conn, Ok(piece))),
             Err(Unread::Trouble(why)) => {
-                self.core.handle(clock::now(), Event::FileRead(conn, Err(why)));
+                self.core.handle(self.now, Event::FileRead(conn, Err(why)));
             }
             Err(Unread::Elsewhere(path, mount)) => {
                 let what = What::Read(plan.from, plan.max_bytes);
@@ -51,9 +51,9 @@ impl Daemon {
     pub(super) fn clear_file(&mut self, ticket: u64, names: &[FileName]) {
         self.mounts.refresh();
         match files::clear(names, &self.outputs, &self.mounts) {
-            Ok(()) => self.core.handle(clock::now(), Event::FileCleared(ticket, Ok(()))),
+            Ok(()) => self.core.handle(self.now, Event::FileCleared(ticket, Ok(()))),
             Err(Unread::Trouble(why)) => {
-                self.core.handle(clock::now(), Event::FileCleared(ticket, Err(why)));
+                self.core.handle(self.now, Event::FileCleared(ticket, Err(why)));
             }
             Err(Unread::Elsewhere(path, mount)) => {
                 self.ask_elsewhere(Wish::Clear(ticket), path, &mount, What::Clear);

@@ -13,7 +13,6 @@ use super::Daemon;
 use crate::core::event::{Event, Vitals};
 use crate::core::plain::records_astray;
 use crate::core::time::Now;
-use crate::shell::clock;
 use crate::shell::holder;
 use crate::shell::instance;
 use crate::shell::journal::{ANOTHERS, Room};
@@ -70,7 +69,7 @@ impl Daemon {
         self.hold_state_dir()?;
         // A helper changes it, too.
         if !self.is_carrying() && self.set_aside.look() {
-            self.core.handle(clock::now(), Event::SetAsideChanged);
+            self.core.handle(self.now, Event::SetAsideChanged);
         }
         let healed = self.journal.heal();
         let why = healed.as_ref().err().map(|why| self.journal.told(why));
@@ -99,7 +98,7 @@ impl Daemon {
     fn told_astray(&mut self, why: Option<String>) {
         if why != self.astray {
             why.iter().for_each(|why| log::error!("{why}"));
-            self.core.handle(clock::now(), Event::Astray(why.clone()));
+            self.core.handle(self.now, Event::Astray(why.clone()));
             self.journal.stays_away(why.is_some());
             self.astray = why;
         }
@@ -125,7 +124,7 @@ impl Daemon {
         if !self.is_carrying()
             && let Ok(there) = self.journal.look()
         {
-            self.core.handle(clock::now(), Event::JournalThere(there));
+            self.core.handle(self.now, Event::JournalThere(there));
         }
     }
 

@@ -33,6 +33,7 @@ pub(super) fn know_those_alive(replay: &mut Replay, notices: &[Notice]) {
             job,
             slot_ms: None,
             cause: Cause::Manual,
+            attempt: 1,
             at_ms: started.at.wall_ms,
             name: "".into(),
             command: "".into(),
@@ -40,6 +41,7 @@ pub(super) fn know_those_alive(replay: &mut Replay, notices: &[Notice]) {
             concurrent: 1,
             pid: started.pid,
             kernel_start: started.kernel_start,
+            deadline_ms: None,
             end: None,
             home: 0,
         };
@@ -90,8 +92,8 @@ pub(super) fn settle(
     }
     for end in ends.into_values() {
         // That of a run that the journal has is only acknowledged.
-        if let News::Ended(at, run, outcome, usage) = children.ended(end) {
-            core.handle(at, Event::Ended(run, outcome, usage));
+        if let News::Ended(ended) = children.ended(end) {
+            core.handle(now, Event::Ended(ended));
         }
     }
     for (run, started) in alive {

@@ -55,6 +55,7 @@ impl Journal {
             job: JobId(job),
             slot_ms: Some(AT_MS),
             cause: Cause::Due,
+            attempt: 1,
             at_ms: AT_MS + 3,
             name: "n".into(),
             command: command.into(),
@@ -62,6 +63,7 @@ impl Journal {
             concurrent: 1,
             pid: 9,
             kernel_start: 5,
+            deadline_ms: None,
             end: ended.then_some(end),
             home: self.home,
         });
