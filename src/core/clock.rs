@@ -54,6 +54,14 @@ pub fn between_slots(now: Now, at_mono_ms: u64) -> u64 {
     at_mono_ms.saturating_add_signed(-off_ms)
 }
 
+/// A clock tick as the kernel counts them for programs (`USER_HZ`), ms.
+const TICK_MS: u64 = 10;
+
+/// A reading of the monotonic clock as the kernel tells when a process began.
+pub fn tick_of(mono_ms: u64) -> u64 {
+    mono_ms / TICK_MS
+}
+
 /// Whether a slot is late enough to be a misfire.
 pub fn is_misfire(slot_ms: i64, wall_ms: i64) -> bool {
     wall_ms - slot_ms > FRESH_MS

@@ -54,8 +54,8 @@ impl Core {
             Event::NotSignalled(run, why) => scheduler.signal_delayed(run, why),
             Event::Ended(ended) => scheduler.run_ended(now, *ended),
             Event::NoOutput(run, why) => scheduler.output_not_kept(run, &why),
-            Event::KeeperIs(id) => scheduler.keeper_is(id),
-            Event::NoKeeper => scheduler.lost_keeper(),
+            Event::KeeperIs(id) => scheduler.keeper_is(Some(id)),
+            Event::NoKeeper => scheduler.keeper_is(None),
             Event::AnswerLine(purpose, line) => scheduler.answer_line(now, purpose, line),
             Event::HelperEnded(purpose, result) => scheduler.helper_ended(now, purpose, result),
             Event::Terminate { contained } => scheduler.terminate(contained),
@@ -80,6 +80,7 @@ impl Core {
             Event::Vitals(vitals) => web.vitals = vitals,
         }
         Core::tell(scheduler, web, now);
+        self.scheduler.check_invariants();
     }
 
     /// Hands on what has happened to who may wait for it.
@@ -98,6 +99,7 @@ impl Core {
     pub fn go_on(&mut self, now: Now, carried: &Carried) {
         self.scheduler.go_on(now, carried);
         self.web.go_on_saying(&carried.message);
+        self.scheduler.check_invariants();
     }
 
     /// The daemon is about to end, or another program to take its place: what clients are told that
@@ -111,7 +113,9 @@ impl Core {
         let Core { scheduler, web, .. } = self;
         let first = scheduler.next_urgent().or_else(|| web.next_answer());
         let next = first.or_else(|| scheduler.next_last());
-        next.or_else(|| web.next_push(scheduler))
+        let next = next.or_else(|| web.next_push(scheduler));
+        self.scheduler.check_invariants();
+        next
     }
 
     /// Whether there is more to decide or to apply right now: tick again without sleeping.

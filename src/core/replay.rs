@@ -1,11 +1,13 @@
 //! Reading the journal again: what an earlier daemon left.
 
+use crate::core::custody::Machine;
 use crate::core::history::PastRun;
 use crate::core::ids::{JobId, RunId};
-use crate::core::journal::Stand;
 use crate::core::journal::{
-    Dropped, Entry, Loss, RunEntry, SkipEntry, TableEntry, count_first, decode, whole_lines,
+    Cause, Dropped, Entry, FIRST_ATTEMPT, Loss, RunEntry, SkipEntry, Stand, TableEntry,
+    count_first, decode, whole_lines,
 };
+use crate::core::keeping::Notice;
 use crate::core::plain::counted;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -294,13 +296,49 @@ impl Replay {
 
     /// A keeper has a run that is alive, so that its end will be told. Where the last word did not
     /// name it, it is one of those that it only counted, whether the log still tells of it or not.
-    pub fn is_kept(&mut self, run: RunId) {
+    fn is_kept(&mut self, run: RunId) {
         if !self.is_cut {
             return;
         }
         self.missed.remove(&run);
         if run.sequence <= self.word_sequence && self.named.insert(run) {
             self.lost.0 = self.lost.0.saturating_sub(1);
+        }
+    }
+
+    /// Runs that the keeper has and the journal does not know, for it was removed: they count
+    /// against the limit of their job, can be stopped, and their end is told. Which job it is they
+    /// have in their environment.
+    pub fn knows_kept(&mut self, notices: &[Notice], machine: &mut impl Machine) {
+        for notice in notices {
+            let Notice::Started(run, started) = notice else { continue };
+            self.is_kept(*run);
+            let known =
+                self.live.contains_key(run) || self.ended.iter().any(|(_, past)| past.run == *run);
+            // A keeper of an earlier version calls runs by other names.
+            let is_named = !known && run.instance != 0;
+            let Some(job) = is_named.then(|| machine.job_of(*started)).flatten() else { continue };
+            let pid = started.pid;
+            log::warn!("run={run} job={job} pid={pid} is alive and was not in the journal");
+            let entry = RunEntry {
+                run: *run,
+                job,
+                slot_ms: None,
+                cause: Cause::Manual,
+                attempt: FIRST_ATTEMPT,
+                at_ms: started.at.wall_ms,
+                name: "".into(),
+                command: "".into(),
+                md5: "".into(),
+                concurrent: 1,
+                pid,
+                kernel_start: started.kernel_start,
+                deadline_ms: None,
+                end: None,
+                home: 0,
+            };
+            self.last_sequence = self.last_sequence.max(run.sequence);
+            self.live.insert(*run, entry);
         }
     }
 

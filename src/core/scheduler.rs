@@ -3,7 +3,10 @@
 //! [`News`].
 //!
 //! - `due`: which slots are launched and which are skipped
+//! - `run`: the runs that have not ended, and their phases
 //! - `runs`: a run from its intent to its end
+//! - `life`: how far the daemon itself has got
+//! - `invariants`: what must never be
 //! - `adopt`: runs of an earlier daemon
 //! - `asks`: questions to the database, in `lanes`
 //! - `sync`: the table follows the database
@@ -28,11 +31,14 @@ mod due;
 mod ending;
 mod figures;
 mod held;
+mod invariants;
 mod lanes;
 mod last_word;
+mod life;
 mod metrics;
 mod news;
 mod outbox;
+mod run;
 mod runs;
 mod segments;
 mod snapshot;
@@ -42,13 +48,13 @@ mod trouble;
 pub mod twin;
 mod unwritten;
 
-pub use adopt::Found;
+pub use adopt::{Place, Said};
 pub(in crate::core) use changes::Changed;
 pub use figures::Figures;
 pub use metrics::{Histogram, Metrics};
 pub use news::{Begun, News};
 pub use outbox::Outbox;
-pub use runs::{Run, RunPhase};
+pub use run::{Run, RunPhase};
 pub use snapshot::{Kept, Loaded, SnapshotTrouble};
 pub use sync::SyncState;
 pub use trouble::DatabaseState;
@@ -58,13 +64,13 @@ use crate::core::cron::{Dialect, Zone};
 use crate::core::database::Database;
 use crate::core::event::Action;
 use crate::core::homes::Homes;
-use crate::core::ids::RunId;
+use crate::core::ids::{JobId, RunId};
 use crate::core::journal::{Loss, Segment};
 use crate::core::replay::Replay;
 use crate::core::table::Table;
 use crate::core::time::Now;
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 /// What the daemon was told at its start.
 #[derive(Clone, Debug)]
@@ -211,13 +217,7 @@ impl Carried {
 pub struct Scheduler {
     settings: Settings,
     table: Table,
-    runs: BTreeMap<RunId, Run>,
-    /// Runs to be looked at again, by the monotonic clock: retries and kills.
-    timers: BTreeSet<(u64, RunId)>,
-    /// Runs whose process is to be started, each after its intent was written to the journal.
-    launches: VecDeque<RunId>,
-    /// Runs whose launch was asked for and not answered yet.
-    launching: BTreeSet<RunId>,
+    runs: run::Runs,
     /// Whether there is a keeper to launch them.
     has_keeper: bool,
     actions: VecDeque<Action>,
@@ -234,9 +234,8 @@ pub struct Scheduler {
     past: Option<Box<adopt::Past>>,
     last_sequence: u64,
     started: Now,
-    draining: bool,
-    exiting: bool,
-    /// How far it is with that.
+    life: life::Life,
+    /// What is left to be done at its end.
     leaving: ending::Leaving,
     /// Who else runs this group.
     twin: Option<u32>,
@@ -247,14 +246,16 @@ pub struct Scheduler {
     given_way_ms: i64,
     metrics: Metrics,
     changes: changes::Changes,
+    /// How far it was looked at what must never be.
+    checked: std::cell::Cell<(Option<RunId>, Option<JobId>)>,
 }
 
 impl Scheduler {
     /// A daemon that knows what `replay` says of the past. `journal_end` is the offset at which
     /// the log ends and `segments` are those on disk, oldest first.
     ///
-    /// The shell then settles each of [`Scheduler::unsettled`] runs, loads the snapshot with
-    /// [`Scheduler::load_snapshot`] where there is one, and goes into its loop.
+    /// The shell then loads the snapshot with [`Scheduler::load_snapshot`] where there is one, has
+    /// the runs of earlier daemons found by [`Scheduler::adopt`], and goes into its loop.
     pub fn new(
         now: Now,
         settings: Settings,
@@ -278,17 +279,13 @@ impl Scheduler {
             homes: settings.homes(replay.homes.clone()),
             past: None,
             table,
-            runs: BTreeMap::new(),
-            timers: BTreeSet::new(),
-            launches: VecDeque::new(),
-            launching: BTreeSet::new(),
+            runs: run::Runs::default(),
             has_keeper: true,
             actions: VecDeque::new(),
             news: VecDeque::new(),
             last_sequence: replay.last_sequence,
             started: now,
-            draining: false,
-            exiting: false,
+            life: life::Life::Holding,
             leaving: ending::Leaving::default(),
             twin: None,
             say_again_ms: 0,
@@ -301,6 +298,7 @@ impl Scheduler {
             given_way_ms: i64::MIN,
             metrics: Metrics::new(),
             changes: changes::Changes::default(),
+            checked: std::cell::Cell::default(),
             settings,
         };
         scheduler.restore(now, replay);
@@ -323,11 +321,6 @@ impl Scheduler {
         self.ask_if_due(now);
         self.rotate_if_due(now);
         self.end_if_done(now);
-    }
-
-    /// There is no keeper to launch runs.
-    pub(in crate::core) fn lost_keeper(&mut self) {
-        self.has_keeper = false;
     }
 
     /// A run has begun whose output goes nowhere.
@@ -379,8 +372,8 @@ impl Scheduler {
 
     /// When to tick next, at the latest, if nothing happens before.
     pub(in crate::core) fn next_wake(&self) -> Wake {
-        let timer = self.timers.first().map(|(at, _)| *at);
-        let last = self.outbox.last_by_ms.filter(|_| !self.exiting);
+        let timer = self.runs.next_timer_ms();
+        let last = self.outbox.last_by_ms.filter(|_| !self.is_exiting());
         let (ask, hold) = (self.ask_wake(), self.due.hold_until());
         let (end, retry) = (self.end_wake(), self.outbox.unwritten.retry_at_ms());
         let mono = [timer, ask, hold, last, end, retry];
@@ -392,7 +385,7 @@ impl Scheduler {
 
     /// Whether runs are about to be launched.
     pub fn is_launching(&self) -> bool {
-        !self.launches.is_empty() || !self.launching.is_empty()
+        !self.runs.line().is_empty() || self.runs.asked() > 0
     }
 
     /// The jobs in force.
@@ -402,7 +395,7 @@ impl Scheduler {
 
     /// Runs that have not ended, by id.
     pub fn runs(&self) -> &BTreeMap<RunId, Run> {
-        &self.runs
+        self.runs.all()
     }
 
     /// Counts since the start.
@@ -434,7 +427,7 @@ impl Scheduler {
             figures: Vec::new(),
             exchanges: self.sync.state.successes,
             exchanges_failed: self.sync.state.failures,
-            draining: self.draining,
+            draining: self.draining(),
             stopping: self.stopping(),
             unwritten: self.outbox.in_memory(),
             held: self.outbox.held.counts(),
@@ -473,6 +466,10 @@ impl Scheduler {
 
     /// Whether the daemon waits for its last runs.
     pub fn draining(&self) -> bool {
-        self.draining
+        self.life >= life::Life::Draining
+    }
+
+    fn is_exiting(&self) -> bool {
+        self.life == life::Life::Exiting
     }
 }

@@ -1,18 +1,54 @@
 //! The table: the jobs in force, and the order in which they are due.
 //!
-//! A job is *active*, *draining* (its row is gone; it waits for its last run) or *replaced* (its
-//! row changed while runs of the old definition are alive: they end in peace, the new definition
-//! waits, and its slots are skipped until then). With no runs alive a change or a removal is
-//! immediate, so neither of the last two states is ever seen without a run.
+//! A job comes with its row, and goes with it. But while runs of it are alive nothing is taken from
+//! under them: they end in peace, by the definition that they were launched from. So a job is in one
+//! of three phases, and a phase is changed in one place, [`Job::set_phase`].
+//!
+//! ```text
+//!      a row comes            its row is changed while runs are alive
+//!          │         ┌─────────────────────────────────────────────────┐
+//!          ▼         │                                                 ▼
+//!        Active ─────┘◄──────────────────────────────────────────  Replaced ◄─┐ changed
+//!         │  ▲         the last run has ended, or it is changed back    │  └───┘ once more
+//!         │  │                                                          │
+//!         │  │ the row is back                            its row goes  │
+//!         │  │ as it was                                                │
+//!         ▼  │                                                          │
+//!        Draining ◄─────────────────────────────────────────────────────┘
+//!          │   └──────────────────► Replaced: the row is back, but not as it was
+//!          ▼
+//!        gone, with the last run
+//! ```
+//!
+//! - `Active`: its definition is in force and its slots are launched.
+//! - `Replaced`: its row changed. The new definition waits until the last run of the old one has
+//!   ended. The slots of the new one count meanwhile: they are skipped, for a job never runs by two
+//!   definitions at once.
+//! - `Draining`: its row is gone, or disabled. It has no slots.
+//!
+//! Where no run is alive a change or a removal is immediate. So a job that is draining or replaced
+//! always has a run, and with its last one [`Table::run_ended`] ends that phase.
+//!
+//! A daemon that starts may know a job only by what the journal says of a run that is alive. Such a
+//! job is *adopted*: it drains, until a table has its row. If the row says what the run was launched
+//! from, as far as the journal tells, the job is active as if nothing had been; else it is replaced.
+//!
+//! The order in which jobs are due is a set of pairs of an instant and a job. A job has one place in
+//! it, that of its first slot which is not decided yet, or none if there is no such slot. Whoever
+//! changes what a slot depends on (the definition, the last slot that was decided) gives the job its
+//! place anew, by [`Table::reschedule`].
 //!
 //! Rows that are *disabled* are kept apart from the jobs in force: they are known and can be shown,
 //! and nothing that looks for something to start ever comes upon them. While runs of such a row are
 //! alive it is there twice: as the job that drains, and as what is left when that has gone.
 
+mod disabled;
+
 use crate::core::cron::{Cron, CronCache, Dialect, Zone};
 use crate::core::definition::{Block, Definition, Flaw, Schedule, Vars};
 use crate::core::history::History;
 use crate::core::ids::{JobId, RunId};
+use crate::core::journal::RunEntry;
 use crate::core::protocol::JobRow;
 use crate::core::shared_text::SharedTexts;
 use std::collections::{BTreeMap, BTreeSet};
@@ -36,8 +72,7 @@ pub enum Phase {
 pub struct Job {
     /// The definition of all its live runs.
     pub def: Definition,
-    /// Where it is in its life.
-    pub phase: Phase,
+    phase: Phase,
     /// Its place in the order of due instants, unix ms.
     pub next_due_ms: Option<i64>,
     /// The last slot that was decided, unix ms; no slot up to it is decided again.
@@ -70,6 +105,26 @@ impl Job {
             adopted: false,
             revision: 0,
         }
+    }
+
+    /// Where it is in its life.
+    pub fn phase(&self) -> &Phase {
+        &self.phase
+    }
+
+    /// Whether its definition is in force and nothing else waits.
+    pub fn is_active(&self) -> bool {
+        matches!(self.phase, Phase::Active)
+    }
+
+    /// It gets further: see the picture above. Nothing waits where nothing is alive.
+    fn set_phase(&mut self, next: Phase) {
+        let drains_twice = matches!((&self.phase, &next), (Phase::Draining, Phase::Draining));
+        let id = self.def.id;
+        debug_assert!(!drains_twice, "job {id} drains already");
+        let waits = !matches!(next, Phase::Active);
+        debug_assert!(!waits || !self.live.is_empty(), "job {id} waits for no run");
+        self.phase = next;
     }
 
     /// The definition whose slots count: the waiting one, else the one in force; none while
@@ -168,21 +223,6 @@ impl Table {
         job.map(|job| &mut **job)
     }
 
-    /// How many rows are disabled.
-    pub fn disabled_len(&self) -> usize {
-        self.disabled.len()
-    }
-
-    /// Whether the row of a job is disabled. It may drain yet.
-    pub fn is_disabled(&self, id: JobId) -> bool {
-        self.disabled.contains_key(&id)
-    }
-
-    /// The disabled rows of which nothing is alive, by id.
-    pub fn disabled(&self) -> impl Iterator<Item = &Job> {
-        self.disabled.values().filter(|row| !self.jobs.contains_key(&row.def.id)).map(|row| &**row)
-    }
-
     /// The jobs in force, and those that drain, by id.
     pub fn iter(&self) -> impl Iterator<Item = &Job> {
         self.jobs.values().map(|job| &**job)
@@ -206,12 +246,6 @@ impl Table {
             Err((flaw, why)) => Schedule::Refused(flaw, why.into_boxed_str()),
         };
         Definition::new(row, vars, schedule, &mut self.texts)
-    }
-
-    /// A row whose schedule is not known.
-    pub fn define_refused(&mut self, row: JobRow, why: &str) -> Definition {
-        let schedule = Schedule::Refused(Flaw::Gone, why.into());
-        Definition::new(row, &Vars::new(), schedule, &mut self.texts)
     }
 
     fn read_schedule(&mut self, text: &str, zone: &str) -> Result<(Cron, u16), (Flaw, String)> {
@@ -249,12 +283,12 @@ impl Table {
             }
             Some(job) if job.live.is_empty() || job.is(&def) => {
                 job.def = def;
-                job.phase = Phase::Active;
+                job.set_phase(Phase::Active);
                 job.seen = seen;
                 job.adopted = false;
             }
             Some(job) => {
-                job.phase = Phase::Replaced(Box::new(def));
+                job.set_phase(Phase::Replaced(Box::new(def)));
                 job.seen = seen;
             }
         }
@@ -267,58 +301,43 @@ impl Table {
         if let Some(due) = job.next_due_ms.take() {
             self.due.remove(&(due, id));
         }
-        job.phase = Phase::Draining;
         self.blocked.remove(&id);
         self.generation += 1;
-        let draining = !job.live.is_empty();
-        if !draining {
+        if job.live.is_empty() {
             self.jobs.remove(&id);
+            return false;
         }
-        draining
+        job.set_phase(Phase::Draining);
+        true
     }
 
-    /// A row is disabled: its job goes out of force, and the row is known. Returns whether the job
-    /// has to wait for runs that are alive.
-    pub fn disable(&mut self, def: Definition, seen: u32) -> bool {
-        let id = def.id;
-        let live = self.jobs.get(&id).is_some_and(|job| !job.live.is_empty());
-        let past = match live {
-            // It goes there with its last run.
-            true => None,
-            false => self.get_mut(id).and_then(|job| job.history.take()),
+    /// Knows a job by what the journal says of a run of it that has not ended, with the definition
+    /// that the run was launched from as far as it stands there. The job drains unless a table
+    /// turns out to have it unchanged.
+    pub fn adopt(&mut self, entry: &RunEntry<'_>, server_id: u32) {
+        let row = JobRow {
+            id: entry.job.0,
+            name: entry.name.to_string(),
+            command: entry.command.to_string(),
+            max_concurrence: 1,
+            server_id,
+            ..JobRow::default()
         };
-        self.remove(id);
-        self.generation += 1;
-        let row = Job { phase: Phase::Disabled, history: past, ..Job::new(def, seen) };
-        self.disabled.insert(id, Box::new(row));
-        live
-    }
-
-    /// Notes that a sync saw a row that is disabled and says the same as before. Returns whether
-    /// that is so.
-    pub fn see_disabled(&mut self, def: &Definition, seen: u32) -> bool {
-        let known = self.disabled.get_mut(&def.id).filter(|row| row.def.says_the_same(def));
-        known.map(|row| row.seen = seen).is_some()
-    }
-
-    /// Forgets disabled rows that this sync did not see, of the next `most` above `after`. Returns
-    /// those that are gone, and the last one that was looked at if there are more.
-    pub fn sweep_disabled(
-        &mut self,
-        after: Option<JobId>,
-        most: usize,
-        seen: u32,
-    ) -> (Vec<JobId>, Option<JobId>) {
-        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
-        let rows: Vec<_> = self.disabled.range((from, Bound::Unbounded)).take(most).collect();
-        let last = rows.last().map(|(id, _)| **id).filter(|_| rows.len() == most);
-        let gone = rows.into_iter().filter(|(_, row)| row.seen != seen);
-        let gone: Vec<JobId> = gone.map(|(id, _)| *id).collect();
-        for id in &gone {
-            self.disabled.remove(id);
-            self.generation += 1;
+        let schedule = Schedule::Refused(Flaw::Gone, "its row is gone".into());
+        let mut def = Definition::new(row, &Vars::new(), schedule, &mut self.texts);
+        def.md5 = key_from_hex(&entry.md5).unwrap_or(def.md5);
+        if let Some(job) = self.jobs.get_mut(&entry.job) {
+            // Two definitions are alive only if the end of the older could not be written.
+            job.def = def;
+            job.live.push(entry.run);
+            return;
         }
-        (gone, last)
+        self.generation += 1;
+        let mut job = Job::new(def, 0);
+        job.live.push(entry.run);
+        job.adopted = true;
+        job.set_phase(Phase::Draining);
+        self.jobs.insert(entry.job, Box::new(job));
     }
 
     /// Forgets a run that ended. The last one lets a draining job go and a waiting definition in.
@@ -339,12 +358,42 @@ impl Table {
                 job.adopted = false;
             }
             Phase::Draining => {
+                debug_assert_eq!(job.next_due_ms, None, "job {id} drains and is due");
                 let gone = self.jobs.remove(&id);
                 if let Some(row) = self.disabled.get_mut(&id) {
                     row.history = gone.and_then(|job| job.history);
                 }
             }
         }
+    }
+
+    /// What must never be of a job.
+    pub(in crate::core) fn check(&self, job: &Job) {
+        let (id, phase) = (job.def.id, &job.phase);
+        let is_alone = job.live.is_empty();
+        if matches!(phase, Phase::Disabled) {
+            let is_idle = is_alone && job.next_due_ms.is_none();
+            assert!(is_idle, "job {id} is disabled, and there is something of it");
+            return;
+        }
+        assert!(job.is_active() || !is_alone, "job {id} is {phase:?} and waits for no run");
+        let is_due = job.next_due_ms.is_some_and(|at_ms| self.due.contains(&(at_ms, id)));
+        assert_eq!(is_due, job.next_due_ms.is_some(), "job {id} has a slot, but no place for it");
+        let drains = matches!(phase, Phase::Draining);
+        assert!(!drains || !is_due, "job {id} drains and is due");
+        let decided = job.next_due_ms.is_some_and(|at_ms| at_ms <= job.last_slot_ms);
+        assert!(!decided, "job {id} is due at a slot that was decided");
+        assert!(!job.adopted || !is_alone, "job {id} is known by a run that is not there");
+    }
+
+    /// The same of all together.
+    pub(in crate::core) fn check_all(&self) {
+        assert!(self.due.len() <= self.jobs.len(), "more jobs are due than there are");
+        let first = self.first_due().map(|(_, id)| id);
+        assert!(
+            first.is_none_or(|id| self.jobs.contains_key(&id)),
+            "job {first:?} is due and gone"
+        );
     }
 
     /// The earliest due instant and its job.
@@ -368,6 +417,7 @@ impl Table {
     /// Gives a job another place in the order: by its first slot after `after_ms`.
     pub fn reschedule(&mut self, id: JobId, after_ms: i64) {
         let next = self.next_slot(id, after_ms);
+        debug_assert!(next.is_none_or(|at_ms| at_ms > after_ms), "job {id} is due in the past");
         let Some(job) = self.jobs.get_mut(&id) else { return };
         if let Some(due) = job.next_due_ms {
             self.due.remove(&(due, id));
@@ -381,4 +431,15 @@ impl Table {
             self.due.insert((due, id));
         }
     }
+}
+
+fn key_from_hex(text: &str) -> Option<[u8; 16]> {
+    let mut key = [0u8; 16];
+    if text.len() != 32 || !text.is_ascii() {
+        return None;
+    }
+    for (i, byte) in key.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(&text[2 * i..2 * i + 2], 16).ok()?;
+    }
+    Some(key)
 }

@@ -11,7 +11,7 @@ use crate::core::event::{Action, Event, PushFailure};
 use crate::core::ids::ConnId;
 use crate::core::scheduler::Kept;
 use crate::core::time::Now;
-use crate::shell::children::{Children, News};
+use crate::shell::children::Children;
 use crate::shell::clock::{self, WallTimer};
 use crate::shell::container;
 use crate::shell::files::lanes::Lanes;
@@ -277,8 +277,8 @@ impl Daemon {
                 // Told below, whether there was an event or not.
                 KEEPER | FILES => {}
                 token => {
-                    let news = self.children.watched_ended(token);
-                    news.into_iter().for_each(|news| self.tell(now, news));
+                    let ended = self.children.watched_ended(now, token);
+                    ended.into_iter().for_each(|event| self.core.handle(now, event));
                 }
             }
         }
@@ -301,29 +301,15 @@ impl Daemon {
         }
     }
 
-    fn tell(&mut self, now: Now, news: News) {
-        match news {
-            News::Launched(run, result) => self.core.handle(now, Event::Launched(run, result)),
-            News::Ended(ended) => self.core.handle(now, Event::Ended(ended)),
-            News::NoOutput(run, why) => self.core.handle(now, Event::NoOutput(run, why)),
-            News::Waits(run, what) => self.core.handle(now, Event::Waits(run, what)),
-            News::Refused(run, refusal) => {
-                self.core.handle(now, Event::Signalled(run, Some(refusal)));
-            }
-            News::KeeperIs(id) => self.core.handle(now, Event::KeeperIs(id)),
-            News::NoKeeper => self.core.handle(now, Event::NoKeeper),
-        }
-    }
-
     /// Takes in what the keeper says of runs, and the helper that has ended. A SIGCHLD only wakes
     /// the loop, so a lost or merged one costs nothing.
     fn reap(&mut self, now: Now) {
-        for news in self.children.hear() {
-            self.tell(now, news);
+        for event in self.children.hear(now) {
+            self.core.handle(now, event);
         }
         let idle = self.core.scheduler.runs().is_empty();
-        for news in self.children.look_after(now, idle) {
-            self.tell(now, news);
+        for event in self.children.look_after(now, idle) {
+            self.core.handle(now, event);
         }
         while let Some(ended) = sys::wait_any() {
             self.lanes.reaped(ended.pid);

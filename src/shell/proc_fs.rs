@@ -23,12 +23,6 @@ pub fn kernel_start(pid: Pid) -> Option<u64> {
     stat(pid).ok().flatten().map(|(_, start)| start)
 }
 
-/// The tick of [`kernel_start`] at this reading of the monotonic clock, or an earlier one: the
-/// kernel counts the time asleep, too.
-pub fn tick_of(mono_ms: u64) -> u64 {
-    mono_ms * rustix::param::clock_ticks_per_second() / 1000
-}
-
 /// Whether `pid` is the process that was started then, and has not ended. Where there is no
 /// descriptor to read that with, any process with its pid is taken for it.
 pub fn is_running(pid: Pid, start: u64) -> bool {

@@ -3,11 +3,9 @@
 //!
 //! - `before`: whether the daemon before has worked in the same state directory
 //! - `needs`: what is tried before
-//! - `settle`: what became of the runs of earlier daemons
 
 pub mod before;
 pub mod needs;
-mod settle;
 
 use crate::core::config::{Base, Config, Server as ServerConfig};
 use crate::core::cron;
@@ -16,7 +14,7 @@ use crate::core::event::Event;
 use crate::core::http::Limits;
 use crate::core::ids::RunId;
 use crate::core::replay::Replay;
-use crate::core::scheduler::Settings;
+use crate::core::scheduler::{Place, Settings};
 use crate::shell::children::Children;
 use crate::shell::clock;
 use crate::shell::config_file;
@@ -45,7 +43,6 @@ use crate::shell::system_zone::system_zone;
 use crate::shell::trusted::hard_links;
 use before::Before;
 use mio::{Poll, Registry, Token};
-use settle::{know_those_alive, settle};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -418,7 +415,7 @@ fn recall(
             state_dir.display()
         );
     }
-    know_those_alive(&mut replay, &notices);
+    children.recall(&mut replay, &notices);
     if carried.is_empty() {
         replay.count_lost(now.wall_ms);
     }
@@ -428,7 +425,8 @@ fn recall(
     snapshot::load(&mut core, state_dir);
     load_refused(&mut core, &state_dir.join("refused"));
     let carried = handed.map(|handed| &handed.carried);
-    settle(&mut core, &mut children, notices, (same_boot, before.is_copy), carried);
+    let place = Place { same_boot, is_copy: before.is_copy };
+    children.settle(&mut core, notices, place, carried);
     Ok((core, journal, children))
 }
 

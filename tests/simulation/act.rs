@@ -3,7 +3,7 @@
 use super::ledger::Piece;
 use super::world::World;
 use schedule::core::event::{Action, Event};
-use schedule::core::ids::ConnId;
+use schedule::core::ids::{ConnId, RunId};
 use schedule::core::journal::{Segment, count_records};
 use schedule::core::time::Now;
 
@@ -90,6 +90,8 @@ impl World {
             Action::Signal(run, signal) => {
                 self.tell(|| format!("{signal:?} to run {run}"));
                 self.ledger.signalled(now, run, signal);
+                self.custody.stops();
+                self.check_process(run);
                 let delay_ms = self.random.below(50);
                 self.stop_waiting(run);
                 let refusal = self.processes.signal(run, signal, now.mono_ms, delay_ms);
@@ -121,6 +123,15 @@ impl World {
             }
         }
         true
+    }
+
+    /// Where a signal goes is where the core takes the process to be.
+    fn check_process(&self, id: RunId) {
+        let Some(run) = self.core.as_ref().and_then(|core| core.scheduler.runs().get(&id)) else {
+            return;
+        };
+        let kept = self.custody.process(id).map_or(0, |process| process.pid);
+        assert_eq!(kept, run.pid, "run {id}: where its signals go, and its process");
     }
 
     fn keep_snapshot(&mut self, unwritten: Option<String>) {

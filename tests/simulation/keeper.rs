@@ -1,13 +1,12 @@
 //! A fake keeper: it starts processes and sees them end, also while there is no daemon.
 
-use super::ledger::Settled;
 use super::process::Process;
 use super::world::{Spawning, World};
-use schedule::core::event::{Ended, Event, Started};
+use schedule::core::event::{Event, Started};
 use schedule::core::ids::{JobId, RunId};
+use schedule::core::keeping::{KeptEnd, Notice};
 use schedule::core::launch::{LaunchError, LaunchPlan, MAX_LAUNCHING};
-use schedule::core::outcome::{Exit, Outcome, Usage};
-use schedule::core::scheduler::Found;
+use schedule::core::outcome::Usage;
 use schedule::core::time::Now;
 use std::collections::{BTreeMap, VecDeque};
 
@@ -26,21 +25,6 @@ pub struct Order {
     at_ms: u64,
 }
 
-/// How a run ended, and when.
-#[derive(Clone)]
-pub struct KeptEnd {
-    pub started: Started,
-    pub at: Now,
-    pub exit: Exit,
-}
-
-/// What it tells the daemon.
-enum Notice {
-    Waits(RunId),
-    Launched(RunId, Result<Started, LaunchError>),
-    Ended(RunId, KeptEnd),
-}
-
 /// What a keeper leaves for the next.
 #[derive(Clone, Default)]
 pub struct Legacy {
@@ -51,19 +35,18 @@ pub struct Legacy {
 /// The parent of runs.
 #[derive(Default)]
 pub struct Keeper {
-    id: String,
-    after: Vec<String>,
+    pub id: String,
+    pub after: Vec<String>,
     orders: VecDeque<Order>,
     /// Those of which a file is on a file system that does not answer until then.
     waiting: Vec<Order>,
     notices: VecDeque<Notice>,
     /// Ends that no daemon has in its journal.
-    ends: BTreeMap<RunId, KeptEnd>,
-    /// Launches that the daemon has no answer to.
-    outstanding: Vec<RunId>,
-    /// Those of them of which it has said that they wait.
-    told_to_wait: Vec<RunId>,
-    /// It does nothing until then, by the monotonic clock.
+    pub ends: BTreeMap<RunId, KeptEnd>,
+    /// It is asked for a sign of life.
+    pub is_asked: bool,
+    /// It does nothing from then until then, by the monotonic clock.
+    pub still_from_ms: u64,
     pub still_until_ms: u64,
 }
 
@@ -72,6 +55,7 @@ impl Keeper {
     pub fn next_ms(&self) -> Option<u64> {
         let orders = self.orders.front().into_iter().chain(&self.waiting);
         let order = orders.map(|order| order.at_ms.max(self.still_until_ms)).min();
+        let order = order.or(self.is_asked.then_some(self.still_until_ms));
         // What it has said already is there to be read.
         if self.notices.is_empty() { order } else { Some(0) }
     }
@@ -90,8 +74,8 @@ impl World {
         let keeper = self.keeper.as_mut().expect("a launch is asked for without a keeper");
         let at_ms = keeper.orders.back().map_or(at_ms, |last| at_ms.max(last.at_ms));
         keeper.orders.push_back(Order { run, plan, not_after_ms, at_ms });
-        keeper.outstanding.push(run);
-        let waiting = keeper.outstanding.len();
+        self.custody.asks(run, self.now.mono_ms);
+        let waiting = self.ledger.asked();
         assert!(waiting <= MAX_LAUNCHING, "{waiting} launches are asked for");
     }
 
@@ -114,14 +98,20 @@ impl World {
             self.obey(&order);
         }
         self.open_files();
+        if let Some(keeper) = self.keeper.as_mut().filter(|keeper| keeper.is_asked) {
+            keeper.is_asked = false;
+            keeper.notices.push_back(Notice::Here);
+        }
         for (run, process) in self.processes.reap(now.mono_ms, true) {
             let ago_ms = now.mono_ms - process.end_ms.max(process.started.at.mono_ms);
             let at =
                 Now { mono_ms: now.mono_ms - ago_ms, wall_ms: now.wall_ms - ago_ms.cast_signed() };
-            let end = KeptEnd { started: process.started, at, exit: process.exit };
+            let usage = Usage { user_ms: 3, system_ms: 1, max_rss_bytes: 1 << 20 };
+            let (started, exit, left) = (process.started, process.exit, String::new());
+            let end = KeptEnd { run, started, at, exit, usage, left };
             let Some(keeper) = &mut self.keeper else { return };
             keeper.ends.insert(run, end.clone());
-            keeper.notices.push_back(Notice::Ended(run, end));
+            keeper.notices.push_back(Notice::Ended(end));
         }
         if self.core.is_none() {
             self.orphans_end();
@@ -131,14 +121,14 @@ impl World {
     fn obey(&mut self, order: &Order) {
         let result = self.fulfil(order);
         let Some(keeper) = &mut self.keeper else { return };
-        keeper.notices.push_back(Notice::Launched(order.run, result));
+        keeper.notices.push_back(began(order.run, result));
     }
 
     fn wait_for_file(&mut self, order: Order) {
         let at_ms = self.now.mono_ms + self.random.below(40_000);
         self.tell(|| format!("run {} waits for its file until {at_ms}", order.run));
         let Some(keeper) = &mut self.keeper else { return };
-        keeper.notices.push_back(Notice::Waits(order.run));
+        keeper.notices.push_back(Notice::Waits(order.run, "opening /far".into()));
         keeper.waiting.push(Order { at_ms, ..order });
     }
 
@@ -162,7 +152,7 @@ impl World {
         if keeper.waiting.len() < before {
             let text = "stopped before it was started".into();
             let error = LaunchError { errno: 0, retryable: false, text };
-            keeper.notices.push_back(Notice::Launched(run, Err(error)));
+            keeper.notices.push_back(Notice::Failed(run, error));
         }
     }
 
@@ -198,6 +188,7 @@ impl World {
             ignores_term: self.random.one_in(3),
             strange: self.random.one_in(6),
             own: true,
+            watched: false,
         };
         Ok(self.processes.start(run, process))
     }
@@ -219,109 +210,12 @@ impl World {
             count = self.random.below(count + 1);
         }
         let told: Vec<Notice> = keeper.notices.drain(..count as usize).collect();
-        for notice in told {
-            match notice {
-                Notice::Waits(run) => self.told_to_wait(now, run),
-                Notice::Launched(run, result) => self.launched(now, run, result),
-                Notice::Ended(run, end) => self.ended(run, end),
-            }
-        }
+        told.into_iter().for_each(|notice| self.is_told(now, notice));
     }
 
-    fn told_to_wait(&mut self, now: Now, run: RunId) {
-        if let Some(keeper) = &mut self.keeper {
-            keeper.outstanding.retain(|other| *other != run);
-            keeper.told_to_wait.push(run);
-        }
-        if let Some(core) = &mut self.core {
-            core.handle(now, Event::Waits(run, "opening /far".into()));
-            self.ledger.waits(run);
-        }
-    }
-
-    fn launched(&mut self, now: Now, run: RunId, result: Result<Started, LaunchError>) {
-        if let Some(keeper) = &mut self.keeper {
-            keeper.outstanding.retain(|other| *other != run);
-            keeper.told_to_wait.retain(|other| *other != run);
-        }
-        let Some(core) = &mut self.core else { return };
-        core.handle(now, Event::Launched(run, result.clone()));
-        match result {
-            Ok(_) => self.ledger.launched(now, run),
-            Err(why) => self.ledger.launch_failed(now, run, core, why.retryable, &why.text),
-        }
-    }
-
-    fn ended(&mut self, run: RunId, end: KeptEnd) {
-        self.told.push(run);
-        let outcome = Outcome::Ended(end.exit);
-        self.tell(|| format!("run {run} ended at {:?}: {outcome}", end.at));
-        self.ledger.ended(run, &outcome, end.started.at, end.at);
-        let usage = Usage { user_ms: 3, system_ms: 1, max_rss_bytes: 1 << 20 };
-        if let Some(core) = &mut self.core {
-            let ended = Ended { run, at: end.at, outcome, usage };
-            core.handle(self.now, Event::Ended(Box::new(ended)));
-        }
-    }
-
-    /// What the core was told is in the journal, as far as that can be written.
-    pub fn journaled(&mut self) {
-        let Some(core) = self.core.as_ref().filter(|core| core.scheduler.outbox().is_whole())
-        else {
-            return;
-        };
-        let none_waits = core.scheduler.outbox().unwritten.is_empty();
-        for run in std::mem::take(&mut self.told) {
-            self.ledger.check_end_kept(run, none_waits);
-            if let Some(keeper) = &mut self.keeper {
-                keeper.ends.remove(&run);
-            }
-        }
-    }
-
-    /// Processes without a keeper are watched; how they end is not seen.
-    pub fn watched_end(&mut self, now: Now) {
-        for (run, _) in self.processes.reap(now.mono_ms, false) {
-            self.lost(now, run, "nobody saw how it ended");
-        }
-    }
-
-    fn lost(&mut self, now: Now, run: RunId, why: &str) {
-        let outcome = Outcome::Lost(why.into());
-        self.tell(|| format!("run {run} is lost: {why}"));
-        self.ledger.lost(run, &outcome);
-        if let Some(core) = &mut self.core {
-            core.handle(now, Event::Ended(Box::new(Ended::unseen(run, now, outcome))));
-        }
-    }
-
-    /// The keeper is killed under its daemon, or without one.
-    pub fn keeper_dies(&mut self) {
-        let now = self.now;
-        let Some(mut keeper) = self.keeper.take() else { return };
-        self.tell(|| format!("{} is killed", keeper.id));
-        self.told.clear();
+    /// The processes have no keeper any more.
+    pub fn orphan(&mut self) {
         self.processes.alive.values_mut().for_each(|process| process.own = false);
-        let Some(core) = &mut self.core else { return };
-        core.handle(now, Event::NoKeeper);
-        self.ledger.keeper(false);
-        self.keeper_at_ms = now.mono_ms;
-        keeper.outstanding.append(&mut keeper.told_to_wait);
-        keeper.outstanding.sort_unstable();
-        for run in keeper.outstanding {
-            match self.search(run).map(|process| process.started) {
-                Some(started) => self.launched(now, run, Ok(started)),
-                None => self.lost(now, run, "its keeper was killed while it was starting it"),
-            }
-        }
-        // They have ended, and what it had to say of that went with it.
-        for notice in keeper.notices {
-            if let Notice::Ended(run, _) = notice
-                && self.ledger.live.contains(&run)
-            {
-                self.lost(now, run, "it was gone before it could be watched");
-            }
-        }
     }
 
     /// Finds another keeper for one that was killed, when the machine has a process to spare.
@@ -335,7 +229,10 @@ impl World {
                 self.keeper_at_ms = now.mono_ms + 1_000;
                 Event::NoKeeper
             }
-            false => Event::KeeperIs(self.new_keeper()),
+            false => {
+                self.custody.begins(true);
+                Event::KeeperIs(self.new_keeper())
+            }
         };
         self.ledger.keeper(!short);
         if let Some(core) = &mut self.core {
@@ -379,7 +276,11 @@ impl World {
         let ms = if self.random.one_in(3) { 45_000 } else { 3_000 };
         let until_ms = self.now.mono_ms + self.random.below(ms);
         self.tell(|| format!("the keeper stands still until {until_ms}"));
+        let now_ms = self.now.mono_ms;
         if let Some(keeper) = &mut self.keeper {
+            if keeper.still_until_ms <= now_ms {
+                keeper.still_from_ms = now_ms;
+            }
             keeper.still_until_ms = until_ms;
         }
     }
@@ -401,89 +302,24 @@ impl World {
         if self.keeper.as_ref().is_some_and(|keeper| keeper.still_until_ms > now.mono_ms) {
             self.tell(|| "the keeper does not answer and is killed".into());
             self.keeper = None;
-            self.processes.alive.values_mut().for_each(|process| process.own = false);
+            self.orphan();
         }
         let Some(keeper) = &mut self.keeper else { return self.new_keeper() };
         keeper.orders.iter_mut().for_each(|order| order.at_ms = 0);
         self.keep();
         let Some(keeper) = &mut self.keeper else { return self.new_keeper() };
         keeper.waiting.clear();
-        keeper.told_to_wait.clear();
+        keeper.is_asked = false;
         let Some(keeper) = &mut self.keeper else { return self.new_keeper() };
         keeper.notices.clear();
-        keeper.outstanding.clear();
         keeper.id.clone()
     }
+}
 
-    /// Finds out what became of the runs of earlier daemons, as `shell/start.rs` does it.
-    pub fn settle_runs(&mut self, same_boot: bool) {
-        let Some(core) = &self.core else { return };
-        let noted = core.scheduler.outbox().keepers.clone();
-        let unsettled = core.scheduler.unsettled();
-        let id = self.find_keeper();
-        let Some(keeper) = &self.keeper else { return };
-        let known = |id: &String| *id == keeper.id || keeper.after.contains(id);
-        let same_keeper = !noted.is_empty() && noted.iter().all(known);
-        let left_word = |id: &String| *id == keeper.id || self.left_word.contains(id);
-        let is_broken = noted.is_empty() || !noted.iter().all(left_word);
-        assert!(same_keeper || is_broken, "{noted:?} are more than a keeper knows");
-        let ends = keeper.ends.clone();
-        let now = self.now;
-        self.ledger.keeper(true);
-        if let Some(core) = &mut self.core {
-            core.handle(now, Event::KeeperIs(id));
-        }
-        for (run, started) in unsettled {
-            let kept = self.processes.alive.get(&run).filter(|process| process.own);
-            let kept = kept.map(|process| process.started);
-            let found = match kept.or_else(|| ends.get(&run).map(|end| end.started)) {
-                Some(known) => Found::Alive(known),
-                None if same_keeper && started.pid == 0 => Found::NotLaunched,
-                None => self.find(run, started, same_boot),
-            };
-            self.tell(|| format!("run {run} is {found:?}"));
-            let settled = match &found {
-                Found::Alive(_) => Settled::Alive,
-                Found::NotLaunched => Settled::NotLaunched,
-                Found::Gone | Found::Unknown | Found::Doubtful => Settled::Lost,
-            };
-            self.ledger.settled(now, run, settled);
-            if let Some(core) = &mut self.core {
-                core.scheduler.settle(now, run, found);
-            }
-        }
-        for (run, end) in ends {
-            match self.ledger.live.contains(&run) {
-                true => self.ended(run, end),
-                // The journal has it already.
-                false => self.told.push(run),
-            }
-        }
-    }
-
-    /// The process that has this run in its environment.
-    fn search(&self, run: RunId) -> Option<&Process> {
-        let own = self.processes.alive.get(&run);
-        let others = own.is_none() && self.neighbours.contains(&run.to_string());
-        assert!(!others, "run {run}: the process of another installation is taken for it");
-        own
-    }
-
-    /// Looks for the process of a run: by its pid, or by its environment.
-    fn find(&self, run: RunId, started: Started, same_boot: bool) -> Found {
-        match self.search(run).filter(|_| same_boot) {
-            Some(process) => {
-                let Started { pid, kernel_start, .. } = process.started;
-                let noted = (started.pid, started.kernel_start);
-                let is = started.pid == 0 || noted == (pid, kernel_start);
-                assert!(is, "run {run}: its process is {pid}, not {noted:?}");
-                let began = process.started.at.mono_ms / 10;
-                let early = started.pid == 0 && began < started.kernel_start;
-                assert!(!early, "run {run} begins at {began}, before {}", started.kernel_start);
-                Found::Alive(Started { pid, kernel_start, ..started })
-            }
-            None if started.pid == 0 => Found::Doubtful,
-            None => Found::Gone,
-        }
+/// What a keeper says of a launch.
+fn began(run: RunId, result: Result<Started, LaunchError>) -> Notice {
+    match result {
+        Ok(started) => Notice::Started(run, started),
+        Err(error) => Notice::Failed(run, error),
     }
 }

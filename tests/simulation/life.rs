@@ -4,8 +4,9 @@ use super::database::PATHS;
 use super::disk::Snapshot;
 use super::ledger::LastWord;
 use super::random::Random;
-use super::world::{Spawning, World};
+use super::world::{ASK_MS, Spawning, World};
 use schedule::core::cron::{Dialect, zone};
+use schedule::core::custody::Custody;
 use schedule::core::daemon::Core;
 use schedule::core::database::{Database, Sqlite};
 use schedule::core::event::Event;
@@ -183,7 +184,6 @@ impl World {
         for run in self.ledger.down(word) {
             self.forget_run(run);
         }
-        self.told.clear();
         let down_ms = match self.random.below(10) {
             _ if self.calm => 0,
             0..=4 => self.random.below(100),
@@ -292,6 +292,7 @@ impl World {
         let aside = Refused::known_as(known, &self.disk.refused).told(core.scheduler.homes());
         core.scheduler.begin_with_set_aside(self.now, aside);
         self.core = Some(core);
+        self.custody = Custody::new(ASK_MS);
         self.settle_runs(same_boot);
         if let Some(core) = &self.core {
             self.ledger.check_table(core);

@@ -2,6 +2,7 @@
 
 mod act;
 mod cron;
+mod custody;
 mod database;
 mod disk;
 mod exchange;

@@ -19,6 +19,8 @@ pub struct Process {
     pub strange: bool,
     /// Whether it is the child of the keeper that is there; else it is only watched.
     pub own: bool,
+    /// The daemon watches it.
+    pub watched: bool,
 }
 
 /// Those that are there.

@@ -10,6 +10,7 @@ use super::process::Processes;
 use super::profile::Profile;
 use super::random::Random;
 use super::thief::Thief;
+use schedule::core::custody::Custody;
 use schedule::core::daemon::Core;
 use schedule::core::event::Event;
 use schedule::core::ids::{ConnId, JobId, RunId};
@@ -17,6 +18,9 @@ use schedule::core::records::Key;
 use schedule::core::refused::Refused;
 use schedule::core::time::Now;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+/// A keeper that has runs is asked for a sign of life this often, ms.
+pub const ASK_MS: u64 = 30_000;
 
 /// Lines of the story that are kept for a failure.
 const STORY_LINES: usize = 120;
@@ -65,8 +69,11 @@ pub struct World {
     /// When one that could not be started is tried again, by the monotonic clock.
     pub keeper_at_ms: u64,
     pub legacy: Legacy,
-    /// Ends that the core was told and the journal may not have yet.
-    pub told: Vec<RunId>,
+    /// What the daemon has given into the hands of its keeper.
+    pub custody: Custody,
+    /// When the daemon last looked after it, and for how long it owed something then; ms.
+    pub looked_ms: u64,
+    pub silent_ms: u64,
     /// The daemon is killed at this many actions from now.
     pub kill_in: Option<u64>,
     /// When a daemon is started again, by the monotonic clock.
@@ -120,7 +127,9 @@ impl World {
             left_word: BTreeSet::new(),
             keeper_at_ms: 0,
             legacy: Legacy::default(),
-            told: Vec::new(),
+            custody: Custody::new(ASK_MS),
+            looked_ms: 0,
+            silent_ms: 0,
             kill_in: None,
             up_ms: 0,
             pressed: false,
@@ -160,6 +169,7 @@ impl World {
         self.keep();
         self.hear(now);
         self.renew_keeper(now);
+        self.look_after_keeper(now);
         if !self.calm {
             self.command(now);
         }
@@ -180,7 +190,8 @@ impl World {
         let keeper = match &self.keeper {
             Some(keeper) => {
                 let ends = self.processes.next_end_ms().map(|at| at.max(keeper.still_until_ms));
-                keeper.next_ms().into_iter().chain(ends).min()
+                let look = self.custody.next_look_ms();
+                keeper.next_ms().into_iter().chain(ends).chain(look).min()
             }
             None => self.processes.next_end_ms().into_iter().chain([self.keeper_at_ms]).min(),
         };
@@ -267,7 +278,7 @@ impl World {
                 self.core.as_ref().is_none_or(|core| core.scheduler.outbox().recorded >= end);
             let recorded = known && self.database.through >= end;
             // A daemon that has only just started was told ends that it has yet to write.
-            let quiet = quiet && self.told.is_empty();
+            let quiet = quiet && !self.custody.has_told();
             let counted =
                 self.core.as_ref().is_none_or(|core| core.scheduler.set_aside().gone == 0);
             let quiet = quiet && counted;

@@ -1,23 +1,25 @@
 //! Runs of an earlier daemon: they go on, count against the limits and can be stopped like our
-//! own. Only the way to see them end differs, and that is the shell's business.
+//! own. Only the way to see them end differs: see [`crate::core::custody`].
 
+use super::run::{Run, RunPhase};
 use super::runs::ROW_CHANGED;
-use super::{Carried, Run, RunPhase, Scheduler};
+use super::{Carried, Scheduler};
 use crate::core::clock;
+use crate::core::custody::{Custody, Machine};
 use crate::core::event::{Ended, Started};
 use crate::core::history::PastRun;
 use crate::core::ids::{JobId, RunId};
 use crate::core::journal::{RunEntry, SkipEntry};
+use crate::core::keeping::{KeptEnd, Notice};
 use crate::core::outcome::Outcome;
-use crate::core::protocol::JobRow;
 use crate::core::replay::Replay;
-use crate::core::table::{Job, Phase};
+use crate::core::table::Job;
 use crate::core::time::Now;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
-/// What the shell found out about a run of an earlier daemon.
+/// What became of a run of an earlier daemon.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Found {
+enum Found {
     /// It has a process, or its keeper says in a moment how that ended.
     Alive(Started),
     /// Its process is gone; nobody saw how it ended.
@@ -30,6 +32,75 @@ pub enum Found {
     /// Only its intent is known, there is no process, and the keeper that may have been asked for
     /// it is gone, too. Nobody can tell whether it ran.
     Doubtful,
+}
+
+/// What a keeper says when a daemon finds it.
+#[derive(Clone, Debug, Default)]
+pub struct Said {
+    /// Names it.
+    pub id: String,
+    /// The keepers before it: what they started and did not tell is told by this one.
+    pub after: Vec<String>,
+    /// All that it knows of runs.
+    pub notices: Vec<Notice>,
+}
+
+impl Said {
+    /// Whether it knows everything that those with these ids knew. Of no keeper nothing is known.
+    fn knows_as(&self, ids: &[String]) -> bool {
+        let knows = |id: &String| *id == self.id || self.after.contains(id);
+        !ids.is_empty() && ids.iter().all(knows)
+    }
+}
+
+/// Where the journal was found.
+#[derive(Clone, Copy, Debug)]
+pub struct Place {
+    /// The machine has not been started anew since.
+    pub same_boot: bool,
+    /// The state directory is a copy of another, or was moved.
+    pub is_copy: bool,
+}
+
+/// What is asked about a run of an earlier daemon.
+struct Inquiry<'a, M> {
+    alive: BTreeMap<RunId, Started>,
+    ends: BTreeMap<RunId, KeptEnd>,
+    /// The keeper knows all that the keepers knew who were asked for what the journal tells of.
+    knows_all: bool,
+    place: Place,
+    machine: &'a mut M,
+}
+
+impl<M: Machine> Inquiry<'_, M> {
+    /// What the keeper says of a run counts first. It alone can tell that it was never asked. Where
+    /// it says nothing of a process, the machine is looked at; a process of another boot is gone.
+    fn of(&mut self, run: RunId, noted: Started) -> Found {
+        let ended = || self.ends.get(&run).map(|end| end.started);
+        match self.alive.get(&run).copied().or_else(ended) {
+            Some(started) => Found::Alive(started),
+            None if self.knows_all && noted.pid == 0 => Found::NotLaunched,
+            None if self.place.same_boot && !self.place.is_copy => self.look(run, noted),
+            None if self.place.same_boot => Found::Unknown,
+            None if noted.pid == 0 => Found::Doubtful,
+            None => Found::Gone,
+        }
+    }
+
+    fn look(&mut self, run: RunId, noted: Started) -> Found {
+        let started = match noted.pid {
+            0 => match self.machine.find(run, noted.kernel_start) {
+                Some((pid, kernel_start)) => Started { pid, kernel_start, ..noted },
+                None => return Found::Doubtful,
+            },
+            _ => noted,
+        };
+        if self.machine.is_others(started) {
+            // The journal is a copy of theirs.
+            return Found::Unknown;
+        }
+        if self.machine.watch(run, started) { Found::Alive(started) } else { Found::Gone }
+    }
 }
 
 /// What the journal knows of jobs that are not in the table yet.
@@ -82,13 +153,6 @@ impl Scheduler {
         jobs.into_iter().for_each(|id| self.recall_slot(id));
     }
 
-    /// The first table came, from the database, when decisions had begun without one.
-    pub(super) fn recall_late(&mut self) {
-        if self.due.hold_until().is_none() {
-            self.recall_past();
-        }
-    }
-
     /// Gives a job that came into the table the slot up to which an earlier daemon decided it.
     pub(super) fn recall_slot(&mut self, id: JobId) {
         let Some(&slot_ms) = self.due.beyond.get(&id) else { return };
@@ -127,41 +191,68 @@ impl Scheduler {
             intended: true,
             home: if entry.home == 0 { self.home() } else { entry.home },
         };
-        self.adopt_job(&entry);
-        if let Some(job) = self.table.get_mut(entry.job) {
-            job.live.push(entry.run);
-        }
-        self.runs.insert(run.id, run);
+        let server_id = self.settings.server_id;
+        self.table.adopt(&entry, server_id);
+        self.runs.insert(run);
     }
 
-    /// Makes sure that the job of a run exists, with the definition the run was launched from as
-    /// far as the journal knows it. It drains unless the table turns out to have it unchanged.
-    fn adopt_job(&mut self, entry: &RunEntry<'_>) {
-        let row = JobRow {
-            id: entry.job.0,
-            name: entry.name.to_string(),
-            command: entry.command.to_string(),
-            max_concurrence: 1,
-            server_id: self.settings.server_id,
-            ..JobRow::default()
-        };
-        let mut def = self.table.define_refused(row, "its row is gone");
-        def.md5 = key_from_hex(&entry.md5).unwrap_or(def.md5);
-        if let Some(job) = self.table.get_mut(entry.job) {
-            // Two definitions are alive only if the end of the older could not be written.
-            job.def = def;
-            return;
+    /// Finds out what became of the runs of earlier daemons: by what their keeper has `said`, and
+    /// where it says nothing by what the machine shows. `carried`: by a program that this one has
+    /// taken the place of. Call it once, when the snapshot is loaded.
+    pub fn adopt(
+        &mut self,
+        now: Now,
+        said: Said,
+        place: Place,
+        carried: Option<&Carried>,
+        (custody, machine): (&mut Custody, &mut impl Machine),
+    ) {
+        let knows_all = said.knows_as(&self.outbox.keepers);
+        let (alive, ends) = (BTreeMap::new(), BTreeMap::new());
+        let mut inquiry = Inquiry { alive, ends, knows_all, place, machine };
+        let mut stopping = Vec::new();
+        for notice in said.notices {
+            match notice {
+                Notice::Started(run, started) => drop(inquiry.alive.insert(run, started)),
+                Notice::Ended(end) => drop(inquiry.ends.insert(end.run, end)),
+                Notice::Stopping(run, asked_ms) => stopping.push((run, asked_ms)),
+                Notice::Keeper { .. }
+                | Notice::NoOutput(..)
+                | Notice::Waits(..)
+                | Notice::Refused(..)
+                | Notice::Failed(..)
+                | Notice::Complete
+                | Notice::Here
+                | Notice::CannotServe(_) => {}
+            }
         }
-        self.table.put(def, 0, self.due.decided_ms);
-        if let Some(job) = self.table.get_mut(entry.job) {
-            job.phase = Phase::Draining;
-            job.adopted = true;
+        self.keeper_is(Some(said.id));
+        for (run, noted) in self.noted_processes() {
+            let found = inquiry.of(run, noted);
+            if let Found::Alive(started) = found
+                && !inquiry.ends.contains_key(&run)
+            {
+                custody.has_process(run, started);
+            }
+            inquiry.alive.remove(&run);
+            self.settle(now, run, found);
         }
+        carried.into_iter().for_each(|carried| self.go_on_stopping(carried));
+        for (run, asked_ms) in stopping {
+            self.resume_stop(run, asked_ms);
+        }
+        for end in inquiry.ends.into_values() {
+            // That of a run that the journal has is only acknowledged.
+            self.run_ended(now, custody.ended(end));
+        }
+        for (run, started) in inquiry.alive {
+            log::warn!("run={run} pid={} is alive and not in the journal", started.pid);
+        }
+        self.check_invariants();
     }
 
-    /// The runs of earlier daemons about which the shell has to find out.
-    /// Each with its process as far as the journal knows it; pid 0 = only its intent is known.
-    pub fn unsettled(&self) -> Vec<(RunId, Started)> {
+    /// The processes of runs as far as the journal knows them; pid 0 = only the intent is known.
+    fn noted_processes(&self) -> Vec<(RunId, Started)> {
         let started = |run: &Run| {
             let at = Now { wall_ms: run.at_ms, mono_ms: run.mono_ms };
             Started { pid: run.pid, kernel_start: run.kernel_start, at }
@@ -169,9 +260,7 @@ impl Scheduler {
         self.runs.values().map(|run| (run.id, started(run))).collect()
     }
 
-    /// Takes in what the shell found out about a run of an earlier daemon. Call it when the
-    /// snapshot is loaded.
-    pub fn settle(&mut self, now: Now, id: RunId, found: Found) {
+    fn settle(&mut self, now: Now, id: RunId, found: Found) {
         let Some(run) = self.runs.get_mut(&id) else { return };
         match found {
             Found::Alive(started) => {
@@ -180,8 +269,8 @@ impl Scheduler {
                 run.kernel_start = started.kernel_start;
                 // By the clock of who started it: ours may have been set, or begun anew, since.
                 run.mono_ms = started.at.mono_ms;
-                run.phase = RunPhase::Live;
                 let (job, pid) = (run.job, run.pid);
+                self.runs.set_phase(id, RunPhase::Live);
                 log::info!("adopt job={job} run={id} pid={pid}");
                 self.touch(job);
                 if unnoted {
@@ -208,31 +297,33 @@ impl Scheduler {
 
     /// Runs that were told to end, for another program in the same process.
     pub(super) fn stopping(&self) -> Vec<(RunId, Option<u64>)> {
-        let stopping = |run: &Run| match run.phase {
+        let stopping = |run: &Run| match run.phase() {
             RunPhase::Stopping { kill_at_mono_ms } => Some((run.id, Some(kill_at_mono_ms))),
             RunPhase::Killed => Some((run.id, None)),
-            _ => None,
+            RunPhase::Queued
+            | RunPhase::Retry { .. }
+            | RunPhase::Launching { .. }
+            | RunPhase::Live => None,
         };
         self.runs.values().filter_map(stopping).collect()
     }
 
-    /// Stops of the program before in the same process go on: TERM was sent. Call it when the runs
-    /// are settled.
-    pub fn go_on_stopping(&mut self, carried: &Carried) {
+    /// Stops of the program before in the same process go on: TERM was sent.
+    fn go_on_stopping(&mut self, carried: &Carried) {
         for &(id, kill_at_ms) in &carried.stopping {
-            let run = self.runs.get_mut(&id).filter(|run| run.phase == RunPhase::Live);
-            match (run, kill_at_ms) {
-                (Some(_), Some(at_ms)) => self.kill_at(id, at_ms),
-                (Some(run), None) => run.phase = RunPhase::Killed,
-                (None, _) => {}
+            let is_live = self.runs.get(&id).is_some_and(|run| run.phase() == RunPhase::Live);
+            match kill_at_ms.filter(|_| is_live) {
+                Some(at_ms) => self.kill_at(id, at_ms),
+                None if is_live => self.runs.set_phase(id, RunPhase::Killed),
+                None => {}
             }
         }
     }
 
     /// An adopted run was told to end by an earlier daemon, at this reading of the monotonic clock:
     /// its grace time goes on. Whether TERM was sent is not known, so it is sent again.
-    pub fn resume_stop(&mut self, id: RunId, asked_ms: u64) {
-        if self.runs.get(&id).is_some_and(|run| run.phase == RunPhase::Live) {
+    fn resume_stop(&mut self, id: RunId, asked_ms: u64) {
+        if self.runs.get(&id).is_some_and(|run| run.phase() == RunPhase::Live) {
             self.begin_stop(id, asked_ms);
         }
     }
@@ -240,11 +331,11 @@ impl Scheduler {
     /// A run that the earlier daemon came too early to its end to launch. It is launched now if
     /// its slot is still fresh; who asked for one by hand got no answer and will ask again.
     fn not_launched(&mut self, now: Now, id: RunId) {
-        let Some(run) = self.runs.get_mut(&id) else { return };
+        let Some(run) = self.runs.get(&id) else { return };
         let fresh = run.slot_ms.is_some_and(|slot| !clock::is_misfire(slot, now.wall_ms));
         if fresh {
             // With the first table it turns out whether its row is still the same.
-            run.phase = RunPhase::Queued;
+            self.runs.set_phase(id, RunPhase::Queued);
             self.due.resumed.push(id);
         } else {
             let why = "the daemon ended before it could start it, and now it is too late";
@@ -255,7 +346,7 @@ impl Scheduler {
     /// Launches what an earlier daemon could not, where the row is still the same.
     pub(super) fn resume(&mut self, now: Now) {
         for id in std::mem::take(&mut self.due.resumed) {
-            let waits = |run: &&Run| run.phase == RunPhase::Queued;
+            let waits = |run: &&Run| run.phase() == RunPhase::Queued;
             let Some(run) = self.runs.get(&id).filter(waits) else { continue };
             let job = self.table.get(run.job);
             // Where ends could not be written there seem to be more than there were.
@@ -268,23 +359,12 @@ impl Scheduler {
             } else if job.is_some_and(over) {
                 let why = "others of its job that may be alive have reached the limit";
                 self.end_unstarted(now, id, why);
-            } else if job.is_some_and(|job| matches!(job.phase, Phase::Active)) && !self.draining {
+            } else if job.is_some_and(Job::is_active) && !self.draining() {
                 log::info!("resume job={} run={id}: it was decided and not started", run.job);
-                self.launches.push_back(id);
+                self.runs.stand_in_line(id, false);
             } else {
                 self.end_unstarted(now, id, ROW_CHANGED);
             }
         }
     }
-}
-
-fn key_from_hex(text: &str) -> Option<[u8; 16]> {
-    let mut key = [0u8; 16];
-    if text.len() != 32 || !text.is_ascii() {
-        return None;
-    }
-    for (i, byte) in key.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(&text[2 * i..2 * i + 2], 16).ok()?;
-    }
-    Some(key)
 }

@@ -55,7 +55,7 @@ impl Scheduler {
             self.give(purpose, order);
         }
         // What is due goes first: a helper would take the processor from it.
-        if self.exiting || self.launches_go_first() {
+        if self.is_exiting() || self.launches_go_first() {
             return;
         }
         for purpose in Purpose::ALL {
@@ -71,7 +71,7 @@ impl Scheduler {
     pub(super) fn ask_wake(&self) -> Option<u64> {
         // A keeper that takes its time wakes the loop itself: to look again and again would not
         // make it faster.
-        let waits = self.exiting || self.launches_go_first();
+        let waits = self.is_exiting() || self.launches_go_first();
         let wake = |purpose: Purpose| {
             let lane = &self.asks.lanes[purpose as usize];
             let ask = (!waits && lane.is_free()).then(|| self.ask_at(purpose));
@@ -81,7 +81,7 @@ impl Scheduler {
     }
 
     fn launches_go_first(&self) -> bool {
-        self.has_keeper && !self.launches.is_empty()
+        self.has_keeper && !self.runs.line().is_empty()
     }
 
     /// When a question of this purpose is due, monotonic ms.

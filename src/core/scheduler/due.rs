@@ -1,6 +1,7 @@
 //! Which slots are launched, and why the others are not. The rules for the clock are in
 //! [`crate::core::clock`]; the table of reasons is [`SkipReason`].
 
+use super::life::Life;
 use super::{HOLD_MS, Scheduler};
 use crate::core::clock::{self, Step};
 use crate::core::definition::Schedule;
@@ -108,11 +109,14 @@ impl Scheduler {
         if self.due.hold_until.take().is_none() {
             return;
         }
+        if self.life == Life::Holding {
+            self.life.becomes(Life::Active);
+        }
         self.due.able_ms.get_or_insert(now.wall_ms);
         self.recall_past();
         self.resume(now);
         let reboot = std::mem::take(&mut self.due.first_of_boot);
-        if reboot && self.draining {
+        if reboot && self.draining() {
             // The next daemon starts them.
             return;
         }
@@ -176,7 +180,7 @@ impl Scheduler {
     /// still waits for its launch or is still counted has to be decided again by the next daemon,
     /// should this one be killed now.
     pub(super) fn note_decided(&mut self) {
-        if self.due.unnoted && self.launches.is_empty() && self.due.misfires.is_empty() {
+        if self.due.unnoted && self.runs.line().is_empty() && self.due.misfires.is_empty() {
             self.due.unnoted = false;
             self.outbox.note(&Entry::Decided(self.due.decided_ms));
         }
@@ -184,7 +188,9 @@ impl Scheduler {
 
     fn decide_slot(&mut self, now: Now, id: JobId, slot: i64) {
         let misfire = clock::is_misfire(slot, now.wall_ms);
+        let draining = self.draining();
         let Some(job) = self.table.get_mut(id) else { return };
+        debug_assert!(job.last_slot_ms < slot, "slot {slot} of job {id} is decided twice");
         job.last_slot_ms = slot;
         self.due.last_slot_ms = self.due.last_slot_ms.max(slot);
         if misfire {
@@ -198,8 +204,8 @@ impl Scheduler {
             return;
         }
         let at_limit = job.live.len() >= job.def.max_concurrence as usize;
-        let waits = matches!(job.phase, Phase::Replaced(_));
-        let reason = if self.draining {
+        let waits = matches!(job.phase(), Phase::Replaced(_));
+        let reason = if draining {
             Some(SkipReason::Draining)
         } else if waits {
             Some(SkipReason::Waiting)
@@ -256,7 +262,7 @@ impl Scheduler {
         self.note_intents(skip.job);
         let job = self.table.get_mut(skip.job);
         // What is no longer in force has no range that could go on.
-        let job = job.filter(|job| !matches!(job.phase, Phase::Disabled));
+        let job = job.filter(|job| !matches!(job.phase(), Phase::Disabled));
         let Some(job) = job else { return };
         if skip.reason == SkipReason::Overlap {
             job.overtime += skip.count;

@@ -1,8 +1,10 @@
 //! How the daemon ends: at once, with its last run, or after it has stopped the runs; and what it
 //! says of that meanwhile.
 
+use super::Scheduler;
+use super::life::Life;
 use super::news::News;
-use super::{Run, Scheduler};
+use super::run::Run;
 use crate::core::event::Action;
 use crate::core::ids::RunId;
 use crate::core::plain::{counted, runs_go_on};
@@ -29,11 +31,11 @@ pub(super) enum Leaving {
 impl Scheduler {
     /// Starts no more and ends with the last run.
     pub(in crate::core) fn drain(&mut self, now: Now) {
-        if !self.draining {
+        if !self.draining() {
             log::info!("end: {}, starting no more", self.waited_for(now));
             self.say_again_ms = now.mono_ms + SAY_AGAIN_MS;
+            self.life.becomes(Life::Draining);
         }
-        self.draining = true;
         self.touch_daemon();
     }
 
@@ -41,7 +43,7 @@ impl Scheduler {
     pub(in crate::core) fn stop_runs(&mut self, now: Now) {
         self.drain(now);
         log::info!("end: stopping {}", counted(self.runs.len() as u64, "run"));
-        let runs: Vec<RunId> = self.runs.keys().copied().collect();
+        let runs: Vec<RunId> = self.runs.all().keys().copied().collect();
         for run in runs {
             self.stop_run(now, run);
         }
@@ -50,7 +52,7 @@ impl Scheduler {
     /// What TERM means to a daemon with which its container ends: the kernel kills all others then.
     /// So it ends with the last run, and if it is told again it stops the runs.
     pub(in crate::core) fn end_with_runs(&mut self, now: Now) {
-        if self.draining {
+        if self.draining() {
             return self.stop_runs(now);
         }
         self.drain(now);
@@ -63,7 +65,7 @@ impl Scheduler {
 
     /// Ends at once; the runs go on. `contained`: unless what is around it ends, too.
     pub(in crate::core) fn terminate(&mut self, contained: bool) {
-        if self.exiting {
+        if self.is_exiting() {
             return;
         }
         self.news.push_back(News::SyncEnded(Err("the daemon is ending".into())));
@@ -72,15 +74,14 @@ impl Scheduler {
             0 => log::info!("end: no run is left"),
             runs => log::info!("end: {} without the daemon{unless}", runs_go_on(runs)),
         }
-        self.exiting = true;
-        self.draining = true;
+        self.life.becomes(Life::Exiting);
         self.outbox.unwritten.look_at_once();
         self.due.unnoted = true;
     }
 
     /// The last things that a daemon does that ends.
     pub(super) fn leave(&mut self) -> Option<Action> {
-        if !self.exiting {
+        if !self.is_exiting() {
             return None;
         }
         let next = match self.leaving {
@@ -97,7 +98,7 @@ impl Scheduler {
 
     /// Ends if it was to wait and there is nothing left to wait for; says now and then what is.
     pub(super) fn end_if_done(&mut self, now: Now) {
-        if !self.draining || self.exiting {
+        if self.life != Life::Draining {
             return;
         }
         if self.runs.is_empty() {
@@ -112,7 +113,7 @@ impl Scheduler {
 
     /// When [`Scheduler::end_if_done`] has something to say, monotonic ms.
     pub(super) fn end_wake(&self) -> Option<u64> {
-        let waits = self.draining && !self.exiting && !self.runs.is_empty();
+        let waits = self.life == Life::Draining && !self.runs.is_empty();
         waits.then_some(self.say_again_ms)
     }
 

@@ -43,15 +43,25 @@ impl Scheduler {
         if !outbox.needs_last_word() || !outbox.unwritten.take_word_is_due() {
             return None;
         }
-        outbox.said = Said::default();
+        // It does not say how far the log on the disk has come: that is said when all is there.
+        let (sequence, decided_ms) = (self.last_sequence, self.decided_most());
+        self.outbox.said = Said { end: 0, decided_ms, sequence };
         Some(Action::LastWord(self.word()))
     }
 
-    /// The same where all is well, if what is launched next is not known to it.
+    /// The same if what is launched next is not known to it: also where lines are missing before
+    /// those that tell of it, and these are on the disk. Somebody may take them away.
     pub(super) fn word_before_launch(&mut self) -> Option<Action> {
         let said = &self.outbox.said;
         let knows = said.sequence == self.last_sequence && said.decided_ms == self.decided_most();
-        (!knows).then(|| self.word_at_rest()).flatten()
+        if knows {
+            return None;
+        }
+        if self.outbox.gap_until().is_some() {
+            self.outbox.unwritten.word_is_due();
+            return self.last_word();
+        }
+        self.word_at_rest()
     }
 
     /// The same, if lines were written since.

@@ -2,6 +2,7 @@
 //! how far the database has got. See [`crate::core::journal`] for the format.
 
 use super::held::Held;
+use super::run::Runs;
 use super::unwritten::{Piece, Unwritten};
 use crate::core::clock;
 use crate::core::event::Action;
@@ -169,10 +170,12 @@ impl Outbox {
         }
     }
 
-    /// It is settled what became of all that the keepers before were asked for. They need not be
-    /// known any more: a keeper knows a bounded number of those before it.
-    pub fn keepers_settled(&mut self) {
-        self.keepers.drain(..self.keepers.len().saturating_sub(1));
+    /// Where it is settled what became of all that the keepers before were asked for, they need
+    /// not be known any more: a keeper knows a bounded number of those before it.
+    pub(super) fn forget_keepers(&mut self, runs: &Runs) {
+        if self.keepers.len() > 1 && !runs.has_open_intent() {
+            self.keepers.drain(..self.keepers.len() - 1);
+        }
     }
 
     fn note_keeper(&mut self) {

@@ -1,23 +1,18 @@
-//! A run, from its intent to its end.
-//!
-//! `Queued` (then its intent in the journal) → `Launching` (the keeper was asked for it) → `Live`
-//! (a process) → gone, with `Retry` back to `Launching` while the machine is short of processes,
-//! memory or descriptors, and `Stopping` before the end of a run that was asked to end: TERM, the
-//! grace time, KILL. A run counts against its job's limit from the decision until the process is
-//! really gone.
+//! A run, from its intent to its end: what is decided when something happens to it. Which phases
+//! there are, and which follows which, is in [`super::run`].
 
 use super::Scheduler;
 use super::news::{Begun, News};
+use super::run::{Run, RunPhase};
 use crate::core::clock;
 use crate::core::event::{Action, Ended, Signal, Started};
 use crate::core::history::PastRun;
 use crate::core::ids::{JobId, RunId};
-use crate::core::journal::{Cause, End, Entry, FIRST_ATTEMPT, RunEntry, cut_command};
+use crate::core::journal::{Cause, End, Entry, FIRST_ATTEMPT};
 use crate::core::launch::{LaunchError, LaunchPlan, MAX_LAUNCHING};
 use crate::core::outcome::{Outcome, OutcomeKind};
-use crate::core::refusal::Refusal;
 use crate::core::state_label::StateLabel;
-use crate::core::table::Phase;
+use crate::core::table::{Job, Phase};
 use crate::core::time::{Now, rfc3339};
 
 /// First pause before a failed launch is tried again, ms; doubled each time.
@@ -26,78 +21,8 @@ const RETRY_MIN_MS: u64 = 50;
 /// Longest pause before a failed launch is tried again, ms.
 const RETRY_MAX_MS: u64 = 2_000;
 
-/// A clock tick as the kernel counts them for programs (`USER_HZ`), ms.
-const TICK_MS: u64 = 10;
-
 /// Why a run was not started after all.
 pub(super) const ROW_CHANGED: &str = "its row was changed or removed before it could be started";
-
-/// A run that has not ended.
-#[derive(Clone, Debug)]
-pub struct Run {
-    /// Its id.
-    pub id: RunId,
-    /// Its job.
-    pub job: JobId,
-    /// The due instant, unix ms; none for a run started by hand.
-    pub slot_ms: Option<i64>,
-    /// Why it was started.
-    pub cause: Cause,
-    /// Which attempt at its slot it is; the first is 1.
-    pub attempt: u32,
-    /// When it was launched, or decided as long as it is not; unix ms.
-    pub at_ms: i64,
-    /// The same by the monotonic clock.
-    pub mono_ms: u64,
-    /// Live runs of the job when it was decided, itself included.
-    pub concurrent: u32,
-    /// Process id, also of its process group; 0 = none yet.
-    pub pid: u32,
-    /// Field 22 of `/proc/PID/stat`; without a process, the earliest that it could have there.
-    pub kernel_start: u64,
-    /// When it is told to end, by the monotonic clock, ms; none = never.
-    pub deadline_ms: Option<u64>,
-    /// How far it has got.
-    pub phase: RunPhase,
-    /// What its launch waits for, once that has taken long.
-    pub waits: Option<Box<str>>,
-    /// Who did not take the signal when it was told to end.
-    pub refused: Option<Box<Refusal>>,
-    /// Its intent is in the journal.
-    pub intended: bool,
-    /// The database that its job is of: see [`crate::core::homes::mark`].
-    pub home: u32,
-}
-
-/// How far a run has got.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RunPhase {
-    /// About to be launched.
-    Queued,
-    /// The machine was short of something; tried again at this reading of the monotonic clock.
-    Retry {
-        /// When.
-        at_mono_ms: u64,
-        /// The pause before.
-        pause_ms: u64,
-    },
-    /// Its launch was asked for.
-    Launching {
-        /// The pause before, if it was tried already; ms.
-        pause_ms: Option<u64>,
-        /// It is to be stopped as soon as it is there.
-        stop: bool,
-    },
-    /// There is a process.
-    Live,
-    /// It was asked to end and is killed at this reading of the monotonic clock.
-    Stopping {
-        /// When.
-        kill_at_mono_ms: u64,
-    },
-    /// It was killed and is not gone yet.
-    Killed,
-}
 
 impl Scheduler {
     /// Starts a run: it is queued to be launched. The limit is the caller's business.
@@ -110,7 +35,7 @@ impl Scheduler {
     ) -> Option<RunId> {
         let (server_id, instance) = (self.settings.server_id, self.settings.instance);
         let job = self.table.get_mut(id)?;
-        debug_assert!(!matches!(job.phase, Phase::Disabled), "job {id} is disabled");
+        debug_assert!(!matches!(job.phase(), Phase::Disabled), "job {id} is disabled");
         let run = RunId::next(server_id, instance, self.last_sequence, now.wall_ms);
         self.last_sequence = run.sequence;
         job.live.push(run);
@@ -128,7 +53,7 @@ impl Scheduler {
             mono_ms: now.mono_ms,
             concurrent,
             pid: 0,
-            kernel_start: now.mono_ms / TICK_MS,
+            kernel_start: clock::tick_of(now.mono_ms),
             deadline_ms: None,
             phase: RunPhase::Queued,
             waits: None,
@@ -138,12 +63,9 @@ impl Scheduler {
         };
         let id = run.id;
         let job = run.job;
-        self.runs.insert(id, run);
-        match cause {
-            // Somebody waits for the answer.
-            Cause::Manual => self.launches.push_front(id),
-            Cause::Due | Cause::Reboot => self.launches.push_back(id),
-        }
+        self.runs.insert(run);
+        // Who asks for one by hand waits for the answer.
+        self.runs.stand_in_line(id, cause == Cause::Manual);
         self.touch(job);
         Some(id)
     }
@@ -152,14 +74,14 @@ impl Scheduler {
     pub(super) fn next_launch(&mut self) -> Option<Action> {
         loop {
             let room = match self.has_keeper {
-                true => MAX_LAUNCHING.saturating_sub(self.launching.len()),
+                true => MAX_LAUNCHING.saturating_sub(self.runs.asked()),
                 false => 0,
             };
-            let first = *self.launches.front().filter(|_| room > 0)?;
+            let first = *self.runs.line().front().filter(|_| room > 0)?;
             if self.runs.get(&first).is_some_and(|run| !run.intended) {
                 // All that may be asked for now, in one write.
                 self.outbox.renote_keeper();
-                let next: Vec<RunId> = self.launches.iter().take(room).copied().collect();
+                let next: Vec<RunId> = self.runs.line().iter().take(room).copied().collect();
                 next.into_iter().for_each(|run| self.note_intent(run));
             }
             if self.outbox.must_flush
@@ -170,33 +92,25 @@ impl Scheduler {
             if let Some(word) = self.word_before_launch() {
                 return Some(word);
             }
-            self.launches.pop_front();
+            self.runs.next_in_line();
             if let Some(action) = self.launch(first) {
                 return Some(action);
             }
         }
     }
 
-    /// A keeper is there to launch runs. The journal says which one: it alone knows what became of
-    /// the intents that follow.
-    pub(in crate::core) fn keeper_is(&mut self, id: String) {
-        self.has_keeper = true;
-        self.outbox.keeper_is(id);
-    }
-
-    /// Where it is known of every intent what became of it, only the last keeper counts.
-    pub(super) fn forget_keepers(&mut self) {
-        let is_open = |run: &Run| run.intended && run.pid == 0;
-        if self.outbox.keepers.len() > 1 && !self.runs.values().any(is_open) {
-            self.outbox.keepers_settled();
-        }
+    /// A keeper is there to launch runs, or none. The journal says which one: it alone knows what
+    /// became of the intents that follow.
+    pub(in crate::core) fn keeper_is(&mut self, id: Option<String>) {
+        self.has_keeper = id.is_some();
+        id.into_iter().for_each(|id| self.outbox.keeper_is(id));
     }
 
     /// Notes the intent to launch a run, right before it is launched: were the daemon killed among
     /// a thousand launches, only a few would be in doubt, and the rest is decided anew by the next.
     /// The intent goes to the disk together with the start of runs before.
     pub(super) fn note_intent(&mut self, id: RunId) {
-        self.forget_keepers();
+        self.outbox.forget_keepers(&self.runs);
         let Some(run) = self.runs.get_mut(&id).filter(|run| !run.intended) else { return };
         run.intended = true;
         let Some(job) = self.table.get(run.job) else { return };
@@ -217,11 +131,14 @@ impl Scheduler {
 
     /// The launch of a queued run; none if it was stopped before.
     fn launch(&mut self, id: RunId) -> Option<Action> {
-        let run = self.runs.get_mut(&id)?;
-        let pause_ms = match run.phase {
+        let run = self.runs.get(&id)?;
+        let pause_ms = match run.phase() {
             RunPhase::Queued => None,
             RunPhase::Retry { pause_ms, .. } => Some(pause_ms),
-            _ => return None,
+            RunPhase::Launching { .. }
+            | RunPhase::Live
+            | RunPhase::Stopping { .. }
+            | RunPhase::Killed => return None,
         };
         let job = self.table.get(run.job)?;
         let zone = match &job.def.schedule {
@@ -237,23 +154,21 @@ impl Scheduler {
             stderr: job.def.stderr.to_string(),
             slot: run.slot_ms.map(|slot| rfc3339(slot, zone)).unwrap_or_default(),
         };
-        run.phase = RunPhase::Launching { pause_ms, stop: false };
-        self.launching.insert(id);
         let not_after_ms = run.mono_ms + clock::FRESH_MS.unsigned_abs();
+        debug_assert!(run.intended, "run {id} is launched without its intent");
+        debug_assert!(self.has_keeper, "run {id} is launched, and nobody is there to do it");
+        self.runs.set_phase(id, RunPhase::Launching { pause_ms, stop: false });
         Some(Action::Launch { run: id, plan: Box::new(plan), not_after_ms })
     }
 
     /// A launch waits for a file system. Others are not to wait for it: it is not counted among
     /// those that are under way.
     pub(in crate::core) fn launch_waits(&mut self, id: RunId, what: String) {
-        let Some(run) = self.runs.get_mut(&id) else { return };
-        if !matches!(run.phase, RunPhase::Launching { .. }) {
+        if !self.runs.waits(id, &what) {
             return;
         }
-        self.launching.remove(&id);
-        log::warn!("wait job={} run={id}: {what}: its file system has not answered yet", run.job);
-        run.waits = Some(what.clone().into_boxed_str());
-        let job = run.job;
+        let Some(job) = self.runs.get(&id).map(|run| run.job) else { return };
+        log::warn!("wait job={job} run={id}: {what}: its file system has not answered yet");
         self.touch(job);
         self.news.push_back(News::Launch(id, Begun::Not(StateLabel::Starting, what)));
     }
@@ -264,18 +179,16 @@ impl Scheduler {
         id: RunId,
         result: Result<Started, LaunchError>,
     ) {
-        self.launching.remove(&id);
         let Some(run) = self.runs.get_mut(&id) else { return };
-        run.waits = None;
-        let stop = matches!(run.phase, RunPhase::Launching { stop: true, .. });
+        let stop = matches!(run.phase(), RunPhase::Launching { stop: true, .. });
         match result {
             Ok(started) => {
                 run.at_ms = started.at.wall_ms;
                 run.mono_ms = started.at.mono_ms;
                 run.pid = started.pid;
                 run.kernel_start = started.kernel_start;
-                run.phase = RunPhase::Live;
                 let job = run.job;
+                self.runs.set_phase(id, RunPhase::Live);
                 self.has_started(now, id);
                 self.touch(job);
                 self.news.push_back(News::Launch(id, Begun::Yes));
@@ -310,14 +223,14 @@ impl Scheduler {
     }
 
     fn launch_failed(&mut self, now: Now, id: RunId, error: LaunchError) {
-        let Some(run) = self.runs.get_mut(&id) else { return };
+        let Some(run) = self.runs.get(&id) else { return };
         let job = self.table.get(run.job);
-        if error.retryable && !job.is_some_and(|job| matches!(job.phase, Phase::Active)) {
+        if error.retryable && !job.is_some_and(Job::is_active) {
             // The row was changed while the keeper was about to start it.
             self.end_unstarted(now, id, ROW_CHANGED);
             return;
         }
-        let pause_ms = match run.phase {
+        let pause_ms = match run.phase() {
             RunPhase::Launching { pause_ms: Some(pause_ms), .. } => {
                 (pause_ms * 2).min(RETRY_MAX_MS)
             }
@@ -329,9 +242,8 @@ impl Scheduler {
             return;
         }
         let at_mono_ms = now.mono_ms + pause_ms;
-        run.phase = RunPhase::Retry { at_mono_ms, pause_ms };
-        self.timers.insert((at_mono_ms, id));
         let job = run.job;
+        self.runs.set_phase(id, RunPhase::Retry { at_mono_ms, pause_ms });
         log::warn!("retry job={job} run={id} in {pause_ms} ms: {}", error.text);
         self.touch(job);
         self.news.push_back(News::Launch(id, Begun::Not(StateLabel::Backoff, error.text)));
@@ -339,13 +251,12 @@ impl Scheduler {
 
     pub(in crate::core) fn run_ended(&mut self, now: Now, ended: Ended) {
         let Ended { run: id, at, outcome, usage } = ended;
-        let Some(run) = self.runs.remove(&id) else { return };
-        self.launching.remove(&id);
-        self.forget_timer(&run);
+        let Some(run) = self.runs.remove(id) else { return };
         let duration_ms = at.mono_ms.saturating_sub(run.mono_ms);
         // Its process has to have ended: what was lost, or never started, is another matter.
-        let stopped = outcome.exit().is_some()
-            && matches!(run.phase, RunPhase::Stopping { .. } | RunPhase::Killed);
+        let stopped = outcome.exit().is_some() && run.is_stopping();
+        debug_assert!(outcome.exit().is_none() || run.pid != 0, "run {id} ends without a process");
+        debug_assert!(run.intended, "run {id} ends, and the journal does not know it");
         let end = End { at_ms: at.wall_ms, outcome, usage, duration_ms, stopped };
         self.log_end(&run, &end);
         let failure = match &end.outcome {
@@ -371,11 +282,8 @@ impl Scheduler {
     /// Ends the runs of a job that wait for their launch if its definition is no longer in force:
     /// who changed or disabled a row expects that nothing more is started from the old one.
     pub(super) fn drop_unstarted(&mut self, now: Now, id: JobId) {
-        let Some(job) = self.table.get(id).filter(|job| !matches!(job.phase, Phase::Active)) else {
-            return;
-        };
-        let waits = |phase| matches!(phase, RunPhase::Queued | RunPhase::Retry { .. });
-        let waiting = |run: &&RunId| self.runs.get(run).is_some_and(|run| waits(run.phase));
+        let Some(job) = self.table.get(id).filter(|job| !job.is_active()) else { return };
+        let waiting = |run: &&RunId| self.runs.get(run).is_some_and(Run::is_unstarted);
         let dropped: Vec<RunId> = job.live.iter().filter(waiting).copied().collect();
         for run in dropped {
             self.end_unstarted(now, run, ROW_CHANGED);
@@ -412,83 +320,28 @@ impl Scheduler {
         log::log!(level, "end job={job} run={id} pid={pid} outcome=\"{}\" ms={ms}", end.outcome);
     }
 
-    pub(super) fn forget_timer(&mut self, run: &Run) {
-        if let RunPhase::Retry { at_mono_ms: at, .. } | RunPhase::Stopping { kill_at_mono_ms: at } =
-            run.phase
-        {
-            self.timers.remove(&(at, run.id));
-        }
-    }
-
     /// Retries and kills whose time has come.
     pub(super) fn run_timers(&mut self, now: Now) {
-        while let Some(&(at, id)) = self.timers.first().filter(|(at, _)| *at <= now.mono_ms) {
-            self.timers.remove(&(at, id));
-            let Some(run) = self.runs.get_mut(&id) else { continue };
-            match run.phase {
+        while let Some(id) = self.runs.take_timer(now.mono_ms) {
+            let Some(run) = self.runs.get(&id) else { continue };
+            match run.phase() {
                 RunPhase::Retry { .. } if run.is_fresh_at(now.mono_ms) => {
-                    self.launches.push_back(id);
+                    self.runs.stand_in_line(id, false);
                 }
                 RunPhase::Retry { .. } => {
                     let why = "the machine had no room for it and then stood still for too long";
                     self.end_unstarted(now, id, why);
                 }
                 RunPhase::Stopping { .. } => {
-                    run.phase = RunPhase::Killed;
                     log::warn!("kill job={} run={id} pid={}: still alive", run.job, run.pid);
+                    self.runs.set_phase(id, RunPhase::Killed);
                     self.actions.push_back(Action::Signal(id, Signal::Kill));
                 }
                 RunPhase::Queued
                 | RunPhase::Launching { .. }
                 | RunPhase::Live
-                | RunPhase::Killed => {}
+                | RunPhase::Killed => debug_assert!(false, "run {id} has a timer for nothing"),
             }
-        }
-    }
-}
-
-impl RunPhase {
-    /// The state that is shown of it.
-    pub fn state(self) -> StateLabel {
-        match self {
-            RunPhase::Queued | RunPhase::Launching { .. } => StateLabel::Starting,
-            RunPhase::Retry { .. } => StateLabel::Backoff,
-            RunPhase::Live => StateLabel::Running,
-            RunPhase::Stopping { .. } | RunPhase::Killed => StateLabel::Stopping,
-        }
-    }
-}
-
-impl Run {
-    /// Whether a launch at this reading of the monotonic clock is still within the slot.
-    fn is_fresh_at(&self, mono_ms: u64) -> bool {
-        mono_ms.saturating_sub(self.mono_ms) <= clock::FRESH_MS.unsigned_abs()
-    }
-
-    /// The journal's entry of this run.
-    pub fn entry<'a>(
-        &self,
-        name: &'a str,
-        command: &'a str,
-        md5: &'a str,
-        end: Option<End>,
-    ) -> RunEntry<'a> {
-        RunEntry {
-            run: self.id,
-            job: self.job,
-            slot_ms: self.slot_ms,
-            cause: self.cause,
-            attempt: self.attempt,
-            at_ms: self.at_ms,
-            name: name.into(),
-            command: cut_command(command).into(),
-            md5: md5.into(),
-            concurrent: self.concurrent,
-            pid: self.pid,
-            kernel_start: self.kernel_start,
-            deadline_ms: self.deadline_ms,
-            end,
-            home: self.home,
         }
     }
 }

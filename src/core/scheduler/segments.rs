@@ -17,9 +17,10 @@ impl Scheduler {
     /// ended, for there may be no next daemon that could tell; one that does not answer is not
     /// waited for.
     pub(super) fn last_records_told(&mut self, now: Now) -> bool {
+        let is_exiting = self.is_exiting();
         let outbox = &mut self.outbox;
         // What waits elsewhere is told as the last thing.
-        if self.exiting || outbox.waiting_bytes() == 0 || self.astray.is_some() {
+        if is_exiting || outbox.waiting_bytes() == 0 || self.astray.is_some() {
             return true;
         }
         let by_ms = *outbox.last_by_ms.get_or_insert(now.mono_ms + LAST_RECORDS_MS);
@@ -106,7 +107,7 @@ impl Scheduler {
 
     /// Begins a new segment with a checkpoint: what is needed to go on without the older ones.
     pub(super) fn begin_segment(&mut self) {
-        self.forget_keepers();
+        self.outbox.forget_keepers(&self.runs);
         let mut lines = Vec::new();
         encode(&mut lines, &Entry::Checkpoint);
         encode(&mut lines, &Entry::Boot(self.outbox.boot_id.as_str().into()));

@@ -1,8 +1,9 @@
 //! Runs that are told to end: TERM, the grace time, KILL. Where the process is another user's, none
 //! of that has any effect, so the run goes on and it is said why.
 
+use super::Scheduler;
 use super::news::News;
-use super::{Run, RunPhase, Scheduler};
+use super::run::{Run, RunPhase};
 use crate::core::event::{Action, Signal};
 use crate::core::ids::RunId;
 use crate::core::refusal::Refusal;
@@ -12,13 +13,13 @@ impl Scheduler {
     /// Asks a run to end: TERM to its group now, KILL after the grace time. Asking again changes
     /// nothing. Returns whether there is such a run.
     pub fn stop_run(&mut self, now: Now, id: RunId) -> bool {
-        let Some(run) = self.runs.get_mut(&id) else { return false };
-        match run.phase {
+        let Some(run) = self.runs.get(&id) else { return false };
+        match run.phase() {
             RunPhase::Queued | RunPhase::Retry { .. } => {
                 self.end_unstarted(now, id, "stopped before it was started");
             }
             RunPhase::Launching { pause_ms, stop: false } => {
-                run.phase = RunPhase::Launching { pause_ms, stop: true };
+                self.runs.set_phase(id, RunPhase::Launching { pause_ms, stop: true });
                 // The keeper takes note, should we be gone before it has started it.
                 self.actions.push_back(Action::Signal(id, Signal::Term));
             }
@@ -42,10 +43,9 @@ impl Scheduler {
     /// A live run was told to end, and is killed when the monotonic clock shows this.
     pub(super) fn kill_at(&mut self, id: RunId, kill_at_mono_ms: u64) {
         let Some(run) = self.runs.get_mut(&id) else { return };
-        run.phase = RunPhase::Stopping { kill_at_mono_ms };
         run.refused = None;
-        self.timers.insert((kill_at_mono_ms, id));
         let job = run.job;
+        self.runs.set_phase(id, RunPhase::Stopping { kill_at_mono_ms });
         self.touch(job);
     }
 
@@ -66,12 +66,9 @@ impl Scheduler {
         let Some(run) = self.runs.get_mut(&id) else { return };
         log::error!("stop job={} run={id} pid={}: {refusal}", run.job, run.pid);
         run.refused = Some(Box::new(refusal.clone()));
-        let stopping = matches!(run.phase, RunPhase::Stopping { .. } | RunPhase::Killed);
-        let job = run.job;
-        if stopping && refusal.goes_on() {
-            let before = run.clone();
-            run.phase = RunPhase::Live;
-            self.forget_timer(&before);
+        let (job, is_stopping) = (run.job, run.is_stopping());
+        if is_stopping && refusal.goes_on() {
+            self.runs.set_phase(id, RunPhase::Live);
         }
         self.touch(job);
         self.touch_daemon();

@@ -12,7 +12,6 @@ use crate::core::definition::{Definition, Vars, there_twice};
 use crate::core::ids::JobId;
 use crate::core::journal::TableEntry;
 use crate::core::protocol::{Answer, Ask, JobRow, Purpose};
-use crate::core::table::Phase;
 use crate::core::time::Now;
 use applying::{Applying, Since};
 use std::collections::{BTreeMap, VecDeque};
@@ -276,7 +275,7 @@ impl Scheduler {
             return;
         }
         match self.table.get_mut(id) {
-            Some(job) if matches!(job.phase, Phase::Active) && job.def.says_the_same(&def) => {
+            Some(job) if job.is_active() && job.def.says_the_same(&def) => {
                 job.seen = seen;
                 staged.kept += 1;
             }

@@ -379,7 +379,7 @@ pub fn why_not_start(scheduler: &Scheduler, id: JobId) -> Option<(u16, String)> 
     if scheduler.draining() {
         return conflict("the daemon is ending: it starts nothing more".into());
     }
-    match &job.phase {
+    match job.phase() {
         Phase::Disabled => conflict(format!(
             "job {id} is disabled: set status = 1 in its row, which is read within seconds, and \
              start it then"

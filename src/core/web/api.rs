@@ -237,7 +237,7 @@ fn job_json(scheduler: &Scheduler, now: Now, job: &Job) -> Value {
     view["live"] = json!(views::live_runs(scheduler, now, job));
     view["skipped"] = Value::Object(skipped);
     view["skips"] = json!(skips);
-    if let Phase::Replaced(next) = &job.phase {
+    if let Phase::Replaced(next) = job.phase() {
         view["waiting"] = json!(views::job_line(scheduler, job, next, StateLabel::Waiting));
         view["waiting"]["command"] = json!(*next.command);
     }

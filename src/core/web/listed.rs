@@ -63,7 +63,7 @@ fn left_out(scheduler: &Scheduler, filter: &Filter) -> u64 {
         return 0;
     }
     if filter.is_by_state_only() {
-        let drain = table.iter().filter(|job| matches!(job.phase, Phase::Draining));
+        let drain = table.iter().filter(|job| matches!(job.phase(), Phase::Draining));
         let drain = drain.filter(|job| table.is_disabled(job.def.id)).count();
         return (table.disabled_len() - drain) as u64;
     }
@@ -144,7 +144,7 @@ fn order(scheduler: &Scheduler, lines: &mut [Line<'_>], sort: Sort) {
 /// The next slot of a line that is to be launched. The slots of a job that is being replaced
 /// are those of its new definition.
 pub(super) fn next_of(job: &Job, state: StateLabel) -> Option<i64> {
-    let its_own = (state == StateLabel::Waiting) == matches!(job.phase, Phase::Replaced(_));
+    let its_own = (state == StateLabel::Waiting) == matches!(job.phase(), Phase::Replaced(_));
     job.next_due_ms.filter(|_| its_own)
 }
 

@@ -133,7 +133,7 @@ impl Web {
         let same = entries[first..].iter().take_while(|(known, _)| known[..] == *half);
         let has = |id: &JobId| {
             scheduler.table().get(*id).is_some_and(|job| {
-                let next = match &job.phase {
+                let next = match job.phase() {
                     Phase::Replaced(next) => next.md5 == key,
                     Phase::Active | Phase::Draining | Phase::Disabled => false,
                 };
@@ -156,7 +156,7 @@ impl Web {
         };
         for job in scheduler.table().iter().chain(scheduler.table().disabled()) {
             entries.push((half(&job.def.md5), job.def.id));
-            if let Phase::Replaced(next) = &job.phase {
+            if let Phase::Replaced(next) = job.phase() {
                 entries.push((half(&next.md5), job.def.id));
             }
         }

@@ -20,7 +20,7 @@ pub(super) fn states_of(
     scheduler: &Scheduler,
     (job, def, state): Line<'_>,
 ) -> impl Iterator<Item = StateLabel> + use<> {
-    let drains = matches!(job.phase, Phase::Draining);
+    let drains = matches!(job.phase(), Phase::Draining);
     let disabled = drains && scheduler.table().is_disabled(def.id);
     let block = block_of(job, def).map(Block::state);
     let also = block.or(disabled.then_some(StateLabel::Disabled));

@@ -188,7 +188,7 @@ impl Web {
 }
 
 fn ask_to_end(scheduler: &mut Scheduler, now: Now, run: RunId) -> Asked {
-    let before = scheduler.runs().get(&run).map(|run| (run.phase, run.pid));
+    let before = scheduler.runs().get(&run).map(|run| (run.phase(), run.pid));
     scheduler.stop_run(now, run);
     let (did, pid) = match before {
         Some((RunPhase::Queued | RunPhase::Retry { .. }, _)) => (Some("cancelled"), None),

@@ -474,7 +474,7 @@ fn job_event(scheduler: &Scheduler, id: JobId) -> String {
     let Some(job) = scheduler.table().get(id) else { return String::new() };
     let line = views::job_line(scheduler, job, &job.def, views::state_of(scheduler, job));
     let mut text = serde_json::to_string(&line).unwrap_or_default();
-    if let Phase::Replaced(next) = &job.phase {
+    if let Phase::Replaced(next) = job.phase() {
         let next = views::job_line(scheduler, job, next, StateLabel::Waiting);
         let next = serde_json::to_string(&next).unwrap_or_default();
         // The line is an object: its last character is the closing brace.

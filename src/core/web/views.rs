@@ -51,7 +51,7 @@ pub(super) fn rows<'a>(
     scheduler: &Scheduler,
     job: &'a Job,
 ) -> impl Iterator<Item = Line<'a>> + use<'a> {
-    let waiting = match &job.phase {
+    let waiting = match job.phase() {
         Phase::Replaced(next) => Some((job, &**next, StateLabel::Waiting)),
         Phase::Active | Phase::Draining | Phase::Disabled => None,
     };
@@ -60,8 +60,8 @@ pub(super) fn rows<'a>(
 
 /// The original's state label of a job.
 pub fn state_of(scheduler: &Scheduler, job: &Job) -> StateLabel {
-    let phases = || job.live.iter().filter_map(|run| Some(scheduler.runs().get(run)?.phase));
-    match job.phase {
+    let phases = || job.live.iter().filter_map(|run| Some(scheduler.runs().get(run)?.phase()));
+    match job.phase() {
         Phase::Active => {}
         Phase::Draining | Phase::Replaced(_) => return StateLabel::Deleting,
         Phase::Disabled => return StateLabel::Disabled,
@@ -174,7 +174,7 @@ pub(super) fn live_runs(scheduler: &Scheduler, now: Now, job: &Job) -> Vec<Value
             "ended_at": null,
             "duration_ms": now.mono_ms.saturating_sub(run.mono_ms),
             "pid": (run.pid != 0).then_some(run.pid),
-            "outcome": run.phase.state(),
+            "outcome": run.phase().state(),
             "detail": run.waits.as_deref().map(str::to_owned).or_else(refused),
         })
     })

@@ -7,7 +7,6 @@ use crate::core::event;
 use crate::core::ids::RunId;
 use crate::core::keeping::{self, Notice, Order};
 use crate::core::launch::LaunchPlan;
-use crate::shell::clock;
 use crate::shell::helper::ended_early;
 use crate::shell::holder::{self, Holder};
 use crate::shell::journal::list_segments;
@@ -19,7 +18,6 @@ use crate::shell::sys::{self, Pid, Spawn};
 use rustix::net::sockopt::socket_peercred;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::process::{Signal, geteuid, kill_process};
-use std::collections::BTreeMap;
 use std::ffi::{CStr, CString};
 use std::fs;
 use std::io::{self, Read};
@@ -34,22 +32,12 @@ use std::time::{Duration, Instant};
 /// for how its runs end is lost with it.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// The same for one that owes an answer, in milliseconds of the loop's own time.
-const SILENCE_MS: u64 = 30_000;
-
 /// One that makes its socket anew is looked for once in this time.
 const CALLED_AGAIN: Duration = Duration::from_millis(10);
-
-/// While it has runs, it is asked for an answer this long after the last one, in milliseconds;
-/// oftener in a build for tests.
-const ASK_MS: u64 = if cfg!(debug_assertions) { 2_000 } else { 30_000 };
 
 /// Launches are handed over so many at a time, or when there are no more: the keeper goes before
 /// the daemon, which comes to the next one only when those before are done.
 const LAUNCHES_AT_ONCE: usize = 16;
-
-/// How often the loop looks while an answer is owed, in milliseconds.
-const LOOK_MS: u64 = 1_000;
 
 /// A keeper that a daemon talks to.
 pub struct Keeper {
@@ -59,25 +47,9 @@ pub struct Keeper {
     version: String,
     answers: bool,
     process: Option<Pid>,
-    silence: Silence,
     aliases: Aliases,
-    /// Runs it was asked to launch and has said nothing of; and when it was asked, monotonic ms.
-    outstanding: BTreeMap<RunId, u64>,
-    /// The same, of which it has said that they wait for a file system: it owes no answer.
-    waiting: BTreeMap<RunId, u64>,
     /// Launches that were not handed over yet.
     unsent: usize,
-}
-
-/// For how long a keeper owes an answer, ms.
-#[derive(Default)]
-struct Silence {
-    ms: u64,
-    /// When that was last counted, and when it last was asked; by the monotonic clock.
-    looked_ms: u64,
-    asked_ms: u64,
-    /// It was asked, and has said nothing since.
-    is_asked: bool,
 }
 
 impl Keeper {
@@ -216,18 +188,14 @@ impl Keeper {
         stream.set_nonblocking(true)?;
         // Of a run that has ended since, the first half of that may have come by now.
         let channel = Channel::new(mio::net::UnixStream::from_std(stream), input);
-        let (process, silence, outstanding) = (Some(process), Silence::default(), BTreeMap::new());
         let mut keeper = Keeper {
             channel,
             id,
             after,
             version,
             answers,
-            process,
-            silence,
+            process: Some(process),
             aliases: Aliases::new(instances),
-            outstanding,
-            waiting: BTreeMap::new(),
             unsent: 0,
         };
         keeper.order(&Order::Surroundings {
@@ -248,9 +216,14 @@ impl Keeper {
         self.process
     }
 
-    /// Whether it knows everything that the keeper with this id knew.
-    pub fn knows_as(&self, id: &str) -> bool {
-        id == self.id || self.after.iter().any(|before| before == id)
+    /// The keepers before it of which it knows everything, oldest first.
+    pub fn after(&self) -> &[String] {
+        &self.after
+    }
+
+    /// Whether it answers when it is asked for a sign of life.
+    pub fn answers(&self) -> bool {
+        self.answers
     }
 
     /// Whether it is of another version than this daemon.
@@ -275,45 +248,22 @@ impl Keeper {
         self.channel.source()
     }
 
-    /// Asks a keeper that has runs for a sign of life now and then: of one that hangs nobody hears
-    /// how they end. Kills it if it owes answers for too long: what it was asked for is lost, but
-    /// what comes after is not. Only time in which the loop looks is counted, so that one who was
-    /// put to sleep together with the daemon is not to blame.
-    pub fn look_after(&mut self, mono_ms: u64, has_runs: bool) {
-        let has_runs = has_runs || !self.waiting.is_empty();
-        let may_ask = has_runs && self.answers && !self.silence.is_asked;
-        if may_ask && mono_ms >= self.silence.asked_ms + ASK_MS {
-            (self.silence.is_asked, self.silence.asked_ms) = (true, mono_ms);
-            self.order(&Order::Answer);
-        }
-        let passed_ms = mono_ms.saturating_sub(self.silence.looked_ms).min(LOOK_MS);
-        self.silence.looked_ms = mono_ms;
-        self.silence.ms = if self.owes_answer() { self.silence.ms + passed_ms } else { 0 };
-        if self.silence.ms > SILENCE_MS
-            && let Some(process) = self.process.take()
-        {
+    /// Asks for a sign of life.
+    pub fn ask(&mut self) {
+        self.order(&Order::Answer);
+    }
+
+    /// It owes answers for too long.
+    pub fn kill_silent(&mut self) {
+        if let Some(process) = self.process.take() {
             log::error!("keeper {} answers no more and is killed", self.id);
             kill(process);
         }
     }
 
-    /// When [`Keeper::look_after`] is to be called next, by the monotonic clock.
-    pub fn next_look_ms(&self, has_runs: bool) -> Option<u64> {
-        let has_runs = has_runs || !self.waiting.is_empty();
-        match self.owes_answer() {
-            true => Some(self.silence.looked_ms + LOOK_MS),
-            false => (has_runs && self.answers).then_some(self.silence.asked_ms + ASK_MS),
-        }
-    }
-
-    fn owes_answer(&self) -> bool {
-        self.silence.is_asked || !self.outstanding.is_empty()
-    }
-
     /// Asks for a launch that is no use after this reading of the monotonic clock; after the last
     /// of several, [`Keeper::send`].
     pub fn launch(&mut self, run: RunId, plan: Box<LaunchPlan>, not_after_ms: u64) {
-        self.outstanding.insert(run, clock::now().mono_ms);
         let run = self.aliases.of(run);
         self.channel.say(&Order::Launch { run, plan, not_after_ms });
         self.unsent += 1;
@@ -331,8 +281,6 @@ impl Keeper {
     pub fn stop(&mut self, run: RunId, signal: event::Signal) {
         let run = self.aliases.of(run);
         self.order(&Order::Stop(run, signal));
-        // Whether it hears that is to be known soon.
-        self.silence.asked_ms = 0;
     }
 
     /// Says that a run does not end, though it was told to.
@@ -362,37 +310,7 @@ impl Keeper {
     /// What the keeper says now, and whether it is still there.
     pub fn listen(&mut self) -> (Vec<Notice>, bool) {
         let (notices, alive) = self.channel.hear(warn);
-        if !notices.is_empty() {
-            (self.silence.ms, self.silence.is_asked) = (0, false);
-        }
-        let notices: Vec<Notice> =
-            notices.into_iter().map(|notice| self.aliases.read(notice)).collect();
-        for notice in &notices {
-            match notice {
-                Notice::Started(run, _) | Notice::Failed(run, _) => {
-                    self.outstanding.remove(run);
-                    self.waiting.remove(run);
-                }
-                Notice::Waits(run, _) => {
-                    let asked = self.outstanding.remove(run);
-                    self.waiting.extend(asked.map(|asked_ms| (*run, asked_ms)));
-                }
-                Notice::Keeper { .. }
-                | Notice::Stopping(..)
-                | Notice::Refused(..)
-                | Notice::NoOutput(..)
-                | Notice::Ended(_)
-                | Notice::Complete
-                | Notice::CannotServe(_)
-                | Notice::Here => {}
-            }
-        }
-        (notices, alive)
-    }
-
-    /// The launches it took with it, each with when it was asked for it, monotonic ms.
-    pub fn into_outstanding(self) -> BTreeMap<RunId, u64> {
-        self.outstanding.into_iter().chain(self.waiting).collect()
+        (notices.into_iter().map(|notice| self.aliases.read(notice)).collect(), alive)
     }
 }
 

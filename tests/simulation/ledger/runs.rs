@@ -71,6 +71,8 @@ pub struct Run {
     pub state: State,
     /// It had a process.
     pub made: bool,
+    /// When that began.
+    pub began: Option<Now>,
     /// Its launch waits for a file, and the daemon knows.
     pub waits: bool,
     /// Its process took no signal, and the daemon knows.
@@ -110,6 +112,7 @@ impl Run {
             decided_mono_ms: mono_ms,
             state: State::Queued,
             made: false,
+            began: None,
             waits: false,
             refused: false,
             end: None,
@@ -135,11 +138,26 @@ impl Ledger {
 
     /// Whether the keeper takes no more launches for now.
     pub(super) fn is_stuck(&self) -> bool {
+        !self.has_keeper || self.asked() >= MAX_LAUNCHING
+    }
+
+    /// How many launches the keeper was asked for and has said nothing of.
+    pub fn asked(&self) -> usize {
         let asked = |id: &&RunId| {
             let run = &self.runs[*id];
             matches!(run.state, State::Asked { .. }) && !run.waits
         };
-        !self.has_keeper || self.live.iter().filter(asked).count() >= MAX_LAUNCHING
+        self.live.iter().filter(asked).count()
+    }
+
+    /// Whether there are such.
+    pub fn is_asked(&self) -> bool {
+        self.asked() > 0
+    }
+
+    /// When the process of a run began.
+    pub fn began(&self, id: RunId) -> Option<Now> {
+        self.runs.get(&id)?.began
     }
 
     /// Whether runs are waiting for their process.
@@ -163,6 +181,7 @@ impl Ledger {
         let run = self.run(id);
         assert!(!run.made, "run {id} gets a second process");
         run.made = true;
+        run.began = Some(now);
         let late_ms = now.mono_ms.saturating_sub(run.decided_mono_ms);
         let in_time = late_ms <= patience_ms();
         assert!(in_time, "run {id} is launched {late_ms} ms after its slot was decided");
@@ -223,8 +242,8 @@ impl Ledger {
             return;
         };
         assert!(retryable, "run {id} is tried again for nothing");
-        let RunPhase::Retry { at_mono_ms: at_ms, .. } = run.phase else {
-            panic!("run {id} is {:?} after a failed launch", run.phase);
+        let RunPhase::Retry { at_mono_ms: at_ms, .. } = run.phase() else {
+            panic!("run {id} is {:?} after a failed launch", run.phase());
         };
         let in_time = at_ms <= self.run(id).decided_mono_ms + patience_ms();
         assert!(in_time, "run {id} is to be tried more than 30 s after its slot was decided");
@@ -386,9 +405,9 @@ impl Ledger {
     fn check_refused(&self, core: &Core) {
         for id in self.live.iter().filter(|id| self.runs[*id].refused) {
             let Some(run) = core.scheduler.runs().get(id) else { continue };
-            let stopping = matches!(run.phase, RunPhase::Stopping { .. } | RunPhase::Killed);
+            let stopping = matches!(run.phase(), RunPhase::Stopping { .. } | RunPhase::Killed);
             let right = run.refused.is_some() && !stopping;
-            assert!(right, "run {id} takes no signal and is {:?}: {:?}", run.phase, run.refused);
+            assert!(right, "run {id} takes no signal and is {:?}: {:?}", run.phase(), run.refused);
         }
     }
 }

@@ -267,18 +267,18 @@ impl Ledger {
         assert!(rest.iter().eq(expected), "disabled are {rest:?}, not {:?}", self.disabled);
         assert_eq!(table.disabled_len(), self.disabled.len(), "rows that are disabled");
         for row in table.disabled() {
-            assert!(matches!(row.phase, Phase::Disabled), "{:?}", row.phase);
+            assert!(matches!(row.phase(), Phase::Disabled), "{:?}", row.phase());
             assert!(row.next_due_ms.is_none() && row.live.is_empty(), "{:?} is due", row.def.id);
         }
         for (&id, job) in &self.jobs {
             let Some(is) = core.scheduler.table().get(JobId(id)) else { continue };
-            let right = match &is.phase {
+            let right = match is.phase() {
                 Phase::Active => !job.draining && job.waiting.is_none(),
                 Phase::Draining => job.draining,
                 Phase::Disabled => false,
                 Phase::Replaced(next) => job.waiting.as_ref().is_some_and(|it| it.is(next)),
             };
-            let (phase, draining) = (&is.phase, job.draining);
+            let (phase, draining) = (is.phase(), job.draining);
             let waiting = &job.waiting;
             let def = &job.def;
             assert!(right, "job {id} is {phase:?}, not {def:?} draining={draining} {waiting:?}");

@@ -87,7 +87,10 @@ impl Scheduler {
         }
         if !std::mem::replace(&mut self.sync.known, true) {
             self.touch_daemon();
-            self.recall_late();
+            if self.due.hold_until().is_none() {
+                // Decisions had begun without a table.
+                self.recall_past();
+            }
         }
         let Counts { added, changed, removed, kept } = applying.counts;
         if applying.since.is_before() {
@@ -129,7 +132,7 @@ impl Scheduler {
 
     fn apply_change(&mut self, now: Option<Now>, def: Definition, applying: &mut Applying) {
         let id = def.id;
-        let job = self.table.get(id).filter(|job| !matches!(job.phase, Phase::Disabled));
+        let job = self.table.get(id).filter(|job| !matches!(job.phase(), Phase::Disabled));
         let known = match job {
             None => {
                 applying.counts.added += 1;
@@ -198,7 +201,7 @@ impl Scheduler {
         for job in self.table.iter_after(applying.swept).take(SWEEPS_A_TURN) {
             looked_at += 1;
             last = Some(job.def.id);
-            if job.seen != seen && !matches!(job.phase, Phase::Draining) {
+            if job.seen != seen && !matches!(job.phase(), Phase::Draining) {
                 gone.push(job.def.id);
             }
         }

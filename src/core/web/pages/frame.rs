@@ -275,7 +275,7 @@ pub(super) fn blocked_alert(t: &Texts, block: Option<Block<'_>>) -> Option<Alert
 
 /// The same of a job whose row is disabled.
 pub(super) fn disabled_alert(t: &Texts, job: &Job) -> Option<Alert> {
-    let is = matches!(job.phase, Phase::Disabled);
+    let is = matches!(job.phase(), Phase::Disabled);
     is.then(|| Alert { kind: "warn", text: t.is_disabled.to_owned(), rows: Vec::new() })
 }
 

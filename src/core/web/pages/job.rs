@@ -158,7 +158,7 @@ fn run_rows(scheduler: &Scheduler, now: Now, t: &Texts, job: &Job) -> Vec<RunRow
 
 fn live_row(scheduler: &Scheduler, now: Now, t: &Texts, job: &Job, run: &Run) -> RunRow {
     let zone = row::zone_of(scheduler, &job.def);
-    let state = run.phase.state();
+    let state = run.phase().state();
     let told = if state == StateLabel::Running { t.is_running } else { state.label() };
     let refused = || run.refused.as_ref().map(|why| words::refusal(t, why));
     let detail = run.waits.as_deref().map(str::to_owned).or_else(refused);

@@ -175,7 +175,7 @@ fn last_run(scheduler: &Scheduler, now: Now, t: &Texts, job: &Job) -> Option<Las
 /// Which buttons of a job work. What is refused all the same is said with the answer.
 pub(super) fn buttons(scheduler: &Scheduler, t: &Texts, job: &Job, none: bool) -> Buttons {
     let limit = job.def.max_concurrence;
-    let no_start = match &job.phase {
+    let no_start = match job.phase() {
         _ if scheduler.draining() => t.skip_draining.to_owned(),
         Phase::Disabled => t.is_disabled.to_owned(),
         Phase::Draining => t.is_draining.to_owned(),

@@ -1,0 +1,63 @@
+//! What must never be, looked at after each call in a build for tests. What is cheap is looked at
+//! each time. Of runs and jobs there may be very many: a few, other ones each time.
+
+use super::Scheduler;
+use super::life::Life;
+use crate::core::ids::{JobId, RunId};
+use crate::core::launch::MAX_LAUNCHING;
+use std::ops::Bound;
+
+/// Runs, and jobs, that are looked at each time.
+const LOOKED_AT: usize = 16;
+
+impl Scheduler {
+    /// Panics where something is that must never be; in a build for tests.
+    pub(in crate::core) fn check_invariants(&self) {
+        if !cfg!(debug_assertions) {
+            return;
+        }
+        let is_held = self.due.hold_until().is_some();
+        match self.life {
+            Life::Holding => assert!(is_held, "decisions are held back for nothing"),
+            Life::Active => assert!(!is_held, "slots are decided while decisions are held back"),
+            Life::Draining | Life::Exiting => {}
+        }
+        assert!(self.runs.asked() <= MAX_LAUNCHING, "too many launches are asked for at a time");
+        let outbox = &self.outbox;
+        assert!(outbox.recorded <= outbox.end(), "more is recorded than the journal has");
+        assert!(outbox.written_end() <= outbox.end(), "more is on the disk than was written");
+        self.runs.check_all();
+        self.table.check_all();
+        let (run, job) = self.checked.get();
+        self.checked.set((self.check_runs(run), self.check_jobs(job)));
+    }
+
+    /// Those behind this one. Returns the last one, if there may be more.
+    fn check_runs(&self, after: Option<RunId>) -> Option<RunId> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let mut last = None;
+        let mut left = LOOKED_AT;
+        for (id, run) in self.runs.all().range((from, Bound::Unbounded)).take(LOOKED_AT) {
+            self.runs.check(*id, run);
+            assert!(id.sequence <= self.last_sequence, "run {id} is later than the last one");
+            let job = self.table.get(run.job);
+            let is_known = job.is_some_and(|job| job.live.contains(id));
+            assert!(is_known, "run {id} is alive and counts against no limit");
+            (last, left) = (Some(*id), left - 1);
+        }
+        last.filter(|_| left == 0)
+    }
+
+    fn check_jobs(&self, after: Option<JobId>) -> Option<JobId> {
+        let mut last = None;
+        let mut left = LOOKED_AT;
+        for job in self.table.iter_after(after).take(LOOKED_AT) {
+            self.table.check(job);
+            let is_alive = |id| self.runs.get(id).is_some_and(|run| run.job == job.def.id);
+            let job_id = job.def.id;
+            assert!(job.live.iter().all(is_alive), "job {job_id} counts a run that is gone");
+            (last, left) = (Some(job_id), left - 1);
+        }
+        last.filter(|_| left == 0)
+    }
+}
