@@ -87,7 +87,9 @@ impl Scheduler {
         let outbox = &self.outbox;
         let records = self.records_in_memory();
         let known = |run: &&Run| run.intended && outbox.unwritten.knows(run.id);
-        let living: Vec<RunId> = self.runs.values().filter(known).map(|run| run.id).collect();
+        // To the disk a run lives until that has its end.
+        let living = self.runs.values().filter(known).map(|run| run.id);
+        let living: Vec<RunId> = living.chain(outbox.unwritten.ended()).collect();
         let mut word = Vec::new();
         let until = outbox.gap_until();
         // The block has room for no more.

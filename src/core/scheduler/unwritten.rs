@@ -47,6 +47,8 @@ pub struct Unwritten {
     limit_bytes: usize,
     /// Runs of which the disk has no line.
     unknown: BTreeSet<RunId>,
+    /// Runs whose end is among the lines, and of which the disk knows the rest.
+    ended: BTreeSet<RunId>,
     /// Skips among the lines.
     skips: u64,
     /// Records among the lines.
@@ -130,6 +132,9 @@ impl Unwritten {
                 Some(Entry::Run(run)) if run.pid == 0 && run.end.is_none() => {
                     self.unknown.insert(run.run);
                 }
+                Some(Entry::Run(run)) if run.end.is_some() && !self.unknown.contains(&run.run) => {
+                    self.ended.insert(run.run);
+                }
                 Some(Entry::Skip(_)) => self.skips += 1,
                 _ => {}
             }
@@ -173,6 +178,9 @@ impl Unwritten {
             match decode(line) {
                 Some(Entry::Run(run)) if written || run.end.is_some() => {
                     self.unknown.remove(&run.run);
+                    if run.end.is_some() {
+                        self.ended.remove(&run.run);
+                    }
                 }
                 Some(Entry::Carried(run)) if written => {
                     self.unknown.remove(&run.run);
@@ -208,6 +216,11 @@ impl Unwritten {
     /// How many records the database would never hear of if the daemon were killed now.
     pub(super) fn records(&self) -> u64 {
         self.unknown.len() as u64 + self.skips
+    }
+
+    /// Runs that the disk knows to be alive, and whose end is here.
+    pub(super) fn ended(&self) -> impl Iterator<Item = RunId> {
+        self.ended.iter().copied()
     }
 
     /// Whether the disk has a line of this run, as far as this is about it.
