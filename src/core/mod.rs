@@ -30,6 +30,7 @@ pub mod protocol;
 pub mod records;
 pub mod refusal;
 pub mod refused;
+pub mod renewals;
 pub mod replay;
 pub mod scheduler;
 pub mod settle;

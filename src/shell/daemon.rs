@@ -9,6 +9,7 @@ mod tending;
 use crate::core::daemon::Core;
 use crate::core::event::{Action, Event, PushFailure};
 use crate::core::ids::ConnId;
+use crate::core::renewals::{MemoryLimit, Panics};
 use crate::core::scheduler::Kept;
 use crate::core::time::Now;
 use crate::shell::children::Children;
@@ -110,14 +111,10 @@ pub struct Keeping {
     pub program: PathBuf,
     /// The pid file's name.
     pub lock_path: PathBuf,
-    /// When it panicked lately, monotonic ms.
-    pub panics_ms: Vec<u64>,
-    /// Bytes of resident memory at which the daemon starts again.
-    pub memory_limit_bytes: u64,
-    /// When memory was last looked at, monotonic ms.
-    pub memory_seen_ms: u64,
-    /// Resident memory when that was done for the first time, bytes; 0 = not yet.
-    pub memory_at_first_bytes: u64,
+    /// When it panicked lately.
+    pub panics: Panics,
+    /// How much memory it may take.
+    pub memory: MemoryLimit,
 }
 
 /// What a daemon is made of, opened by `shell::start`.

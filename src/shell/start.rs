@@ -13,6 +13,7 @@ use crate::core::daemon::Core;
 use crate::core::event::Event;
 use crate::core::http::Limits;
 use crate::core::ids::RunId;
+use crate::core::renewals::{MemoryLimit, Panics};
 use crate::core::replay::Replay;
 use crate::core::scheduler::{Place, Settings};
 use crate::shell::children::Children;
@@ -53,6 +54,9 @@ const JOURNAL_LIMIT_BYTES: u64 = 256 << 20;
 /// What of the journal waits in memory while it can't be written, in bytes: some 8,000 runs from
 /// intent to end.
 const MAX_UNWRITTEN_BYTES: usize = 8 << 20;
+
+/// Memory is looked at once in so many milliseconds; oftener in a build for tests.
+const MEMORY_MS: u64 = if cfg!(debug_assertions) { 1_000 } else { 60_000 };
 
 /// Directory entries looked at in search of output files that a crash left behind.
 const MAX_SWEPT: usize = 100_000;
@@ -183,10 +187,12 @@ fn keeping(config: &Config, lock_path: PathBuf, handed: Option<&Handover>) -> Ke
     Keeping {
         program: handed.map_or_else(renewal::program, |handed| handed.program.clone()),
         lock_path,
-        panics_ms: handed.map(|handed| handed.panics_ms.clone()).unwrap_or_default(),
-        memory_limit_bytes: u64::from(config.base.memory_limit_mb) << 20,
-        memory_seen_ms: clock::now().mono_ms,
-        memory_at_first_bytes: 0,
+        panics: Panics::of(handed.map(|handed| handed.panics_ms.clone()).unwrap_or_default()),
+        memory: MemoryLimit::new(
+            u64::from(config.base.memory_limit_mb) << 20,
+            MEMORY_MS,
+            clock::now().mono_ms,
+        ),
     }
 }
 

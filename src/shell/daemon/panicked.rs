@@ -7,6 +7,7 @@
 //! and of the port, and nobody would come back by himself when the cause is gone.
 
 use super::{Daemon, PROBE_STDOUT, SIGNALS, reopen_log};
+use crate::core::renewals::Panics;
 use crate::shell::clock;
 use crate::shell::renewal::{Renewal, Step, Why, named};
 use crate::shell::signals::Wish;
@@ -14,12 +15,6 @@ use crate::shell::sys;
 use mio::Events;
 use std::io;
 use std::time::Duration;
-
-/// Panics that are longer ago than this, in milliseconds, count no more.
-const PANICS_MS: u64 = 600_000;
-
-/// A program that can't go on is asked again after so many seconds at the most.
-const MAX_PAUSE_S: u64 = 30;
 
 /// Events that are taken at a time.
 const MAX_EVENTS: usize = 64;
@@ -44,7 +39,7 @@ impl Daemon {
         self.end_helpers();
         self.forget_probe();
         self.answer_all(false);
-        let mut pause_s = self.pause_after_panic();
+        let mut pause_s = self.keeping.panics.one_more(clock::now().mono_ms);
         log::error!("the daemon starts anew in {pause_s} s; its runs go on");
         let mut told = String::new();
         while !self.exiting {
@@ -63,22 +58,9 @@ impl Daemon {
                 self.notify.stands_still(&why);
             }
             told = why;
-            pause_s = (pause_s * 2).clamp(1, MAX_PAUSE_S);
+            pause_s = Panics::next_pause_s(pause_s);
         }
         Ok(())
-    }
-
-    /// Seconds until the new start.
-    fn pause_after_panic(&mut self) -> u64 {
-        let now_ms = clock::now().mono_ms;
-        let panics = &mut self.keeping.panics_ms;
-        panics.retain(|at| at + PANICS_MS > now_ms);
-        let pause_s = match panics.len() {
-            0 => 0,
-            before => 1_u64 << before.min(6).saturating_sub(1),
-        };
-        panics.push(now_ms);
-        pause_s
     }
 
     /// Waits, unless somebody wants it to hurry, and puts the program in place of this one. Returns

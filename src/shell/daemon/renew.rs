@@ -1,6 +1,7 @@
 //! The daemon's part in being replaced by another program; see `shell::renewal`.
 
 use super::{Daemon, PROBE_STDIN, PROBE_STDOUT};
+use crate::core::renewals::Pressure;
 use crate::core::time::Now;
 use crate::shell::clock;
 use crate::shell::exchange::Exchange;
@@ -14,9 +15,6 @@ use std::path::Path;
 
 /// No program is executed when a slot is due within so many milliseconds.
 const NEAR_SLOT_MS: i64 = 150;
-
-/// Memory is looked at once in so many milliseconds; oftener in a build for tests.
-const MEMORY_MS: u64 = if cfg!(debug_assertions) { 1_000 } else { 60_000 };
 
 impl Daemon {
     /// The helper that is asked whether it could take the place of this program.
@@ -141,7 +139,7 @@ impl Daemon {
             carried: self.core.carry(),
             stats: self.server.stats(),
             program: self.keeping.program.clone(),
-            panics_ms: self.keeping.panics_ms.clone(),
+            panics_ms: self.keeping.panics.at_ms().to_vec(),
         };
         let written = handover.write()?;
         let guards = lock_guard.into_iter().chain(state_guard);
@@ -152,29 +150,20 @@ impl Daemon {
     /// Watches the memory limit: at 90 % of it a warning, at the limit a new start, which gives
     /// all memory back and costs no run. Where the jobs alone need that much it would not help.
     pub(super) fn watch_memory(&mut self, now: Now, rss_bytes: u64) {
-        let keeping = &mut self.keeping;
-        let watched = keeping.memory_limit_bytes > 0;
-        if !watched || now.mono_ms < keeping.memory_seen_ms + MEMORY_MS {
-            return;
-        }
-        keeping.memory_seen_ms = now.mono_ms;
-        let (limit, mb) = (keeping.memory_limit_bytes, |bytes: u64| bytes >> 20);
-        if keeping.memory_at_first_bytes == 0 {
-            keeping.memory_at_first_bytes = rss_bytes;
-            if rss_bytes >= limit {
-                let used = mb(rss_bytes);
-                log::error!(
-                    "memory: {used} of {} MB from the start: raise memory_limit",
-                    mb(limit)
-                );
+        let limit_bytes = self.keeping.memory.bytes();
+        let pressure = self.keeping.memory.look(now.mono_ms, rss_bytes);
+        let (used_mb, limit_mb) = (rss_bytes >> 20, limit_bytes >> 20);
+        match pressure {
+            Pressure::None => return,
+            Pressure::HighFromTheStart => {
+                log::error!("memory: {used_mb} of {limit_mb} MB from the start: raise memory_limit")
             }
+            Pressure::Full => {
+                log::error!("memory: {used_mb} of {limit_mb} MB are in use");
+                return self.begin_renewal(now, Why::Memory);
+            }
+            Pressure::High => {}
         }
-        let has_grown = rss_bytes / 5 * 4 >= keeping.memory_at_first_bytes;
-        if rss_bytes >= limit && has_grown {
-            log::error!("memory: {} of {} MB are in use", mb(rss_bytes), mb(limit));
-            self.begin_renewal(now, Why::Memory);
-        } else if rss_bytes >= limit / 10 * 9 {
-            log::warn!("memory: {} of {} MB are in use", mb(rss_bytes), mb(limit));
-        }
+        log::warn!("memory: {used_mb} of {limit_mb} MB are in use");
     }
 }

@@ -1,0 +1,139 @@
+//! When a daemon has its program start anew in its place by itself: after a panic, and when it
+//! takes too much memory.
+
+/// Panics that are longer ago than this, in milliseconds, count no more.
+const PANICS_MS: u64 = 600_000;
+
+/// A program that can't go on is asked again after so many seconds at the most.
+const MAX_PAUSE_S: u64 = 30;
+
+/// The longest pause before a new start is 2 to this power, in seconds.
+const MAX_DOUBLINGS: usize = 5;
+
+/// When a daemon panicked lately.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Panics {
+    /// By the monotonic clock, ms; the oldest first.
+    at_ms: Vec<u64>,
+}
+
+impl Panics {
+    /// What the program before knew.
+    pub fn of(at_ms: Vec<u64>) -> Panics {
+        Panics { at_ms }
+    }
+
+    /// What the next program is to know.
+    pub fn at_ms(&self) -> &[u64] {
+        &self.at_ms
+    }
+
+    /// One more. Returns after how many seconds the program starts anew: at once after the first
+    /// one, then the later the more there were.
+    pub fn one_more(&mut self, mono_ms: u64) -> u64 {
+        self.at_ms.retain(|at_ms| at_ms + PANICS_MS > mono_ms);
+        let before = self.at_ms.len();
+        self.at_ms.push(mono_ms);
+        match before {
+            0 => 0,
+            before => 1 << (before - 1).min(MAX_DOUBLINGS),
+        }
+    }
+
+    /// The program could not start anew. Returns after how many seconds it is asked again.
+    pub fn next_pause_s(pause_s: u64) -> u64 {
+        (pause_s * 2).clamp(1, MAX_PAUSE_S)
+    }
+}
+
+/// How much memory a daemon takes, beside what it may.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pressure {
+    /// Nothing is to be said of it.
+    None,
+    /// Nine tenths of the limit, or all of it where a new start would not help.
+    High,
+    /// The same, and it was over the limit when that was first looked at: the limit is too low.
+    HighFromTheStart,
+    /// The limit is reached, and a new start gives memory back.
+    Full,
+}
+
+/// The limit of a daemon's memory.
+#[derive(Clone, Debug)]
+pub struct MemoryLimit {
+    /// Bytes of resident memory at which it starts anew; 0 = never.
+    limit_bytes: u64,
+    /// It is looked at once in so many milliseconds.
+    every_ms: u64,
+    /// When it was last looked at, monotonic ms.
+    looked_ms: u64,
+    /// Resident memory when that was done for the first time, bytes; none = not yet.
+    at_first_bytes: Option<u64>,
+}
+
+impl MemoryLimit {
+    /// For a program that has just started.
+    pub fn new(limit_bytes: u64, every_ms: u64, mono_ms: u64) -> MemoryLimit {
+        MemoryLimit { limit_bytes, every_ms, looked_ms: mono_ms, at_first_bytes: None }
+    }
+
+    /// The limit, in bytes.
+    pub fn bytes(&self) -> u64 {
+        self.limit_bytes
+    }
+
+    /// Looks at so much resident memory, if it is time. A new start gives memory back and costs no
+    /// run; but where the jobs alone need that much it would not help.
+    pub fn look(&mut self, mono_ms: u64, rss_bytes: u64) -> Pressure {
+        if self.limit_bytes == 0 || mono_ms < self.looked_ms + self.every_ms {
+            return Pressure::None;
+        }
+        self.looked_ms = mono_ms;
+        let is_first = self.at_first_bytes.is_none();
+        let at_first_bytes = *self.at_first_bytes.get_or_insert(rss_bytes);
+        let has_grown = rss_bytes / 5 * 4 >= at_first_bytes;
+        let is_over = rss_bytes >= self.limit_bytes;
+        match (is_over, is_first) {
+            (true, _) if has_grown => Pressure::Full,
+            (true, true) => Pressure::HighFromTheStart,
+            _ if rss_bytes >= self.limit_bytes / 10 * 9 => Pressure::High,
+            _ => Pressure::None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{MemoryLimit, Panics, Pressure};
+
+    /// What is planted in a program that panics as soon as it starts: it is tried once in half a
+    /// minute, and who has mended the cause waits no longer than that.
+    #[test]
+    fn a_daemon_that_panics_again_and_again_waits_longer_each_time() {
+        let mut panics = Panics::default();
+        let pauses: Vec<u64> = (0..9).map(|nth| panics.one_more(1_000 * nth)).collect();
+        assert_eq!(pauses, [0, 1, 2, 4, 8, 16, 32, 32, 32]);
+        let mut next = Panics::of(panics.at_ms().to_vec());
+        assert_eq!(next.one_more(9_000), 32);
+        assert_eq!(next.one_more(700_000), 0);
+        assert_eq!([0, 1, 16, 30].map(Panics::next_pause_s), [1, 2, 30, 30]);
+    }
+
+    /// A daemon that needs that much from the start would start anew for ever.
+    #[test]
+    fn a_daemon_starts_anew_only_for_memory_that_it_gives_back() {
+        const MB: u64 = 1 << 20;
+        let mut limit = MemoryLimit::new(100 * MB, 1_000, 0);
+        assert_eq!(limit.look(999, 500 * MB), Pressure::None);
+        assert_eq!(limit.look(1_000, 20 * MB), Pressure::None);
+        assert_eq!(limit.look(2_000, 90 * MB), Pressure::High);
+        assert_eq!(limit.look(2_500, 100 * MB), Pressure::None);
+        assert_eq!(limit.look(3_000, 100 * MB), Pressure::Full);
+        let mut low = MemoryLimit::new(100 * MB, 1_000, 0);
+        assert_eq!(low.look(1_000, 110 * MB), Pressure::HighFromTheStart);
+        assert_eq!(low.look(2_000, 120 * MB), Pressure::High);
+        assert_eq!(low.look(3_000, 140 * MB), Pressure::Full);
+        assert_eq!(MemoryLimit::new(0, 1_000, 0).look(9_000, 900 * MB), Pressure::None);
+    }
+}
