@@ -184,10 +184,10 @@ impl Custody {
     }
 
     /// All that was to be written in this turn is written. Returns the ends that the keeper may
-    /// forget: everything that the core was told is in the journal, unless that is not `whole`. Then
-    /// the keeper still has to know, or a run of which only the intent is on the disk would seem
-    /// never to have been launched. Those are the first ones; what comes when the disk has been full
-    /// for long left no intent either.
+    /// forget: everything that the core was told is in the journal, unless that is not `whole`.
+    /// Then the keeper still has to know: a run whose intent alone is on the disk would seem never
+    /// to have been launched. Those are the first ones; what comes when the disk has been full for
+    /// long left no intent either.
     pub fn journaled(&mut self, whole: bool) -> Vec<RunId> {
         let held = if whole { 0 } else { self.told.len().min(MAX_HELD) };
         self.told.split_off(held)
@@ -237,8 +237,8 @@ impl Custody {
         }
     }
 
-    /// The keeper is gone, and with it how its runs end. What it was asked for and did not answer is
-    /// looked for; all that have a process are watched. What the core is to be told.
+    /// The keeper is gone, and with it how its runs end. What it was asked for and did not answer
+    /// is looked for; all that have a process are watched. What the core is to be told.
     pub fn loses(&mut self, now: Now, machine: &mut impl Machine) -> Vec<Event<'static>> {
         let mut events = vec![Event::NoKeeper];
         let outstanding = std::mem::take(&mut self.outstanding);

@@ -1,4 +1,4 @@
-//! When a daemon has its program start anew in its place by itself: after a panic, and when it
+//! When a daemon has its program start again in its place by itself: after a panic, and when it
 //! takes too much memory.
 
 /// Panics that are longer ago than this, in milliseconds, count no more.
@@ -40,7 +40,7 @@ impl Panics {
         }
     }
 
-    /// The program could not start anew. Returns after how many seconds it is asked again.
+    /// The program could not start again. Returns after how many seconds it is asked again.
     pub fn next_pause_s(pause_s: u64) -> u64 {
         (pause_s * 2).clamp(1, MAX_PAUSE_S)
     }
@@ -120,7 +120,7 @@ mod tests {
         assert_eq!([0, 1, 16, 30].map(Panics::next_pause_s), [1, 2, 30, 30]);
     }
 
-    /// A daemon that needs that much from the start would start anew for ever.
+    /// A daemon that needs that much from the start would start again for ever.
     #[test]
     fn a_daemon_starts_anew_only_for_memory_that_it_gives_back() {
         const MB: u64 = 1 << 20;

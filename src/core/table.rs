@@ -1,8 +1,8 @@
 //! The table: the jobs in force, and the order in which they are due.
 //!
 //! A job comes with its row, and goes with it. But while runs of it are alive nothing is taken from
-//! under them: they end in peace, by the definition that they were launched from. So a job is in one
-//! of three phases, and a phase is changed in one place, [`Job::set_phase`].
+//! under them: they end in peace, by the definition that they were launched from. So a job is in
+//! one of three phases, and a phase is changed in one place, [`Job::set_phase`].
 //!
 //! ```text
 //!      a row comes            its row is changed while runs are alive
@@ -30,13 +30,14 @@
 //! always has a run, and with its last one [`Table::run_ended`] ends that phase.
 //!
 //! A daemon that starts may know a job only by what the journal says of a run that is alive. Such a
-//! job is *adopted*: it drains, until a table has its row. If the row says what the run was launched
-//! from, as far as the journal tells, the job is active as if nothing had been; else it is replaced.
+//! job is *adopted*: it drains, until a table has its row. If the row says what the run was
+//! launched from, as far as the journal tells, the job is active as if nothing had been; else it is
+//! replaced.
 //!
-//! The order in which jobs are due is a set of pairs of an instant and a job. A job has one place in
-//! it, that of its first slot which is not decided yet, or none if there is no such slot. Whoever
-//! changes what a slot depends on (the definition, the last slot that was decided) gives the job its
-//! place anew, by [`Table::reschedule`].
+//! The order in which jobs are due is a set of pairs of an instant and a job. A job has one place
+//! in it, that of its first slot which is not decided yet, or none if there is no such slot. What
+//! changes what a slot depends on (the definition, the last slot that was decided) gives the job
+//! its new place, by [`Table::reschedule`].
 //!
 //! Rows that are *disabled* are kept apart from the jobs in force: they are known and can be shown,
 //! and nothing that looks for something to start ever comes upon them. While runs of such a row are
