@@ -297,7 +297,8 @@ pub fn nexts(cron: &Cron, zone_name: &str, from: &str, count: usize) -> Vec<Stri
     let mut out = Vec::new();
     for _ in 0..count {
         let Some(next) = cron.next_after(&zone, at) else { break };
-        let shown = Timestamp::from_millisecond(next).expect("in range").to_zoned(zone.clone());
+        let at_that = Timestamp::from_millisecond(next).expect("in range");
+        let shown = jiff::ZonedDateTime::new(at_that, zone.clone());
         out.push(shown.strftime("%Y-%m-%dT%H:%M:%S%:z").to_string());
         at = next;
     }
