@@ -9,7 +9,7 @@ use crate::core::http::Response;
 use crate::core::ids::ConnId;
 use crate::core::journal::Segment;
 use crate::core::replay::Replay;
-use crate::core::scheduler::{Carried, Scheduler, Settings, Wake};
+use crate::core::scheduler::{Carried, News, Scheduler, Settings, Wake};
 use crate::core::time::Now;
 use crate::core::web::Web;
 
@@ -51,9 +51,11 @@ impl Core {
             Event::Launched(run, result) => scheduler.launched(now, run, result),
             Event::Waits(run, what) => scheduler.launch_waits(run, what),
             Event::Signalled(run, refusal) => scheduler.signalled(run, refusal),
-            Event::NotSignalled(run, why) => scheduler.signal_delayed(run, why),
+            Event::NotSignalled(run, why) => {
+                scheduler.news.push_back(News::SignalLater(run, why));
+            }
             Event::Ended(ended) => scheduler.run_ended(now, *ended),
-            Event::NoOutput(run, why) => scheduler.output_not_kept(run, &why),
+            Event::NoOutput(run, why) => scheduler.counters.output_not_kept(run, &why),
             Event::KeeperIs(id) => scheduler.keeper_is(Some(id)),
             Event::NoKeeper => scheduler.keeper_is(None),
             Event::AnswerLine(purpose, line) => scheduler.answer_line(now, purpose, line),
@@ -85,7 +87,7 @@ impl Core {
 
     /// Hands on what has happened to who may wait for it.
     fn tell(scheduler: &mut Scheduler, web: &mut Web, now: Now) {
-        while let Some(news) = scheduler.next_news() {
+        while let Some(news) = scheduler.news.pop_front() {
             web.hear(scheduler, now, news);
         }
     }

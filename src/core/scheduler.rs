@@ -221,7 +221,8 @@ pub struct Scheduler {
     /// Whether there is a keeper to launch them.
     has_keeper: bool,
     actions: VecDeque<Action>,
-    news: VecDeque<News>,
+    /// What has happened, oldest first, that was not handed on yet.
+    pub(in crate::core) news: VecDeque<News>,
     outbox: outbox::Outbox,
     /// Why what counts is not where others look for it; none = it is.
     astray: Option<String>,
@@ -241,11 +242,11 @@ pub struct Scheduler {
     twin: Option<u32>,
     /// When it is said again what is waited for, monotonic ms.
     say_again_ms: u64,
-    counters: Counters,
+    pub(in crate::core) counters: Counters,
     /// Runs that ended until then (unix ms) have no outputs any more, for want of room.
     given_way_ms: i64,
     metrics: Metrics,
-    changes: changes::Changes,
+    pub(in crate::core) changes: changes::Changes,
     /// How far it was looked at what must never be.
     checked: std::cell::Cell<(Option<RunId>, Option<JobId>)>,
 }
@@ -308,11 +309,6 @@ impl Scheduler {
         scheduler
     }
 
-    /// What has happened, oldest first, that was not asked for yet.
-    pub(in crate::core) fn next_news(&mut self) -> Option<News> {
-        self.news.pop_front()
-    }
-
     /// Time has passed.
     pub(in crate::core) fn tick(&mut self, now: Now) {
         self.run_timers(now);
@@ -321,12 +317,6 @@ impl Scheduler {
         self.ask_if_due(now);
         self.rotate_if_due(now);
         self.end_if_done(now);
-    }
-
-    /// A run has begun whose output goes nowhere.
-    pub(in crate::core) fn output_not_kept(&mut self, run: RunId, why: &str) {
-        self.counters.outputs_dropped += 1;
-        log::warn!("run={run} runs, and its output is not kept: {why}");
     }
 
     /// Lines could not be written.
@@ -360,8 +350,14 @@ impl Scheduler {
     /// The next thing to do at the end of a turn.
     pub(in crate::core) fn next_last(&mut self) -> Option<Action> {
         self.note_decided();
-        let last = self.flush_journal().or_else(|| self.word_after_turn());
-        let last = last.or_else(|| self.waiting_snapshot());
+        let last = self.flush_journal().or_else(|| {
+            // Lines were written since.
+            let is_old = self.outbox.said.end < self.outbox.written_to;
+            is_old.then(|| self.word_at_rest()).flatten()
+        });
+        let is_decided = !self.due.unnoted && !self.due.behind && !self.sync.applying();
+        let may_keep = is_decided && self.outbox.is_written();
+        let last = last.or_else(|| self.snapshot.take_waiting(may_keep));
         last.or_else(|| self.leave())
     }
 

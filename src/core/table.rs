@@ -415,6 +415,15 @@ impl Table {
         }
     }
 
+    /// The slots of a job up to `until_ms` are none of ours: it is due by the first one later than
+    /// that and than `after_ms`.
+    pub fn begin_after(&mut self, id: JobId, until_ms: i64, after_ms: i64) {
+        if let Some(job) = self.get_mut(id) {
+            job.last_slot_ms = job.last_slot_ms.max(until_ms);
+            self.reschedule(id, after_ms);
+        }
+    }
+
     /// Gives a job another place in the order: by its first slot after `after_ms`.
     pub fn reschedule(&mut self, id: JobId, after_ms: i64) {
         let next = self.next_slot(id, after_ms);

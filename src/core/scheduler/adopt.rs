@@ -138,7 +138,7 @@ impl Scheduler {
             return;
         }
         let Some(past) = self.past.take() else { return };
-        self.touch_all();
+        self.changes.all_at_once();
         for (id, run) in past.ended {
             if let Some(job) = self.table.get_mut(id) {
                 job.history_mut().ended(run);
@@ -150,16 +150,7 @@ impl Scheduler {
             }
         }
         let jobs: Vec<JobId> = self.due.beyond.keys().copied().collect();
-        jobs.into_iter().for_each(|id| self.recall_slot(id));
-    }
-
-    /// Gives a job that came into the table the slot up to which an earlier daemon decided it.
-    pub(super) fn recall_slot(&mut self, id: JobId) {
-        let Some(&slot_ms) = self.due.beyond.get(&id) else { return };
-        if let Some(job) = self.table.get_mut(id) {
-            job.last_slot_ms = job.last_slot_ms.max(slot_ms);
-            self.table.reschedule(id, self.due.decided_ms);
-        }
+        jobs.into_iter().for_each(|id| self.due.recall_slot(id, &mut self.table));
     }
 
     /// Slots that an earlier daemon decided before it died without a word on how far it had come.
@@ -239,7 +230,11 @@ impl Scheduler {
         }
         carried.into_iter().for_each(|carried| self.go_on_stopping(carried));
         for (run, asked_ms) in stopping {
-            self.resume_stop(run, asked_ms);
+            // Told to end by an earlier daemon, at this reading of the monotonic clock: its grace
+            // time goes on. Whether TERM was sent is not known, so it is sent again.
+            if self.runs.get(&run).is_some_and(|run| run.phase() == RunPhase::Live) {
+                self.begin_stop(run, asked_ms);
+            }
         }
         for end in inquiry.ends.into_values() {
             // That of a run that the journal has is only acknowledged.
@@ -317,14 +312,6 @@ impl Scheduler {
                 None if is_live => self.runs.set_phase(id, RunPhase::Killed),
                 None => {}
             }
-        }
-    }
-
-    /// An adopted run was told to end by an earlier daemon, at this reading of the monotonic clock:
-    /// its grace time goes on. Whether TERM was sent is not known, so it is sent again.
-    fn resume_stop(&mut self, id: RunId, asked_ms: u64) {
-        if self.runs.get(&id).is_some_and(|run| run.phase() == RunPhase::Live) {
-            self.begin_stop(id, asked_ms);
         }
     }
 

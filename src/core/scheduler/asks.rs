@@ -5,12 +5,12 @@
 //! nothing. It is said once, and tried again after a pause that doubles up to a minute.
 
 use super::Scheduler;
-use super::lanes::{Asked, Lane, Order, Waiter};
+use super::lanes::{Asked, Lane, Waiter};
 use super::news::News;
 use super::sync::Staged;
 use super::trouble::Troubles;
 use crate::core::clock;
-use crate::core::database::ErrorKind;
+use crate::core::database::{Database, ErrorKind};
 use crate::core::event::Action;
 use crate::core::ids::AskId;
 use crate::core::plain::counted;
@@ -35,6 +35,19 @@ impl Asks {
     fn is_free(&self, purpose: Purpose) -> bool {
         self.lanes[purpose as usize].is_free()
     }
+
+    /// Puts a question in the lane of its purpose.
+    fn ask(&mut self, now: Now, waiter: Waiter, database: Database, ask: Ask) -> Action {
+        let purpose = ask.purpose();
+        self.last.0 += 1;
+        let id = self.last;
+        self.lane(purpose).ask(now, id, purpose, waiter);
+        self.staged[purpose as usize] = Staged::default();
+        let request = Request { id, database, ask };
+        let mut line = serde_json::to_vec(&request).unwrap_or_default();
+        line.push(b'\n');
+        Action::Ask(purpose, id, line)
+    }
 }
 
 impl Scheduler {
@@ -52,7 +65,7 @@ impl Scheduler {
     pub(super) fn ask_if_due(&mut self, now: Now) {
         for purpose in Purpose::ALL {
             let order = self.asks.lane(purpose).order(now);
-            self.give(purpose, order);
+            self.actions.extend(order.map(|order| order.action(purpose)));
         }
         // What is due goes first: a helper would take the processor from it.
         if self.is_exiting() || self.launches_go_first() {
@@ -62,7 +75,8 @@ impl Scheduler {
             if self.asks.is_free(purpose)
                 && let Some((waiter, ask)) = self.next_ask(now, purpose)
             {
-                self.ask(now, waiter, ask);
+                let database = self.settings.database.clone();
+                self.actions.push_back(self.asks.ask(now, waiter, database, ask));
             }
         }
     }
@@ -129,25 +143,6 @@ impl Scheduler {
         }
     }
 
-    fn ask(&mut self, now: Now, waiter: Waiter, ask: Ask) {
-        let purpose = ask.purpose();
-        self.asks.last.0 += 1;
-        let id = self.asks.last;
-        self.asks.lane(purpose).ask(now, id, purpose, waiter);
-        self.asks.staged[purpose as usize] = Staged::default();
-        let request = Request { id, database: self.settings.database.clone(), ask };
-        let mut line = serde_json::to_vec(&request).unwrap_or_default();
-        line.push(b'\n');
-        self.actions.push_back(Action::Ask(purpose, id, line));
-    }
-
-    fn give(&mut self, purpose: Purpose, order: Option<Order>) {
-        self.actions.extend(order.map(|order| match order {
-            Order::End => Action::EndHelper(purpose),
-            Order::Kill => Action::KillHelper(purpose),
-        }));
-    }
-
     /// The helper of a lane has said a line.
     pub(in crate::core) fn answer_line(&mut self, now: Now, purpose: Purpose, line: &[u8]) {
         let answer = serde_json::from_slice(line);
@@ -165,9 +160,8 @@ impl Scheduler {
                 }
             }
             answer if lane.is_named() => {
-                let mut staged = mem::take(&mut self.asks.staged[purpose as usize]);
-                self.stage_line(&mut staged, line, answer);
-                self.asks.staged[purpose as usize] = staged;
+                let staged = &mut self.asks.staged[purpose as usize];
+                staged.line(line, answer, &mut self.table, self.sync.seen);
             }
             // Of an answer that nobody waits for.
             _ => {}
@@ -208,7 +202,7 @@ impl Scheduler {
             .or_else(|| (!staged.is_whole(purpose)).then(|| (ErrorKind::Other, NO_END.to_owned())));
         self.sync.answered |= purpose == Purpose::Sync;
         let order = self.asks.lane(purpose).answered(now, failure.is_none());
-        self.give(purpose, order);
+        self.actions.extend(order.map(|order| order.action(purpose)));
         if purpose == Purpose::Record && self.astray.is_some() {
             // What it found by the journal's name need not be ours, and is no word of the database.
             self.outbox.record_at = Some(0);
@@ -223,7 +217,7 @@ impl Scheduler {
             None => self.ask_succeeded(now, asked.waiter, purpose, staged),
             Some((_, message)) if asked.waiter == Waiter::Again => {
                 self.sync.state.failures += 1;
-                self.not_tried_again(&message);
+                self.refused.not_tried_again(&message);
                 self.touch_daemon();
             }
             Some((kind, message)) => self.ask_failed(now, purpose, kind, message),
@@ -246,15 +240,8 @@ impl Scheduler {
         if purpose == Purpose::Sync {
             self.news.push_back(News::SyncEnded(Err(message)));
         }
-        self.tell_state();
+        self.sync.tell(self.asks.troubles.state());
         self.touch_daemon();
-    }
-
-    /// Records may be there before the table is known to be.
-    fn tell_state(&mut self) {
-        if self.sync.answered {
-            self.sync.state.database = self.asks.troubles.state();
-        }
     }
 
     fn ask_succeeded(&mut self, now: Now, waiter: Waiter, purpose: Purpose, staged: Staged) {
@@ -265,7 +252,7 @@ impl Scheduler {
         if let Some(failures) = self.asks.troubles.succeeded(purpose) {
             log::info!("database: back after {}", counted(failures.into(), "failure"));
         }
-        self.tell_state();
+        self.sync.tell(self.asks.troubles.state());
         match waiter {
             Waiter::Records | Waiter::Again => {
                 self.carried(now, staged.recorded.unwrap_or_default(), &staged.refused);

@@ -1,6 +1,7 @@
 //! Records on their way to the database. Those that it refuses for themselves are set aside by the
 //! helper (see [`crate::core::refused`]): the daemon knows how many, and when they are tried again.
 
+use super::outbox::Outbox;
 use super::{DatabaseState, Scheduler};
 use crate::core::clock;
 use crate::core::homes::{self, Homes};
@@ -114,6 +115,48 @@ impl Refused {
         }
         news
     }
+
+    /// What is set aside could not be tried again: it will be at its slow pace.
+    pub fn not_tried_again(&mut self, why: &str) {
+        if self.is_news(why) {
+            log::warn!("records: what is set aside can't be tried again now: {why}");
+        }
+    }
+
+    fn keep_pace(&mut self, pace: u32) {
+        if pace > 0 {
+            self.pace = pace;
+        }
+    }
+
+    /// A database of the original has no table of skips, and none is needed. That it is missing is
+    /// told when the first skip is not recorded, and that it is there when one is again.
+    fn told_of_skips(&mut self, taken: &[Statement]) {
+        let pass = taken.contains(&Statement::NoSkips);
+        if pass && !self.skips_pass {
+            log::warn!(
+                "records: skipped slots are not recorded, for there is no table scheduler_skips, \
+                 which is optional: `schedule db migrate` makes it"
+            );
+        } else if self.skips_pass && taken.contains(&Statement::Skip) && !pass {
+            log::info!("records: skipped slots are recorded again, in scheduler_skips");
+        }
+        self.skips_pass = pass || (self.skips_pass && !taken.contains(&Statement::Skip));
+    }
+}
+
+impl Outbox {
+    /// A helper has carried records so far. The rest is carried at once, unless some could not be
+    /// set aside.
+    fn recorded_by(&mut self, now: Now, carried: &Carried) {
+        if carried.through < self.recorded_target {
+            self.record_at = Some(match carried.unkept.is_empty() {
+                true => 0,
+                false => clock::between_slots(now, now.mono_ms + UNKEPT_MS),
+            });
+        }
+        self.recorded_through(carried.through, carried.found.as_deref());
+    }
 }
 
 impl Scheduler {
@@ -183,23 +226,26 @@ impl Scheduler {
         self.outbox.recorded_target = self.outbox.written_end();
         let in_memory = self.outbox.records_in_memory();
         self.outbox.held.ask(in_memory);
-        self.ask_to_carry(now, self.outbox.recorded_target, false)
+        let believe = self.refused.believe(self.asks.troubles.refused_for_long(now));
+        self.ask_to_carry(believe, self.outbox.recorded_target, false)
     }
 
     /// The question what is left of what is set aside. It needs no database.
     pub(super) fn look_ask(&mut self, now: Now) -> Ask {
         self.refused.look_ms = Some(now.mono_ms + UNKEPT_MS);
-        self.ask_to_carry(now, self.outbox.recorded, false)
+        let believe = self.refused.believe(self.asks.troubles.refused_for_long(now));
+        self.ask_to_carry(believe, self.outbox.recorded, false)
     }
 
     /// The question that tries again what is set aside.
     pub(super) fn retry_ask(&mut self, now: Now) -> Ask {
         self.refused.turn = false;
         self.refused.retry_ms = clock::between_slots(now, now.mono_ms + RETRY_MS);
-        self.ask_to_carry(now, self.outbox.recorded, true)
+        let believe = self.refused.believe(self.asks.troubles.refused_for_long(now));
+        self.ask_to_carry(believe, self.outbox.recorded, true)
     }
 
-    fn ask_to_carry(&mut self, now: Now, to: u64, retry: bool) -> Ask {
+    fn ask_to_carry(&self, believe: bool, to: u64, retry: bool) -> Ask {
         Ask::Record {
             journal: format!("{}/journal", self.settings.state_dir),
             from: self.outbox.recorded,
@@ -208,7 +254,7 @@ impl Scheduler {
             timezone: self.settings.timezone.clone(),
             refused: format!("{}/refused", self.settings.state_dir),
             retry,
-            believe: self.refused.believe(self.asks.troubles.refused_for_long(now)),
+            believe,
             pace: self.refused.pace,
             taken: self.refused.taken.keys().copied().collect(),
             aside: Box::new(self.refused.aside.clone()),
@@ -220,14 +266,14 @@ impl Scheduler {
     pub(super) fn carried(&mut self, now: Now, carried: Carried, told: &[String]) {
         self.refused.turn = carried.through >= self.outbox.recorded_target;
         let until = self.outbox.recorded_target.min(self.outbox.recorded + RANGE_BYTES as u64);
-        self.told_of_skips(&carried.taken);
+        self.refused.told_of_skips(&carried.taken);
         let taken = carried.taken.iter().filter(|statement| **statement != Statement::NoSkips);
         self.refused.taken.extend(taken.map(|statement| (*statement, until)));
         self.refused.taken.retain(|_, until| *until > carried.through);
-        self.recorded(now, &carried);
+        self.outbox.recorded_by(now, &carried);
         self.told_of_unkept(carried.unkept);
         self.told_of_refused(now, told, carried.aside);
-        self.keep_pace(carried.pace);
+        self.refused.keep_pace(carried.pace);
     }
 
     /// A helper has tried again what was set aside.
@@ -237,49 +283,10 @@ impl Scheduler {
             self.told_of_unkept(carried.unkept);
         }
         self.told_of_refused(now, told, carried.aside);
-        self.keep_pace(carried.pace);
+        self.refused.keep_pace(carried.pace);
         if carried.again {
             self.refused.retry_now();
         }
-    }
-
-    /// What is set aside could not be tried again: it will be at its slow pace.
-    pub(super) fn not_tried_again(&mut self, why: &str) {
-        if self.refused.is_news(why) {
-            log::warn!("records: what is set aside can't be tried again now: {why}");
-        }
-    }
-
-    fn keep_pace(&mut self, pace: u32) {
-        if pace > 0 {
-            self.refused.pace = pace;
-        }
-    }
-
-    fn recorded(&mut self, now: Now, carried: &Carried) {
-        if carried.through < self.outbox.recorded_target {
-            self.outbox.record_at = Some(match carried.unkept.is_empty() {
-                true => 0,
-                false => clock::between_slots(now, now.mono_ms + UNKEPT_MS),
-            });
-        }
-        self.outbox.recorded_through(carried.through, carried.found.as_deref());
-    }
-
-    /// A database of the original has no table of skips, and none is needed. That it is missing is
-    /// told when the first skip is not recorded, and that it is there when one is again.
-    fn told_of_skips(&mut self, taken: &[Statement]) {
-        let pass = taken.contains(&Statement::NoSkips);
-        if pass && !self.refused.skips_pass {
-            log::warn!(
-                "records: skipped slots are not recorded, for there is no table scheduler_skips, \
-                 which is optional: `schedule db migrate` makes it"
-            );
-        } else if self.refused.skips_pass && taken.contains(&Statement::Skip) && !pass {
-            log::info!("records: skipped slots are recorded again, in scheduler_skips");
-        }
-        self.refused.skips_pass =
-            pass || (self.refused.skips_pass && !taken.contains(&Statement::Skip));
     }
 
     fn told_of_unkept(&mut self, why: String) {

@@ -31,6 +31,31 @@ pub(in crate::core) struct Changed {
     pub all: bool,
 }
 
+impl Changes {
+    /// What many jobs show may have changed.
+    pub(super) fn all_at_once(&mut self) {
+        self.revision += 1;
+        self.all = self.revision;
+        self.listed = Vec::new();
+    }
+
+    /// Begins or ends the listing of changed jobs.
+    pub(in crate::core) fn listen(&mut self, listening: bool) {
+        if listening != self.listening {
+            self.listening = listening;
+            self.listed = Vec::new();
+            self.taken = self.revision;
+        }
+    }
+
+    /// What changed since the last time.
+    pub(in crate::core) fn take(&mut self) -> Changed {
+        let all = self.all > self.taken;
+        self.taken = self.revision;
+        Changed { jobs: std::mem::take(&mut self.listed), all }
+    }
+}
+
 impl Scheduler {
     /// Grows with every change that can be seen from outside. Two answers to the same question
     /// are equal if it is the same, apart from times that run.
@@ -55,7 +80,7 @@ impl Scheduler {
         if changes.listening && fresh && changes.all <= changes.taken {
             match changes.listed.len() < MAX_LISTED {
                 true => changes.listed.push(id),
-                false => self.touch_all(),
+                false => changes.all_at_once(),
             }
         }
     }
@@ -65,31 +90,8 @@ impl Scheduler {
         self.changes.revision += 1;
     }
 
-    /// What many jobs show may have changed.
-    pub(in crate::core) fn touch_all(&mut self) {
-        self.changes.revision += 1;
-        self.changes.all = self.changes.revision;
-        self.changes.listed = Vec::new();
-    }
-
     /// Whether there is something to tell.
     pub(in crate::core) fn has_news(&self) -> bool {
         self.changes.revision > self.changes.taken
-    }
-
-    /// Begins or ends the listing of changed jobs.
-    pub(in crate::core) fn listen_to_changes(&mut self, listening: bool) {
-        if listening != self.changes.listening {
-            self.changes.listening = listening;
-            self.changes.listed = Vec::new();
-            self.changes.taken = self.changes.revision;
-        }
-    }
-
-    /// What changed since the last time.
-    pub(in crate::core) fn take_changes(&mut self) -> Changed {
-        let all = self.changes.all > self.changes.taken;
-        self.changes.taken = self.changes.revision;
-        Changed { jobs: std::mem::take(&mut self.changes.listed), all }
     }
 }

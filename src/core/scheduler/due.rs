@@ -7,7 +7,7 @@ use crate::core::clock::{self, Step};
 use crate::core::definition::Schedule;
 use crate::core::ids::{JobId, RunId};
 use crate::core::journal::{Cause, Entry, SkipEntry, SkipReason};
-use crate::core::table::{Job, Phase};
+use crate::core::table::{Job, Phase, Table};
 use crate::core::time::Now;
 use std::collections::{BTreeMap, VecDeque};
 
@@ -92,6 +92,13 @@ impl Due {
         }
     }
 
+    /// Gives a job that came into the table the slot up to which an earlier daemon decided it.
+    pub fn recall_slot(&self, id: JobId, table: &mut Table) {
+        if let Some(&slot_ms) = self.beyond.get(&id) {
+            table.begin_after(id, slot_ms, self.decided_ms);
+        }
+    }
+
     /// Until when decisions are held.
     pub fn hold_until(&self) -> Option<u64> {
         self.hold_until
@@ -124,24 +131,23 @@ impl Scheduler {
         self.outbox.boot_id = self.settings.boot_id.clone();
         self.outbox.note(&Entry::Boot(self.settings.boot_id.as_str().into()));
         if reboot {
-            self.start_reboot_jobs(now);
+            for job in self.reboot_jobs() {
+                self.start_run(now, job, None, Cause::Reboot);
+            }
         }
     }
 
-    fn start_reboot_jobs(&mut self, now: Now) {
+    fn reboot_jobs(&self) -> Vec<JobId> {
         let is_reboot = |schedule: &Schedule| match schedule {
             Schedule::Due(cron, _) => cron.is_reboot(),
             Schedule::Refused(..) => false,
         };
-        let jobs: Vec<JobId> = (self.table.iter())
+        (self.table.iter())
             .filter(|job| is_reboot(&job.def.schedule))
             // Somebody may have started it by hand already.
             .filter(|job| job.live.len() < job.def.max_concurrence as usize)
             .map(|job| job.def.id)
-            .collect();
-        for job in jobs {
-            self.start_run(now, job, None, Cause::Reboot);
-        }
+            .collect()
     }
 
     /// Decides the slots up to now, or as many as a turn may take.
@@ -290,26 +296,22 @@ impl Scheduler {
                     gap.at_ms = next;
                     gap.count += 1;
                 }
-                None => self.misfires_counted(),
+                None => {
+                    let Some(gap) = self.due.misfires.pop_front() else { return };
+                    let now = Now { wall_ms: self.due.decided_ms, mono_ms: 0 };
+                    let skip = SkipEntry {
+                        job: gap.job,
+                        reason: SkipReason::Misfire,
+                        first_ms: gap.first_ms,
+                        last_ms: gap.at_ms,
+                        count: gap.count,
+                        home: self.home(),
+                    };
+                    self.skip(now, skip);
+                    self.due.unnoted = true;
+                }
             }
         }
-    }
-
-    fn misfires_counted(&mut self) {
-        let Some(gap) = self.due.misfires.pop_front() else { return };
-        let now = Now { wall_ms: self.due.decided_ms, mono_ms: 0 };
-        self.skip(
-            now,
-            SkipEntry {
-                job: gap.job,
-                reason: SkipReason::Misfire,
-                first_ms: gap.first_ms,
-                last_ms: gap.at_ms,
-                count: gap.count,
-                home: self.home(),
-            },
-        );
-        self.due.unnoted = true;
     }
 
     fn begin_anew(&mut self, now: Now) {

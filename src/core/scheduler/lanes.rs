@@ -5,6 +5,7 @@
 //! somebody else's and is dropped. There is one helper in a lane at a time: until one is gone that
 //! was told to end, or killed, nothing is asked there.
 
+use crate::core::event::Action;
 use crate::core::ids::AskId;
 use crate::core::protocol::Purpose;
 use crate::core::time::Now;
@@ -66,6 +67,16 @@ pub enum Order {
     End,
     /// It is to be killed.
     Kill,
+}
+
+impl Order {
+    /// The same to who has the helper of the lane of this purpose.
+    pub fn action(self, purpose: Purpose) -> Action {
+        match self {
+            Order::End => Action::EndHelper(purpose),
+            Order::Kill => Action::KillHelper(purpose),
+        }
+    }
 }
 
 /// See the module's text.

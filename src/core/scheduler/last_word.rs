@@ -64,12 +64,8 @@ impl Scheduler {
         self.word_at_rest()
     }
 
-    /// The same, if lines were written since.
-    pub(super) fn word_after_turn(&mut self) -> Option<Action> {
-        (self.outbox.said.end < self.outbox.written_to).then(|| self.word_at_rest()).flatten()
-    }
-
-    fn word_at_rest(&mut self) -> Option<Action> {
+    /// The same at the end of a turn in which lines were written.
+    pub(super) fn word_at_rest(&mut self) -> Option<Action> {
         if !self.outbox.is_at_rest() || self.outbox.gap_until().is_some() {
             return None;
         }

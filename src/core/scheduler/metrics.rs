@@ -1,7 +1,39 @@
 //! Figures for `/metrics` that are counted where things happen.
 
-use crate::core::journal::Skips;
-use crate::core::outcome::Outcomes;
+use super::Counters;
+use crate::core::ids::RunId;
+use crate::core::journal::{Loss, Skips};
+use crate::core::outcome::{OutcomeKind, Outcomes};
+use crate::core::plain::counted;
+
+impl Counters {
+    /// A run has begun whose output goes nowhere.
+    pub(in crate::core) fn output_not_kept(&mut self, run: RunId, why: &str) {
+        self.outputs_dropped += 1;
+        log::warn!("run={run} runs, and its output is not kept: {why}");
+    }
+
+    /// A run has ended. One that ended as it was told to is no failure.
+    pub(super) fn ended(&mut self, kind: OutcomeKind) {
+        *match kind {
+            OutcomeKind::Success => &mut self.succeeded,
+            OutcomeKind::Stopped => &mut self.stopped,
+            OutcomeKind::Failure
+            | OutcomeKind::Signal
+            | OutcomeKind::SpawnFailed
+            | OutcomeKind::Lost => &mut self.failed,
+        } += 1;
+    }
+
+    /// So many records will never be in the database.
+    pub(super) fn dropped(&mut self, count: u64, why: Loss, now_ms: i64) {
+        self.records_dropped += count;
+        self.records_dropped_ms = now_ms;
+        self.records_dropped_why = why;
+        let (why, total) = (why.told(), self.records_dropped);
+        log::error!("{why}: {} dropped, {total} in all", counted(count, "record"));
+    }
+}
 
 /// A histogram with fixed bounds. `N` bounds and what is beyond the last one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -10,7 +10,7 @@ use crate::core::history::PastRun;
 use crate::core::ids::{JobId, RunId};
 use crate::core::journal::{Cause, End, Entry, FIRST_ATTEMPT};
 use crate::core::launch::{LaunchError, LaunchPlan, MAX_LAUNCHING};
-use crate::core::outcome::{Outcome, OutcomeKind};
+use crate::core::outcome::Outcome;
 use crate::core::state_label::StateLabel;
 use crate::core::table::{Job, Phase};
 use crate::core::time::{Now, rfc3339};
@@ -263,7 +263,9 @@ impl Scheduler {
             Outcome::SpawnFailed(why) | Outcome::Lost(why) => Some(why.clone()),
             Outcome::Ended(_) | Outcome::LeftBehind(..) => None,
         };
-        self.count_end(end.outcome.kind(stopped));
+        let kind = end.outcome.kind(stopped);
+        self.metrics.outcomes.add(kind, 1);
+        self.counters.ended(kind);
         if let Some(job) = self.table.get_mut(run.job) {
             let md5 = job.def.md5_hex();
             let entry = run.entry(&job.def.name, &job.def.command, &md5, Some(end));
@@ -295,19 +297,6 @@ impl Scheduler {
         // Its end is the end of something that the journal knows.
         self.note_intent(id);
         self.run_ended(now, Ended::unseen(id, now, Outcome::SpawnFailed(why.into())));
-    }
-
-    /// One that ended as it was told to is no failure.
-    fn count_end(&mut self, kind: OutcomeKind) {
-        self.metrics.outcomes.add(kind, 1);
-        *match kind {
-            OutcomeKind::Success => &mut self.counters.succeeded,
-            OutcomeKind::Stopped => &mut self.counters.stopped,
-            OutcomeKind::Failure
-            | OutcomeKind::Signal
-            | OutcomeKind::SpawnFailed
-            | OutcomeKind::Lost => &mut self.counters.failed,
-        } += 1;
     }
 
     fn log_end(&self, run: &Run, end: &End) {

@@ -95,6 +95,13 @@ impl Snapshot {
         (told != source).then_some(told)
     }
 
+    /// The snapshot that waited, when it may be kept: the journal has how far deciding has come.
+    pub fn take_waiting(&mut self, may_keep: bool) -> Option<Action> {
+        let keep = self.waits && may_keep;
+        self.waits &= !keep;
+        keep.then(|| Action::KeepSnapshot(self.unwritten.take()))
+    }
+
     /// What a checkpoint or a last word says; none while no table was ever in force.
     pub fn entry(&self) -> Option<Entry<'_>> {
         let told = self.told.as_ref()?;
@@ -194,7 +201,8 @@ impl Scheduler {
         &mut self,
         lines: impl Iterator<Item = &'a [u8]>,
     ) -> Option<(Staged, String)> {
-        let staged = self.stage_all(lines);
+        self.sync.seen += 1;
+        let staged = Staged::all(lines, &mut self.table, self.sync.seen);
         let digest = staged.digest.as_deref().filter(|_| staged.error.is_none())?;
         let mark = TableEntry::mark(digest);
         Some((staged, mark))
@@ -256,14 +264,6 @@ impl Scheduler {
         }
     }
 
-    /// The snapshot that waited, when the journal has how far deciding has come.
-    pub(super) fn waiting_snapshot(&mut self) -> Option<Action> {
-        let decided = !self.due.unnoted && !self.due.behind && !self.sync.applying();
-        let keep = self.snapshot.waits && decided && self.outbox.is_written();
-        self.snapshot.waits &= !keep;
-        keep.then(|| Action::KeepSnapshot(self.snapshot.unwritten.take()))
-    }
-
     /// What became of the snapshot that was to be kept. Without one the next answer is to have all
     /// of the table, so that there is another chance to write it down.
     pub fn snapshot_kept(&mut self, kept: Kept) {
@@ -277,7 +277,7 @@ impl Scheduler {
                 if aside {
                     self.snapshot.kept.clear();
                 }
-                self.ask_for_everything();
+                self.sync.ask_for_everything();
                 Some(SnapshotTrouble::NotKept(why))
             }
         };

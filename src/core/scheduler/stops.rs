@@ -57,11 +57,6 @@ impl Scheduler {
         self.news.push_back(News::Signal(id, refusal));
     }
 
-    /// A signal can't be sent now, and is later.
-    pub(in crate::core) fn signal_delayed(&mut self, id: RunId, why: String) {
-        self.news.push_back(News::SignalLater(id, why));
-    }
-
     fn stop_refused(&mut self, id: RunId, refusal: &Refusal) {
         let Some(run) = self.runs.get_mut(&id) else { return };
         log::error!("stop job={} run={id} pid={}: {refusal}", run.job, run.pid);

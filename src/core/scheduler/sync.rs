@@ -12,6 +12,7 @@ use crate::core::definition::{Definition, Vars, there_twice};
 use crate::core::ids::JobId;
 use crate::core::journal::TableEntry;
 use crate::core::protocol::{Answer, Ask, JobRow, Purpose};
+use crate::core::table::Table;
 use crate::core::time::Now;
 use applying::{Applying, Since};
 use std::collections::{BTreeMap, VecDeque};
@@ -48,7 +49,8 @@ pub struct Sync {
     /// A whole table was put in force since the start: from the snapshot or the database.
     known: bool,
     digest: String,
-    seen: u32,
+    /// The number of the sync that is under way, or was last.
+    pub(super) seen: u32,
     /// When the database is asked next, monotonic ms.
     pub(super) next_sync_ms: u64,
 }
@@ -80,11 +82,105 @@ pub(super) struct Staged {
 }
 
 impl Staged {
+    /// The lines of a snapshot, as an answer that is put in force or not.
+    pub fn all<'a>(lines: impl Iterator<Item = &'a [u8]>, table: &mut Table, seen: u32) -> Staged {
+        let mut staged = Staged::default();
+        for line in lines {
+            staged.line(line, serde_json::from_slice(line), table, seen);
+        }
+        staged
+    }
+
     /// Whether it has what an answer to a question of this purpose must have.
     pub fn is_whole(&self, purpose: Purpose) -> bool {
         match purpose {
             Purpose::Sync => self.same || self.digest.is_some(),
             Purpose::Record => self.recorded.is_some(),
+        }
+    }
+
+    /// Takes in a line of it. What a row says is compared with the table; the sync that sees it has
+    /// this number.
+    pub fn line(
+        &mut self,
+        line: &[u8],
+        answer: serde_json::Result<Answer>,
+        table: &mut Table,
+        seen: u32,
+    ) {
+        match answer {
+            Ok(answer) => self.answer(answer, table, seen),
+            Err(why) => {
+                let text = String::from_utf8_lossy(&line[..line.len().min(80)]).into_owned();
+                let message = format!("the helper's answer makes no sense ({why}): {text:?}");
+                self.error.get_or_insert((ErrorKind::Other, message));
+            }
+        }
+    }
+
+    fn answer(&mut self, answer: Answer, table: &mut Table, seen: u32) {
+        self.rows += u64::from(answer.is_row());
+        match answer {
+            Answer::Same(digest) => {
+                self.same = true;
+                self.digest = Some(digest);
+            }
+            Answer::Var { name, value } => {
+                self.vars.insert(name, value);
+            }
+            Answer::Tag { id, name } => {
+                self.tags.insert(id, name);
+            }
+            Answer::Job(row) => self.job(*row, true, table, seen),
+            Answer::Disabled(row) => self.job(*row, false, table, seen),
+            Answer::BadRow { id, why } => self.bad_row(id, why),
+            Answer::End { digest, rows } if rows == self.rows => self.digest = Some(digest),
+            Answer::End { rows, .. } => {
+                let came = self.rows;
+                let message = format!("the answer has {came} of {rows} rows: nothing of it counts");
+                self.error.get_or_insert((ErrorKind::Other, message));
+            }
+            Answer::Digest(digest) => self.digest = Some(digest),
+            Answer::NoSnapshot(why) => self.no_snapshot = Some(why),
+            Answer::Refused(why) if self.refused.len() < MAX_TOLD => self.refused.push(why),
+            Answer::Refused(_) => {}
+            Answer::Recorded { count: _, through, aside, unkept, pace, again, taken, found } => {
+                let carried = Carried { through, aside, unkept, pace, again, taken, found };
+                self.recorded = Some(carried);
+            }
+            Answer::Error { kind, message } => {
+                self.error.get_or_insert((kind, message));
+            }
+            // They stand around an answer.
+            Answer::To(_) | Answer::Done(_) => {}
+        }
+    }
+
+    /// A row that says what is in force already costs no memory; others wait for the end.
+    fn job(&mut self, row: JobRow, in_force: bool, table: &mut Table, seen: u32) {
+        // Rows come by id.
+        let before = self.last_job.filter(|(id, _)| *id == row.id).map(|(_, it)| it);
+        self.last_job = Some((row.id, in_force || before == Some(true)));
+        if let Some(before) = before {
+            self.comes_twice(row.id, in_force, before);
+            if before || !in_force {
+                return;
+            }
+        }
+        let id = JobId(row.id);
+        let def = table.define(row, &self.vars);
+        if !in_force {
+            if !table.see_disabled(&def, seen) {
+                slice_up(&mut self.disabled, def);
+            }
+            return;
+        }
+        match table.get_mut(id) {
+            Some(job) if job.is_active() && job.def.says_the_same(&def) => {
+                job.seen = seen;
+                self.kept += 1;
+            }
+            _ => slice_up(&mut self.changed, def),
         }
     }
 
@@ -145,6 +241,18 @@ impl Sync {
         self.answered && self.applying.is_none()
     }
 
+    /// The next answer is to have all of the table.
+    pub(super) fn ask_for_everything(&mut self) {
+        self.digest.clear();
+    }
+
+    /// This is known of the database. Records may be there before the table is known to be.
+    pub(super) fn tell(&mut self, database: DatabaseState) {
+        if self.answered {
+            self.state.database = database;
+        }
+    }
+
     /// Whether a new table is being put in force.
     pub fn applying(&self) -> bool {
         self.applying.is_some()
@@ -169,26 +277,11 @@ impl Scheduler {
         self.refused.retry_now();
     }
 
-    /// The lines of a snapshot, as an answer that is put in force or not.
-    pub(super) fn stage_all<'a>(&mut self, lines: impl Iterator<Item = &'a [u8]>) -> Staged {
-        let mut staged = Staged::default();
-        self.sync.seen += 1;
-        for line in lines {
-            self.stage_line(&mut staged, line, serde_json::from_slice(line));
-        }
-        staged
-    }
-
-    /// The next answer is to have all of the table.
-    pub(super) fn ask_for_everything(&mut self) {
-        self.sync.digest.clear();
-    }
-
     /// The question of a sync.
     pub(super) fn sync_ask(&mut self) -> Ask {
         if std::mem::take(&mut self.snapshot.waits) {
             // The helper writes in its place; all of the table, for another chance to keep it.
-            self.ask_for_everything();
+            self.sync.ask_for_everything();
         }
         self.sync.seen += 1;
         self.news.push_back(News::SyncBegins);
@@ -197,89 +290,6 @@ impl Scheduler {
             vars_server: self.settings.vars_server,
             digest: self.sync.digest.clone(),
             snapshot: format!("{}/snapshot.new", self.settings.state_dir),
-        }
-    }
-
-    /// Takes in a line of an answer.
-    pub(super) fn stage_line(
-        &mut self,
-        staged: &mut Staged,
-        line: &[u8],
-        answer: serde_json::Result<Answer>,
-    ) {
-        match answer {
-            Ok(answer) => self.stage(staged, answer),
-            Err(why) => {
-                let text = String::from_utf8_lossy(&line[..line.len().min(80)]).into_owned();
-                let message = format!("the helper's answer makes no sense ({why}): {text:?}");
-                staged.error.get_or_insert((ErrorKind::Other, message));
-            }
-        }
-    }
-
-    fn stage(&mut self, staged: &mut Staged, answer: Answer) {
-        staged.rows += u64::from(answer.is_row());
-        match answer {
-            Answer::Same(digest) => {
-                staged.same = true;
-                staged.digest = Some(digest);
-            }
-            Answer::Var { name, value } => {
-                staged.vars.insert(name, value);
-            }
-            Answer::Tag { id, name } => {
-                staged.tags.insert(id, name);
-            }
-            Answer::Job(row) => self.stage_job(staged, *row, true),
-            Answer::Disabled(row) => self.stage_job(staged, *row, false),
-            Answer::BadRow { id, why } => staged.bad_row(id, why),
-            Answer::End { digest, rows } if rows == staged.rows => staged.digest = Some(digest),
-            Answer::End { rows, .. } => {
-                let came = staged.rows;
-                let message = format!("the answer has {came} of {rows} rows: nothing of it counts");
-                staged.error.get_or_insert((ErrorKind::Other, message));
-            }
-            Answer::Digest(digest) => staged.digest = Some(digest),
-            Answer::NoSnapshot(why) => staged.no_snapshot = Some(why),
-            Answer::Refused(why) if staged.refused.len() < MAX_TOLD => staged.refused.push(why),
-            Answer::Refused(_) => {}
-            Answer::Recorded { count: _, through, aside, unkept, pace, again, taken, found } => {
-                let carried = Carried { through, aside, unkept, pace, again, taken, found };
-                staged.recorded = Some(carried);
-            }
-            Answer::Error { kind, message } => {
-                staged.error.get_or_insert((kind, message));
-            }
-            // They stand around an answer.
-            Answer::To(_) | Answer::Done(_) => {}
-        }
-    }
-
-    /// A row that says what is in force already costs no memory; others wait for the end.
-    fn stage_job(&mut self, staged: &mut Staged, row: JobRow, in_force: bool) {
-        // Rows come by id.
-        let before = staged.last_job.filter(|(id, _)| *id == row.id).map(|(_, it)| it);
-        staged.last_job = Some((row.id, in_force || before == Some(true)));
-        if let Some(before) = before {
-            staged.comes_twice(row.id, in_force, before);
-            if before || !in_force {
-                return;
-            }
-        }
-        let (id, seen) = (JobId(row.id), self.sync.seen);
-        let def = self.table.define(row, &staged.vars);
-        if !in_force {
-            if !self.table.see_disabled(&def, seen) {
-                slice_up(&mut staged.disabled, def);
-            }
-            return;
-        }
-        match self.table.get_mut(id) {
-            Some(job) if job.is_active() && job.def.says_the_same(&def) => {
-                job.seen = seen;
-                staged.kept += 1;
-            }
-            _ => slice_up(&mut staged.changed, def),
         }
     }
 

@@ -253,7 +253,8 @@ impl Scheduler {
 
     /// So many records will never be in the database.
     pub(super) fn records_dropped(&mut self, count: u64, why: Loss) {
-        self.lose(count, why, self.outbox.looked_ms);
+        self.counters.dropped(count, why, self.outbox.looked_ms);
+        self.touch_daemon();
         self.outbox.note(&self.dropped_entry());
     }
 
@@ -262,19 +263,10 @@ impl Scheduler {
     pub(super) fn count_missing(&mut self, now_ms: i64) -> bool {
         let missing = std::mem::take(&mut self.outbox.missing);
         if missing > 0 {
-            self.lose(missing, Loss::Gone, now_ms);
+            self.counters.dropped(missing, Loss::Gone, now_ms);
+            self.touch_daemon();
         }
         missing > 0
-    }
-
-    fn lose(&mut self, count: u64, why: Loss, now_ms: i64) {
-        self.counters.records_dropped += count;
-        self.counters.records_dropped_ms = now_ms;
-        self.counters.records_dropped_why = why;
-        let total = self.counters.records_dropped;
-        let why = why.told();
-        log::error!("{why}: {} dropped, {total} in all", counted(count, "record"));
-        self.touch_daemon();
     }
 
     pub(super) fn dropped_entry(&self) -> Entry<'static> {

@@ -223,7 +223,7 @@ impl Web {
         view.readers.insert(conn, Reader { peer: request.peer, missed: false });
         let mut begin = format!("retry: {RETRY_MS}\n").into_bytes();
         begin.extend(snapshot(scheduler, now.wall_ms, &self.streams.views[place]));
-        scheduler.listen_to_changes(true);
+        scheduler.changes.listen(true);
         self.respond(conn, Response::event_stream());
         self.push_action(Action::Push(conn, begin.into()));
         None
@@ -272,7 +272,7 @@ impl Web {
         let sending = streams.views.iter().any(View::is_sending);
         let is_due = next_round(scheduler, &streams).is_some_and(|at_ms| now.mono_ms >= at_ms);
         if !streams.in_round && !sending && is_due && !is_held(scheduler, now, &mut streams) {
-            let Changed { jobs, all } = scheduler.take_changes();
+            let Changed { jobs, all } = scheduler.changes.take();
             streams.in_round = true;
             streams.round = jobs.into();
             if all {
@@ -383,7 +383,7 @@ impl Web {
         self.streams.views.retain(|view| !view.readers.is_empty());
         if self.streams.views.is_empty() {
             self.streams = Streams::default();
-            scheduler.listen_to_changes(false);
+            scheduler.changes.listen(false);
         }
     }
 

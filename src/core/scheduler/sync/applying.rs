@@ -62,7 +62,7 @@ impl Scheduler {
     pub(in crate::core::scheduler) fn begin_applying(&mut self, staged: Staged, since: Since) {
         self.table.vars = staged.vars;
         self.table.tags = staged.tags;
-        self.touch_all();
+        self.changes.all_at_once();
         self.sync.digest = staged.digest.unwrap_or_default();
         self.sync.state.bad_rows = staged.bad_rows;
         self.sync.state.bad_rows_count = staged.bad_rows_count;
@@ -145,9 +145,10 @@ impl Scheduler {
             }
         };
         self.table.put(def, self.sync.seen, self.due.decided_ms);
-        self.recall_slot(id);
+        self.due.recall_slot(id, &mut self.table);
         if !known {
-            self.begin_job(id, applying.since.seen_ms);
+            // It has no slots before it is in force.
+            self.table.begin_after(id, applying.since.seen_ms, self.due.decided_ms);
         }
         if let Some(now) = now {
             self.drop_unstarted(now, id);
@@ -169,14 +170,6 @@ impl Scheduler {
                 log::info!("job={id} has max_concurrence = 0: it is never started");
             }
             None => {}
-        }
-    }
-
-    /// A job is in force from this instant on, unix ms: it has no slots before that.
-    fn begin_job(&mut self, id: JobId, from_ms: i64) {
-        if let Some(job) = self.table.get_mut(id) {
-            job.last_slot_ms = job.last_slot_ms.max(from_ms);
-            self.table.reschedule(id, self.due.decided_ms);
         }
     }
 
