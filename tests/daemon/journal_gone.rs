@@ -5,7 +5,7 @@ use crate::common::database::Parts;
 use crate::daemon::facts::{Logged, STAMPS, Stamp, logged, stamps};
 use crate::daemon::rows::{Due, Row};
 use crate::daemon::{Daemon, SOON, Site, wait_for};
-use crate::refused::helper;
+use crate::refused::helpers;
 use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
 use schedule::core::database::Driver;
 use schedule::core::plain::counted;
@@ -253,7 +253,8 @@ fn what_a_deleted_segment_had_that_is_on_its_way_is_no_loss() {
         let files = fs::read_dir(dir).into_iter().flatten().flatten();
         files.filter_map(|file| fs::read_link(file.path()).ok()).any(|file| file == path)
     };
-    let helper = wait_for("a helper that writes", SOON, || helper(&daemon).filter(has_read));
+    let helper =
+        wait_for("a helper that writes", SOON, || helpers(&daemon).into_iter().find(has_read));
     kill_process(helper, Signal::STOP).unwrap();
     let all = segments(Path::new(&site.file("state.1/journal")));
     all[..all.len() - 1].iter().for_each(|path| fs::remove_file(path).unwrap());

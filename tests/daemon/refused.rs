@@ -43,15 +43,22 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 const MEND: &str = "DROP TRIGGER guard; DROP TRIGGER other";
 
-/// The helper of a daemon.
+/// A helper of a daemon.
 pub fn helper(daemon: &Daemon) -> Option<Pid> {
+    helpers(daemon).into_iter().next()
+}
+
+/// All of them: one for each lane, at the most.
+pub fn helpers(daemon: &Daemon) -> Vec<Pid> {
     let pid = daemon.pid().as_raw_nonzero();
-    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).ok()?;
+    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
+    let children = children.unwrap_or_default();
     let is_helper = |child: &&str| {
         let line = fs::read(format!("/proc/{child}/cmdline")).unwrap_or_default();
         line.split(|&byte| byte == 0).any(|word| word == b"exchange")
     };
-    children.split_whitespace().find(is_helper)?.parse().ok().and_then(Pid::from_raw)
+    let pids = children.split_whitespace().filter(is_helper);
+    pids.filter_map(|pid| Pid::from_raw(pid.parse().ok()?)).collect()
 }
 
 /// What the file of refused records looks like.

@@ -197,7 +197,8 @@ fn a_connection_that_is_killed_in_the_middle_is_a_failure() {
         let ids: Vec<u64> = conn
             .query(format!(
                 "SELECT id FROM information_schema.processlist
-                 WHERE db = '{name}' AND info LIKE 'SELECT id%'"
+                 WHERE db = '{name}' AND id <> CONNECTION_ID()
+                 AND info LIKE 'SELECT %scheduler_jobs%'"
             ))
             .unwrap();
         assert_eq!(ids.len(), 1);

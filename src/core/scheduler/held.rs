@@ -84,17 +84,20 @@ impl Held {
         self.0.remove(&segment).map_or(0, |count| count.records)
     }
 
-    /// All is asked for but what is in memory alone: records of the newest segment.
+    /// All is asked for but what is in memory alone: the last records of the log.
     pub fn ask(&mut self, in_memory: u64) {
         self.0.values_mut().for_each(|count| count.asked = count.records);
         self.ask_no_more_than_written(in_memory);
     }
 
-    /// What was asked for and turned out not to be on the disk is not looked for.
+    /// What was asked for and turned out not to be on the disk is not looked for. A segment may be
+    /// about to begin while the end of the one before it is still in memory.
     pub fn ask_no_more_than_written(&mut self, in_memory: u64) {
-        if let Some(mut last) = self.0.last_entry() {
-            let count = last.get_mut();
-            count.asked = count.asked.min(count.records.saturating_sub(in_memory));
+        let mut left = in_memory;
+        for count in self.0.values_mut().rev() {
+            let not_there = left.min(count.records);
+            count.asked = count.asked.min(count.records - not_there);
+            left -= not_there;
         }
     }
 
@@ -144,6 +147,16 @@ impl Held {
 #[cfg(test)]
 mod tests {
     use super::{Held, MAX_SAID};
+
+    /// A program that takes over has 28 records in memory, and a segment is about to begin.
+    #[test]
+    fn what_is_in_memory_is_of_two_segments() {
+        let mut known = Held::told_by([(0, 119), (500, 9)].into());
+        known.ask(28);
+        assert_eq!(known.carried(Some(&[(0, 100)]), 400, true).0, 0);
+        known.ask(28);
+        assert_eq!(known.carried(Some(&[]), 400, true).0, 0);
+    }
 
     /// The last word has no room for all segments: the oldest one that it names stands for those
     /// before it, and nothing of them is missed.
