@@ -28,6 +28,9 @@ impl Cell {
     }
 }
 
+/// Stands where a text was cut.
+const CUT: &str = "…";
+
 /// The cells of a row, taken from left to right.
 #[derive(Debug)]
 pub struct Cells(std::vec::IntoIter<Cell>);
@@ -75,6 +78,20 @@ impl Cells {
         Ok(self.value(column, max_bytes)?.unwrap_or_default())
     }
 
+    /// Text that is for people only. What is too long is cut, what is no text is a question mark.
+    pub fn note(&mut self, max_bytes: usize) -> String {
+        match self.0.next() {
+            Some(Cell::Text(text)) if text.len() <= max_bytes => text,
+            Some(Cell::Text(mut text)) => {
+                text.truncate(text.floor_char_boundary(max_bytes.saturating_sub(CUT.len())));
+                text + CUT
+            }
+            Some(Cell::TooLong) => CUT.into(),
+            Some(Cell::NotText) => "?".into(),
+            Some(Cell::Null) | None => String::new(),
+        }
+    }
+
     /// A number of 0 to 4294967295.
     ///
     /// # Errors
@@ -98,5 +115,20 @@ impl Cells {
             }
             Some(_) => self.number(column),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Cell, Cells};
+
+    #[test]
+    fn what_is_for_people_is_never_an_error() {
+        let text = |text: &str| Cell::Text(text.into());
+        let long = "ä".repeat(10);
+        let mut cells =
+            Cells::new(vec![text("ab"), text(&long), Cell::TooLong, Cell::NotText, Cell::Null]);
+        let notes: Vec<String> = (0..5).map(|_| cells.note(10)).collect();
+        assert_eq!(notes, ["ab", "äää…", "…", "?", ""]);
     }
 }

@@ -67,7 +67,11 @@ macro_rules! take {
         $cells.number_or_zero($column.name())?
     };
     ($cells:ident, $column:expr, $text:ident) => {
-        $cells.text($column.name(), $column.max_bytes())?
+        match $column.part() {
+            Part::Key | Part::Job => $cells.text($column.name(), $column.max_bytes())?,
+            // Whatever stands there, the job runs.
+            Part::People => $cells.note($column.max_bytes()),
+        }
     };
 }
 

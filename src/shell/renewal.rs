@@ -33,6 +33,9 @@ const PROBE_MS: u64 = 10_000;
 /// Requests under way have this long to be answered, in milliseconds.
 const QUIET_MS: u64 = 1_000;
 
+/// A table that is being put in force has this long besides, in milliseconds.
+const TABLE_MS: u64 = 5_000;
+
 /// This program, even if its file was replaced.
 pub const THIS: &str = "/proc/self/exe";
 
@@ -82,17 +85,25 @@ enum State {
     Quiet { until_ms: u64 },
 }
 
+/// When a program that agrees may be executed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum When {
+    /// If nothing is under way.
+    Calm,
+    /// The time for requests under way is over. If no table is being put in force.
+    Late,
+    /// At once.
+    AtLast,
+}
+
 /// What is to be done next.
 pub enum Step {
     /// Nothing yet.
     Wait,
     /// The new program agrees: no new requests from now on.
     Pause,
-    /// Execute it now, if nothing is under way; at once if `late`.
-    Execute {
-        /// The time for requests under way is over.
-        late: bool,
-    },
+    /// Execute it now, if this allows it.
+    Execute(When),
     /// It can't be; the reason.
     Refused(String),
 }
@@ -155,7 +166,9 @@ impl Renewal {
     /// Goes on, as far as things have got.
     pub fn step(&mut self, now_ms: u64, scratch: &mut Vec<u8>) -> Step {
         match &mut self.state {
-            State::Quiet { until_ms } => Step::Execute { late: now_ms >= *until_ms },
+            State::Quiet { until_ms } if now_ms < *until_ms => Step::Execute(When::Calm),
+            State::Quiet { until_ms } if now_ms < *until_ms + TABLE_MS => Step::Execute(When::Late),
+            State::Quiet { .. } => Step::Execute(When::AtLast),
             State::Probing { probe, until_ms, said } => {
                 if probe.readable {
                     let keep = |line: &[u8]| said.push(String::from_utf8_lossy(line).into_owned());

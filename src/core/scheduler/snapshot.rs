@@ -116,6 +116,11 @@ impl Snapshot {
 }
 
 impl Scheduler {
+    /// Whether the snapshot of the table in force is about to be kept, and can be.
+    pub fn snapshot_is_due(&self) -> bool {
+        self.snapshot.waits && self.outbox.error().is_none()
+    }
+
     /// What is wrong with the snapshot of the table, if anything is.
     pub fn snapshot_trouble(&self) -> Option<&SnapshotTrouble> {
         self.snapshot.trouble.as_ref()

@@ -7,7 +7,7 @@ use crate::shell::clock;
 use crate::shell::exchange::Exchange;
 use crate::shell::handover::{Handover, VARIABLE, lasting};
 use crate::shell::logging;
-use crate::shell::renewal::{Renewal, Step, THIS, Why, execute, named};
+use crate::shell::renewal::{Renewal, Step, THIS, When, Why, execute, named};
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -71,7 +71,7 @@ impl Daemon {
         match renewal.step(now.mono_ms, &mut self.scratch) {
             Step::Refused(text) => return self.refuse(why, &text),
             Step::Pause => self.server.pause(true),
-            Step::Execute { late } if late || self.is_calm(now) => {
+            Step::Execute(when) if self.may_execute(now, when) => {
                 log::info!("{}: {} takes over", why.label(), named(renewal.program()));
                 self.notify.reloading();
                 self.answer_all(false);
@@ -79,9 +79,23 @@ impl Daemon {
                 self.server.pause(false);
                 return self.refuse(why, &format!("{}: {error}", named(renewal.program())));
             }
-            Step::Wait | Step::Execute { .. } => {}
+            Step::Wait | Step::Execute(_) => {}
         }
         self.renewal = Some(renewal);
+    }
+
+    fn may_execute(&mut self, now: Now, when: When) -> bool {
+        match when {
+            When::Calm => self.is_calm(now),
+            When::Late => !self.is_between_tables(),
+            When::AtLast => true,
+        }
+    }
+
+    /// Whether a table is being put in force: the next program would have neither this one nor the
+    /// one before, and start nothing until the database answers.
+    fn is_between_tables(&self) -> bool {
+        self.pressed || self.core.busy() || self.core.scheduler.snapshot_is_due()
     }
 
     /// Whether nothing is under way that another program could not take over.
