@@ -116,9 +116,12 @@ impl Snapshot {
 }
 
 impl Scheduler {
-    /// Whether the snapshot of the table in force is about to be kept, and can be.
+    /// Whether the snapshot of the table in force is about to be kept: a helper writes it yet, or
+    /// the journal does not have all that goes before it.
     pub fn snapshot_is_due(&self) -> bool {
-        self.snapshot.waits && self.outbox.error().is_none()
+        let Snapshot { told, kept, trouble, .. } = &self.snapshot;
+        let is_kept = told.as_ref().is_none_or(|told| told.digest == *kept);
+        !is_kept && trouble.is_none() && self.outbox.error().is_none()
     }
 
     /// What is wrong with the snapshot of the table, if anything is.

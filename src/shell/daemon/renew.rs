@@ -102,8 +102,7 @@ impl Daemon {
     fn is_calm(&mut self, now: Now) -> bool {
         let due = self.core.next_wake().wall_ms;
         let near = due.is_some_and(|due| due - now.wall_ms < NEAR_SLOT_MS);
-        let busy = self.pressed
-            || self.core.busy()
+        let busy = self.is_between_tables()
             || self.core.scheduler.is_launching()
             || self.core.scheduler.is_asking()
             || self.lanes.are_busy()
