@@ -32,10 +32,11 @@ const BY_HAND: u32 = JOBS + 1;
 /// No limit is in the way: each slot must be launched.
 const LIMIT: u32 = 1_000;
 
-/// Ends of all kinds; every tenth run is alive over several renewals.
-fn rows(site: &Site) -> Vec<Row> {
+/// Jobs 1 to `count`, due each second, with ends of all kinds; every tenth run is alive over
+/// several renewals.
+pub fn due_each_second(site: &Site, count: u32) -> impl Iterator<Item = Row> {
     let stamps = site.file(STAMPS);
-    let row = |id: u32| {
+    (1..=count).map(move |id| {
         let (rest, outcome) = match id % 10 {
             0 => ("sleep 4; exit 7", "exit 7"),
             1 => ("exit 3", "exit 3"),
@@ -46,10 +47,17 @@ fn rows(site: &Site) -> Vec<Row> {
             _ => ("", "exit 0"),
         };
         Row::stamping(id, Due::Step(1), &stamps, rest).ends(outcome).limit(LIMIT)
-    };
-    let by_hand = format!("echo $SCHEDULE_RUN_ID >>'{}'; exit 9", site.file("by-hand"));
-    let by_hand = Row::new(BY_HAND, Due::Never("0 0 1 1 *"), &by_hand);
-    (1..=JOBS).map(row).chain([by_hand.limit(LIMIT)]).collect()
+    })
+}
+
+/// A job that is started by hand alone, and says which run it is.
+pub fn by_hand(site: &Site, id: u32) -> Row {
+    let command = format!("echo $SCHEDULE_RUN_ID >>'{}'; exit 9", site.file("by-hand"));
+    Row::new(id, Due::Never("0 0 1 1 *"), &command).limit(LIMIT)
+}
+
+fn rows(site: &Site) -> Vec<Row> {
+    due_each_second(site, JOBS).chain([by_hand(site, BY_HAND)]).collect()
 }
 
 /// Where the program is installed: a link to one of two files.

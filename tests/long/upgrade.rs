@@ -12,7 +12,7 @@ use crate::daemon::facts::STAMPS;
 use crate::daemon::ledger::Account;
 use crate::daemon::rows::{Due, Row, insert};
 use crate::daemon::{Daemon, Site, middle_of_a_second, now_ns, setting, wait_for};
-use crate::renewals::{Installed, renew, split_by_hand};
+use crate::renewals::{Installed, by_hand, due_each_second, renew, split_by_hand};
 use crate::service::Groups;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
@@ -42,31 +42,15 @@ const STOPPED: u32 = JOBS + 4;
 type Counters = BTreeMap<String, f64>;
 
 fn rows(site: &Site) -> Vec<Row> {
-    let stamps = site.file(STAMPS);
+    let (stamps, nowhere) = (site.file(STAMPS), site.file("no-such-dir/log"));
     let stamping = |id: u32, rest: &str| Row::stamping(id, Due::Step(1), &stamps, rest);
-    let row = |id: u32| {
-        let (rest, outcome) = match id % 10 {
-            0 => ("sleep 4; exit 7", "exit 7"),
-            1 => ("exit 3", "exit 3"),
-            2 => ("exit 255", "exit 255"),
-            3 => ("sleep 1; exit 127", "exit 127"),
-            4 => ("kill -KILL $$", "signal 9"),
-            5 => ("kill -TERM $$", "signal 15"),
-            _ => ("", "exit 0"),
-        };
-        stamping(id, rest).ends(outcome).limit(1_000)
-    };
-    let nowhere = site.file("no-such-dir/log");
-    let by_hand = format!("echo $SCHEDULE_RUN_ID >>'{}'; exit 9", site.file("by-hand"));
-    let never =
-        |id: u32, command: &str| Row::new(id, Due::Never("0 0 1 1 *"), command).limit(1_000);
     let others = [
         stamping(SLOW, "sleep 3"),
         stamping(BROKEN, "").output(&nowhere).ends("spawn failed: output"),
-        never(BY_HAND, &by_hand),
-        never(STOPPED, "sleep 600"),
+        by_hand(site, BY_HAND),
+        Row::new(STOPPED, Due::Never("0 0 1 1 *"), "sleep 600").limit(1_000),
     ];
-    (1..=JOBS).map(row).chain(others).collect()
+    due_each_second(site, JOBS).chain(others).collect()
 }
 
 /// What `/metrics` counts: samples that never get less.

@@ -92,8 +92,9 @@ impl Daemon {
         }
     }
 
-    /// Whether a table is being put in force: the next program would have neither this one nor the
-    /// one before, and start nothing until the database answers.
+    /// Whether a table is being put in force, or may be by what is left to be done: the next
+    /// program would have neither this table nor the one before, and start nothing until the
+    /// database answers.
     fn is_between_tables(&self) -> bool {
         self.pressed || self.core.busy() || self.core.scheduler.snapshot_is_due()
     }
