@@ -3,9 +3,9 @@
 
 use crate::common::database::Parts;
 use crate::daemon::facts::{Logged, STAMPS, Stamp, logged, stamps};
+use crate::daemon::held::helpers;
 use crate::daemon::rows::{Due, Row};
 use crate::daemon::{Daemon, SOON, Site, wait_for};
-use crate::refused::helpers;
 use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
 use schedule::core::database::Driver;
 use schedule::core::plain::counted;

@@ -4,6 +4,7 @@
 use crate::common::database::{Kind, TestDatabase};
 use crate::common::refusing::{Journal, refusals};
 use crate::daemon::facts::{STAMPS, stamps};
+use crate::daemon::held::helpers;
 use crate::daemon::rows::{Due, Row, insert};
 use crate::daemon::{Daemon, SOON, Site, now_ns, setting, wait_for};
 use rustix::process::{Pid, Signal, kill_process};
@@ -44,21 +45,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const MEND: &str = "DROP TRIGGER guard; DROP TRIGGER other";
 
 /// A helper of a daemon.
-pub fn helper(daemon: &Daemon) -> Option<Pid> {
+fn helper(daemon: &Daemon) -> Option<Pid> {
     helpers(daemon).into_iter().next()
-}
-
-/// All of them: one for each lane, at the most.
-pub fn helpers(daemon: &Daemon) -> Vec<Pid> {
-    let pid = daemon.pid().as_raw_nonzero();
-    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
-    let children = children.unwrap_or_default();
-    let is_helper = |child: &&str| {
-        let line = fs::read(format!("/proc/{child}/cmdline")).unwrap_or_default();
-        line.split(|&byte| byte == 0).any(|word| word == b"exchange")
-    };
-    let pids = children.split_whitespace().filter(is_helper);
-    pids.filter_map(|pid| Pid::from_raw(pid.parse().ok()?)).collect()
 }
 
 /// What the file of refused records looks like.

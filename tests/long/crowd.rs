@@ -4,10 +4,10 @@
 
 use crate::daemon;
 use crate::daemon::clients::{Clients, answer};
+use crate::daemon::held::Held;
 use crate::daemon::rows::{Due, Row, insert};
 use crate::daemon::{Daemon, Site, setting, wait_for};
 use schedule::core::database::Driver;
-use std::fs;
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -21,7 +21,7 @@ const ORDINARY: u64 = 6;
 const REST: Duration = Duration::from_secs(90);
 
 /// Resident memory may differ by this much: pieces of a page of the allocator.
-const MAX_GROWTH_KB: u64 = 1_024;
+const MAX_GROWTH_KB: i64 = 1_024;
 
 fn seconds() -> u64 {
     setting("SCHEDULE_SOAK_SECONDS", 20)
@@ -89,16 +89,6 @@ fn hostile(address: SocketAddr, n: u64) -> std::io::Result<()> {
     Ok(())
 }
 
-fn descriptors(daemon: &Daemon) -> usize {
-    let pid = daemon.pid().as_raw_nonzero();
-    fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count()
-}
-
-fn resident_kb(daemon: &Daemon) -> u64 {
-    let text = daemon.proc_status("VmRSS");
-    text.split_whitespace().next().unwrap().parse().unwrap()
-}
-
 /// All clients at work for so long; returns how many requests were answered, and how many bad
 /// clients there were.
 fn load(daemon: &Daemon, length: Duration) -> (u64, u64) {
@@ -124,13 +114,13 @@ fn load(daemon: &Daemon, length: Duration) -> (u64, u64) {
     (clients.end(), bad.into_inner())
 }
 
-/// Waits until all clients are gone and tells descriptors and memory.
-fn at_rest(daemon: &Daemon) -> (usize, u64) {
+/// Waits until all clients are gone and tells what the daemon holds.
+fn at_rest(daemon: &Daemon) -> Held {
     wait_for("the connections to be gone", REST, || {
         thread::sleep(Duration::from_millis(100));
         (daemon.metric("schedule_http_connections") <= 1).then_some(())
     });
-    (descriptors(daemon), resident_kb(daemon))
+    Held::least(daemon.pid())
 }
 
 #[test]
@@ -143,18 +133,17 @@ fn clients_good_and_bad_for_long() {
     daemon.wait_jobs(50);
     // What is made once and kept is there after a while.
     load(&daemon, Duration::from_secs(5));
-    let (fds, kb) = at_rest(&daemon);
+    let before = at_rest(&daemon);
     let log_before = site.log().len();
     let (answered, bad) = load(&daemon, Duration::from_secs(seconds()));
-    let (fds_after, kb_after) = at_rest(&daemon);
+    let after = at_rest(&daemon);
     println!(
-        "{} s: {answered} requests answered rightly, {bad} bad clients; descriptors {fds} before \
-         and {fds_after} after, resident {kb} kB and {kb_after} kB",
+        "{} s: {answered} requests answered rightly, {bad} bad clients; {before:?}, then {after:?}",
         seconds()
     );
     assert!(answered > 100 && bad > 100);
-    assert!(fds_after <= fds + 1, "descriptors: {fds} before, {fds_after} after");
-    assert!(kb_after <= kb + MAX_GROWTH_KB, "resident: {kb} kB before, {kb_after} kB after");
+    assert!(after.descriptors <= before.descriptors, "{before:?}, then {after:?}");
+    assert!(after.kb <= before.kb + MAX_GROWTH_KB, "{before:?}, then {after:?}");
     let lines = site.log().len() - log_before;
     let due = 3 * 50 * (2 + usize::try_from(seconds()).unwrap() / 60);
     assert!(lines < due + 100, "{lines} lines in the log: it is flooded");

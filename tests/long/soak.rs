@@ -7,6 +7,7 @@
 
 use crate::daemon;
 use crate::daemon::clients::{Clients, Kept, Wrk};
+use crate::daemon::held::Held;
 use crate::daemon::rows::{Due, Row, insert};
 use crate::daemon::{Daemon, Site, setting, wait_for};
 use rustix::process::Pid;
@@ -47,38 +48,6 @@ fn rows() -> Vec<Row> {
         row
     };
     (1..=JOBS).map(row).collect()
-}
-
-/// What a process holds.
-#[derive(Clone, Copy, Debug)]
-struct Held {
-    kb: i64,
-    descriptors: usize,
-}
-
-impl Held {
-    fn of(pid: Pid) -> Held {
-        let pid = pid.as_raw_nonzero();
-        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-        let kb = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-        let kb = kb.trim().trim_end_matches(" kB").parse().unwrap();
-        Held { kb, descriptors: fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count() }
-    }
-
-    fn less(self, other: Held) -> Held {
-        Held { kb: self.kb.min(other.kb), descriptors: self.descriptors.min(other.descriptors) }
-    }
-}
-
-/// The least that these hold at several moments of a second: what comes and goes is not meant.
-fn least(pids: [Pid; 2]) -> [Held; 2] {
-    let mut least = pids.map(Held::of);
-    for _ in 0..30 {
-        sleep(Duration::from_millis(50));
-        let [daemon, keeper] = pids.map(Held::of);
-        least = [least[0].less(daemon), least[1].less(keeper)];
-    }
-    least
 }
 
 /// How far it is, and what is held there when nothing is under way.
@@ -132,7 +101,7 @@ fn at_rest(site: &Site, daemon: &Daemon) -> Point {
         (zombies == [0, 0]).then_some(())
     });
     let (runs, requests) = counts(daemon);
-    let [daemon, keeper] = least([daemon.pid(), keeper]);
+    let [daemon, keeper] = [daemon.pid(), keeper].map(Held::least);
     Point { runs, requests, daemon, keeper }
 }
 
@@ -210,12 +179,12 @@ fn load(daemon: &Daemon, runs: u64, requests: u64) {
         if elapsed_s as u64 / 10 > told_s {
             told_s = elapsed_s as u64 / 10;
             println!(
-                "{:>8} runs, {:>5.0} a second; {:>9} requests, {:>6.0} a second; daemon {} kB",
+                "{:>8} runs, {:>5.0} a second; {:>9} requests, {:>6.0} a second; daemon {}",
                 done.0,
                 (done.0 - before.0) as f64 / elapsed_s,
                 done.1,
                 (done.1 - before.1) as f64 / elapsed_s,
-                Held::of(daemon.pid()).kb,
+                daemon.proc_status("VmRSS"),
             );
         }
     }

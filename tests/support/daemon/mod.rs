@@ -8,6 +8,7 @@ pub mod bare;
 pub mod clients;
 pub mod facts;
 pub mod far;
+pub mod held;
 pub mod http;
 pub mod keeper;
 pub mod ledger;
