@@ -17,6 +17,20 @@ fn written_pid(groups: &Groups, name: &str) -> Pid {
     Pid::from_raw(groups.site.read(name).lines().next().unwrap().parse().unwrap()).unwrap()
 }
 
+/// `stop --drain`, whose runs may end once it has said that it waits.
+fn drain(groups: &Groups, gate: &str, waits: &str) -> Said {
+    let mut drain = groups.command(env!("CARGO_BIN_EXE_schedule"));
+    drain.args(["stop", "1", "--drain", "-c", &groups.config]).stderr(Stdio::piped());
+    let mut drain = drain.stdout(Stdio::piped()).spawn().unwrap();
+    let mut words = BufReader::new(drain.stderr.take().unwrap());
+    let mut line = String::new();
+    words.read_line(&mut line).unwrap();
+    assert!(line.contains(waits), "{line:?}");
+    assert!(drain.try_wait().unwrap().is_none());
+    fs::write(gate, "").unwrap();
+    Said::of(&drain.wait_with_output().unwrap())
+}
+
 #[test]
 fn runs_go_on() {
     let mut groups = Groups::new();
@@ -124,8 +138,7 @@ fn draining_waits_for_runs_and_starts_no_more() {
     let drained = groups.site.read("begun");
     assert_eq!(groups.site.read("ended"), "");
     // Asked again, it goes on waiting; now they may end.
-    fs::write(&gate, "").unwrap();
-    groups.run(&["stop", "1", "--drain"]).expect(0, "stopped");
+    drain(&groups, &gate, "waiting for pid ").expect(0, "stopped");
     assert!(!is_alive(pid));
     assert_eq!(groups.site.read("ended"), drained);
     assert_eq!(groups.site.read("begun"), drained, "nothing was started any more");
@@ -152,8 +165,7 @@ fn who_drains_does_so_over_a_reload() {
     }
     let skips = || groups.site.logged("reason=draining").pop();
     wait_for("a slot that is not launched", SOON, skips);
-    fs::write(&gate, "").unwrap();
-    groups.run(&["stop", "1", "--drain"]).expect(0, "stopped");
+    drain(&groups, &gate, "waiting for pid ").expect(0, "stopped");
     assert!(!is_alive(pid));
     assert_eq!(groups.site.read("begun"), drained);
 }
@@ -318,16 +330,7 @@ fn without_a_daemon_draining_waits_for_the_runs_too() {
     groups.run(&["stop", "1"]).expect(0, "1 run goes on");
     let said = groups.run(&["stop", "1", "--drain", "--timeout", "0"]);
     said.expect(1, "runs of it go on, with keeper pid ").expect(1, "have not ended in 0 s");
-    let mut drain = groups.command(env!("CARGO_BIN_EXE_schedule"));
-    drain.args(["stop", "1", "--drain", "-c", &groups.config]).stderr(Stdio::piped());
-    let mut drain = drain.stdout(Stdio::piped()).spawn().unwrap();
-    let mut words = BufReader::new(drain.stderr.take().unwrap());
-    let mut line = String::new();
-    words.read_line(&mut line).unwrap();
-    assert!(line.contains("waiting for the runs of keeper pid "), "{line:?}");
-    assert!(drain.try_wait().unwrap().is_none());
-    fs::write(&gate, "").unwrap();
-    let said = Said::of(&drain.wait_with_output().unwrap());
+    let said = drain(&groups, &gate, "waiting for the runs of keeper pid ");
     said.expect(0, "server 1: not running; the last run of it has ended");
     assert_eq!(groups.site.read("ended"), "x\n");
     groups.run(&["stop", "1", "--drain"]).expect(0, "server 1: not running\n");
