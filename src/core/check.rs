@@ -8,7 +8,7 @@ pub use moved::{moved_rows, moved_zone, unique_key};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use crate::core::columns::{Column, Kind};
+use crate::core::columns::{Column, ColumnKind};
 use crate::core::command_line::relative_program;
 use crate::core::config::{Severity, did_you_mean};
 use crate::core::cron::{self, Cron, Dialect, Lang, readings_differ};
@@ -147,7 +147,7 @@ fn characters(job: &JobRow) -> Vec<(Severity, String)> {
         }
     }
     for (column, text) in job.texts() {
-        if column.kind() == Kind::Link && !text.is_empty() && !plain::is_web_address(text) {
+        if column.kind() == ColumnKind::Link && !text.is_empty() && !plain::is_web_address(text) {
             let hint =
                 "is shown as text, for it is no address that begins with http:// or https://";
             found.push((

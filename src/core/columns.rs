@@ -15,7 +15,7 @@ pub const IN_FORCE: &str = "status = 1";
 
 /// What can stand in a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum ColumnKind {
     /// A number of 0 to 4294967295.
     Number,
     /// The id of a row elsewhere; NULL is 0, which is none.
@@ -84,7 +84,7 @@ macro_rules! add_text {
     };
 }
 
-/// Makes [`Column`] and [`JobRow`]: `Variant = name: Kind, Part;` for each column.
+/// Makes [`Column`] and [`JobRow`]: `Variant = name: ColumnKind, Part;` for each column.
 macro_rules! columns {
     (required {$($(#[$r_doc:meta])* $r:ident = $r_name:ident: $r_kind:ident, $r_part:ident;)+}
      optional {$($(#[$o_doc:meta])* $o:ident = $o_name:ident: $o_kind:ident, $o_part:ident;)+}) => {
@@ -114,10 +114,10 @@ macro_rules! columns {
             }
 
             /// What can stand in it.
-            pub const fn kind(self) -> Kind {
+            pub const fn kind(self) -> ColumnKind {
                 match self {
-                    $(Column::$r => Kind::$r_kind,)+
-                    $(Column::$o => Kind::$o_kind,)+
+                    $(Column::$r => ColumnKind::$r_kind,)+
+                    $(Column::$o => ColumnKind::$o_kind,)+
                 }
             }
 
@@ -206,16 +206,18 @@ impl Column {
     /// Whether it holds text.
     pub const fn is_text(self) -> bool {
         match self.kind() {
-            Kind::Number | Kind::Reference => false,
-            Kind::Text | Kind::Command | Kind::Link => true,
+            ColumnKind::Number | ColumnKind::Reference => false,
+            ColumnKind::Text | ColumnKind::Command | ColumnKind::Link => true,
         }
     }
 
     /// Bytes that a text in it may have.
     pub const fn max_bytes(self) -> usize {
         match self.kind() {
-            Kind::Number | Kind::Reference | Kind::Text | Kind::Link => MAX_TEXT_BYTES,
-            Kind::Command => MAX_COMMAND_BYTES,
+            ColumnKind::Number | ColumnKind::Reference | ColumnKind::Text | ColumnKind::Link => {
+                MAX_TEXT_BYTES
+            }
+            ColumnKind::Command => MAX_COMMAND_BYTES,
         }
     }
 

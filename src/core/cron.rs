@@ -74,10 +74,10 @@ impl fmt::Display for Dialect {
 
 /// A compiled expression: 40 bytes, and a share of its days (see [`CronCache`]).
 #[derive(Clone, Debug)]
-pub struct Cron(Kind);
+pub struct Cron(ExpressionKind);
 
 #[derive(Clone, Debug)]
-enum Kind {
+enum ExpressionKind {
     Calendar { time: TimeOfDay, wildcard: bool, days: Rc<Days> },
     Every { period_ms: u64 },
     Reboot,
@@ -105,12 +105,12 @@ impl Cron {
     #[must_use]
     pub fn next_after(&self, zone: &Zone, after_ms: i64) -> Option<i64> {
         match &self.0 {
-            Kind::Reboot => None,
-            Kind::Every { period_ms } => {
+            ExpressionKind::Reboot => None,
+            ExpressionKind::Every { period_ms } => {
                 let period_ms = i64::try_from(*period_ms).ok()?;
                 after_ms.div_euclid(period_ms).checked_add(1)?.checked_mul(period_ms)
             }
-            Kind::Calendar { time, wildcard, days } => {
+            ExpressionKind::Calendar { time, wildcard, days } => {
                 let after = after_ms.div_euclid(1000).max(-DAY_S);
                 let next_wall = |from| next_wall(*time, days, from);
                 let due = if *wildcard {
@@ -126,14 +126,14 @@ impl Cron {
     /// `@reboot`: due once per boot of the machine, at the daemon's start.
     #[must_use]
     pub fn is_reboot(&self) -> bool {
-        matches!(self.0, Kind::Reboot)
+        matches!(self.0, ExpressionKind::Reboot)
     }
 
     /// The period of `@every`, in milliseconds.
     #[must_use]
     pub fn every_ms(&self) -> Option<u64> {
         match self.0 {
-            Kind::Every { period_ms } => Some(period_ms),
+            ExpressionKind::Every { period_ms } => Some(period_ms),
             _ => None,
         }
     }
@@ -198,8 +198,8 @@ impl CronCache {
             None => why,
         });
         match reading? {
-            Reading::Every(period_ms) => Ok(Cron(Kind::Every { period_ms })),
-            Reading::Reboot => Ok(Cron(Kind::Reboot)),
+            Reading::Every(period_ms) => Ok(Cron(ExpressionKind::Every { period_ms })),
+            Reading::Reboot => Ok(Cron(ExpressionKind::Reboot)),
             Reading::Calendar(Fields { seconds, minutes, hours, days, wildcard }) => {
                 let days = self.share(days);
                 if dialect == Dialect::Crontab && !days.has_dates() {
@@ -207,7 +207,7 @@ impl CronCache {
                     return Err(CronError::whole(text, why));
                 }
                 let time = TimeOfDay { seconds, minutes, hours };
-                Ok(Cron(Kind::Calendar { time, wildcard, days }))
+                Ok(Cron(ExpressionKind::Calendar { time, wildcard, days }))
             }
         }
     }

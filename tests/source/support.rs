@@ -11,7 +11,7 @@ pub struct Word {
 
 /// What a piece of text is.
 #[derive(PartialEq)]
-enum Kind {
+enum PieceKind {
     Word,
     /// Comment, literal or blank.
     Other,
@@ -30,7 +30,7 @@ impl Source {
         while at < chars.len() {
             let (kind, end) = piece(&chars, at);
             let piece: String = chars[at..end].iter().collect();
-            if kind == Kind::Word {
+            if kind == PieceKind::Word {
                 words.push(Word { line, text: piece.clone() });
             }
             line += piece.matches('\n').count();
@@ -107,7 +107,7 @@ impl Source {
 }
 
 /// What begins at `at`, and where it ends.
-fn piece(chars: &[char], at: usize) -> (Kind, usize) {
+fn piece(chars: &[char], at: usize) -> (PieceKind, usize) {
     let next = |n: usize| chars.get(at + n).copied().unwrap_or('\0');
     let end = match (chars[at], next(1)) {
         ('/', '/') => find(chars, at, |rest| rest[0] == '\n'),
@@ -121,15 +121,15 @@ fn piece(chars: &[char], at: usize) -> (Kind, usize) {
         // A character, unless it is a lifetime: `'a'`, `'\n'`, not `'a`.
         ('\'', '\\') => end_of_string(chars, at + 1, '\''),
         ('\'', _) if next(2) == '\'' => at + 3,
-        (':', ':') => return (Kind::Word, at + 2),
+        (':', ':') => return (PieceKind::Word, at + 2),
         (c, _) if c == '_' || c.is_alphanumeric() => {
             let end = find(chars, at, |rest| rest[0] != '_' && !rest[0].is_alphanumeric());
-            return (Kind::Word, end);
+            return (PieceKind::Word, end);
         }
-        (c, _) if c.is_ascii_punctuation() => return (Kind::Word, at + 1),
+        (c, _) if c.is_ascii_punctuation() => return (PieceKind::Word, at + 1),
         _ => at + 1,
     };
-    (Kind::Other, end)
+    (PieceKind::Other, end)
 }
 
 /// The first position from `at` on where `here` holds, or the end.

@@ -34,7 +34,7 @@ pub(super) struct Drafts {
 }
 
 /// What a section's name says.
-enum Kind {
+enum SectionKind {
     Base,
     Server(u32),
     Database(u32),
@@ -53,9 +53,9 @@ pub(super) fn sort(sections: Vec<Section>, problems: &mut Problems) -> Drafts {
             problems.warning(section.line, text);
         }
         let draft = match kind(&name) {
-            Ok(Kind::Base) => &mut drafts.base,
-            Ok(Kind::Server(id)) => drafts.servers.entry(id).or_default(),
-            Ok(Kind::Database(n)) => drafts.databases.entry(n).or_default(),
+            Ok(SectionKind::Base) => &mut drafts.base,
+            Ok(SectionKind::Server(id)) => drafts.servers.entry(id).or_default(),
+            Ok(SectionKind::Database(n)) => drafts.databases.entry(n).or_default(),
             Err(why) => {
                 match wrong_number(&name) {
                     true => problems.error(section.line, why),
@@ -70,16 +70,16 @@ pub(super) fn sort(sections: Vec<Section>, problems: &mut Problems) -> Drafts {
     drafts
 }
 
-fn kind(name: &str) -> Result<Kind, String> {
+fn kind(name: &str) -> Result<SectionKind, String> {
     if name == "base" {
-        return Ok(Kind::Base);
+        return Ok(SectionKind::Base);
     }
     if let Some(id) = name.strip_prefix("server_") {
-        return id_number(id).map(Kind::Server).ok_or_else(|| no_id(&format!("[{name}]")));
+        return id_number(id).map(SectionKind::Server).ok_or_else(|| no_id(&format!("[{name}]")));
     }
     match name.strip_prefix("db") {
-        Some("") => Ok(Kind::Database(1)),
-        Some(n) if id_number(n).is_some() => Ok(Kind::Database(id_number(n).unwrap_or(1))),
+        Some("") => Ok(SectionKind::Database(1)),
+        Some(n) if id_number(n).is_some() => Ok(SectionKind::Database(id_number(n).unwrap_or(1))),
         _ => Err(unknown_section(name)),
     }
 }

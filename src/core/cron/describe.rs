@@ -5,7 +5,7 @@ use std::fmt;
 use super::days::{DaySpec, DomSet, DowSet, YearRange};
 use super::reader::{self, Reading};
 use super::rules::Days;
-use super::{Cron, CronError, Dialect, Kind, TimeOfDay};
+use super::{Cron, CronError, Dialect, ExpressionKind, TimeOfDay};
 
 /// Language of a description.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,13 +24,13 @@ impl Cron {
     #[must_use]
     pub fn describe(&self, lang: Lang) -> String {
         match &self.0 {
-            Kind::Every { period_ms } => every(lang, *period_ms / 1000),
-            Kind::Reboot => text(
+            ExpressionKind::Every { period_ms } => every(lang, *period_ms / 1000),
+            ExpressionKind::Reboot => text(
                 lang,
                 "once per boot of the machine, when the daemon starts",
                 "机器每次启动后一次(守护进程启动时)",
             ),
-            Kind::Calendar { time, days, .. } => calendar(lang, *time, days),
+            ExpressionKind::Calendar { time, days, .. } => calendar(lang, *time, days),
         }
     }
 }

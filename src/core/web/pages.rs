@@ -35,14 +35,14 @@ use super::wanted::wants_text;
 use crate::core::http::{Body, Request, Response, http_date};
 use crate::core::scheduler::Scheduler;
 use askama::Template;
-use cache::{Key, Page};
+use cache::{Key, RenderedPage};
 use look::Look;
 
 /// How long a choice of language or colours is remembered, in seconds: a year.
 const CHOICE_S: u32 = 31_536_000;
 
 /// What a page is rendered by.
-type Render = fn(&Web, &Scheduler, &Call<'_>, Look) -> Result<Page, Response>;
+type Render = fn(&Web, &Scheduler, &Call<'_>, Look) -> Result<RenderedPage, Response>;
 
 impl Web {
     /// How many pages were rendered since the start: far fewer than were asked for.
@@ -116,7 +116,7 @@ impl Web {
     }
 }
 
-fn answer(request: &Request, look: Look, page: Page) -> Response {
+fn answer(request: &Request, look: Look, page: RenderedPage) -> Response {
     let response = Response::new(page.status, "text/html; charset=utf-8", Body::Shared(page.body));
     let response = response
         .etag(page.etag)
@@ -137,9 +137,9 @@ fn remember(request: &Request, look: Look, mut response: Response) -> Response {
 }
 
 /// Templates write into memory, which does not fail; if one did, the page would say so.
-fn render(status: u16, template: &impl Template) -> Page {
+fn render(status: u16, template: &impl Template) -> RenderedPage {
     match template.render() {
-        Ok(html) => Page::new(status, html),
-        Err(why) => Page::new(500, format!("The page could not be made: {why}\n")),
+        Ok(html) => RenderedPage::new(status, html),
+        Err(why) => RenderedPage::new(500, format!("The page could not be made: {why}\n")),
     }
 }

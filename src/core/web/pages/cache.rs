@@ -27,17 +27,17 @@ pub(super) type PageStamp = (u64, i64);
 
 /// A rendered page.
 #[derive(Clone, Debug)]
-pub(super) struct Page {
+pub(super) struct RenderedPage {
     pub status: u16,
     pub body: Rc<Shared>,
     pub etag: String,
 }
 
-impl Page {
+impl RenderedPage {
     /// A page of this status from its text.
-    pub(super) fn new(status: u16, html: String) -> Page {
+    pub(super) fn new(status: u16, html: String) -> RenderedPage {
         let etag = etag_of(html.as_bytes());
-        Page { status, body: Shared::new(html.into_bytes()), etag }
+        RenderedPage { status, body: Shared::new(html.into_bytes()), etag }
     }
 }
 
@@ -48,7 +48,7 @@ struct Entry {
     look: super::Look,
     stamp: PageStamp,
     used: u64,
-    page: Page,
+    page: RenderedPage,
 }
 
 /// The pages that are kept, and the assets they name.
@@ -67,7 +67,7 @@ impl PageCache {
     }
 
     /// The page as it was rendered from just this state, if it is kept.
-    pub(super) fn find(&mut self, key: Key<'_>, stamp: PageStamp) -> Option<Page> {
+    pub(super) fn find(&mut self, key: Key<'_>, stamp: PageStamp) -> Option<RenderedPage> {
         self.uses += 1;
         let entry = self.entries.iter_mut().find(|entry| entry.is(key))?;
         entry.used = self.uses;
@@ -75,7 +75,12 @@ impl PageCache {
     }
 
     /// Keeps a page, in place of an older one and of those that were not asked for the longest.
-    pub(super) fn keep(&mut self, key: Key<'_>, stamp: PageStamp, page: Page) -> Page {
+    pub(super) fn keep(
+        &mut self,
+        key: Key<'_>,
+        stamp: PageStamp,
+        page: RenderedPage,
+    ) -> RenderedPage {
         self.rendered += 1;
         // What is in it did not change: the compressed form is kept too.
         let old = self.entries.iter().position(|entry| entry.is(key));

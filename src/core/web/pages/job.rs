@@ -7,7 +7,7 @@ use super::super::parameters;
 use super::super::root::Root;
 use super::super::texts::{Texts, fill};
 use super::super::views;
-use super::cache::Page;
+use super::cache::RenderedPage;
 use super::chosen::{self, Chosen};
 use super::frame::{Alert, Frame, Part, blocked_alert, disabled_alert};
 use super::look::Look;
@@ -88,7 +88,7 @@ impl Web {
         scheduler: &Scheduler,
         call: &Call<'_>,
         look: Look,
-    ) -> Result<Page, Response> {
+    ) -> Result<RenderedPage, Response> {
         let Call { now, request, argument: id, .. } = *call;
         let job = job_of_text(scheduler, id)?;
         parameters::check_output(scheduler, request, job.def.id)?;

@@ -7,7 +7,7 @@ use super::super::listed::{self, Selection};
 use super::super::parameters::{self, check_list};
 use super::super::sort::Sort;
 use super::super::texts::{Texts, fill};
-use super::cache::Page;
+use super::cache::RenderedPage;
 use super::frame::{Alert, Frame, Part};
 use super::links::Query;
 use super::look::Look;
@@ -88,7 +88,7 @@ impl Web {
         scheduler: &Scheduler,
         call: &Call<'_>,
         look: Look,
-    ) -> Result<Page, Response> {
+    ) -> Result<RenderedPage, Response> {
         let request = call.request;
         let paging = Paging::new(request)?;
         check_list(request)?;

@@ -4,7 +4,7 @@ use super::super::Web;
 use super::super::call::Call;
 use super::super::parameters::one_of;
 use super::super::texts::Texts;
-use super::cache::Page;
+use super::cache::RenderedPage;
 use super::chosen::{self, Chosen};
 use super::frame::{Frame, Part};
 use super::look::Look;
@@ -33,7 +33,7 @@ impl Web {
         scheduler: &Scheduler,
         call: &Call<'_>,
         look: Look,
-    ) -> Result<Page, Response> {
+    ) -> Result<RenderedPage, Response> {
         let request = call.request;
         one_of(request, "level", &["error", "warn", "info", "debug", "trace"])?;
         let chosen = Chosen::of(request)?;

@@ -5,7 +5,7 @@ use super::super::states::{Line, block_of, states_of};
 use super::super::texts::{Texts, column_label, fill};
 use super::look::Look;
 use super::words::{self, Moment};
-use crate::core::columns::{Column, Kind};
+use crate::core::columns::{Column, ColumnKind};
 use crate::core::definition::{Definition, Schedule};
 use crate::core::limits::{LISTED_COMMAND_CHARS, cut};
 use crate::core::plain;
@@ -60,7 +60,7 @@ pub(super) struct Note<'a> {
 /// What a row says in columns for people, `max_chars` of each text.
 pub(super) fn notes<'a>(look: Look, def: &'a Definition, max_chars: usize) -> Vec<Note<'a>> {
     let note = |(column, text): (Column, &'a str)| {
-        let leads = column.kind() == Kind::Link && plain::is_web_address(text);
+        let leads = column.kind() == ColumnKind::Link && plain::is_web_address(text);
         Note {
             name: column.name(),
             label: column_label(look.lang, column),
