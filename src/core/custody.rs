@@ -77,7 +77,7 @@ pub struct Custody {
     /// Runs that the keeper was asked to launch and has said nothing of; and when it was asked,
     /// monotonic ms.
     outstanding: BTreeMap<RunId, u64>,
-    /// The same, of which it has said that they wait for a file system: it owes no answer.
+    /// The same, but it has said that they wait for a file system: it owes no answer.
     waiting: BTreeMap<RunId, u64>,
     /// Ends that the core was told and the journal may not have yet.
     told: Vec<RunId>,

@@ -144,7 +144,7 @@ pub struct Ended {
 }
 
 impl Ended {
-    /// The end of a run of which nobody can tell what it used.
+    /// The end of a run, where nobody can tell what it used.
     pub fn unseen(run: RunId, at: Now, outcome: Outcome) -> Ended {
         Ended { run, at, outcome, usage: Usage::default() }
     }

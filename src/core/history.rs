@@ -121,7 +121,7 @@ impl History {
         (skip, true)
     }
 
-    /// That of a job that is enabled again: what it did is remembered, what is counted begins anew.
+    /// That of a job that is enabled again: what it did is remembered, and counts begin at 0.
     pub fn begins_anew(self) -> History {
         History { skipped: Skips::default(), open: false, ..self }
     }

@@ -195,7 +195,7 @@ pub enum Answer {
     End {
         /// The digest to ask with next time.
         digest: String,
-        /// Rows that the database counted, each of which is a line before this one: a job, a
+        /// Rows that the database counted, and each is a line before this one: a job, a
         /// disabled row, a variable, a tag or a bad row. With fewer or more of them nothing of the
         /// answer counts.
         rows: u64,

@@ -28,7 +28,7 @@ impl Panics {
         &self.at_ms
     }
 
-    /// One more. Returns after how many seconds the program starts anew: at once after the first
+    /// One more. Returns after how many seconds the program starts again: at once after the first
     /// one, then the later the more there were.
     pub fn one_more(&mut self, mono_ms: u64) -> u64 {
         self.at_ms.retain(|at_ms| at_ms + PANICS_MS > mono_ms);
@@ -62,7 +62,7 @@ pub enum Pressure {
 /// The limit of a daemon's memory.
 #[derive(Clone, Debug)]
 pub struct MemoryLimit {
-    /// Bytes of resident memory at which it starts anew; 0 = never.
+    /// Bytes of resident memory at which it starts again; 0 = never.
     limit_bytes: u64,
     /// It is looked at once in so many milliseconds.
     every_ms: u64,
@@ -122,7 +122,7 @@ mod tests {
 
     /// A daemon that needs that much from the start would start again for ever.
     #[test]
-    fn a_daemon_starts_anew_only_for_memory_that_it_gives_back() {
+    fn a_daemon_starts_again_only_for_memory_that_it_gives_back() {
         const MB: u64 = 1 << 20;
         let mut limit = MemoryLimit::new(100 * MB, 1_000, 0);
         assert_eq!(limit.look(999, 500 * MB), Pressure::None);

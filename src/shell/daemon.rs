@@ -432,8 +432,8 @@ impl Daemon {
 /// SIGUSR1, after the log was moved away.
 fn reopen_log() {
     match logging::reopen() {
-        Ok(true) => log::info!("the log is opened anew"),
-        Ok(false) => log::info!("the log goes to stderr: there is nothing to be opened anew"),
+        Ok(true) => log::info!("the log is opened again"),
+        Ok(false) => log::info!("the log goes to stderr: there is nothing to be opened again"),
         Err(why) => log::error!("{why}; lines go on to the old file"),
     }
 }

@@ -282,7 +282,7 @@ impl Journal {
         self.put_segment(start, &bytes)?;
         self.written_to = written_to;
         let path = path.display();
-        log::error!("journal: somebody took {path} away: it is written anew");
+        log::error!("journal: somebody took {path} away: it is written again");
         Ok(())
     }
 

@@ -129,7 +129,7 @@ impl Notify {
 
     /// The loop stands still after a panic, and why the program can't start again.
     pub fn stands_still(&mut self, why: &str) {
-        let text = format!("it has panicked, and launches nothing until it can start anew: {why}");
+        let text = format!("it has panicked, and launches nothing until it can start again: {why}");
         self.send(&format!("STATUS={}", plain::clean(&text, MAX_TROUBLE)));
         self.write_note(&text, "");
     }

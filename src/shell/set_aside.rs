@@ -97,7 +97,7 @@ impl SetAside {
         let path = self.path.display();
         match self.write_anew(file) {
             Ok(()) => {
-                log::error!("records: somebody took {path} away: it is written anew");
+                log::error!("records: somebody took {path} away: it is written again");
                 self.hold();
             }
             // As long as it is held it can be later.

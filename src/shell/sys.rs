@@ -191,8 +191,8 @@ pub fn realtime_signal(n: u8) -> Signal {
 /// Makes two processes of this one; `None` in the new one.
 ///
 /// # Errors
-/// No processes left (`EAGAIN`, `ENOMEM`); `EBUSY` if this process has more than one thread, of
-/// which the new one would only have this one and every lock as it happened to be.
+/// No processes left (`EAGAIN`, `ENOMEM`); `EBUSY` if this process has more than one thread:
+/// the new one would only have this thread, and every lock as it happened to be.
 pub fn fork() -> io::Result<Option<Pid>> {
     if std::fs::read_dir("/proc/self/task")?.count() != 1 {
         return Err(io::Error::from_raw_os_error(libc::EBUSY));

@@ -73,7 +73,7 @@ fn a_log_that_hangs_holds_nothing_up_and_is_complete_later() {
     assert!(!far.text().contains(&run));
     far.hang(false);
     wait_for("the run of meanwhile", SOON, || far.text().contains(&run).then_some(()));
-    wait_for("word of SIGUSR1", SOON, || far.text().contains("is opened anew").then_some(()));
+    wait_for("word of SIGUSR1", SOON, || far.text().contains("is opened again").then_some(()));
     assert!(!far.text().contains("lost="), "{}", far.text());
 
     // Who writes it may die.

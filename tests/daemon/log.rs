@@ -31,7 +31,7 @@ fn stderr_is_the_log_in_all_that_has_to_do_with_it() {
         assert!(begin.starts_with("20") && begin[19..].starts_with(" [INFO] begin: "), "{begin}");
         // Nothing is opened anew, and it says so.
         daemon.signal(Signal::USR1);
-        wait_for("an answer to USR1", SOON, || site.logged("nothing to be opened anew").pop());
+        wait_for("an answer to USR1", SOON, || site.logged("nothing to be opened again").pop());
         // Nor is it waited for: it will never be there.
         for target in ["/api/v1/log", "/api/v1/log?tail=9", "/api/v1/log?follow=1"] {
             let answer = daemon.get(target);

@@ -339,7 +339,7 @@ fn what_is_set_aside_is_put_back_where_somebody_took_it_away() {
         wait_for("it to be put back", SOON, || {
             (fs::read(&path).is_ok_and(|bytes| bytes == before)).then_some(())
         });
-        let told = format!("somebody took {path} away: it is written anew");
+        let told = format!("somebody took {path} away: it is written again");
         wait_for("it to be told", SOON, || (!site.logged(&told).is_empty()).then_some(()));
         database.sql("DROP TRIGGER guard");
         let mut asked = 0;

@@ -122,7 +122,7 @@ fn a_panic_waits_for_a_program_that_can_go_on() {
     site.base = "stop_grace = soon\n".into();
     site.write_config();
     fs::write(site.file("state.1/panic"), "").unwrap();
-    let line = wait_for("the reason", SOON, || site.logged("can't start anew").pop());
+    let line = wait_for("the reason", SOON, || site.logged("can't start again").pop());
     assert!(line.contains("schedule.ini:") && line.contains("stop_grace"), "{line}");
     let before = facts::stamps(&site).len();
     // Who asks hears of it, and has it asked at once.
@@ -135,7 +135,7 @@ fn a_panic_waits_for_a_program_that_can_go_on() {
     site.base = String::new();
     site.write_config();
     wait_for("a new start", SOON, || (site.logged("begin: ").len() == 2).then_some(()));
-    assert_eq!(site.logged("can't start anew").len(), 1, "told once");
+    assert_eq!(site.logged("can't start again").len(), 1, "told once");
     site.go();
     let end = wait_for("the run to end", SOON, || {
         daemon.runs(1).into_iter().find(|past| past["run_id"] == run && past["exit_code"] == 7)
@@ -167,7 +167,7 @@ fn the_log_is_opened_anew() {
     fs::rename(&log, site.file("1.log.1")).unwrap();
     daemon.signal(Signal::USR1);
     wait_for("a new log", SOON, || fs::metadata(&log).ok());
-    wait_for("a line in it", SOON, || site.logged("opened anew").pop());
+    wait_for("a line in it", SOON, || site.logged("opened again").pop());
 }
 
 /// One address and all of them exclude each other, so the old socket has to go first.

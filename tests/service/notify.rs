@@ -108,7 +108,7 @@ fn a_daemon_that_has_panicked_shows_why_it_stands_still() {
     site.base = "stop_grace = soon\n".into();
     site.write_config();
     std::fs::write(site.file("state.1/panic"), "").unwrap();
-    let text = manager.wait("STATUS=it has panicked, and launches nothing until it can start anew");
+    let text = manager.wait("STATUS=it has panicked, and launches nothing until it can start");
     assert!(text.contains("stop_grace"), "{text}");
     let from = manager.heard.len();
     for _ in 0..8 {

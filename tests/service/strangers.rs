@@ -219,7 +219,7 @@ fn a_directory_of_the_wrong_user_in_a_place_of_root_s_is_taken() {
     });
     wait_note(&groups);
     assert!(daemon.status()["journal_error"].is_null(), "{:?}", groups.site.log());
-    assert_eq!(groups.site.logged("what counts is put there anew").len(), 1);
+    assert_eq!(groups.site.logged("what counts is put there again").len(), 1);
 }
 
 /// Waits until the database has each run that began.

@@ -10,6 +10,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 
+use crate::tidy::walk;
+
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
 fn read(path: &str) -> String {
@@ -184,12 +186,36 @@ fn the_pages_are_plain() {
     assert!(found.is_empty(), "say it in plainer words:\n{}", found.join("\n"));
 }
 
+/// The comments that have lines of their own; all other lines are empty.
+fn comments(text: &str) -> String {
+    let comment = |line: &str| {
+        let comment = line.trim_start().strip_prefix("//").unwrap_or("");
+        comment.trim_start_matches(['/', '!']).to_owned()
+    };
+    text.lines().map(comment).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn the_comments_are_plain() {
+    let mut found = Vec::new();
+    let mut files = Vec::new();
+    walk(&Path::new(ROOT).join("src"), &mut files);
+    assert!(files.len() > 100, "only {} files are read", files.len());
+    for path in files {
+        let words = words_to_avoid(&comments(&read(&path)));
+        found.extend(words.iter().map(|(line, word)| format!("{path}:{line}: {word}")));
+    }
+    assert!(found.is_empty(), "say it in plainer words:\n{}", found.join("\n"));
+}
+
 #[test]
 fn sees_words_to_avoid() {
     let text =
         "Whoever reads\n(\"anew\") a list,\nsome of\nwhich are long.\nRenewed; speak of, which";
     let found = words_to_avoid(text);
     assert_eq!(found, [(1, "whoever"), (2, "anew"), (3, "of which")]);
+    let source = "let anew = 1;\n/// Runs of\n    //! which (anew)\nlet text = \"anew\";";
+    assert_eq!(words_to_avoid(&comments(source)), [(2, "of which"), (3, "anew")]);
 }
 
 /// The comments of columns tell which words may stand there.

@@ -143,7 +143,7 @@ impl DowSet {
         self.last == 0 && (nths == 0 || nths == 1 && self.days == 0)
     }
 
-    /// Weekdays (bit 0 Sunday) and days of month (bits 1–31) outside of which it can't match.
+    /// Weekdays (bit 0 Sunday) and days of month (bits 1–31): on all others it can't match.
     /// The crate's "day of month and day of week" is then just right for `5#3`: a Friday from the
     /// 15th to the 21st.
     pub fn candidates(&self) -> (u8, u32) {

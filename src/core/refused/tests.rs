@@ -115,7 +115,7 @@ fn a_damaged_line_is_counted_and_for_others_to_keep() {
         let mut file = [&lines[0], &lines[1], damaged, &lines[3], &b""[..]].join(&b'\n');
         let read = Refused::read(&file);
         assert!(read.damaged().concat().starts_with(kept) && read.damaged().len() == 1);
-        // Until the file is written anew the count is of that.
+        // Until the file is written again the count is of that.
         assert_eq!(Refused::read(&file).told(&Homes::default()).stand.dropped, 0);
         assert_eq!(write(&mut file, |_| {}).stand.dropped, lost);
         assert_eq!(write(&mut file, |_| {}).stand.dropped, lost);

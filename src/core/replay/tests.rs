@@ -107,7 +107,7 @@ fn what_the_disk_took_after_the_last_word_is_not_lost() {
     assert_eq!(replay.lost(), (2, "full"));
 }
 
-/// A full disk took a line that told that the schedule began anew, and had room again. The last
+/// A full disk took a line that told that the schedule began again, and then had room. The last
 /// word fills the gap, and what the journal tells since then is newer.
 #[test]
 fn a_last_word_is_older_than_the_lines_behind_it() {
@@ -127,7 +127,7 @@ fn a_last_word_is_older_than_the_lines_behind_it() {
         (replay.anew_sequence, replay.decided_ms, replay.boot_id)
     };
     assert_eq!(replayed(&log, 100), (10, Some(500), "then".into()));
-    // Behind it there is a hole, the rest of which nobody wrote.
+    // Behind it there is a hole, and nobody wrote what was to fill it.
     log.extend([0; 30]);
     encode(&mut log, &Entry::Boot("since".into()));
     // In the middle of a turn the last word is ahead.

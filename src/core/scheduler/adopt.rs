@@ -24,8 +24,8 @@ enum Found {
     Alive(Started),
     /// Its process is gone; nobody saw how it ended.
     Gone,
-    /// It may be the run of another installation, of which this state directory is a copy, or go on
-    /// with a keeper in the place that the directory was moved from.
+    /// This state directory may be a copy of another installation's, and the run be a run of that
+    /// one; or it goes on with a keeper in the place that the directory was moved from.
     Unknown,
     /// Only its intent is known, and the keeper that would have been asked was not.
     NotLaunched,
@@ -56,7 +56,7 @@ impl Said {
 /// Where the journal was found.
 #[derive(Clone, Copy, Debug)]
 pub struct Place {
-    /// The machine has not been started anew since.
+    /// The machine has not been booted since.
     pub same_boot: bool,
     /// The state directory is a copy of another, or was moved.
     pub is_copy: bool,
@@ -262,7 +262,7 @@ impl Scheduler {
                 let unnoted = run.pid == 0;
                 run.pid = started.pid;
                 run.kernel_start = started.kernel_start;
-                // By the clock of who started it: ours may have been set, or begun anew, since.
+                // By the clock of who started it: ours may have been set, or begun at 0, since.
                 run.mono_ms = started.at.mono_ms;
                 let (job, pid) = (run.job, run.pid);
                 self.runs.set_phase(id, RunPhase::Live);

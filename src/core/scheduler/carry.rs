@@ -193,7 +193,7 @@ impl Scheduler {
         self.refused.look_ms = self.refused.look_ms.map(|_| 0);
     }
 
-    /// The file of what is set aside is not as it was left: whoever did that, a helper looks what
+    /// The file of what is set aside is not as it was left, by anybody's doing: a helper looks what
     /// is gone.
     pub(in crate::core) fn set_aside_changed(&mut self) {
         self.refused.look_ms.get_or_insert(0);

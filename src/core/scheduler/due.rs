@@ -316,7 +316,7 @@ impl Scheduler {
 
     fn begin_anew(&mut self, now: Now) {
         let old = crate::core::time::rfc3339(self.due.decided_ms, &self.settings.zone);
-        log::warn!("clock went back from {old} by more than 3 h: the schedule starts anew");
+        log::warn!("clock went back from {old} by more than 3 h: the schedule begins again");
         self.due.decided_ms = now.wall_ms;
         self.due.last_slot_ms = now.wall_ms;
         self.due.behind = false;

@@ -4,7 +4,7 @@
 use crate::core::journal::Entry;
 use std::collections::BTreeMap;
 
-/// Segments of which the last word says how many records they have.
+/// The last word says of so many segments how many records they have.
 const MAX_SAID: usize = 20;
 
 /// See the module's text. The keys are the offsets at which segments begin.

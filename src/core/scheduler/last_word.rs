@@ -4,7 +4,7 @@
 //! records there were. While the journal can't be written it goes before all that depends on lines
 //! that are in memory alone. And it is there for the case that somebody takes lines away while no
 //! daemon looks: it says how far the log on the disk has come, so that is noticed. For that it is
-//! said anew before runs are launched that it does not know of, once for all of an instant, and at
+//! said again before runs are launched that it does not know of, once for all of an instant, and at
 //! the end of each turn in which lines were written, before the keeper forgets what they tell.
 
 use super::outbox::{Outbox, Said};

@@ -257,7 +257,7 @@ impl Outbox {
     }
 
     fn keep(&mut self, piece: Piece) {
-        // What was dropped is told anew by a checkpoint, and till then by the last word.
+        // What was dropped is told again by a checkpoint, and till then by the last word.
         if let Some(dropped) = self.unwritten.keep(piece) {
             self.held.dropped(dropped);
             self.must_checkpoint = true;
@@ -375,13 +375,13 @@ impl Outbox {
         self.segments.iter().map(|segment| segment.bytes).sum()
     }
 
-    /// Whether everything that was handed over is on the disk, or is told anew by a checkpoint
+    /// Whether everything that was handed over is on the disk, or is told again by a checkpoint
     /// that is.
     pub fn is_whole(&self) -> bool {
         !self.has_hole() && self.pending.is_empty() && self.unwritten.is_empty()
     }
 
-    /// Whether something that was handed over could not be written, and no checkpoint told it anew.
+    /// Whether something that was handed over could not be written, and no checkpoint tells it.
     pub fn has_hole(&self) -> bool {
         self.failure.is_some() || self.must_checkpoint
     }

@@ -339,7 +339,7 @@ impl Runs {
         self.timers.pop_first().map(|(_, id)| id)
     }
 
-    /// Whether there is an intent in the journal of which nobody knows yet what became of it.
+    /// Whether there is an intent in the journal, and nobody knows yet what became of it.
     pub fn has_open_intent(&self) -> bool {
         self.all.values().any(|run| run.intended && run.pid == 0)
     }

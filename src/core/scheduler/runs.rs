@@ -107,7 +107,7 @@ impl Scheduler {
     }
 
     /// Notes the intent to launch a run, right before it is launched: were the daemon killed among
-    /// a thousand launches, only a few would be in doubt, and the rest is decided anew by the next.
+    /// a thousand launches, only a few would be in doubt, and the next one decides the rest again.
     /// The intent goes to the disk together with the start of runs before.
     pub(super) fn note_intent(&mut self, id: RunId) {
         self.outbox.forget_keepers(&self.runs);

@@ -84,7 +84,7 @@ impl Scheduler {
         self.actions.iter().any(|action| matches!(action, Action::JournalCount(..)))
     }
 
-    /// These segments are on the disk. The newest is written anew where it is taken away.
+    /// These segments are on the disk. The newest is written again where it is taken away.
     pub(in crate::core) fn segments_there(&mut self, there: &[Segment]) {
         for (start, from) in self.outbox.look(there) {
             self.actions.push_back(Action::JournalCount(start, from));
@@ -232,7 +232,7 @@ mod tests {
     use super::Outbox;
     use crate::core::journal::Segment;
 
-    /// A segment that was emptied, or of which the disk has the name alone after a loss of power,
+    /// A segment that was emptied, or that the disk has by its name alone after a loss of power,
     /// begins again under that name.
     #[test]
     fn there_are_no_two_segments_of_one_name() {

@@ -177,7 +177,7 @@ impl Scheduler {
             return Loaded::Foreign;
         }
         self.put_snapshot_in_force(staged);
-        // Of which database it is, is known when that has answered.
+        // Which database it is of is known when that has answered.
         let source = self.snapshot.told.as_ref().and_then(|told| told.source.clone());
         self.note_table(mark, self.due.decided_ms, source);
         Loaded::InForce

@@ -69,8 +69,8 @@ impl Scheduler {
         self.touch_daemon();
     }
 
-    /// Runs that could not be stopped: their processes are another user's. Of which only a part
-    /// is, those end all the same.
+    /// Runs that could not be stopped: their processes are another user's. Where only a part
+    /// of them is, they end all the same.
     pub(in crate::core) fn stops_refused(&self) -> impl Iterator<Item = (&Run, &Refusal)> {
         let refused = |run: &'_ Run| run.refused.as_deref().is_some_and(Refusal::goes_on);
         let all = self.runs.values().filter(move |run| refused(run));

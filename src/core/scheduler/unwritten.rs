@@ -45,9 +45,9 @@ pub struct Unwritten {
     pieces: VecDeque<Piece>,
     bytes: usize,
     limit_bytes: usize,
-    /// Runs of which the disk has no line.
+    /// Runs that the disk has no line of.
     unknown: BTreeSet<RunId>,
-    /// Runs whose end is among the lines, and of which the disk knows the rest.
+    /// Runs whose end is among the lines; the rest of them is known to the disk.
     ended: BTreeSet<RunId>,
     /// Skips among the lines.
     skips: u64,

@@ -16,7 +16,7 @@ impl Table {
         self.disabled.contains_key(&id)
     }
 
-    /// The disabled rows of which nothing is alive, by id.
+    /// The disabled rows that have no run alive, by id.
     pub fn disabled(&self) -> impl Iterator<Item = &Job> {
         self.disabled.values().filter(|row| !self.jobs.contains_key(&row.def.id)).map(|row| &**row)
     }

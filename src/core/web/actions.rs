@@ -113,7 +113,7 @@ pub struct Waiting {
     /// The tickets of those that have not gone.
     places: Places<u64>,
     runs: BTreeMap<RunId, (u64, JobId)>,
-    /// Stops of which it is not known yet whom the signal has reached.
+    /// Stops whose signal has reached nobody yet, as far as is known.
     pub(super) stops: Stops,
     /// Waiting for the exchange after the one under way.
     sync_next: Vec<u64>,

@@ -31,7 +31,7 @@ const LOG_LINES: usize = 20;
 /// Lines of either at the most.
 const MAX_LINES: usize = 10_000;
 
-/// Jobs by their keys: made when the first client asks, and anew when the table has changed.
+/// Jobs by their keys: made when the first client asks, and again when the table has changed.
 #[derive(Debug, Default)]
 pub struct Keys {
     generation: Option<u64>,

@@ -53,7 +53,7 @@ const HURRY_MS: u64 = 20;
 /// A beat after so many looks without news, as for the lists of jobs.
 const BEAT_POLLS: u32 = 10;
 
-/// A place in no file: any file begins anew after it.
+/// A place in no file: any file is read from its begin after it.
 const NOWHERE: Mark = Mark { identity: Identity { device: 0, inode: 0, born_ns: 0 }, offset: 0 };
 
 /// What an answer is made of once its file was read.
@@ -164,7 +164,7 @@ impl Web {
         self.readers.places.take(conn, peer);
     }
 
-    /// Whoever reads a file does so no more.
+    /// A client that reads a file does so no more.
     pub(super) fn forget_follower(&mut self, conn: ConnId) {
         self.readers.asked.remove(&conn);
         self.readers.followers.remove(&conn);

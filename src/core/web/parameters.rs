@@ -72,7 +72,7 @@ pub(super) fn run_id(text: &str) -> Result<RunId, Response> {
     text.parse().map_err(|why: BadRunId| Response::problem(400, &why.to_string()))
 }
 
-/// Of which run, and which stream of it, a job's page is to show the output.
+/// The run, and the stream of it, whose output a job's page is to show.
 pub(super) fn check_output(
     scheduler: &Scheduler,
     request: &Request,

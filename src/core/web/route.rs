@@ -16,7 +16,7 @@ use crate::core::time::Now;
 /// down: nobody is kept out by this yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Role {
-    /// Nothing: whoever can connect is answered.
+    /// Nothing: everyone who can connect is answered.
     Anyone,
     /// See everything.
     Viewer,
@@ -86,7 +86,7 @@ pub(super) const fn post(path: &'static str, does: Does, role: Role) -> Route {
     Route { method: Method::Post, ..get(path, does, role) }
 }
 
-/// A route for people, of which no program needs to know.
+/// A route for people: no program needs to know of it.
 pub(super) const fn page(path: &'static str, does: Does, role: Role) -> Route {
     Route { is_described: false, ..get(path, does, role) }
 }

@@ -7,7 +7,7 @@
 //! permit. Nobody listening: nothing is listed, rendered or woken.
 //!
 //! A reader that has too much to read already misses the batch and is told once, when there is
-//! room again, to begin anew (`event: snapshot`). The same is said where there is too much to say.
+//! room again, to begin again (`event: snapshot`). The same is said where there is too much to say.
 
 use super::Web;
 use super::call::Call;
@@ -44,7 +44,7 @@ const DAEMON_MS: u64 = 1_000;
 /// who has left is found out.
 const BEAT_MS: u64 = 10_000;
 
-/// Milliseconds after which a client should connect anew.
+/// Milliseconds after which a client should connect again.
 const RETRY_MS: u64 = 2_000;
 
 /// What a displaced reader is told before its stream ends. Pages that displace each other are not
@@ -60,7 +60,7 @@ const LINES_A_TURN: usize = 200;
 /// A batch is closed when it has this many bytes; a stream takes 64 kB at a time.
 const BATCH_BYTES: usize = 24_576;
 
-/// Batches of a round for one view; where there would be more, one that says "begin anew" does.
+/// Batches of a round for one view; where there would be more, one that says "begin again" does.
 const MAX_BATCHES: usize = 8;
 
 /// Who reads.
@@ -89,7 +89,7 @@ struct View {
     batches: VecDeque<Rc<[u8]>>,
     /// Too much was to be said.
     overflown: bool,
-    /// What matches and what is shown is to be found out anew.
+    /// What matches and what is shown is to be found out again.
     stale: bool,
     /// All that matches is shown.
     whole: bool,

@@ -40,7 +40,7 @@ impl Daemon {
         self.forget_probe();
         self.answer_all(false);
         let mut pause_s = self.keeping.panics.one_more(clock::now().mono_ms);
-        log::error!("the daemon starts anew in {pause_s} s; its runs go on");
+        log::error!("the daemon starts again in {pause_s} s; its runs go on");
         let mut told = String::new();
         while !self.exiting {
             let (heard, why) = self.wait_and_ask(pause_s)?;
@@ -50,8 +50,8 @@ impl Daemon {
             let is_news = why != told;
             if is_news {
                 log::error!(
-                    "the daemon can't start anew and launches nothing until it can, which is tried \
-                     again; its runs go on: {why}"
+                    "the daemon can't start again and launches nothing until it can, which is \
+                     tried once more; its runs go on: {why}"
                 );
             }
             if is_news || heard != Heard::Nothing {

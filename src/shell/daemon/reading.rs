@@ -18,7 +18,7 @@ const PATIENCE_MS: u64 = 4_000;
 /// One that gave none is not asked again for so long, in milliseconds.
 pub const REST_MS: u64 = 30_000;
 
-/// Who wants to know, and of which file.
+/// Who wants to know, and which file it is about.
 #[derive(Debug)]
 pub struct Reader {
     wish: Wish,

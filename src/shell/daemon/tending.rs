@@ -89,7 +89,7 @@ impl Daemon {
             self.told_astray(Some(format!("{dir}: {moved}: {why}")));
             io::Error::other(why)
         })?;
-        log::error!("{dir}: it was deleted or moved away: what counts is put there anew");
+        log::error!("{dir}: it was deleted or moved away: what counts is put there again");
         self.own.extend(before::settle_in(&self.state_dir, &self.lock));
         Ok(())
     }

@@ -28,7 +28,7 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::{Instant, SystemTime};
 
-/// Bytes of the file of what is set aside: it is written anew when it has grown too long.
+/// Bytes of the file of what is set aside: it is written again, and shorter, when it has more.
 const MAX_FILE_BYTES: u64 = 4 * MAX_REFUSED_BYTES as u64;
 
 /// What is to be carried, and where to.
@@ -460,7 +460,7 @@ fn read(range: &Range<'_>, from: u64, to: u64, bytes: usize) -> Result<(Stretch,
     })
 }
 
-/// What is set aside in the file at this path, of which this is known, for who only looks.
+/// What is set aside in the file at this path, for who only looks. `known`: how it stood.
 pub fn read_set_aside(path: &Path, known: Stand, homes: &Homes) -> io::Result<SetAside> {
     let bytes = match own::read(path, MAX_FILE_BYTES) {
         Err(why) if why.kind() == io::ErrorKind::NotFound => Vec::new(),

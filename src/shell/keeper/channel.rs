@@ -16,7 +16,7 @@ pub struct Channel {
 }
 
 impl Channel {
-    /// One on a socket that does not block, of which `input` was read already.
+    /// One on a socket that does not block; `input` was read from it already.
     pub fn new(stream: UnixStream, input: Vec<u8>) -> Channel {
         Channel { stream, input, output: Vec::new() }
     }

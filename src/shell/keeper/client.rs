@@ -32,7 +32,7 @@ use std::time::{Duration, Instant};
 /// for how its runs end is lost with it.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// One that makes its socket anew is looked for once in this time.
+/// One that makes another socket is looked for once in this time.
 const CALLED_AGAIN: Duration = Duration::from_millis(10);
 
 /// Launches are handed over so many at a time, or when there are no more: the keeper goes before
@@ -92,7 +92,7 @@ impl Keeper {
                             path.display()
                         )));
                     }
-                    log::error!("keeper pid {pid} makes no socket anew and is killed");
+                    log::error!("keeper pid {pid} makes no other socket and is killed");
                     kill(keeper.pid);
                     break;
                 }
@@ -216,7 +216,7 @@ impl Keeper {
         self.process
     }
 
-    /// The keepers before it of which it knows everything, oldest first.
+    /// The keepers before it, oldest first: it knows everything that they knew.
     pub fn after(&self) -> &[String] {
         &self.after
     }

@@ -10,7 +10,7 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 /// Keepers that are remembered by name. A daemon that is killed before it has noted its keeper
-/// leaves one of which no journal tells; so many of them in a row don't come about.
+/// leaves one that no journal tells of; so many of them in a row don't come about.
 const MAX_KEEPERS: usize = 32;
 
 /// Bytes of the file at the most: some 100,000 ends.

@@ -1,8 +1,7 @@
 //! Runs whose files are on file systems that may not answer: opened by processes that may wait.
 //!
 //! Only that run waits. It is told when that takes long, and fails when its slot is not fresh any
-//! more. A run that waits was not started: whoever gives up on it here, the next daemon may start
-//! it.
+//! more. A run that waits was not started: when it is given up here, the next daemon may start it.
 
 use crate::core::ids::RunId;
 use crate::core::launch::{LaunchError, LaunchPlan};

@@ -103,7 +103,7 @@ struct Socket {
     id: (u64, u64),
 }
 
-/// Serves the daemon at stdin, and whoever comes after it, until there is nothing left to keep.
+/// Serves the daemon at stdin, and those that come after it, until there is nothing left to keep.
 /// Exit status 1: it could not be set up.
 pub fn run(state_dir: &Path) -> ExitCode {
     let served = take_daemon().and_then(|daemon| {
@@ -213,7 +213,7 @@ impl Keeper {
     }
 
     /// Makes another socket where somebody took it away, alone or with the state directory: the
-    /// next daemon looks for it there. Whoever asked for that looks whether it was done.
+    /// next daemon looks for it there. The one that asked for that looks whether it was done.
     fn listen_again(&mut self) {
         if Socket::id_at(&self.state_dir.join(SOCKET)) == Some(self.socket.id) {
             return;

@@ -277,7 +277,7 @@ impl Runs {
         runs.into_iter().for_each(|run| self.stop(now, run, Signal::Kill));
     }
 
-    /// Held ends of runs of which nothing is left, or nothing that could be killed.
+    /// Held ends of runs that have nothing left, or nothing that could be killed.
     fn release(&mut self, now: Now) -> Vec<KeptEnd> {
         let may_search = now.mono_ms >= self.search_at_ms;
         let over = |run: &RunId| {

@@ -70,7 +70,7 @@ impl Assets {
         [&self.css.address, &self.js.address, &self.icon.address]
     }
 
-    /// The answer for an asset of which this version is asked; none if there is no such one.
+    /// The answer where an asset is asked for in this version; none if there is no such one.
     pub(super) fn answer(&self, name: &str, version: Option<&str>) -> Option<Response> {
         let asset = match name {
             "console.css" => &self.css,

@@ -1,8 +1,8 @@
 //! A connection that is kept from one question to the next.
 //!
 //! Nothing of a session is relied on: it is reset when a question is answered, which ends its
-//! transaction and gives back its statements, and made ours anew by the next one, for a proxy may
-//! have put another server, or another's session, beneath. Whoever has closed it meanwhile (a
+//! transaction and gives back its statements, and made ours again by the next one, for a proxy may
+//! have put another server, or another's session, beneath. That somebody closed it meanwhile (a
 //! server's `wait_timeout`, a proxy, a restart) costs nothing: then there is a new connection.
 
 use super::Session;
