@@ -1,5 +1,8 @@
-//! When a daemon has its program start again in its place by itself: after a panic, and when it
-//! takes too much memory.
+//! When a daemon has its program start again in its place by itself, after a panic and when it
+//! takes too much memory; and when a program that could take its place is executed.
+
+use crate::core::daemon::Core;
+use crate::core::time::Now;
 
 /// Panics that are longer ago than this, in milliseconds, count no more.
 const PANICS_MS: u64 = 600_000;
@@ -9,6 +12,15 @@ const MAX_PAUSE_S: u64 = 30;
 
 /// The longest pause before a new start is 2 to this power, in seconds.
 const MAX_DOUBLINGS: usize = 5;
+
+/// Requests under way have this long to be answered, in milliseconds.
+const QUIET_MS: u64 = 1_000;
+
+/// A table that is being put in force has this long, in milliseconds.
+const TABLE_MS: u64 = 6_000;
+
+/// No program is executed when a slot is due within so many milliseconds.
+const NEAR_SLOT_MS: i64 = 150;
 
 /// When a daemon panicked lately.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -40,7 +52,8 @@ impl Panics {
         }
     }
 
-    /// The program could not start again. Returns after how many seconds it is asked again.
+    /// The program could not start again after such a pause. Returns after how many seconds it is
+    /// asked again.
     pub fn next_pause_s(pause_s: u64) -> u64 {
         (pause_s * 2).clamp(1, MAX_PAUSE_S)
     }
@@ -101,6 +114,39 @@ impl MemoryLimit {
             _ => Pressure::None,
         }
     }
+}
+
+/// What is under way around the core.
+#[derive(Clone, Copy, Debug)]
+pub struct Around {
+    /// Actions are left over from the last turn.
+    pub left_over: bool,
+    /// Clients are being answered, or files are read for them.
+    pub serving: bool,
+}
+
+/// Whether a program that agreed so many milliseconds ago may be executed in place of the one that
+/// has this core. First nothing is to be under way that another program could not take over; then
+/// no table is to be put in force; at last it is executed whatever there is.
+pub fn may_execute(core: &Core, now: Now, agreed_ms: u64, around: Around) -> bool {
+    match agreed_ms {
+        0..QUIET_MS => !is_between_tables(core, around) && is_calm(core, now, around),
+        QUIET_MS..TABLE_MS => !is_between_tables(core, around),
+        TABLE_MS.. => true,
+    }
+}
+
+/// Whether a table is being put in force, or may be by what is left to be done: the next program
+/// would have neither this table nor the one before, and start nothing until the database answers.
+fn is_between_tables(core: &Core, around: Around) -> bool {
+    around.left_over || core.busy() || core.scheduler.snapshot_is_due()
+}
+
+fn is_calm(core: &Core, now: Now, around: Around) -> bool {
+    let due = core.next_wake().wall_ms;
+    let is_near = due.is_some_and(|due| due - now.wall_ms < NEAR_SLOT_MS);
+    let is_asking = core.scheduler.is_launching() || core.scheduler.is_asking();
+    !is_near && !is_asking && !around.serving
 }
 
 #[cfg(test)]

@@ -30,12 +30,6 @@ const AGREES: &str = "schedule ";
 /// The program has this long to answer, in milliseconds.
 const PROBE_MS: u64 = 10_000;
 
-/// Requests under way have this long to be answered, in milliseconds.
-const QUIET_MS: u64 = 1_000;
-
-/// A table that is being put in force has this long besides, in milliseconds.
-const TABLE_MS: u64 = 5_000;
-
 /// This program, even if its file was replaced.
 pub const THIS: &str = "/proc/self/exe";
 
@@ -81,19 +75,8 @@ pub struct Renewal {
 enum State {
     /// The new program is asked.
     Probing { probe: Box<Exchange>, until_ms: u64, said: Vec<String> },
-    /// Requests under way are answered.
-    Quiet { until_ms: u64 },
-}
-
-/// When a program that agrees may be executed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum When {
-    /// If nothing is under way.
-    Calm,
-    /// The time for requests under way is over. If no table is being put in force.
-    Late,
-    /// At once.
-    AtLast,
+    /// It has agreed; requests under way are answered.
+    Quiet { since_ms: u64 },
 }
 
 /// What is to be done next.
@@ -102,8 +85,11 @@ pub enum Step {
     Wait,
     /// The new program agrees: no new requests from now on.
     Pause,
-    /// Execute it now, if this allows it.
-    Execute(When),
+    /// It has agreed: execute it, if it may be by now.
+    Execute {
+        /// How long ago that was, in milliseconds.
+        agreed_ms: u64,
+    },
     /// It can't be; the reason.
     Refused(String),
 }
@@ -166,9 +152,7 @@ impl Renewal {
     /// Goes on, as far as things have got.
     pub fn step(&mut self, now_ms: u64, scratch: &mut Vec<u8>) -> Step {
         match &mut self.state {
-            State::Quiet { until_ms } if now_ms < *until_ms => Step::Execute(When::Calm),
-            State::Quiet { until_ms } if now_ms < *until_ms + TABLE_MS => Step::Execute(When::Late),
-            State::Quiet { .. } => Step::Execute(When::AtLast),
+            State::Quiet { since_ms } => Step::Execute { agreed_ms: now_ms - *since_ms },
             State::Probing { probe, until_ms, said } => {
                 if probe.readable {
                     let keep = |line: &[u8]| said.push(String::from_utf8_lossy(line).into_owned());
@@ -182,7 +166,7 @@ impl Renewal {
                         Step::Refused(format!("{program} {text} ({said}): {NO_GOOD}; {GO_BACK}"))
                     }
                     Some(Ok(())) => {
-                        self.state = State::Quiet { until_ms: now_ms + QUIET_MS };
+                        self.state = State::Quiet { since_ms: now_ms };
                         Step::Pause
                     }
                     Some(Err(why)) if said.is_empty() => {
