@@ -191,6 +191,10 @@ pub struct Carried {
     pub exchanges_failed: u64,
     /// It waits for its last runs.
     pub draining: bool,
+    /// It was told to end, and has not yet.
+    pub exiting: bool,
+    /// It has panicked: it decided nothing since then, and what it was to do may not be done.
+    pub panicked: bool,
     /// Runs that were told to end, and when they are killed by the monotonic clock; no time = they
     /// were.
     pub stopping: Vec<(RunId, Option<u64>)>,
@@ -424,6 +428,8 @@ impl Scheduler {
             exchanges: self.sync.state.successes,
             exchanges_failed: self.sync.state.failures,
             draining: self.draining(),
+            exiting: self.is_exiting(),
+            panicked: false,
             stopping: self.stopping(),
             unwritten: self.outbox.in_memory(),
             held: self.outbox.held.counts(),
@@ -442,11 +448,15 @@ impl Scheduler {
         self.metrics = carried.metrics();
         self.sync.state.successes = carried.exchanges;
         self.sync.state.failures = carried.exchanges_failed;
-        // The same process went on: it was not down.
-        self.due.able_ms = Some(i64::MIN);
+        if !carried.panicked {
+            // The same process went on: it was not down.
+            self.due.able_ms = Some(i64::MIN);
+        }
         self.outbox.take_over(&carried.unwritten);
-        if carried.draining {
-            self.drain(now);
+        match carried.exiting {
+            true => self.terminate(false),
+            false if carried.draining => self.drain(now),
+            false => {}
         }
     }
 

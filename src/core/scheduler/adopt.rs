@@ -6,7 +6,7 @@ use super::runs::ROW_CHANGED;
 use super::{Carried, Scheduler};
 use crate::core::clock;
 use crate::core::custody::{Custody, Machine};
-use crate::core::event::{Ended, Started};
+use crate::core::event::{Action, Ended, Signal, Started};
 use crate::core::history::PastRun;
 use crate::core::ids::{JobId, RunId};
 use crate::core::journal::{RunEntry, SkipEntry};
@@ -303,15 +303,25 @@ impl Scheduler {
         self.runs.values().filter_map(stopping).collect()
     }
 
-    /// Stops of the program before in the same process go on: TERM was sent.
+    /// Stops of the program before in the same process go on. The signals were sent, unless it
+    /// panicked just before that: then they are sent again.
     fn go_on_stopping(&mut self, carried: &Carried) {
+        let is_live = |run: &Run| run.phase() == RunPhase::Live;
         for &(id, kill_at_ms) in &carried.stopping {
-            let is_live = self.runs.get(&id).is_some_and(|run| run.phase() == RunPhase::Live);
-            match kill_at_ms.filter(|_| is_live) {
-                Some(at_ms) => self.kill_at(id, at_ms),
-                None if is_live => self.runs.set_phase(id, RunPhase::Killed),
-                None => {}
+            if !self.runs.get(&id).is_some_and(is_live) {
+                continue;
             }
+            let signal = match kill_at_ms {
+                Some(at_ms) => {
+                    self.kill_at(id, at_ms);
+                    Signal::Term
+                }
+                None => {
+                    self.runs.set_phase(id, RunPhase::Killed);
+                    Signal::Kill
+                }
+            };
+            self.actions.extend(carried.panicked.then_some(Action::Signal(id, signal)));
         }
     }
 

@@ -1,20 +1,18 @@
 //! The daemon's part in being replaced by another program; see `shell::renewal`.
 
 use super::{Daemon, PROBE_STDIN, PROBE_STDOUT};
-use crate::core::renewals::Pressure;
+use crate::core::renewals::{Around, Pressure, may_execute};
+use crate::core::scheduler::Carried;
 use crate::core::time::Now;
 use crate::shell::clock;
 use crate::shell::exchange::Exchange;
 use crate::shell::handover::{Handover, VARIABLE, lasting};
 use crate::shell::logging;
-use crate::shell::renewal::{Renewal, Step, THIS, When, Why, execute, named};
+use crate::shell::renewal::{Renewal, Step, THIS, Why, execute, named};
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-
-/// No program is executed when a slot is due within so many milliseconds.
-const NEAR_SLOT_MS: i64 = 150;
 
 impl Daemon {
     /// The helper that is asked whether it could take the place of this program.
@@ -71,7 +69,7 @@ impl Daemon {
         match renewal.step(now.mono_ms, &mut self.scratch) {
             Step::Refused(text) => return self.refuse(why, &text),
             Step::Pause => self.server.pause(true),
-            Step::Execute(when) if self.may_execute(now, when) => {
+            Step::Execute { agreed_ms } if self.may_execute(now, agreed_ms) => {
                 log::info!("{}: {} takes over", why.label(), named(renewal.program()));
                 self.notify.reloading();
                 self.answer_all(false);
@@ -79,36 +77,15 @@ impl Daemon {
                 self.server.pause(false);
                 return self.refuse(why, &format!("{}: {error}", named(renewal.program())));
             }
-            Step::Wait | Step::Execute(_) => {}
+            Step::Wait | Step::Execute { .. } => {}
         }
         self.renewal = Some(renewal);
     }
 
-    fn may_execute(&mut self, now: Now, when: When) -> bool {
-        match when {
-            When::Calm => self.is_calm(now),
-            When::Late => !self.is_between_tables(),
-            When::AtLast => true,
-        }
-    }
-
-    /// Whether a table is being put in force, or may be by what is left to be done: the next
-    /// program would have neither this table nor the one before, and start nothing until the
-    /// database answers.
-    fn is_between_tables(&self) -> bool {
-        self.pressed || self.core.busy() || self.core.scheduler.snapshot_is_due()
-    }
-
-    /// Whether nothing is under way that another program could not take over.
-    fn is_calm(&mut self, now: Now) -> bool {
-        let due = self.core.next_wake().wall_ms;
-        let near = due.is_some_and(|due| due - now.wall_ms < NEAR_SLOT_MS);
-        let busy = self.is_between_tables()
-            || self.core.scheduler.is_launching()
-            || self.core.scheduler.is_asking()
-            || self.lanes.are_busy()
-            || near;
-        !busy && self.server.is_settled()
+    fn may_execute(&mut self, now: Now, agreed_ms: u64) -> bool {
+        let serving = self.lanes.are_busy() || !self.server.is_settled();
+        let around = Around { left_over: self.pressed, serving };
+        may_execute(&self.core, now, agreed_ms, around)
     }
 
     /// Answers all who wait, before nobody is there any more who could. What the core knows may be
@@ -150,7 +127,8 @@ impl Daemon {
             state_guard: state_guard.as_ref().map(AsRawFd::as_raw_fd),
             state_dir: self.state_dir.clone(),
             clients: fds.iter().map(AsRawFd::as_raw_fd).zip(inputs).collect(),
-            carried: self.core.carry(),
+            // Only after a panic they are not handed over.
+            carried: Carried { panicked: !with_clients, ..self.core.carry() },
             stats: self.server.stats(),
             program: self.keeping.program.clone(),
             panics_ms: self.keeping.panics.at_ms().to_vec(),
