@@ -1,8 +1,14 @@
 //! What a replay comes to.
 
 use super::Replay;
+use crate::core::custody::Machine;
+use crate::core::event::Started;
 use crate::core::ids::{JobId, RunId};
-use crate::core::journal::{Cause, Entry, RunEntry, decode, encode};
+use crate::core::journal::{Cause, End, Entry, RunEntry, decode, encode};
+use crate::core::keeping::Notice;
+use crate::core::outcome::{Exit, Outcome, Usage};
+use crate::core::time::Now;
+use std::collections::{BTreeMap, BTreeSet};
 
 fn run(sequence: i64) -> RunId {
     RunId::next(1, 7, 0, 1_800_000_000_000 + 1_000 * sequence)
@@ -88,6 +94,64 @@ fn what_was_cut_is_known_by_the_last_word() {
     [1, 2, 5, 6, 6, 7].into_iter().map(run).for_each(|run| replay.is_kept(run));
     replay.count_lost(5);
     assert_eq!(replay.dropped.count, 2);
+}
+
+/// Processes by their pids, and the job that each has in its environment.
+struct Jobs(BTreeMap<u32, JobId>);
+
+impl Machine for Jobs {
+    fn find(&mut self, _: RunId, _: u64) -> Option<(u32, u64)> {
+        None
+    }
+
+    fn is_others(&mut self, _: Started) -> bool {
+        false
+    }
+
+    fn watch(&mut self, _: RunId, _: Started) -> bool {
+        false
+    }
+
+    fn watched(&self) -> BTreeSet<RunId> {
+        BTreeSet::new()
+    }
+
+    fn job_of(&mut self, started: Started) -> Option<JobId> {
+        self.0.get(&started.pid).copied()
+    }
+}
+
+fn started(run: RunId, pid: u32) -> Notice {
+    let at = Now { wall_ms: 77_000, mono_ms: 9 };
+    Notice::Started(run, Started { pid, kernel_start: 5, at })
+}
+
+/// Somebody removed the journal while runs went on. The keeper has them, and each has its job in
+/// its environment: they are alive for the next daemon, which gives no id a second time.
+#[test]
+fn runs_that_only_the_keeper_knows_are_alive() {
+    let mut replay = Replay::default();
+    replay.entry(intent(1));
+    let (outcome, usage) = (Outcome::Ended(Exit::Code(0)), Usage::default());
+    let ended = End { at_ms: 5, outcome, usage, duration_ms: 1, stopped: false };
+    let Entry::Run(two) = intent(2) else { panic!("no run") };
+    replay.entry(Entry::Run(RunEntry { pid: 8, end: Some(ended), ..two }));
+    let (old, strange) = (RunId { instance: 0, ..run(4) }, run(5));
+    // Of the last one nobody can tell what it is a run of, and one before is of an older keeper.
+    let mut jobs = Jobs([1, 2, 3, 4].map(|pid| (pid, JobId(30 + pid))).into());
+    let all = [run(1), run(2), run(3), old, strange];
+    let notices: Vec<Notice> =
+        all.into_iter().zip(1..).map(|(run, pid)| started(run, pid)).collect();
+    replay.knows_kept(&notices, &mut jobs);
+    let live: Vec<(RunId, JobId, u32)> =
+        replay.live.values().map(|run| (run.run, run.job, run.pid)).collect();
+    assert_eq!(live, [(run(1), JobId(1), 0), (run(3), JobId(33), 3)]);
+    let found = &replay.live[&run(3)];
+    assert_eq!((found.slot_ms, found.at_ms, found.kernel_start), (None, 77_000, 5));
+    assert_eq!(replay.last_sequence, run(3).sequence);
+    // Nothing was cut: nothing is to be counted.
+    replay.count_lost(5);
+    assert_eq!(replay.dropped.count, 0);
 }
 
 /// A kill while a full disk takes a part of what waits: that part is not lost.

@@ -191,6 +191,7 @@ impl Scheduler {
         self.count_dropped(&aside);
         self.is_aside(now, aside);
         self.refused.look_ms = self.refused.look_ms.map(|_| 0);
+        self.check_invariants();
     }
 
     /// The file of what is set aside is not as it was left, by anybody's doing: a helper looks what

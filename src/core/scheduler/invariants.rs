@@ -3,6 +3,7 @@
 
 use super::Scheduler;
 use super::life::Life;
+use super::outbox::Outbox;
 use crate::core::ids::{JobId, RunId};
 use crate::core::launch::MAX_LAUNCHING;
 use crate::core::table::Job;
@@ -27,9 +28,9 @@ impl Scheduler {
             Life::Draining | Life::Exiting => {}
         }
         assert!(self.runs.asked() <= MAX_LAUNCHING, "too many launches are asked for at a time");
-        let outbox = &self.outbox;
-        assert!(outbox.recorded <= outbox.end(), "more is recorded than the journal has");
-        assert!(outbox.written_end() <= outbox.end(), "more is on the disk than was written");
+        check_outbox(&self.outbox);
+        let waits = self.due.resumed.is_empty() || self.life != Life::Active;
+        assert!(waits, "runs of an earlier daemon wait, and decisions are made");
         self.runs.check_all();
         self.table.check_all();
         let (run, job) = self.checked.get();
@@ -68,4 +69,17 @@ impl Scheduler {
         }
         last.filter(|_| left == 0)
     }
+}
+
+fn check_outbox(outbox: &Outbox) {
+    let end = outbox.end();
+    assert!(outbox.recorded <= end, "more is recorded than the journal has");
+    assert!(outbox.recorded_target <= end, "a helper is asked for more than the journal has");
+    assert!(outbox.written_end() <= end, "more is on the disk than was written");
+    assert!(outbox.written_to <= end, "a line is on the disk behind the end of the log");
+    assert!(outbox.said.end <= end, "the last word knows a log that is longer than it is");
+    let last = outbox.segments.back().map_or(end, |last| last.start + last.bytes);
+    assert_eq!(last, end, "the newest segment does not end where the log does");
+    let first = outbox.segments.front().map_or(0, |first| first.start);
+    assert!(outbox.recorded >= first, "records are waited for that are in no segment");
 }

@@ -222,6 +222,7 @@ impl Scheduler {
         while self.sync.applying() {
             self.apply_some(None);
         }
+        self.check_invariants();
     }
 
     /// A table comes into force with an answer of this time, unix ms. The journal says so before
@@ -290,6 +291,7 @@ impl Scheduler {
             }
         };
         self.snapshot_is(trouble);
+        self.check_invariants();
     }
 
     /// The snapshot that was loaded, and is stale, is not found by the next daemon.

@@ -31,6 +31,7 @@ impl Scheduler {
             | RunPhase::Stopping { .. }
             | RunPhase::Killed => {}
         }
+        self.check_invariants();
         true
     }
 
