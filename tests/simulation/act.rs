@@ -16,6 +16,10 @@ impl World {
                 self.die_at(action);
                 return;
             }
+            if self.panics() {
+                self.stand_still();
+                return;
+            }
             if !self.perform(action) {
                 return;
             }

@@ -8,7 +8,7 @@ use schedule::core::custody::{Machine, Silent};
 use schedule::core::event::{Event, Started};
 use schedule::core::ids::{JobId, RunId};
 use schedule::core::keeping::{KeptEnd, Notice};
-use schedule::core::scheduler::{Place, RunPhase, Said};
+use schedule::core::scheduler::{Carried, Place, RunPhase, Said};
 use schedule::core::time::Now;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -171,7 +171,7 @@ impl World {
 
     /// The runs of earlier daemons are adopted. What should become of each the ledger has from what
     /// the world knows.
-    pub fn settle_runs(&mut self, same_boot: bool) {
+    pub fn settle_runs(&mut self, same_boot: bool, handed: Option<&Carried>) {
         let Some(mut core) = self.core.take() else { return };
         let noted = core.scheduler.outbox().keepers.clone();
         let id = self.find_keeper();
@@ -203,9 +203,10 @@ impl World {
             self.tell(|| format!("run {run} is {how:?}"));
             self.ledger.settled(now, *run, how);
         }
+        self.ledger.go_on_stopping();
         let mut looker = Looker { processes: &self.processes, neighbours: &self.neighbours };
         let place = Place { same_boot, is_copy: false };
-        core.scheduler.adopt(now, said, place, None, (&mut self.custody, &mut looker));
+        core.scheduler.adopt(now, said, place, handed, (&mut self.custody, &mut looker));
         self.processes.alive.values_mut().for_each(|process| process.watched = !process.own);
         for (run, end) in ends {
             // Others the journal has already.

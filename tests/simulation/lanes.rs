@@ -138,7 +138,8 @@ impl World {
     /// A helper that has nothing to do is killed, perhaps, or ends as it was told to. It costs
     /// nobody anything.
     fn perhaps_ends(&mut self, now: Now, purpose: Purpose) {
-        let is_killed = !self.calm && self.lanes.random.one_in(300);
+        // Where actions are left over, a question may be among them.
+        let is_killed = !self.calm && self.lanes.random.one_in(300) && !self.pressed;
         let Some(helper) = self.lanes.helpers.get_mut(&purpose) else { return };
         if is_killed {
             helper.end = Some((now.mono_ms, Err("the helper ended with signal 9".into())));

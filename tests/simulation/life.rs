@@ -4,6 +4,7 @@ use super::database::PATHS;
 use super::disk::Snapshot;
 use super::ledger::LastWord;
 use super::random::Random;
+use super::renewals::Renewals;
 use super::world::{ASK_MS, Spawning, World};
 use schedule::core::cron::{Dialect, zone};
 use schedule::core::custody::Custody;
@@ -221,6 +222,7 @@ impl World {
         }
         self.keeper = None;
         self.processes.alive.clear();
+        self.renewals.iter_mut().for_each(Renewals::end);
         self.boots += 1;
         self.now.wall_ms += self.random.within(2_000..=60_000);
         self.now.mono_ms = 8_000 + self.random.below(9_000);
@@ -235,7 +237,7 @@ impl World {
         self.pass(step_ms);
         self.keep();
         self.keeper_may_go();
-        if self.now.mono_ms >= self.up_ms {
+        if self.now.mono_ms >= self.up_ms && self.may_start() {
             self.start();
         }
     }
@@ -262,7 +264,9 @@ impl World {
 
     /// A daemon starts, as `shell/start.rs` does it.
     fn start(&mut self) {
-        if self.profile.moves && !self.calm && self.apart.one_in(3) {
+        let now = self.now;
+        let handed = self.renewals.as_mut().and_then(|renewals| renewals.begin(now));
+        if handed.is_none() && self.profile.moves && !self.calm && self.apart.one_in(3) {
             self.named = 1 - self.named;
             let path = PATHS[self.named];
             self.tell(|| format!("the configuration names the database {path}"));
@@ -270,6 +274,9 @@ impl World {
         let settings = self.settings();
         let boot = settings.boot_id.clone();
         let (mut replay, end, segments) = self.disk.open();
+        if let Some(handed) = handed.as_ref().filter(|handed| !handed.held.is_empty()) {
+            replay.held = handed.held.iter().copied().collect();
+        }
         let found = end;
         let end = replay.log_ends(end);
         replay.count_lost(self.now.wall_ms);
@@ -284,7 +291,9 @@ impl World {
         let (replayed, decided) = (replay.live.len(), replay.decided_ms);
         self.tell(|| format!("start: {replayed} runs, decided {decided:?}"));
         let mut core = Core::new(self.now, settings, replay, end, segments);
-        self.ledger.up(self.now, &boot, end, self.named);
+        handed.iter().for_each(|handed| core.go_on(now, handed));
+        let panicked = handed.as_ref().map(|handed| handed.panicked);
+        self.ledger.up(now, &boot, end, (self.named, panicked));
         let known: Vec<String> = self.ledger.live.iter().map(RunId::to_string).collect();
         self.tell(|| format!("known runs: {known:?}"));
         self.load_snapshot(&mut core);
@@ -293,7 +302,7 @@ impl World {
         core.scheduler.begin_with_set_aside(self.now, aside);
         self.core = Some(core);
         self.custody = Custody::new(ASK_MS);
-        self.settle_runs(same_boot);
+        self.settle_runs(same_boot, handed.as_ref());
         if let Some(core) = &self.core {
             self.ledger.check_table(core);
         }

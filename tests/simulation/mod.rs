@@ -14,6 +14,7 @@ mod mover;
 mod process;
 mod profile;
 mod random;
+mod renewals;
 mod thief;
 mod world;
 

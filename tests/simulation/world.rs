@@ -9,6 +9,7 @@ use super::mover::Mover;
 use super::process::Processes;
 use super::profile::Profile;
 use super::random::Random;
+use super::renewals::Renewals;
 use super::thief::Thief;
 use schedule::core::custody::Custody;
 use schedule::core::daemon::Core;
@@ -43,6 +44,8 @@ pub struct World {
     pub thief: Option<Thief>,
     /// Who moves the state directory away, if anybody does.
     pub mover: Option<Mover>,
+    /// Programs that take the daemon's place, if any do.
+    pub renewals: Option<Renewals>,
     /// Which database the configuration names.
     pub named: usize,
     pub now: Now,
@@ -105,6 +108,7 @@ impl World {
         World {
             thief: Thief::new(seed),
             mover: Mover::new(seed),
+            renewals: Renewals::new(seed, profile.fat),
             now: Now { wall_ms: profile.wall_ms, mono_ms: 50_000 },
             ledger,
             random,
@@ -164,6 +168,7 @@ impl World {
         }
         self.sleep();
         let now = self.now;
+        self.watch_memory(now);
         self.listen(now);
         self.watched_end(now);
         self.keep();
@@ -178,6 +183,7 @@ impl World {
         core.handle(now, Event::Tick);
         self.ledger.tick(now, core);
         self.act(now);
+        self.renew(now);
     }
 
     /// Time goes by until there is something to do, or a little longer, or much.

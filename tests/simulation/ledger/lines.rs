@@ -140,6 +140,11 @@ impl Ledger {
         source.is_some_and(|source| !source.contains(&here))
     }
 
+    /// Whether this is the table in force.
+    pub fn is_table(&self, digest: Option<&str>) -> bool {
+        self.table.as_deref().is_none_or(|table| Some(table) == digest)
+    }
+
     /// The keeper forgets how a run ended: the journal has it, or it was dropped. `none_waits`:
     /// nothing of the journal is in memory alone.
     pub fn check_end_kept(&self, id: RunId, none_waits: bool) {

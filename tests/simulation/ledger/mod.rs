@@ -112,6 +112,10 @@ pub struct Ledger {
     named: usize,
     first_of_boot: bool,
     pub draining: bool,
+    /// It goes on in the place of another program: it was not down.
+    goes_on: bool,
+    /// Runs that the program before had told to end.
+    stopping: BTreeMap<RunId, State>,
     /// Somebody is there to launch runs.
     has_keeper: bool,
     /// What the journal lacks no checkpoint had told anew when this turn began; in it one may.
@@ -181,6 +185,8 @@ impl Ledger {
             named: 0,
             first_of_boot: false,
             draining: false,
+            goes_on: false,
+            stopping: BTreeMap::new(),
             has_keeper: true,
             has_hole: false,
             last_sequence: 0,
@@ -196,6 +202,20 @@ impl Ledger {
             figures: figures::Figures::default(),
             lost_skips: BTreeSet::new(),
         }
+    }
+
+    /// Another program is to take the daemon's place. It is told which runs are to end, and after a
+    /// panic it tells them once more.
+    pub fn hands_over(&mut self, panicked: bool) {
+        let stopping = |(id, run): (&RunId, &Run)| match run.state {
+            State::Stopping { kill_ms, told } => {
+                Some((*id, State::Stopping { kill_ms, told: told && !panicked }))
+            }
+            State::Killed if panicked => Some((*id, State::Stopping { kill_ms: 0, told: true })),
+            State::Killed => Some((*id, State::Killed)),
+            _ => None,
+        };
+        self.stopping = self.runs.iter().filter_map(stopping).collect();
     }
 
     /// The daemon is gone, whichever way: what was not on the disk is as if it had never been
@@ -237,9 +257,21 @@ impl Ledger {
         forgotten
     }
 
-    /// A daemon starts; it knows what is on the disk.
-    pub fn up(&mut self, now: Now, boot: &str, log_end: u64, named: usize) {
-        self.figures = figures::Figures::default();
+    /// A daemon starts; it knows what is on the disk. In the place of another one, which may have
+    /// `panicked`, it knows what that had in memory.
+    pub fn up(
+        &mut self,
+        now: Now,
+        boot: &str,
+        log_end: u64,
+        (named, panicked): (usize, Option<bool>),
+    ) {
+        self.goes_on = panicked == Some(false);
+        if panicked.is_none() {
+            self.figures = figures::Figures::default();
+            self.draining = false;
+            self.stopping.clear();
+        }
         self.named = named;
         self.told_to = log_end;
         self.anew_known = None;
@@ -250,7 +282,6 @@ impl Ledger {
         self.answered = false;
         self.synced = false;
         self.able = i64::MIN;
-        self.draining = false;
         self.first_of_boot = self.durable.boot != boot;
         self.boot = boot.into();
         self.last_sequence = self.runs.last_key_value().map_or(0, |(id, _)| id.sequence);

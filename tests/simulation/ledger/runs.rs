@@ -329,6 +329,20 @@ impl Ledger {
         }
     }
 
+    /// What the program before had told to end is still to end.
+    pub fn go_on_stopping(&mut self) {
+        for (id, state) in std::mem::take(&mut self.stopping) {
+            let run = self.runs.get_mut(&id).filter(|run| run.state == State::Alive);
+            run.into_iter().for_each(|run| run.state = state);
+        }
+    }
+
+    /// Whether a run is to end whose process was not told yet.
+    pub fn has_untold_stop(&self) -> bool {
+        let is = |id: &RunId| matches!(self.runs[id].state, State::Stopping { told: false, .. });
+        self.live.iter().any(is)
+    }
+
     /// Somebody stops a run.
     pub fn stopped(&mut self, now: Now, id: RunId) {
         let kill_ms = now.mono_ms + self.grace_ms;
@@ -353,6 +367,8 @@ impl Ledger {
             }
             // For the keeper, should the daemon be gone before the process is there.
             (State::Asked { stop: true }, Signal::Term) => State::Asked { stop: true },
+            // That it does not take TERM and the order to kill it crossed, long after the stop.
+            (State::Alive, Signal::Kill) if run.refused => State::Alive,
             // Its end and the order to kill it crossed.
             (State::Gone, _) => State::Gone,
             (state, signal) => panic!("run {id} gets {signal:?} while it is {state:?}"),

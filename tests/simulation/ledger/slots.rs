@@ -60,7 +60,7 @@ impl Ledger {
                 return launches;
             }
             self.held_until = None;
-            self.able = now.wall_ms;
+            self.able = if self.goes_on { i64::MIN } else { now.wall_ms };
             self.resume(core);
             launches = self.reboot_jobs();
         }
