@@ -15,6 +15,30 @@ impl fmt::Display for JobId {
     }
 }
 
+/// Why a text is no job's id.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BadJobId {
+    /// It is no number, or too large a one.
+    #[error("`{0}` is no job id: a number is")]
+    NoNumber(String),
+    /// It is a number, but not as it is written.
+    #[error("`{0}` is no job id: {1} is")]
+    Otherwise(String, JobId),
+}
+
+impl FromStr for JobId {
+    type Err = BadJobId;
+
+    fn from_str(text: &str) -> Result<Self, BadJobId> {
+        let id = text.parse().map(JobId).map_err(|_| BadJobId::NoNumber(plain::shown(text)))?;
+        // One id, one text: no job has two addresses.
+        match id.to_string() == text {
+            true => Ok(id),
+            false => Err(BadJobId::Otherwise(plain::shown(text), id)),
+        }
+    }
+}
+
 /// A connected client. Numbers are never used again within a daemon's life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConnId(pub u64);
@@ -245,6 +269,18 @@ mod tests {
         let next = RunId::next(1, 9, far.sequence, NOW_MS);
         assert!(next > far);
         assert_eq!(next.to_string().parse(), Ok(next));
+    }
+
+    #[test]
+    fn a_job_has_one_id_as_text() {
+        assert_eq!(["0", "1", "4294967295"].map(str::parse), [0, 1, u32::MAX].map(JobId).map(Ok));
+        for text in ["01", "+1", "00", "+0"] {
+            let told = text.parse::<JobId>().unwrap_err().to_string();
+            assert!(told.starts_with(&format!("`{text}` is no job id: ")), "{told}");
+        }
+        for text in ["", "x", "-1", " 1", "1 ", "1.0", "4294967296", "١"] {
+            assert!(matches!(text.parse::<JobId>(), Err(BadJobId::NoNumber(_))), "{text}");
+        }
     }
 
     #[test]

@@ -126,7 +126,9 @@ impl Web {
             // Never as a page: what is around that tells of the daemon.
             return self.respond(conn, refusal);
         }
+        // Where there is nothing for the method, that is the answer, whatever else is wrong.
         if call.is_of_api()
+            && place.route(request.method).is_some()
             && let Err(response) = parameters::check_names(&call)
         {
             return self.respond(conn, response);

@@ -88,6 +88,23 @@ fn errors_are_pages_for_people_and_problems_for_programs() {
         let problem = bench.get(target);
         assert_eq!(problem.is(404).header("Content-Type"), Some("application/problem+json"));
     }
+    // A job has one address.
+    for id in ["01", "+1", "0001", "%2B1"] {
+        let page = ask(&mut bench, &format!("/jobs/{id}"), "");
+        assert!(page.is(404).body.contains("is no job id: 1 is"), "{id}: {}", page.body);
+        for target in [format!("jobs/{id}"), format!("jobs/{id}/runs"), format!("jobs/{id}/output")]
+        {
+            let problem = bench.get(&format!("/api/v1/{target}"));
+            assert!(problem.is(404).body.contains("is no job id: 1 is"), "{problem:?}");
+        }
+        let problem = bench.post(&format!("/api/v1/jobs/{id}/start"));
+        assert!(problem.is(404).body.contains("is no job id: 1 is"), "{problem:?}");
+    }
+    assert!(bench.core.scheduler.runs().is_empty());
+    for (method, target) in [("GET", "/jobs/"), ("OPTIONS", "/jobs/"), ("GET", "/api/v1/jobs/")] {
+        let reply = bench.ask(method, target, "", "");
+        assert!(reply.is(404).body.contains("no such page"), "{method} {target}: {reply:?}");
+    }
     let page = bench.ask("POST", "/", "Accept: text/html\r\n", "");
     assert_eq!(page.is(405).header("Allow"), Some("GET, HEAD, OPTIONS"));
     assert!(page.body.contains("That is not possible here"), "{}", page.body);

@@ -87,6 +87,25 @@ fn each_route_is_found_at_its_path_by_its_method() {
     }
 }
 
+/// What is wrong with a query is of no account where there is nothing for the method.
+#[test]
+fn the_method_is_judged_before_the_query() {
+    let mut bench = Bench::with(&[row(1, "0 0 1 1 *", "sleep 9")]);
+    for route in ROUTES {
+        let (target, allowed) = (target(route), allowed(route.path));
+        let target = format!("{target}?nonsense=1&action=start");
+        let asked = bench.ask("OPTIONS", &target, "", "");
+        assert_eq!(asked.is(204).header("Allow"), Some(&*allowed), "{target}");
+        for method in ["PUT", "PATCH", "DELETE"] {
+            let reply = bench.ask(method, &target, "Host: localhost\r\n", "");
+            assert_eq!(reply.is(405).header("Allow"), Some(&*allowed), "{method} {target}");
+        }
+    }
+    bench.get("/api/v1/status?nonsense=1").is(400);
+    bench.ask("OPTIONS", "/jobs/", "", "").is(404);
+    bench.ask("OPTIONS", "/api/v1/runs//output", "", "").is(404);
+}
+
 /// Who may only look changes nothing. Nobody at all sees only what tells nothing of the jobs.
 #[test]
 fn the_roles_are_what_they_say() {

@@ -8,7 +8,7 @@ use super::sources;
 use super::states::ALL;
 use crate::core::config::did_you_mean;
 use crate::core::http::{Request, Response};
-use crate::core::ids::{BadRunId, JobId, RunId};
+use crate::core::ids::{BadJobId, BadRunId, JobId, RunId};
 use crate::core::plain::{self, isolated};
 use crate::core::scheduler::{DatabaseState, Scheduler};
 use crate::core::state_label::StateLabel;
@@ -62,9 +62,14 @@ pub(super) fn one_of(request: &Request, name: &str, choices: &[&str]) -> Result<
 
 /// The id of a job in a path or a form.
 pub(super) fn job_id(text: &str) -> Result<JobId, Response> {
-    let shown = plain::shown(text);
-    let why = format!("`{shown}` is no job id: a number is");
-    text.parse().map(JobId).map_err(|_| Response::problem(400, &why))
+    text.parse().map_err(|why: BadJobId| {
+        let status = match why {
+            BadJobId::NoNumber(_) => 400,
+            // It makes sense, and is nobody's address.
+            BadJobId::Otherwise(..) => 404,
+        };
+        Response::problem(status, &why.to_string())
+    })
 }
 
 /// The id of a run in a path or a form.

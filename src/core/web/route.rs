@@ -61,7 +61,8 @@ impl Does {
 /// What there is for a method at a path.
 #[derive(Clone, Copy, Debug)]
 pub struct Route {
-    /// The path as OpenAPI writes it: a segment in braces, one at the most, stands for any.
+    /// The path as OpenAPI writes it: a segment in braces, one at the most, stands for any that is
+    /// not empty.
     pub path: &'static str,
     /// The method; GET is HEAD as well.
     pub method: Method,
@@ -120,7 +121,7 @@ impl Route {
         };
         let (_, after) = rest.split_once('}')?;
         let argument = path.strip_prefix(before)?.strip_suffix(after)?;
-        (!argument.contains('/')).then_some(argument)
+        (!argument.is_empty() && !argument.contains('/')).then_some(argument)
     }
 
     fn first_segment(&self) -> &'static str {

@@ -18,9 +18,8 @@ use super::{links, render};
 use crate::core::definition::Definition;
 use crate::core::history::PastRun;
 use crate::core::http::{Request, Response};
-use crate::core::ids::JobId;
+use crate::core::ids::{BadJobId, JobId};
 use crate::core::journal::SkipEntry;
-use crate::core::plain;
 use crate::core::scheduler::{Run, Scheduler};
 use crate::core::state_label::StateLabel;
 use crate::core::table::Job;
@@ -127,11 +126,8 @@ impl Web {
 }
 
 fn job_of_text<'a>(scheduler: &'a Scheduler, id: &str) -> Result<&'a Job, Response> {
-    let Ok(number) = id.parse() else {
-        let shown = plain::shown(id);
-        return Err(Response::problem(404, &format!("`{shown}` is no job id: a number is")));
-    };
-    let id = JobId(number);
+    let no_id = |why: BadJobId| Response::problem(404, &why.to_string());
+    let id = id.parse::<JobId>().map_err(no_id)?;
     scheduler.table().get(id).ok_or_else(|| missing::answer(missing::no_job(scheduler, id)))
 }
 
