@@ -8,7 +8,7 @@ pub use moved::{moved_rows, moved_zone, unique_key};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use crate::core::columns::{Column, ColumnKind};
+use crate::core::columns::{Column, ColumnKind, Part};
 use crate::core::command_line::relative_program;
 use crate::core::config::{Severity, did_you_mean};
 use crate::core::cron::{self, Cron, Dialect, Lang, readings_differ};
@@ -140,21 +140,20 @@ fn characters(job: &JobRow) -> Vec<(Severity, String)> {
     for (column, text) in job.texts() {
         // What is wrong with a command is told by [`command_flaw`].
         if column != Column::Command && text.contains('\0') {
+            let (severity, what) = match column.part() {
+                // It keeps nothing from running.
+                Part::People => (Severity::Warning, "which is shown as `?`"),
+                Part::Key | Part::Job => (Severity::Error, "which is hardly meant"),
+            };
             let name = column.name();
-            let text =
-                format!("{name} holds a NUL byte, which no process can be given: take it out");
-            found.push((Severity::Error, text));
+            found.push((severity, format!("{name} holds a NUL byte, {what}: take it out")));
         }
     }
-    for (column, text) in job.texts() {
-        if column.kind() == ColumnKind::Link && !text.is_empty() && !plain::is_web_address(text) {
-            let hint =
-                "is shown as text, for it is no address that begins with http:// or https://";
-            found.push((
-                Severity::Warning,
-                format!("{} {:?} {hint}", column.name(), cut(text, MAX_QUOTED_CHARS)),
-            ));
-        }
+    let links = job.texts().into_iter().filter(|(column, _)| column.kind() == ColumnKind::Link);
+    for (column, text) in links.filter(|(_, text)| !text.is_empty()) {
+        let Err(why) = plain::web_address(text) else { continue };
+        let (name, text) = (column.name(), cut(text, MAX_QUOTED_CHARS));
+        found.push((Severity::Warning, format!("{name} {text:?} is shown as text, for it {why}")));
     }
     let command = job.command.trim_end_matches(['\r', '\n']);
     if command.contains('\r') {

@@ -16,13 +16,25 @@ pub fn acts(c: char) -> bool {
 
 /// Whether a text is an address of the web, that a page may make a link of: what else a browser
 /// follows (`javascript:`, `data:`) could act in the name of who presses it.
-pub fn is_web_address(text: &str) -> bool {
-    let follows = |scheme: &str| {
+///
+/// # Errors
+/// It is none: why, as a part of a sentence about it.
+pub fn web_address(text: &str) -> Result<(), &'static str> {
+    let rest = ["http://", "https://"].into_iter().find_map(|scheme| {
         let begins = text.get(..scheme.len()).is_some_and(|it| it.eq_ignore_ascii_case(scheme));
-        begins && text.len() > scheme.len()
-    };
-    let is_whole = !text.chars().any(|c| c.is_whitespace() || acts(c));
-    is_whole && (follows("http://") || follows("https://"))
+        begins.then(|| &text[scheme.len()..])
+    });
+    match rest {
+        None => Err("is no address that begins with http:// or https://"),
+        Some("") => Err("names no host"),
+        Some(_) if text.chars().any(char::is_whitespace) => {
+            Err("has white space in it: write %20 for a blank")
+        }
+        Some(_) if text.chars().any(acts) => {
+            Err("has a character in it that is not seen, or controls how text is shown")
+        }
+        Some(_) => Ok(()),
+    }
 }
 
 /// Columns of a line that is told to a terminal: the text in it may be anybody's.
@@ -46,6 +58,15 @@ pub fn clean(text: &str, columns: usize) -> String {
         }
     }
     kept
+}
+
+/// The text with a `?` for each control character. What separates words and lines stays.
+pub fn without_controls(text: String) -> String {
+    let stays = |c: char| !c.is_control() || matches!(c, '\t' | '\n' | '\r');
+    match text.chars().all(stays) {
+        true => text,
+        false => text.chars().map(|c| if stays(c) { c } else { '?' }).collect(),
+    }
 }
 
 /// Begins a part that turns nothing around it, whichever way it is written itself.
@@ -133,6 +154,14 @@ mod tests {
     }
 
     #[test]
+    fn controls_are_shown_and_lines_stay() {
+        assert_eq!(without_controls("a\0b\x1b[2J\u{9b}\u{7f}".into()), "a?b?[2J??");
+        for same in ["a\r\n\tb", "中文\u{2068}", ""] {
+            assert_eq!(without_controls(same.into()), same);
+        }
+    }
+
+    #[test]
     fn what_is_put_into_a_sentence_does_not_turn_it() {
         for same in ["Backup", "备份", "a\nb", "\u{1f468}\u{200d}\u{1f469}", ""] {
             assert_eq!(isolated(same), same);
@@ -146,6 +175,26 @@ mod tests {
         assert_eq!(isolated("\u{2069}\u{202e}\u{2067}"), apart("???"));
         let inner = format!("run of {}: 3", isolated("x\u{202e}"));
         assert_eq!(isolated(&inner), apart(&inner));
+    }
+
+    #[test]
+    fn what_is_an_address_of_the_web() {
+        for good in ["http://a", "HTTPS://a.example/x?y#z", "https://例え.jp/"] {
+            assert_eq!(web_address(good), Ok(()), "{good}");
+        }
+        for (bad, why) in [
+            ("", "begins with"),
+            ("javascript:alert(1)", "begins with"),
+            ("http:/a", "begins with"),
+            (" http://a", "begins with"),
+            ("https://", "no host"),
+            ("https://a/b c", "white space"),
+            ("https://a\n", "white space"),
+            ("https://a\0", "not seen"),
+            ("https://a\u{202e}", "not seen"),
+        ] {
+            assert!(web_address(bad).is_err_and(|it| it.contains(why)), "{bad:?}");
+        }
     }
 
     #[test]

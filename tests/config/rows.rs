@@ -67,10 +67,24 @@ fn an_id_that_is_there_twice() {
 fn a_link_that_leads_nowhere() {
     let linked =
         |id, link: &str| answer(JobRow { link: link.into(), ..job(id, &format!("/c{id}")) });
-    let rows = [linked(1, "https://a.example/x"), linked(2, ""), linked(3, "wiki/backup")];
+    let rows = [
+        linked(1, "https://a.example/x"),
+        linked(2, ""),
+        linked(3, "wiki/backup"),
+        linked(4, "https://a.example/x y"),
+        linked(5, "https://a.example/\u{202e}"),
+        linked(6, "http://"),
+    ];
     let text = "job 3 \"n3\": warning: link \"wiki/backup\" is shown as text, for it is no address \
                 that begins with http:// or https://";
-    assert_eq!(said(&rows, &[]), [text]);
+    let others = [
+        "job 4 \"n4\": warning: link \"https://a.example/x y\" is shown as text, for it has white \
+         space in it: write %20 for a blank",
+        "job 5 \"n5\": warning: link \"https://a.example/\\u{202e}\" is shown as text, for it has \
+         a character in it that is not seen, or controls how text is shown",
+        "job 6 \"n6\": warning: link \"http://\" is shown as text, for it names no host",
+    ];
+    assert_eq!(said(&rows, &[]), [&[text][..], &others].concat());
 }
 
 #[test]
@@ -330,6 +344,7 @@ fn the_zone_of_the_php_program() {
 fn characters_that_are_hardly_meant() {
     let mut nul = job(3, "echo c");
     (nul.name, nul.output) = ("a\0b".into(), "/tmp/\0".into());
+    (nul.owner, nul.description) = ("a\0".into(), "\0".into());
     let rows = [
         answer(job(1, "echo a\0b")),
         answer(job(2, "/bin/cat /etc/hostname\r\n")),
@@ -347,6 +362,11 @@ fn characters_that_are_hardly_meant() {
     has(2, "warning: the command ends in a carriage return");
     has(3, "error: name holds a NUL byte");
     has(3, "error: output holds a NUL byte");
+    // Whatever stands in a column for people, the job runs.
+    has(3, "warning: owner holds a NUL byte, which is shown as `?`");
+    has(3, "warning: description holds a NUL byte, which is shown as `?`");
+    let of_columns = found.iter().filter(|line| line.starts_with("job 3 "));
+    assert!(!of_columns.clone().any(|line| line.contains("no process")), "{found:#?}");
     has(4, "warning: the command holds a carriage return");
     has(5, "warning: the command holds `\\%`");
     assert!(!found.iter().any(|line| line.starts_with("job 6 ")), "{found:#?}");

@@ -72,6 +72,21 @@ fn the_table_of_text_has_those_that_a_line_has() {
     assert!(!title.contains("LINK") && !title.contains("DESCRIPTION"), "{text}");
 }
 
+/// A page says them as it says names and commands: nothing of them controls what shows it.
+#[test]
+fn pages_have_no_control_characters() {
+    let acts = "a\u{0}b\u{1b}[2Jc\u{9b}d\ne";
+    let bad = JobRow { name: acts.into(), ..noted(7, acts, acts, acts) };
+    let mut bench = Bench::with(&[JobRow { command: "echo \u{1b}[2J".into(), ..bad }]);
+    bench.files.insert("log".into(), b"\x1b[31mred".to_vec());
+    for target in ["/", "/jobs/7", "/?q=%1b", "/log"] {
+        let shown = page(&mut bench, target, BROWSER);
+        let control = |c: char| c.is_control() && c != '\n';
+        assert!(!shown.contains(control), "{target}: {shown:?}");
+        assert!(target == "/log" || shown.contains("a?b?[2Jc?d\ne"), "{target}: {shown}");
+    }
+}
+
 /// Only an address of the web leads somewhere, and all of it stays text.
 #[test]
 fn what_could_act_is_no_link() {

@@ -384,9 +384,13 @@ pub fn why_not_start(scheduler: &Scheduler, id: JobId) -> Option<(u16, String)> 
             "job {id} is disabled: set status = 1 in its row, which is read within seconds, and \
              start it then"
         )),
-        Phase::Draining => conflict(format!(
-            "job {id} is draining: its row is gone or disabled, its last run ends in peace"
+        Phase::Draining if scheduler.table().is_disabled(id) => conflict(format!(
+            "job {id} is disabled, and its last run ends in peace: set status = 1 in its row, \
+             which is read within seconds, and start it then"
         )),
+        Phase::Draining => {
+            conflict(format!("job {id} is draining: its row is gone, its last run ends in peace"))
+        }
         Phase::Replaced(_) => conflict(format!(
             "job {id} waits for {live} live runs of its old definition: stop them, or wait"
         )),

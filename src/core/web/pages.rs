@@ -33,6 +33,7 @@ use super::missing;
 use super::terminal;
 use super::wanted::wants_text;
 use crate::core::http::{Body, Request, Response, http_date};
+use crate::core::plain;
 use crate::core::scheduler::Scheduler;
 use askama::Template;
 use cache::{Key, RenderedPage};
@@ -136,10 +137,11 @@ fn remember(request: &Request, look: Look, mut response: Response) -> Response {
     response
 }
 
-/// Templates write into memory, which does not fail; if one did, the page would say so.
+/// Templates write into memory, which does not fail; if one did, the page would say so. Whatever
+/// rows, tables and files say is in it: no page has a control character in it.
 fn render(status: u16, template: &impl Template) -> RenderedPage {
     match template.render() {
-        Ok(html) => RenderedPage::new(status, html),
+        Ok(html) => RenderedPage::new(status, plain::without_controls(html)),
         Err(why) => RenderedPage::new(500, format!("The page could not be made: {why}\n")),
     }
 }

@@ -60,7 +60,7 @@ pub(super) struct Note<'a> {
 /// What a row says in columns for people, `max_chars` of each text.
 pub(super) fn notes<'a>(look: Look, def: &'a Definition, max_chars: usize) -> Vec<Note<'a>> {
     let note = |(column, text): (Column, &'a str)| {
-        let leads = column.kind() == ColumnKind::Link && plain::is_web_address(text);
+        let leads = column.kind() == ColumnKind::Link && plain::web_address(text).is_ok();
         Note {
             name: column.name(),
             label: column_label(look.lang, column),
@@ -178,6 +178,7 @@ pub(super) fn buttons(scheduler: &Scheduler, t: &Texts, job: &Job, none: bool) -
     let no_start = match job.phase() {
         _ if scheduler.draining() => t.skip_draining.to_owned(),
         Phase::Disabled => t.is_disabled.to_owned(),
+        Phase::Draining if scheduler.table().is_disabled(job.def.id) => t.is_disabled.to_owned(),
         Phase::Draining => t.is_draining.to_owned(),
         Phase::Replaced(_) => t.is_waiting.to_owned(),
         Phase::Active if job.def.command_flaw().is_some() => t.block_command.to_owned(),
