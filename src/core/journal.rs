@@ -152,9 +152,6 @@ pub struct Dropped {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Loss {
-    /// An earlier version does not say.
-    #[default]
-    Untold,
     /// Neither disk nor memory had room.
     Room,
     /// They were in the memory of a daemon that is gone.
@@ -165,6 +162,10 @@ pub enum Loss {
     Gone,
     /// Those that were set aside are gone, can't be read, or were too many.
     Aside,
+    /// An earlier version does not say, or a later one says what is not known here.
+    #[default]
+    #[serde(other)]
+    Untold,
 }
 
 impl Loss {

@@ -50,7 +50,7 @@ mod unwritten;
 
 pub use adopt::{Place, Said};
 pub(in crate::core) use changes::Changed;
-pub use figures::Figures;
+pub use figures::{Figures, if_known};
 pub use metrics::{Histogram, Metrics};
 pub use news::{Begun, News};
 pub use outbox::Outbox;
@@ -179,8 +179,10 @@ pub struct Carried {
     /// When the daemon started.
     pub started: Now,
     /// Its counts.
+    #[serde(deserialize_with = "if_known")]
     pub counters: Counters,
     /// Its figures.
+    #[serde(deserialize_with = "if_known")]
     pub metrics: Figures,
     /// The same from an earlier version.
     #[serde(skip_serializing)]
@@ -197,6 +199,7 @@ pub struct Carried {
     pub panicked: bool,
     /// Runs that were told to end, and when they are killed by the monotonic clock; no time = they
     /// were.
+    #[serde(deserialize_with = "if_known")]
     pub stopping: Vec<(RunId, Option<u64>)>,
     /// What the journal had no room for: pieces of the log by their offsets.
     pub unwritten: Vec<(u64, String)>,

@@ -4,7 +4,7 @@
 //! It is written to a file in memory whose descriptor, like all those it names, stays open over
 //! `execve`; a variable of the environment tells its number.
 
-use crate::core::scheduler::Carried;
+use crate::core::scheduler::{Carried, if_known};
 use crate::shell::server::Stats;
 use crate::shell::sys;
 use rustix::fs::{MemfdFlags, memfd_create};
@@ -39,12 +39,15 @@ pub struct Handover {
     /// Clients between two requests, and what they have sent of the next one.
     pub clients: Vec<(RawFd, Vec<u8>)>,
     /// The counts of the core.
+    #[serde(default, deserialize_with = "if_known")]
     pub carried: Carried,
     /// The counts of the server.
+    #[serde(default, deserialize_with = "if_known")]
     pub stats: Stats,
     /// The program that upgrades execute.
     pub program: PathBuf,
     /// When it panicked lately, monotonic ms, oldest first.
+    #[serde(default, deserialize_with = "if_known")]
     pub panics_ms: Vec<u64>,
 }
 

@@ -4,7 +4,8 @@
 use super::metrics::{Histogram, Metrics};
 use crate::core::journal::{SkipReason, Skips};
 use crate::core::outcome::{OutcomeKind, Outcomes};
-use serde::{Deserialize, Serialize};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::BTreeMap;
 
 /// What [`Metrics`] come to.
@@ -89,10 +90,25 @@ impl Figures {
     }
 }
 
+/// Reads what another version has handed over. What makes no sense here is left out, and costs
+/// nothing that stands beside it.
+///
+/// # Errors
+/// It is no JSON.
+pub fn if_known<'de, T, D>(from: D) -> Result<T, D::Error>
+where
+    T: DeserializeOwned + Default,
+    D: Deserializer<'de>,
+{
+    let value = serde_json::Value::deserialize(from)?;
+    Ok(T::deserialize(value).unwrap_or_default())
+}
+
 #[cfg(test)]
 mod tests {
     use super::Figures;
-    use crate::core::scheduler::Metrics;
+    use crate::core::journal::{Loss, SkipReason};
+    use crate::core::scheduler::{Carried, Counters, Metrics};
 
     #[test]
     fn what_is_within_an_unknown_bound_is_within_the_next() {
@@ -102,5 +118,20 @@ mod tests {
         expected.lateness.counts[..3].copy_from_slice(&[0, 1, 2]);
         expected.lateness.beyond = 12;
         assert_eq!(metrics, expected);
+    }
+
+    #[test]
+    fn what_another_version_says_costs_nothing_beside_it() {
+        let text = r#"{"counters":{"launched":5,"records_dropped":2,"records_dropped_why":"flood"},
+            "exchanges":7,"stopping":[["1-1","soon"]],"held":[[1,2]],"draining":true,
+            "metrics":{"skipped":{"overlap":1,"eclipse":4}}}"#;
+        let carried: Carried = serde_json::from_str(text).unwrap();
+        assert_eq!((carried.counters.launched, carried.counters.records_dropped), (5, 2));
+        assert_eq!(carried.counters.records_dropped_why, Loss::Untold);
+        assert_eq!((carried.exchanges, &carried.held[..]), (7, &[(1, 2)][..]));
+        assert!(carried.draining && carried.stopping.is_empty());
+        assert_eq!(carried.metrics().skipped.get(SkipReason::Overlap), 1);
+        let counters: Carried = serde_json::from_str(r#"{"counters":7,"exchanges":7}"#).unwrap();
+        assert_eq!((counters.counters, counters.exchanges), (Counters::default(), 7));
     }
 }
