@@ -33,17 +33,26 @@ const CUT: &str = "…";
 
 /// The cells of a row, taken from left to right.
 #[derive(Debug)]
-pub struct Cells(std::vec::IntoIter<Cell>);
+pub struct Cells {
+    left: std::vec::IntoIter<Cell>,
+    /// A value that is no good is as good as none.
+    forgives: bool,
+}
 
 impl Cells {
     /// Those of a row.
     pub fn new(cells: Vec<Cell>) -> Self {
-        Self(cells.into_iter())
+        Self { left: cells.into_iter(), forgives: false }
+    }
+
+    /// From now on no value is an error: one that is no good is empty, or 0.
+    pub fn forgive(&mut self) {
+        self.forgives = true;
     }
 
     /// The text that comes next, whatever it is.
     pub fn next_text(&self) -> &str {
-        match self.0.as_slice().first() {
+        match self.left.as_slice().first() {
             Some(Cell::Text(text)) => text,
             Some(Cell::Null | Cell::NotText | Cell::TooLong) | None => "",
         }
@@ -51,7 +60,7 @@ impl Cells {
 
     /// Passes over the next value; whether it says yes.
     pub fn next_is_true(&mut self) -> bool {
-        matches!(self.0.next(), Some(Cell::Text(text)) if text == "1")
+        matches!(self.left.next(), Some(Cell::Text(text)) if text == "1")
     }
 
     /// The value of a column, unless it is NULL.
@@ -59,8 +68,9 @@ impl Cells {
     /// # Errors
     /// It is no good; why, and what to do.
     pub fn value(&mut self, column: &str, max_bytes: usize) -> Result<Option<String>, String> {
-        match self.0.next() {
+        match self.left.next() {
             Some(Cell::Text(text)) if text.len() <= max_bytes => Ok(Some(text)),
+            Some(_) if self.forgives => Ok(None),
             Some(Cell::Text(_) | Cell::TooLong) => {
                 let hint = if column == "command" { "put it into a script" } else { "shorten it" };
                 Err(format!("{column} has more than {max_bytes} bytes: {hint}"))
@@ -80,7 +90,7 @@ impl Cells {
 
     /// Text that is for people only. What is too long is cut, what is no text is a question mark.
     pub fn note(&mut self, max_bytes: usize) -> String {
-        match self.0.next() {
+        match self.left.next() {
             Some(Cell::Text(text)) if text.len() <= max_bytes => text,
             Some(Cell::Text(mut text)) => {
                 text.truncate(text.floor_char_boundary(max_bytes.saturating_sub(CUT.len())));
@@ -98,6 +108,9 @@ impl Cells {
     /// It is none; why, and what to do.
     pub fn number(&mut self, column: &str) -> Result<u32, String> {
         let text = self.value(column, MAX_TEXT_BYTES)?;
+        if self.forgives {
+            return Ok(text.and_then(|text| text.parse().ok()).unwrap_or_default());
+        }
         let text = text.ok_or_else(|| format!("{column} is NULL: give it a value"))?;
         let hint = "it must be a whole number, 0 to 4294967295";
         text.parse().map_err(|_| format!("{column} is {}: {hint}", cut(&text, MAX_QUOTED_CHARS)))
@@ -108,9 +121,9 @@ impl Cells {
     /// # Errors
     /// As [`Cells::number`].
     pub fn number_or_zero(&mut self, column: &str) -> Result<u32, String> {
-        match self.0.as_slice().first() {
+        match self.left.as_slice().first() {
             Some(Cell::Null) | None => {
-                self.0.next();
+                self.left.next();
                 Ok(0)
             }
             Some(_) => self.number(column),
@@ -130,5 +143,21 @@ mod tests {
             Cells::new(vec![text("ab"), text(&long), Cell::TooLong, Cell::NotText, Cell::Null]);
         let notes: Vec<String> = (0..5).map(|_| cells.note(10)).collect();
         assert_eq!(notes, ["ab", "äää…", "…", "?", ""]);
+    }
+
+    #[test]
+    fn a_row_of_which_nothing_is_started_has_no_errors() {
+        let cells = || {
+            let texts = ["x", "4294967296", "7", "name"].map(|text| Cell::Text(text.into()));
+            [vec![Cell::NotText, Cell::TooLong, Cell::Null], texts.into()].concat()
+        };
+        let mut read = Cells::new(cells());
+        read.forgive();
+        let texts: Vec<_> = (0..3).map(|_| read.text("name", 10)).collect();
+        let numbers: Vec<_> = (0..3).map(|_| read.number("id")).collect();
+        let empty = || Ok(String::new());
+        assert_eq!((texts, numbers), (vec![empty(), empty(), empty()], vec![Ok(0), Ok(0), Ok(7)]));
+        assert_eq!(read.text("name", 10).as_deref(), Ok("name"));
+        assert!(Cells::new(cells()).text("name", 10).is_err());
     }
 }

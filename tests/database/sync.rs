@@ -2,7 +2,7 @@
 
 use crate::common::TempDir;
 use crate::common::database::{Kind, Parts, TestDatabase};
-use crate::common::helper::{self, recorded, run, started, sync};
+use crate::common::helper::{self, Reply, recorded, run, started, sync};
 use schedule::core::columns::Column;
 use schedule::core::protocol::{Answer, Ask};
 use std::collections::HashMap;
@@ -164,8 +164,17 @@ fn a_row_of_any_other_status_is_disabled() {
             // What no server would take.
             database
                 .sql("UPDATE scheduler_jobs SET max_concurrence = -1, tag_id = 'x' WHERE id = 5");
+            let name = |reply: &Reply| {
+                let named = reply.answers.iter().find_map(|answer| match answer {
+                    Answer::Disabled(row) if row.id == 5 => Some(row.name.clone()),
+                    _ => None,
+                });
+                named.unwrap_or_else(|| panic!("{reply:?}"))
+            };
             let reply = sync(&database.config, "");
             assert_eq!(reply.bad_rows(), [(0, ""); 0]);
+            // What is no good costs nothing beside it.
+            assert_eq!(name(&reply), "off");
             database.sql("UPDATE scheduler_jobs SET status = 1 WHERE id = 5");
             assert_eq!(sync(&database.config, "").bad_rows()[0].0, 5);
         }

@@ -30,11 +30,13 @@ pub fn job(cells: Vec<Cell>) -> Answer {
     let mut cells = Cells::new(cells);
     let in_force = cells.next_is_true();
     let id = cells.next_text().parse();
+    if !in_force && id.is_ok() {
+        cells.forgive();
+    }
     match (JobRow::read(&mut cells), id) {
         (Ok(job), _) if in_force => Answer::Job(Box::new(job)),
         (Ok(job), _) => Answer::Disabled(Box::new(job)),
-        (Err(why), Ok(id)) if in_force => Answer::BadRow { id, why },
-        (Err(_), Ok(id)) => Answer::Disabled(Box::new(JobRow { id, ..JobRow::default() })),
+        (Err(why), Ok(id)) => Answer::BadRow { id, why },
         (Err(why), Err(_)) => Answer::BadRow { id: 0, why: format!("scheduler_jobs: {why}") },
     }
 }

@@ -25,6 +25,12 @@ pub fn kept_out(user: &str, err: &MySqlError, place: &str) -> Option<Failure> {
                         max_user_connections";
             (ErrorKind::Connect, format!("{place} takes no more connections: {said}: {hint}"))
         }
+        // The user's own limit of connections at a time; the others count by the hour.
+        1226 if said.contains("max_user_connections") => {
+            let hint = "end idle ones there (SHOW PROCESSLIST tells), or raise it (ALTER USER … \
+                        WITH MAX_USER_CONNECTIONS …)";
+            (ErrorKind::Connect, format!("{place} limits user '{user}': {said}: {hint}"))
+        }
         1226 => {
             let hint = "raise it (ALTER USER … WITH …), or wait for the hour to end";
             (ErrorKind::Other, format!("{place} limits user '{user}': {said}: {hint}"))
@@ -38,6 +44,24 @@ pub fn kept_out(user: &str, err: &MySqlError, place: &str) -> Option<Failure> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_limit_by_the_hour_is_waited_out_and_one_of_connections_is_not() {
+        for (resource, kind, hint) in [
+            ("max_connections_per_hour", ErrorKind::Other, "wait for the hour to end"),
+            ("max_questions", ErrorKind::Other, "wait for the hour to end"),
+            ("max_updates", ErrorKind::Other, "wait for the hour to end"),
+            ("max_user_connections", ErrorKind::Connect, "SHOW PROCESSLIST"),
+        ] {
+            let message = format!("User 'cron' has exceeded the '{resource}' resource");
+            let err = MySqlError { state: "42000".to_owned(), message, code: 1226 };
+            let failure = kept_out("cron", &err, "MySQL").unwrap();
+            assert_eq!(failure.kind, kind, "{resource}");
+            assert!(failure.message.contains(hint), "{}", failure.message);
+            let waits = failure.message.contains("hour to end");
+            assert_eq!(waits, resource != "max_user_connections", "{}", failure.message);
+        }
+    }
 
     #[test]
     fn what_keeps_an_account_out_is_told_as_that() {
