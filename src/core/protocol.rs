@@ -204,6 +204,9 @@ pub enum Answer {
     Digest(String),
     /// The snapshot that goes with the answer could not be written: why, and what to do.
     NoSnapshot(String),
+    /// The database is at it: something came from there since the last line. Nothing is said, but
+    /// who waits knows that it answers.
+    Works,
     /// A record was set aside, and why: one line for the log.
     Refused(String),
     /// What became of [`Ask::Record`].
@@ -255,6 +258,7 @@ impl Answer {
             | Self::Same(_)
             | Self::End { .. }
             | Self::Digest(_)
+            | Self::Works
             | Self::Refused(_)
             | Self::Recorded { .. }
             | Self::NoSnapshot(_)

@@ -170,6 +170,8 @@ fn perform(request: &Request, kept: &mut Kept, answers: &mut Answers) -> Result<
                     known: aside,
                     homes,
                 },
+                // Whether anybody hears it, the end of the answer tells.
+                &mut || drop(answers.works()),
             )?;
             for told in carried.told.into_iter().take(MAX_TOLD) {
                 answers.send(&Answer::Refused(told))?;

@@ -148,6 +148,14 @@ impl Exchange {
         }
     }
 
+    /// The same, for this reason: it is what became of it.
+    pub fn kill_for(&mut self, why: String) {
+        if self.status.is_none() {
+            self.flaw.get_or_insert(why);
+            self.helper.kill();
+        }
+    }
+
     /// Takes note that the helper, which goes by this name, was reaped.
     pub fn reaped(&mut self, name: impl Display, exit: Exit) {
         let why = || format!("{name} ended with {exit}");

@@ -5,7 +5,8 @@ use crate::core::ids::AskId;
 use crate::core::protocol::Purpose;
 use crate::shell::exchange::Exchange;
 use crate::shell::helper::Helper;
-use crate::shell::sys::Ended;
+use crate::shell::proc_fs;
+use crate::shell::sys::{Ended, Pid};
 use mio::{Registry, Token};
 use std::io;
 use std::time::{Duration, Instant};
@@ -31,6 +32,18 @@ struct Lane {
 fn tokens(purpose: Purpose) -> (Token, Token) {
     let first = FIRST_TOKEN + 2 * purpose as usize;
     (Token(first), Token(first + 1))
+}
+
+/// What keeps a helper from answering. A server that hangs is found out by the helper itself, which
+/// waits less for each of its answers.
+fn what_keeps(pid: Pid) -> String {
+    if proc_fs::is_stopped(pid) {
+        format!("its helper, process {pid}, was stopped by a signal, and is killed")
+    } else if proc_fs::hangs(pid) {
+        format!("its helper, process {pid}, waits for a disk or a file system that does not answer")
+    } else {
+        "is the database overloaded?".to_owned()
+    }
 }
 
 impl Helpers {
@@ -108,16 +121,19 @@ impl Helpers {
         self.0[purpose as usize].helper.iter_mut().for_each(Exchange::ask_no_more);
     }
 
-    /// Kills the helper of a lane.
+    /// Kills the helper of a lane, which has not answered in time. What keeps it is a part of what
+    /// becomes of it, as far as that can be seen.
     pub fn kill(&mut self, purpose: Purpose) {
-        self.0[purpose as usize].helper.iter().for_each(Exchange::kill);
+        if let Some(helper) = &mut self.0[purpose as usize].helper {
+            helper.kill_for(what_keeps(helper.pid()));
+        }
     }
 
     /// Kills those that are at something; the others end by themselves.
     pub fn end_all(&mut self, is_asked: impl Fn(Purpose) -> bool) {
         for purpose in Purpose::ALL {
             match is_asked(purpose) {
-                true => self.kill(purpose),
+                true => self.0[purpose as usize].helper.iter().for_each(Exchange::kill),
                 false => self.end(purpose),
             }
         }

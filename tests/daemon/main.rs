@@ -4,7 +4,6 @@
 #![allow(clippy::unwrap_used)]
 
 mod api;
-mod between_tables;
 #[path = "../support/common/mod.rs"]
 mod common;
 #[path = "../support/daemon/mod.rs"]
@@ -15,6 +14,7 @@ mod far;
 mod far_log;
 mod far_ways;
 mod full_disk;
+mod hung;
 mod init;
 mod journal_back;
 mod journal_down;

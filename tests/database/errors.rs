@@ -117,7 +117,13 @@ fn sqlite_files_that_are_none() {
     fs::write(text.path(), "This is a text and no database.\n".repeat(100)).unwrap();
     fails(&text, ErrorKind::Other, &["is not an SQLite database", "path of [db1]"]);
     let directory = at(dir.0.to_str().unwrap().to_owned());
-    fails(&directory, ErrorKind::Connect, &["can't open"]);
+    let is_none = "it is a directory: name the file of the database with path of [db1]";
+    fails(&directory, ErrorKind::Connect, &["can't open", is_none]);
+    // To open one for reading would wait for who writes to it.
+    let pipe = at(dir.file("pipe.db"));
+    let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+    rustix::fs::mkfifoat(rustix::fs::CWD, pipe.path(), mode).unwrap();
+    fails(&pipe, ErrorKind::Connect, &["can't open", "no file that could hold a database"]);
 }
 
 #[test]

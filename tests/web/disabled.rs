@@ -125,6 +125,13 @@ fn one_that_is_disabled_drains_and_is_known_with_its_past() {
     assert_eq!(ids(&mut bench, "?state=disabled"), [1]);
     let status = bench.get("/api/v1/status").json();
     assert_eq!((&status["jobs"], &status["disabled"]), (&1.into(), &1.into()));
+    let metrics = bench.get("/metrics").body;
+    assert!(metrics.contains("schedule_jobs{state=\"disabled\"} 1\n"), "{metrics}");
+    let reply = bench.post("/api/v1/jobs/1/start");
+    let told = "job 1 is disabled, and its last run ends in peace: set status = 1";
+    assert!(reply.is(409).body.contains(told), "{reply:?}");
+    let told = page(&mut bench, "/jobs/1", BROWSER);
+    assert!(told.contains("nothing is started before its row has status = 1"), "{told}");
     bench.pass(1_000);
     bench.end_all(0);
     bench.pass(1_000);

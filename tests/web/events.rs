@@ -114,10 +114,9 @@ fn marks(bench: &mut Bench, conn: ConnId) -> (String, Option<String>) {
 /// tells.
 #[test]
 fn a_daemon_line_says_what_is_wrong_as_pages_do() {
-    let mut bench = Bench::with(&[row(1, NEVER, "sleep 9")]);
+    let mut bench = Bench::that_asks_seldom(&[row(1, NEVER, "sleep 9")]);
     let conn = bench.stream("/api/v1/events?per_page=1&state=-");
     let (well, _) = marks(&mut bench, conn);
-    bench.silent = true;
     let mut carried = bench.core.carry();
     carried.counters.records_dropped = 3;
     carried.counters.records_dropped_ms = bench.now.wall_ms - 24 * 3_600_000 + 15_000;

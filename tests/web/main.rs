@@ -24,6 +24,7 @@ mod parameters;
 mod places;
 mod program;
 mod routes;
+mod silent;
 mod unread;
 #[path = "support.rs"]
 mod web_common;

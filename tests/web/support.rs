@@ -120,6 +120,15 @@ impl Bench {
         Bench::since(START, rows, 0, None)
     }
 
+    /// The same, and no answer of the database changes anything for an hour.
+    pub fn that_asks_seldom(rows: &[JobRow]) -> Bench {
+        let settings = Settings { sync_interval_ms: 3_600_000, ..settings() };
+        let mut bench = Bench::set_up(settings, START, 0, None);
+        bench.set_rows(rows);
+        bench.turn();
+        bench
+    }
+
     /// The same at another time, with a journal that has come to this offset.
     pub fn since(now: Now, rows: &[JobRow], end: u64, journal: Option<Journal>) -> Bench {
         let mut bench = Bench::asleep(now, end, journal);
@@ -329,6 +338,12 @@ impl Bench {
 
     /// Sends a request without waiting for the answer.
     pub fn send(&mut self, text: &str) -> ConnId {
+        let conn = self.hand_in(text);
+        self.turn();
+        conn
+    }
+
+    fn hand_in(&mut self, text: &str) -> ConnId {
         let conn = ConnId(self.next_conn);
         self.next_conn += 1;
         let limits = Rc::new(Limits::default());
@@ -338,8 +353,18 @@ impl Bench {
         request.peer = self.peer;
         self.clients.insert(conn, client);
         self.core.handle(self.now, Event::Request(conn, Box::new(request)));
-        self.turn();
         conn
+    }
+
+    /// The body of an answer in the middle of what takes several turns of the loop: there is none
+    /// before it.
+    pub fn glance(&mut self, target: &str) -> String {
+        let conn = self.hand_in(&format!("GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n"));
+        while let Some(action) = self.core.next_action() {
+            self.perform(action);
+        }
+        let text = self.received(conn);
+        text.split_once("\r\n\r\n").expect("an answer").1.to_owned()
     }
 
     /// A client closes its connection.

@@ -5,10 +5,10 @@
 //! nothing. It is said once, and tried again after a pause that doubles up to a minute.
 
 use super::Scheduler;
-use super::lanes::{Asked, Lane, Waiter};
+use super::lanes::{Asked, Lane, SILENT_MS, Waiter};
 use super::news::News;
 use super::sync::Staged;
-use super::trouble::Troubles;
+use super::trouble::{DatabaseState, Troubles};
 use crate::core::clock;
 use crate::core::database::{Database, ErrorKind};
 use crate::core::event::Action;
@@ -30,6 +30,22 @@ pub struct Asks {
 impl Asks {
     fn lane(&mut self, purpose: Purpose) -> &mut Lane {
         &mut self.lanes[purpose as usize]
+    }
+
+    /// What is to be shown of the database. One that owes an answer for long does not answer,
+    /// whatever it did before. `answered`: it was asked for its table, and has told it or not.
+    fn database(&self, answered: bool) -> DatabaseState {
+        // Records may be there before the table is known to be.
+        let known = if answered { self.troubles.state() } else { DatabaseState::Unknown };
+        let is_down = matches!(known, DatabaseState::Down { .. });
+        match self.lanes.iter().any(Lane::is_silent) {
+            true if !is_down => DatabaseState::Down {
+                kind: ErrorKind::Connect,
+                message: silence(answered),
+                failures: 0,
+            },
+            _ => known,
+        }
     }
 
     fn is_free(&self, purpose: Purpose) -> bool {
@@ -63,9 +79,15 @@ impl Scheduler {
 
     /// Asks what is due to be asked in each lane, and ends helpers whose time is over.
     pub(super) fn ask_if_due(&mut self, now: Now) {
+        let mut silent = false;
         for purpose in Purpose::ALL {
-            let order = self.asks.lane(purpose).order(now);
+            let lane = self.asks.lane(purpose);
+            silent |= lane.falls_silent(now);
+            let order = lane.order(now);
             self.actions.extend(order.map(|order| order.action(purpose)));
+        }
+        if silent {
+            self.sync.tell(&mut self.changes, self.asks.database(self.sync.answered));
         }
         // What is due goes first: a helper would take the processor from it.
         if self.is_exiting() || self.launches_go_first() {
@@ -147,8 +169,10 @@ impl Scheduler {
     pub(in crate::core) fn answer_line(&mut self, now: Now, purpose: Purpose, line: &[u8]) {
         let answer = serde_json::from_slice(line);
         let lane = self.asks.lane(purpose);
+        let was_silent = lane.heard(now);
         match answer {
             Ok(Answer::To(id)) => lane.answers(id),
+            Ok(Answer::Works) => {}
             Ok(Answer::Done(id)) => {
                 if let Some(asked) = lane.done(id) {
                     self.answered(now, purpose, &asked, Ok(()));
@@ -166,6 +190,9 @@ impl Scheduler {
             // Of an answer that nobody waits for.
             _ => {}
         }
+        if was_silent {
+            self.sync.tell(&mut self.changes, self.asks.database(self.sync.answered));
+        }
     }
 
     /// The helper of a lane is gone.
@@ -177,12 +204,12 @@ impl Scheduler {
     ) {
         let Some(asked) = self.asks.lane(purpose).helper_ended() else { return };
         let why = match result {
-            _ if asked.killed => {
-                let seconds = purpose.deadline_ms() / 1000;
-                format!("no answer within {seconds} s: is the database overloaded?")
-            }
             Err(why) => why,
             Ok(()) => NO_END.to_owned(),
+        };
+        let why = match asked.killed {
+            true => format!("no answer within {} s: {why}", purpose.deadline_ms() / 1000),
+            false => why,
         };
         self.answered(now, purpose, &asked, Err((ErrorKind::Other, why)));
     }
@@ -201,8 +228,12 @@ impl Scheduler {
         let failure = failure
             .or_else(|| (!staged.is_whole(purpose)).then(|| (ErrorKind::Other, NO_END.to_owned())));
         self.sync.answered |= purpose == Purpose::Sync;
-        let order = self.asks.lane(purpose).answered(now, failure.is_none());
+        let order = self.asks.lane(purpose).answered(now, asked, failure.is_none());
         self.actions.extend(order.map(|order| order.action(purpose)));
+        if asked.silent {
+            // Whatever becomes of it, it is not that any more.
+            self.sync.tell(&mut self.changes, self.asks.database(self.sync.answered));
+        }
         if purpose == Purpose::Record && self.astray.is_some() {
             // What it found by the journal's name need not be ours, and is no word of the database.
             self.outbox.record_at = Some(0);
@@ -240,7 +271,7 @@ impl Scheduler {
         if purpose == Purpose::Sync {
             self.news.push_back(News::SyncEnded(Err(message)));
         }
-        self.sync.tell(self.asks.troubles.state());
+        self.sync.tell(&mut self.changes, self.asks.database(self.sync.answered));
         self.touch_daemon();
     }
 
@@ -252,7 +283,7 @@ impl Scheduler {
         if let Some(failures) = self.asks.troubles.succeeded(purpose) {
             log::info!("database: back after {}", counted(failures.into(), "failure"));
         }
-        self.sync.tell(self.asks.troubles.state());
+        self.sync.tell(&mut self.changes, self.asks.database(self.sync.answered));
         match waiter {
             Waiter::Records | Waiter::Again => {
                 self.carried(now, staged.recorded.unwrap_or_default(), &staged.refused);
@@ -260,6 +291,17 @@ impl Scheduler {
             Waiter::Table => self.synced(now, staged),
         }
     }
+}
+
+/// What is told of a question without an answer. It is the same as long as there is none, so that
+/// those who are told of changes hear of it once.
+fn silence(answered: bool) -> String {
+    let (after_s, by_s) = (SILENT_MS / 1_000, Purpose::Sync.deadline_ms() / 1_000);
+    let what = match answered {
+        true => format!("no answer for {after_s} s or more"),
+        false => "the database has not answered yet".to_owned(),
+    };
+    format!("{what}: it is waited for up to {by_s} s, then asked again")
 }
 
 const NO_END: &str = "the helper's answer has no end: the table in force stays";

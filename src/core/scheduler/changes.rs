@@ -39,6 +39,11 @@ impl Changes {
         self.listed = Vec::new();
     }
 
+    /// Something about the daemon itself changed: the database, the message line.
+    pub(super) fn touch_daemon(&mut self) {
+        self.revision += 1;
+    }
+
     /// Begins or ends the listing of changed jobs.
     pub(in crate::core) fn listen(&mut self, listening: bool) {
         if listening != self.listening {
@@ -85,9 +90,9 @@ impl Scheduler {
         }
     }
 
-    /// Something about the daemon itself changed: the database, the message line.
+    /// See [`Changes::touch_daemon`].
     pub(in crate::core) fn touch_daemon(&mut self) {
-        self.changes.revision += 1;
+        self.changes.touch_daemon();
     }
 
     /// Whether there is something to tell.

@@ -23,6 +23,14 @@ const MAX_IDLE_MS: u64 = 120_000;
 /// It has so many milliseconds to end by itself.
 const LEAVE_MS: u64 = 2_000;
 
+/// A question whose answer brought nothing for so many milliseconds is without an answer, long
+/// before its deadline. A table that takes long is not: its rows come meanwhile.
+pub const SILENT_MS: u64 = 5_000;
+
+/// Where the answer before had a longer pause in it, twice that is waited, up to so many
+/// milliseconds: a database that is always slow is not in trouble again and again.
+const MAX_SILENT_MS: u64 = 15_000;
+
 /// Who waits for an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Waiter {
@@ -44,6 +52,20 @@ pub struct Asked {
     deadline_ms: u64,
     /// The answer has named it.
     named: bool,
+    /// When something of its answer came last, or it was asked, monotonic ms.
+    heard_ms: u64,
+    /// The longest pause in its answer so far, ms.
+    pause_ms: u64,
+    /// Nothing came for so long that it counts as being without an answer.
+    pub silent: bool,
+}
+
+impl Asked {
+    /// Something of the answer has come.
+    fn heard(&mut self, now: Now) {
+        self.pause_ms = self.pause_ms.max(now.mono_ms.saturating_sub(self.heard_ms));
+        self.heard_ms = now.mono_ms;
+    }
 }
 
 /// The helper of a lane.
@@ -84,6 +106,8 @@ impl Order {
 pub struct Lane {
     asked: Option<Asked>,
     helper: Helper,
+    /// The longest pause in the last answer that was good, ms.
+    usual_ms: u64,
 }
 
 impl Lane {
@@ -101,7 +125,16 @@ impl Lane {
     pub fn ask(&mut self, now: Now, id: AskId, purpose: Purpose, waiter: Waiter) {
         debug_assert!(self.is_free(), "two questions at a time: {self:?}");
         let deadline_ms = now.mono_ms + purpose.deadline_ms();
-        self.asked = Some(Asked { id, waiter, killed: false, deadline_ms, named: false });
+        self.asked = Some(Asked {
+            id,
+            waiter,
+            killed: false,
+            deadline_ms,
+            named: false,
+            heard_ms: now.mono_ms,
+            pause_ms: 0,
+            silent: false,
+        });
         if let Helper::Stays { questions, .. } = &mut self.helper {
             *questions += 1;
         } else {
@@ -120,6 +153,31 @@ impl Lane {
         self.asked.as_ref().is_some_and(|asked| asked.named)
     }
 
+    /// A line of the answer to the question under way has come. Returns whether that was without an
+    /// answer until now.
+    pub fn heard(&mut self, now: Now) -> bool {
+        let Some(asked) = self.asked.as_mut().filter(|asked| asked.named) else { return false };
+        asked.heard(now);
+        std::mem::take(&mut asked.silent)
+    }
+
+    /// Whether the question under way is without an answer from now on.
+    pub fn falls_silent(&mut self, now: Now) -> bool {
+        let limit_ms = self.silent_after_ms();
+        let Some(asked) = self.asked.as_mut().filter(|asked| !asked.silent) else { return false };
+        asked.silent = now.mono_ms >= asked.heard_ms + limit_ms;
+        asked.silent
+    }
+
+    /// Whether the question under way is without an answer.
+    pub fn is_silent(&self) -> bool {
+        self.asked.as_ref().is_some_and(|asked| asked.silent)
+    }
+
+    fn silent_after_ms(&self) -> u64 {
+        (2 * self.usual_ms).clamp(SILENT_MS, MAX_SILENT_MS)
+    }
+
     /// A line says that this question is answered. Returns the one under way if it is that.
     pub fn done(&mut self, id: AskId) -> Option<Asked> {
         self.asked.take_if(|asked| asked.named && asked.id == id)
@@ -136,9 +194,12 @@ impl Lane {
         self.asked.take()
     }
 
-    /// A question is answered. Returns whether the helper is to end: after a failure nobody knows
-    /// how it is, and none stays for ever.
-    pub fn answered(&mut self, now: Now, well: bool) -> Option<Order> {
+    /// This question is answered. Returns whether the helper is to end: after a failure nobody
+    /// knows how it is, and none stays for ever.
+    pub fn answered(&mut self, now: Now, asked: &Asked, well: bool) -> Option<Order> {
+        if well {
+            self.usual_ms = asked.pause_ms;
+        }
         let Helper::Stays { since_ms, idle_from_ms, questions } = &mut self.helper else {
             return None;
         };
@@ -154,7 +215,7 @@ impl Lane {
 
     /// What is to be done about the helper by now.
     pub fn order(&mut self, now: Now) -> Option<Order> {
-        if self.wake().is_none_or(|at_ms| now.mono_ms < at_ms) {
+        if self.order_at().is_none_or(|at_ms| now.mono_ms < at_ms) {
             return None;
         }
         if self.asked.is_none() && matches!(self.helper, Helper::Stays { .. }) {
@@ -165,8 +226,15 @@ impl Lane {
         Some(Order::Kill)
     }
 
-    /// When that is to be looked at, monotonic ms.
+    /// When that, or whether the question is without an answer, is to be looked at, monotonic ms.
     pub fn wake(&self) -> Option<u64> {
+        let asked = self.asked.as_ref().filter(|asked| !asked.silent);
+        let silent_ms = asked.map(|asked| asked.heard_ms + self.silent_after_ms());
+        self.order_at().into_iter().chain(silent_ms).min()
+    }
+
+    /// When [`Lane::order`] has something to do, monotonic ms.
+    fn order_at(&self) -> Option<u64> {
         match (&self.helper, &self.asked) {
             (Helper::None | Helper::Killed, _) => None,
             (Helper::Stays { .. }, Some(asked)) => Some(asked.deadline_ms),
@@ -189,8 +257,8 @@ mod tests {
         let id = AskId(mono_ms);
         lane.ask(at(mono_ms), id, Purpose::Sync, Waiter::Table);
         lane.answers(id);
-        assert!(lane.done(id).is_some());
-        lane.answered(at(mono_ms), well)
+        let asked = lane.done(id).unwrap();
+        lane.answered(at(mono_ms), &asked, well)
     }
 
     #[test]
@@ -248,5 +316,47 @@ mod tests {
         assert_eq!((lane.order(at(deadline_ms + 1)), lane.is_free()), (None, false));
         assert!(lane.helper_ended().is_some_and(|asked| asked.killed));
         assert!(lane.is_free());
+    }
+
+    /// Asks, with these times of the lines of its answer; the last one says that it is done.
+    fn answer(lane: &mut Lane, from_ms: u64, lines_ms: &[u64]) {
+        lane.ask(at(from_ms), AskId(from_ms), Purpose::Sync, Waiter::Table);
+        lane.answers(AskId(from_ms));
+        for line_ms in lines_ms {
+            assert!(!lane.falls_silent(at(*line_ms - 1)), "{line_ms}");
+            lane.heard(at(*line_ms));
+        }
+        let asked = lane.done(AskId(from_ms)).unwrap();
+        lane.answered(at(from_ms), &asked, true);
+    }
+
+    #[test]
+    fn a_question_of_which_nothing_comes_is_silent_and_one_of_which_rows_come_is_not() {
+        let mut lane = Lane::default();
+        answer(&mut lane, 0, &[1_000, 5_900, 10_800, 15_700]);
+        // Its pauses were 4.9 s long: twice that is nothing unusual.
+        lane.ask(at(20_000), AskId(2), Purpose::Sync, Waiter::Table);
+        assert_eq!(lane.wake(), Some(20_000 + 9_800));
+        assert!(!lane.falls_silent(at(29_799)) && !lane.is_silent());
+        assert!(lane.falls_silent(at(29_800)) && lane.is_silent());
+        // It is said once, and until something comes.
+        assert!(!lane.falls_silent(at(29_900)) && lane.is_silent());
+        assert_eq!(lane.wake(), Some(20_000 + Purpose::Sync.deadline_ms()));
+        // Of another answer.
+        assert!(!lane.heard(at(29_950)) && lane.is_silent());
+        lane.answers(AskId(2));
+        assert!(lane.heard(at(30_000)) && !lane.is_silent() && !lane.heard(at(30_001)));
+        let asked = lane.done(AskId(2)).unwrap();
+        lane.answered(at(30_001), &asked, true);
+        // It was silent for 10 s, and no pause is waited for as long as it likes.
+        lane.ask(at(40_000), AskId(3), Purpose::Sync, Waiter::Table);
+        assert!(!lane.falls_silent(at(40_000 + MAX_SILENT_MS - 1)));
+        assert!(lane.falls_silent(at(40_000 + MAX_SILENT_MS)));
+        lane.helper_ended();
+        assert!(!lane.is_silent());
+        // What failed tells nothing of what is usual; a quick answer does.
+        answer(&mut lane, 60_000, &[60_001]);
+        lane.ask(at(70_000), AskId(4), Purpose::Sync, Waiter::Table);
+        assert!(lane.falls_silent(at(70_000 + SILENT_MS)));
     }
 }

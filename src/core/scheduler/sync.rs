@@ -5,6 +5,7 @@ pub(super) mod applying;
 
 use super::Scheduler;
 use super::carry::{Carried, MAX_TOLD};
+use super::changes::Changes;
 use super::news::News;
 use super::trouble::DatabaseState;
 use crate::core::database::ErrorKind;
@@ -151,8 +152,8 @@ impl Staged {
             Answer::Error { kind, message } => {
                 self.error.get_or_insert((kind, message));
             }
-            // They stand around an answer.
-            Answer::To(_) | Answer::Done(_) => {}
+            // They stand around an answer, or are none.
+            Answer::To(_) | Answer::Done(_) | Answer::Works => {}
         }
     }
 
@@ -246,10 +247,11 @@ impl Sync {
         self.digest.clear();
     }
 
-    /// This is known of the database. Records may be there before the table is known to be.
-    pub(super) fn tell(&mut self, database: DatabaseState) {
-        if self.answered {
+    /// This is known of the database.
+    pub(super) fn tell(&mut self, changes: &mut Changes, database: DatabaseState) {
+        if self.state.database != database {
             self.state.database = database;
+            changes.touch_daemon();
         }
     }
 
@@ -268,6 +270,11 @@ impl Scheduler {
     /// Whether a table is in force. Before that nobody knows which jobs there are.
     pub fn knows_table(&self) -> bool {
         self.sync.known
+    }
+
+    /// Whether a new table is being put in force: what is known is partly of the one before.
+    pub fn is_table_changing(&self) -> bool {
+        self.sync.applying()
     }
 
     /// Asks the database now, whatever the plan was.

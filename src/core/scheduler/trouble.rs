@@ -17,7 +17,7 @@ pub enum DatabaseState {
     Unknown,
     /// The last questions succeeded.
     Up,
-    /// The last question of a purpose failed.
+    /// The last question of a purpose failed, or one is without an answer for long.
     Down {
         /// What kind of failure.
         kind: ErrorKind,

@@ -94,6 +94,7 @@ impl Web {
         });
         // The macro takes no more.
         status["disabled"] = json!(scheduler.table().disabled_len());
+        status["table_changing"] = json!(scheduler.is_table_changing());
         status
     }
 

@@ -120,12 +120,23 @@ impl Web {
 }
 
 fn write_jobs(scheduler: &Scheduler, out: &mut Writer) {
+    let help = "Whether a whole table was read. Before that nobody knows which jobs there are, and \
+                none are counted.";
+    out.gauge("schedule_table_read", "", help, u8::from(scheduler.knows_table()));
+    let help = "Whether a new table is being put in force. Meanwhile jobs are counted of both.";
+    out.gauge("schedule_table_changing", "", help, u8::from(scheduler.is_table_changing()));
+    if !scheduler.knows_table() {
+        return;
+    }
     let mut states = States::default();
     for (.., state) in scheduler.table().iter().flat_map(|job| views::rows(scheduler, job)) {
         states.add(state, 1);
     }
-    states.add(StateLabel::Disabled, scheduler.table().disabled().count() as u64);
-    out.family("schedule_jobs", "gauge", "", "Jobs by state; those disabled are not in force.");
+    // As the status counts them: one that drains is among them.
+    states.add(StateLabel::Disabled, scheduler.table().disabled_len() as u64);
+    let help = "Jobs by state; those disabled are not in force, and what of them drains is \
+                deleting, too.";
+    out.family("schedule_jobs", "gauge", "", help);
     out.by("schedule_jobs", "state", &states);
     let help = "Rows that nothing is started for by mistake.";
     out.gauge("schedule_bad_rows", "", help, api::bad_rows_count(scheduler));
@@ -151,7 +162,8 @@ fn write_runs(scheduler: &Scheduler, out: &mut Writer) {
 fn write_daemon(scheduler: &Scheduler, out: &mut Writer, now: Now) {
     let sync = scheduler.sync_state();
     let up = u8::from(sync.database == DatabaseState::Up);
-    out.gauge("schedule_database_up", "", "Whether the last exchange succeeded.", up);
+    let help = "Whether the last exchange succeeded, and none is without an answer for long.";
+    out.gauge("schedule_database_up", "", help, up);
     if let Some(at) = sync.synced_mono_ms {
         let age = seconds(now.mono_ms.saturating_sub(at).saturating_mul(1000));
         let help = "Time since the table was known to equal the database.";

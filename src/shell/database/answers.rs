@@ -12,9 +12,13 @@ use std::fs::File;
 use std::io::{self, BufWriter, Seek, Write};
 use std::mem;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 /// Bytes gathered before they are written, to either place.
 const BUFFER_BYTES: usize = 64 * 1024;
+
+/// Who waits hears so often that something comes from the database.
+const SIGN: Duration = Duration::from_secs(1);
 
 /// Writes [`Answer`] lines. Rows pass through one at a time; nothing is kept.
 pub struct Answers<'a> {
@@ -26,6 +30,8 @@ pub struct Answers<'a> {
     /// Why there is none.
     unwritten: Option<String>,
     line: Vec<u8>,
+    /// When the last sign was given, or the question taken up.
+    signed: Instant,
 }
 
 impl<'a> Answers<'a> {
@@ -38,6 +44,7 @@ impl<'a> Answers<'a> {
             room_bytes: 0,
             unwritten: None,
             line: Vec::new(),
+            signed: Instant::now(),
         }
     }
 
@@ -46,7 +53,23 @@ impl<'a> Answers<'a> {
     /// # Errors
     /// Nobody reads stdout any more.
     pub fn begin(&mut self, id: AskId) -> Result<(), Failure> {
+        self.signed = Instant::now();
         self.send(&Answer::To(id))
+    }
+
+    /// Something has come from the database. Who waits is to hear of it in time, however long the
+    /// answer takes. The snapshot knows nothing of it.
+    ///
+    /// # Errors
+    /// Nobody reads stdout any more.
+    pub fn works(&mut self) -> Result<(), Failure> {
+        if self.signed.elapsed() < SIGN {
+            return Ok(());
+        }
+        self.signed = Instant::now();
+        let sign = serde_json::to_vec(&Answer::Works).map_err(|err| unwritten(&err.into()))?;
+        let written = [&sign[..], b"\n"].iter().try_for_each(|part| self.stdout.write_all(part));
+        written.and_then(|()| self.stdout.flush()).map_err(|err| unwritten(&err))
     }
 
     /// Also writes what follows, up to the end of the table, to `path`; empty = nowhere. The file
@@ -74,7 +97,7 @@ impl<'a> Answers<'a> {
         {
             self.drop_snapshot(&err);
         }
-        Ok(())
+        self.works()
     }
 
     fn copy(&mut self) -> io::Result<()> {
@@ -167,6 +190,42 @@ fn unwritten(err: &io::Error) -> Failure {
 mod tests {
     use super::*;
     use std::fs;
+
+    /// Who waits hears that there is something, whole lines, and the snapshot nothing of that.
+    #[test]
+    fn signs_are_given_on_the_way_and_are_no_part_of_the_answer() {
+        let dir = std::env::temp_dir().join(format!("schedule-signs-{}", std::process::id()));
+        fs::create_dir_all(&dir).expect("a directory");
+        let new = dir.join("snapshot.new");
+        let mut stdout = Vec::new();
+        let mut answers = Answers::new(&mut stdout);
+        let tag = |id| Answer::Tag { id, name: String::new() };
+        let mut said = Vec::new();
+        let id = AskId(3);
+        let mut say = |answers: &mut Answers<'_>, id| {
+            answers.send(&tag(id)).expect("stdout");
+            said.push(tag(id));
+        };
+        answers.begin(id).expect("stdout");
+        answers.tee(&new.to_string_lossy());
+        say(&mut answers, 1);
+        answers.signed = Instant::now().checked_sub(SIGN).expect("uptime");
+        say(&mut answers, 2);
+        say(&mut answers, 3);
+        // What was said so far is out.
+        assert!(answers.stdout.buffer().len() < 40);
+        answers.finish(id).expect("stdout");
+        drop(answers);
+        let snapshot = fs::read(&new);
+        fs::remove_dir_all(&dir).expect("the directory goes");
+        let lines = |bytes: &[u8]| -> Vec<Answer> {
+            let lines = bytes.split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
+            lines.map(|line| serde_json::from_slice(line).expect("an answer")).collect()
+        };
+        assert_eq!(lines(&snapshot.expect("a snapshot")), said);
+        let done = [Answer::To(id), tag(1), tag(2), Answer::Works, tag(3), Answer::Done(id)];
+        assert_eq!(lines(&stdout), done);
+    }
 
     /// The helper of a daemon that was killed fails while the next one starts, which is to find
     /// what waited to be kept.

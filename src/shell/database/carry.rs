@@ -79,12 +79,18 @@ pub struct Carried {
     pub found: Vec<(u64, u64)>,
 }
 
-/// Carries what the range holds.
+/// Carries what the range holds. `works` is called whenever the database has answered.
 ///
 /// # Errors
 /// The database can't be reached or is not fit to be written, and nothing came of it.
-pub fn carry(kept: &mut Kept, database: &Database, range: &Range<'_>) -> Result<Carried, Failure> {
-    let mut counter = Counter { kept, database, range, writer: None, began: Instant::now() };
+pub fn carry(
+    kept: &mut Kept,
+    database: &Database,
+    range: &Range<'_>,
+    works: &mut dyn FnMut(),
+) -> Result<Carried, Failure> {
+    let began = Instant::now();
+    let mut counter = Counter { kept, database, range, writer: None, began, works };
     let (stretch, through) = read(range, range.from, range.to, RANGE_BYTES)?;
     let (found, others): (Vec<_>, Vec<_>) =
         news(&stretch.lines).into_iter().partition(|entry| range.homes.has(entry));
@@ -132,6 +138,8 @@ struct Counter<'a> {
     range: &'a Range<'a>,
     writer: Option<Writer<'a>>,
     began: Instant,
+    /// Called whenever the database has answered.
+    works: &'a mut dyn FnMut(),
 }
 
 impl Desk for Counter<'_> {
@@ -151,7 +159,10 @@ impl Desk for Counter<'_> {
             Some(writer) => writer,
             none => none.insert(Writer::open(self.kept, self.database)?),
         };
-        writer.write(&batch)
+        let written = writer.write(&batch);
+        // Taken or refused.
+        (self.works)();
+        written
     }
 
     fn spent_ms(&self) -> u64 {

@@ -52,7 +52,7 @@ pub fn sync(database: &Sqlite, group: &Group, answers: &mut Answers) -> Result<(
     let session = Session::open(database, false)?;
     session.run_all("BEGIN")?;
     let queries = session.queries(group)?;
-    let (rows, count) = session.hash(&queries)?;
+    let (rows, count) = session.hash(&queries, answers)?;
     let digest = format!("{of_group}/{rows}/{}", stamp.unwrap_or_default());
     if same_group && asked.rows == rows {
         return answers.send(&Answer::Same(digest));
@@ -90,7 +90,8 @@ fn stamp(path: &Path) -> Option<String> {
     if fs::metadata(log).is_ok_and(|log| log.len() > 0) {
         return None;
     }
-    let file = File::open(path).ok()?;
+    // To open what is none may wait for ever, as a pipe does.
+    let file = no_file(path).is_none().then(|| File::open(path).ok()).flatten()?;
     let about = file.metadata().ok()?;
     let age = SystemTime::now().duration_since(about.modified().ok()?).ok()?;
     if age < SETTLED {
@@ -151,7 +152,7 @@ impl<'a> Session<'a> {
     }
 
     /// A digest of all rows of the queries, and how many there are.
-    fn hash(&self, queries: &[String]) -> Result<(String, u64), Failure> {
+    fn hash(&self, queries: &[String], answers: &mut Answers) -> Result<(String, u64), Failure> {
         // Keyed with zeroes, so that the next process comes to the same. A compiler with another
         // hasher costs one sync in which everything is read.
         let mut hasher = DefaultHasher::new();
@@ -161,7 +162,7 @@ impl<'a> Session<'a> {
             self.each_row(query, |row| {
                 hash_row(row, &mut hasher);
                 count += 1;
-                Ok(())
+                answers.works()
             })?;
         }
         Ok((format!("{:016x}", hasher.finish()), count))
@@ -247,6 +248,13 @@ fn is_records_own_fault(code: ErrorCode) -> bool {
 fn explain(database: &Sqlite, err: &Error) -> Failure {
     let path = &database.path;
     let said = err.to_string();
+    if let Some(what) = no_file(Path::new(path)) {
+        let hint = "name the file of the database with path of [db1]";
+        return Failure::new(
+            ErrorKind::Connect,
+            format!("can't open {path}: it is {what}: {hint}"),
+        );
+    }
     if let Some(table) = word_after(&said, "no such table: ") {
         return match schema::is_our_table(table) {
             true => Failure::no_table(table, path),
@@ -292,6 +300,16 @@ fn explain(database: &Sqlite, err: &Error) -> Failure {
             Failure::new(ErrorKind::Unsure, format!("SQLite says about {path}: {said}"))
         }
         _ => Failure::new(ErrorKind::Other, format!("SQLite says about {path}: {said}")),
+    }
+}
+
+/// What is at a path in place of a file; none where there is one, or nothing.
+fn no_file(path: &Path) -> Option<&'static str> {
+    let found = fs::metadata(path).ok()?;
+    match found.is_file() {
+        true => None,
+        false if found.is_dir() => Some("a directory"),
+        false => Some("no file that could hold a database"),
     }
 }
 

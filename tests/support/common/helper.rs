@@ -117,6 +117,7 @@ impl Standing {
         let lines = self.lines.by_ref().map(|line| serde_json::from_str(&line.unwrap()).unwrap());
         let mut answers: Vec<Answer> =
             lines.take_while(|answer| *answer != Answer::Done(self.last)).collect();
+        answers.retain(|answer| *answer != Answer::Works);
         assert_eq!(answers.first(), Some(&Answer::To(self.last)), "{answers:?}");
         answers.remove(0);
         answers
@@ -147,6 +148,8 @@ pub fn talk_with(input: &[u8], env: &[(&str, &str)]) -> Reply {
     let text = String::from_utf8(output.stdout).unwrap();
     let mut answers: Vec<Answer> =
         text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    // On a slow machine.
+    answers.retain(|answer| *answer != Answer::Works);
     if answers.first() == Some(&Answer::To(ASKED)) {
         answers.remove(0);
     }

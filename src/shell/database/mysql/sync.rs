@@ -43,6 +43,7 @@ fn read(
     text: Option<&str>,
     answers: &mut Answers,
 ) -> Result<(), Failure> {
+    answers.works()?;
     let digest = Digest::read(group, text)?;
     if digest.text == group.digest && digest.complete {
         return answers.send(&Answer::Same(digest.text));
