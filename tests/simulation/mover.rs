@@ -32,7 +32,8 @@ impl World {
             true => must || mover.random.one_in(60),
             false => !must && mover.random.one_in(120),
         };
-        if moves {
+        // Not between deciding and doing: of a helper that is sent then the answer does not count.
+        if moves && !self.pressed {
             self.turn_away();
         }
     }
