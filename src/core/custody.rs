@@ -1,6 +1,8 @@
 //! What a daemon has given into the hands of its keeper, and what it believes of it: launches that
 //! the keeper owes an answer, processes, ends that it is to remember until the journal has them;
-//! and what can still be found out when the keeper is gone.
+//! and what can still be found out when the keeper is gone, and what of its runs is still to end.
+
+mod stops;
 
 use crate::core::clock::tick_of;
 use crate::core::event::{Ended, Event, Started};
@@ -10,6 +12,7 @@ use crate::core::outcome::Outcome;
 use crate::core::plain::clean;
 use crate::core::time::Now;
 use std::collections::{BTreeMap, BTreeSet};
+use stops::{Held, Stops};
 
 /// What is told of processes that were left behind.
 const LEFT_COLUMNS: usize = 400;
@@ -43,6 +46,15 @@ pub trait Machine {
 
     /// The job that a process of ours is a run of, by its environment.
     fn job_of(&mut self, started: Started) -> Option<JobId>;
+
+    /// Whether something is left of a run whose first process is gone where a signal reaches it: in
+    /// its process group, or in its control group. Also where that can't be told now.
+    fn reaches(&mut self, run: RunId, started: Started) -> bool;
+
+    /// The processes that are left of these runs, as they are to be named. They are looked for
+    /// among all processes; it is the last that is asked about these runs. None: that can't be told
+    /// now.
+    fn left(&mut self, runs: &BTreeMap<RunId, Started>) -> Option<BTreeMap<RunId, String>>;
 }
 
 /// What is to be done about a keeper that says nothing.
@@ -81,6 +93,8 @@ pub struct Custody {
     waiting: BTreeMap<RunId, u64>,
     /// Ends that the core was told and the journal may not have yet.
     told: Vec<RunId>,
+    /// Runs that are to end.
+    stops: Stops,
     silence: Silence,
     /// Whether it answers when it is asked for a sign of life: one of an earlier version does not.
     answers: bool,
@@ -97,6 +111,7 @@ impl Custody {
             outstanding: BTreeMap::new(),
             waiting: BTreeMap::new(),
             told: Vec::new(),
+            stops: Stops::default(),
             silence: Silence::default(),
             answers: false,
             ask_ms,
@@ -121,9 +136,20 @@ impl Custody {
         self.outstanding.insert(run, mono_ms);
     }
 
-    /// The keeper is told that a run is to end: whether it hears that is to be known soon.
-    pub fn stops(&mut self) {
+    /// A run is told to end. Whether the keeper hears that is to be known soon.
+    pub fn stops(&mut self, run: RunId) {
         self.silence.asked_ms = 0;
+        self.stops.tells(run);
+    }
+
+    /// KILL was sent to a run, at this reading of the monotonic clock, ms.
+    pub fn killed(&mut self, run: RunId, mono_ms: u64) {
+        self.stops.killed(run, mono_ms);
+    }
+
+    /// A run takes no signal: it is as if it had not been told to end.
+    pub fn goes_on(&mut self, run: RunId) {
+        self.stops.goes_on(run);
     }
 
     /// The keeper says this. What the core is to be told of it.
@@ -137,6 +163,7 @@ impl Custody {
             }
             Notice::Failed(run, error) => {
                 self.answered(run);
+                self.stops.forget(run);
                 Some(Event::Launched(run, Err(error)))
             }
             Notice::Waits(run, what) => {
@@ -145,7 +172,12 @@ impl Custody {
                 Some(Event::Waits(run, what))
             }
             Notice::NoOutput(run, why) => Some(Event::NoOutput(run, why)),
-            Notice::Refused(run, refusal) => Some(Event::Signalled(run, Some(refusal))),
+            Notice::Refused(run, refusal) => {
+                if refusal.goes_on() {
+                    self.goes_on(run);
+                }
+                Some(Event::Signalled(run, Some(refusal)))
+            }
             Notice::Ended(end) => Some(Event::Ended(Box::new(self.ended(end)))),
             Notice::Keeper { .. }
             | Notice::Stopping(..)
@@ -174,6 +206,7 @@ impl Custody {
     /// The end of a run of the keeper's. The keeper is to remember it until the journal has it.
     pub fn ended(&mut self, end: KeptEnd) -> Ended {
         self.processes.remove(&end.run);
+        self.stops.forget(end.run);
         self.told.push(end.run);
         let outcome = match end.left.is_empty() {
             true => Outcome::Ended(end.exit),
@@ -253,6 +286,7 @@ impl Custody {
                 }
                 None => {
                     let why = "its keeper was killed while it was starting it";
+                    self.stops.forget(run);
                     events.push(lost(run, now, why));
                 }
             }
@@ -260,7 +294,7 @@ impl Custody {
         let (kept, watched) = (self.processes.clone(), machine.watched());
         for (run, started) in kept.into_iter().filter(|(run, _)| !watched.contains(run)) {
             if !machine.watch(run, started) {
-                events.push(self.unseen(run, now));
+                events.extend(self.unseen(run, now));
             }
         }
         // Nobody remembers them any more.
@@ -268,10 +302,54 @@ impl Custody {
         events
     }
 
-    /// A process that was only watched is gone.
-    pub fn unseen(&mut self, run: RunId, now: Now) -> Event<'static> {
+    /// A process that was only watched is gone, and so is its run; of one that was told to end the
+    /// rest is waited for.
+    pub fn unseen(&mut self, run: RunId, now: Now) -> Option<Event<'static>> {
+        if self.stops.holds(run, Held { at: now, why: NOT_SEEN }) {
+            return None;
+        }
         self.processes.remove(&run);
-        lost(run, now, NOT_SEEN)
+        Some(lost(run, now, NOT_SEEN))
+    }
+
+    /// The process of a run that an earlier daemon told to end is gone, and nobody saw how; why.
+    /// Others of the run may be there.
+    pub fn holds(&mut self, run: RunId, now: Now, why: &'static str) {
+        self.stops.tells(run);
+        self.stops.holds(run, Held { at: now, why });
+    }
+
+    /// Whether the end of a run without a keeper is held back.
+    pub fn is_held(&self, run: RunId) -> bool {
+        self.stops.is_held(run)
+    }
+
+    /// When [`Custody::looks_at_held`] is to be called next, by the monotonic clock.
+    pub fn next_held_ms(&self) -> Option<u64> {
+        self.stops.next_look_ms()
+    }
+
+    /// Looks at runs that were told to end and have no keeper any more. What the core is to be told
+    /// of those that are over.
+    pub fn looks_at_held(&mut self, now: Now, machine: &mut impl Machine) -> Vec<Event<'static>> {
+        let over = self.stops.over(now, &self.processes, machine);
+        if over.is_empty() {
+            return Vec::new();
+        }
+        let started = over.iter().map(|(run, (started, _))| (*run, *started)).collect();
+        let Some(left) = machine.left(&started) else { return Vec::new() };
+        let end = |(run, (_, held)): (RunId, (Started, Held))| {
+            self.processes.remove(&run);
+            self.stops.forget(run);
+            match left.get(&run).filter(|left| !left.is_empty()) {
+                Some(left) => {
+                    let left = clean(left, LEFT_COLUMNS);
+                    lost(run, held.at, &format!("{}, left behind: {left}", held.why))
+                }
+                None => lost(run, held.at, held.why),
+            }
+        };
+        over.into_iter().map(end).collect()
     }
 }
 

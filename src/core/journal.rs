@@ -70,6 +70,10 @@ pub struct RunEntry<'a> {
     /// When it is told to end, by the monotonic clock of its boot, ms; none = never.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline_ms: Option<u64>,
+    /// When it is killed, for it was told to end; by the monotonic clock of its boot, ms; none = it
+    /// was not told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kill_ms: Option<u64>,
     /// How it ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub end: Option<End>,
@@ -199,7 +203,8 @@ pub enum Entry<'a> {
     /// A run got further.
     #[serde(borrow)]
     Run(RunEntry<'a>),
-    /// A run that was alive when the segment was begun (checkpoint; no news for the database).
+    /// A run that is alive, as it stands: when a segment begins, and when the run was told to end
+    /// or goes on after all. No news for the database.
     Carried(RunEntry<'a>),
     /// Slots were skipped.
     Skip(SkipEntry),

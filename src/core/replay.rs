@@ -334,6 +334,7 @@ impl Replay {
                 pid,
                 kernel_start: started.kernel_start,
                 deadline_ms: None,
+                kill_ms: None,
                 end: None,
                 home: 0,
             };

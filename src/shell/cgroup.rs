@@ -5,6 +5,8 @@
 //! keeper, after the state directory and the keeper itself, and in it groups that are numbered. To
 //! make one takes longer than to make a process, so they serve one run after the other.
 
+mod tree;
+
 use super::proc_fs;
 use super::sys::{Pid, Spawn, spawn};
 use rustix::fs::{Mode, OFlags};
@@ -14,6 +16,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process;
+pub use tree::Tree;
 
 /// Groups that are kept for runs to come.
 const MAX_FREE: usize = 256;
@@ -115,36 +118,14 @@ impl Groups {
         }
     }
 
-    /// Whether a process in it is alive, or that can't be told.
-    pub fn is_populated(&self, group: Group) -> bool {
-        match fs::read_to_string(self.path(group).join("cgroup.events")) {
-            Ok(text) => text.lines().any(|line| line == "populated 1"),
-            Err(why) => why.kind() != io::ErrorKind::NotFound,
-        }
-    }
-
-    /// The processes in it.
-    pub fn members(&self, group: Group) -> Vec<Pid> {
-        let mut members = Vec::new();
-        each_below(&self.path(group), &mut |dir| {
-            let text = fs::read_to_string(dir.join("cgroup.procs")).unwrap_or_default();
-            members.extend(text.lines().filter_map(|line| Pid::from_raw(line.parse().ok()?)));
-        });
-        members
-    }
-
-    /// Kills every process in it, those included that are being made now. It has to be
-    /// [discarded](Groups::discard) then.
-    ///
-    /// # Errors
-    /// The group is gone, or another user's.
-    pub fn kill(&self, group: Group) -> io::Result<()> {
-        fs::write(self.path(group).join("cgroup.kill"), "1")
+    /// One of them, with what is in it.
+    pub fn tree(&self, group: Group) -> Tree {
+        Tree(self.path(group))
     }
 
     /// Its run is over. It serves another one, if nothing was left behind in it.
     pub fn give_back(&mut self, group: Group) {
-        if self.free.len() < MAX_FREE && !self.is_populated(group) {
+        if self.free.len() < MAX_FREE && !self.tree(group).is_populated() {
             self.free.push(group);
         } else {
             self.discard(group);

@@ -2,11 +2,12 @@
 //! where it is dead, they are only watched. What is concluded from what it says, and from what it
 //! does not say, is decided in [`crate::core::custody`].
 
+mod remains;
 mod watching;
 
 use crate::core::custody::{Custody, Silent};
 use crate::core::daemon::Core;
-use crate::core::event::{Event, Signal};
+use crate::core::event::{Event, Signal, Started};
 use crate::core::ids::RunId;
 use crate::core::keeping::Notice;
 use crate::core::launch::LaunchPlan;
@@ -18,14 +19,14 @@ use crate::shell::cgroup;
 use crate::shell::clock;
 use crate::shell::keeper::client::Keeper;
 use crate::shell::own;
-use crate::shell::process::signal_group;
-use crate::shell::refused::{self, Members};
-use crate::shell::sys::Pid;
+use crate::shell::process::{number, signal_group};
+use crate::shell::refused;
+use crate::shell::sys::{Pid, pid_of};
 use mio::{Interest, Registry, Token};
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
-use watching::{Watching, pid_of};
+use watching::Watching;
 
 /// While it has runs, a keeper is asked for an answer this long after the last one, in
 /// milliseconds; oftener in a build for tests.
@@ -48,8 +49,6 @@ pub struct Children {
     unsent: BTreeMap<RunId, Signal>,
     /// When to see to both next, by the monotonic clock.
     look_at_ms: u64,
-    /// Who is in their process groups.
-    members: Members,
 }
 
 impl Children {
@@ -76,7 +75,6 @@ impl Children {
             watching: Watching::new(state_dir.into(), poll.try_clone()?, first_token),
             unsent: BTreeMap::new(),
             look_at_ms: 0,
-            members: Members::default(),
         };
         let notices = children.find_keeper()?;
         Ok((children, notices))
@@ -168,17 +166,19 @@ impl Children {
             Some(_) => self.custody.next_look_ms(),
             None => Some(self.retry_at_ms),
         };
-        keeper.into_iter().chain(self.is_short().then_some(self.look_at_ms)).min()
+        let short = self.is_short().then_some(self.look_at_ms);
+        keeper.into_iter().chain(short).chain(self.custody.next_held_ms()).min()
     }
 
     /// Finds another keeper for one that was lost, or that is of another version and `idle`; and
-    /// sees to runs that could not be watched or signalled.
+    /// sees to runs that could not be watched or signalled, or are to end without a keeper.
     pub fn look_after(&mut self, now: Now, idle: bool) -> Vec<Event<'static>> {
         let mut events = Vec::new();
         if self.is_short() && now.mono_ms >= self.look_at_ms {
             self.look_at_ms = now.mono_ms + RETRY_MS;
             events = self.try_again(now);
         }
+        events.extend(self.custody.looks_at_held(now, &mut self.watching));
         events.extend(self.look_after_keeper(now, idle));
         events
     }
@@ -195,7 +195,7 @@ impl Children {
             events.extend(refusal.map(|refusal| Event::Signalled(run, Some(refusal))));
         }
         let gone = self.watching.try_again();
-        events.extend(gone.into_iter().map(|run| self.custody.unseen(run, now)));
+        events.extend(gone.into_iter().filter_map(|run| self.unseen(run, now)));
         events
     }
 
@@ -244,7 +244,13 @@ impl Children {
     /// The process whose pidfd has this token has ended.
     pub fn watched_ended(&mut self, now: Now, token: Token) -> Option<Event<'static>> {
         let run = self.watching.ended(token)?;
-        Some(self.custody.unseen(run, now))
+        self.unseen(run, now)
+    }
+
+    fn unseen(&mut self, run: RunId, now: Now) -> Option<Event<'static>> {
+        let end = self.custody.unseen(run, now)?;
+        self.watching.remains.forget(run);
+        Some(end)
     }
 
     /// Sends a signal to the process group of a run, and has the keeper see to the rest of it; of
@@ -258,52 +264,80 @@ impl Children {
     }
 
     fn try_signal(&mut self, run: RunId, signal: Signal) -> Result<Option<Box<Refusal>>, String> {
-        if let Some(keeper) = &mut self.keeper {
-            self.custody.stops();
-            keeper.stop(run, signal);
-        }
+        self.custody.stops(run);
+        self.keeper.iter_mut().for_each(|keeper| keeper.stop(run, signal));
         let process = self.custody.process(run);
         let Some((pid, started)) = process.and_then(|it| Some((pid_of(it.pid)?, it))) else {
             return Ok(None);
         };
-        let number = match signal {
-            Signal::Term => rustix::process::Signal::TERM,
-            Signal::Kill => rustix::process::Signal::KILL,
-        };
-        let nobody = match signal_group(pid, started.kernel_start, number) {
-            Ok(false) => return Ok(None),
-            Ok(true) => false,
-            Err(why) if why.kind() == io::ErrorKind::PermissionDenied => true,
-            Err(why) => {
-                let why = own::advised(&why);
-                log::error!("run={run} can't be signalled now and is later: {why}");
-                self.unsent.insert(run, signal);
-                return Err(format!("it can't be signalled now, and is as soon as it can: {why}"));
-            }
-        };
-        Ok(self.refusal(run, pid, signal, nobody))
+        let refusal = self.send_signal(run, pid, started, signal).map_err(|why| {
+            let why = own::advised(&why);
+            log::error!("run={run} can't be signalled now and is later: {why}");
+            self.unsent.insert(run, signal);
+            format!("it can't be signalled now, and is as soon as it can: {why}")
+        })?;
+        if signal == Signal::Kill {
+            self.custody.killed(run, clock::now().mono_ms);
+        }
+        if refusal.as_ref().is_some_and(|refusal| refusal.goes_on()) {
+            self.custody.goes_on(run);
+        }
+        Ok(refusal)
     }
 
-    /// Who of a run did not take a signal. What goes on is not told to end any more.
+    /// Returns who of a run did not take a signal.
+    fn send_signal(
+        &mut self,
+        run: RunId,
+        pid: Pid,
+        started: Started,
+        signal: Signal,
+    ) -> io::Result<Option<Box<Refusal>>> {
+        // The rest of a run is the keeper's, as long as there is one.
+        let rest = match self.has_no_keeper(run) {
+            true => self.watching.remains.signal(run, started, signal)?,
+            false => Vec::new(),
+        };
+        match signal_group(pid, started.kernel_start, number(signal)) {
+            Ok(false) => Ok(refused::among(pid, &rest, false).map(Box::new)),
+            Ok(true) => Ok(self.refusal(run, pid, signal, (rest, false))),
+            Err(why) if why.kind() == io::ErrorKind::PermissionDenied => {
+                Ok(self.refusal(run, pid, signal, (rest, true)))
+            }
+            Err(why) => Err(why),
+        }
+    }
+
+    /// Whether nobody sees to a run but this daemon.
+    fn has_no_keeper(&self, run: RunId) -> bool {
+        self.custody.is_held(run) || self.watching.has(run)
+    }
+
+    /// Who of a run did not take a signal: of those in its process group, and of the `rest`. What
+    /// goes on is not told to end any more.
     fn refusal(
         &mut self,
         run: RunId,
         pid: Pid,
         signal: Signal,
-        nobody: bool,
+        (rest, nobody): (Vec<Pid>, bool),
     ) -> Option<Box<Refusal>> {
-        let members = self.members.of(clock::now().mono_ms, pid);
+        let mut members = self.watching.remains.members.of(clock::now().mono_ms, pid);
+        let is_killed = rest.is_empty() && self.watching.remains.has_group(run);
+        members.extend(rest.into_iter().filter(|pid| !members.contains(pid)).collect::<Vec<_>>());
         let mut refusal = refused::among(pid, &members, nobody)?;
-        if let Some(keeper) = &mut self.keeper {
-            refusal.killable =
-                keeper.process().is_some_and(|it| cgroup::is_kept(pid, &self.state_dir, it));
-            match (refusal.killable, signal) {
-                // It is killed by the keeper, which says if that is refused.
-                (true, Signal::Kill) => return None,
-                (true, Signal::Term) => {}
-                (false, _) if refusal.leader => keeper.go_on(run),
-                (false, _) => {}
+        let keeper = self.keeper.as_ref().and_then(Keeper::process);
+        refusal.killable = match self.has_no_keeper(run) {
+            true => signal == Signal::Term && self.watching.remains.has_group(run) || is_killed,
+            false => keeper.is_some_and(|it| cgroup::is_kept(pid, &self.state_dir, it)),
+        };
+        match (refusal.killable, signal) {
+            // It is killed with its control group; by the keeper, which says if that is refused.
+            (true, Signal::Kill) => return None,
+            (false, _) if refusal.leader => {
+                self.keeper.iter_mut().for_each(|keeper| keeper.go_on(run));
             }
+            (_, Signal::Term) | (false, Signal::Kill) => {}
         }
         Some(Box::new(refusal))
     }

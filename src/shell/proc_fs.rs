@@ -13,6 +13,9 @@ use rustix::process::{PidfdFlags, pidfd_open};
 use super::sys::Pid;
 use crate::core::plain;
 
+/// Processes that are named in an outcome.
+const MAX_NAMED: usize = 5;
+
 /// The kernel keeps 15 characters of the name of a program, 63 of one of its own threads.
 const NAME_COLUMNS: usize = 64;
 
@@ -153,6 +156,16 @@ fn number_in_stat(pid: Pid, field: usize) -> Option<i32> {
 pub fn name(pid: Pid) -> String {
     let said = fs::read(format!("/proc/{}/comm", pid.as_raw_nonzero())).unwrap_or_default();
     plain::clean(String::from_utf8_lossy(&said).trim_end(), NAME_COLUMNS)
+}
+
+/// `4711 sleep, 4712 sh and 3 more`.
+pub fn named(pids: &[Pid]) -> String {
+    let named = |pid: &Pid| format!("{} {}", pid.as_raw_nonzero(), name(*pid));
+    let mut text = pids.iter().take(MAX_NAMED).map(named).collect::<Vec<_>>().join(", ");
+    if pids.len() > MAX_NAMED {
+        text.push_str(&format!(" and {} more", pids.len() - MAX_NAMED));
+    }
+    text
 }
 
 /// Whether a process has this file or directory open; none if that can't be seen, because it is

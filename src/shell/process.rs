@@ -9,12 +9,13 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
-use rustix::process::{Signal, kill_process_group};
+use rustix::process::{Signal, kill_process_group, test_kill_process_group};
 
 use super::output::{Given, Opener, Streams, launch_error};
 use super::proc_fs::{is_same_process, kernel_start};
 use super::sys::{self, Newborn, Pid, Spawn};
 use crate::core::command_line::{CommandLine, parse};
+use crate::core::event;
 use crate::core::launch::{LaunchError, LaunchPlan};
 
 /// Variables a service manager addresses to the daemon alone (sd_notify(3), sd_listen_fds(3)); a
@@ -294,6 +295,20 @@ fn cannot_start(program: &str, plan: &LaunchPlan, errno: Errno) -> LaunchError {
         _ => "see execve(2)".to_owned(),
     };
     launch_error(errno, &format!("cannot start {program}"), &hint)
+}
+
+/// The system's number of a signal.
+pub fn number(signal: event::Signal) -> Signal {
+    match signal {
+        event::Signal::Term => Signal::TERM,
+        event::Signal::Kill => Signal::KILL,
+    }
+}
+
+/// Whether somebody is in a process group.
+pub fn is_group_alive(group: Pid) -> bool {
+    // EPERM: they have become another user's.
+    test_kill_process_group(group) != Err(Errno::SRCH)
 }
 
 /// Sends a signal to the process group of a run; `false`, and nothing is sent, if the process that

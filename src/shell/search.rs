@@ -42,14 +42,23 @@ pub fn find_by_run_id(run_id: &str, earliest: u64) -> io::Result<Vec<Process>> {
 pub fn find_by_run_ids(
     wanted: &BTreeMap<String, u64>,
 ) -> io::Result<BTreeMap<String, Vec<Process>>> {
+    let mut found = find_all(|run_id| wanted.contains_key(run_id))?;
+    for (run_id, processes) in &mut found {
+        processes.retain(|(_, began)| wanted[run_id] <= *began);
+    }
+    Ok(found)
+}
+
+/// The same of all runs that are wanted, whenever their processes began.
+///
+/// # Errors
+/// As [`find_by_run_id`].
+pub fn find_all(is_wanted: impl Fn(&str) -> bool) -> io::Result<BTreeMap<String, Vec<Process>>> {
     let mut found = BTreeMap::<String, Vec<Process>>::new();
     for pid in proc_fs::all()? {
-        let Some(run_id) = run_id_of(pid).filter(|run_id| wanted.contains_key(run_id)) else {
-            continue;
-        };
-        let began = own_start(pid).filter(|began| wanted[&run_id] <= *began);
+        let Some(run_id) = run_id_of(pid).filter(|run_id| is_wanted(run_id)) else { continue };
         // The environment was still that of the same process.
-        let began = began.filter(|_| run_id_of(pid).as_ref() == Some(&run_id));
+        let began = own_start(pid).filter(|_| run_id_of(pid).as_ref() == Some(&run_id));
         found.entry(run_id).or_default().extend(began.map(|began| (pid, began)));
     }
     Ok(found)

@@ -173,6 +173,11 @@ fn mask_signals(how: libc::c_int) -> libc::sigset_t {
     }
 }
 
+/// The system's type for a pid; none for 0.
+pub fn pid_of(pid: u32) -> Option<Pid> {
+    Pid::from_raw(i32::try_from(pid).ok()?)
+}
+
 /// The process group of a process of any user; none if there is no such process, or its group
 /// is of the kernel's own or outside of this namespace. rustix takes that for impossible.
 pub fn group_of(pid: Pid) -> Option<Pid> {

@@ -72,6 +72,7 @@ fn entry(number: u64, pid: u32, end: Option<End>) -> Entry<'static> {
         pid,
         kernel_start: 5,
         deadline_ms: None,
+        kill_ms: None,
         end,
         home: 0,
     })

@@ -58,6 +58,7 @@ fn longest(journal: &mut Journal, number: u64, ended: bool) {
         pid: 9,
         kernel_start: 5,
         deadline_ms: None,
+        kill_ms: None,
         end: ended.then_some(End { at_ms, outcome, usage, duration_ms: 0, stopped: false }),
         home: 0,
     });

@@ -8,6 +8,7 @@ mod common;
 #[path = "../support/daemon/mod.rs"]
 mod daemon;
 mod ends;
+mod orphans;
 mod taken;
 mod tree;
 mod trouble;

@@ -22,7 +22,7 @@ const NEVER: Due = Due::Never("0 0 1 1 *");
 const STUBBORN: &str = "trap '' TERM; echo $$ >FILE; while :; do sleep 1; done";
 
 /// A site whose job 1 is this, FILE being one of the site's.
-fn site(control_groups: &str, job: &str) -> (Site, TestDatabase) {
+pub fn site(control_groups: &str, job: &str) -> (Site, TestDatabase) {
     let (mut site, mut database) = Site::on(Driver::Sqlite);
     site.base.push_str(&format!("stop_grace = 1\ncontrol_groups = {control_groups}\n"));
     let job = job.replace("STUBBORN", &format!("sh -c \"{}\"", STUBBORN.replace('$', "\\$")));
@@ -32,7 +32,7 @@ fn site(control_groups: &str, job: &str) -> (Site, TestDatabase) {
 }
 
 /// Starts the job and waits for the pid that it writes.
-fn start_job(site: &Site, daemon: &Daemon) -> Pid {
+pub fn start_job(site: &Site, daemon: &Daemon) -> Pid {
     daemon.wait_job(1, "there", |_| true);
     daemon.start_job(1);
     wait_for("the job's pid", SOON, || Pid::from_raw(site.read("pid").trim().parse().ok()?))
@@ -51,13 +51,13 @@ fn assert_left_behind(end: &Value, pid: Pid) {
 }
 
 /// Zombies are gone: whoever inherited them reaps them, or not.
-fn is_alive(pid: Pid) -> bool {
+pub fn is_alive(pid: Pid) -> bool {
     let stat = fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero()));
     test_kill_process(pid).is_ok() && !stat.is_ok_and(|stat| stat.contains(") Z "))
 }
 
 /// Where version 2 is mounted, if groups can be made there.
-fn groups() -> Option<PathBuf> {
+pub fn groups() -> Option<PathBuf> {
     let probe = common::TempDir::new();
     Groups::new(&probe.0)?.remove_all();
     let mounts = fs::read_to_string("/proc/self/mounts").unwrap();

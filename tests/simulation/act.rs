@@ -1,11 +1,16 @@
 //! What the core wants is done, as far as the daemon lives.
 
 use super::ledger::Piece;
+use super::process::KILLED_MS;
 use super::world::World;
-use schedule::core::event::{Action, Event};
+use schedule::core::event::{Action, Event, Signal};
 use schedule::core::ids::{ConnId, RunId};
 use schedule::core::journal::{Segment, count_records};
+use schedule::core::refusal::Refusal;
 use schedule::core::time::Now;
+
+/// A daemon looks at what it has killed within this time, ms.
+const LATE_MS: u64 = 1_000;
 
 impl World {
     /// Performs what is to be done, unless the daemon is killed meanwhile or the turn is over.
@@ -35,6 +40,7 @@ impl World {
         let in_vain = !self.clients.is_empty() && !self.ledger.is_launching();
         assert!(!in_vain, "clients wait in vain: {:?}", self.clients);
         self.ledger.check_runs(ticked, core);
+        self.check_killed();
         self.ledger.check_figures(core);
         self.ledger.check_table_told(self.disk.word_that_counts());
         if !self.profile.crowd || self.random.one_in(16) {
@@ -94,7 +100,10 @@ impl World {
             Action::Signal(run, signal) => {
                 self.tell(|| format!("{signal:?} to run {run}"));
                 self.ledger.signalled(now, run, signal);
-                self.custody.stops();
+                let is_whole = self.is_journal_whole();
+                self.ledger.check_stop_known(run, is_whole);
+                self.custody.stops(run);
+                self.keeper_stops(run, false);
                 self.check_process(run);
                 let delay_ms = self.random.below(50);
                 self.stop_waiting(run);
@@ -102,6 +111,13 @@ impl World {
                 match refusal {
                     Some(_) => self.tell(|| format!("run {run} takes no signal")),
                     None => self.tell(|| format!("run {run} takes it, or has ended")),
+                }
+                if signal == Signal::Kill {
+                    self.custody.killed(run, now.mono_ms);
+                }
+                if refusal.as_ref().is_some_and(Refusal::goes_on) {
+                    self.custody.goes_on(run);
+                    self.keeper_stops(run, true);
                 }
                 self.ledger.taken(run, refusal.is_none());
                 self.say(Event::Signalled(run, refusal.map(Box::new)));
@@ -127,6 +143,22 @@ impl World {
             }
         }
         true
+    }
+
+    fn is_journal_whole(&self) -> bool {
+        let outbox = self.core.as_ref().map(|core| core.scheduler.outbox());
+        outbox.is_some_and(|outbox| outbox.is_whole() && outbox.unwritten.is_empty())
+    }
+
+    /// A run without a keeper that was killed is over, soon, or it is said what is left.
+    fn check_killed(&self) {
+        for id in &self.ledger.live {
+            let process = self.processes.alive.get(id);
+            let killed_ms =
+                self.ledger.runs[id].killed_ms.filter(|_| process.is_some_and(|it| !it.own));
+            let ago_ms = killed_ms.map_or(0, |at_ms| self.now.mono_ms - at_ms);
+            assert!(ago_ms <= KILLED_MS + LATE_MS, "run {id} was killed {ago_ms} ms ago");
+        }
     }
 
     /// Where a signal goes is where the core takes the process to be.

@@ -1,6 +1,7 @@
 //! The daemon's side of the keeper, as `shell/children.rs` has it: the core's own rules, driven by
 //! what the world shows.
 
+use super::keeper::STRAY;
 use super::ledger::Settled;
 use super::process::Processes;
 use super::world::World;
@@ -8,6 +9,7 @@ use schedule::core::custody::{Machine, Silent};
 use schedule::core::event::{Event, Started};
 use schedule::core::ids::{JobId, RunId};
 use schedule::core::keeping::{KeptEnd, Notice};
+use schedule::core::outcome::Outcome;
 use schedule::core::scheduler::{Carried, Place, RunPhase, Said};
 use schedule::core::time::Now;
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,6 +24,7 @@ const LONG_MS: u64 = 33_000;
 /// Processes as the daemon can look at them.
 struct Looker<'a> {
     processes: &'a Processes,
+    mono_ms: u64,
     neighbours: &'a BTreeSet<String>,
 }
 
@@ -30,7 +33,7 @@ impl Machine for Looker<'_> {
         let own = self.processes.alive.get(&run);
         let others = own.is_none() && self.neighbours.contains(&run.to_string());
         assert!(!others, "run {run}: the process of another installation is taken for it");
-        let Started { pid, kernel_start, at } = own?.started;
+        let Started { pid, kernel_start, at } = own.filter(|process| !process.gone)?.started;
         let began = at.mono_ms / 10;
         assert!(began >= since, "run {run} begins at {began}, before {since}");
         Some((pid, kernel_start))
@@ -41,7 +44,8 @@ impl Machine for Looker<'_> {
     }
 
     fn watch(&mut self, run: RunId, started: Started) -> bool {
-        let Some(process) = self.processes.alive.get(&run) else { return false };
+        let alive = self.processes.alive.get(&run).filter(|process| !process.gone);
+        let Some(process) = alive else { return false };
         let Started { pid, kernel_start, .. } = process.started;
         let noted = (started.pid, started.kernel_start);
         assert_eq!(noted, (pid, kernel_start), "run {run}: its process, and what is watched");
@@ -55,6 +59,15 @@ impl Machine for Looker<'_> {
 
     fn job_of(&mut self, _: Started) -> Option<JobId> {
         None
+    }
+
+    fn reaches(&mut self, run: RunId, _: Started) -> bool {
+        self.processes.alive.get(&run).is_some_and(|process| process.has_rest(self.mono_ms))
+    }
+
+    fn left(&mut self, runs: &BTreeMap<RunId, Started>) -> Option<BTreeMap<RunId, String>> {
+        let stray = |run: &&RunId| self.processes.strays.contains(run);
+        Some(runs.keys().filter(stray).map(|run| (*run, STRAY.to_owned())).collect())
     }
 }
 
@@ -86,8 +99,12 @@ impl World {
             }
             Event::Ended(ended) => {
                 let is_seen = ended.outcome.exit().is_some();
-                let goes_on = self.processes.alive.contains_key(&ended.run);
+                let process = self.processes.alive.get(&ended.run);
+                let goes_on = process.is_some_and(|process| !process.gone);
                 assert!(!goes_on, "run {} ends, and its process goes on", ended.run);
+                let is_left = self.processes.strays.contains(&ended.run);
+                self.ledger.check_stop_done(now, &ended, process, is_left);
+                self.processes.alive.remove(&ended.run);
                 match self.ledger.began(ended.run).filter(|_| is_seen) {
                     Some(began) => self.ledger.ended(ended.run, &ended.outcome, began, ended.at),
                     None => self.ledger.lost(ended.run, &ended.outcome),
@@ -117,10 +134,18 @@ impl World {
 
     /// Processes without a keeper are watched; how they end is not seen.
     pub fn watched_end(&mut self, now: Now) {
-        for (run, _) in self.processes.reap(now.mono_ms, false) {
+        for run in self.processes.reap(now.mono_ms, false) {
             let event = self.custody.unseen(run, now);
-            self.is_news(now, event);
+            event.into_iter().for_each(|event| self.is_news(now, event));
         }
+    }
+
+    /// The daemon looks at runs that are to end without a keeper.
+    pub fn look_at_held(&mut self, now: Now) {
+        let (processes, neighbours) = (&self.processes, &self.neighbours);
+        let mut looker = Looker { processes, mono_ms: now.mono_ms, neighbours };
+        let events = self.custody.looks_at_held(now, &mut looker);
+        events.into_iter().for_each(|event| self.is_news(now, event));
     }
 
     /// The daemon looks whether its keeper is still there.
@@ -158,9 +183,10 @@ impl World {
             return;
         }
         self.keeper_at_ms = now.mono_ms;
-        let mut looker = Looker { processes: &self.processes, neighbours: &self.neighbours };
+        let (processes, neighbours) = (&self.processes, &self.neighbours);
+        let mut looker = Looker { processes, mono_ms: now.mono_ms, neighbours };
         let events = self.custody.loses(now, &mut looker);
-        self.processes.alive.values_mut().for_each(|process| process.watched = true);
+        self.processes.alive.values_mut().for_each(|process| process.watched = !process.gone);
         events.into_iter().for_each(|event| self.is_news(now, event));
         assert!(!self.ledger.is_asked(), "launches are forgotten with their keeper");
         let alive = self.processes.alive.keys();
@@ -188,30 +214,40 @@ impl World {
         self.custody.begins(true);
         let runs: Vec<(RunId, u32)> =
             core.scheduler.runs().values().map(|run| (run.id, run.pid)).collect();
+        let heard = keeper.stops.clone();
         for (run, pid) in &runs {
             let process = self.processes.alive.get(run);
             let is_own = process.is_some_and(|process| process.own);
+            let is_gone = process.is_none_or(|process| process.gone);
+            let is_told = same_boot && self.ledger.is_told(*run);
             let how = if is_own || ends.contains_key(run) {
                 Settled::Alive
             } else if same_keeper && *pid == 0 {
                 Settled::NotLaunched
-            } else if same_boot && process.is_some() {
+            } else if same_boot && (!is_gone || (is_told && *pid != 0)) {
                 Settled::Alive
             } else {
+                self.processes.alive.remove(run);
                 Settled::Lost
             };
             self.tell(|| format!("run {run} is {how:?}"));
-            self.ledger.settled(now, *run, how);
+            self.ledger.settled(now, *run, how, (same_boot, heard.get(run).copied()));
         }
         self.ledger.go_on_stopping();
-        let mut looker = Looker { processes: &self.processes, neighbours: &self.neighbours };
+        let (processes, neighbours) = (&self.processes, &self.neighbours);
+        let mut looker = Looker { processes, mono_ms: now.mono_ms, neighbours };
         let place = Place { same_boot, is_copy: false };
         core.scheduler.adopt(now, said, place, handed, (&mut self.custody, &mut looker));
-        self.processes.alive.values_mut().for_each(|process| process.watched = !process.own);
+        for process in self.processes.alive.values_mut() {
+            process.watched = !process.own && !process.gone;
+        }
         for (run, end) in ends {
             // Others the journal has already.
             if self.ledger.live.contains(&run) {
-                let outcome = schedule::core::outcome::Outcome::Ended(end.exit);
+                let outcome = match end.left.is_empty() {
+                    true => Outcome::Ended(end.exit),
+                    false => Outcome::LeftBehind(end.exit, end.left.into()),
+                };
                 self.ledger.ended(run, &outcome, end.started.at, end.at);
             }
         }
@@ -221,9 +257,12 @@ impl World {
         for run in core.scheduler.runs().values() {
             let process = self.processes.alive.get(&run.id).map(|process| process.started.pid);
             let is_unstarted = run.phase() == RunPhase::Queued;
-            assert_eq!(is_unstarted, process.is_none(), "run {} is {:?}", run.id, run.phase());
+            let is_held = self.custody.is_held(run.id);
+            let has_none = process.is_none() && !is_held;
+            assert_eq!(is_unstarted, has_none, "run {} is {:?}", run.id, run.phase());
             let kept = self.custody.process(run.id).map(|process| process.pid);
-            assert_eq!(kept, process, "run {}: its process, and where signals go", run.id);
+            let right = kept == process || (is_held && process.is_none());
+            assert!(right, "run {}: where signals go is {kept:?}, it is {process:?}", run.id);
         }
         self.core = Some(core);
     }
@@ -232,6 +271,9 @@ impl World {
     fn all_known(&self) -> Vec<Notice> {
         let own = self.processes.alive.iter().filter(|(_, process)| process.own);
         let started = own.map(|(run, process)| Notice::Started(*run, process.started));
+        let stops = self.keeper.as_ref().map_or_else(BTreeMap::new, |keeper| keeper.stops.clone());
+        let stops = stops.into_iter().map(|(run, asked_ms)| Notice::Stopping(run, asked_ms));
+        let started = started.chain(stops);
         let ends: BTreeMap<RunId, KeptEnd> =
             self.keeper.as_ref().map_or_else(BTreeMap::new, |keeper| keeper.ends.clone());
         started.chain(ends.into_values().map(Notice::Ended)).collect()

@@ -13,6 +13,9 @@ use std::collections::{BTreeMap, VecDeque};
 /// Keepers before it that one knows: fewer than in life, so that more of them come about.
 const MAX_KEEPERS: usize = 10;
 
+/// What is told of a process that no signal reaches.
+pub const STRAY: &str = "4711 stray";
+
 /// The number of another installation with the same server id.
 const NEIGHBOUR: u64 = 4_711;
 
@@ -43,6 +46,8 @@ pub struct Keeper {
     notices: VecDeque<Notice>,
     /// Ends that no daemon has in its journal.
     pub ends: BTreeMap<RunId, KeptEnd>,
+    /// Runs that were told to end, and when; by the monotonic clock.
+    pub stops: BTreeMap<RunId, u64>,
     /// It is asked for a sign of life.
     pub is_asked: bool,
     /// It does nothing from then until then, by the monotonic clock.
@@ -102,19 +107,46 @@ impl World {
             keeper.is_asked = false;
             keeper.notices.push_back(Notice::Here);
         }
-        for (run, process) in self.processes.reap(now.mono_ms, true) {
+        self.processes.reap(now.mono_ms, true);
+        for (run, process) in self.take_ended() {
             let ago_ms = now.mono_ms - process.end_ms.max(process.started.at.mono_ms);
             let at =
                 Now { mono_ms: now.mono_ms - ago_ms, wall_ms: now.wall_ms - ago_ms.cast_signed() };
             let usage = Usage { user_ms: 3, system_ms: 1, max_rss_bytes: 1 << 20 };
-            let (started, exit, left) = (process.started, process.exit, String::new());
-            let end = KeptEnd { run, started, at, exit, usage, left };
             let Some(keeper) = &mut self.keeper else { return };
+            let is_told = keeper.stops.remove(&run).is_some();
+            let is_left = is_told && self.processes.strays.contains(&run);
+            let left = if is_left { STRAY.to_owned() } else { String::new() };
+            let (started, exit) = (process.started, process.exit);
+            let end = KeptEnd { run, started, at, exit, usage, left };
             keeper.ends.insert(run, end.clone());
             keeper.notices.push_back(Notice::Ended(end));
         }
         if self.core.is_none() {
             self.orphans_end();
+        }
+    }
+
+    /// Takes out the keeper's runs that are over: of one that was told to end nothing may be left,
+    /// as far as it can be killed.
+    fn take_ended(&mut self) -> Vec<(RunId, Process)> {
+        let now_ms = self.now.mono_ms;
+        let Some(keeper) = &self.keeper else { return Vec::new() };
+        let is_over = |run: &RunId, process: &mut Process| {
+            let waits = keeper.stops.contains_key(run) && process.has_rest(now_ms);
+            process.own && process.gone && (!waits || process.is_beyond(now_ms))
+        };
+        self.processes.alive.extract_if(.., is_over).collect()
+    }
+
+    /// The keeper hears that a run is told to end, or that it goes on.
+    pub fn keeper_stops(&mut self, run: RunId, goes_on: bool) {
+        let now_ms = self.now.mono_ms;
+        let is_own = self.processes.alive.get(&run).is_some_and(|process| process.own);
+        let Some(keeper) = self.keeper.as_mut().filter(|_| is_own) else { return };
+        match goes_on {
+            true => drop(keeper.stops.remove(&run)),
+            false => drop(keeper.stops.entry(run).or_insert(now_ms)),
         }
     }
 
@@ -158,8 +190,11 @@ impl World {
 
     /// Those that have no keeper end, and there is no daemon to see that.
     fn orphans_end(&mut self) {
+        let now_ms = self.now.mono_ms;
         if self.core.is_none() {
-            self.processes.reap(self.now.mono_ms, false);
+            self.processes.reap(now_ms, false);
+            let has_any = |process: &Process| !process.gone || process.has_rest(now_ms);
+            self.processes.alive.retain(|_, process| process.own || has_any(process));
         }
     }
 
@@ -180,15 +215,24 @@ impl World {
         self.ledger.process_made(now, run);
         self.launches += 1;
         let (duration_ms, exit) = self.profile.fate(&mut self.random);
+        let end_ms = now.mono_ms + duration_ms;
+        let others = &mut self.others;
+        let rest_ms = if others.one_in(3) { end_ms + others.below(60_000) } else { 0 };
+        if others.one_in(6) {
+            self.processes.strays.insert(run);
+        }
         let process = Process {
             job: JobId(order.plan.job_id),
             started: Started { pid: 0, kernel_start: 0, at: now },
-            end_ms: now.mono_ms + duration_ms,
+            end_ms,
             exit,
             ignores_term: self.random.one_in(3),
             strange: self.random.one_in(6),
             own: true,
             watched: false,
+            gone: false,
+            rest_ms,
+            killed_ms: None,
         };
         Ok(self.processes.start(run, process))
     }

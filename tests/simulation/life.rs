@@ -216,13 +216,14 @@ impl World {
         }
         if self.random.one_in(2) {
             // In order: everything is told to end, and the keeper sees it.
-            self.processes.alive.values_mut().for_each(|process| process.end_ms = 0);
+            self.processes.end_all();
             self.keep();
             self.keeper_may_go();
         }
         self.keeper = None;
         self.processes.alive.clear();
         self.renewals.iter_mut().for_each(Renewals::end);
+        self.processes.strays.clear();
         self.boots += 1;
         self.now.wall_ms += self.random.within(2_000..=60_000);
         self.now.mono_ms = 8_000 + self.random.below(9_000);

@@ -39,6 +39,8 @@ pub struct World {
     pub random: Random,
     /// What was thought of later is drawn from this: see [`Profile::new`].
     pub apart: Random,
+    /// The same of what processes there are of a run beside the one that leads it.
+    pub others: Random,
     pub profile: Profile,
     /// Who takes away what is set aside, if anybody does.
     pub thief: Option<Thief>,
@@ -113,6 +115,7 @@ impl World {
             ledger,
             random,
             apart,
+            others: Random::new(seed.rotate_left(32)),
             profile,
             named: 0,
             boots: 1,
@@ -174,6 +177,7 @@ impl World {
         self.keep();
         self.hear(now);
         self.renew_keeper(now);
+        self.look_at_held(now);
         self.look_after_keeper(now);
         if !self.calm {
             self.command(now);
@@ -201,7 +205,7 @@ impl World {
             }
             None => self.processes.next_end_ms().into_iter().chain([self.keeper_at_ms]).min(),
         };
-        let timers = [wake.mono_ms, self.lanes.next_ms(), keeper];
+        let timers = [wake.mono_ms, self.lanes.next_ms(), keeper, self.custody.next_held_ms()];
         let until_timer = timers.into_iter().flatten().map(|at| at.saturating_sub(now_ms)).min();
         let at_once = self.pressed || core.busy();
         let sleep_ms = until_wall.into_iter().chain(until_timer).min().unwrap_or(1_000);
@@ -294,7 +298,7 @@ impl World {
             let missing = self.records_end();
             assert!(turn < 4_000, "records are missing for ever: {missing}, {aside} set aside");
             if !quiet && turn > 100 {
-                self.processes.alive.values_mut().for_each(|process| process.end_ms = 0);
+                self.processes.end_all();
             }
         }
     }

@@ -28,6 +28,7 @@ fn run(sequence: u64, ended: bool) -> Entry<'static> {
         pid: 9,
         kernel_start: 0,
         deadline_ms: None,
+        kill_ms: None,
         end: ended.then_some(end),
         home: 0,
     })

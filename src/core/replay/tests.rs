@@ -29,6 +29,7 @@ fn intent(sequence: i64) -> Entry<'static> {
         pid: 0,
         kernel_start: 0,
         deadline_ms: None,
+        kill_ms: None,
         end: None,
         home: 0,
     })
@@ -118,6 +119,14 @@ impl Machine for Jobs {
 
     fn job_of(&mut self, started: Started) -> Option<JobId> {
         self.0.get(&started.pid).copied()
+    }
+
+    fn reaches(&mut self, _: RunId, _: Started) -> bool {
+        false
+    }
+
+    fn left(&mut self, _: &BTreeMap<RunId, Started>) -> Option<BTreeMap<RunId, String>> {
+        None
     }
 }
 

@@ -3,6 +3,7 @@
 
 use super::run::{Run, RunPhase};
 use super::runs::ROW_CHANGED;
+use super::stops::STOPPED_BEFORE;
 use super::{Carried, Scheduler};
 use crate::core::clock;
 use crate::core::custody::{Custody, Machine};
@@ -17,6 +18,9 @@ use crate::core::table::Job;
 use crate::core::time::Now;
 use std::collections::{BTreeMap, VecDeque};
 
+/// Why a run is lost that ended between two daemons.
+const ENDED_MEANWHILE: &str = "it ended while no daemon was there to see how";
+
 /// What became of a run of an earlier daemon.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Found {
@@ -24,6 +28,9 @@ enum Found {
     Alive(Started),
     /// Its process is gone; nobody saw how it ended.
     Gone,
+    /// The same. It was told to end, so nothing of it may be left, and others of its processes may
+    /// be there.
+    Stopping(Started),
     /// This state directory may be a copy of another installation's, and the run be a run of that
     /// one; or it goes on with a keeper in the place that the directory was moved from.
     Unknown,
@@ -75,12 +82,15 @@ struct Inquiry<'a, M> {
 impl<M: Machine> Inquiry<'_, M> {
     /// What the keeper says of a run counts first. It alone can tell that it was never asked. Where
     /// it says nothing of a process, the machine is looked at; a process of another boot is gone.
-    fn of(&mut self, run: RunId, noted: Started) -> Found {
+    fn of(&mut self, run: RunId, noted: Started, is_told: bool) -> Found {
         let ended = || self.ends.get(&run).map(|end| end.started);
         match self.alive.get(&run).copied().or_else(ended) {
             Some(started) => Found::Alive(started),
             None if self.knows_all && noted.pid == 0 => Found::NotLaunched,
-            None if self.place.same_boot && !self.place.is_copy => self.look(run, noted),
+            None if self.place.same_boot && !self.place.is_copy => match self.look(run, noted) {
+                Found::Gone if is_told && noted.pid != 0 => Found::Stopping(noted),
+                found => found,
+            },
             None if self.place.same_boot => Found::Unknown,
             None if noted.pid == 0 => Found::Doubtful,
             None => Found::Gone,
@@ -114,6 +124,9 @@ impl Scheduler {
     pub(super) fn restore(&mut self, now: Now, replay: Replay) {
         let other_boot = replay.boot_id != self.settings.boot_id;
         for mut run in replay.live.into_values() {
+            if other_boot {
+                run.kill_ms = None;
+            }
             if other_boot && run.pid == 0 {
                 // It may yet be launched in this one, and begin earlier by its clock.
                 run.kernel_start = 0;
@@ -176,6 +189,7 @@ impl Scheduler {
             pid: entry.pid,
             kernel_start: entry.kernel_start,
             deadline_ms: entry.deadline_ms,
+            kill_ms: entry.kill_ms,
             phase: if entry.pid == 0 { RunPhase::Queued } else { RunPhase::Live },
             waits: None,
             refused: None,
@@ -219,23 +233,21 @@ impl Scheduler {
         }
         self.keeper_is(Some(said.id));
         for (run, noted) in self.noted_processes() {
-            let found = inquiry.of(run, noted);
-            if let Found::Alive(started) = found
-                && !inquiry.ends.contains_key(&run)
-            {
-                custody.has_process(run, started);
+            let is_told = self.runs.get(&run).is_some_and(|run| run.kill_ms.is_some());
+            let found = inquiry.of(run, noted, is_told);
+            match found {
+                Found::Alive(_) if inquiry.ends.contains_key(&run) => {}
+                Found::Alive(started) => custody.has_process(run, started),
+                Found::Stopping(started) => {
+                    custody.has_process(run, started);
+                    custody.holds(run, now, ENDED_MEANWHILE);
+                }
+                Found::Gone | Found::Unknown | Found::NotLaunched | Found::Doubtful => {}
             }
             inquiry.alive.remove(&run);
             self.settle(now, run, found);
         }
-        carried.into_iter().for_each(|carried| self.go_on_stopping(carried));
-        for (run, asked_ms) in stopping {
-            // Told to end by an earlier daemon, at this reading of the monotonic clock: its grace
-            // time goes on. Whether TERM was sent is not known, so it is sent again.
-            if self.runs.get(&run).is_some_and(|run| run.phase() == RunPhase::Live) {
-                self.begin_stop(run, asked_ms);
-            }
-        }
+        self.go_on_stopping(now, carried, &stopping, custody);
         for end in inquiry.ends.into_values() {
             // That of a run that the journal has is only acknowledged.
             self.run_ended(now, custody.ended(end));
@@ -272,10 +284,11 @@ impl Scheduler {
                     self.launched(now, id, Ok(started));
                 }
             }
+            Found::Stopping(_) => self.runs.set_phase(id, RunPhase::Live),
             Found::NotLaunched => self.not_launched(now, id),
             Found::Gone => {
-                let why = "it ended while no daemon was there to see how".into();
-                self.run_ended(now, Ended::unseen(id, now, Outcome::Lost(why)));
+                let why = Outcome::Lost(ENDED_MEANWHILE.into());
+                self.run_ended(now, Ended::unseen(id, now, why));
             }
             Found::Unknown => {
                 let why = "the state directory is a copy or was moved, so whether it goes on is \
@@ -304,24 +317,44 @@ impl Scheduler {
     }
 
     /// Stops of the program before in the same process go on. The signals were sent, unless it
-    /// panicked just before that: then they are sent again.
-    fn go_on_stopping(&mut self, carried: &Carried) {
-        let is_live = |run: &Run| run.phase() == RunPhase::Live;
-        for &(id, kill_at_ms) in &carried.stopping {
-            if !self.runs.get(&id).is_some_and(is_live) {
+    /// panicked just before that: then they are sent again. So do stops of an earlier daemon: those
+    /// that the journal knows, and those that only the keeper `heard`, at this reading of the
+    /// monotonic clock. Whether TERM was sent then is not known, so it is sent again.
+    fn go_on_stopping(
+        &mut self,
+        now: Now,
+        carried: Option<&Carried>,
+        heard: &[(RunId, u64)],
+        custody: &mut Custody,
+    ) {
+        let panicked = carried.is_some_and(|carried| carried.panicked);
+        for &(id, kill_at_ms) in carried.into_iter().flat_map(|carried| &carried.stopping) {
+            if !self.runs.get(&id).is_some_and(Run::is_live) {
                 continue;
             }
+            custody.stops(id);
             let signal = match kill_at_ms {
                 Some(at_ms) => {
                     self.kill_at(id, at_ms);
                     Signal::Term
                 }
                 None => {
+                    custody.killed(id, now.mono_ms);
                     self.runs.set_phase(id, RunPhase::Killed);
                     Signal::Kill
                 }
             };
-            self.actions.extend(carried.panicked.then_some(Action::Signal(id, signal)));
+            self.actions.extend(panicked.then_some(Action::Signal(id, signal)));
+        }
+        let noted = self.runs.values().filter_map(|run| Some((run.id, run.kill_ms?)));
+        let grace_ms = self.settings.stop_grace_ms;
+        let heard = heard.iter().map(|(id, asked_ms)| (*id, asked_ms + grace_ms));
+        for (id, kill_ms) in noted.chain(heard).collect::<Vec<_>>() {
+            if self.runs.get(&id).is_some_and(Run::is_live) {
+                custody.stops(id);
+                self.kill_at(id, kill_ms);
+                self.actions.push_back(Action::Signal(id, Signal::Term));
+            }
         }
     }
 
@@ -330,7 +363,9 @@ impl Scheduler {
     fn not_launched(&mut self, now: Now, id: RunId) {
         let Some(run) = self.runs.get(&id) else { return };
         let fresh = run.slot_ms.is_some_and(|slot| !clock::is_misfire(slot, now.wall_ms));
-        if fresh {
+        if run.kill_ms.is_some() {
+            self.end_unstarted(now, id, STOPPED_BEFORE);
+        } else if fresh {
             // With the first table it turns out whether its row is still the same.
             self.runs.set_phase(id, RunPhase::Queued);
             self.due.resumed.push(id);

@@ -68,6 +68,8 @@ pub struct Run {
     pub kernel_start: u64,
     /// When it is told to end, by the monotonic clock, ms; none = never.
     pub deadline_ms: Option<u64>,
+    /// When it is killed, for it was told to end: by the monotonic clock, ms. The journal knows it.
+    pub kill_ms: Option<u64>,
     /// How far it has got.
     pub(super) phase: RunPhase,
     /// What its launch waits for, once that has taken long.
@@ -175,6 +177,11 @@ impl Run {
         matches!(self.phase, RunPhase::Queued | RunPhase::Retry { .. })
     }
 
+    /// Whether it has a process and was not told to end.
+    pub(super) fn is_live(&self) -> bool {
+        self.phase == RunPhase::Live
+    }
+
     /// Whether it was told to end and has a process.
     pub(super) fn is_stopping(&self) -> bool {
         matches!(self.phase, RunPhase::Stopping { .. } | RunPhase::Killed)
@@ -207,6 +214,7 @@ impl Run {
             pid: self.pid,
             kernel_start: self.kernel_start,
             deadline_ms: self.deadline_ms,
+            kill_ms: self.kill_ms,
             end,
             home: self.home,
         }
@@ -362,6 +370,8 @@ impl Runs {
             }
             RunPhase::Stopping { kill_at_mono_ms: at_ms } => {
                 assert!(self.timers.contains(&(at_ms, id)), "run {id} is stopped and never killed");
+                let noted = run.kill_ms == Some(at_ms);
+                assert!(noted, "run {id} is killed at {at_ms}, noted is {:?}", run.kill_ms);
             }
             RunPhase::Queued | RunPhase::Launching { .. } | RunPhase::Live | RunPhase::Killed => {}
         }

@@ -4,6 +4,7 @@
 use super::Scheduler;
 use super::news::{Begun, News};
 use super::run::{Run, RunPhase};
+use super::stops::STOPPED_BEFORE;
 use crate::core::clock;
 use crate::core::event::{Action, Ended, Signal, Started};
 use crate::core::history::PastRun;
@@ -55,6 +56,7 @@ impl Scheduler {
             pid: 0,
             kernel_start: clock::tick_of(now.mono_ms),
             deadline_ms: None,
+            kill_ms: None,
             phase: RunPhase::Queued,
             waits: None,
             refused: None,
@@ -102,6 +104,9 @@ impl Scheduler {
     /// A keeper is there to launch runs, or none. The journal says which one: it alone knows what
     /// became of the intents that follow.
     pub(in crate::core) fn keeper_is(&mut self, id: Option<String>) {
+        if self.has_keeper && id.is_none() {
+            self.actions.extend(self.stops_again());
+        }
         self.has_keeper = id.is_some();
         id.into_iter().for_each(|id| self.outbox.keeper_is(id));
     }
@@ -196,7 +201,7 @@ impl Scheduler {
                     self.stop_run(now, id);
                 }
             }
-            Err(_) if stop => self.end_unstarted(now, id, "stopped before it was started"),
+            Err(_) if stop => self.end_unstarted(now, id, STOPPED_BEFORE),
             Err(error) => self.launch_failed(now, id, error),
         }
     }

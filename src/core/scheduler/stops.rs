@@ -1,13 +1,21 @@
 //! Runs that are told to end: TERM, the grace time, KILL. Where the process is another user's, none
 //! of that has any effect, so the run goes on and it is said why.
+//!
+//! The journal knows of it before a signal is sent. The keeper sees to all processes of the run; if
+//! the keeper is killed meanwhile, the daemon or the next one goes on: see
+//! [`crate::core::custody`].
 
 use super::Scheduler;
 use super::news::News;
 use super::run::{Run, RunPhase};
 use crate::core::event::{Action, Signal};
 use crate::core::ids::RunId;
+use crate::core::journal::Entry;
 use crate::core::refusal::Refusal;
 use crate::core::time::Now;
+
+/// What becomes of a run that was told to end before it had a process.
+pub(super) const STOPPED_BEFORE: &str = "stopped before it was started";
 
 impl Scheduler {
     /// Asks a run to end: TERM to its group now, KILL after the grace time. Asking again changes
@@ -16,16 +24,18 @@ impl Scheduler {
         let Some(run) = self.runs.get(&id) else { return false };
         match run.phase() {
             RunPhase::Queued | RunPhase::Retry { .. } => {
-                self.end_unstarted(now, id, "stopped before it was started");
+                self.end_unstarted(now, id, STOPPED_BEFORE);
             }
             RunPhase::Launching { pause_ms, stop: false } => {
                 self.runs.set_phase(id, RunPhase::Launching { pause_ms, stop: true });
+                self.note_stop(id, Some(now.mono_ms + self.settings.stop_grace_ms));
                 // The keeper takes note, should we be gone before it has started it.
                 self.actions.push_back(Action::Signal(id, Signal::Term));
             }
             RunPhase::Live => {
                 log::info!("stop job={} run={id} pid={}", run.job, run.pid);
-                self.begin_stop(id, now.mono_ms);
+                self.kill_at(id, now.mono_ms + self.settings.stop_grace_ms);
+                self.actions.push_back(Action::Signal(id, Signal::Term));
             }
             RunPhase::Launching { stop: true, .. }
             | RunPhase::Stopping { .. }
@@ -35,19 +45,34 @@ impl Scheduler {
         true
     }
 
-    /// TERM for a live run; its grace time counts from this reading of the monotonic clock.
-    pub(super) fn begin_stop(&mut self, id: RunId, asked_ms: u64) {
-        self.kill_at(id, asked_ms + self.settings.stop_grace_ms);
-        self.actions.push_back(Action::Signal(id, Signal::Term));
-    }
-
     /// A live run was told to end, and is killed when the monotonic clock shows this.
     pub(super) fn kill_at(&mut self, id: RunId, kill_at_mono_ms: u64) {
         let Some(run) = self.runs.get_mut(&id) else { return };
         run.refused = None;
         let job = run.job;
+        self.note_stop(id, Some(kill_at_mono_ms));
         self.runs.set_phase(id, RunPhase::Stopping { kill_at_mono_ms });
         self.touch(job);
+    }
+
+    /// Has the journal know when a run is killed that was told to end, or that the run goes on.
+    fn note_stop(&mut self, id: RunId, kill_ms: Option<u64>) {
+        let Some(run) = self.runs.get_mut(&id).filter(|run| run.kill_ms != kill_ms) else { return };
+        run.kill_ms = kill_ms;
+        let Some(job) = self.table.get(run.job) else { return };
+        let md5 = job.def.md5_hex();
+        let entry = run.entry(&job.def.name, &job.def.command, &md5, None);
+        self.outbox.note(&Entry::Carried(entry));
+        self.outbox.must_flush = true;
+    }
+
+    /// What was last sent to runs that were told to end, once more: who was to see to it is gone.
+    pub(super) fn stops_again(&self) -> Vec<Action> {
+        let again = |(id, kill_at_ms): (RunId, Option<u64>)| {
+            let signal = if kill_at_ms.is_some() { Signal::Term } else { Signal::Kill };
+            Action::Signal(id, signal)
+        };
+        self.stopping().into_iter().map(again).collect()
     }
 
     /// A signal was sent, or refused. A run whose process does not take it is not stopping.
@@ -65,6 +90,7 @@ impl Scheduler {
         let (job, is_stopping) = (run.job, run.is_stopping());
         if is_stopping && refusal.goes_on() {
             self.runs.set_phase(id, RunPhase::Live);
+            self.note_stop(id, None);
         }
         self.touch(job);
         self.touch_daemon();

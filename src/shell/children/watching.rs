@@ -1,12 +1,13 @@
 //! Processes of runs without their keeper: found by what they have in their environment, and
 //! watched until they are gone.
 
+use super::remains::Remains;
 use crate::core::custody::Machine;
 use crate::core::event::Started;
 use crate::core::ids::{JobId, RunId};
 use crate::shell::proc_fs;
 use crate::shell::search;
-use crate::shell::sys::{self, Pid};
+use crate::shell::sys::{self, Pid, pid_of};
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,9 +15,11 @@ use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::PathBuf;
 
-/// The system's type for a pid; none for 0.
-pub fn pid_of(pid: u32) -> Option<Pid> {
-    Pid::from_raw(i32::try_from(pid).ok()?)
+/// A process that leads a run, and its pidfd.
+struct Watched {
+    run: RunId,
+    leader: Pid,
+    fd: OwnedFd,
 }
 
 /// Those that are watched.
@@ -26,21 +29,33 @@ pub struct Watching {
     first_token: usize,
     next_token: usize,
     /// By the token of their pidfd.
-    watched: BTreeMap<usize, (RunId, OwnedFd)>,
+    watched: BTreeMap<usize, Watched>,
     /// For want of a descriptor without a pidfd: looked at each second.
     unwatched: BTreeMap<RunId, Started>,
+    /// What else there is of their runs.
+    pub remains: Remains,
 }
 
 impl Watching {
     /// None. Pidfds have tokens from `first_token` on.
     pub fn new(state_dir: PathBuf, poll: Registry, first_token: usize) -> Watching {
         let (watched, unwatched) = (BTreeMap::new(), BTreeMap::new());
-        Watching { state_dir, poll, first_token, next_token: 0, watched, unwatched }
+        let remains = Remains::new(state_dir.clone());
+        Watching { state_dir, poll, first_token, next_token: 0, watched, unwatched, remains }
     }
 
     /// The run whose pidfd has this token: it has ended.
     pub fn ended(&mut self, token: Token) -> Option<RunId> {
-        self.watched.remove(&token.0).map(|(run, _)| run)
+        let Watched { run, leader, fd } = self.watched.remove(&token.0)?;
+        drop(fd);
+        self.remains.was_led(run, leader);
+        Some(run)
+    }
+
+    /// Whether a run is one of them.
+    pub fn has(&self, run: RunId) -> bool {
+        let is_watched = self.watched.values().any(|watched| watched.run == run);
+        is_watched || self.unwatched.contains_key(&run)
     }
 
     /// Whether some could not be watched for want of descriptors.
@@ -64,7 +79,7 @@ impl Watching {
         let token = self.first_token + self.next_token;
         self.next_token += 1;
         self.poll.register(&mut SourceFd(&fd.as_raw_fd()), Token(token), Interest::READABLE)?;
-        self.watched.insert(token, (run, fd));
+        self.watched.insert(token, Watched { run, leader: pid, fd });
         Ok(true)
     }
 }
@@ -92,6 +107,9 @@ impl Machine for Watching {
             Ok(alive) => alive,
             Err(_) => proc_fs::is_running(pid, started.kernel_start),
         };
+        if alive {
+            self.remains.is_led(run, pid);
+        }
         match watched {
             Err(why) if alive => {
                 if self.unwatched.insert(run, started).is_none() {
@@ -105,10 +123,18 @@ impl Machine for Watching {
 
     fn watched(&self) -> BTreeSet<RunId> {
         let unwatched = self.unwatched.keys().copied();
-        self.watched.values().map(|(run, _)| *run).chain(unwatched).collect()
+        self.watched.values().map(|watched| watched.run).chain(unwatched).collect()
     }
 
     fn job_of(&mut self, started: Started) -> Option<JobId> {
         pid_of(started.pid).and_then(search::job_of)
+    }
+
+    fn reaches(&mut self, run: RunId, started: Started) -> bool {
+        self.remains.reaches(run, started)
+    }
+
+    fn left(&mut self, runs: &BTreeMap<RunId, Started>) -> Option<BTreeMap<RunId, String>> {
+        self.remains.left(runs)
     }
 }

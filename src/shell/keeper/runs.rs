@@ -14,11 +14,11 @@ use crate::core::time::Now;
 use crate::shell::cgroup::{Group, Groups};
 use crate::shell::clock;
 use crate::shell::proc_fs;
-use crate::shell::process::Launcher;
+use crate::shell::process::{Launcher, is_group_alive, number};
 use crate::shell::refused::{self, Members};
 use crate::shell::search;
-use crate::shell::sys::{self, Ended, Pid};
-use rustix::process::{kill_process, kill_process_group, test_kill_process_group};
+use crate::shell::sys::{self, Ended, Pid, pid_of};
+use rustix::process::kill_process_group;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::fd::AsFd;
@@ -33,9 +33,6 @@ const KILLED_MS: u64 = 2_000;
 
 /// Groups of runs that left something behind are tried again after this long, ms.
 const SWEEP_MS: u64 = 10_000;
-
-/// Processes that are named in an outcome.
-const MAX_NAMED: usize = 5;
 
 /// What clone(2) says where a control group takes no process.
 const GROUP_REFUSES: [i32; 3] = [libc::ENODEV, libc::EBUSY, libc::EOPNOTSUPP];
@@ -157,11 +154,14 @@ impl Runs {
     /// The daemon tells a run to end. It signals the process group itself; the rest is for us.
     pub fn stop(&mut self, now: Now, run: RunId, signal: Signal) {
         let Some(kept) = self.kept.get_mut(&run) else { return };
-        let Some(leader) = to_pid(kept.started.pid) else { return };
+        let Some(leader) = pid_of(kept.started.pid) else { return };
         // The daemon takes a run whose leader is gone for one that is gone.
         let (group, all_ours) = (kept.group, kept.end.is_some());
         let (sent, asked) = match group {
-            Some(group) => self.signal_group(leader, group, signal, all_ours),
+            Some(group) => match &self.groups {
+                Some(groups) => groups.tree(group).signal(leader, signal, all_ours),
+                None => (Ok(()), Vec::new()),
+            },
             // Nobody else gets the number of a process group that was not empty 50 ms ago.
             None if all_ours && is_group_alive(leader) => {
                 let sent = kill_process_group(leader, number(signal)).map_err(Into::into);
@@ -184,36 +184,6 @@ impl Runs {
                 stop.killed_ms = (!stop.must_kill).then_some(now.mono_ms);
             }
         }
-    }
-
-    /// Signals what is in a run's control group: for TERM only what the daemon does not reach.
-    /// Returns to whom that mattered.
-    fn signal_group(
-        &self,
-        leader: Pid,
-        group: Group,
-        signal: Signal,
-        all_ours: bool,
-    ) -> (io::Result<()>, Vec<Pid>) {
-        let Some(groups) = &self.groups else { return (Ok(()), Vec::new()) };
-        let killed = match signal {
-            Signal::Kill => groups.kill(group),
-            Signal::Term => Ok(()),
-        };
-        let denied = |why: &io::Error| why.kind() == io::ErrorKind::PermissionDenied;
-        let by_hand = match signal {
-            Signal::Kill => killed.as_ref().is_err_and(denied),
-            Signal::Term => true,
-        };
-        let ours = |pid: &Pid| {
-            let is_daemons = sys::group_of(*pid) == Some(leader);
-            by_hand && (signal == Signal::Kill || all_ours || !is_daemons)
-        };
-        let members: Vec<Pid> = groups.members(group).into_iter().filter(ours).collect();
-        for member in &members {
-            let _ = kill_process(*member, number(signal));
-        }
-        (killed, members)
     }
 
     /// Its process does not take the signal, so it is as if it had not been told to end.
@@ -296,12 +266,12 @@ impl Runs {
         }
         let end = |(run, group): (RunId, Option<Group>)| {
             let left = match (&self.groups, group) {
-                (Some(groups), Some(group)) => groups.members(group),
+                (Some(groups), Some(group)) => groups.tree(group).members(),
                 _ => {
                     let found = found.remove(&run.to_string()).unwrap_or_default();
                     let mut left: Vec<Pid> = found.into_iter().map(|(pid, _)| pid).collect();
                     // Those of other users say nothing of themselves.
-                    let leader = self.kept.get(&run).and_then(|kept| to_pid(kept.started.pid));
+                    let leader = self.kept.get(&run).and_then(|kept| pid_of(kept.started.pid));
                     let grouped = leader.map(|leader| self.members.of(now.mono_ms, leader));
                     for pid in grouped.unwrap_or_default() {
                         if !left.contains(&pid) {
@@ -311,7 +281,7 @@ impl Runs {
                     left
                 }
             };
-            let left = names(&left);
+            let left = proc_fs::named(&left);
             self.finish(run, left)
         };
         over.into_iter().filter_map(end).collect()
@@ -350,8 +320,8 @@ fn is_alive(groups: Option<&Groups>, now: Now, kept: &Kept) -> bool {
         return false;
     }
     match (groups, kept.group) {
-        (Some(groups), Some(group)) => groups.is_populated(group),
-        _ => to_pid(kept.started.pid).is_some_and(is_group_alive),
+        (Some(groups), Some(group)) => groups.tree(group).is_populated(),
+        _ => pid_of(kept.started.pid).is_some_and(is_group_alive),
     }
 }
 
@@ -359,32 +329,6 @@ fn is_shortage(why: &io::Error) -> bool {
     matches!(why.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM))
 }
 
-fn to_pid(pid: u32) -> Option<Pid> {
-    Pid::from_raw(i32::try_from(pid).ok()?)
-}
-
-fn number(signal: Signal) -> rustix::process::Signal {
-    match signal {
-        Signal::Term => rustix::process::Signal::TERM,
-        Signal::Kill => rustix::process::Signal::KILL,
-    }
-}
-
 fn is_kill(exit: Exit) -> bool {
     matches!(exit, Exit::Signal { number, .. } if i32::from(number) == libc::SIGKILL)
-}
-
-fn is_group_alive(group: Pid) -> bool {
-    // EPERM: they have become another user's.
-    test_kill_process_group(group) != Err(rustix::io::Errno::SRCH)
-}
-
-/// `4711 sleep, 4712 sh and 3 more`.
-fn names(pids: &[Pid]) -> String {
-    let name = |pid: &Pid| format!("{} {}", pid.as_raw_nonzero(), proc_fs::name(*pid));
-    let mut text = pids.iter().take(MAX_NAMED).map(name).collect::<Vec<_>>().join(", ");
-    if pids.len() > MAX_NAMED {
-        text.push_str(&format!(" and {} more", pids.len() - MAX_NAMED));
-    }
-    text
 }

@@ -1,7 +1,7 @@
 //! What the journal says, and what of it survives the daemon.
 
 use super::super::database::{PATHS, home};
-use super::{Before, End, Ledger, State};
+use super::{Before, End, Ledger, Run, State};
 use schedule::core::daemon::Core;
 use schedule::core::ids::RunId;
 use schedule::core::journal::{self, Entry, RunEntry, SkipEntry, Stand, TableEntry, decode};
@@ -179,12 +179,13 @@ impl Ledger {
 
     /// A segment is about to begin: all that is known without it.
     pub fn remember(&mut self, start: u64) {
+        let known = |run: &Run| (run.durable, run.slot_durable, run.kill_ms);
         let open = self.runs.iter().filter(|(_, run)| run.durable_end.is_none());
         self.before = Before {
             start: Some(start),
             durable: self.durable.clone(),
             kept_skips: self.kept_skips.clone(),
-            runs: open.map(|(id, run)| (*id, (run.durable, run.slot_durable))).collect(),
+            runs: open.map(|(id, run)| (*id, known(run))).collect(),
         };
     }
 
@@ -201,7 +202,8 @@ impl Ledger {
                 continue;
             }
             ended.extend(run.durable_end.take().map(|_| *id));
-            (run.durable, run.slot_durable) = before.runs.get(id).copied().unwrap_or_default();
+            let known = before.runs.get(id).copied().unwrap_or_default();
+            (run.durable, run.slot_durable, run.kill_ms) = known;
         }
         self.durable = before.durable;
         let now = std::mem::replace(&mut self.kept_skips, before.kept_skips);
@@ -323,6 +325,7 @@ impl Ledger {
         }
         let Some(at) = durable else { return };
         run.durable = true;
+        run.kill_ms = entry.kill_ms;
         run.durable_end = entry.end.map(|end| (at, end.outcome)).or(run.durable_end.take());
         run.slot_durable = true;
         if let Some(slot) = run.slot.filter(|_| run.epoch == epoch) {
@@ -336,6 +339,9 @@ impl Ledger {
         let Some(run) = self.runs.get_mut(&id) else { panic!("run {id} was never decided") };
         run.durable |= durable.is_some();
         run.slot_durable |= durable.is_some();
+        if durable.is_some() {
+            run.kill_ms = entry.kill_ms;
+        }
     }
 
     fn skip_told(&mut self, skip: SkipEntry, news: bool, durable: Option<u64>) {

@@ -8,6 +8,7 @@
 //! - `table`: which definitions are in force
 //! - `slots`: what is due, and what becomes of it
 //! - `runs`: attempts, ends, stops
+//! - `stops`: what becomes of a stop, whoever is killed
 //! - `figures`: what is counted
 //! - `lines`: what the journal says, and what of it survives the daemon
 
@@ -15,6 +16,7 @@ mod figures;
 mod lines;
 mod runs;
 mod slots;
+mod stops;
 mod table;
 
 pub use lines::{LastWord, Piece, Told};
@@ -151,8 +153,8 @@ struct Before {
     start: Option<u64>,
     durable: Durable,
     kept_skips: BTreeMap<(u32, i64, u32), Vec<(SkipEntry, u64)>>,
-    /// Runs whose end is not: whether they are known, and their slots.
-    runs: BTreeMap<RunId, (bool, bool)>,
+    /// Runs whose end is not: whether they are known, and their slots, and when they are killed.
+    runs: BTreeMap<RunId, (bool, bool, Option<u64>)>,
 }
 
 impl Ledger {
@@ -237,6 +239,7 @@ impl Ledger {
             run.state = State::Unsettled;
             run.waits = false;
             run.refused = false;
+            run.killed_ms = None;
             run.end = None;
             run.end_seen = false;
         }

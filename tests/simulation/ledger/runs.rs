@@ -77,6 +77,10 @@ pub struct Run {
     pub waits: bool,
     /// Its process took no signal, and the daemon knows.
     pub refused: bool,
+    /// When it is killed, for it was told to end, as the journal has it on the disk.
+    pub kill_ms: Option<u64>,
+    /// When it was killed.
+    pub killed_ms: Option<u64>,
     /// How it ended.
     pub end: Option<End>,
     pub intent_seen: bool,
@@ -115,6 +119,8 @@ impl Run {
             began: None,
             waits: false,
             refused: false,
+            kill_ms: None,
+            killed_ms: None,
             end: None,
             intent_seen: false,
             intent_at: None,
@@ -133,7 +139,14 @@ impl Ledger {
 
     /// A keeper is there, or no longer.
     pub fn keeper(&mut self, is_there: bool) {
+        let is_lost = self.has_keeper && !is_there;
         self.has_keeper = is_there;
+        for id in self.live.iter().filter(|_| is_lost) {
+            // What it was told it may not have done.
+            if let Some(Run { state: State::Stopping { told, .. }, .. }) = self.runs.get_mut(id) {
+                *told = false;
+            }
+        }
     }
 
     /// Whether the keeper takes no more launches for now.
@@ -316,31 +329,31 @@ impl Ledger {
         self.left(job, id);
     }
 
-    /// What became of a run of an earlier daemon.
-    pub fn settled(&mut self, now: Now, id: RunId, how: Settled) {
+    /// What became of a run of an earlier daemon. In this boot, by what the journal says and what
+    /// the keeper heard at that time, its stop goes on.
+    pub fn settled(
+        &mut self,
+        now: Now,
+        id: RunId,
+        how: Settled,
+        (same_boot, heard_ms): (bool, Option<u64>),
+    ) {
+        let grace_ms = self.grace_ms;
         assert!(self.runs.contains_key(&id), "run {id} comes out of nothing");
         let run = self.run(id);
         assert_eq!(run.state, State::Unsettled, "run {id} has ended and is back");
         let fresh = run.slot.is_some_and(|slot| now.wall_ms - slot <= FRESH_MS);
+        let noted_ms = run.kill_ms.filter(|_| same_boot);
+        let kill_ms = noted_ms.or(heard_ms.map(|asked_ms| asked_ms + grace_ms));
         match how {
-            Settled::Alive => run.state = State::Alive,
+            Settled::Alive => {
+                let stopping = |kill_ms| State::Stopping { kill_ms, told: false };
+                run.state = kill_ms.map_or(State::Alive, stopping);
+            }
+            Settled::NotLaunched if noted_ms.is_some() => self.finish(id, End::NoProcess),
             Settled::NotLaunched if fresh => run.state = State::Resumable,
             Settled::NotLaunched | Settled::Lost => self.finish(id, End::NoProcess),
         }
-    }
-
-    /// What the program before had told to end is still to end.
-    pub fn go_on_stopping(&mut self) {
-        for (id, state) in std::mem::take(&mut self.stopping) {
-            let run = self.runs.get_mut(&id).filter(|run| run.state == State::Alive);
-            run.into_iter().for_each(|run| run.state = state);
-        }
-    }
-
-    /// Whether a run is to end whose process was not told yet.
-    pub fn has_untold_stop(&self) -> bool {
-        let is = |id: &RunId| matches!(self.runs[id].state, State::Stopping { told: false, .. });
-        self.live.iter().any(is)
     }
 
     /// Somebody stops a run.
@@ -358,6 +371,9 @@ impl Ledger {
 
     pub fn signalled(&mut self, now: Now, id: RunId, signal: Signal) {
         let run = self.run(id);
+        if signal == Signal::Kill {
+            run.killed_ms = Some(now.mono_ms);
+        }
         run.state = match (run.state, signal) {
             (State::Stopping { kill_ms, told: false }, Signal::Term) => {
                 State::Stopping { kill_ms, told: true }
@@ -369,6 +385,8 @@ impl Ledger {
             (State::Asked { stop: true }, Signal::Term) => State::Asked { stop: true },
             // That it does not take TERM and the order to kill it crossed, long after the stop.
             (State::Alive, Signal::Kill) if run.refused => State::Alive,
+            // Its keeper, who was to see to it, is gone.
+            (State::Killed, Signal::Kill) => State::Killed,
             // Its end and the order to kill it crossed.
             (State::Gone, _) => State::Gone,
             (state, signal) => panic!("run {id} gets {signal:?} while it is {state:?}"),
@@ -380,6 +398,7 @@ impl Ledger {
         let run = self.run(id);
         if !is_taken && matches!(run.state, State::Stopping { .. } | State::Killed) {
             run.state = State::Alive;
+            run.killed_ms = None;
         }
         run.refused = !is_taken;
     }

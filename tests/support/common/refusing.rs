@@ -64,6 +64,7 @@ impl Journal {
             pid: 9,
             kernel_start: 5,
             deadline_ms: None,
+            kill_ms: None,
             end: ended.then_some(end),
             home: self.home,
         });

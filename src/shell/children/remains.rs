@@ -1,0 +1,164 @@
+//! What is left of runs that have no keeper any more: in their control group, in their process
+//! group, and in sessions of their own, found by what they have in their environment.
+
+use crate::core::event::{Signal, Started};
+use crate::core::ids::RunId;
+use crate::shell::cgroup::Tree;
+use crate::shell::clock;
+use crate::shell::proc_fs;
+use crate::shell::process::{is_group_alive, number};
+use crate::shell::refused::Members;
+use crate::shell::search;
+use crate::shell::sys::{self, Pid, pid_of};
+use rustix::io::Errno;
+use rustix::process::kill_process_group;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::path::PathBuf;
+
+/// All processes are looked through again after this long, ms: not for each of many runs that end
+/// at once.
+const LOOK_MS: u64 = 50;
+
+/// See the module's text.
+pub struct Remains {
+    state_dir: PathBuf,
+    /// The control groups of runs that have one.
+    groups: BTreeMap<RunId, Tree>,
+    /// Runs whose first process is gone and that have others in its process group: nobody else gets
+    /// the number of that as long as it is not empty.
+    grouped: BTreeSet<RunId>,
+    /// Runs whose processes were looked for since the first one was gone.
+    looked_for: BTreeSet<RunId>,
+    /// The processes of all runs a moment ago, and when that was, monotonic ms.
+    found: BTreeMap<String, Vec<search::Process>>,
+    found_ms: Option<u64>,
+    /// Who is in which process group.
+    pub members: Members,
+}
+
+impl Remains {
+    /// Nothing is known.
+    pub fn new(state_dir: PathBuf) -> Remains {
+        Remains {
+            state_dir,
+            groups: BTreeMap::new(),
+            grouped: BTreeSet::new(),
+            looked_for: BTreeSet::new(),
+            found: BTreeMap::new(),
+            found_ms: None,
+            members: Members::default(),
+        }
+    }
+
+    /// This process leads a run and is alive.
+    pub fn is_led(&mut self, run: RunId, leader: Pid) {
+        if !self.groups.contains_key(&run) {
+            let group = Tree::of_process(leader, &self.state_dir);
+            self.groups.extend(group.map(|group| (run, group)));
+        }
+    }
+
+    /// It has just ended.
+    pub fn was_led(&mut self, run: RunId, leader: Pid) {
+        if is_group_alive(leader) {
+            self.grouped.insert(run);
+        }
+    }
+
+    /// Nothing more is asked about a run.
+    pub fn forget(&mut self, run: RunId) {
+        self.groups.remove(&run);
+        self.grouped.remove(&run);
+        self.looked_for.remove(&run);
+    }
+
+    /// Whether a run has a control group, with which its processes can be killed.
+    pub fn has_group(&self, run: RunId) -> bool {
+        self.groups.contains_key(&run)
+    }
+
+    /// See [`crate::core::custody::Machine::reaches`].
+    pub fn reaches(&mut self, run: RunId, started: Started) -> bool {
+        let Some(leader) = pid_of(started.pid) else { return false };
+        if self.look_for(run, started, leader).is_err() {
+            return true;
+        }
+        if self.grouped.contains(&run) && !is_group_alive(leader) {
+            self.grouped.remove(&run);
+        }
+        self.grouped.contains(&run) || self.groups.get(&run).is_some_and(Tree::is_populated)
+    }
+
+    /// Signals what the first process of a run does not lead, or not any more. Returns to whom it
+    /// mattered who they are.
+    ///
+    /// # Errors
+    /// Not now, for want of descriptors or memory.
+    pub fn signal(&mut self, run: RunId, started: Started, signal: Signal) -> io::Result<Vec<Pid>> {
+        let Some(leader) = pid_of(started.pid) else { return Ok(Vec::new()) };
+        let is_led = proc_fs::is_running(leader, started.kernel_start);
+        if !is_led {
+            self.look_for(run, started, leader)?;
+        }
+        let mut asked = Vec::new();
+        if let Some(group) = self.groups.get(&run) {
+            let (sent, members) = group.signal(leader, signal, !is_led);
+            let is_over = |why: &io::Error| why.kind() == io::ErrorKind::NotFound;
+            let is_denied = |why: &io::Error| why.kind() == io::ErrorKind::PermissionDenied;
+            sent.or_else(|why| if is_over(&why) || is_denied(&why) { Ok(()) } else { Err(why) })?;
+            asked = members;
+        }
+        if !is_led && self.grouped.contains(&run) && is_group_alive(leader) {
+            match kill_process_group(leader, number(signal)) {
+                Ok(()) | Err(Errno::SRCH) => {}
+                Err(_) => asked.extend(self.members.of(clock::now().mono_ms, leader)),
+            }
+        }
+        Ok(asked)
+    }
+
+    /// See [`crate::core::custody::Machine::left`].
+    pub fn left(&mut self, runs: &BTreeMap<RunId, Started>) -> Option<BTreeMap<RunId, String>> {
+        let mono_ms = clock::now().mono_ms;
+        let mut left = BTreeMap::new();
+        for (run, started) in runs {
+            let mut pids = self.processes_of(*run, *started).ok()?;
+            if let Some(leader) = pid_of(started.pid).filter(|_| self.grouped.contains(run)) {
+                pids.extend(self.members.of(mono_ms, leader));
+            }
+            pids.extend(self.groups.get(run).map(Tree::members).unwrap_or_default());
+            let mut known = BTreeSet::new();
+            pids.retain(|pid| known.insert(pid.as_raw_nonzero()) && !proc_fs::has_ended(*pid));
+            left.insert(*run, proc_fs::named(&pids));
+        }
+        runs.keys().for_each(|run| self.forget(*run));
+        Some(left)
+    }
+
+    /// Looks once for the processes of a run whose first one is gone: they tell its groups.
+    fn look_for(&mut self, run: RunId, started: Started, leader: Pid) -> io::Result<()> {
+        if self.looked_for.contains(&run) {
+            return Ok(());
+        }
+        let found = self.processes_of(run, started)?;
+        self.looked_for.insert(run);
+        if found.iter().any(|pid| sys::group_of(*pid) == Some(leader)) {
+            self.grouped.insert(run);
+        }
+        found.first().into_iter().for_each(|pid| self.is_led(run, *pid));
+        Ok(())
+    }
+
+    /// The processes that have a run in their environment, a moment ago.
+    fn processes_of(&mut self, run: RunId, started: Started) -> io::Result<Vec<Pid>> {
+        let mono_ms = clock::now().mono_ms;
+        if self.found_ms.is_none_or(|at_ms| mono_ms >= at_ms + LOOK_MS) {
+            self.found = search::find_all(|_| true)?;
+            self.found_ms = Some(mono_ms);
+        }
+        let found = self.found.get(&run.to_string()).into_iter().flatten();
+        let began = found.filter(|(_, began)| *began >= started.kernel_start).map(|(pid, _)| *pid);
+        Ok(began.filter(|pid| !search::is_kept_elsewhere(*pid, &self.state_dir)).collect())
+    }
+}
