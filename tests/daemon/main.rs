@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod api;
+mod between_tables;
 #[path = "../support/common/mod.rs"]
 mod common;
 #[path = "../support/daemon/mod.rs"]

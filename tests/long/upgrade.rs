@@ -1,26 +1,33 @@
-//! A release is upgraded in place to this program while fifty jobs a second are due, runs are
-//! alive and clients are connected: nothing is lost, done twice or wrong, and all that is counted
-//! goes on.
+//! A release is upgraded in place to this program while fifty jobs a second are due, runs are alive
+//! and clients are connected: nothing is lost, done twice or wrong, and all that is counted goes
+//! on.
 //!
 //! `SCHEDULE_UPGRADE_FROM` names the program of the release (this one), `SCHEDULE_UPGRADE_SECONDS`
-//! says for how long (10). `scripts/long upgrade` is the long form.
+//! says for how long (10), `SCHEDULE_UPGRADE_ON` on which databases (SQLite). `scripts/long
+//! upgrade` is the long form.
 
+mod connected;
+mod midst;
+
+use crate::common::database::Kind;
 use crate::daemon;
 use crate::daemon::account::account;
-use crate::daemon::clients::{Clients, Kept};
-use crate::daemon::facts::STAMPS;
+use crate::daemon::clients::Clients;
+use crate::daemon::facts::{STAMPS, Skipped};
+use crate::daemon::keeper::wait_state;
 use crate::daemon::ledger::Account;
-use crate::daemon::rows::{Due, Row, insert};
-use crate::daemon::{Daemon, Site, middle_of_a_second, now_ns, setting, wait_for};
+use crate::daemon::rows::{Due, Row};
+use crate::daemon::{Daemon, SOON, Site, middle_of_a_second, now_ns, setting, wait_for};
 use crate::renewals::{Installed, by_hand, due_each_second, renew, split_by_hand};
 use crate::service::Groups;
+use connected::{Reader, reads_metrics, starts_by_hand};
+use midst::{GRACE_S, HELD, Killed, MISSED, Midst, STOPPING};
+use rustix::process::{Signal, kill_process};
+use schedule::shell::signals::drain_signal;
+use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::thread::{JoinHandle, sleep, spawn};
+use std::sync::atomic::Ordering;
+use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 /// Jobs that are due each second and never at their limit.
@@ -50,7 +57,7 @@ fn rows(site: &Site) -> Vec<Row> {
         by_hand(site, BY_HAND),
         Row::new(STOPPED, Due::Never("0 0 1 1 *"), "sleep 600").limit(1_000),
     ];
-    due_each_second(site, JOBS).chain(others).collect()
+    due_each_second(site, JOBS).chain(others).chain(midst::rows(site)).collect()
 }
 
 /// What `/metrics` counts: samples that never get less.
@@ -77,108 +84,6 @@ fn always_handed_over(mut counters: Counters) -> Counters {
     counters
 }
 
-/// A client that reads the metrics, which must never fall.
-fn reads_metrics(clients: &mut Clients, address: SocketAddr) {
-    let last: Mutex<Counters> = Mutex::default();
-    clients.add(move |connection, _| {
-        let mut connection = match connection {
-            Some(connection) => connection,
-            None => Kept::connect(address).map_err(|why| format!("connecting: {why}"))?,
-        };
-        let (status, body) = connection.get("/metrics").map_err(|why| format!("metrics: {why}"))?;
-        let now = always_handed_over(counters(&String::from_utf8_lossy(&body)));
-        let mut last = last.lock().unwrap();
-        let fallen = fallen(&last, &now);
-        if status != 200 || !fallen.is_empty() {
-            return Err(format!("metrics: {status}, and what has fallen: {fallen:?}"));
-        }
-        *last = now;
-        sleep(Duration::from_millis(20));
-        Ok(Some(connection))
-    });
-}
-
-/// A client that starts runs by hand; how many it was told of.
-fn starts_by_hand(clients: &mut Clients, address: SocketAddr) -> Arc<AtomicU64> {
-    let told = Arc::new(AtomicU64::new(0));
-    let count = Arc::clone(&told);
-    clients.add(move |connection, _| {
-        let mut connection = match connection {
-            Some(connection) => connection,
-            None => Kept::connect(address).map_err(|why| format!("connecting: {why}"))?,
-        };
-        // Some ten a second, each of them under way for most of that time.
-        let pause = Duration::from_millis(100);
-        // 202: it is done, and this program is not there to tell the result.
-        match connection.post_slowly(&format!("/api/v1/jobs/{BY_HAND}/start"), pause) {
-            Ok((200 | 202, _)) => count.fetch_add(1, Ordering::Relaxed),
-            other => return Err(format!("a start by hand: {other:?}")),
-        };
-        Ok(Some(connection))
-    });
-    told
-}
-
-/// A reader of events, who comes back when they end as a browser does.
-struct Reader {
-    stop: Arc<AtomicBool>,
-    thread: JoinHandle<Heard>,
-}
-
-/// What it has heard.
-#[derive(Debug, Default)]
-struct Heard {
-    streams: u64,
-    jobs: u64,
-    /// Of the last stream.
-    last_jobs: u64,
-}
-
-impl Reader {
-    fn start(address: SocketAddr) -> Reader {
-        let stop = Arc::new(AtomicBool::new(false));
-        let told = Arc::clone(&stop);
-        let thread = spawn(move || {
-            let mut heard = Heard::default();
-            while !told.load(Ordering::Relaxed) {
-                let text = read_events(address, &told);
-                assert!(text.starts_with("HTTP/1.1 200 "), "{text:.300}");
-                assert!(text.contains("event: snapshot\n"), "{text:.300}");
-                heard.streams += 1;
-                heard.last_jobs = text.matches("event: job\n").count() as u64;
-                heard.jobs += heard.last_jobs;
-            }
-            heard
-        });
-        Reader { stop, thread }
-    }
-
-    fn end(self) -> Heard {
-        self.stop.store(true, Ordering::Relaxed);
-        self.thread.join().unwrap()
-    }
-}
-
-/// All of a stream, until it ends or nobody wants more.
-fn read_events(address: SocketAddr, stop: &AtomicBool) -> String {
-    let mut stream = TcpStream::connect(address).unwrap();
-    stream.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
-    write!(stream, "GET /api/v1/events HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
-    let (mut bytes, mut piece) = (Vec::new(), [0; 65_536]);
-    while !stop.load(Ordering::Relaxed) {
-        match stream.read(&mut piece) {
-            Ok(0) => {
-                assert!(bytes.ends_with(b"0\r\n\r\n"), "a stream that is not whole");
-                break;
-            }
-            Ok(read) => bytes.extend_from_slice(&piece[..read]),
-            Err(why) if why.kind() == std::io::ErrorKind::WouldBlock => {}
-            Err(why) => panic!("events: {why}"),
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
-}
-
 /// Something of each kind has happened before the upgrade: else nothing would be seen to go on.
 fn make_all_kinds(groups: &mut Groups, daemon: &Daemon) {
     let started = daemon.request("POST", &format!("/api/v1/jobs/{STOPPED}/start"));
@@ -192,12 +97,20 @@ fn make_all_kinds(groups: &mut Groups, daemon: &Daemon) {
         groups.database.sql(&format!("{rename}{SLOW};").replace("another", &now_ns().to_string()));
         sleep(Duration::from_millis(1_200));
         now = counters(&daemon.request("GET", "/metrics").body);
-        let runs = ["success", "failure", "signal", "spawn_failed", "stopped"];
+        let runs = ["success", "failure", "signal", "spawn_failed", "stopped", "lost"];
         let runs = runs.map(|kind| format!("schedule_runs_total{{outcome=\"{kind}\"}}"));
-        let skips = ["overlap", "waiting"];
+        let skips = ["overlap", "waiting", "misfire"];
         let skips = skips.map(|why| format!("schedule_skipped_slots_total{{reason=\"{why}\"}}"));
         runs.iter().chain(&skips).all(|name| now[name] > 0.0).then_some(())
     });
+}
+
+/// Stands still for a moment: the slots of that time are late.
+fn stand_still(daemon: &Daemon) {
+    daemon.signal(Signal::STOP);
+    wait_state(daemon.pid(), 'T');
+    sleep(Duration::from_millis(1_500));
+    daemon.signal(Signal::CONT);
 }
 
 /// No slot is due any more; all runs have ended, and all is recorded. The last second whose slots
@@ -214,17 +127,71 @@ fn come_to_rest(groups: &mut Groups, daemon: &Daemon) -> i64 {
     last
 }
 
+/// What a daemon has counted.
+struct Counted {
+    /// Slots after this second are no part of it.
+    at: i64,
+    metrics: Counters,
+    status: Value,
+}
+
+/// The daemon drains, which another program goes on with, and ends with its last run. What it has
+/// counted until then.
+fn drain(groups: &mut Groups, daemon: Daemon, installed: &mut Installed) -> Counted {
+    let name = "schedule_skipped_slots_total{reason=\"draining\"}";
+    let enable = |id: u32| format!("UPDATE scheduler_jobs SET status = 1 WHERE id = {id};");
+    groups.database.sql(&enable(HELD));
+    daemon.wait_jobs(1);
+    daemon.start_job(HELD);
+    daemon.wait_running(1);
+    kill_process(daemon.pid(), drain_signal()).unwrap();
+    wait_for("it to drain", SOON, || (daemon.status()["draining"] == true).then_some(()));
+    groups.database.sql(&enable(1));
+    let until = |count: u64| {
+        wait_for("slots to be skipped", SOON, || (daemon.metric(name) >= count).then_some(()));
+    };
+    until(2);
+    let before = counters(&daemon.get("/metrics").body);
+    renew(groups, &daemon, installed, false);
+    let after = counters(&daemon.get("/metrics").body);
+    assert_eq!(fallen(&before, &after), Vec::<String>::new(), "while it drains");
+    until(before[name] as u64 + 2);
+    let at = middle_of_a_second();
+    let metrics = counters(&daemon.get("/metrics").body);
+    let counted = Counted { at, metrics, status: daemon.status() };
+    midst::let_go(groups);
+    assert!(daemon.ended().success());
+    counted
+}
+
+/// On which databases.
+fn kinds() -> Vec<Kind> {
+    let on = std::env::var("SCHEDULE_UPGRADE_ON").unwrap_or_else(|_| "sqlite".to_owned());
+    if on == "all" {
+        return Kind::all();
+    }
+    let all = [Kind::Sqlite, Kind::Mariadb, Kind::Mysql];
+    all.into_iter().filter(|kind| on == kind.name()).collect()
+}
+
 #[test]
 fn a_release_is_upgraded_under_load() {
     let _alone = daemon::alone();
+    let kinds = kinds();
+    assert!(!kinds.is_empty(), "SCHEDULE_UPGRADE_ON: sqlite, mariadb, mysql or all");
+    kinds.into_iter().for_each(upgrade_on);
+}
+
+fn upgrade_on(kind: Kind) {
     let this = env!("CARGO_BIN_EXE_schedule");
     let from = std::env::var("SCHEDULE_UPGRADE_FROM").unwrap_or_else(|_| this.to_owned());
     let half = Duration::from_secs(setting("SCHEDULE_UPGRADE_SECONDS", 10)) / 2;
-    let mut groups = Groups::new();
+    let mut groups = Groups::on(kind, &[]);
+    groups.site.base = format!("sync_interval = 1\nstop_grace = {GRACE_S}\n");
     let rows = rows(&groups.site);
-    groups.database.sql(&insert(&rows));
     let mut installed = Installed::at(&groups.site, [&from, this]);
     let program = groups.site.file("schedule");
+    let killed = midst::leave_behind(&mut groups, &rows, &program);
     let daemon = groups.site.start_by(groups.site.command_of(&program));
     daemon.wait_jobs(rows.len() as u64);
     let first = now_ns() / 1_000_000_000 + 1;
@@ -236,34 +203,51 @@ fn a_release_is_upgraded_under_load() {
     let by_hand = starts_by_hand(&mut clients, daemon.address);
     let reader = Reader::start(daemon.address);
     sleep(half.saturating_sub(began.elapsed()).max(Duration::from_secs(3)));
-    let mut before = counters(&daemon.request("GET", "/metrics").body);
+    let midst = Midst::begin(&mut groups, &daemon);
+    let mut before = counters(&daemon.get("/metrics").body);
     if from != this {
         before = always_handed_over(before);
     }
+    let past = pasts(&daemon);
     let alive = daemon.status()["running"].as_u64().unwrap();
     assert!(alive >= 5, "{alive} runs are alive");
+    stand_still(&daemon);
     let took = renew(&groups, &daemon, &mut installed, false);
-    let after = counters(&daemon.request("GET", "/metrics").body);
+    let after = counters(&daemon.get("/metrics").body);
     assert_eq!(fallen(&before, &after), Vec::<String>::new(), "in the upgrade");
+    midst.goes_on(&daemon);
     // What it has taken over it hands on.
     sleep(half / 2);
     installed.files[0] = installed.files[1].clone();
     let again = renew(&groups, &daemon, &mut installed, true);
+    midst.goes_on(&daemon);
+    assert_eq!(pasts(&daemon), past, "what is known of the past");
     sleep(half / 2);
+    midst.end(&groups, &daemon);
 
     let answered = clients.end();
     let heard = reader.end();
     assert!(heard.streams == 3 && heard.last_jobs > 0, "{heard:?}");
     let last = come_to_rest(&mut groups, &daemon);
-    let counted = counters(&daemon.request("GET", "/metrics").body);
-    assert_eq!(fallen(&after, &counted), Vec::<String>::new(), "after it");
-    daemon.stop();
-    judge(&mut groups, &rows, (first, last), by_hand.load(Ordering::Relaxed), &counted);
+    let counted = drain(&mut groups, daemon, &mut installed);
+    assert_eq!(fallen(&after, &counted.metrics), Vec::<String>::new(), "after it");
+    let mut account = account(&groups.site, &mut groups.database, &rows, (first, last));
+    judge_figures(&account, &counted, &killed);
+    judge(&groups, &mut account, by_hand.load(Ordering::Relaxed));
     println!(
-        "the upgrade took {took:?} with {alive} runs alive, one more {again:?}; {answered} answers \
-         to clients, {} events",
+        "{}: the upgrade took {took:?} with {alive} runs alive, one more {again:?}; {answered} \
+         answers to clients, {} events",
+        kind.name(),
         heard.jobs
     );
+}
+
+/// What is known of runs and slots that are long past.
+fn pasts(daemon: &Daemon) -> (Value, Vec<Value>) {
+    let stopped = daemon.runs(STOPPED).swap_remove(0);
+    let missed = daemon.job(MISSED).unwrap();
+    let skips = missed["skips"].as_array().unwrap().iter();
+    (stopped, skips.filter(|skip| skip["reason"] == "misfire").cloned().collect())
 }
 
 /// Who asked to have no more slots was answered a little later: those in between may have been
@@ -280,19 +264,24 @@ fn leave_out_later(account: &mut Account<'_>) {
     account.starts.retain(|start| !later.contains(&start.run));
 }
 
-/// The account, and that what was counted is what is recorded.
-fn judge(
-    groups: &mut Groups,
-    rows: &[Row],
-    (first, last): (i64, i64),
-    told: u64,
-    counted: &Counters,
-) {
-    let mut account = account(&groups.site, &mut groups.database, rows, (first, last));
+/// How many slots of a range are at most at this second, and after that one.
+fn slots_of(account: &Account<'_>, skip: &Skipped, (after, until): (i64, i64)) -> u64 {
+    let row = account.rows.iter().find(|row| row.id == skip.job).expect("a row of ours");
+    let slots = (skip.first..=skip.last).filter(|second| row.due.is(*second));
+    slots.filter(|second| (after + 1..=until).contains(second)).count() as u64
+}
+
+/// What was counted is what is recorded: of all programs since the daemon was started, and by its
+/// name.
+fn judge_figures(account: &Account<'_>, counted: &Counted, killed: &Killed) {
+    let is = |name: &str, count: u64| {
+        let found = counted.metrics.get(name).copied();
+        assert_eq!(found, Some(count as f64), "{name}: counted, and recorded");
+    };
     let mut ends: BTreeMap<&str, u64> = BTreeMap::new();
-    for run in &account.logged {
-        let kind = match run.outcome.split(' ').next().unwrap() {
-            _ if run.job == STOPPED => "stopped",
+    for run in account.logged.iter().filter(|run| run.job != HELD) {
+        let kind = match run.outcome.split([' ', ':']).next().unwrap() {
+            _ if [STOPPED, STOPPING].contains(&run.job) => "stopped",
             "exit" if run.outcome == "exit 0" => "success",
             "exit" => "failure",
             "spawn" => "spawn_failed",
@@ -300,29 +289,50 @@ fn judge(
         };
         *ends.entry(kind).or_default() += 1;
     }
-    for (kind, count) in &ends {
-        let name = format!("schedule_runs_total{{outcome=\"{kind}\"}}");
-        assert_eq!(counted.get(&name), Some(&(*count as f64)), "{name}: counted, and recorded");
-    }
+    ends.iter().for_each(|(kind, count)| {
+        is(&format!("schedule_runs_total{{outcome=\"{kind}\"}}"), *count);
+    });
     let mut skips: BTreeMap<&str, u64> = BTreeMap::new();
-    account.skipped.iter().for_each(|skip| *skips.entry(&skip.reason).or_default() += skip.count);
-    for (why, count) in &skips {
-        let name = format!("schedule_skipped_slots_total{{reason=\"{why}\"}}");
-        assert_eq!(counted.get(&name), Some(&(*count as f64)), "{name}: counted, and recorded");
+    for skip in &account.skipped {
+        let count = slots_of(account, skip, (killed.at, counted.at));
+        *skips.entry(&skip.reason).or_default() += count;
     }
-    let launched = account.logged.iter().filter(|run| run.pid != 0).count();
-    assert_eq!(counted["schedule_launches_total"], launched as f64, "launched, and recorded");
+    assert_eq!(skips.len(), 4, "a reason has no slot: {skips:?}");
+    skips.iter().for_each(|(why, count)| {
+        is(&format!("schedule_skipped_slots_total{{reason=\"{why}\"}}"), *count);
+    });
+    let launched = account.logged.iter().filter(|run| run.pid != 0);
+    let due = launched.clone().filter(|run| run.slot.is_some()).count() as u64;
+    let launched = launched.count() as u64 - killed.launched;
+    is("schedule_launches_total", launched);
+    // One of those that were killed was due.
+    is("schedule_launch_lateness_seconds_count", due - 1);
     println!("counted and recorded: {launched} launches, {ends:?}, skips {skips:?}");
 
-    leave_out_later(&mut account);
-    let by_hand = split_by_hand(&mut account);
+    let of = |kinds: &[&str]| kinds.iter().map(|kind| ends[kind]).sum::<u64>();
+    for (name, count) in [
+        ("launched", launched),
+        ("succeeded", of(&["success"])),
+        ("failed", of(&["failure", "signal", "spawn_failed", "lost"])),
+        ("stopped", of(&["stopped"])),
+        ("skipped", skips.values().sum()),
+    ] {
+        assert_eq!(counted.status[name], count, "{name} of the status, and recorded");
+    }
+}
+
+/// The account of all runs, and what became of those that were in the midst of something.
+fn judge(groups: &Groups, account: &mut Account<'_>, told: u64) {
+    midst::judge(&account.logged);
+    leave_out_later(account);
+    let by_hand = split_by_hand(account);
     let ran = groups.site.read("by-hand").lines().count() as u64;
     let started = by_hand.iter().filter(|run| run.job == BY_HAND).count() as u64;
     assert_eq!((ran, started), (told, told), "by hand: ran, and recorded (left), and told of");
     let figures = account.settle();
     println!("{} slots due, {} launched {:?}", figures.due, figures.launched, figures.outcomes);
-    let bad: Vec<String> = (groups.site.log().into_iter())
-        .filter(|line| line.contains("lost") || line.contains("not done"))
-        .collect();
-    assert!(bad.is_empty(), "{bad:?}");
+    assert_eq!(groups.site.logged("not done"), Vec::<String>::new());
+    let lost = groups.site.logged("lost");
+    let is_known = |line: &String| midst::LOST.iter().any(|id| line.contains(&format!("={id} ")));
+    assert!(lost.len() == midst::LOST.len() && lost.iter().all(is_known), "{lost:?}");
 }
