@@ -1,6 +1,7 @@
 //! What is kept of a table that has just come into force: the program that takes the daemon's place
-//! finds its snapshot, though the keeper stands still.
+//! finds its snapshot, however busy keeper and database are.
 
+use crate::common::database::TestDatabase;
 use crate::daemon::facts::{self, STAMPS};
 use crate::daemon::keeper::{signal, wait_state};
 use crate::daemon::rows::{Due, Row, insert};
@@ -128,4 +129,20 @@ fn a_reload_waits_for_the_snapshot_of_a_new_table() {
     // The last ones may be on their way.
     let all = slots.iter().take_while(|slot| **slot <= now).count();
     assert!(slots[..all].windows(2).all(is_next), "a slot is missing, or there twice: {slots:?}");
+}
+
+/// The next question to the database is due before the answer to this one is in force: it does not
+/// take the place of the snapshot that is to be kept.
+#[test]
+fn a_table_that_takes_long_to_read_has_a_snapshot() {
+    for mut database in TestDatabase::each_server() {
+        let site = Site::new(&database.config);
+        database.sql(&Row::new(1, Due::Never("0 0 1 1 *"), "true").named("first").insert());
+        database.sql("RENAME TABLE scheduler_jobs TO all_jobs;");
+        database
+            .sql("CREATE VIEW scheduler_jobs AS SELECT * FROM all_jobs WHERE SLEEP(1.2 * id) = 0;");
+        let daemon = site.start();
+        wait_for_snapshot(&site, "first");
+        assert!(daemon.status()["snapshot_error"].is_null());
+    }
 }

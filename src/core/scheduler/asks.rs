@@ -123,7 +123,8 @@ impl Scheduler {
     /// When a question of this purpose is due, monotonic ms.
     fn ask_at(&self, purpose: Purpose) -> u64 {
         match purpose {
-            Purpose::Sync if self.sync.applying() => u64::MAX,
+            // Its helper would write over the snapshot that is about to be kept.
+            Purpose::Sync if self.sync.applying() || self.is_keeping_snapshot() => u64::MAX,
             Purpose::Sync => self.sync_at(),
             Purpose::Record => self.record_at().min(self.retry_at()).min(self.look_at()),
         }

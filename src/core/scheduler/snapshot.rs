@@ -124,6 +124,13 @@ impl Scheduler {
         !is_kept && trouble.is_none() && self.outbox.error().is_none()
     }
 
+    /// Whether this turn ends with a snapshot that is kept, unless the disk is full.
+    pub(super) fn is_keeping_snapshot(&self) -> bool {
+        let is_decided = !self.due.behind && !self.due.has_misfires();
+        let is_told = is_decided && self.runs.line().is_empty() && self.outbox.is_written();
+        self.snapshot.waits && is_told
+    }
+
     /// What is wrong with the snapshot of the table, if anything is.
     pub fn snapshot_trouble(&self) -> Option<&SnapshotTrouble> {
         self.snapshot.trouble.as_ref()
