@@ -115,11 +115,12 @@ fn idle() -> io::Result<()> {
         // The second look is one itself.
         let connections = daemon.connections()?.saturating_sub(connections + 1) as f64 / minutes;
         println!(
-            "{:<8} {:.1} MB resident (12), {spent:.1} ms CPU a minute (20), {connections:.1} \
-             connections a minute (1), Threads: {}; \
+            "{:<8} {:.1} MB resident (12), {:.1} MB of them its own, {spent:.1} ms CPU a \
+             minute (20), {connections:.1} connections a minute (1), Threads: {}; \
              keeper {:.1} MB, both together {:.1} MB of their own and their share",
             daemon.database_name(),
             daemon.resident_mb()?,
+            daemon.own_mb()?,
             daemon.proc_status("Threads")?,
             daemon.keeper_mb()?,
             daemon.together_mb()?

@@ -245,6 +245,11 @@ impl BenchDaemon {
         megabytes(&format!("/proc/{}/status", self.pid()), "VmRSS:")
     }
 
+    /// Its own part of that, in MB: no pages of its program, which others share.
+    pub fn own_mb(&self) -> io::Result<f64> {
+        megabytes(&format!("/proc/{}/status", self.pid()), "RssAnon:")
+    }
+
     /// CPU time so far, that of its children included, gone or there: proc_pid_stat(5), fields 16
     /// and 17, and what the scheduler counts.
     pub fn cpu_ms(&self) -> io::Result<f64> {
