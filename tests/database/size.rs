@@ -47,7 +47,7 @@ fn a_hundred_thousand_rows_pass_through_without_being_held() {
         for line in lines.map(Result::unwrap) {
             match serde_json::from_str(&line).unwrap() {
                 Answer::Job(_) => jobs += 1,
-                Answer::To(_) | Answer::Done(_) => {}
+                Answer::To(_) | Answer::Done(_) | Answer::Works => {}
                 answer => {
                     assert!(matches!(answer, Answer::End { rows: 100_000, .. }), "{answer:?}")
                 }
