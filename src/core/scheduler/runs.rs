@@ -198,6 +198,9 @@ impl Scheduler {
                 self.touch(job);
                 self.news.push_back(News::Launch(id, Begun::Yes));
                 if stop {
+                    // What the keeper was to take note of goes to the process now, and not twice.
+                    let is_note = |it: &Action| matches!(it, Action::Signal(run, _) if *run == id);
+                    self.actions.retain(|action| !is_note(action));
                     self.stop_run(now, id);
                 }
             }

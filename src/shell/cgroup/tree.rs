@@ -5,7 +5,7 @@ use crate::core::event;
 use crate::shell::process::number;
 use crate::shell::sys::{self, Pid};
 use rustix::process::kill_process;
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::path::{Component, Path, PathBuf};
 
@@ -32,6 +32,11 @@ impl Tree {
             Ok(text) => text.lines().any(|line| line == "populated 1"),
             Err(why) => why.kind() != io::ErrorKind::NotFound,
         }
+    }
+
+    /// Whether this process may kill what is in it: it may be another user's.
+    pub fn may_be_killed(&self) -> bool {
+        File::options().write(true).open(self.0.join("cgroup.kill")).is_ok()
     }
 
     /// The processes in it.

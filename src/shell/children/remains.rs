@@ -73,9 +73,9 @@ impl Remains {
         self.looked_for.remove(&run);
     }
 
-    /// Whether a run has a control group, with which its processes can be killed.
-    pub fn has_group(&self, run: RunId) -> bool {
-        self.groups.contains_key(&run)
+    /// Whether the processes of a run can be killed with its control group.
+    pub fn may_kill_group(&self, run: RunId) -> bool {
+        self.groups.get(&run).is_some_and(Tree::may_be_killed)
     }
 
     /// See [`crate::core::custody::Machine::reaches`].
