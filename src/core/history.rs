@@ -92,6 +92,13 @@ impl History {
         (self.runs.len() > MAX_RUNS).then(|| self.runs.pop_front().map(|old| old.run)).flatten()
     }
 
+    /// Takes in a run that an earlier daemon saw end, before all that are known.
+    pub fn recall(&mut self, run: PastRun) {
+        if self.runs.len() < MAX_RUNS {
+            self.runs.push_front(run);
+        }
+    }
+
     /// Notes that a slot was launched: the next skipped one begins a range of its own.
     pub fn launched(&mut self) {
         self.open = false;

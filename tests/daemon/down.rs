@@ -92,3 +92,31 @@ fn a_run_that_goes_on_is_an_overlap() {
     assert_eq!(job["skipped"]["misfire"], 0, "{job}");
     daemon.request("POST", "/api/v1/jobs/1/stop");
 }
+
+/// It ended with a failure, which is not to be hidden behind an older success.
+#[test]
+fn a_run_that_ended_meanwhile_is_the_latest() {
+    let (site, mut database) = Site::on(Driver::Sqlite);
+    let [go, ended] = ["go", "ended"].map(|name| site.file(name));
+    let command = format!(
+        "[ -e '{go}' ] || exit 0; while [ -e '{go}' ]; do sleep 0.05; done; echo x >'{ended}'; \
+         exit 3"
+    );
+    database.sql(&Row::new(1, Due::Never("0 0 29 2 *"), &command).insert());
+    let daemon = site.start();
+    daemon.wait_jobs(1);
+    daemon.start_job(1);
+    daemon.wait_job(1, "a good run", |job| job["last_run"]["outcome"] == "exit 0");
+    std::fs::write(&go, "").unwrap();
+    daemon.start_job(1);
+    daemon.wait_running(1);
+    assert!(daemon.stop().success());
+    std::fs::remove_file(&go).unwrap();
+    wait_for("its end", SOON, || (!site.read("ended").is_empty()).then_some(()));
+    let daemon = site.start();
+    daemon.wait_job(1, "the bad run", |job| {
+        job["last_run"]["outcome"] == "exit 3" && job["state"] == "exited"
+    });
+    let sql = "SELECT COUNT(*) FROM scheduler_logs WHERE outcome = 'exit 3'";
+    wait_for("its record", SOON, || (database.value(sql) == "1").then_some(()));
+}

@@ -152,9 +152,10 @@ impl Scheduler {
         }
         let Some(past) = self.past.take() else { return };
         self.changes.all_at_once();
-        for (id, run) in past.ended {
+        // Runs that ended between two daemons are there already, and are later.
+        for (id, run) in past.ended.into_iter().rev() {
             if let Some(job) = self.table.get_mut(id) {
-                job.history_mut().ended(run);
+                job.history_mut().recall(run);
             }
         }
         for skip in past.skips {

@@ -146,7 +146,8 @@ impl Remains {
         if found.iter().any(|pid| sys::group_of(*pid) == Some(leader)) {
             self.grouped.insert(run);
         }
-        found.first().into_iter().for_each(|pid| self.is_led(run, *pid));
+        // One of them may have left its group.
+        found.iter().for_each(|pid| self.is_led(run, *pid));
         Ok(())
     }
 
