@@ -63,9 +63,21 @@ pub fn clean(text: &str, columns: usize) -> String {
 /// The text with a `?` for each control character. What separates words and lines stays.
 pub fn without_controls(text: String) -> String {
     let stays = |c: char| !c.is_control() || matches!(c, '\t' | '\n' | '\r');
-    match text.chars().all(stays) {
-        true => text,
-        false => text.chars().map(|c| if stays(c) { c } else { '?' }).collect(),
+    // Most have none, and a page is long: bytes are looked at many at a time. 0xc2 and one of 0x80
+    // to 0x9f are a control character beyond ASCII.
+    let bytes = text.as_bytes();
+    let has_any = bytes.chunks(1_024).any(|piece| {
+        piece.iter().fold(false, |any, &byte| {
+            let is_space = (byte == b'\t') | (byte == b'\n') | (byte == b'\r');
+            any | ((byte < 0x20) & !is_space) | (byte == 0x7f)
+        })
+    });
+    let has_any = has_any
+        || memchr::memchr_iter(0xc2, bytes)
+            .any(|at| bytes.get(at + 1).is_some_and(|next| next & 0xe0 == 0x80));
+    match has_any {
+        true => text.chars().map(|c| if stays(c) { c } else { '?' }).collect(),
+        false => text,
     }
 }
 
@@ -146,6 +158,21 @@ pub fn line(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_control_character_stays_wherever_it_is() {
+        for (text, kept) in [
+            ("", ""),
+            ("a\tb\r\nc", "a\tb\r\nc"),
+            ("a\u{0}b\u{1b}[\u{7f}", "a?b?[?"),
+            ("é ·\u{a0}\u{85}\u{9f}备份", "é ·\u{a0}??备份"),
+            ("é ·\u{a0}备份", "é ·\u{a0}备份"),
+        ] {
+            assert_eq!(without_controls(text.to_owned()), kept);
+        }
+        let long = "x".repeat(5_000);
+        assert_eq!(without_controls(format!("{long}\u{80}")), format!("{long}?"));
+    }
 
     #[test]
     fn one_is_not_several() {
