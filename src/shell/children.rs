@@ -323,14 +323,13 @@ impl Children {
         (rest, nobody): (Vec<Pid>, bool),
     ) -> Option<Box<Refusal>> {
         let mut members = self.watching.remains.members.of(clock::now().mono_ms, pid);
-        let is_killed = rest.is_empty() && self.watching.remains.may_kill_group(run);
+        let dies_with_group = (signal == Signal::Term || rest.is_empty())
+            && self.watching.remains.may_kill_group(run);
         members.extend(rest.into_iter().filter(|pid| !members.contains(pid)).collect::<Vec<_>>());
         let mut refusal = refused::among(pid, &members, nobody)?;
         let keeper = self.keeper.as_ref().and_then(Keeper::process);
         refusal.killable = match self.has_no_keeper(run) {
-            true => {
-                signal == Signal::Term && self.watching.remains.may_kill_group(run) || is_killed
-            }
+            true => dies_with_group,
             false => keeper.is_some_and(|it| cgroup::is_kept(pid, &self.state_dir, it)),
         };
         match (refusal.killable, signal) {

@@ -7,7 +7,7 @@
 
 use crate::daemon;
 use crate::daemon::account::{account, carry_over, catch_up, end};
-use crate::daemon::clients::{Clients, Kept, Wrk};
+use crate::daemon::clients::{Clients, Wrk};
 use crate::daemon::facts::{Logged, STAMPS};
 use crate::daemon::ledger::Account;
 use crate::daemon::rows::{Due, Row, insert};
@@ -88,23 +88,6 @@ impl Installed {
     }
 }
 
-/// A client that starts runs by hand.
-fn starts_by_hand(clients: &mut Clients, daemon: &Daemon) {
-    let address = daemon.address;
-    clients.add(move |connection, _| {
-        let mut connection = match connection {
-            Some(connection) => connection,
-            None => Kept::connect(address).map_err(|why| format!("connecting: {why}"))?,
-        };
-        // Some ten a second, each of them under way for most of that time.
-        let pause = Duration::from_millis(100);
-        match connection.post_slowly(&format!("/api/v1/jobs/{BY_HAND}/start"), pause) {
-            Ok((200, _)) => Ok(Some(connection)),
-            other => Err(format!("a start by hand: {other:?}")),
-        }
-    });
-}
-
 /// What the daemon last told of itself.
 fn told(groups: &Groups) -> Option<i64> {
     let note = Note::read(Path::new(&groups.site.file("state.1")))?;
@@ -179,7 +162,7 @@ fn upgrades_and_restarts_under_load() {
     let first = now_ns() / 1_000_000_000 + 1;
 
     let mut clients = Clients::start(daemon.address, 6, 2);
-    starts_by_hand(&mut clients, &daemon);
+    clients.start_by_hand(daemon.address, BY_HAND, &[200]);
     let day = Duration::from_secs(86_400);
     let wrk = (setting("SCHEDULE_RENEWALS_WRK", 0) == 1)
         .then(|| Wrk::start(daemon.address, "/", 16, day));

@@ -20,7 +20,7 @@ use crate::daemon::rows::{Due, Row};
 use crate::daemon::{Daemon, SOON, Site, middle_of_a_second, now_ns, setting, wait_for};
 use crate::renewals::{Installed, by_hand, due_each_second, renew, split_by_hand};
 use crate::service::Groups;
-use connected::{Reader, reads_metrics, starts_by_hand};
+use connected::{Reader, reads_metrics};
 use midst::{GRACE_S, HELD, Killed, MISSED, Midst, STOPPING};
 use rustix::process::{Signal, kill_process};
 use schedule::shell::signals::drain_signal;
@@ -200,7 +200,8 @@ fn upgrade_on(kind: Kind) {
     make_all_kinds(&mut groups, &daemon);
     let mut clients = Clients::start(daemon.address, 6, 2);
     reads_metrics(&mut clients, daemon.address);
-    let by_hand = starts_by_hand(&mut clients, daemon.address);
+    // 202: it is done, and this program is not there to tell the result.
+    let by_hand = clients.start_by_hand(daemon.address, BY_HAND, &[200, 202]);
     let reader = Reader::start(daemon.address);
     sleep(half.saturating_sub(began.elapsed()).max(Duration::from_secs(3)));
     let midst = Midst::begin(&mut groups, &daemon);

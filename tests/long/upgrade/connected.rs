@@ -1,10 +1,10 @@
 //! Clients that are connected while another program takes over.
 
-use super::{BY_HAND, Counters, always_handed_over, counters, fallen};
+use super::{Counters, always_handed_over, counters, fallen};
 use crate::daemon::clients::{Clients, Kept};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{JoinHandle, sleep, spawn};
 use std::time::Duration;
@@ -28,27 +28,6 @@ pub fn reads_metrics(clients: &mut Clients, address: SocketAddr) {
         sleep(Duration::from_millis(20));
         Ok(Some(connection))
     });
-}
-
-/// A client that starts runs by hand; how many it was told of.
-pub fn starts_by_hand(clients: &mut Clients, address: SocketAddr) -> Arc<AtomicU64> {
-    let told = Arc::new(AtomicU64::new(0));
-    let count = Arc::clone(&told);
-    clients.add(move |connection, _| {
-        let mut connection = match connection {
-            Some(connection) => connection,
-            None => Kept::connect(address).map_err(|why| format!("connecting: {why}"))?,
-        };
-        // Some ten a second, each of them under way for most of that time.
-        let pause = Duration::from_millis(100);
-        // 202: it is done, and this program is not there to tell the result.
-        match connection.post_slowly(&format!("/api/v1/jobs/{BY_HAND}/start"), pause) {
-            Ok((200 | 202, _)) => count.fetch_add(1, Ordering::Relaxed),
-            other => return Err(format!("a start by hand: {other:?}")),
-        };
-        Ok(Some(connection))
-    });
-    told
 }
 
 /// A reader of events, who comes back when they end as a browser does.

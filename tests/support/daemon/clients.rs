@@ -133,6 +133,32 @@ impl Clients {
         }));
     }
 
+    /// One more, which starts runs of a job by hand, some ten a second, and takes these answers
+    /// for right; how many it was given.
+    pub fn start_by_hand(
+        &mut self,
+        address: SocketAddr,
+        job: u32,
+        right: &'static [u16],
+    ) -> Arc<AtomicU64> {
+        let told = Arc::new(AtomicU64::new(0));
+        let count = Arc::clone(&told);
+        self.add(move |connection, _| {
+            let mut connection = match connection {
+                Some(connection) => connection,
+                None => Kept::connect(address).map_err(|why| format!("connecting: {why}"))?,
+            };
+            // Each is under way for most of that time.
+            let pause = Duration::from_millis(100);
+            match connection.post_slowly(&format!("/api/v1/jobs/{job}/start"), pause) {
+                Ok((status, _)) if right.contains(&status) => count.fetch_add(1, Ordering::Relaxed),
+                other => return Err(format!("a start by hand: {other:?}")),
+            };
+            Ok(Some(connection))
+        });
+        told
+    }
+
     /// Answers so far, all of them right.
     pub fn answered(&self) -> u64 {
         self.answered.load(Ordering::Relaxed)
