@@ -19,6 +19,7 @@ use crate::shell::cgroup;
 use crate::shell::clock;
 use crate::shell::keeper::client::Keeper;
 use crate::shell::own;
+use crate::shell::proc_fs;
 use crate::shell::process::{number, signal_group};
 use crate::shell::refused;
 use crate::shell::sys::{Pid, pid_of};
@@ -142,6 +143,11 @@ impl Children {
         let Some(keeper) = &mut self.keeper else { return Vec::new() };
         keeper.send();
         let (notices, alive) = keeper.listen();
+        let ended = |notice: &Notice| match notice {
+            Notice::Ended(end) => Some(end.run),
+            _ => None,
+        };
+        notices.iter().filter_map(ended).for_each(|run| self.watching.remains.forget(run));
         let heard = notices.into_iter().filter_map(|notice| self.custody.hears(notice));
         let mut events: Vec<Event<'static>> = heard.collect();
         if !alive && let Some(keeper) = self.keeper.take() {
@@ -270,6 +276,9 @@ impl Children {
         let Some((pid, started)) = process.and_then(|it| Some((pid_of(it.pid)?, it))) else {
             return Ok(None);
         };
+        if proc_fs::is_running(pid, started.kernel_start) {
+            self.watching.remains.is_stopped(run, pid);
+        }
         let refusal = self.send_signal(run, pid, started, signal).map_err(|why| {
             let why = own::advised(&why);
             log::error!("run={run} can't be signalled now and is later: {why}");

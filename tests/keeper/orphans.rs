@@ -13,6 +13,10 @@ const BOTH_STUBBORN: &str = "trap '' TERM; setsid STUBBORN & while :; do sleep 0
 /// The first process ends at once, and another of its group takes no TERM.
 const GROUP_STUBBORN: &str = "STUBBORN & exec sleep 600";
 
+/// The same two, but what takes no TERM does not say whose it is.
+const NAMELESS: &str = "setsid env -i PATH=$PATH STUBBORN & exec sleep 600";
+const GROUP_NAMELESS: &str = "env -i PATH=$PATH STUBBORN & exec sleep 600";
+
 /// Who is killed while the run is being stopped.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Killed {
@@ -122,6 +126,19 @@ fn a_stop_without_its_keeper_says_what_is_left() {
 fn a_stop_goes_on_whose_first_process_had_ended() {
     for groups in ["on", "off"] {
         stop_and_kill(groups, GROUP_STUBBORN, Killed::Keeper, leader_is_gone).assert_all_gone();
+    }
+}
+
+/// Once the first process is gone, no other says whose they are.
+#[test]
+fn a_stop_goes_on_whose_processes_do_not_say_whose_they_are() {
+    for killed in [Killed::Keeper, Killed::KeeperAndDaemon] {
+        if groups().is_some() {
+            stop_and_kill("on", NAMELESS, killed, leader_is_gone).assert_all_gone();
+        }
+        for groups in ["on", "off"] {
+            stop_and_kill(groups, GROUP_NAMELESS, killed, leader_is_gone).assert_all_gone();
+        }
     }
 }
 

@@ -2,12 +2,19 @@
 
 use super::{cgroup2_mount, each_below, prefix};
 use crate::core::event;
+use crate::core::ids::RunId;
 use crate::shell::process::number;
 use crate::shell::sys::{self, Pid};
+use rustix::fs::{XattrFlags, getxattr, setxattr};
 use rustix::process::kill_process;
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Component, Path, PathBuf};
+
+/// The run that is being stopped in a group, as an extended attribute of its directory. The kernel
+/// keeps it as long as the group is there; since 5.7 it takes any that begins with `user.`.
+const STOPPED_RUN: &str = "user.schedule.stopped_run";
 
 /// See the module's text.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +31,38 @@ impl Tree {
         let (root, mount) = mounts.lines().find_map(cgroup2_mount)?;
         let below = Path::new(path).strip_prefix(root).ok()?;
         Some(Tree(Path::new(mount).join(run_in(below, &name)?)))
+    }
+
+    /// Notes at the group that this run is being stopped in it. A later daemon finds the group by
+    /// that, also when nobody is left in it who would say whose they are.
+    pub fn note_stop(&self, run: RunId) {
+        // Without it, the processes are looked for by their environment.
+        let _ = setxattr(&self.0, STOPPED_RUN, run.to_string().as_bytes(), XattrFlags::empty());
+    }
+
+    /// The groups that keepers of this state directory, alive or dead, have made, and in which runs
+    /// are being stopped. Looks at all groups that there are.
+    pub fn of_stopped(state_dir: &Path) -> BTreeMap<RunId, Tree> {
+        let mut stopped = BTreeMap::new();
+        let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+        let mount = mounts.lines().find_map(cgroup2_mount).map(|(_, mount)| Path::new(mount));
+        let (Some(mount), Ok(found)) = (mount, fs::metadata(state_dir)) else { return stopped };
+        let name = prefix(&found);
+        each_below(mount, &mut |dir| {
+            let below = dir.strip_prefix(mount).unwrap_or(dir);
+            if run_in(below, &name).is_some_and(|run| run == below) {
+                let run = Tree(dir.into());
+                stopped.extend(run.stopped().map(|id| (id, run)));
+            }
+        });
+        stopped
+    }
+
+    /// What was noted by [`Tree::note_stop`].
+    fn stopped(&self) -> Option<RunId> {
+        let mut noted = [0; 64];
+        let length = getxattr(&self.0, STOPPED_RUN, &mut noted).ok()?;
+        str::from_utf8(&noted[..length]).ok()?.parse().ok()
     }
 
     /// Whether a process in it is alive, or that can't be told.

@@ -1,5 +1,6 @@
 //! What is left of runs that have no keeper any more: in their control group, in their process
-//! group, and in sessions of their own, found by what they have in their environment.
+//! group, and in sessions of their own. A control group is known from the time at which a run is
+//! told to end; else it is found, as the rest is, by what processes have in their environment.
 
 use crate::core::event::{Signal, Started};
 use crate::core::ids::RunId;
@@ -30,8 +31,10 @@ pub struct Remains {
     grouped: BTreeSet<RunId>,
     /// Runs whose processes were looked for since the first one was gone.
     looked_for: BTreeSet<RunId>,
-    /// The processes of all runs a moment ago, and when that was, monotonic ms.
+    /// The processes of all runs a moment ago, the groups of those that are being stopped, and when
+    /// that was, monotonic ms.
     found: BTreeMap<String, Vec<search::Process>>,
+    stopped: BTreeMap<RunId, Tree>,
     found_ms: Option<u64>,
     /// Who is in which process group.
     pub members: Members,
@@ -46,9 +49,18 @@ impl Remains {
             grouped: BTreeSet::new(),
             looked_for: BTreeSet::new(),
             found: BTreeMap::new(),
+            stopped: BTreeMap::new(),
             found_ms: None,
             members: Members::default(),
         }
+    }
+
+    /// The run that this process leads is about to be told to end: its group is known from now on,
+    /// to later daemons, too. When its first process is gone, it may have none left that says whose
+    /// it is.
+    pub fn is_stopped(&mut self, run: RunId, leader: Pid) {
+        self.is_led(run, leader);
+        self.groups.get(&run).into_iter().for_each(|group| group.note_stop(run));
     }
 
     /// This process leads a run and is alive.
@@ -143,12 +155,29 @@ impl Remains {
         }
         let found = self.processes_of(run, started)?;
         self.looked_for.insert(run);
-        if found.iter().any(|pid| sys::group_of(*pid) == Some(leader)) {
+        let is_named = found.iter().any(|pid| sys::group_of(*pid) == Some(leader));
+        if is_named || self.is_orphaned(leader) {
             self.grouped.insert(run);
         }
         // One of them may have left its group.
         found.iter().for_each(|pid| self.is_led(run, *pid));
+        let group = self.stopped.get(&run).filter(|_| !self.groups.contains_key(&run));
+        self.groups.extend(group.map(|group| (run, group.clone())));
         Ok(())
+    }
+
+    /// Whether what has the number of a run's process group must be what is left of the run: its
+    /// leader is gone, and its session is the one of this daemon and its keepers, or nobody's any
+    /// more. After another leader of the same number it would be in that one's session.
+    fn is_orphaned(&mut self, leader: Pid) -> bool {
+        let members = self.members.of(clock::now().mono_ms, leader);
+        let own = rustix::process::getsid(None).ok();
+        let is_orphan = |pid: &Pid| {
+            let session = proc_fs::session_of(*pid).and_then(Pid::from_raw);
+            let is_nobodys = |session| own == Some(session) || proc_fs::has_ended(session);
+            *pid != leader && session.is_some_and(is_nobodys)
+        };
+        !members.is_empty() && members.iter().all(is_orphan)
     }
 
     /// The processes that have a run in their environment, a moment ago.
@@ -156,6 +185,7 @@ impl Remains {
         let mono_ms = clock::now().mono_ms;
         if self.found_ms.is_none_or(|at_ms| mono_ms >= at_ms + LOOK_MS) {
             self.found = search::find_all(|_| true)?;
+            self.stopped = Tree::of_stopped(&self.state_dir);
             self.found_ms = Some(mono_ms);
         }
         let found = self.found.get(&run.to_string()).into_iter().flatten();
