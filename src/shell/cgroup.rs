@@ -242,6 +242,19 @@ fn own_group() -> Option<PathBuf> {
     Some(Path::new(mount).join(below))
 }
 
+/// Leaves the group of the run that this process is in, if any, for the one that its keeper is in.
+/// For a daemon that a job starts: else it would end when that job is stopped.
+pub fn leave_run() {
+    let Some(own) = own_group() else { return };
+    let is_keepers = |dir: &&Path| {
+        let name = dir.file_name().and_then(|name| name.to_str()?.strip_prefix("schedule-"));
+        name.is_some_and(|name| name.split('-').count() == 3)
+    };
+    let outside = own.ancestors().find(is_keepers).and_then(Path::parent);
+    // 0 is who writes (cgroups(7)). Where that is refused, it stays as it was.
+    let _ = outside.map(|outside| fs::write(outside.join("cgroup.procs"), "0"));
+}
+
 /// What of the hierarchy is mounted where, if this line of `mountinfo` is of version 2
 /// (proc_pid_mountinfo(5): fields 4 and 5, and the type after the lone dash).
 fn cgroup2_mount(line: &str) -> Option<(&str, &str)> {

@@ -7,6 +7,7 @@
 //! Then it lets go of the pipe. A new program has a new command line, so an upgrade that executes
 //! it with the arguments of the old one must not detach again: stdout is no pipe by then.
 
+use super::cgroup;
 use super::sys;
 use rustix::fs::{FileType, Mode, OFlags, fstat, open};
 use std::fs::File;
@@ -17,9 +18,9 @@ use std::process;
 /// Begins a line that is for `schedule start` and not for people.
 pub const MARK: char = '\u{1}';
 
-/// Leaves session and terminal behind; returns in the daemon only. To be called before anything
-/// is opened. The working directory stays, as with the original: commands of jobs may count on
-/// it.
+/// Leaves session and terminal behind, and the control group of the job that has started it, if one
+/// has; returns in the daemon only. To be called before anything is opened. The working directory
+/// stays, as with the original: commands of jobs may count on it.
 ///
 /// # Errors
 /// No processes left.
@@ -35,6 +36,7 @@ pub fn leave() -> io::Result<()> {
     if leads {
         rustix::process::setsid()?;
     }
+    cgroup::leave_run();
     say(io::stdout(), &format!("pid {}", process::id()));
     Ok(())
 }

@@ -19,21 +19,22 @@ use crate::core::event;
 use crate::core::launch::{LaunchError, LaunchPlan};
 
 /// Variables a service manager addresses to the daemon alone (sd_notify(3), sd_listen_fds(3)); a
-/// job that saw them would speak in its name. The `SCHEDULE_` ones are set for each run.
+/// job that saw them would speak in its name.
 const NOT_FOR_JOBS: &[&str] = &[
     "LISTEN_FDNAMES",
     "LISTEN_FDS",
     "LISTEN_PID",
     "NOTIFY_SOCKET",
     "SCHEDULE_HANDOVER",
-    "SCHEDULE_JOB_ID",
     "SCHEDULE_PROBE",
-    "SCHEDULE_RUN_ID",
-    "SCHEDULE_SERVER_ID",
-    "SCHEDULE_SLOT",
     "WATCHDOG_PID",
     "WATCHDOG_USEC",
 ];
+
+/// What each run has in its environment: see [`run_environment`]. A daemon that a job starts is no
+/// process of the run, and has none of them.
+pub const OF_RUNS: [&str; 4] =
+    ["SCHEDULE_JOB_ID", "SCHEDULE_RUN_ID", "SCHEDULE_SERVER_ID", "SCHEDULE_SLOT"];
 
 const SHELL: &CStr = c"/bin/sh";
 
@@ -259,7 +260,10 @@ impl Launcher {
 /// that a command sees the same whether a shell is in between or not.
 pub(super) fn inherited_environment() -> Vec<CString> {
     let mut environment: Vec<CString> = env::vars_os()
-        .filter(|(name, _)| name != "PWD" && !NOT_FOR_JOBS.iter().any(|not| name == not))
+        .filter(|(name, _)| {
+            let mut others = NOT_FOR_JOBS.iter().chain(&OF_RUNS);
+            name != "PWD" && !others.any(|not| name == not)
+        })
         .filter_map(|(name, value)| {
             let entry = [name.as_bytes(), b"=", value.as_bytes()].concat();
             CString::new(entry).ok() // can't fail: environment strings end at a NUL
@@ -272,11 +276,12 @@ pub(super) fn inherited_environment() -> Vec<CString> {
 }
 
 fn run_environment(plan: &LaunchPlan) -> [CString; 4] {
+    let [job, run, server, slot] = OF_RUNS;
     [
-        format!("SCHEDULE_JOB_ID={}", plan.job_id),
-        format!("SCHEDULE_RUN_ID={}", plan.run_id),
-        format!("SCHEDULE_SERVER_ID={}", plan.server_id),
-        format!("SCHEDULE_SLOT={}", plan.slot),
+        format!("{job}={}", plan.job_id),
+        format!("{run}={}", plan.run_id),
+        format!("{server}={}", plan.server_id),
+        format!("{slot}={}", plan.slot),
     ]
     // None holds a NUL: they are numbers, a checked file name and an instant. Were one to, the
     // job would rather run without that variable than not at all.

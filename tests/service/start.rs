@@ -3,7 +3,7 @@
 use crate::common;
 use crate::common::database::{Kind, Parts};
 use crate::common::install_program;
-use crate::daemon::rows::{Due, Row};
+use crate::daemon::rows::{Due, Row, insert};
 use crate::daemon::{SOON, wait_for};
 use crate::service;
 use crate::service::{Groups, is_alive, proc_file};
@@ -42,6 +42,22 @@ fn the_daemon_is_detached_and_ready_when_start_returns() {
     // Commands of jobs may count on the directory in which it was started.
     let cwd = fs::read_link(format!("/proc/{}/cwd", pid.as_raw_nonzero())).unwrap();
     assert_eq!(cwd, std::env::current_dir().unwrap());
+}
+
+#[test]
+fn a_daemon_that_a_job_starts_is_no_part_of_the_job() {
+    let mut groups = Groups::new();
+    let start = format!("{} start 2 -c {}", env!("CARGO_BIN_EXE_schedule"), groups.config);
+    let command = format!("{start} && echo >>{} && exec sleep 600", groups.site.file("started"));
+    groups.database.sql(&insert(&[Row::new(1, Due::Step(1), &command)]));
+    groups.run(&["start", "1"]).expect(0, "started");
+    groups.wait_lines("started", 1);
+    let pid = groups.pid(2);
+    let environment = proc_file(pid, "environ");
+    assert!(!environment.contains("SCHEDULE_RUN_ID="), "{environment:?}");
+    groups.run(&["stop", "1", "--kill"]).expect(0, "stopped");
+    assert!(is_alive(pid), "{:?}", groups.site.log());
+    groups.run(&["status", "2"]).expect(0, "server 2: running");
 }
 
 #[test]

@@ -294,8 +294,8 @@ impl Runs {
             let by_us = kept.stop.is_some_and(|stop| stop.killed_ms.is_some());
             // As systemd-oomd(8) does, and the administrator.
             let by_others = kept.end.as_ref().is_some_and(|(_, ended)| is_kill(ended.exit));
-            // Also where TERM was enough: the group names the run that was stopped, and the next one
-            // in it would be taken for that.
+            // Also where TERM was enough: the group names the run that was stopped, and the next
+            // one in it would be taken for that.
             match kept.stop.is_some() || by_others {
                 true => groups.discard(group),
                 false => groups.give_back(group),

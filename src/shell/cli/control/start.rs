@@ -5,6 +5,7 @@ use crate::core::plain;
 use crate::shell::detach::MARK;
 use crate::shell::holder::{Found, Holder};
 use crate::shell::owner::{self, Look};
+use crate::shell::process::OF_RUNS;
 use crate::shell::sys::Pid;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::pipe::{PipeFlags, pipe_with};
@@ -92,7 +93,11 @@ fn spawn(groups: &Groups, id: u32) -> io::Result<Starting> {
     let (pipe, its) = pipe_with(PipeFlags::CLOEXEC)?;
     // Its name is the path of the file, so that an upgrade finds the new one there.
     let name = env::current_exe().map_or_else(|_| OsString::from("schedule"), Into::into);
-    let mut child = Command::new("/proc/self/exe")
+    let mut command = Command::new("/proc/self/exe");
+    for name in OF_RUNS {
+        command.env_remove(name);
+    }
+    let mut child = command
         .arg0(name)
         .args(["run", &id.to_string(), "--detached", "--config"])
         .arg(&groups.file)
