@@ -130,15 +130,21 @@ impl Exchange {
         self.ended || self.status.is_some() || self.helper.has_hung_up(Duration::ZERO)
     }
 
-    /// Waits for its end, until then at the latest. What it says is not heard any more.
-    pub fn wait_for_end(&mut self, scratch: &mut Vec<u8>, until: Instant) {
+    /// Hears all that it says until it ends, until then at the latest. Returns whether it has ended.
+    pub fn hear_to_end(
+        &mut self,
+        scratch: &mut Vec<u8>,
+        until: Instant,
+        mut line: impl FnMut(&[u8]),
+    ) -> bool {
         while !self.ended {
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() || !self.helper.has_hung_up(left) {
-                return;
+                return false;
             }
-            self.read(scratch, |_| {});
+            self.read(scratch, &mut line);
         }
+        true
     }
 
     /// Kills the helper; its end follows.

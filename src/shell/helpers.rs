@@ -139,11 +139,28 @@ impl Helpers {
         }
     }
 
+    /// Kills the helper of a lane and hears what it had said, unless that takes longer than a
+    /// moment. It is not waited for, and nobody is told how it ended: the daemon is about to end.
+    pub fn cut_short(
+        &mut self,
+        purpose: Purpose,
+        scratch: &mut Vec<u8>,
+        mut line: impl FnMut(&[u8]),
+    ) {
+        let lane = &mut self.0[purpose as usize];
+        let Some(helper) = &mut lane.helper else { return };
+        helper.kill();
+        let until = Instant::now() + FAREWELL;
+        if helper.hear_to_end(scratch, until, &mut line) {
+            lane.helper = None;
+        }
+    }
+
     /// Waits a moment for those that were told to end: the daemon is about to.
     pub fn farewell(&mut self, scratch: &mut Vec<u8>) {
         let until = Instant::now() + FAREWELL;
         for helper in self.0.iter_mut().filter_map(|lane| lane.helper.as_mut()) {
-            helper.wait_for_end(scratch, until);
+            helper.hear_to_end(scratch, until, |_| {});
         }
     }
 

@@ -112,7 +112,13 @@ fn stop(site: &Site, how: &[&str]) -> Command {
 /// The same within a second before an orderly end: each run is recorded by the next daemon or
 /// counted by the one that ends.
 fn stopped(reload: bool, spoil: impl Fn(&Path)) -> u64 {
-    let (site, mut database) = Site::on(Driver::Sqlite);
+    ended_after(reload, false, spoil)
+}
+
+/// `helped`: while a helper is at the records and does not answer.
+fn ended_after(reload: bool, helped: bool, spoil: impl Fn(&Path)) -> u64 {
+    let (mut site, mut database) = Site::on(Driver::Sqlite);
+    site.base = "sync_interval = 3600\n".repeat(usize::from(helped));
     let job = Row::stamping(1, Due::Step(1), &site.file(STAMPS), "");
     database.sql(&job.insert());
     let daemon = site.start();
@@ -124,11 +130,20 @@ fn stopped(reload: bool, spoil: impl Fn(&Path)) -> u64 {
         wait_runs(&site, 2);
     }
     database.sql("UPDATE scheduler_jobs SET status = 0;");
+    assert_eq!(daemon.request("POST", "/api/v1/sync").status, 200);
     daemon.wait_gone(1);
+    let name_again = "ALTER TABLE elsewhere RENAME TO scheduler_logs;";
+    if helped {
+        database.sql(name_again);
+        // Later on all helpers carry records. They can be read; who writes waits.
+        database.sql("BEGIN IMMEDIATE");
+        assert_eq!(daemon.request("POST", "/api/v1/sync").status, 200);
+        stop_who_writes(&site, &daemon);
+    }
     spoil(Path::new(&site.file("state.1/journal")));
     assert!(daemon.stop().success());
     let said = site.logged("dropped, ");
-    database.sql("ALTER TABLE elsewhere RENAME TO scheduler_logs;");
+    database.sql(if helped { "COMMIT" } else { name_again });
     let daemon = site.start();
     wait_for("the database", SOON, || {
         let status = daemon.status();
@@ -229,6 +244,20 @@ fn what_was_damaged_before_a_reload_is_counted() {
     });
 }
 
+/// Stops the helper that carries records, as soon as it waits for the database.
+fn stop_who_writes(site: &Site, daemon: &Daemon) -> Pid {
+    let path = PathBuf::from(site.database.path());
+    let has_read = |pid: &Pid| {
+        let dir = format!("/proc/{}/fd", pid.as_raw_nonzero());
+        let files = fs::read_dir(dir).into_iter().flatten().flatten();
+        files.filter_map(|file| fs::read_link(file.path()).ok()).any(|file| file == path)
+    };
+    let helper =
+        wait_for("a helper that writes", SOON, || helpers(daemon).into_iter().find(has_read));
+    kill_process(helper, Signal::STOP).unwrap();
+    helper
+}
+
 /// A helper has read it, and the database takes it in the end.
 #[test]
 fn what_a_deleted_segment_had_that_is_on_its_way_is_no_loss() {
@@ -247,15 +276,7 @@ fn what_a_deleted_segment_had_that_is_on_its_way_is_no_loss() {
     // It can be read; who writes waits.
     database.sql("BEGIN IMMEDIATE");
     assert_eq!(daemon.request("POST", "/api/v1/sync").status, 200);
-    let path = PathBuf::from(site.database.path());
-    let has_read = |pid: &Pid| {
-        let dir = format!("/proc/{}/fd", pid.as_raw_nonzero());
-        let files = fs::read_dir(dir).into_iter().flatten().flatten();
-        files.filter_map(|file| fs::read_link(file.path()).ok()).any(|file| file == path)
-    };
-    let helper =
-        wait_for("a helper that writes", SOON, || helpers(&daemon).into_iter().find(has_read));
-    kill_process(helper, Signal::STOP).unwrap();
+    let helper = stop_who_writes(&site, &daemon);
     let all = segments(Path::new(&site.file("state.1/journal")));
     all[..all.len() - 1].iter().for_each(|path| fs::remove_file(path).unwrap());
     // The daemon looks once a second.
@@ -406,4 +427,5 @@ fn what_was_deleted_or_emptied_just_before_the_end_is_counted() {
     assert!(dropped > 0);
     let empty = |journal: &Path| fs::write(segments(journal).last().unwrap(), "").unwrap();
     assert!(stopped(false, empty) > 0);
+    assert!(ended_after(true, true, delete) > 0);
 }

@@ -61,6 +61,15 @@ impl Daemon {
         }
     }
 
+    /// Has no helper at them any more. What it has said until now counts.
+    pub(super) fn end_carrying(&mut self) {
+        if self.is_carrying() {
+            let (now, core) = (self.now, &mut self.core);
+            let hear = |line: &[u8]| core.handle(now, Event::AnswerLine(Purpose::Record, line));
+            self.helpers.cut_short(Purpose::Record, &mut self.scratch, hear);
+        }
+    }
+
     /// Has all helpers end: what one is at it has done wholly or not at all, and it is asked again.
     pub(super) fn end_helpers(&mut self) {
         let asked = Purpose::ALL.map(|purpose| self.is_asked(purpose));

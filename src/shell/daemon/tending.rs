@@ -130,6 +130,7 @@ impl Daemon {
 
     /// The same before the daemon is gone, when nobody else tells what can't be put right.
     pub(super) fn look_at_last(&mut self) {
+        self.end_carrying();
         match self.put_right() {
             Ok(()) => self.look_at_journal(),
             Err(_) => {
