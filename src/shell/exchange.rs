@@ -130,7 +130,7 @@ impl Exchange {
         self.ended || self.status.is_some() || self.helper.has_hung_up(Duration::ZERO)
     }
 
-    /// Hears all that it says until it ends, until then at the latest. Returns whether it has ended.
+    /// Hears all that it says until it ends, until then at the latest. Returns whether it did.
     pub fn hear_to_end(
         &mut self,
         scratch: &mut Vec<u8>,

@@ -58,7 +58,9 @@ pub fn stamps(site: &Site) -> Vec<Stamp> {
             at_ns: words[4].parse().unwrap(),
         }
     };
-    text.lines().map(stamp).collect()
+    // The last one may be on its way: a write that crosses a page is seen in two steps.
+    let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+    whole.lines().map(stamp).collect()
 }
 
 /// All recorded runs.
