@@ -72,7 +72,7 @@ fn a_daemon_that_stands_still_is_not_live() {
 #[test]
 fn a_tab_that_is_come_back_to_is_not_live_by_itself() {
     let (_site, _database, daemon) = site::sample();
-    let page = daemon.open("/");
+    let page = daemon.open_with(&browser::Look::window(), "/");
     page.wait("the stream", LIVE);
     // What is said when the page is told that it is seen again.
     page.eval(
@@ -112,7 +112,7 @@ fn a_tab_that_is_come_back_to_is_not_live_by_itself() {
 #[test]
 fn a_tab_that_is_come_back_to_is_live_no_longer_than_its_last_event_allows() {
     let (_site, _database, daemon) = truth::quiet();
-    let page = truth::open(&daemon, "/");
+    let page = truth::open_with(&daemon, "/", "", &browser::Look::window());
     page.eval(
         "new MutationObserver(() => {
             const live = document.querySelector('#live');

@@ -131,7 +131,7 @@ fn a_walk_through_many_jobs() {
 fn several_tabs_at_a_time() {
     let (_site, _database, daemon) = site::sample();
     assert_eq!(daemon.request("POST", &format!("/api/v1/jobs/{WRITES}/start")).status, 200);
-    let first = daemon.open(&format!("/jobs/{WRITES}"));
+    let first = daemon.open_with(&Look::window(), &format!("/jobs/{WRITES}"));
     first.wait("its output", LAST_LINE);
     let address = format!("http://{}/jobs/{WRITES}", daemon.address);
     let tabs: Vec<_> = (0..5).map(|_| first.beside(&address)).collect();

@@ -1,12 +1,20 @@
 //! How the pages look: light and dark, on a phone, in Chinese, with the keyboard alone.
 
+use crate::browser::chromium::Program;
 use crate::browser::site::{self, CHINESE, FAILS, LONG, WRITES};
 use crate::browser::{Look, Page};
 use crate::daemon::Daemon;
 use serde_json::json;
 
-const PHONE: Look =
-    Look { width: 390, height: 844, phone: true, dark: false, language: "en-US,en", scripts: true };
+const PHONE: Look = Look {
+    width: 390,
+    height: 844,
+    phone: true,
+    dark: false,
+    language: "en-US,en",
+    scripts: true,
+    program: Program::Engine,
+};
 
 /// Jobs in several states, and the pages that show them.
 fn busy(daemon: &Daemon) -> [String; 4] {

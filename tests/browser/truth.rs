@@ -89,7 +89,9 @@ fn times_are_not_by_the_clock_of_a_proxy() {
         let dated = "fetch('/').then((answer) => answer.headers.get('Date'))";
         assert_eq!(page.eval(dated), date);
         let started = page.text("[data-d=started]");
-        assert!(started.ends_with(" ago") && !started.contains(" d "), "{date}: {started}");
+        let is_right = started.ends_with(" ago") && !started.contains(" d ");
+        // A fast machine is here within the daemon's first second.
+        assert!(is_right || started == "now", "{date}: {started}");
     }
 }
 
@@ -190,7 +192,7 @@ fn rows_that_are_the_same_stay() {
 #[test]
 fn a_text_that_is_not_followed_is_not_read_anew() {
     let (_site, _database, daemon) = quiet();
-    let page = open(&daemon, "/log?follow=0");
+    let page = open_with(&daemon, "/log?follow=0", "", &Look::window());
     page.wait("the log", "document.querySelector('#out').innerText.length > 0");
     let asked = |what: &str| page.requests().iter().filter(|url| url.contains(what)).count();
     let before = (asked("api/v1/log"), page.text("#out"));

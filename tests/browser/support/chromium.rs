@@ -17,9 +17,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// Starts Chromium with descriptors 3 and 4 as it wants them, and cleans up behind it. `$0` is the
-/// directory that is removed in the end; the arguments are those of Chromium.
+/// directory that is removed in the end; the arguments are the program and those of Chromium.
 const LAUNCH: &str = "exec 3<&0 4>&1 </dev/null >\"$0/chromium.log\" 2>&1
-    timeout --kill-after=5 1200 chromium \"$@\" 3<&3 4>&4
+    timeout --kill-after=5 1200 \"$@\" 3<&3 4>&4
     exec 3<&- 4>&-
     rm -rf \"$0\"";
 
@@ -57,24 +57,44 @@ struct Inbox {
     ended: bool,
 }
 
-/// The browser of a test binary.
+/// Which of Chromium's programs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Program {
+    /// The engine alone: a page costs a third of what it costs in a window. All tabs are in front.
+    Engine,
+    /// The whole browser, with windows that nobody sees: tabs behind others are hidden.
+    Windows,
+}
+
+impl Program {
+    /// What it and its package in Debian are called.
+    fn name(self) -> &'static str {
+        match self {
+            Program::Engine => "chromium-headless-shell",
+            Program::Windows => "chromium",
+        }
+    }
+}
+
+/// A browser of a test binary.
 pub struct Chromium {
+    program: Program,
     input: Mutex<ChildStdin>,
     inbox: Mutex<Inbox>,
     news: Condvar,
 }
 
 impl Chromium {
-    /// The browser of this binary, started by whoever asks first.
-    pub fn shared() -> &'static Chromium {
-        static SHARED: OnceLock<&'static Chromium> = OnceLock::new();
-        SHARED.get_or_init(Chromium::start)
+    /// The one of this binary, started for the first test that asks for it.
+    pub fn shared(program: Program) -> &'static Chromium {
+        static SHARED: [OnceLock<&'static Chromium>; 2] = [const { OnceLock::new() }; 2];
+        SHARED[program as usize].get_or_init(|| Chromium::start(program))
     }
 
-    fn start() -> &'static Chromium {
+    fn start(program: Program) -> &'static Chromium {
         let dir = TempDir::new();
         let mut command = Command::new("/bin/sh");
-        command.args(["-c", LAUNCH, &dir.file("")]).args(FLAGS);
+        command.args(["-c", LAUNCH, &dir.file(""), program.name()]).args(FLAGS);
         command.arg(format!("--user-data-dir={}", dir.file("profile"))).arg("about:blank");
         command.env("HOME", &dir.0).stdin(Stdio::piped()).stdout(Stdio::piped());
         // Its own group, so that a Ctrl-C of the tests leaves the end to the pipes.
@@ -82,6 +102,7 @@ impl Chromium {
         let mut child = command.spawn().unwrap();
         let (input, output) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
         let browser = Box::leak(Box::new(Chromium {
+            program,
             input: Mutex::new(input),
             inbox: Mutex::default(),
             news: Condvar::new(),
@@ -149,7 +170,8 @@ impl Chromium {
         bytes.push(0);
         let mut input = self.input.lock().unwrap_or_else(PoisonError::into_inner);
         input.write_all(&bytes).and_then(|()| input.flush()).map_err(|why| {
-            format!("Chromium does not listen ({why}): is Debian's chromium installed?")
+            let name = self.program.name();
+            format!("Chromium does not listen ({why}): is Debian's {name} installed?")
         })?;
         drop(input);
         let what = format!("an answer to {method}");
@@ -187,7 +209,8 @@ impl Chromium {
             if let Some(answer) = ask(&mut inbox) {
                 return answer;
             }
-            assert!(!inbox.ended, "Chromium ended; is Debian's chromium installed? ({what})");
+            let name = self.program.name();
+            assert!(!inbox.ended, "Chromium ended; is Debian's {name} installed? ({what})");
             assert!(Instant::now() < deadline, "Chromium: waited in vain for {what}");
             let patience = Duration::from_millis(100);
             let waited = self.news.wait_timeout(inbox, patience);

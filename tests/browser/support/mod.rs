@@ -18,10 +18,16 @@ impl Daemon {
         Page::new(&format!("http://{}", self.address), look)
     }
 
-    /// This address of it, in a window as most people have it.
+    /// This address of it, as most people have it before them.
     #[track_caller]
     pub fn open(&self, target: &str) -> Page {
-        let page = self.page(&Look::default());
+        self.open_with(&Look::default(), target)
+    }
+
+    /// This address of it, looked at so.
+    #[track_caller]
+    pub fn open_with(&self, look: &Look, target: &str) -> Page {
+        let page = self.page(look);
         page.go(target);
         page
     }

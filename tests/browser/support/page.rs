@@ -1,6 +1,6 @@
 //! A page as a person has it before them: looked at, clicked, typed into.
 
-use super::chromium::Chromium;
+use super::chromium::{Chromium, Program};
 use crate::daemon::SOON;
 use serde_json::{Value, json};
 use std::thread::sleep;
@@ -17,12 +17,21 @@ pub struct Look {
     /// Languages of the browser, which make its `Accept-Language`.
     pub language: &'static str,
     pub scripts: bool,
+    pub program: Program,
 }
 
 impl Default for Look {
     fn default() -> Self {
         let (phone, dark, scripts) = (false, false, true);
-        Self { width: 1280, height: 900, phone, dark, language: "en-US,en", scripts }
+        let (language, program) = ("en-US,en", Program::Engine);
+        Self { width: 1280, height: 900, phone, dark, language, scripts, program }
+    }
+}
+
+impl Look {
+    /// Of somebody who has several tabs, and only one of them in front.
+    pub fn window() -> Self {
+        Self { program: Program::Windows, ..Self::default() }
     }
 }
 
@@ -45,10 +54,10 @@ pub struct Page {
 impl Page {
     /// An empty page for the daemon at this address.
     pub fn new(base: &str, look: &Look) -> Self {
-        let browser = Chromium::shared();
+        let browser = Chromium::shared(look.program);
         let made = browser.call("", "Target.createBrowserContext", &json!({}));
         let context = made["browserContextId"].as_str().unwrap();
-        let mut page = Self::tab(base, context, "about:blank");
+        let mut page = Self::tab(browser, base, context, "about:blank");
         page.owns_context = true;
         page.call("Emulation.setFocusEmulationEnabled", json!({ "enabled": true }));
         page.look(look);
@@ -57,7 +66,7 @@ impl Page {
 
     /// A further tab of the same person, in front of this one.
     pub fn beside(&self, url: &str) -> Self {
-        let tab = Self::tab(&self.base, &self.context, "about:blank");
+        let tab = Self::tab(self.browser, &self.base, &self.context, "about:blank");
         self.call("Emulation.setFocusEmulationEnabled", json!({ "enabled": false }));
         tab.to_front();
         tab.call("Page.navigate", json!({ "url": url }));
@@ -69,8 +78,7 @@ impl Page {
         self.call("Page.bringToFront", json!({}));
     }
 
-    fn tab(base: &str, context: &str, url: &str) -> Self {
-        let browser = Chromium::shared();
+    fn tab(browser: &'static Chromium, base: &str, context: &str, url: &str) -> Self {
         let target = json!({ "url": url, "browserContextId": context });
         let target = browser.call("", "Target.createTarget", &target)["targetId"].clone();
         let attach = json!({ "targetId": target, "flatten": true });
@@ -88,7 +96,7 @@ impl Page {
 
     /// Changes how it is looked at; a page that is loaded follows where it can.
     pub fn look(&self, look: &Look) {
-        let Look { width, height, phone, dark, language, scripts } = look;
+        let Look { width, height, phone, dark, language, scripts, program: _ } = look;
         let metrics = json!({ "width": width, "height": height, "mobile": phone,
             "deviceScaleFactor": if *phone { 2 } else { 1 } });
         self.call("Emulation.setDeviceMetricsOverride", metrics);
