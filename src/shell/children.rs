@@ -143,11 +143,11 @@ impl Children {
         let Some(keeper) = &mut self.keeper else { return Vec::new() };
         keeper.send();
         let (notices, alive) = keeper.listen();
-        let ended = |notice: &Notice| match notice {
-            Notice::Ended(end) => Some(end.run),
-            _ => None,
-        };
-        notices.iter().filter_map(ended).for_each(|run| self.watching.remains.forget(run));
+        for notice in &notices {
+            if let Notice::Ended(end) = notice {
+                self.watching.remains.forget(end.run);
+            }
+        }
         let heard = notices.into_iter().filter_map(|notice| self.custody.hears(notice));
         let mut events: Vec<Event<'static>> = heard.collect();
         if !alive && let Some(keeper) = self.keeper.take() {
