@@ -10,7 +10,7 @@ ALTER TABLE scheduler_logs ADD COLUMN slot VARCHAR(40) NOT NULL DEFAULT ''
     COMMENT 'due instant, RFC 3339; empty = started by hand';
 
 ALTER TABLE scheduler_logs ADD COLUMN cause VARCHAR(20) NOT NULL DEFAULT ''
-    COMMENT 'due, manual, reboot';
+    COMMENT 'due, manual, reboot, other';
 
 ALTER TABLE scheduler_logs ADD COLUMN outcome VARCHAR(200) NOT NULL DEFAULT ''
     COMMENT 'running, exit 0, signal 9, spawn failed: why, lost';
@@ -27,7 +27,7 @@ CREATE TABLE IF NOT EXISTS scheduler_skips (
     id BIGINT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY,
     server_id INT UNSIGNED NOT NULL DEFAULT 0,
     job_id INT UNSIGNED NOT NULL DEFAULT 0,
-    reason VARCHAR(40) NOT NULL DEFAULT '' COMMENT 'overlap, draining, waiting, misfire',
+    reason VARCHAR(40) NOT NULL DEFAULT '' COMMENT 'overlap, draining, waiting, misfire, other',
     first_slot VARCHAR(40) NOT NULL DEFAULT '' COMMENT 'RFC 3339',
     last_slot VARCHAR(40) NOT NULL DEFAULT '' COMMENT 'RFC 3339',
     skipped BIGINT NOT NULL DEFAULT 0 COMMENT 'how many slots, first and last included',

@@ -20,7 +20,7 @@ CREATE TABLE IF NOT EXISTS scheduler_skips (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     server_id INTEGER NOT NULL DEFAULT 0,
     job_id INTEGER NOT NULL DEFAULT 0,
-    reason TEXT NOT NULL DEFAULT '', -- overlap, draining, waiting, misfire
+    reason TEXT NOT NULL DEFAULT '', -- overlap, draining, waiting, misfire, other
     first_slot TEXT NOT NULL DEFAULT '', -- RFC 3339
     last_slot TEXT NOT NULL DEFAULT '', -- RFC 3339
     skipped INTEGER NOT NULL DEFAULT 0, -- how many slots, first and last included

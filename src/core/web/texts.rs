@@ -203,6 +203,7 @@ texts! {
     cause_due: "due", "到期";
     cause_manual: "by hand", "手动";
     cause_reboot: "boot", "开机";
+    of_later: "known to a later version only", "只有更新的版本才知道";
     slot: "Slot", "到期时刻";
     at: "Started", "开始";
     took: "Took", "用时";

@@ -119,6 +119,7 @@ pub(super) fn cause(t: &Texts, cause: Cause) -> &'static str {
         Cause::Due => t.cause_due,
         Cause::Manual => t.cause_manual,
         Cause::Reboot => t.cause_reboot,
+        Cause::Other => t.of_later,
     }
 }
 
@@ -129,6 +130,7 @@ pub(super) fn reason(t: &Texts, reason: SkipReason) -> &'static str {
         SkipReason::Draining => t.skip_draining,
         SkipReason::Waiting => t.skip_waiting,
         SkipReason::Misfire => t.skip_misfire,
+        SkipReason::Other => t.of_later,
     }
 }
 
