@@ -210,7 +210,7 @@ fn figures_of_an_earlier_program_go_on() {
         let runs = runs.into_iter().chain([("lost", 97), ("stopped", 66)]);
         let expected: BTreeMap<_, _> = runs.map(|(name, n)| (name.to_owned(), n)).collect();
         assert_eq!(by_label(&families, "schedule_runs"), expected);
-        let skips = [("overlap", 1), ("draining", 2), ("waiting", 3), ("misfire", 4), ("other", 0)];
+        let skips = [("overlap", 1), ("draining", 2), ("waiting", 3), ("misfire", 4)];
         let expected: BTreeMap<_, _> = skips.map(|(name, n)| (name.to_owned(), n)).into();
         assert_eq!(by_label(&families, "schedule_skipped_slots"), expected);
         let exchanges = by_label(&families, "schedule_exchanges");
