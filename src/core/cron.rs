@@ -2,7 +2,8 @@
 //!
 //! Text → bit sets (`reader`, with `original` for the PHP program's dialect) → days
 //! (`rules`, on crate `cron`) and time of day → instants (`zone`, the policy for changes of the
-//! offset). `describe` puts a schedule in words.
+//! offset). `describe` puts a schedule in words; `walk` goes from instant to instant where there
+//! are many.
 //!
 //! The meaning, in short (crontab(5) with the usual extensions):
 //! - five fields, minute hour day-of-month month day-of-week; six have seconds first. A macro is
@@ -27,6 +28,7 @@ mod item;
 mod original;
 mod reader;
 mod rules;
+mod walk;
 mod zone;
 mod zone_names;
 
@@ -37,6 +39,7 @@ use std::str::FromStr;
 
 pub use describe::{Lang, Readings, readings_differ};
 pub use error::{CronError, Field};
+pub use walk::Walk;
 pub use zone::{Zone, machine_zone, zone};
 pub use zone_names::ZoneError;
 
@@ -83,8 +86,19 @@ enum ExpressionKind {
     Reboot,
 }
 
+/// What tells expressions apart: see [`Cron::identity`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Identity {
+    time: TimeOfDay,
+    wildcard: bool,
+    /// Where its days are; of what has none, 0.
+    days: usize,
+    /// 0: none.
+    period_ms: u64,
+}
+
 /// Bit n of a set is value n.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 struct TimeOfDay {
     seconds: u64,
     minutes: u64,
@@ -127,6 +141,21 @@ impl Cron {
     #[must_use]
     pub fn is_reboot(&self) -> bool {
         matches!(self.0, ExpressionKind::Reboot)
+    }
+
+    /// Equal for expressions of one [`CronCache`] that are due at the same instants in each zone,
+    /// as long as both are there.
+    #[must_use]
+    pub fn identity(&self) -> Identity {
+        let none = Identity { time: TimeOfDay::default(), wildcard: false, days: 0, period_ms: 0 };
+        match &self.0 {
+            ExpressionKind::Calendar { time, wildcard, days } => {
+                let days = Rc::as_ptr(days) as usize;
+                Identity { time: *time, wildcard: *wildcard, days, ..none }
+            }
+            ExpressionKind::Every { period_ms } => Identity { period_ms: *period_ms, ..none },
+            ExpressionKind::Reboot => none,
+        }
     }
 
     /// The period of `@every`, in milliseconds.

@@ -14,6 +14,7 @@ pub mod database;
 pub mod definition;
 pub mod event;
 pub mod files;
+pub mod forecast;
 pub mod history;
 pub mod homes;
 pub mod http;

@@ -2,7 +2,7 @@
 //! anything at all of itself.
 
 use std::borrow::Cow;
-use unicode_width::UnicodeWidthChar;
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 /// Whether a character does something to who reads it instead of being read: controls, and marks
 /// that have no width or change the direction of writing.
@@ -153,6 +153,38 @@ pub fn records_astray(count: u64) -> String {
 /// A line for a terminal or a log.
 pub fn line(text: &str) -> String {
     clean(text, LINE_COLUMNS)
+}
+
+/// Columns as wide as their widest entry, two blanks between them; none after the last.
+pub fn table(rows: &[Vec<String>]) -> String {
+    let mut widths = vec![0; rows.first().map_or(0, Vec::len)];
+    for row in rows {
+        for (width, entry) in widths.iter_mut().zip(row) {
+            *width = (*width).max(entry.width());
+        }
+    }
+    let mut text = String::new();
+    for row in rows {
+        let mut line = String::new();
+        for (width, entry) in widths.iter().zip(row) {
+            line.push_str(entry);
+            line.extend(std::iter::repeat_n(' ', width - entry.width() + 2));
+        }
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+/// A time span in its two largest units: `1d 2h`, `3m 4s`, `5s`.
+pub fn span(ms: i64) -> String {
+    let s = ms.max(0) / 1000;
+    match s {
+        0..60 => format!("{s}s"),
+        60..3_600 => format!("{}m {}s", s / 60, s % 60),
+        3_600..86_400 => format!("{}h {}m", s / 3_600, s % 3_600 / 60),
+        _ => format!("{}d {}h", s / 86_400, s % 86_400 / 3_600),
+    }
 }
 
 #[cfg(test)]

@@ -138,6 +138,16 @@ impl Job {
         }
     }
 
+    /// The expression that its slots are due by, and its zone (see [`Table::zone`]). Where nothing
+    /// may ever be started there is none: nothing could be skipped.
+    pub fn due_by(&self) -> Option<(&Cron, u16)> {
+        let def = self.scheduled().filter(|def| def.max_concurrence > 0)?;
+        match &def.schedule {
+            Schedule::Due(cron, zone) => Some((cron, *zone)),
+            Schedule::Refused(..) => None,
+        }
+    }
+
     /// Whether the definition in force is this one, as far as it is known.
     pub fn is(&self, def: &Definition) -> bool {
         self.def.same(def) || (self.adopted && self.def.md5 == def.md5)
@@ -402,17 +412,11 @@ impl Table {
         self.due.first().copied()
     }
 
-    /// The first slot of a job that is later than `after_ms` and than its last decided one. Where
-    /// nothing may ever be started there is none: nothing could be skipped.
+    /// The first slot of a job that is later than `after_ms` and than its last decided one.
     pub fn next_slot(&self, id: JobId, after_ms: i64) -> Option<i64> {
         let job = self.get(id)?;
-        let def = job.scheduled().filter(|def| def.max_concurrence > 0)?;
-        match &def.schedule {
-            Schedule::Due(cron, zone) => {
-                cron.next_after(self.zone(*zone), after_ms.max(job.last_slot_ms))
-            }
-            Schedule::Refused(..) => None,
-        }
+        let (cron, zone) = job.due_by()?;
+        cron.next_after(self.zone(zone), after_ms.max(job.last_slot_ms))
     }
 
     /// The slots of a job up to `until_ms` are none of ours: it is due by the first one later than

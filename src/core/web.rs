@@ -3,7 +3,7 @@
 //! - `views`: what is shown of jobs and runs, whatever the form
 //! - `filter`: what a list is narrowed to, and its pages; `listed`: its lines, in order;
 //!   `sort`: which orders there are; `states`: of lines, as the original calls them
-//! - `parameters`: which there are, and which values make sense
+//! - `parameters`: which there are, and which values make sense; `values`: numbers and instants
 //! - `pages`: HTML for people, in the words of `texts`
 //! - `api`: JSON for programs; `cache`: its answers, rendered once per change
 //! - `terminal`: tables for terminals, for whom `wanted` says; `metrics`: figures for monitoring
@@ -12,6 +12,7 @@
 //! - `actions`: what commands do; `stops`: the stops among them
 //! - `output`: what runs have written and the log, followed if wanted; `download`: as it is
 //! - `sources`: in which files that is
+//! - `forecast`: what starts between two instants, worked out in slices
 //! - `stream`: what changes, as server-sent events
 //! - `missing`: what is asked for and is not there
 //! - `original`: the URLs of the program this one replaces
@@ -24,6 +25,7 @@ mod cache;
 mod call;
 mod download;
 mod filter;
+mod forecast;
 mod lines;
 mod listed;
 mod metrics;
@@ -44,6 +46,7 @@ mod stops;
 mod stream;
 mod terminal;
 mod texts;
+mod values;
 mod views;
 mod wanted;
 
@@ -87,6 +90,7 @@ pub struct Web {
     pub waiting: actions::Waiting,
     readers: output::Readers,
     streams: stream::Streams,
+    forecasts: forecast::Forecasts,
     keys: original::Keys,
     cache: cache::Cache,
     /// In the order in which they asked.
@@ -188,6 +192,10 @@ impl Web {
                 self.show_original(scheduler, call, page)
             }
             Does::Events => self.open_events(scheduler, call),
+            Does::Forecast => {
+                self.forecast(scheduler, call)?;
+                None
+            }
             Does::Command(command) => {
                 self.command(scheduler, call, Form::Json, command(call)?);
                 None
@@ -204,6 +212,7 @@ impl Web {
         self.forget_reader(scheduler, conn);
         self.forget_follower(conn);
         self.forget_waiting(conn);
+        self.forecasts.forget(conn);
         self.early.retain(|early| early.conn != conn);
     }
 
@@ -253,6 +262,7 @@ impl Web {
         self.answer_early(scheduler, now);
         self.poll_followed(now);
         self.tell_news(scheduler, now);
+        self.forecast_some(scheduler);
     }
 
     /// Answers who waited for the first answer of the database, with it or without.
@@ -271,7 +281,7 @@ impl Web {
 
     /// Whether there is more to tell right now.
     pub(super) fn busy(&self) -> bool {
-        self.telling()
+        self.telling() || self.forecasts.are_wanted()
     }
 
     /// When [`Web::tick`] has something to do, monotonic ms.

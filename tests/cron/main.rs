@@ -7,6 +7,7 @@ mod advice;
 #[path = "support.rs"]
 mod cron_common;
 mod dst;
+mod forecast;
 mod meaning;
 mod next_cli;
 mod original;

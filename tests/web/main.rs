@@ -13,6 +13,7 @@ mod disabled;
 mod download;
 mod events;
 mod files;
+mod forecast;
 mod long_commands;
 mod metrics;
 mod notes;

@@ -129,6 +129,15 @@ impl Bench {
         bench
     }
 
+    /// The same in another zone.
+    pub fn in_zone(name: &str, rows: &[JobRow]) -> Bench {
+        let settings = Settings { zone: zone(name).unwrap(), timezone: name.into(), ..settings() };
+        let mut bench = Bench::set_up(settings, START, 0, None);
+        bench.set_rows(rows);
+        bench.turn();
+        bench
+    }
+
     /// The same at another time, with a journal that has come to this offset.
     pub fn since(now: Now, rows: &[JobRow], end: u64, journal: Option<Journal>) -> Bench {
         let mut bench = Bench::asleep(now, end, journal);
@@ -211,6 +220,13 @@ impl Bench {
             }
         }
         panic!("the loop does not come to rest");
+    }
+
+    /// Does what there is to do.
+    pub fn act(&mut self) {
+        while let Some(action) = self.core.next_action() {
+            self.perform(action);
+        }
     }
 
     fn perform(&mut self, action: Action) {
@@ -343,7 +359,8 @@ impl Bench {
         conn
     }
 
-    fn hand_in(&mut self, text: &str) -> ConnId {
+    /// A request, and no turn of the loop.
+    pub fn hand_in(&mut self, text: &str) -> ConnId {
         let conn = ConnId(self.next_conn);
         self.next_conn += 1;
         let limits = Rc::new(Limits::default());
@@ -360,9 +377,7 @@ impl Bench {
     /// before it.
     pub fn glance(&mut self, target: &str) -> String {
         let conn = self.hand_in(&format!("GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n"));
-        while let Some(action) = self.core.next_action() {
-            self.perform(action);
-        }
+        self.act();
         let text = self.received(conn);
         text.split_once("\r\n\r\n").expect("an answer").1.to_owned()
     }

@@ -17,7 +17,7 @@ use super::zone_names::{ZoneError, is_place};
 pub type Zone = TimeZone;
 
 /// No zone's offset moves by more than this at a time, and no two changes undo each other sooner.
-const MAX_STEP_S: i64 = 2 * 86_400;
+pub(super) const MAX_STEP_S: i64 = 2 * 86_400;
 
 /// The next instant after `after` of a wildcard job, whose next wall-clock time not before a given
 /// one is told by `next_wall`.
@@ -101,12 +101,12 @@ fn resolve(zone: &Zone, wall: i64) -> Option<Wall> {
 }
 
 /// The offset in force at an instant, in seconds east of UTC.
-fn offset_at(zone: &Zone, instant: i64) -> Option<i64> {
+pub(super) fn offset_at(zone: &Zone, instant: i64) -> Option<i64> {
     Some(seconds(zone.to_offset(Timestamp::from_second(instant).ok()?)))
 }
 
 /// The first instant after `instant` at which the zone changes.
-fn next_change(zone: &Zone, instant: i64) -> Option<i64> {
+pub(super) fn next_change(zone: &Zone, instant: i64) -> Option<i64> {
     let change = zone.following(Timestamp::from_second(instant).ok()?).next()?;
     let change = change.timestamp().as_second();
     (change > instant).then_some(change)

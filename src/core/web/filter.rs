@@ -1,6 +1,7 @@
 //! What a list is narrowed to, and which part of it is asked for.
 
 use super::states::{ALL, Line, is_in_force, states_of};
+use super::values::number;
 use crate::core::definition::Definition;
 use crate::core::http::{Request, Response};
 use crate::core::limits::SEARCHED_COMMAND_BYTES;
@@ -107,15 +108,7 @@ impl Paging {
     /// # Errors
     /// One of them is no number from 1 on: the answer that says so.
     pub(super) fn new(request: &Request) -> Result<Paging, Response> {
-        let number = |name: &str, default: usize, most: usize, range: &str| {
-            let Some(text) = request.query(name) else { return Ok(default) };
-            match text.parse::<usize>() {
-                Ok(number) if (1..=most).contains(&number) => Ok(number),
-                _ => Err(Response::problem(400, &format!("{name}: a whole number from 1 {range}"))),
-            }
-        };
-        let to_most = format!("to {MAX_PER_PAGE}");
-        let per_page = number("per_page", DEFAULT_PER_PAGE, MAX_PER_PAGE, &to_most)?;
-        Ok(Paging { number: number("page", 1, usize::MAX, "on")?, per_page })
+        let per_page = number(request, "per_page", DEFAULT_PER_PAGE, Some(MAX_PER_PAGE))?;
+        Ok(Paging { number: number(request, "page", 1, None)?, per_page })
     }
 }

@@ -38,6 +38,8 @@ pub(super) enum Does {
     Original(fn(&mut Web, &Scheduler, &Request) -> Result<OriginalPage, Response>),
     /// Opens the stream of what changes.
     Events,
+    /// Finds out what starts, and tells it when that is done.
+    Forecast,
     /// Has something done, and tells what became of it as JSON.
     Command(fn(&Call<'_>) -> Result<Command, Response>),
     /// Has done what a form of a page says, and leads back to that page.
@@ -52,7 +54,9 @@ impl Does {
             Does::Show(_) => Ok(()),
             // A link on another site may lead to a page; what is fetched by a script may not.
             Does::Original(_) if origin::is_link(request) => Ok(()),
-            Does::Original(_) | Does::File(_) | Does::Events => listening.check_reader(request),
+            Does::Original(_) | Does::File(_) | Does::Events | Does::Forecast => {
+                listening.check_reader(request)
+            }
             Does::Command(_) | Does::Form => listening.check_change(request),
         }
     }

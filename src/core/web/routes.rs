@@ -5,7 +5,7 @@ use super::Web;
 use super::call::Awaits::{Jobs, Tags};
 use super::named;
 use super::original;
-use super::route::Does::{Command, Events, File, Form, Original, Show};
+use super::route::Does::{Command, Events, File, Forecast, Form, Original, Show};
 use super::route::Role::{Anyone, Operator, Viewer};
 use super::route::{Route, form, get, page, post};
 
@@ -14,6 +14,9 @@ const LIST: &[&str] = &["tag", "tagid", "q", "state", "id", "sort", "dir", "page
 
 /// Those of a file.
 const FILE: &[&str] = &["stream", "tail", "follow", "download", "level"];
+
+/// Those of a forecast.
+const FORECAST: &[&str] = &["from", "to", "tag", "limit"];
 
 /// Which of two files.
 const STREAM: &[&str] = &["stream"];
@@ -58,6 +61,7 @@ pub const ROUTES: &[Route] = &[
     get("/api/v1/jobs/{id}", Show(Web::job_view), Viewer).awaits(Jobs),
     get("/api/v1/jobs/{id}/runs", Show(Web::job_runs), Viewer).awaits(Jobs),
     get("/api/v1/jobs/{id}/output", File(named::job_file), Viewer).takes(&[FILE]).awaits(Jobs),
+    get("/api/v1/forecast", Forecast, Viewer).takes(&[FORECAST]).awaits(Jobs),
     get("/api/v1/runs/{run}/output", File(named::run_file), Viewer).takes(&[FILE]).awaits(Jobs),
     get("/api/v1/log", File(named::log), Viewer).takes(&[FILE]),
     // The API: what it does.

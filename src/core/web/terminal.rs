@@ -12,11 +12,10 @@ use crate::core::columns::Column;
 use crate::core::definition::{Block, Definition, Flaw};
 use crate::core::http::Response;
 use crate::core::limits::{LISTED_COMMAND_CHARS, cut};
-use crate::core::plain::clean;
+use crate::core::plain::{clean, span, table};
 use crate::core::scheduler::Scheduler;
 use crate::core::state_label::StateLabel;
 use crate::core::time::Now;
-use unicode_width::UnicodeWidthStr;
 
 /// Columns of a terminal that a name may take; the rest is cut.
 const NAME_COLUMNS: usize = 32;
@@ -104,37 +103,5 @@ fn said(block: Block<'_>) -> &'static str {
         Block::Flawed(Flaw::Timezone, _) => "unknown time zone",
         Block::Flawed(Flaw::Command, _) => "no command",
         Block::LimitZero => "limit 0",
-    }
-}
-
-/// Columns as wide as their widest entry, two blanks between them; none after the last.
-fn table(rows: &[Vec<String>]) -> String {
-    let mut widths = vec![0; rows.first().map_or(0, Vec::len)];
-    for row in rows {
-        for (width, entry) in widths.iter_mut().zip(row) {
-            *width = (*width).max(entry.width());
-        }
-    }
-    let mut text = String::new();
-    for row in rows {
-        let mut line = String::new();
-        for (width, entry) in widths.iter().zip(row) {
-            line.push_str(entry);
-            line.extend(std::iter::repeat_n(' ', width - entry.width() + 2));
-        }
-        text.push_str(line.trim_end());
-        text.push('\n');
-    }
-    text
-}
-
-/// A time span in its two largest units: `1d 2h`, `3m 4s`, `5s`.
-fn span(ms: i64) -> String {
-    let s = ms.max(0) / 1000;
-    match s {
-        0..60 => format!("{s}s"),
-        60..3_600 => format!("{}m {}s", s / 60, s % 60),
-        3_600..86_400 => format!("{}h {}m", s / 3_600, s % 3_600 / 60),
-        _ => format!("{}d {}h", s / 86_400, s % 86_400 / 3_600),
     }
 }

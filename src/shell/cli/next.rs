@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use jiff::Timestamp;
 
 use crate::core::cron::{Cron, CronCache, CronError, Dialect, Zone, zone};
+use crate::core::time::instant;
 use crate::shell::config_file;
 use crate::shell::system_zone::system_zone;
 
@@ -238,16 +239,6 @@ fn zone_of(name: &str) -> Result<Zone, String> {
         return Ok(system_zone().0);
     }
     zone(name).map_err(|error| error.to_string())
-}
-
-/// An instant in Unix milliseconds, rounded down: what is due in its very millisecond is still to
-/// come only if the instant is earlier.
-fn instant(text: &str) -> Result<i64, String> {
-    let instant: Timestamp = text.trim().parse().map_err(|_| {
-        let shown: String = text.chars().take(40).flat_map(char::escape_debug).collect();
-        format!("\"{shown}\" is not an instant; write it as 2026-11-22T13:42:07+08:00")
-    })?;
-    Ok(instant.as_nanosecond().div_euclid(1_000_000) as i64) // jiff's range fits
 }
 
 /// Appends an instant in RFC 3339 with the zone's offset. Offsets with seconds (Liberia until
