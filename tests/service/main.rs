@@ -7,6 +7,7 @@
 mod common;
 #[path = "../support/daemon/mod.rs"]
 mod daemon;
+mod forecast;
 mod install;
 mod leases;
 mod notify;

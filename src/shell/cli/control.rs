@@ -1,7 +1,8 @@
 //! `schedule start|stop|restart|reload|reopen|status`: daemons in the background, as an init script
 //! needs them. A daemon is found by its lock (`shell::holder`), told by signals, and asked over
-//! HTTP, each with a deadline.
+//! HTTP, each with a deadline. `api` is for commands that speak to one.
 
+pub mod api;
 mod ask;
 mod forgotten;
 mod renew;

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Bytes of an answer at the most.
-const MAX_ANSWER_BYTES: u64 = 1 << 20;
+const MAX_ANSWER_BYTES: u64 = 16 << 20;
 
 impl Groups {
     /// Where the daemon of a group listens, as it says itself; without its note, as the
@@ -54,10 +54,37 @@ fn reachable(mut address: SocketAddr) -> SocketAddr {
 
 /// The body of a page. Anything but 200 is an error.
 fn get(address: SocketAddr, path: &str) -> io::Result<Vec<u8>> {
-    let deadline = Instant::now() + PATIENCE;
+    let reply = fetch(address, &address.to_string(), path, PATIENCE)?;
+    match reply.status {
+        200 => Ok(reply.body),
+        _ => Err(io::Error::other(reply.line)),
+    }
+}
+
+/// What a daemon has answered.
+pub(super) struct Reply {
+    /// The status.
+    pub status: u16,
+    /// The line that it stands in.
+    pub line: String,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+/// Asks the server at an address for what the host has at a path. HTTP/1.0: a proxy between sends
+/// the answer whole, too.
+pub(super) fn fetch(
+    address: SocketAddr,
+    host: &str,
+    path: &str,
+    patience: Duration,
+) -> io::Result<Reply> {
+    let deadline = Instant::now() + patience;
     let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
     stream.set_write_timeout(Some(PATIENCE))?;
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
+    // In one piece: a server may answer the first one and hang up.
+    let request = format!("GET {path} HTTP/1.0\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes())?;
     let mut answer = Vec::new();
     let mut piece = [0; 16 << 10];
     loop {
@@ -74,11 +101,19 @@ fn get(address: SocketAddr, path: &str) -> io::Result<Vec<u8>> {
             Err(why) => return Err(why),
         }
     }
-    let end = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n");
-    let end = end.ok_or_else(|| io::Error::other("it hung up before it had answered"))?;
-    if !answer.starts_with(b"HTTP/1.1 200 ") {
-        let line = answer.split(|&byte| byte == b'\r').next().unwrap_or_default();
-        return Err(io::Error::other(String::from_utf8_lossy(line).into_owned()));
+    let hung_up = || io::Error::other("it hung up before it had answered");
+    let end = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n").ok_or_else(hung_up)?;
+    let body = answer.split_off(end + 4);
+    let head = String::from_utf8_lossy(&answer);
+    let line = head.lines().next().unwrap_or_default();
+    let status = line.strip_prefix("HTTP/1.").and_then(|rest| rest.get(2..5)?.parse().ok());
+    let Some(status) = status else { return Err(io::Error::other(line)) };
+    let length = head.lines().find_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse::<usize>().ok())?
+    });
+    match length.is_some_and(|length| length > body.len()) {
+        true => Err(hung_up()),
+        false => Ok(Reply { status, line: line.to_owned(), body }),
     }
-    Ok(answer.split_off(end + 4))
 }

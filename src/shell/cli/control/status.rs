@@ -8,7 +8,6 @@ use crate::shell::owner;
 use crate::shell::predecessor;
 use crate::shell::start::needs;
 use serde_json::Value;
-use unicode_width::UnicodeWidthStr;
 
 const RUNNING: u8 = 0;
 /// It is dead: its pid file is not empty.
@@ -110,7 +109,7 @@ pub(super) fn table(groups: &Groups) -> u8 {
         worst = worst.max(code);
         rows.push(row);
     }
-    print!("{}", aligned(&rows));
+    print!("{}", plain::table(&rows));
     notes.extend(groups.all_forgotten());
     notes.iter().for_each(|note| eprintln!("{}", plain::line(note)));
     worst
@@ -323,19 +322,4 @@ fn elsewhere(view: &Value) -> Option<String> {
     let last = view["records_elsewhere_last"].as_str().unwrap_or_default();
     let records = plain::counted(count, "record");
     Some(format!("{records} of another database kept and not tried; last: {last}"))
-}
-
-fn aligned(rows: &[Vec<String>]) -> String {
-    let width = |column: usize| {
-        let widths = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.width());
-        widths.max().unwrap_or(0)
-    };
-    let widths: Vec<usize> = (0..HEADINGS.len()).map(width).collect();
-    let mut text = String::new();
-    for row in rows {
-        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
-        text.push_str(cells.collect::<Vec<_>>().join("  ").trim_end());
-        text.push('\n');
-    }
-    text
 }
