@@ -161,10 +161,8 @@ impl Groups {
     }
 
     fn remove_empty(&self) {
-        for entry in fs::read_dir(&self.dir).into_iter().flatten().flatten() {
-            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-                remove_tree(&entry.path());
-            }
+        for group in groups_in(&self.dir) {
+            remove_tree(&group);
         }
     }
 
@@ -214,11 +212,7 @@ fn open(group: &Path) -> io::Result<OwnedFd> {
 
 /// A run may make groups, too, so there may be groups in a group: deepest first.
 fn each_below(dir: &Path, visit: &mut dyn FnMut(&Path)) {
-    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
-        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            each_below(&entry.path(), visit);
-        }
-    }
+    groups_in(dir).iter().for_each(|group| each_below(group, visit));
     visit(dir);
 }
 
@@ -242,17 +236,33 @@ fn own_group() -> Option<PathBuf> {
     Some(Path::new(mount).join(below))
 }
 
-/// Leaves the group of the run that this process is in, if any, for the one that its keeper is in.
-/// For a daemon that a job starts: else it would end when that job is stopped.
-pub fn leave_run() {
+/// Leaves the group of the run that this process is in, if any, and of the run that started that
+/// one's daemon, for the group that the outermost keeper is in. For a daemon that a job starts: else
+/// it would end when that job is stopped.
+pub fn leave_runs() {
     let Some(own) = own_group() else { return };
-    let is_keepers = |dir: &&Path| {
-        let name = dir.file_name().and_then(|name| name.to_str()?.strip_prefix("schedule-"));
-        name.is_some_and(|name| name.split('-').count() == 3)
-    };
-    let outside = own.ancestors().find(is_keepers).and_then(Path::parent);
-    // 0 is who writes (cgroups(7)). Where that is refused, it stays as it was.
-    let _ = outside.map(|outside| fs::write(outside.join("cgroup.procs"), "0"));
+    let keepers = own.ancestors().filter(|dir| keeper_in(dir).is_some()).last();
+    // 0 is who writes (cgroups(7)). Where that is refused, as to another user, it stays as it was.
+    let _ = keepers.and_then(Path::parent).map(|dir| fs::write(dir.join("cgroup.procs"), "0"));
+}
+
+/// The name of a directory that a keeper has made for the groups of its runs, if it is one:
+/// `schedule-DEVICE-INODE-PID`.
+fn keeper_in(dir: &Path) -> Option<&str> {
+    let name = dir.file_name()?.to_str()?;
+    let mut numbers = name.strip_prefix("schedule-")?.split('-');
+    let device = numbers.next()?;
+    let is_hex = |text: &str| u64::from_str_radix(text, 16).is_ok();
+    let is_number = |text: Option<&str>| text.is_some_and(|text| text.parse::<u64>().is_ok());
+    let fits = is_hex(device) && is_number(numbers.next()) && is_number(numbers.next());
+    (fits && numbers.next().is_none()).then_some(name)
+}
+
+/// The groups in a group.
+fn groups_in(dir: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+    let groups = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+    groups.map(|entry| entry.path()).collect()
 }
 
 /// What of the hierarchy is mounted where, if this line of `mountinfo` is of version 2

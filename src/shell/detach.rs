@@ -36,7 +36,7 @@ pub fn leave() -> io::Result<()> {
     if leads {
         rustix::process::setsid()?;
     }
-    cgroup::leave_run();
+    cgroup::leave_runs();
     say(io::stdout(), &format!("pid {}", process::id()));
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! The control group of a run, with all those that the run has made in it, by its directory.
 
-use super::{cgroup2_mount, each_below, prefix};
+use super::{cgroup2_mount, each_below, groups_in, keeper_in, prefix};
 use crate::core::event;
 use crate::core::ids::RunId;
 use crate::shell::process::number;
@@ -41,20 +41,30 @@ impl Tree {
     }
 
     /// The groups that keepers of this state directory, alive or dead, have made, and in which runs
-    /// are being stopped. Looks at all groups that there are.
+    /// are being stopped. Looks at all groups that there are, but not into those of other keepers.
     pub fn of_stopped(state_dir: &Path) -> BTreeMap<RunId, Tree> {
         let mut stopped = BTreeMap::new();
         let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-        let mount = mounts.lines().find_map(cgroup2_mount).map(|(_, mount)| Path::new(mount));
+        let mount = mounts.lines().find_map(cgroup2_mount).map(|(_, mount)| PathBuf::from(mount));
         let (Some(mount), Ok(found)) = (mount, fs::metadata(state_dir)) else { return stopped };
         let name = prefix(&found);
-        each_below(mount, &mut |dir| {
-            let below = dir.strip_prefix(mount).unwrap_or(dir);
-            if run_in(below, &name).is_some_and(|run| run == below) {
-                let run = Tree(dir.into());
-                stopped.extend(run.stopped().map(|id| (id, run)));
+        let mut left = vec![mount];
+        while let Some(dir) = left.pop() {
+            let keeper = keeper_in(&dir);
+            if keeper.is_some_and(|keeper| !keeper.starts_with(&name)) {
+                continue;
             }
-        });
+            let of_run = keeper.is_some();
+            for below in groups_in(&dir) {
+                match of_run {
+                    true => {
+                        let run = Tree(below);
+                        stopped.extend(run.stopped().map(|id| (id, run)));
+                    }
+                    false => left.push(below),
+                }
+            }
+        }
         stopped
     }
 

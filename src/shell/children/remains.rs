@@ -21,21 +21,27 @@ use std::path::PathBuf;
 /// at once.
 const LOOK_MS: u64 = 50;
 
+/// And after so many times as long as the last look took: where there are many processes and
+/// groups, that is not all that the daemon does.
+const LOOK_TIMES: u64 = 10;
+
 /// See the module's text.
 pub struct Remains {
     state_dir: PathBuf,
     /// The control groups of runs that have one.
     groups: BTreeMap<RunId, Tree>,
+    /// The sessions of runs that were told to end.
+    sessions: BTreeMap<RunId, i32>,
     /// Runs whose first process is gone and that have others in its process group: nobody else gets
     /// the number of that as long as it is not empty.
     grouped: BTreeSet<RunId>,
     /// Runs whose processes were looked for since the first one was gone.
     looked_for: BTreeSet<RunId>,
     /// The processes of all runs a moment ago, the groups of those that are being stopped, and when
-    /// that was, monotonic ms.
+    /// both are looked for again, monotonic ms.
     found: BTreeMap<String, Vec<search::Process>>,
     stopped: BTreeMap<RunId, Tree>,
-    found_ms: Option<u64>,
+    look_at_ms: u64,
     /// Who is in which process group.
     pub members: Members,
 }
@@ -46,11 +52,12 @@ impl Remains {
         Remains {
             state_dir,
             groups: BTreeMap::new(),
+            sessions: BTreeMap::new(),
             grouped: BTreeSet::new(),
             looked_for: BTreeSet::new(),
             found: BTreeMap::new(),
             stopped: BTreeMap::new(),
-            found_ms: None,
+            look_at_ms: 0,
             members: Members::default(),
         }
     }
@@ -60,6 +67,7 @@ impl Remains {
     /// it is.
     pub fn is_stopped(&mut self, run: RunId, leader: Pid) {
         self.is_led(run, leader);
+        self.sessions.extend(proc_fs::session_of(leader).map(|session| (run, session)));
         self.groups.get(&run).into_iter().for_each(|group| group.note_stop(run));
     }
 
@@ -81,6 +89,7 @@ impl Remains {
     /// Nothing more is asked about a run.
     pub fn forget(&mut self, run: RunId) {
         self.groups.remove(&run);
+        self.sessions.remove(&run);
         self.grouped.remove(&run);
         self.looked_for.remove(&run);
     }
@@ -124,7 +133,11 @@ impl Remains {
         if !is_led && self.grouped.contains(&run) && is_group_alive(leader) {
             match kill_process_group(leader, number(signal)) {
                 Ok(()) | Err(Errno::SRCH) => {}
-                Err(_) => asked.extend(self.members.of(clock::now().mono_ms, leader)),
+                Err(_) => {
+                    let members = self.members.of(clock::now().mono_ms, leader);
+                    let others = members.into_iter().filter(|pid| !asked.contains(pid));
+                    asked.extend(others.collect::<Vec<_>>());
+                }
             }
         }
         Ok(asked)
@@ -156,7 +169,7 @@ impl Remains {
         let found = self.processes_of(run, started)?;
         self.looked_for.insert(run);
         let is_named = found.iter().any(|pid| sys::group_of(*pid) == Some(leader));
-        if is_named || self.is_orphaned(leader) {
+        if is_named || self.is_orphaned(run, leader) {
             self.grouped.insert(run);
         }
         // One of them may have left its group.
@@ -167,26 +180,23 @@ impl Remains {
     }
 
     /// Whether what has the number of a run's process group must be what is left of the run: its
-    /// leader is gone, and its session is the one of this daemon and its keepers, or nobody's any
-    /// more. After another leader of the same number it would be in that one's session.
-    fn is_orphaned(&mut self, leader: Pid) -> bool {
+    /// leader is gone, and it is in the session in which that was when it was told to end. A run of
+    /// another daemon's time is not known by that: the number may be a stranger's by now.
+    fn is_orphaned(&mut self, run: RunId, leader: Pid) -> bool {
+        let Some(session) = self.sessions.get(&run).copied() else { return false };
         let members = self.members.of(clock::now().mono_ms, leader);
-        let own = rustix::process::getsid(None).ok();
-        let is_orphan = |pid: &Pid| {
-            let session = proc_fs::session_of(*pid).and_then(Pid::from_raw);
-            let is_nobodys = |session| own == Some(session) || proc_fs::has_ended(session);
-            *pid != leader && session.is_some_and(is_nobodys)
-        };
+        let is_orphan = |pid: &Pid| *pid != leader && proc_fs::session_of(*pid) == Some(session);
         !members.is_empty() && members.iter().all(is_orphan)
     }
 
     /// The processes that have a run in their environment, a moment ago.
     fn processes_of(&mut self, run: RunId, started: Started) -> io::Result<Vec<Pid>> {
-        let mono_ms = clock::now().mono_ms;
-        if self.found_ms.is_none_or(|at_ms| mono_ms >= at_ms + LOOK_MS) {
+        let began_ms = clock::now().mono_ms;
+        if began_ms >= self.look_at_ms {
             self.found = search::find_all(|_| true)?;
             self.stopped = Tree::of_stopped(&self.state_dir);
-            self.found_ms = Some(mono_ms);
+            let ended_ms = clock::now().mono_ms;
+            self.look_at_ms = ended_ms + LOOK_MS.max(LOOK_TIMES * (ended_ms - began_ms));
         }
         let found = self.found.get(&run.to_string()).into_iter().flatten();
         let began = found.filter(|(_, began)| *began >= started.kernel_start).map(|(pid, _)| *pid);
