@@ -110,10 +110,19 @@ pub fn try_open(dir: &Path, uid: u32) -> Result<(), (PathBuf, io::Error)> {
     let how = if is_ours { OFlags::RDWR } else { OFlags::RDONLY };
     for segment in segments.iter().rev().take(past) {
         let path = segment_path(dir, segment.start);
-        let opened = own::open(&path, how);
+        let opened = unless_gone(own::open(&path, how));
         opened.map_err(|why| (path, why))?;
     }
     Ok(())
+}
+
+/// What was opened or read of a segment; none where it is gone since the segments were listed. Its
+/// daemon lets go of those that nobody needs any more.
+fn unless_gone<T>(found: io::Result<T>) -> io::Result<Option<T>> {
+    match found {
+        Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(None),
+        found => found.map(Some),
+    }
 }
 
 impl Journal {
@@ -382,7 +391,8 @@ fn read_segment(dir: &Path, start: u64, replay: &mut Replay) -> io::Result<u64> 
 /// It can't be read.
 pub fn homes(dir: &Path) -> io::Result<Vec<String>> {
     for segment in list_segments(dir)?.into_iter().rev() {
-        let file = own::open(&segment_path(dir, segment.start), OFlags::RDONLY)?;
+        let opened = own::open(&segment_path(dir, segment.start), OFlags::RDONLY);
+        let Some(file) = unless_gone(opened)? else { continue };
         let mut bytes = Vec::new();
         file.take(MAX_SEGMENT_BYTES).read_to_end(&mut bytes)?;
         let mut replay = Replay::default();
@@ -414,7 +424,8 @@ pub fn missed(dir: &Path) -> io::Result<Missed> {
     reserve::words_of(dir).iter().for_each(|word| replay.has_last_word(word, end));
     let past = past_segments(segments.iter().rev().map(|segment| segment.bytes));
     for segment in &segments[segments.len() - past..] {
-        let bytes = own::read(&segment_path(dir, segment.start), MAX_SEGMENT_BYTES)?;
+        let read = own::read(&segment_path(dir, segment.start), MAX_SEGMENT_BYTES);
+        let Some(bytes) = unless_gone(read)? else { continue };
         end = segment.start + replay.log(segment.start, &bytes) as u64;
     }
     replay.log_ends(end);
@@ -441,10 +452,7 @@ pub fn read_range(dir: &Path, from: u64, to: u64, max_bytes: usize) -> io::Resul
         let wanted = (segment_end.min(to) - at).min(room);
         let mut piece = vec![0; usize::try_from(wanted).unwrap_or(0)];
         let path = segment_path(dir, segment.start);
-        let file = match own::open(&path, OFlags::RDONLY) {
-            Err(why) if why.kind() == io::ErrorKind::NotFound => continue,
-            file => file?,
-        };
+        let Some(file) = unless_gone(own::open(&path, OFlags::RDONLY))? else { continue };
         file.read_exact_at(&mut piece, at - segment.start)?;
         let cut = wanted == room && at + wanted < segment_end.min(to);
         let whole = match cut {

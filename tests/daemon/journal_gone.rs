@@ -1,6 +1,7 @@
 //! Somebody deletes or moves the journal under a daemon, while the database is away: what the
 //! journal alone knew reaches the database all the same, and nothing is launched twice.
 
+use crate::common::TempDir;
 use crate::common::database::Parts;
 use crate::daemon::facts::{Logged, STAMPS, Stamp, logged, stamps};
 use crate::daemon::held::helpers;
@@ -9,11 +10,14 @@ use crate::daemon::{Daemon, SOON, Site, wait_for};
 use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
 use schedule::core::database::Driver;
 use schedule::core::plain::counted;
+use schedule::shell::journal;
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 
 /// Deletes a directory in one step: the daemon may make something in it meanwhile.
 fn delete(dir: &Path) {
@@ -428,4 +432,30 @@ fn what_was_deleted_or_emptied_just_before_the_end_is_counted() {
     let empty = |journal: &Path| fs::write(segments(journal).last().unwrap(), "").unwrap();
     assert!(stopped(false, empty) > 0);
     assert!(ended_after(true, true, delete) > 0);
+}
+
+/// A program that is asked whether it could take over looks while the daemon lets go of segments.
+#[test]
+fn a_segment_that_goes_while_others_look_is_no_obstacle() {
+    let dir = TempDir::new();
+    let uid = rustix::process::getuid().as_raw();
+    let kept = dir.0.join(format!("{:020}.log", 1));
+    fs::write(&kept, "").unwrap();
+    let goes = dir.0.join(format!("{:020}.log", 0));
+    let is_over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_over.load(Ordering::Relaxed) {
+                fs::write(&goes, "").unwrap();
+                fs::remove_file(&goes).unwrap();
+            }
+        });
+        let looks = (0..5_000).try_for_each(|_| {
+            journal::try_open(&dir.0, uid).map_err(|(path, why)| format!("{path:?}: {why}"))?;
+            journal::missed(&dir.0).map_err(|why| why.to_string())?;
+            journal::homes(&dir.0).map(drop).map_err(|why| why.to_string())
+        });
+        is_over.store(true, Ordering::Relaxed);
+        assert_eq!(looks, Ok(()));
+    });
 }
