@@ -6,7 +6,6 @@ pub mod db;
 pub mod demo;
 pub mod forecast;
 pub mod generate;
-pub mod look;
 pub mod next;
 pub mod run;
 
