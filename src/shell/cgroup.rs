@@ -237,8 +237,8 @@ fn own_group() -> Option<PathBuf> {
 }
 
 /// Leaves the group of the run that this process is in, if any, and of the run that started that
-/// one's daemon, for the group that the outermost keeper is in. For a daemon that a job starts: else
-/// it would end when that job is stopped.
+/// one's daemon, for the group that the outermost keeper is in. For a daemon that a job starts:
+/// else it would end when that job is stopped.
 pub fn leave_runs() {
     let Some(own) = own_group() else { return };
     let keepers = own.ancestors().filter(|dir| keeper_in(dir).is_some()).last();

@@ -4,6 +4,7 @@ use crate::common::TempDir;
 use crate::common::database::{Kind, Parts, TestDatabase, mysql_conn, numbers, over_tcp, server};
 use crate::common::helper::{self, ask_sync, run, started, sync};
 use crate::common::unique;
+use crate::daemon::{SOON, wait_for};
 use mysql::prelude::Queryable;
 use schedule::core::database::{Database, ErrorKind, Sqlite};
 use schedule::shell::database::write_records;
@@ -200,13 +201,15 @@ fn a_connection_that_is_killed_in_the_middle_is_a_failure() {
         lines.next().unwrap().unwrap();
         let name = database.config.server().dbname.clone();
         let mut conn = mysql_conn(&database.config);
-        let ids: Vec<u64> = conn
-            .query(format!(
+        // The line may have come before the question for the jobs was asked.
+        let ids: Vec<u64> = wait_for("the helper's question", SOON, || {
+            let asked = conn.query(format!(
                 "SELECT id FROM information_schema.processlist
                  WHERE db = '{name}' AND id <> CONNECTION_ID()
                  AND info LIKE 'SELECT %scheduler_jobs%'"
-            ))
-            .unwrap();
+            ));
+            Some(asked.unwrap()).filter(|ids: &Vec<u64>| !ids.is_empty())
+        });
         assert_eq!(ids.len(), 1);
         conn.query_drop(format!("KILL {}", ids[0])).unwrap();
         let last = lines.map(Result::unwrap).last().unwrap();
