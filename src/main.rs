@@ -1,8 +1,7 @@
 //! The `schedule` command.
 
 use clap::{CommandFactory, Parser};
-use schedule::shell::cli::{check, control, db, demo, forecast, generate, next, run};
-use schedule::shell::look;
+use schedule::shell::cli::{check, control, db, demo, forecast, generate, look, next, run};
 use schedule::shell::panics::caught;
 use schedule::shell::sys;
 use signal_hook::consts::SIGXFSZ;

@@ -10,7 +10,6 @@
 //! - `routes`: what there is at which path; `route`: what one is, and how it is found; `call`: what
 //!   its function is given; `named`: what a request names
 //! - `actions`: what commands do; `stops`: the stops among them
-//! - `change`: jobs are changed; `repeats`: a request that is sent again makes nothing twice
 //! - `output`: what runs have written and the log, followed if wanted; `download`: as it is
 //! - `sources`: in which files that is
 //! - `forecast`: what starts between two instants, worked out in slices
@@ -24,7 +23,6 @@ mod actions;
 mod api;
 mod cache;
 mod call;
-mod change;
 mod download;
 mod filter;
 mod forecast;
@@ -38,7 +36,6 @@ mod original;
 mod output;
 mod pages;
 mod parameters;
-mod repeats;
 mod root;
 mod route;
 mod routes;
@@ -95,10 +92,6 @@ pub struct Web {
     streams: stream::Streams,
     forecasts: forecast::Forecasts,
     keys: original::Keys,
-    /// Changes of jobs that were asked for.
-    changes: change::Changes,
-    /// Requests that may come again.
-    repeats: repeats::Repeats,
     cache: cache::Cache,
     /// In the order in which they asked.
     early: Vec<Early>,
@@ -207,10 +200,6 @@ impl Web {
                 self.command(scheduler, call, Form::Json, command(call)?);
                 None
             }
-            Does::Change(change) => {
-                self.change(scheduler, call, change(call)?)?;
-                None
-            }
             Does::Form => {
                 self.form(scheduler, call)?;
                 None
@@ -235,7 +224,6 @@ impl Web {
                 self.stop_answered(scheduler, now, run, refusal.as_deref());
             }
             News::SignalLater(run, why) => self.stop_delayed(scheduler, now, run, &why),
-            News::Changed(ticket, result) => self.change_answered(scheduler, now, ticket, result),
             News::SyncBegins => self.waiting.sync_begins(),
             News::SyncEnded(result) => self.sync_answered(scheduler, now, result),
         }

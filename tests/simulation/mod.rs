@@ -5,7 +5,6 @@ mod cron;
 mod custody;
 mod database;
 mod disk;
-mod editors;
 mod exchange;
 mod keeper;
 mod lanes;

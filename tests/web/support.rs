@@ -2,9 +2,6 @@
 //! shell would do is done here, at once and in memory.
 #![allow(dead_code, clippy::unwrap_used)]
 
-#[path = "editing.rs"]
-mod editing;
-
 use schedule::core::cron::{Dialect, zone};
 use schedule::core::daemon::Core;
 use schedule::core::database::{Database, Sqlite};
@@ -247,7 +244,7 @@ impl Bench {
                 let refusal = self.refusal.clone().map(Box::new);
                 self.core.handle(self.now, Event::Signalled(run, refusal));
             }
-            Action::Ask(purpose, id, question) => self.asked(purpose, id, &question),
+            Action::Ask(purpose, id, _) => self.asked(purpose, id),
             Action::EndHelper(purpose) | Action::KillHelper(purpose) => {
                 self.core.handle(self.now, Event::HelperEnded(purpose, Ok(())));
             }
@@ -290,18 +287,18 @@ impl Bench {
         }
     }
 
-    fn asked(&mut self, purpose: Purpose, id: AskId, question: &[u8]) {
+    fn asked(&mut self, purpose: Purpose, id: AskId) {
         if self.silent {
             return;
         }
-        let answers = match (&self.database_error, purpose) {
+        let sync = purpose == Purpose::Sync;
+        let answers = match (&self.database_error, sync) {
             (Some(why), _) => vec![Answer::Error {
                 kind: schedule::core::database::ErrorKind::Connect,
                 message: why.clone(),
             }],
-            (None, Purpose::Change) => editing::answers(&mut self.table, question),
-            (None, Purpose::Sync) => self.table.clone(),
-            (None, Purpose::Record) => {
+            (None, true) => self.table.clone(),
+            (None, false) => {
                 let aside = SetAside::default();
                 let (count, through, unkept) = (0, u64::MAX, String::new());
                 vec![Answer::Recorded {

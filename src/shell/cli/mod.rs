@@ -6,6 +6,7 @@ pub mod db;
 pub mod demo;
 pub mod forecast;
 pub mod generate;
+pub mod look;
 pub mod next;
 pub mod run;
 
