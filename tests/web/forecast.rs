@@ -218,7 +218,11 @@ fn a_client_that_goes_away_costs_nothing_more() {
     bench.clients.remove(&first);
     bench.clients.remove(&second);
     bench.turn();
-    assert!(bench.received(third).starts_with("HTTP/1.1 200 "));
+    let told = bench.received(third);
+    // What was begun for others is not told to this one.
+    let whole = "\"from\":\"2026-11-22T13:42:07.500+08:00\"";
+    assert!(told.starts_with("HTTP/1.1 200 ") && told.contains(whole), "{told:.2000}");
+    assert!(told.contains("\"total\":4320000,"), "3,000 jobs, 1,440 minutes: {told:.2000}");
     let last = begin(&mut bench, "?to=2026-12-20T00:00:00Z");
     one_turn(&mut bench);
     bench.core.handle(bench.now, Event::Gone(last));
