@@ -2,8 +2,9 @@
 //! there are in each hour, and when most runs are alive at once.
 //!
 //! Ten thousand jobs have hundreds of millions of slots in a month. So jobs that are due at the
-//! same instants and take the same time are walked through once, as a *group*; of the slots only
-//! the first are kept, the others are counted. All is done in slices: [`Forecast::work`].
+//! same instants are walked through once, as a *group*, and those of them whose runs take the same
+//! time are counted as one; of the slots only the first are kept. All is done in slices:
+//! [`Forecast::work`].
 //!
 //! - `alive`: how many runs are alive at which second
 //! - `hours`: the hours of a zone's wall clock
@@ -17,14 +18,26 @@ use crate::core::ids::JobId;
 use crate::core::outcome::OutcomeKind;
 use crate::core::table::{Job, Table};
 use alive::{Alive, Lives};
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::BTreeMap;
 
-/// Work of a slice, as a number of slots that are counted: half a millisecond on a slow machine.
+/// Work of a slice, as a number of slots that are counted: a millisecond or two on a slow machine.
 /// The last step may go beyond it by a day of one group.
-const SLOTS_A_SLICE: usize = 200_000;
+const SLOTS_A_SLICE: usize = 60_000;
 
 /// What it costs to keep a slot, in the same measure. Measured.
-const KEEP_COST: usize = 50;
+const KEEP_COST: usize = 10;
+
+/// Slots of a step from which on they share lines of the processor's cache; each one costs so much
+/// where they don't. Measured.
+const DENSE: usize = 1_000;
+const SPARSE_COST: usize = 6;
+
+/// Slots that are kept before the first time that those which are none of the first are dropped.
+const MIN_KEPT: usize = 512;
+
+/// Kinds of jobs, by how long they take, that are counted in one walk: the walk costs less for
+/// each, and a step of it takes longer.
+const KINDS_A_WALK: usize = 8;
 
 /// What it costs to end a group and to begin the next. Measured.
 const GROUP_COST: usize = 100;
@@ -83,21 +96,19 @@ pub struct Found {
     pub busiest: Option<Busiest>,
 }
 
-/// Jobs that are due at the same instants and take the same time: by their places, ids growing.
-type Group = (Cron, Zone, Vec<usize>);
+/// Jobs that are due at the same instants, those that take the same time together: by their places.
+type Group = (Cron, Zone, BTreeMap<Lives, Vec<usize>>);
 
-/// What makes a group.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Key {
-    cron: Identity,
-    zone: u16,
-    lives: Lives,
-}
+/// What makes a group: an expression, and a zone.
+type Key = (Identity, u16);
 
 /// A group whose slots are being counted.
 #[derive(Debug)]
 struct Course {
+    /// By their places, ids growing.
     members: Vec<usize>,
+    /// How many kinds of them there are.
+    kinds: usize,
     alive: alive::Group,
     /// The hour of the last slot.
     hour: usize,
@@ -105,15 +116,22 @@ struct Course {
     is_late: bool,
 }
 
+/// The first slots.
+#[derive(Debug)]
+struct First {
+    limit: usize,
+    /// Those so far, in no order, and some of others.
+    kept: Vec<(i64, JobId, usize)>,
+    /// What is not before this one is none of them, as far as is known.
+    end: Option<(i64, JobId, usize)>,
+}
+
 /// What is counted.
 #[derive(Debug)]
 struct Counts {
     from_s: i64,
-    limit: usize,
     jobs: Vec<Planned>,
-    /// The first slots so far, the last of them on top.
-    first: BinaryHeap<(i64, JobId, usize)>,
-    total: u64,
+    first: First,
     hours: Vec<Hour>,
     alive: Alive,
 }
@@ -123,6 +141,7 @@ struct Counts {
 pub struct Forecast {
     to_s: i64,
     groups: BTreeMap<Key, Group>,
+    has_room: bool,
     walking: Option<(Walk, Course)>,
     counts: Counts,
 }
@@ -136,14 +155,12 @@ impl Forecast {
         let hours = hours::starts(zone, span.from_ms.div_euclid(1000), to_s);
         let counts = Counts {
             from_s,
-            limit,
             jobs: Vec::new(),
-            first: BinaryHeap::new(),
-            total: 0,
+            first: First { limit, kept: Vec::new(), end: None },
             hours: hours.into_iter().map(|at| Hour { at_ms: at * 1000, slots: 0 }).collect(),
             alive: Alive::new(to_s.saturating_sub(from_s)),
         };
-        Forecast { to_s, groups: BTreeMap::new(), walking: None, counts }
+        Forecast { to_s, groups: BTreeMap::new(), has_room: false, walking: None, counts }
     }
 
     /// Adds a job, if it has slots at all. To be called in the order of ids.
@@ -155,85 +172,130 @@ impl Forecast {
         let lives = Lives::new(usual_ms, def.max_concurrence);
         let place = self.counts.jobs.len();
         self.counts.jobs.push(Planned { id: def.id, name: def.name.clone(), usual_ms });
-        let group = self.groups.entry(Key { cron: cron.identity(), zone, lives });
-        let new = || (cron.clone(), table.zone(zone).clone(), Vec::new());
-        group.or_insert_with(new).2.push(place);
+        let group = self.groups.entry((cron.identity(), zone));
+        let new = || (cron.clone(), table.zone(zone).clone(), BTreeMap::new());
+        group.or_insert_with(new).2.entry(lives).or_default().push(place);
     }
 
     /// Does a slice of the work. Returns whether there is more to do.
     pub fn work(&mut self) -> bool {
+        if !self.has_room {
+            self.has_room = self.counts.alive.make_room(SLOTS_A_SLICE);
+            return true;
+        }
         let mut spent = 0;
         while spent < SLOTS_A_SLICE {
             let Some((walk, course)) = &mut self.walking else {
-                let Some((key, group)) = self.groups.pop_first() else {
+                self.walking = self.begin();
+                if self.walking.is_none() {
                     return self.counts.alive.look(SLOTS_A_SLICE - spent);
-                };
-                self.walking = Some(self.begin(key, group));
+                }
                 continue;
             };
-            let counts = &mut self.counts;
-            let mut kept = 0;
-            let cost = walk.step(|slot_s| kept += counts.count(course, slot_s));
-            spent += cost.unwrap_or(GROUP_COST) + kept * KEEP_COST;
+            let (cost, kept) = self.counts.count(walk, course);
+            let walked = cost.unwrap_or(GROUP_COST);
+            let each = if walked < DENSE { SPARSE_COST } else { 1 };
+            spent += walked * each * (1 + course.kinds) / 2 + kept * KEEP_COST;
             if cost.is_none()
                 && let Some((_, course)) = self.walking.take()
             {
-                self.counts.alive.group_ends(course.alive);
+                course.alive.ends(self.counts.alive.changes());
             }
         }
         true
     }
 
-    fn begin(&self, key: Key, group: Group) -> (Walk, Course) {
-        let (cron, zone, members) = group;
-        let alive = alive::Group::new(key.lives, members.len());
-        let course = Course { members, alive, hour: 0, is_late: false };
-        (Walk::new(&cron, &zone, self.counts.from_s, self.to_s), course)
+    /// The next group, or as much of it as is walked through at a time.
+    fn begin(&mut self) -> Option<(Walk, Course)> {
+        let mut group = self.groups.first_entry()?;
+        let (cron, zone, kinds) = group.get_mut();
+        let some: Vec<_> = std::iter::from_fn(|| kinds.pop_first()).take(KINDS_A_WALK).collect();
+        let walk = Walk::new(cron, zone, self.counts.from_s, self.to_s);
+        if kinds.is_empty() {
+            group.remove();
+        }
+        let alive = some.iter().map(|(lives, members)| (*lives, members.len()));
+        let (alive, kinds) = (self.counts.alive.group(alive), some.len());
+        let mut members: Vec<usize> = some.into_iter().flat_map(|(_, members)| members).collect();
+        members.sort_unstable();
+        Some((walk, Course { members, kinds, alive, hour: 0, is_late: false }))
     }
 
     /// What it came to, once there is no more to do.
     pub fn found(self) -> Found {
-        let Counts { from_s, jobs, first, total, hours, alive, .. } = self.counts;
-        let busiest = alive.most().map(|(at_s, runs)| {
+        let Counts { from_s, jobs, first, hours, alive } = self.counts;
+        let total = hours.iter().map(|hour| hour.slots).sum();
+        let most = alive.most().filter(|_| total > 0);
+        let busiest = most.map(|(at_s, runs)| {
             let at_ms = (from_s + at_s as i64) * 1000; // a second of the span
             Busiest { at_ms, runs }
         });
-        Found { jobs, slots: first.into_sorted_vec(), total, hours, busiest }
+        Found { jobs, slots: first.in_order(), total, hours, busiest }
     }
 }
 
 impl Counts {
-    /// Counts a slot of each job of a group. Returns how many were kept among the first.
-    fn count(&mut self, course: &mut Course, slot_s: i64) -> usize {
-        self.alive.starts(&mut course.alive, slot_s - self.from_s);
-        let (slot_ms, jobs) = (slot_s * 1000, course.members.len() as u64);
-        self.total += jobs;
-        while self.hours.get(course.hour + 1).is_some_and(|next| next.at_ms <= slot_ms) {
-            course.hour += 1;
+    /// Counts the next slots of a group. Returns what that cost (see [`Walk::step`]), and how many
+    /// were kept among the first.
+    fn count(&mut self, walk: &mut Walk, course: &mut Course) -> (Option<usize>, usize) {
+        let Counts { from_s, jobs, first, hours, alive } = self;
+        let (from_s, changes) = (*from_s, alive.changes());
+        let Course { members, alive, hour, is_late, .. } = course;
+        let end_of = |hours: &[Hour], hour: usize| {
+            hours.get(hour + 1).map_or(i64::MAX, |next| next.at_ms.div_euclid(1000))
+        };
+        let (mut end_s, mut slots, mut kept) = (end_of(hours, *hour), 0, 0);
+        let cost = walk.step(|slot_s| {
+            while slot_s >= end_s {
+                hours[*hour].slots += std::mem::take(&mut slots) * members.len() as u64;
+                *hour += 1;
+                end_s = end_of(hours, *hour);
+            }
+            slots += 1;
+            alive.starts(changes, (slot_s - from_s) as usize); // it is one of the span
+            if !*is_late {
+                let (count, all) = first.keep(jobs, members, slot_s * 1000);
+                kept += count;
+                *is_late = !all;
+            }
+        });
+        if let Some(hour) = hours.get_mut(*hour) {
+            hour.slots += slots * members.len() as u64;
         }
-        if let Some(hour) = self.hours.get_mut(course.hour) {
-            hour.slots += jobs;
+        (cost, kept)
+    }
+}
+
+impl First {
+    /// Keeps a slot of each of these jobs, if it is among the first. Returns how many were, and
+    /// whether all.
+    fn keep(&mut self, jobs: &[Planned], members: &[usize], slot_ms: i64) -> (usize, bool) {
+        for (count, place) in members.iter().enumerate() {
+            let slot = (slot_ms, jobs[*place].id, *place);
+            // What comes after it in its group is later still.
+            if self.end.is_some_and(|end| slot >= end) {
+                return (count, false);
+            }
+            self.kept.push(slot);
+            if self.kept.len() >= 2 * self.limit.max(MIN_KEPT) {
+                self.cut();
+            }
         }
-        if course.is_late { 0 } else { self.keep(course, slot_ms) }
+        (members.len(), true)
     }
 
-    fn keep(&mut self, course: &mut Course, slot_ms: i64) -> usize {
-        for (count, place) in course.members.iter().enumerate() {
-            let slot = (slot_ms, self.jobs[*place].id, *place);
-            if self.first.len() < self.limit {
-                self.first.push(slot);
-                continue;
-            }
-            match self.first.peek_mut() {
-                Some(mut last) if slot < *last => *last = slot,
-                // What comes after it in its group is later still.
-                Some(_) | None => {
-                    course.is_late = true;
-                    return count;
-                }
-            }
+    /// Drops what is none of the first.
+    fn cut(&mut self) {
+        if self.kept.len() > self.limit {
+            self.end = Some(*self.kept.select_nth_unstable(self.limit).1);
+            self.kept.truncate(self.limit);
         }
-        course.members.len()
+    }
+
+    fn in_order(mut self) -> Vec<(i64, JobId, usize)> {
+        self.cut();
+        self.kept.sort_unstable();
+        self.kept
     }
 }
 

@@ -34,10 +34,10 @@ const DAY_MS: i64 = 86_400_000;
 const MAX_DAYS: i64 = 31;
 
 /// Jobs looked at in one turn of the loop.
-const JOBS_A_TURN: usize = 1_000;
+const JOBS_A_TURN: usize = 500;
 
 /// Slots written in one turn of the loop.
-const LINES_A_TURN: usize = 500;
+const LINES_A_TURN: usize = 250;
 
 /// What a client is told that is to wait no longer.
 const TOO_MANY_WAIT: &str = "too many wait for a forecast: ask again in a while";
@@ -147,12 +147,12 @@ impl Question {
             Stage::Gathering(forecast, after) => self.gather(scheduler, forecast, after),
             Stage::Counting(mut forecast) => match forecast.work() {
                 true => Stage::Counting(forecast),
-                false => {
-                    let found = Box::new(forecast.found());
-                    let text = self.beginning(scheduler, &found);
-                    Stage::Writing(found, text, 0)
-                }
+                false => Stage::Writing(Box::new(forecast.found()), String::new(), 0),
             },
+            Stage::Writing(found, text, 0) if text.is_empty() => {
+                let text = self.beginning(scheduler, &found);
+                Stage::Writing(found, text, 0)
+            }
             Stage::Writing(found, mut text, from) => {
                 let to = found.slots.len().min(from + LINES_A_TURN);
                 write_slots(scheduler, &found, from..to, &mut text);
