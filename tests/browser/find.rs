@@ -229,6 +229,6 @@ fn a_jump_within_the_page_does_not_load_it_anew() {
     assert_eq!(page.eval("[window.seen, location.hash].join()"), "true,#main");
     page.eval("document.querySelector('.states a.never').click()");
     page.wait("the state", "location.search.includes('state=never')");
-    page.leads_on(|| drop(page.eval("history.back()")));
+    page.back();
     assert_eq!(page.eval("location.search"), "");
 }

@@ -250,7 +250,7 @@ fn a_page_that_was_kept_is_as_of_then() {
     page.wait("the stream", LIVE);
     page.wait("some seconds", &format!("Date.now() - {born} > 4500"));
     daemon.kill();
-    page.leads_on(|| _ = page.eval("history.back()"));
+    page.back();
     assert_eq!(page.eval("location.pathname"), "/");
     page.wait("word of it", "document.querySelector('#live').classList.contains('off')");
     let told = page.eval(&format!(

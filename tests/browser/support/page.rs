@@ -147,6 +147,17 @@ impl Page {
         self.wait("the next page", there);
     }
 
+    /// Goes back, as the button of a browser does, and waits until that page is loaded.
+    ///
+    /// The browser is asked, not the page: a page that is left may be gone before it answers.
+    #[track_caller]
+    pub fn back(&self) {
+        let history = self.call("Page.getNavigationHistory", json!({}));
+        let current = history["currentIndex"].as_u64().unwrap() as usize;
+        let id = &history["entries"][current - 1]["id"];
+        self.leads_on(|| _ = self.call("Page.navigateToHistoryEntry", json!({ "entryId": id })));
+    }
+
     /// The value of an expression in the page.
     #[track_caller]
     pub fn eval(&self, script: &str) -> Value {
