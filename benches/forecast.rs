@@ -7,17 +7,18 @@
 #[path = "daemon/bench_daemon.rs"]
 #[allow(dead_code)] // Each benchmark uses a part of it.
 mod bench_daemon;
+#[path = "../tests/support/past.rs"]
+mod past;
 
 use bench_daemon::{BenchDaemon, Row};
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
+use past::past;
 use schedule::core::cron::{Dialect, zone};
 use schedule::core::definition::Vars;
 use schedule::core::forecast::{Forecast, Span};
-use schedule::core::history::PastRun;
-use schedule::core::ids::{JobId, RunId};
-use schedule::core::journal::Cause;
-use schedule::core::outcome::{Exit, Outcome, Usage};
+use schedule::core::ids::JobId;
+use schedule::core::outcome::{Exit, Outcome};
 use schedule::core::protocol::JobRow;
 use schedule::core::table::Table;
 use std::error::Error;
@@ -114,18 +115,7 @@ fn core(
         let def = table.define(row, &Vars::new());
         table.put(def, 1, 0);
         let (duration_ms, outcome) = (took_ms(id), Outcome::Ended(Exit::Code(0)));
-        let past = PastRun {
-            run: RunId::next(1, 1, 1, 0),
-            cause: Cause::Due,
-            slot_ms: None,
-            started_ms: 0,
-            ended_ms: 0,
-            duration_ms,
-            pid: 1,
-            outcome,
-            usage: Usage::default(),
-            stopped: false,
-        };
+        let past = past(1, outcome, duration_ms);
         if let Some(job) = table.get_mut(JobId(id)).filter(|_| duration_ms > 0) {
             job.history_mut().ended(past);
         }

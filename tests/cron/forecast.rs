@@ -2,14 +2,14 @@
 //! `next_after`: random expressions in every kind of zone, about the changes of their offsets.
 
 use crate::cron_common::{Random, YEARS, all_due, made, zone_of};
+use crate::past::past;
 use jiff::Timestamp;
 use schedule::core::cron::{Cron, CronCache, Dialect, Walk, Zone};
 use schedule::core::definition::{Schedule, Vars};
 use schedule::core::forecast::{Busiest, Forecast, Found, Span};
 use schedule::core::history::PastRun;
-use schedule::core::ids::{JobId, RunId};
-use schedule::core::journal::Cause;
-use schedule::core::outcome::{Exit, Outcome, Usage};
+use schedule::core::ids::JobId;
+use schedule::core::outcome::{Exit, Outcome};
 use schedule::core::protocol::JobRow;
 use schedule::core::table::{Job, Table};
 use schedule::core::time::rfc3339;
@@ -111,21 +111,6 @@ fn equal_expressions_are_known_as_equal_and_others_are_not() {
     }
     let again = cache.parse("* * * * MON", Dialect::Crontab).unwrap();
     assert_eq!(again.identity(), all[4].identity());
-}
-
-fn past(run: u64, outcome: Outcome, duration_ms: u64) -> PastRun {
-    PastRun {
-        run: RunId::next(1, 7, run, 0),
-        cause: Cause::Due,
-        slot_ms: None,
-        started_ms: 0,
-        ended_ms: 0,
-        duration_ms,
-        pid: 1,
-        outcome,
-        usage: Usage::default(),
-        stopped: false,
-    }
 }
 
 /// A table in a zone, and rows of it as they are put in.

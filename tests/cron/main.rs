@@ -11,4 +11,6 @@ mod forecast;
 mod meaning;
 mod next_cli;
 mod original;
+#[path = "../support/past.rs"]
+mod past;
 mod year;
