@@ -201,14 +201,15 @@ fn a_connection_that_is_killed_in_the_middle_is_a_failure() {
         lines.next().unwrap().unwrap();
         let name = database.config.server().dbname.clone();
         let mut conn = mysql_conn(&database.config);
-        // The line may have come before the question for the jobs was asked.
+        // The line may have come before the question for the jobs was asked. And MySQL refuses to
+        // show a statement of another test with a character beyond utf8mb3: that one ends soon.
         let ids: Vec<u64> = wait_for("the helper's question", SOON, || {
             let asked = conn.query(format!(
                 "SELECT id FROM information_schema.processlist
                  WHERE db = '{name}' AND id <> CONNECTION_ID()
                  AND info LIKE 'SELECT %scheduler_jobs%'"
             ));
-            Some(asked.unwrap()).filter(|ids: &Vec<u64>| !ids.is_empty())
+            asked.ok().filter(|ids: &Vec<u64>| !ids.is_empty())
         });
         assert_eq!(ids.len(), 1);
         conn.query_drop(format!("KILL {}", ids[0])).unwrap();
