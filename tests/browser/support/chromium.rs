@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 /// Starts Chromium with descriptors 3 and 4 as it wants them, and cleans up behind it. `$0` is the
 /// directory that is removed in the end; the arguments are the program and those of Chromium.
 const LAUNCH: &str = "exec 3<&0 4>&1 </dev/null >\"$0/chromium.log\" 2>&1
-    timeout --kill-after=5 1200 \"$@\" 3<&3 4>&4
+    timeout --kill-after=5 1200 nice -n 10 \"$@\" 3<&3 4>&4
     exec 3<&- 4>&-
     rm -rf \"$0\"";
 
