@@ -187,6 +187,19 @@ pub fn span(ms: i64) -> String {
     }
 }
 
+/// `1.5 MB`: powers of 1,024, as `ls -h` has them.
+pub fn size(bytes: u64) -> String {
+    let units = ["kB", "MB", "GB", "TB"];
+    let mut value = bytes as f64 / 1024.0;
+    let mut unit = 0;
+    while value >= 1024.0 && unit + 1 < units.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    let digits = usize::from(value < 10.0);
+    format!("{value:.digits$} {}", units[unit])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

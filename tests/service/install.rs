@@ -1,4 +1,4 @@
-//! `scripts/install` and `scripts/uninstall`, below a directory, and what is generated.
+//! `scripts/install` and `scripts/uninstall`, below a directory.
 
 use crate::common::TempDir;
 use crate::common::write_program;
@@ -42,12 +42,6 @@ fn files(dir: &Path) -> BTreeSet<String> {
         }
     }
     found
-}
-
-fn generate(words: &[&str]) -> String {
-    let said = Said::of(&Command::new(PROGRAM).arg("generate").args(words).output().unwrap());
-    assert_eq!((said.code, said.err.as_str()), (0, ""));
-    said.out
 }
 
 #[test]
@@ -372,68 +366,6 @@ fn wrong_words_install_nothing() {
         script("install", &dir, words).expect(1, "install: ");
     }
     assert!(files(&dir.0).is_empty());
-}
-
-#[test]
-fn the_man_page_has_every_subcommand() {
-    let page = generate(&["man"]);
-    let said = Said::of(&Command::new(PROGRAM).arg("--help").output().unwrap());
-    let commands = said.out.split_once("Commands:\n").unwrap().1.split_once("\n\n").unwrap().0;
-    let names: Vec<&str> = commands
-        .lines()
-        .filter(|line| line.starts_with("  ") && !line.starts_with("   "))
-        .filter_map(|line| line.split_whitespace().next())
-        .filter(|name| *name != "help")
-        .collect();
-    assert!(names.len() >= 10, "{names:?}");
-    for name in names {
-        let heading = format!(".SH \"SCHEDULE {}\"", name.to_uppercase());
-        assert!(page.contains(&heading), "{heading} is not in the page");
-    }
-    for text in [
-        "\\-\\-drain",
-        "7 reload: it does not run",
-        "RUST_LOG",
-        "SEE ALSO",
-        "/etc/schedule/schedule.ini",
-    ] {
-        assert!(page.contains(text), "{text}");
-    }
-    assert!(!page.contains("detached"), "what is hidden is for nobody");
-}
-
-#[test]
-fn completions_work_in_bash() {
-    let dir = TempDir::new();
-    let file = dir.file("completion");
-    fs::write(&file, generate(&["completions", "bash"])).unwrap();
-    let text = format!(
-        ". '{file}'; COMP_WORDS=(schedule sto); COMP_CWORD=1; _schedule schedule sto schedule; \
-         echo \"${{COMPREPLY[@]}}\"; COMP_WORDS=(schedule stop --dr); COMP_CWORD=2; \
-         _schedule schedule --dr stop; echo \"${{COMPREPLY[@]}}\""
-    );
-    let said = Said::of(&Command::new("bash").args(["-c", &text]).output().unwrap());
-    assert_eq!(said.out, "stop\n--drain\n", "{said:?}");
-    fs::create_dir(dir.file("conf")).unwrap();
-    let ini = "[server_7]\nport = 1\n[base]\n";
-    fs::write(dir.file("conf/schedule.ini"), ini.to_owned() + "server_id[12] = 3\n").unwrap();
-    let text = format!(
-        ". '{file}'; COMP_WORDS=(schedule stop ''); COMP_CWORD=2; _schedule schedule '' stop; \
-         echo \"${{COMPREPLY[@]}}\"; COMP_WORDS=(schedule ''); COMP_CWORD=1; \
-         _schedule schedule '' schedule; echo \"${{COMPREPLY[@]}}\""
-    );
-    let said = Command::new("bash").args(["-c", &text]).current_dir(&dir.0).output().unwrap();
-    let said = Said::of(&said);
-    let (groups, commands) = said.out.split_once('\n').unwrap();
-    assert!(groups.starts_with("all 7 12 -c "), "{said:?}");
-    assert!(commands.contains("status"), "{said:?}");
-    for shell in ["bash", "zsh", "fish"] {
-        let text = generate(&["completions", shell]);
-        assert!(text.contains("drain") && text.contains("schedule_groups"), "{shell}");
-        for hidden in ["keeper", "exchange", "detached", "generate"] {
-            assert!(!text.contains(hidden), "{shell} completes {hidden}");
-        }
-    }
 }
 
 /// They would lose their outcomes and outputs.

@@ -8,7 +8,9 @@ mod common;
 #[path = "../support/daemon/mod.rs"]
 mod daemon;
 mod forecast;
+mod generate;
 mod install;
+mod job;
 mod leases;
 mod notify;
 mod others;

@@ -1,11 +1,11 @@
 //! `schedule forecast`: what starts between two instants, as the running daemon knows it.
 
-use super::control::api::{self, ApiArgs};
+use super::control::api::{self, ApiArgs, Daemon, Failed, parsed};
+use super::paint;
 use crate::core::http::percent_encode;
 use crate::core::plain;
 use crate::core::time::instant;
 use serde::Deserialize;
-use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::process::ExitCode;
 
 /// Columns of a name, and of anything else that the daemon says.
@@ -95,38 +95,19 @@ struct Slot {
 
 /// Runs the subcommand.
 pub fn run(args: &ForecastArgs) -> ExitCode {
+    api::ended("forecast", show(args))
+}
+
+fn show(args: &ForecastArgs) -> Result<ExitCode, Failed> {
     let given = [("from", &args.from), ("to", &args.to), ("tag", &args.tag)];
     let given = given.into_iter().filter_map(|(name, value)| Some((name, value.as_deref()?)));
     let mut path = format!("/api/v1/forecast?limit={}", args.n);
     given.for_each(|(name, value)| path += &format!("&{name}={}", percent_encode(value)));
-    let body = match api::get("forecast", &args.daemon, &path) {
-        Ok(body) => body,
-        Err(code) => return code.into(),
-    };
-    let text = match serde_json::from_slice::<Answer>(&body) {
-        _ if args.json => body,
-        Ok(answer) => told(&answer, in_colour()).into_bytes(),
-        Err(why) => {
-            eprintln!("schedule forecast: the answer is none of a daemon: {why}");
-            return ExitCode::FAILURE;
-        }
-    };
-    match io::stdout().lock().write_all(&text) {
-        // The reader has seen enough: `schedule forecast | head`.
-        Err(why) if why.kind() != ErrorKind::BrokenPipe => {
-            eprintln!("schedule forecast: {why}");
-            ExitCode::FAILURE
-        }
-        Ok(()) | Err(_) => ExitCode::SUCCESS,
+    let body = Daemon::find("forecast", &args.daemon)?.get(&path)?;
+    if args.json {
+        return paint::print(&body);
     }
-}
-
-/// Whether what is printed may be in colour: a person looks, and has nothing against it
-/// (no-color.org).
-fn in_colour() -> bool {
-    let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-    let is_dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
-    io::stdout().is_terminal() && !is_set("NO_COLOR") && !is_dumb
+    paint::print(told(&parsed(&body)?, paint::in_colour()).as_bytes())
 }
 
 fn told(answer: &Answer, colour: bool) -> String {
@@ -140,7 +121,7 @@ fn told(answer: &Answer, colour: bool) -> String {
             };
             vec![clean(&slot.slot), slot.job_id.to_string(), clean(&slot.name), usual]
         });
-        text += &table(["SLOT", "JOB", "NAME", "USUALLY"], slots, colour);
+        text += &paint::table(["SLOT", "JOB", "NAME", "USUALLY"], slots, colour);
         text.push('\n');
         let (head, counts) = counts(&answer.hours);
         let most = counts.iter().map(|(_, slots)| *slots).max().unwrap_or(0).max(1);
@@ -148,7 +129,7 @@ fn told(answer: &Answer, colour: bool) -> String {
             let bar = (slots * BAR_COLUMNS).div_ceil(most);
             vec![clean(&at), slots.to_string(), "#".repeat(bar as usize)] // 30 at the most
         });
-        text += &table([head, "SLOTS", ""], lines, colour);
+        text += &paint::table([head, "SLOTS", ""], lines, colour);
         text.push('\n');
     }
     text + &summary(answer)
@@ -189,21 +170,6 @@ fn summary(answer: &Answer) -> String {
 
 fn clean(text: &str) -> String {
     plain::clean(text, NAME_COLUMNS)
-}
-
-/// Lines below their headings, which are bold.
-fn table<const N: usize>(
-    headings: [&str; N],
-    lines: impl Iterator<Item = Vec<String>>,
-    colour: bool,
-) -> String {
-    let headings = headings.map(str::to_owned).to_vec();
-    let rows: Vec<Vec<String>> = std::iter::once(headings).chain(lines).collect();
-    let text = plain::table(&rows);
-    match text.split_once('\n') {
-        Some((head, rest)) if colour => format!("\x1b[1m{head}\x1b[0m\n{rest}"),
-        Some(_) | None => text,
-    }
 }
 
 #[cfg(test)]

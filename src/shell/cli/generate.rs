@@ -1,6 +1,8 @@
 //! `schedule generate`: the man page and the shell completions, made from the definitions that
 //! the command line itself is read by. Nothing generated is kept in the source.
 
+mod completions;
+
 use clap::{Command, Subcommand};
 use clap_complete::Shell;
 use std::io::{self, Write};
@@ -30,7 +32,7 @@ pub enum Generated {
 pub fn run(args: &GenerateArgs, command: Command) -> ExitCode {
     let text = match &args.what {
         Generated::Man => man(command),
-        Generated::Completions { shell } => Ok(completions(*shell, &command)),
+        Generated::Completions { shell } => Ok(completions::completions(*shell, &command)),
     };
     match text.and_then(|text| io::stdout().write_all(&text)) {
         Ok(()) => ExitCode::SUCCESS,
@@ -64,9 +66,22 @@ fn man(mut command: Command) -> io::Result<Vec<u8>> {
 fn section(subcommand: Command, text: &mut Vec<u8>) -> io::Result<()> {
     let heading = format!("schedule {}", subcommand.get_name()).to_uppercase();
     let inner: Vec<Command> = subcommand.get_subcommands().cloned().collect();
-    let has_options = subcommand.get_arguments().any(|argument| !argument.is_hide_set());
-    let page = clap_mangen::Man::new(subcommand);
     writeln!(text, ".SH \"{heading}\"")?;
+    part(subcommand, text)?;
+    for command in inner.into_iter().filter(|command| command.get_name() != "help") {
+        let name = command.get_display_name().unwrap_or(command.get_name());
+        // As it is typed; a built command is called `schedule-job-list`.
+        writeln!(text, ".SS \"{}\"", name.replace('-', " "))?;
+        part(command, text)?;
+    }
+    Ok(())
+}
+
+/// How a command is called, what it does, its options, and examples of it.
+fn part(command: Command, text: &mut Vec<u8>) -> io::Result<()> {
+    let has_options = command.get_arguments().any(|argument| !argument.is_hide_set());
+    let examples = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+    let page = clap_mangen::Man::new(command);
     let mut part = Vec::new();
     page.render_synopsis_section(&mut part)?;
     page.render_description_section(&mut part)?;
@@ -76,14 +91,16 @@ fn section(subcommand: Command, text: &mut Vec<u8>) -> io::Result<()> {
     // The headings of a page of its own become those of a part of this one.
     for line in String::from_utf8_lossy(&part).lines() {
         match line.strip_prefix(".SH ") {
-            Some("SYNOPSIS" | "DESCRIPTION") => writeln!(text, ".PP")?,
-            Some(heading) => writeln!(text, ".SS {heading}")?,
+            Some(_) => writeln!(text, ".PP")?,
             None => writeln!(text, "{line}")?,
         }
     }
-    for command in inner.iter().filter(|command| command.get_name() != "help") {
-        let about = command.get_about().map(ToString::to_string).unwrap_or_default();
-        writeln!(text, ".TP\n\\fB{}\\fR\n{about}", command.get_name())?;
+    if !examples.is_empty() {
+        let plain = examples.replace('\\', "\\e").replace('-', "\\-").replace('\'', "\\(aq");
+        writeln!(text, ".PP\n.nf")?;
+        // A line that begins with a dot would be a request.
+        plain.lines().try_for_each(|line| writeln!(text, "\\&{line}"))?;
+        writeln!(text, ".fi")?;
     }
     Ok(())
 }
@@ -92,6 +109,12 @@ const ENVIRONMENT: &str = ".TP
 .B RUST_LOG
 Filters of the log (\\(oqschedule=debug\\(cq), before loglevel of the configuration, where they name
 schedule: off, error, warn, info, debug, trace.
+.TP
+.B SCHEDULE_TOKEN
+Who asks, for the commands that speak to a daemon over HTTP, where \\-\\-token does not say.
+.TP
+.B NO_COLOR, TERM
+With NO_COLOR, or with TERM=dumb, nothing is in colour; what is no terminal gets no colour anyway.
 .TP
 .B TZ
 The system's zone, where timezone of the configuration is empty.";
@@ -116,83 +139,3 @@ The log.
 .TP
 .I /var/lib/schedule/ID
 Journal, snapshot of the jobs, and output of runs.";
-
-/// Completions without what is hidden, and with the groups of the configuration as values.
-fn completions(shell: Shell, command: &Command) -> Vec<u8> {
-    let mut text = Vec::new();
-    clap_complete::generate(shell, &mut shown(command), "schedule", &mut text);
-    let text = String::from_utf8_lossy(&text);
-    let text = match shell {
-        Shell::Bash => with_groups_in_bash(&text),
-        Shell::Zsh => with_groups_in_zsh(&text),
-        Shell::Fish => with_groups_in_fish(&text),
-        _ => text.into_owned(),
-    };
-    text.into_bytes()
-}
-
-/// A command without its hidden subcommands and arguments: the generators don't leave them out.
-fn shown(command: &Command) -> Command {
-    // The name has to live as long as the program, which is not long here.
-    let name: &'static str = Box::leak(command.get_name().to_owned().into_boxed_str());
-    let mut shown = Command::new(name);
-    if let Some(about) = command.get_about() {
-        shown = shown.about(about.clone());
-    }
-    if let Some(version) = command.get_version() {
-        let version: &'static str = Box::leak(version.to_owned().into_boxed_str());
-        shown = shown.version(version);
-    }
-    let arguments = command.get_arguments().filter(|argument| !argument.is_hide_set());
-    let inner = command.get_subcommands().filter(|inner| !inner.is_hide_set());
-    shown.args(arguments.cloned()).subcommands(inner.map(self::shown))
-}
-
-/// Subcommands that take a group.
-const OF_GROUPS: [&str; 8] =
-    ["start", "stop", "restart", "reload", "reopen", "status", "run", "check"];
-
-/// Prints the groups of the configurations that are read where none is named; for any shell.
-const GROUPS: &str = r"sed -n \
-    's/^ *\[server_\([0-9]*\)\].*/\1/p; s/^ *server_id\[\([0-9]*\)\].*/\1/p' \
-    /etc/schedule/schedule.ini ./conf/schedule.ini 2>/dev/null | sort -nu";
-
-fn with_groups_in_bash(text: &str) -> String {
-    let mut label = "";
-    let mut all = format!("_schedule_groups() {{\n    echo all\n    {GROUPS}\n}}\n\n");
-    for line in text.lines() {
-        label = line.trim().strip_suffix(')').unwrap_or(label);
-        let takes =
-            label.strip_prefix("schedule__subcmd__").is_some_and(|it| OF_GROUPS.contains(&it));
-        match line.trim().strip_prefix("opts=\"") {
-            Some(_) if takes => all += &line.replacen("opts=\"", "opts=\"$(_schedule_groups) ", 1),
-            _ => all += line,
-        }
-        all.push('\n');
-    }
-    all
-}
-
-fn with_groups_in_zsh(text: &str) -> String {
-    let mut all = String::new();
-    for (number, line) in text.lines().enumerate() {
-        let takes = line.contains("which -- ") || line.contains("server_id -- ");
-        all += &if takes { line.replace(":_default'", ":_schedule_groups'") } else { line.into() };
-        all.push('\n');
-        // The first line tells zsh what the file is for.
-        if number == 0 {
-            all += &format!("\n_schedule_groups() {{\n    compadd all $({GROUPS})\n}}\n");
-        }
-    }
-    all
-}
-
-fn with_groups_in_fish(text: &str) -> String {
-    let function = format!("function __schedule_groups\n    echo all\n    {GROUPS}\nend\n");
-    let of = OF_GROUPS.join(" ");
-    let line = format!(
-        "complete -c schedule -n \"__fish_schedule_using_subcommand {of}\" -f \
-         -a \"(__schedule_groups)\"\n"
-    );
-    format!("{text}\n{function}{line}")
-}

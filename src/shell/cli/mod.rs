@@ -6,8 +6,10 @@ pub mod db;
 pub mod demo;
 pub mod forecast;
 pub mod generate;
+pub mod job;
 pub mod look;
 pub mod next;
+pub mod paint;
 pub mod run;
 
 /// Exit status for wrong arguments, for a mistake in the configuration, or for what it names and

@@ -147,7 +147,7 @@ impl Web {
             jobs: scheduler.table().len(),
             late: words::duration(t, scheduler.counters().worst_lateness_ms),
             started: Moment::new(now, scheduler.started().wall_ms, zone),
-            memory: (vitals.rss_bytes > 0).then(|| words::size(vitals.rss_bytes)),
+            memory: (vitals.rss_bytes > 0).then(|| plain::size(vitals.rss_bytes)),
             pid: vitals.pid,
             version: env!("CARGO_PKG_VERSION"),
         }

@@ -20,6 +20,7 @@ use crate::core::history::PastRun;
 use crate::core::http::{Request, Response};
 use crate::core::ids::{BadJobId, JobId};
 use crate::core::journal::SkipEntry;
+use crate::core::plain;
 use crate::core::scheduler::{Run, Scheduler};
 use crate::core::state_label::StateLabel;
 use crate::core::table::Job;
@@ -185,7 +186,7 @@ fn past_row(scheduler: &Scheduler, now: Now, t: &Texts, job: &Job, run: &PastRun
         started: Moment::new(now, run.started_ms, zone),
         took: words::duration(t, run.duration_ms),
         cpu: known(words::duration(t, run.usage.user_ms + run.usage.system_ms)),
-        peak: known(words::size(run.usage.max_rss_bytes)),
+        peak: known(plain::size(run.usage.max_rss_bytes)),
         cause: words::cause(t, run.cause),
         slot: run.slot_ms.map(|slot| Moment::new(now, slot, zone)),
         pid: run.pid,

@@ -49,19 +49,6 @@ pub(super) fn duration(t: &Texts, ms: u64) -> String {
     }
 }
 
-/// `1.5 MB`: powers of 1,024, as `ls -h` has them.
-pub(super) fn size(bytes: u64) -> String {
-    let units = ["kB", "MB", "GB", "TB"];
-    let mut value = bytes as f64 / 1024.0;
-    let mut unit = 0;
-    while value >= 1024.0 && unit + 1 < units.len() {
-        value /= 1024.0;
-        unit += 1;
-    }
-    let digits = usize::from(value < 10.0);
-    format!("{value:.digits$} {}", units[unit])
-}
-
 /// How a run ended, and whether somebody wanted that.
 pub(super) fn past(t: &Texts, run: &PastRun) -> String {
     let how = outcome(t, &run.outcome);

@@ -1,22 +1,29 @@
 //! The API of a running daemon, for commands that speak it. The daemon is found as `schedule
 //! status` finds it, or is named by its URL.
 
-use super::ask::{self, Reply};
+use super::ask::{self, Begun};
 use super::{BAD_CONFIGURATION, FAILED, GroupArgs, Groups, NOT_PERMITTED, Which, no_permission};
 use crate::core::plain;
 use crate::shell::holder::Found;
 use crate::shell::predecessor;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
-use std::fmt::Display;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::env;
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::path::PathBuf;
-use std::time::Duration;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+pub use super::ask::{Question, Reply};
 
 /// No daemon answers.
-const NO_DAEMON: u8 = 3;
+pub const NO_DAEMON: u8 = 3;
 
 /// So long the daemon itself lets somebody wait for an answer, and a little more.
 const PATIENCE: Duration = Duration::from_secs(65);
+
+/// What a token stands in, where it is not in the arguments: those all users of the machine see.
+const TOKEN: &str = "SCHEDULE_TOKEN";
 
 /// Which daemon.
 #[derive(Clone, Debug, clap::Args)]
@@ -31,41 +38,68 @@ pub struct ApiArgs {
     /// Configuration file [default: /etc/schedule/schedule.ini, then ./conf/schedule.ini]
     #[arg(short = 'c', long = "config", value_name = "FILE", conflicts_with = "url")]
     pub config: Option<PathBuf>,
+    /// Who asks, where something before the daemon wants to know: sent as `Authorization: Bearer`.
+    /// Other users see arguments: SCHEDULE_TOKEN in the environment is the better place
+    #[arg(long, value_name = "TOKEN")]
+    pub token: Option<String>,
+}
+
+/// Why a command is not done.
+#[derive(Debug)]
+pub struct Failed {
+    /// The exit status.
+    pub code: u8,
+    /// What is to be told; empty if it was.
+    pub why: String,
+    /// The status of the answer, if there was one.
+    pub status: Option<u16>,
+}
+
+impl Failed {
+    /// Something was refused, or is not as it was thought to be.
+    pub fn new(why: impl Into<String>) -> Failed {
+        Failed::with(FAILED, why)
+    }
+
+    fn with(code: u8, why: impl Into<String>) -> Failed {
+        Failed { code, why: why.into(), status: None }
+    }
+
+    /// What a daemon's refusal means.
+    fn refused(reply: &Reply) -> Failed {
+        let code = match reply.status {
+            401 | 403 => NOT_PERMITTED,
+            _ => FAILED,
+        };
+        Failed { code, why: reason(reply), status: Some(reply.status) }
+    }
+}
+
+/// The end of the command `schedule VERB`.
+pub fn ended(verb: &str, done: Result<ExitCode, Failed>) -> ExitCode {
+    done.unwrap_or_else(|Failed { code, why, .. }| {
+        for line in why.lines() {
+            eprintln!("schedule {verb}: {}", plain::line(line));
+        }
+        code.into()
+    })
+}
+
+/// A daemon that is asked.
+#[derive(Debug)]
+pub struct Daemon {
+    target: Target,
+    token: Option<String>,
 }
 
 /// Where a daemon is asked.
+#[derive(Debug)]
 struct Target {
     addresses: Vec<SocketAddr>,
     /// As it is named in requests.
     host: String,
     /// What stands before each path.
     prefix: String,
-}
-
-/// The body of what the daemon has at a path. `Err`: the exit status of the command, which is
-/// `schedule VERB`; why is told.
-pub fn get(verb: &str, args: &ApiArgs, path: &str) -> Result<Vec<u8>, u8> {
-    let target = match &args.url {
-        Some(url) => by_url(url),
-        None => by_configuration(verb, args),
-    };
-    let tell = |why: &dyn Display| eprintln!("schedule {verb}: {}", plain::line(&why.to_string()));
-    let told = |(code, why): (u8, String)| {
-        // Empty: it was told already.
-        if !why.is_empty() {
-            tell(&why);
-        }
-        code
-    };
-    let reply = target.and_then(|target| target.get(path)).map_err(told)?;
-    if reply.status == 200 {
-        return Ok(reply.body);
-    }
-    tell(&reason(&reply));
-    Err(match reply.status {
-        401 | 403 => NOT_PERMITTED,
-        _ => FAILED,
-    })
 }
 
 /// Why a daemon refuses, as it says itself.
@@ -75,17 +109,101 @@ fn reason(reply: &Reply) -> String {
     detail.map_or_else(|| format!("the daemon answers: {}", reply.line), str::to_owned)
 }
 
+impl Daemon {
+    /// The daemon that is meant by a command `schedule VERB`.
+    pub fn find(verb: &str, args: &ApiArgs) -> Result<Daemon, Failed> {
+        let token = args.token.clone().or_else(|| env::var(TOKEN).ok());
+        let token = token.filter(|token| !token.is_empty());
+        // RFC 6750 §2.1: what a token is made of.
+        let is_odd = |c: char| !c.is_ascii_graphic();
+        if token.as_ref().is_some_and(|token| token.contains(is_odd)) {
+            let why = "the token has a character in it that no token has";
+            return Err(Failed::with(BAD_CONFIGURATION, why));
+        }
+        let target = match &args.url {
+            Some(url) => by_url(url),
+            None => by_configuration(verb, args),
+        };
+        let target = target.map_err(|(code, why)| Failed::with(code, why))?;
+        Ok(Daemon { target, token })
+    }
+
+    /// The body of what there is at a path.
+    pub fn get(&self, path: &str) -> Result<Vec<u8>, Failed> {
+        self.ok(Question::get(path)).map(|reply| reply.body)
+    }
+
+    /// That as JSON.
+    pub fn json<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failed> {
+        parsed(&self.get(path)?)
+    }
+
+    /// The answer to a question that is done.
+    pub fn ok(&self, question: Question) -> Result<Reply, Failed> {
+        let reply = self.ask(question)?;
+        match reply.status {
+            200 | 201 | 204 => Ok(reply),
+            _ => Err(Failed::refused(&reply)),
+        }
+    }
+
+    /// The answer to a question, whatever it is. A question is sent once: what was sent may be done
+    /// though no answer comes.
+    fn ask(&self, question: Question) -> Result<Reply, Failed> {
+        let (stream, address) = self.target.connect()?;
+        let hint = match question.acts() {
+            true => "; what was asked for may be done all the same: look before you ask again",
+            false => "",
+        };
+        let sent = self.signed(question).send(stream, &self.target.host);
+        let reply = sent.and_then(|sent| sent.whole(Instant::now() + PATIENCE));
+        reply.map_err(|why| no_answer(&format!("{address}: {why}{hint}")))
+    }
+
+    /// What comes of a path without an end.
+    pub fn stream(&self, path: &str) -> Result<(TcpStream, Vec<u8>), Failed> {
+        let (stream, address) = self.target.connect()?;
+        let question = self.signed(Question::get(path));
+        let sent = question.send(stream, &self.target.host);
+        let begun = sent.and_then(|sent| sent.begun(Instant::now() + PATIENCE));
+        let Begun { stream, reply } =
+            begun.map_err(|why| no_answer(&format!("{address}: {why}")))?;
+        match reply.status {
+            200 => Ok((stream, reply.body)),
+            _ => Err(Failed::refused(&reply)),
+        }
+    }
+
+    fn signed(&self, question: Question) -> Question {
+        let question = question.below(&self.target.prefix);
+        match &self.token {
+            Some(token) => question.header("Authorization", &format!("Bearer {token}")),
+            None => question,
+        }
+    }
+}
+
+fn no_answer(why: &str) -> Failed {
+    Failed::with(NO_DAEMON, format!("no daemon answers: {why}"))
+}
+
+/// A daemon's answer as it is meant.
+pub fn parsed<T: DeserializeOwned>(body: &[u8]) -> Result<T, Failed> {
+    let none = |why| Failed::new(format!("the answer is none of a daemon: {why}"));
+    serde_json::from_slice(body).map_err(none)
+}
+
 impl Target {
-    fn get(&self, path: &str) -> Result<Reply, (u8, String)> {
-        let path = format!("{}{path}", self.prefix);
+    /// Connects to the first address where somebody listens.
+    fn connect(&self) -> Result<(TcpStream, SocketAddr), Failed> {
         let mut failed = format!("{}: it has no address", self.host);
         for address in &self.addresses {
-            match ask::fetch(*address, &self.host, &path, PATIENCE) {
-                Ok(reply) => return Ok(reply),
+            match ask::connect(*address) {
+                Ok(stream) => return Ok((stream, *address)),
                 Err(why) => failed = format!("{address}: {why}"),
             }
         }
-        Err((NO_DAEMON, format!("no daemon answers: {failed}")))
+        Err(no_answer(&failed))
     }
 }
 

@@ -1,0 +1,86 @@
+//! `schedule job`: the jobs of a running daemon, from a terminal. One file for each group of verbs.
+
+mod events;
+mod followed;
+mod list;
+mod named;
+mod output;
+mod patient;
+mod runs;
+mod show;
+mod start;
+mod stop;
+mod waited;
+
+use super::control::api::{self, ApiArgs};
+use clap::Subcommand;
+use clap::builder::NonEmptyStringValueParser;
+use std::process::ExitCode;
+
+const EXAMPLES: &str = "\
+Examples:
+  schedule job list                              # every job that is in force
+  schedule job list --state fatal backup         # those whose last run could not be started
+  schedule job show 7
+  schedule job start 'nightly backup' --follow   # its output, and its exit status
+  schedule job runs 7 -n 5
+  schedule job output 7 -f
+  schedule job stop 7
+
+JOB is a job's id or its exact name. Of several jobs with one name the id tells which is meant.
+
+Exit status: 0 done, 1 refused, 2 wrong arguments, 3 no daemon answers, 4 not permitted.
+`start --wait` and `start --follow` end with the exit status of the run, 128 + N where signal N
+ended it.";
+
+/// Arguments of `schedule job`.
+#[derive(Clone, Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct JobArgs {
+    /// What to do
+    #[command(subcommand)]
+    pub what: Verb,
+}
+
+/// What can be done.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Verb {
+    /// List jobs, as `curl HOST:PORT/` does
+    List(list::ListArgs),
+    /// Show everything about a job
+    Show(OneArgs),
+    /// Start a job once, now
+    Start(start::StartArgs),
+    /// Stop all runs of a job, or one run
+    Stop(stop::StopArgs),
+    /// Show the runs of a job that are remembered, the newest first
+    Runs(runs::RunsArgs),
+    /// Print what a job, or a run, has written
+    Output(output::OutputArgs),
+}
+
+/// A job.
+#[derive(Clone, Debug, clap::Args)]
+pub struct OneArgs {
+    /// The job: its id or its exact name
+    #[arg(value_name = "JOB", value_parser = NonEmptyStringValueParser::new())]
+    pub job: String,
+    /// Print the daemon's answer as it is
+    #[arg(long)]
+    pub json: bool,
+    /// Which daemon
+    #[command(flatten)]
+    pub daemon: ApiArgs,
+}
+
+/// Runs the subcommand.
+pub fn run(args: &JobArgs) -> ExitCode {
+    match &args.what {
+        Verb::List(args) => api::ended("job list", list::list(args)),
+        Verb::Show(args) => api::ended("job show", show::show(args)),
+        Verb::Start(args) => api::ended("job start", start::start(args)),
+        Verb::Stop(args) => api::ended("job stop", stop::stop(args)),
+        Verb::Runs(args) => api::ended("job runs", runs::runs(args)),
+        Verb::Output(args) => api::ended("job output", output::output(args)),
+    }
+}

@@ -1,0 +1,59 @@
+//! `schedule job output`.
+
+use super::followed::{Followed, Printer};
+use super::named;
+use super::patient::Patient;
+use crate::shell::cli::control::api::{ApiArgs, Daemon, Failed};
+use clap::builder::NonEmptyStringValueParser;
+use std::process::ExitCode;
+use std::time::Duration;
+
+/// Nothing else is to be done meanwhile.
+const PIECE_PATIENCE: Duration = Duration::from_secs(1);
+
+const EXAMPLES: &str = "\
+Examples:
+  schedule job output 7                                  # the job's file, else its newest run's
+  schedule job output 1-0u93ojk0c8w1ma5kz2 --stderr
+  schedule job output backup -f -n 10                    # and what comes, until Ctrl-C
+
+An answer has at most the last megabyte of a file.";
+
+/// Arguments of `schedule job output`.
+#[derive(Clone, Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct OutputArgs {
+    /// The job (its id or its exact name), or the run
+    #[arg(value_name = "JOB|RUN", value_parser = NonEmptyStringValueParser::new())]
+    pub what: String,
+    /// Go on with what is written, until you leave
+    #[arg(short, long)]
+    pub follow: bool,
+    /// What was written to stderr instead
+    #[arg(long)]
+    pub stderr: bool,
+    /// How many lines
+    #[arg(short, value_name = "LINES", default_value_t = 100,
+          value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub n: u32,
+    /// Which daemon
+    #[command(flatten)]
+    pub daemon: ApiArgs,
+}
+
+pub(super) fn output(args: &OutputArgs) -> Result<ExitCode, Failed> {
+    let daemon = Daemon::find("job output", &args.daemon)?;
+    let what = named::job_or_run(&daemon, &args.what)?;
+    let stream = if args.stderr { "stderr" } else { "stdout" };
+    let path = format!("{}/output?stream={stream}", what.path());
+    if !args.follow {
+        let text = daemon.get(&format!("{path}&tail={}", args.n))?;
+        return Printer::Out.print(&text).map(|_| ExitCode::SUCCESS);
+    }
+    let mut daemon = Patient::new("job output", &args.daemon, daemon);
+    let mut followed = Followed::tail(path, Printer::Out, args.n);
+    while !followed.is_unread() {
+        followed.step(&mut daemon, PIECE_PATIENCE)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}

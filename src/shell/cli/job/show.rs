@@ -1,0 +1,140 @@
+//! `schedule job show`.
+
+use super::OneArgs;
+use super::list::colour;
+use super::named;
+use super::runs::{self, Run};
+use crate::core::columns::Column;
+use crate::core::cron::{Cron, Dialect, Lang, readings_differ};
+use crate::core::list::Listed;
+use crate::core::plain;
+use crate::core::state_label::StateLabel;
+use crate::shell::cli::control::api::{Daemon, Failed, parsed};
+use crate::shell::cli::paint::{self, painted};
+use serde_json::Value;
+use std::process::ExitCode;
+
+pub(super) fn show(args: &OneArgs) -> Result<ExitCode, Failed> {
+    let daemon = Daemon::find("job show", &args.daemon)?;
+    let job = named::job(&daemon, &args.job)?;
+    let body = daemon.get(&format!("/api/v1/jobs/{job}"))?;
+    if args.json {
+        return paint::print(&body);
+    }
+    paint::print(told(&parsed(&body)?, paint::in_colour())?.as_bytes())
+}
+
+/// What is known of a job: a line for each of its columns and figures, then its live runs.
+fn told(job: &Value, in_colour: bool) -> Result<String, Failed> {
+    let mut rows: Vec<Vec<String>> = Vec::new();
+    let mut say = |name: &str, value: String| {
+        let value = plain::without_controls(value);
+        // Further lines of it stand below the first one.
+        for (number, line) in value.lines().enumerate() {
+            let name = if number == 0 { name } else { "" };
+            rows.push(vec![name.to_owned(), plain::line(line)]);
+        }
+    };
+    let state = state_of(job);
+    for column in Column::ALL {
+        let name = column.name();
+        match column {
+            Column::ServerId => {}
+            Column::Name => {
+                say(name, text(&job["name"]));
+                say("state", state.clone());
+            }
+            Column::Cron => say(name, schedule(&text(&job["cron"]))),
+            Column::MaxConcurrence => {
+                let (alive, limit) = (text(&job["running"]), text(&job[name]));
+                say("runs", format!("{alive} of {limit} at most"));
+            }
+            Column::TagId => say("tag", text(&job["tag"])),
+            Column::Command => {
+                say(name, text(&job[name]));
+                if job["raw_command"] != job[name] {
+                    say("raw_command", text(&job["raw_command"]));
+                }
+            }
+            Column::Id
+            | Column::Output
+            | Column::Stderr
+            | Column::Timezone
+            | Column::Description
+            | Column::Owner
+            | Column::Link => say(name, text(&job[name])),
+        }
+    }
+    say("skipped", skipped(job));
+    say("last_run", last_run(&job["last_run"])?);
+    let dues = job["next_dues"].as_array();
+    let dues: Vec<String> = dues.into_iter().flatten().map(text).collect();
+    say("next_due", dues.join("\n"));
+    let live: Vec<Run> = parsed(job["live"].to_string().as_bytes())?;
+    let mut lines = String::new();
+    for line in plain::table(&rows).lines() {
+        lines += &match line.strip_prefix("state ") {
+            Some(rest) if in_colour => format!("state {}", coloured(rest)),
+            Some(_) | None => line.to_owned(),
+        };
+        lines.push('\n');
+    }
+    if !live.is_empty() {
+        lines += &format!("\n{}", runs::table(&live, in_colour));
+    }
+    Ok(lines)
+}
+
+/// A text as it is, another value as JSON; none is nothing.
+fn text(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+/// The state, and what keeps the job from being started.
+fn state_of(job: &Value) -> String {
+    let state = match &*text(&job["state"]) {
+        "" => StateLabel::Never.label().to_owned(),
+        state => state.to_owned(),
+    };
+    match (&job["error"], &job["blocked"]) {
+        (Value::String(why), _) => format!("{state}: {why}"),
+        (_, Value::String(what)) => format!("{state}: {what}"),
+        _ => state,
+    }
+}
+
+fn coloured(rest: &str) -> String {
+    let state = rest.trim_start();
+    let end = state.find(':').unwrap_or(state.len());
+    let painted = StateLabel::named(&state[..end]).map(|label| painted(state, colour(label)));
+    let blanks = &rest[..rest.len() - state.len()];
+    format!("{blanks}{}", painted.unwrap_or_else(|| state.to_owned()))
+}
+
+/// The schedule, and what it means in words where each daemon reads it in one way.
+fn schedule(cron: &str) -> String {
+    match Cron::parse(cron, Dialect::default()) {
+        Ok(parsed) if readings_differ(cron).is_none() => {
+            format!("{cron}  ({})", parsed.describe(Lang::En))
+        }
+        Ok(_) | Err(_) => cron.to_owned(),
+    }
+}
+
+/// How many slots were skipped, and why.
+fn skipped(job: &Value) -> String {
+    let counts = job["skipped"].as_object();
+    let counted = counts.into_iter().flatten().filter(|(_, count)| count.as_u64() != Some(0));
+    let counted: Vec<String> = counted.map(|(why, count)| format!("{count} {why}")).collect();
+    counted.join(", ")
+}
+
+fn last_run(run: &Value) -> Result<String, Failed> {
+    let run: Option<Run> = parsed(run.to_string().as_bytes())?;
+    let told = |run: Run| format!("{} {}, {}", run.run_id, run.started_at, run.told());
+    Ok(run.map_or(String::new(), told))
+}
