@@ -8,6 +8,7 @@ pub mod columns;
 pub mod command_line;
 pub mod config;
 pub mod cron;
+pub mod crontab;
 pub mod custody;
 pub mod daemon;
 pub mod database;

@@ -6,6 +6,7 @@
 mod advice;
 #[path = "support.rs"]
 mod cron_common;
+mod crontab;
 mod dst;
 mod forecast;
 mod meaning;
