@@ -1,7 +1,9 @@
 //! The `schedule` command.
 
 use clap::{CommandFactory, Parser};
-use schedule::shell::cli::{check, control, db, demo, forecast, generate, job, look, next, run};
+use schedule::shell::cli::{
+    check, control, db, demo, export, forecast, generate, job, look, next, run,
+};
 use schedule::shell::panics::caught;
 use schedule::shell::sys;
 use signal_hook::consts::SIGXFSZ;
@@ -38,6 +40,7 @@ enum Command {
     Forecast(forecast::ForecastArgs),
     /// Look at the jobs of a running daemon, start and stop them
     Job(job::JobArgs),
+    Export(export::ExportArgs),
     /// Create, extend or look at the tables
     Db(db::DbArgs),
     /// Try it out: the real daemon on an embedded database with sample jobs
@@ -49,7 +52,7 @@ enum Command {
 
 const EXIT_CODES: &str = "\
 Exit status: 0 done (a start of what runs, or a stop of what does not, is done); 1 not done; \
-2 wrong arguments or configuration; 3 job, forecast: no daemon answers; 4 not permitted; \
+2 wrong arguments or configuration; 3 job, export, forecast: no daemon answers; 4 not permitted; \
 7 reload: it does not run. \
 status: 0 running, 1 dead: its pid file is not empty, 3 not running, 4 unknown. \
 With `all`, the highest of the groups.";
@@ -89,6 +92,7 @@ fn main() -> ExitCode {
         Command::Next(args) => done(|| next::run(&args)),
         Command::Forecast(args) => done(|| forecast::run(&args)),
         Command::Job(args) => done(|| job::run(&args)),
+        Command::Export(args) => done(|| export::run(&args)),
         Command::Db(args) => done(|| db::run(&args)),
         Command::Generate(args) => done(|| generate::run(&args, Command::command())),
     }

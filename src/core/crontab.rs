@@ -15,6 +15,8 @@ use naming::Names;
 use settings::Settings;
 use std::fmt;
 
+pub(in crate::core) use words::{is_simple, quoted};
+
 /// Whether lines name a user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {

@@ -14,6 +14,7 @@ pub mod daemon;
 pub mod database;
 pub mod definition;
 pub mod event;
+pub mod export;
 pub mod files;
 pub mod forecast;
 pub mod history;

@@ -12,7 +12,8 @@
 //! - `actions`: what commands do; `stops`: the stops among them
 //! - `output`: what runs have written and the log, followed if wanted; `download`: as it is
 //! - `sources`: in which files that is
-//! - `forecast`: what starts between two instants, worked out in slices
+//! - `slow`: answers that are worked on in slices: `forecast`, what starts between two instants;
+//!   `export`, all that the group says
 //! - `stream`: what changes, as server-sent events
 //! - `missing`: what is asked for and is not there
 //! - `original`: the URLs of the program this one replaces
@@ -24,6 +25,7 @@ mod api;
 mod cache;
 mod call;
 mod download;
+mod export;
 mod filter;
 mod forecast;
 mod lines;
@@ -39,6 +41,7 @@ mod parameters;
 mod root;
 mod route;
 mod routes;
+mod slow;
 mod sort;
 mod sources;
 mod states;
@@ -90,7 +93,7 @@ pub struct Web {
     pub waiting: actions::Waiting,
     readers: output::Readers,
     streams: stream::Streams,
-    forecasts: forecast::Forecasts,
+    slow: slow::Slow,
     keys: original::Keys,
     cache: cache::Cache,
     /// In the order in which they asked.
@@ -192,8 +195,8 @@ impl Web {
                 self.show_original(scheduler, call, page)
             }
             Does::Events => self.open_events(scheduler, call),
-            Does::Forecast => {
-                self.forecast(scheduler, call)?;
+            Does::Slow(question) => {
+                self.ask_slowly(call, question(scheduler, call)?);
                 None
             }
             Does::Command(command) => {
@@ -212,7 +215,7 @@ impl Web {
         self.forget_reader(scheduler, conn);
         self.forget_follower(conn);
         self.forget_waiting(conn);
-        self.forecasts.forget(conn);
+        self.slow.forget(conn);
         self.early.retain(|early| early.conn != conn);
     }
 
@@ -262,7 +265,7 @@ impl Web {
         self.answer_early(scheduler, now);
         self.poll_followed(now);
         self.tell_news(scheduler, now);
-        self.forecast_some(scheduler);
+        self.answer_slowly(scheduler);
     }
 
     /// Answers who waited for the first answer of the database, with it or without.
@@ -281,7 +284,7 @@ impl Web {
 
     /// Whether there is more to tell right now.
     pub(super) fn busy(&self) -> bool {
-        self.telling() || self.forecasts.are_wanted()
+        self.telling() || self.slow.is_wanted()
     }
 
     /// When [`Web::tick`] has something to do, monotonic ms.

@@ -3,7 +3,11 @@
 
 use crate::cron_common::{DayItem, Days, Made, Plain, all_due, crontab, oracle, walk, zone_of};
 use jiff::Timestamp;
-use schedule::core::crontab::{Crontab, Form, Weight, read};
+use schedule::core::columns::JobRow;
+use schedule::core::cron::Dialect;
+use schedule::core::crontab::{Crontab, CrontabJob, Form, Weight, read};
+use schedule::core::export::{Export, Format};
+use schedule::core::table::Table;
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
@@ -119,6 +123,38 @@ fn every_line_is_due_when_crontab_says() {
         }
     }
     assert!(lines >= 200 && judged.len() >= 120, "{lines} lines, {} schedules", judged.len());
+}
+
+/// The jobs of a crontab as a crontab that is exported.
+fn exported(jobs: &[CrontabJob]) -> String {
+    let mut table = Table::new(Dialect::Crontab, zone_of(ZONE));
+    let mut export = Export::new(Format::Crontab, Dialect::Crontab, ZONE);
+    for (id, job) in (1..).zip(jobs) {
+        let CrontabJob { name, command, cron, timezone, description, .. } = job.clone();
+        let row = JobRow { id, name, command, cron, timezone, description, ..JobRow::default() };
+        export.add(&table.define(JobRow { max_concurrence: 1, ..row }, &BTreeMap::new()), true);
+    }
+    export.finish(&BTreeMap::new(), &BTreeMap::new(), &[])
+}
+
+/// What is imported, exported and imported again is the same: every schedule and every command.
+#[test]
+fn a_crontab_comes_back_as_it_was() {
+    for (text, form) in [(SYSTEM, Form::System), (USER, Form::User)] {
+        let jobs = jobs(text, form).jobs;
+        let text = exported(&jobs);
+        let back = read(&text, Form::User);
+        assert!(!back.has_refused(), "{:?}", back.remarks);
+        assert_eq!(back.jobs.len(), jobs.len(), "{text}");
+        for (job, back) in jobs.iter().zip(&back.jobs) {
+            let zone = if job.timezone.is_empty() { ZONE } else { &job.timezone };
+            assert_eq!((&*back.timezone, &back.command), (zone, &job.command), "line {}", job.line);
+            if back.cron != job.cron {
+                let due = |cron: &str| all_due(&crontab(cron), &zone_of(zone), 0, 400 * 86_400);
+                assert_eq!(due(&back.cron), due(&job.cron), "{}", job.cron);
+            }
+        }
+    }
 }
 
 /// A name for each, unlike all others, and what stands above them.

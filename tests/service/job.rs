@@ -327,3 +327,27 @@ fn a_token_is_sent_and_who_may_not_is_told() {
     let later = "HTTP/1.1 202 Accepted\r\n\r\n{\"detail\":\"it was begun\"}";
     guarded(&groups, &["start", "7"], "", later).0.expect(1, "it was begun");
 }
+
+#[test]
+fn an_export_is_the_same_for_the_same_rows() {
+    let mut row = Row::new(7, Due::Never("30 3 * * *"), "echo 100%").named("每日备份").tag(5);
+    row.limit = 2;
+    let mut groups = Groups::with(&[row]);
+    let bad = "INSERT INTO scheduler_jobs (id, name, command, cron, max_concurrence, status, \
+               server_id) VALUES (9, 'bad', 'a', '@daily', -5, 1, 1);";
+    groups.database.sql(bad);
+    groups.edit("[server_2]\nport = 0\n", "");
+    groups.run(&["export"]).expect(3, "schedule export: server 1: not running");
+    groups.run(&["start", "1"]).expect(0, "started");
+    let said = groups.run(&["export"]);
+    let lines: Vec<&str> = said.expect(0, "").out.lines().collect();
+    assert_eq!(lines[..4], ["{", "  \"format\": 1,", "  \"jobs\": [", "    {"]);
+    assert!(said.out.contains("\n      \"name\": \"每日备份\",\n"), "{said:?}");
+    said.expect(0, "warning: job 9 is left out, it can't be one: ");
+    assert_eq!(groups.run(&["export", "--format", "json"]).out, said.out);
+    groups.run(&["restart", "1"]).expect(0, "");
+    assert_eq!(groups.run(&["export"]).out, said.out, "another daemon, the same bytes");
+    let said = groups.run(&["export", "--format=crontab"]);
+    said.expect(0, "\nCRON_TZ=Asia/Shanghai\n").expect(0, "\n30 3 * * * echo 100\\%\n");
+    groups.run(&["export", "--format=yaml"]).expect(2, "yaml");
+}

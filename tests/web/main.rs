@@ -12,6 +12,7 @@ mod daemon;
 mod disabled;
 mod download;
 mod events;
+mod export;
 mod files;
 mod forecast;
 mod long_commands;

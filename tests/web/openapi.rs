@@ -119,6 +119,8 @@ fn every_answer_is_described_and_every_description_is_answered() {
     tour.get("/metrics", 200);
     tour.get("/api/v1/openapi.json", 200);
     tour.get("/api/v1/forecast", 200);
+    tour.get("/api/v1/export", 200);
+    tour.get("/api/v1/export?format=crontab", 200);
     tour.bench.files.insert("/o".into(), b"a\nb\n".to_vec());
     tour.bench.files.insert("log".into(), b"a\nb\n".to_vec());
     commands(&mut tour);
@@ -216,6 +218,7 @@ fn errors(tour: &mut Tour) {
     tour.get("/api/v1/log?level=loud", 400);
     tour.get("/api/v1/jobs?page=0", 400);
     tour.get("/api/v1/forecast?to=2026-11-01T00:00:00Z", 400);
+    tour.get("/api/v1/export?format=yaml", 400);
     tour.get("/api/v1/events?page=x", 400);
     tour.bench.files.clear();
     tour.get("/api/v1/log", 404);

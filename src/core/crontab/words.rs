@@ -1,7 +1,7 @@
 //! Words for a shell.
 
 /// The text as one word, whatever is in it (POSIX, Shell Command Language 2.2.2).
-pub(super) fn quoted(text: &str) -> String {
+pub(in crate::core) fn quoted(text: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "_./,:=+@-".contains(c);
     match !text.is_empty() && text.chars().all(is_plain) {
         true => text.to_owned(),
@@ -11,7 +11,7 @@ pub(super) fn quoted(text: &str) -> String {
 
 /// Whether a command is one program with arguments: what stands before it, or at its end, belongs
 /// to the whole of it.
-pub(super) fn is_simple(command: &str) -> bool {
+pub(in crate::core) fn is_simple(command: &str) -> bool {
     !command.contains(|c: char| ";&|()<>{}#!\n".contains(c))
 }
 

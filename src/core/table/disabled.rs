@@ -21,6 +21,20 @@ impl Table {
         self.disabled.values().filter(|row| !self.jobs.contains_key(&row.def.id)).map(|row| &**row)
     }
 
+    /// What each row says that was read, and whether it is in force, by id from the first one after
+    /// `after` on. Of a job that is replaced it is the new definition.
+    pub fn rows_after(&self, after: Option<JobId>) -> impl Iterator<Item = (&Definition, bool)> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let jobs = self.iter_after(after).filter_map(Job::scheduled);
+        let disabled = self.disabled.range((from, Bound::Unbounded)).map(|(_, row)| &row.def);
+        let (mut jobs, mut disabled) = (jobs.peekable(), disabled.peekable());
+        std::iter::from_fn(move || match (jobs.peek(), disabled.peek()) {
+            (Some(def), Some(row)) if row.id < def.id => disabled.next().map(|row| (row, false)),
+            (None, _) => disabled.next().map(|row| (row, false)),
+            (Some(_), _) => jobs.next().map(|def| (def, true)),
+        })
+    }
+
     /// A row is disabled: its job goes out of force, and the row is known. Returns whether the job
     /// has to wait for runs that are alive.
     pub fn disable(&mut self, def: Definition, seen: u32) -> bool {

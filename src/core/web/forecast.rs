@@ -1,7 +1,5 @@
-//! `GET /api/v1/forecast`: what starts between two instants. It takes seconds where jobs are many,
-//! so it is worked on in slices, one forecast after the other, while its client waits.
+//! `GET /api/v1/forecast`: what starts between two instants. It takes seconds where jobs are many.
 
-use super::Web;
 use super::call::Call;
 use super::filter::Filter;
 use super::missing;
@@ -9,17 +7,11 @@ use super::parameters::check_tag;
 use super::values::{instant, number};
 use crate::core::forecast::{Forecast, Found, Span};
 use crate::core::http::{Request, Response};
-use crate::core::ids::{ConnId, JobId};
-use crate::core::places::{Peer, Places};
+use crate::core::ids::JobId;
 use crate::core::scheduler::Scheduler;
 use crate::core::time::{Now, days_later, rfc3339};
 use serde_json::{Value, json};
-use std::collections::VecDeque;
 use std::fmt::Write;
-
-/// Clients that may wait for a forecast at a time; beyond, one is told to ask again. One forecast
-/// takes memory at a time: of the others only the question is kept.
-const MAX_WAITING: usize = 16;
 
 /// Slots that are told one by one where the client does not say.
 const DEFAULT_SLOTS: usize = 1_000;
@@ -39,19 +31,16 @@ const JOBS_A_TURN: usize = 500;
 /// Slots written in one turn of the loop.
 const LINES_A_TURN: usize = 250;
 
-/// What a client is told that is to wait no longer.
-const TOO_MANY_WAIT: &str = "too many wait for a forecast: ask again in a while";
-
-/// What is asked for.
+/// What is asked for, and how far its answer has got.
 #[derive(Debug)]
-struct Question {
-    conn: ConnId,
+pub(super) struct Question {
     span: Span,
     limit: usize,
     filter: Filter,
+    stage: Option<Stage>,
 }
 
-/// How far the first of the questions has got.
+/// How far an answer has got.
 #[derive(Debug)]
 enum Stage {
     /// Its jobs are gathered; the last one that was looked at.
@@ -61,88 +50,32 @@ enum Stage {
     Writing(Box<Found>, String, usize),
 }
 
-/// The clients that wait for a forecast, and what is done for the first of them.
-#[derive(Debug, Default)]
-pub struct Forecasts {
-    questions: VecDeque<Question>,
-    places: Places<ConnId>,
-    stage: Option<Stage>,
-}
-
-impl Forecasts {
-    /// Whether somebody waits.
-    pub(super) fn are_wanted(&self) -> bool {
-        !self.questions.is_empty()
-    }
-
-    /// A client waits no longer; what was begun for it is let go.
-    pub(super) fn forget(&mut self, conn: ConnId) {
-        if !self.places.leave(conn) {
-            return;
-        }
-        if self.questions.front().is_some_and(|first| first.conn == conn) {
-            self.stage = None;
-        }
-        self.questions.retain(|question| question.conn != conn);
-    }
-}
-
-impl Web {
-    /// Takes a question in.
-    pub(super) fn forecast(
-        &mut self,
-        scheduler: &Scheduler,
-        call: &Call<'_>,
-    ) -> Result<(), Response> {
-        let Call { now, conn, request, .. } = *call;
-        let span = span(scheduler, request, now)?;
-        let limit = number(request, "limit", DEFAULT_SLOTS, Some(MAX_SLOTS))?;
-        missing::table_unread(scheduler).map_or(Ok(()), |why| Err(missing::answer(why)))?;
-        check_tag(scheduler, request)?;
-        self.make_room_for_question(request.peer);
-        self.forecasts.places.take(conn, request.peer);
-        let filter = Filter::new(request);
-        self.forecasts.questions.push_back(Question { conn, span, limit, filter });
-        Ok(())
-    }
-
-    fn make_room_for_question(&mut self, newcomer: Peer) {
-        let forecasts = &mut self.forecasts;
-        if forecasts.places.len() < MAX_WAITING {
-            return;
-        }
-        if let Some(conn) = forecasts.places.gives_way_to(newcomer) {
-            forecasts.forget(conn);
-            self.respond(conn, Response::problem(503, TOO_MANY_WAIT));
-        }
-    }
-
-    /// Does a slice of what the first client waits for. What is due goes before.
-    pub(super) fn forecast_some(&mut self, scheduler: &Scheduler) {
-        if scheduler.busy() {
-            return;
-        }
-        let Some(question) = self.forecasts.questions.front() else { return };
-        let begun = self.forecasts.stage.take().unwrap_or_else(|| question.begin(scheduler));
-        match question.go_on(scheduler, begun) {
-            Ok(stage) => self.forecasts.stage = Some(stage),
-            Err(text) => {
-                let conn = question.conn;
-                self.forecasts.forget(conn);
-                self.respond(conn, Response::json(200, text));
-            }
-        }
-    }
+/// What a request asks for.
+pub(super) fn question(scheduler: &Scheduler, call: &Call<'_>) -> Result<Question, Response> {
+    let request = call.request;
+    let span = span(scheduler, request, call.now)?;
+    let limit = number(request, "limit", DEFAULT_SLOTS, Some(MAX_SLOTS))?;
+    missing::table_unread(scheduler).map_or(Ok(()), |why| Err(missing::answer(why)))?;
+    check_tag(scheduler, request)?;
+    let filter = Filter::new(request);
+    Ok(Question { span, limit, filter, stage: None })
 }
 
 impl Question {
-    fn begin(&self, scheduler: &Scheduler) -> Stage {
-        let zone = &scheduler.settings().zone;
-        Stage::Gathering(Forecast::new(self.span, self.limit, zone), None)
+    /// Does the next slice. The answer, if it was the last one.
+    pub fn go_on(&mut self, scheduler: &Scheduler) -> Option<Response> {
+        let zone = || &scheduler.settings().zone;
+        let begun = || Stage::Gathering(Forecast::new(self.span, self.limit, zone()), None);
+        let stage = self.stage.take().unwrap_or_else(begun);
+        match self.next(scheduler, stage) {
+            Ok(stage) => self.stage = Some(stage),
+            Err(text) => return Some(Response::json(200, text)),
+        }
+        None
     }
 
-    /// The next slice. `Err` is the answer.
-    fn go_on(&self, scheduler: &Scheduler, stage: Stage) -> Result<Stage, String> {
+    /// The next stage. `Err` is the answer.
+    fn next(&self, scheduler: &Scheduler, stage: Stage) -> Result<Stage, String> {
         Ok(match stage {
             Stage::Gathering(forecast, after) => self.gather(scheduler, forecast, after),
             Stage::Counting(mut forecast) => match forecast.work() {

@@ -83,17 +83,17 @@ impl Listening {
     /// The answer to such a request: 403.
     pub fn check_reader(&self, request: &Request) -> Result<(), Response> {
         if is_of_other_site(request) {
-            let why = "files, streams and forecasts are not for pages of other sites: open the \
-                       console itself";
+            let why = "files, streams, forecasts and exports are not for pages of other sites: \
+                       open the console itself";
             return Err(Response::problem(403, why));
         }
         // Not each browser, and none on a plain connection beyond this machine, sends the former.
         match Asker::of(request) {
             Asker::Foreign => {
                 let why = format!(
-                    "files, streams and forecasts are not for pages of other sites, and Origin \
-                     (or Referer) is not the host that is asked ({}): open the console itself; \
-                     {PROXY}",
+                    "files, streams, forecasts and exports are not for pages of other sites, and \
+                     Origin (or Referer) is not the host that is asked ({}): open the console \
+                     itself; {PROXY}",
                     request.host()
                 );
                 Err(Response::problem(403, &why))

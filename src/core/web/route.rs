@@ -6,6 +6,7 @@ use super::actions::Command;
 use super::call::{Awaits, Call, is_api};
 use super::origin::{self, Listening};
 use super::output::OriginalPage;
+use super::slow::Work;
 use super::sources::Source;
 use crate::core::http::{Method, Request, Response};
 use crate::core::ids::ConnId;
@@ -38,8 +39,8 @@ pub(super) enum Does {
     Original(fn(&mut Web, &Scheduler, &Request) -> Result<OriginalPage, Response>),
     /// Opens the stream of what changes.
     Events,
-    /// Finds out what starts, and tells it when that is done.
-    Forecast,
+    /// Works on an answer in slices, and tells it when that is done.
+    Slow(fn(&Scheduler, &Call<'_>) -> Result<Work, Response>),
     /// Has something done, and tells what became of it as JSON.
     Command(fn(&Call<'_>) -> Result<Command, Response>),
     /// Has done what a form of a page says, and leads back to that page.
@@ -54,7 +55,7 @@ impl Does {
             Does::Show(_) => Ok(()),
             // A link on another site may lead to a page; what is fetched by a script may not.
             Does::Original(_) if origin::is_link(request) => Ok(()),
-            Does::Original(_) | Does::File(_) | Does::Events | Does::Forecast => {
+            Does::Original(_) | Does::File(_) | Does::Events | Does::Slow(_) => {
                 listening.check_reader(request)
             }
             Does::Command(_) | Does::Form => listening.check_change(request),

@@ -5,9 +5,10 @@ use super::Web;
 use super::call::Awaits::{Jobs, Tags};
 use super::named;
 use super::original;
-use super::route::Does::{Command, Events, File, Forecast, Form, Original, Show};
+use super::route::Does::{Command, Events, File, Form, Original, Show, Slow};
 use super::route::Role::{Anyone, Operator, Viewer};
 use super::route::{Route, form, get, page, post};
+use super::slow;
 
 /// The parameters of a list; `tagid` is the original's name for `tag`.
 const LIST: &[&str] = &["tag", "tagid", "q", "state", "id", "sort", "dir", "page", "per_page"];
@@ -17,6 +18,9 @@ const FILE: &[&str] = &["stream", "tail", "follow", "download", "level"];
 
 /// Those of a forecast.
 const FORECAST: &[&str] = &["from", "to", "tag", "limit"];
+
+/// Those of an export.
+const EXPORT: &[&str] = &["format"];
 
 /// Which of two files.
 const STREAM: &[&str] = &["stream"];
@@ -61,7 +65,8 @@ pub const ROUTES: &[Route] = &[
     get("/api/v1/jobs/{id}", Show(Web::job_view), Viewer).awaits(Jobs),
     get("/api/v1/jobs/{id}/runs", Show(Web::job_runs), Viewer).awaits(Jobs),
     get("/api/v1/jobs/{id}/output", File(named::job_file), Viewer).takes(&[FILE]).awaits(Jobs),
-    get("/api/v1/forecast", Forecast, Viewer).takes(&[FORECAST]).awaits(Jobs),
+    get("/api/v1/export", Slow(slow::export), Viewer).takes(&[EXPORT]).awaits(Jobs),
+    get("/api/v1/forecast", Slow(slow::forecast), Viewer).takes(&[FORECAST]).awaits(Jobs),
     get("/api/v1/runs/{run}/output", File(named::run_file), Viewer).takes(&[FILE]).awaits(Jobs),
     get("/api/v1/log", File(named::log), Viewer).takes(&[FILE]),
     // The API: what it does.

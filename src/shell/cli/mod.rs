@@ -4,6 +4,7 @@ pub mod check;
 pub mod control;
 pub mod db;
 pub mod demo;
+pub mod export;
 pub mod forecast;
 pub mod generate;
 pub mod job;

@@ -1,0 +1,100 @@
+//! Answers that take long where jobs are many: they are worked on in slices, one answer after the
+//! other, while their clients wait.
+
+use super::Web;
+use super::call::Call;
+use super::export;
+use super::forecast;
+use crate::core::http::Response;
+use crate::core::ids::ConnId;
+use crate::core::places::{Peer, Places};
+use crate::core::scheduler::Scheduler;
+use std::collections::VecDeque;
+
+/// Clients that may wait for such an answer at a time; beyond, one is told to ask again. One answer
+/// takes memory at a time: of the others only the question is kept.
+const MAX_WAITING: usize = 16;
+
+/// What a client is told that is to wait no longer.
+const TOO_MANY_WAIT: &str = "too many wait for a forecast or an export: ask again in a while";
+
+/// What is asked for, and how far its answer has got.
+#[derive(Debug)]
+pub(super) enum Work {
+    Forecast(Box<forecast::Question>),
+    Export(export::Question),
+}
+
+/// `GET /api/v1/forecast`
+pub(super) fn forecast(scheduler: &Scheduler, call: &Call<'_>) -> Result<Work, Response> {
+    forecast::question(scheduler, call).map(|it| Work::Forecast(Box::new(it)))
+}
+
+/// `GET /api/v1/export`
+pub(super) fn export(scheduler: &Scheduler, call: &Call<'_>) -> Result<Work, Response> {
+    export::question(scheduler, call).map(Work::Export)
+}
+
+impl Work {
+    /// Does the next slice. The answer, if it was the last one.
+    fn go_on(&mut self, scheduler: &Scheduler) -> Option<Response> {
+        match self {
+            Work::Forecast(question) => question.go_on(scheduler),
+            Work::Export(question) => question.go_on(scheduler),
+        }
+    }
+}
+
+/// The clients that wait; something is done for the first of them.
+#[derive(Debug, Default)]
+pub struct Slow {
+    questions: VecDeque<(ConnId, Work)>,
+    places: Places<ConnId>,
+}
+
+impl Slow {
+    /// Whether somebody waits.
+    pub(super) fn is_wanted(&self) -> bool {
+        !self.questions.is_empty()
+    }
+
+    /// A client waits no longer; what was begun for it is let go.
+    pub(super) fn forget(&mut self, conn: ConnId) {
+        if self.places.leave(conn) {
+            self.questions.retain(|(asked, _)| *asked != conn);
+        }
+    }
+}
+
+impl Web {
+    /// Takes a question in.
+    pub(super) fn ask_slowly(&mut self, call: &Call<'_>, work: Work) {
+        self.make_room_for_question(call.request.peer);
+        self.slow.places.take(call.conn, call.request.peer);
+        self.slow.questions.push_back((call.conn, work));
+    }
+
+    fn make_room_for_question(&mut self, newcomer: Peer) {
+        let slow = &mut self.slow;
+        if slow.places.len() < MAX_WAITING {
+            return;
+        }
+        if let Some(conn) = slow.places.gives_way_to(newcomer) {
+            slow.forget(conn);
+            self.respond(conn, Response::problem(503, TOO_MANY_WAIT));
+        }
+    }
+
+    /// Does a slice of what the first client waits for. What is due goes before.
+    pub(super) fn answer_slowly(&mut self, scheduler: &Scheduler) {
+        if scheduler.busy() {
+            return;
+        }
+        let Some((conn, work)) = self.slow.questions.front_mut() else { return };
+        if let Some(answer) = work.go_on(scheduler) {
+            let conn = *conn;
+            self.slow.forget(conn);
+            self.respond(conn, answer);
+        }
+    }
+}
