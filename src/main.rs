@@ -1,9 +1,8 @@
 //! The `schedule` command.
 
 use clap::{CommandFactory, Parser};
-use schedule::shell::cli::{
-    check, control, db, demo, export, forecast, generate, job, look, next, run,
-};
+use schedule::shell::cli::{check, control, db, demo, export, forecast, generate, job, next, run};
+use schedule::shell::look;
 use schedule::shell::panics::caught;
 use schedule::shell::sys;
 use signal_hook::consts::SIGXFSZ;

@@ -7,6 +7,7 @@
 use crate::core::cells::Cells;
 use crate::core::limits::{MAX_COMMAND_BYTES, MAX_LINE_BYTES, MAX_TEXT_BYTES};
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::rc::Rc;
 
 /// Whether a row is in force, as a database says it: 1, or anything else. Other rows are
@@ -84,6 +85,35 @@ macro_rules! add_text {
     };
 }
 
+/// The value of each kind as text.
+macro_rules! text_of {
+    ($value:expr, Number) => {
+        Cow::Owned($value.to_string())
+    };
+    ($value:expr, Reference) => {
+        Cow::Owned($value.to_string())
+    };
+    ($value:expr, $text:ident) => {
+        Cow::Borrowed(&*$value)
+    };
+}
+
+/// The value of each kind that a text stands for.
+macro_rules! of_text {
+    ($text:ident, Number) => {
+        $text.parse().map_err(|_| NO_NUMBER)?
+    };
+    ($text:ident, Reference) => {
+        $text.parse().map_err(|_| NO_NUMBER)?
+    };
+    ($text:ident, $kind:ident) => {
+        $text.to_owned()
+    };
+}
+
+/// What a number must be.
+pub const NO_NUMBER: &str = "it must be a whole number, 0 to 4294967295";
+
 /// Makes [`Column`] and [`JobRow`]: `Variant = name: ColumnKind, Part;` for each column.
 macro_rules! columns {
     (required {$($(#[$r_doc:meta])* $r:ident = $r_name:ident: $r_kind:ident, $r_part:ident;)+}
@@ -153,6 +183,26 @@ macro_rules! columns {
                 })
             }
 
+            /// What stands in a column, numbers as decimal text.
+            pub fn value(&self, column: Column) -> Cow<'_, str> {
+                match column {
+                    $(Column::$r => text_of!(self.$r_name, $r_kind),)+
+                    $(Column::$o => text_of!(self.$o_name, $o_kind),)+
+                }
+            }
+
+            /// Puts something in a column, numbers as decimal text.
+            ///
+            /// # Errors
+            /// It can't stand there; why.
+            pub fn set(&mut self, column: Column, text: &str) -> Result<(), &'static str> {
+                match column {
+                    $(Column::$r => self.$r_name = of_text!(text, $r_kind),)+
+                    $(Column::$o => self.$o_name = of_text!(text, $o_kind),)+
+                }
+                Ok(())
+            }
+
             /// The values of all columns that hold text.
             pub fn texts(&self) -> Vec<(Column, &str)> {
                 let mut texts: Vec<(Column, &str)> = Vec::with_capacity(Column::ALL.len());
@@ -219,6 +269,20 @@ impl Column {
             }
             ColumnKind::Command => MAX_COMMAND_BYTES,
         }
+    }
+
+    /// What stands in it where nothing is said of it, as the tables declare it.
+    pub const fn default_text(self) -> &'static str {
+        match (self, self.kind()) {
+            (Column::MaxConcurrence, _) => "1",
+            (_, ColumnKind::Number | ColumnKind::Reference) => "0",
+            (_, ColumnKind::Text | ColumnKind::Command | ColumnKind::Link) => "",
+        }
+    }
+
+    /// Whether a database may lack it.
+    pub fn is_optional(self) -> bool {
+        Column::OPTIONAL.contains(&self.name())
     }
 
     /// Those for people.

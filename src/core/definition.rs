@@ -1,12 +1,12 @@
 //! A job's definition: its row with the placeholders filled in and its schedule understood.
 
-use crate::core::columns::{Column, Optional};
+use crate::core::columns::{Column, JobRow, Optional};
 use crate::core::cron::Cron;
 use crate::core::ids::JobId;
 use crate::core::limits::MAX_COMMAND_BYTES;
-use crate::core::protocol::JobRow;
 use crate::core::shared_text::SharedTexts;
 use crate::core::state_label::StateLabel;
+use crate::core::version::Version;
 use md5::{Digest, Md5};
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -41,6 +41,8 @@ pub struct Definition {
     pub tag_id: u32,
     /// The job's key in the original's URLs.
     pub md5: [u8; 16],
+    /// What stands for all that the row says, as one that is in force.
+    version: Version,
     /// The schedule, or why it can't be one. Such a job is shown and never due.
     pub schedule: Schedule,
 }
@@ -127,6 +129,7 @@ impl Definition {
             (schedule, None) => schedule,
         };
         let md5 = original_key(&row, &command);
+        let version = Version::of(&row, true);
         let optional = Optional::of(&row, |text| texts.share(text));
         let raw_command = (command != row.command).then(|| row.command.into_boxed_str());
         Definition {
@@ -141,8 +144,14 @@ impl Definition {
             max_concurrence: row.max_concurrence,
             tag_id: row.tag_id,
             md5,
+            version,
             schedule,
         }
+    }
+
+    /// The version of its row, which is enabled or not.
+    pub fn version(&self, enabled: bool) -> Version {
+        if enabled { self.version } else { self.version.disabled() }
     }
 
     /// Whether both are the same job as far as running it goes. The key covers all the original's
@@ -155,7 +164,7 @@ impl Definition {
 
     /// Whether both are the same, and say the same to people.
     pub fn says_the_same(&self, other: &Definition) -> bool {
-        self.same(other) && self.optional == other.optional
+        self.same(other) && self.version == other.version
     }
 
     /// IANA zone of the schedule; empty = the configured one.

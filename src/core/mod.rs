@@ -2,6 +2,7 @@
 //! nothing and reads no clock, so that a test can drive it through a year in a second.
 
 pub mod cells;
+pub mod change;
 pub mod check;
 pub mod clock;
 pub mod columns;
@@ -35,10 +36,12 @@ pub mod refusal;
 pub mod refused;
 pub mod renewals;
 pub mod replay;
+pub mod rules;
 pub mod scheduler;
 pub mod settle;
 pub mod shared_text;
 pub mod state_label;
 pub mod table;
 pub mod time;
+pub mod version;
 pub mod web;

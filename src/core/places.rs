@@ -3,7 +3,7 @@
 //! address can't take the places of all others; behind a proxy, where all have one address, the
 //! newest have them.
 
-use ::core::net::IpAddr;
+use ::core::net::{IpAddr, Ipv6Addr};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,6 +22,16 @@ impl Peer {
             IpAddr::V6(six) if six.to_ipv4_mapped().is_some() => Peer(six.to_bits()),
             IpAddr::V6(six) => Peer(six.to_bits() >> HOST_BITS << HOST_BITS),
         }
+    }
+
+    /// The address, or in IPv6 the network.
+    pub fn address(self) -> IpAddr {
+        Ipv6Addr::from_bits(self.0).to_canonical()
+    }
+
+    /// Whether it is this machine. (Of `::1` the network is left, and nobody else is in it.)
+    pub fn is_loopback(self) -> bool {
+        self.0 == 0 || self.address().is_loopback()
     }
 }
 

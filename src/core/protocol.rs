@@ -6,11 +6,14 @@
 //! failing helper writes an [`Answer::Error`] in its place and exits 1; without questions it exits
 //! 0 at the end of its stdin. A table is answered in this order: variables, tags, jobs, end.
 
+use crate::core::change::{By, Change, Mistake, Refused};
 pub use crate::core::columns::JobRow;
+use crate::core::cron::Dialect;
 use crate::core::database::{Database, ErrorKind};
 use crate::core::homes::Homes;
-use crate::core::ids::AskId;
+use crate::core::ids::{AskId, JobId};
 use crate::core::journal::Stand;
+use crate::core::version::Version;
 
 use serde::{Deserialize, Serialize};
 
@@ -22,11 +25,13 @@ pub enum Purpose {
     Sync,
     /// Records go there.
     Record,
+    /// A job is changed, and somebody waits for that.
+    Change,
 }
 
 impl Purpose {
     /// All of them; what is wrong with the first of several is told first.
-    pub const ALL: [Purpose; 2] = [Purpose::Sync, Purpose::Record];
+    pub const ALL: [Purpose; 3] = [Purpose::Sync, Purpose::Record, Purpose::Change];
 
     /// So many milliseconds a helper has for an answer; then it is killed.
     pub const fn deadline_ms(self) -> u64 {
@@ -35,6 +40,8 @@ impl Purpose {
             Purpose::Sync => 30_000,
             // Twice as long as a helper goes on with what it was given.
             Purpose::Record => 30_000,
+            // Who has clicked does not wait for longer.
+            Purpose::Change => 5_000,
         }
     }
 }
@@ -104,6 +111,47 @@ pub enum Ask {
         #[serde(default)]
         homes: Homes,
     },
+    /// Change a job, in one transaction. The row is locked, and judged as it is then.
+    Change(Box<ChangeAsk>),
+}
+
+/// The question about a change.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChangeAsk {
+    /// The group.
+    pub server_id: u32,
+    /// Whose variables fill the placeholders.
+    pub vars_server: u32,
+    /// How schedules are read.
+    pub dialect: Dialect,
+    /// IANA zone in which times are written; empty = the system's.
+    pub timezone: String,
+    /// What is to be changed.
+    pub change: Change,
+    /// Who wants it.
+    pub by: By,
+    /// It was asked before, and who was asked has died over it: it is only to be found out whether
+    /// this has come of it.
+    pub find: Option<Mark>,
+}
+
+/// What comes of a change. It is said before the COMMIT: of what was not said nothing was
+/// committed, and by what was said it can be found out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mark {
+    /// The row.
+    pub id: JobId,
+    /// What it will be; none: it will be gone.
+    pub version: Option<Version>,
+}
+
+/// A change that was made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Changed {
+    /// The row, and what it is now.
+    pub mark: Mark,
+    /// What is hardly meant.
+    pub warnings: Vec<Mistake>,
 }
 
 impl Ask {
@@ -112,6 +160,7 @@ impl Ask {
         match self {
             Ask::Sync { .. } => Purpose::Sync,
             Ask::Record { .. } => Purpose::Record,
+            Ask::Change(_) => Purpose::Change,
         }
     }
 }
@@ -235,6 +284,12 @@ pub enum Answer {
         #[serde(default)]
         found: Option<Vec<(u64, u64)>>,
     },
+    /// What a change is about to come to: see [`Mark`].
+    Changing(Mark),
+    /// What became of [`Ask::Change`].
+    Changed(Changed),
+    /// Nothing was changed, and why.
+    NotChanged(Refused),
     /// The last line in place of [`Answer::Done`]: the question failed, nothing of this counts.
     Error {
         /// What kind of failure, for the page and the log.
@@ -262,6 +317,9 @@ impl Answer {
             | Self::Refused(_)
             | Self::Recorded { .. }
             | Self::NoSnapshot(_)
+            | Self::Changing(_)
+            | Self::Changed(_)
+            | Self::NotChanged(_)
             | Self::Error { .. } => false,
         }
     }

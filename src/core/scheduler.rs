@@ -12,6 +12,7 @@
 //! - `sync`: the table follows the database
 //! - `carry`: records on their way to the database, and those that it refuses
 //! - `changes`: what has changed since somebody looked
+//! - `edits`: changes of jobs, from who wants them to who writes them
 //! - `ending`: how the daemon ends
 //! - `metrics`: figures; `figures`: how they are handed to the next program
 //! - `news`: what somebody above may want to hear
@@ -28,6 +29,7 @@ mod asks;
 mod carry;
 mod changes;
 mod due;
+mod edits;
 mod ending;
 mod figures;
 mod held;
@@ -52,7 +54,7 @@ pub use adopt::{Place, Said};
 pub(in crate::core) use changes::Changed;
 pub use figures::{Figures, if_known};
 pub use metrics::{Histogram, Metrics};
-pub use news::{Begun, News};
+pub use news::{Begun, News, NotChanged};
 pub use outbox::Outbox;
 pub use run::{Run, RunPhase};
 pub use snapshot::{Kept, Loaded, SnapshotTrouble};
@@ -234,6 +236,8 @@ pub struct Scheduler {
     /// Why what counts is not where others look for it; none = it is.
     astray: Option<String>,
     asks: asks::Asks,
+    /// Changes of jobs; [`News::Changed`] tells what became of each.
+    pub(in crate::core) edits: edits::Edits,
     sync: sync::Sync,
     snapshot: snapshot::Snapshot,
     refused: carry::Refused,
@@ -281,6 +285,7 @@ impl Scheduler {
                 .holding(replay.held.clone())
                 .waiting_up_to(settings.unwritten_limit_bytes),
             asks: asks::Asks::default(),
+            edits: edits::Edits::default(),
             sync: sync::Sync::new(),
             snapshot: snapshot::Snapshot::told_by(replay.table.clone()),
             refused: carry::Refused::told_by(replay.set_aside),

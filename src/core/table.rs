@@ -52,6 +52,7 @@ use crate::core::ids::{JobId, RunId};
 use crate::core::journal::RunEntry;
 use crate::core::protocol::JobRow;
 use crate::core::shared_text::SharedTexts;
+use crate::core::version::Version;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
@@ -226,6 +227,13 @@ impl Table {
     /// A job in force, or else a disabled one.
     pub fn get(&self, id: JobId) -> Option<&Job> {
         self.jobs.get(&id).or_else(|| self.disabled.get(&id)).map(|job| &**job)
+    }
+
+    /// The version of a job's row, as the database had it last; none where there is no row.
+    pub fn version(&self, id: JobId) -> Option<Version> {
+        let in_force = self.jobs.get(&id).and_then(|job| job.scheduled());
+        let disabled = || self.disabled.get(&id).map(|row| row.def.version(false));
+        in_force.map(|def| def.version(true)).or_else(disabled)
     }
 
     /// A job, to change anything of it but its place in the order (see [`Table::reschedule`]).

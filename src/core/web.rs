@@ -10,6 +10,7 @@
 //! - `routes`: what there is at which path; `route`: what one is, and how it is found; `call`: what
 //!   its function is given; `named`: what a request names
 //! - `actions`: what commands do; `stops`: the stops among them
+//! - `change`: jobs are changed; `repeats`: a request that is sent again makes nothing twice
 //! - `output`: what runs have written and the log, followed if wanted; `download`: as it is
 //! - `sources`: in which files that is
 //! - `slow`: answers that are worked on in slices: `forecast`, what starts between two instants;
@@ -24,6 +25,7 @@ mod actions;
 mod api;
 mod cache;
 mod call;
+mod change;
 mod download;
 mod export;
 mod filter;
@@ -38,6 +40,7 @@ mod original;
 mod output;
 mod pages;
 mod parameters;
+mod repeats;
 mod root;
 mod route;
 mod routes;
@@ -95,6 +98,10 @@ pub struct Web {
     streams: stream::Streams,
     slow: slow::Slow,
     keys: original::Keys,
+    /// Changes of jobs that were asked for.
+    changes: change::Changes,
+    /// Requests that may come again.
+    repeats: repeats::Repeats,
     cache: cache::Cache,
     /// In the order in which they asked.
     early: Vec<Early>,
@@ -203,6 +210,10 @@ impl Web {
                 self.command(scheduler, call, Form::Json, command(call)?);
                 None
             }
+            Does::Change(change) => {
+                self.change(scheduler, call, change(call)?)?;
+                None
+            }
             Does::Form => {
                 self.form(scheduler, call)?;
                 None
@@ -227,6 +238,7 @@ impl Web {
                 self.stop_answered(scheduler, now, run, refusal.as_deref());
             }
             News::SignalLater(run, why) => self.stop_delayed(scheduler, now, run, &why),
+            News::Changed(ticket, result) => self.change_answered(scheduler, now, ticket, result),
             News::SyncBegins => self.waiting.sync_begins(),
             News::SyncEnded(result) => self.sync_answered(scheduler, now, result),
         }

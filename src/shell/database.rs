@@ -3,11 +3,13 @@
 //! `schedule exchange` is a process of its own that reads a [`Request`], does it, writes [`Answer`]
 //! lines and reads the next; whatever goes wrong with a database goes wrong here and not in the
 //! daemon. The drivers are named in [`mysql`] and [`sqlite`] only; what they share is beside them:
-//! [`rows`] judges what was read, [`records`] prepares what is written, [`carry`] has it written,
-//! [`schema`] makes tables.
+//! [`rows`] judges what was read, [`edit`] changes a job, [`records`] prepares what is written,
+//! [`carry`] has it written, [`schema`] makes tables.
 
 mod answers;
 mod carry;
+mod desk;
+mod edit;
 pub mod migrate;
 mod mysql;
 mod records;
@@ -182,6 +184,7 @@ fn perform(request: &Request, kept: &mut Kept, answers: &mut Answers) -> Result<
                 Answer::Recorded { count, through, aside, unkept, pace, again, taken, found };
             answers.send(&recorded)
         }
+        Ask::Change(ask) => edit::edit(kept, &request.database, ask, answers),
     }
 }
 

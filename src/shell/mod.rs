@@ -22,6 +22,7 @@ pub mod journal;
 pub mod keeper;
 pub mod lock;
 pub mod logging;
+pub mod look;
 pub mod notify;
 pub mod output;
 pub mod own;

@@ -3,12 +3,14 @@
 // In a test a panic is the answer.
 #![allow(clippy::unwrap_used)]
 
+mod change;
 #[path = "../support/common/mod.rs"]
 mod common;
 mod connect;
 #[path = "../support/daemon/mod.rs"]
 mod daemon;
 mod doubt;
+mod editors;
 mod errors;
 mod hostile;
 mod journal;

@@ -289,6 +289,9 @@ impl World {
 
     /// A client has its answer.
     fn answered(&mut self, conn: ConnId, status: u16) {
+        if self.editor_answered(conn, status) {
+            return;
+        }
         let done = self.clients.remove(&conn).expect("nobody asked, or it was answered already");
         // What was to be done may still have failed: that is 500.
         // 503: before the first table nobody knew whether there is such a job.

@@ -2,6 +2,7 @@
 
 use super::cron::Expr;
 use super::disk::Disk;
+use super::editors::Past;
 use super::profile::Profile;
 use super::random::Random;
 use schedule::core::database::ErrorKind;
@@ -70,6 +71,8 @@ pub struct Database {
     late: u32,
     /// Runs whose ends the journal has lost: it may tell another.
     pub end_twice: BTreeSet<RunId>,
+    /// What the rows were, where somebody changes them over the API.
+    pub past: Past,
     /// The answer to a sync, until somebody changes something.
     unchanged: Option<(Vec<Vec<u8>>, String)>,
 }
@@ -406,6 +409,11 @@ impl Database {
         if row.count < skip.count {
             *row = skip;
         }
+    }
+
+    /// Another answer is to be given from now on.
+    pub fn forget_answer(&mut self) {
+        self.unchanged = None;
     }
 
     /// All rows are gone.

@@ -4,8 +4,8 @@ use super::database::{Asked, DEADLINE_MS, Database, Done, PATHS, Rows};
 use super::disk::{Disk, Snapshot};
 use super::random::Random;
 use schedule::core::database::ErrorKind;
-use schedule::core::ids::AskId;
-use schedule::core::protocol::{Answer, Ask, Request, SetAside};
+use schedule::core::ids::{AskId, JobId};
+use schedule::core::protocol::{Answer, Ask, ChangeAsk, Changed, Mark, Request, SetAside};
 use std::collections::VecDeque;
 
 /// How it goes.
@@ -111,6 +111,11 @@ impl Exchange {
             ]);
             delay_ms += if fate == Fate::Good { random.below(28_000) } else { 0 };
         }
+        let deadline_ms = match &request.ask {
+            Ask::Sync { .. } | Ask::Record { .. } => mono_ms + DEADLINE_MS,
+            // As long as who waits for it.
+            Ask::Change(_) => u64::MAX,
+        };
         Exchange {
             id: request.id,
             ask: request.ask,
@@ -121,7 +126,7 @@ impl Exchange {
                 .unwrap(),
             fate,
             at_ms: mono_ms + delay_ms,
-            deadline_ms: mono_ms + DEADLINE_MS,
+            deadline_ms,
             killed: false,
             table: None,
             answer: None,
@@ -140,6 +145,7 @@ impl Exchange {
         match &self.ask {
             Ask::Sync { .. } => true,
             Ask::Record { from, to, .. } => from < to,
+            Ask::Change(_) => false,
         }
     }
 
@@ -147,7 +153,7 @@ impl Exchange {
     pub fn from(&self) -> Option<u64> {
         match &self.ask {
             Ask::Record { from, .. } => Some(*from),
-            Ask::Sync { .. } => None,
+            Ask::Sync { .. } | Ask::Change(_) => None,
         }
     }
 
@@ -207,6 +213,7 @@ impl Exchange {
                 };
                 self.carry(asked, random, database, disk)
             }
+            Ask::Change(ask) => return self.change(mono_ms, &ask, random, database),
         };
         let last = self.spoil(&mut lines, random);
         if let Some((_, rows)) = &self.table {
@@ -216,17 +223,63 @@ impl Exchange {
                 lines.push(line(&Answer::NoSnapshot("No space left on device".into())));
             }
         }
-        let good = matches!(self.fate, Fate::Good | Fate::Boasts);
+        let good = self.is_good();
         let rows = self.table.take().filter(|_| good).map(|(_, rows)| rows);
         let end_ms = mono_ms + self.spent_ms;
         let hangs = self.fate == Fate::Hangs || end_ms >= self.deadline_ms;
         let end_ms = (!hangs).then_some(end_ms);
+        Reply { lines: self.begun(lines), end_ms, ending: Ending { last, good, rows } }
+    }
+
+    fn is_good(&self) -> bool {
+        matches!(self.fate, Fate::Good | Fate::Boasts)
+    }
+
+    /// Lines of an answer, with what is before them.
+    fn begun(&self, lines: Vec<Vec<u8>>) -> VecDeque<Vec<u8>> {
         let mut lines = VecDeque::from(lines);
         lines.push_front(line(&Answer::To(self.id)));
         if self.is_behind_another {
             self.of_another().into_iter().rev().for_each(|before| lines.push_front(before));
         }
-        Reply { lines, end_ms, ending: Ending { last, good, rows } }
+        lines
+    }
+
+    /// Changes a row as the helper does it: nothing is committed before it was said what it comes
+    /// to, and nothing is called done before it is committed.
+    fn change(
+        &mut self,
+        mono_ms: u64,
+        ask: &ChangeAsk,
+        random: &mut Random,
+        database: &mut Database,
+    ) -> Reply {
+        let decided = database.decide(ask);
+        let mut lines = match &decided {
+            Ok((_, mark)) => {
+                let changed = Changed { mark: *mark, warnings: Vec::new() };
+                let changing = ask.find.is_none().then_some(Answer::Changing(*mark));
+                changing.into_iter().chain([Answer::Changed(changed)]).map(|it| line(&it)).collect()
+            }
+            Err(refused) => vec![line(&Answer::NotChanged(refused.clone()))],
+        };
+        let last = self.spoil(&mut lines, random);
+        let is_said = !lines.is_empty();
+        let commits = match self.fate {
+            Fate::Good | Fate::Boasts | Fate::Garbage | Fate::Loses => true,
+            Fate::NoStart | Fate::Refused => false,
+            Fate::Hangs | Fate::Cut | Fate::Dies | Fate::NotDone | Fate::Error => {
+                is_said && random.one_in(2)
+            }
+        };
+        if let Ok((decided, mark)) = decided.as_ref()
+            && commits
+        {
+            database.commit_change(ask, decided, *mark);
+        }
+        let good = self.is_good();
+        let end_ms = (self.fate != Fate::Hangs).then_some(mono_ms);
+        Reply { lines: self.begun(lines), end_ms, ending: Ending { last, good, rows: None } }
     }
 
     /// A whole answer to the question before: no rows at all, or all that there is was carried.
@@ -244,6 +297,10 @@ impl Exchange {
                 taken: Vec::new(),
                 found: None,
             },
+            Ask::Change(_) => {
+                let mark = Mark { id: JobId(1), version: None };
+                Answer::Changed(Changed { mark, warnings: Vec::new() })
+            }
         };
         [Answer::To(id), what, Answer::Done(id)].iter().map(line).collect()
     }
@@ -342,11 +399,22 @@ impl Exchange {
         self.killed = true;
         let last = Last::Gone(Err("the helper ended with signal 9".into()));
         let ending = Ending { last, good: false, rows: None };
-        self.answer = Some(Reply { lines: VecDeque::new(), end_ms: Some(mono_ms + 1), ending });
+        // What it has said of a change is in the pipe.
+        let said = self.answer.take().filter(|_| matches!(self.ask, Ask::Change(_)));
+        let lines = said.map(|said| said.lines).unwrap_or_default();
+        self.answer = Some(Reply { lines, end_ms: Some(mono_ms + 1), ending });
     }
 
     /// The daemon died; the helper may still do what it was asked to.
     pub fn abandon(&self, random: &mut Random, database: &mut Database, disk: &mut Disk) {
+        if let Ask::Change(ask) = &self.ask
+            && self.answer.is_none()
+            && self.fate == Fate::Good
+            && ask.find.is_none()
+            && let Ok((decided, mark)) = database.decide(ask)
+        {
+            database.commit_change(ask, &decided, mark);
+        }
         if let Ask::Record {
             from, to, retry, believe, pace, ref taken, ref homes, ref aside, ..
         } = self.ask

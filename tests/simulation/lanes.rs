@@ -91,8 +91,15 @@ impl World {
         let Some(exchange) = &mut helper.exchange else {
             return self.perhaps_ends(now, purpose);
         };
-        let (random, database) = (&mut self.random, &mut self.database);
+        let random = match (&mut self.editors, purpose) {
+            (Some(editors), Purpose::Change) => &mut editors.random,
+            _ => &mut self.random,
+        };
+        let database = &mut self.database;
         let (lines, ending) = exchange.read(now.mono_ms, random, database, &mut self.disk);
+        if purpose == Purpose::Change {
+            self.ledger.edited(now, &self.database.now);
+        }
         let Some(core) = &mut self.core else { return };
         for line in &lines {
             core.handle(now, Event::AnswerLine(purpose, line));
@@ -124,6 +131,7 @@ impl World {
         match purpose {
             Purpose::Sync => self.ledger.answered(ending.rows.clone(), ending.good),
             Purpose::Record => self.check_set_aside(ending.good),
+            Purpose::Change => {}
         }
     }
 
@@ -161,7 +169,11 @@ impl World {
         assert!(self.lanes.is_free(purpose), "two questions at a time, or to one that is to end");
         let faults = !self.calm;
         let now = self.now;
-        let (random, apart) = (&mut self.random, &mut self.lanes.random);
+        let apart = &mut self.lanes.random;
+        let random = match (&mut self.editors, purpose) {
+            (Some(editors), Purpose::Change) => &mut editors.random,
+            _ => &mut self.random,
+        };
         let exchange = Exchange::start(question, now.mono_ms, (random, apart), faults);
         assert_eq!(exchange.id, id, "the question has another number");
         let text = String::from_utf8_lossy(question);
@@ -209,7 +221,8 @@ impl World {
             Some(exchange) => {
                 // It may have been started a turn after the core asked for it.
                 let late = now.mono_ms + 100 >= exchange.deadline_ms && !exchange.killed;
-                assert!(late, "the helper is killed before its time");
+                // A change has as long as who waits for it.
+                assert!(late || purpose == Purpose::Change, "the helper is killed before its time");
                 exchange.kill(now.mono_ms);
             }
             None => {

@@ -25,6 +25,7 @@ impl World {
             0..=24 => {
                 self.database.edit(&mut self.random, &self.profile);
                 self.ledger.edited(self.now, &self.database.now);
+                self.note_rows();
                 self.tell(|| "a row is edited".into());
             }
             25..=34 => self.slip(),
@@ -178,6 +179,7 @@ impl World {
     fn went_down(&mut self) {
         self.core = None;
         self.clients.clear();
+        self.editors_leave();
         self.kill_in = None;
         self.lose_newest();
         // With a full disk no note was left of some. Nobody can be asked to count those.

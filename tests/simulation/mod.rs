@@ -5,6 +5,7 @@ mod cron;
 mod custody;
 mod database;
 mod disk;
+mod editors;
 mod exchange;
 mod keeper;
 mod lanes;

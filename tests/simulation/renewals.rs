@@ -234,6 +234,7 @@ impl World {
         self.ledger.hands_over(panicked);
         self.core = None;
         self.clients.clear();
+        self.editors_leave();
         self.kill_in = None;
         let word = LastWord::read(self.disk.word_that_counts());
         for run in self.ledger.down(word) {

@@ -2,6 +2,7 @@
 
 use super::database::{Database, home};
 use super::disk::Disk;
+use super::editors::Editors;
 use super::keeper::{Keeper, Legacy};
 use super::lanes::Lanes;
 use super::ledger::{Def, Ledger, State};
@@ -46,6 +47,8 @@ pub struct World {
     pub thief: Option<Thief>,
     /// Who moves the state directory away, if anybody does.
     pub mover: Option<Mover>,
+    /// Who changes jobs over the API, if anybody does.
+    pub editors: Option<Editors>,
     /// Programs that take the daemon's place, if any do.
     pub renewals: Option<Renewals>,
     /// Which database the configuration names.
@@ -104,12 +107,14 @@ impl World {
             database.now.rows.insert(id, profile.row(&mut random, id));
         }
         database.now.vars.insert("A".into(), "1".into());
+        database.note();
         let mut ledger = Ledger::new(profile.zones.clone(), profile.stop_grace_ms);
         // These were always there.
         ledger.edited(Now { wall_ms: i64::MIN, mono_ms: 0 }, &database.now);
         World {
             thief: Thief::new(seed),
             mover: Mover::new(seed),
+            editors: Editors::new(seed, profile.fat || profile.crowd),
             renewals: Renewals::new(seed, profile.fat),
             now: Now { wall_ms: profile.wall_ms, mono_ms: 50_000 },
             ledger,
@@ -182,6 +187,7 @@ impl World {
         if !self.calm {
             self.command(now);
         }
+        self.edit_by_hand();
         let Some(core) = &mut self.core else { return };
         self.ledger.before_tick(core);
         core.handle(now, Event::Tick);
@@ -253,6 +259,7 @@ impl World {
         self.spawning = Spawning::Works;
         self.kill_in = None;
         self.database.clear();
+        self.note_rows();
         self.database.refuse_nothing();
         self.settle_here();
         if self.profile.moves {
@@ -268,6 +275,7 @@ impl World {
         assert_eq!(aside, 0, "records are set aside, and their database was named");
         self.check_stolen();
         self.check_records();
+        self.check_editors();
     }
 
     /// Goes on until all has ended, and what is for the database that is named is recorded.

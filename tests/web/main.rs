@@ -5,6 +5,7 @@
 
 mod actions;
 mod blocked;
+mod change;
 #[path = "../support/common/mod.rs"]
 mod common;
 #[path = "../support/daemon/mod.rs"]

@@ -55,6 +55,11 @@ impl Description {
             None => &json!({ "content": { "application/problem+json":
                 { "schema": { "$ref": "#/components/schemas/Problem" } } } }),
         };
+        if reply.status == 204 {
+            assert!(described.is_object() && described["content"].is_null(), "{method} {target}");
+            self.seen.insert((template, format!("{} {status}", method.to_lowercase())));
+            return;
+        }
         let kind = reply.header("content-type").unwrap().split(';').next().unwrap();
         let schema = &described["content"][kind]["schema"];
         assert!(!schema.is_null(), "{method} {target}: {status} {kind} is not described");
@@ -77,7 +82,18 @@ struct Tour {
 
 impl Tour {
     fn ask(&mut self, method: &str, target: &str, status: u16) -> Reply {
-        let reply = self.bench.ask(method, target, "", "");
+        self.send(method, target, "", "", status)
+    }
+
+    fn send(
+        &mut self,
+        method: &str,
+        target: &str,
+        headers: &str,
+        body: &str,
+        status: u16,
+    ) -> Reply {
+        let reply = self.bench.ask(method, target, headers, body);
         assert_eq!(reply.status, status, "{method} {target}: {reply:?}");
         self.description.demand(method, target, &reply);
         reply
@@ -125,6 +141,8 @@ fn every_answer_is_described_and_every_description_is_answered() {
     tour.bench.files.insert("log".into(), b"a\nb\n".to_vec());
     commands(&mut tour);
     errors(&mut tour);
+    tour.bench.database_error = None;
+    changes(&mut tour);
     let asked: BTreeSet<_> = tour.description.seen.clone();
     let mut missed = Vec::new();
     for (path, operations) in tour.description.doc["paths"].as_object().unwrap() {
@@ -200,6 +218,35 @@ fn commands(tour: &mut Tour) {
     tour.look();
 }
 
+/// Jobs are changed.
+fn changes(tour: &mut Tour) {
+    let good = r#"{"name": "n", "command": "/bin/true", "cron": "0 3 * * *"}"#;
+    let list = "/api/v1/jobs";
+    let made = tour.send("POST", list, "", good, 201).json();
+    tour.send("POST", list, "", r#"{"command": "", "nonsense": 1}"#, 422);
+    tour.send("POST", list, "", "[]", 400);
+    let job = format!("/api/v1/jobs/{}", made["id"]);
+    let wrong = "If-Match: \"0123456789abcdef\"\r\n";
+    for path in ["", "/enable", "/disable"] {
+        let (method, body) =
+            if path.is_empty() { ("PATCH", r#"{"name": "m"}"#) } else { ("POST", "") };
+        tour.send(method, &format!("{job}{path}"), "", body, 200);
+        tour.send(method, &format!("{job}{path}"), wrong, body, 412);
+        tour.send(method, &format!("{job}{path}"), "If-Match: x\r\n", body, 400);
+        tour.send(method, &format!("/api/v1/jobs/77{path}"), "", body, 404);
+    }
+    tour.send("PATCH", &job, "", r#"{"cron": "x"}"#, 422);
+    // Disabled, and its row would not start.
+    tour.send("PATCH", &job, "Origin: http://evil.example\r\n", "{}", 403);
+    tour.bench.spoil(made["id"].as_u64().unwrap() as u32);
+    tour.send("POST", &format!("{job}/enable"), "", "", 422);
+    tour.send("DELETE", &job, wrong, "", 412);
+    tour.send("DELETE", &job, "If-Match: x\r\n", "", 400);
+    tour.send("DELETE", &job, "Origin: http://evil.example\r\n", "", 403);
+    tour.send("DELETE", &job, "", "", 204);
+    tour.send("DELETE", &job, "", "", 404);
+}
+
 fn errors(tour: &mut Tour) {
     for path in ["/api/v1/jobs/x", "/api/v1/jobs/x/runs", "/api/v1/jobs/x/output"] {
         tour.get(path, 400);
@@ -227,7 +274,7 @@ fn errors(tour: &mut Tour) {
         tour.description.doc["paths"].as_object().unwrap().keys().cloned().collect();
     for path in paths {
         let target = path.replace("{id}", "1").replace("{run}", "1-1");
-        tour.ask("DELETE", &target, 405);
+        tour.ask("PUT", &target, 405);
         if tour.description.doc["paths"][&path]["post"].is_object() {
             let foreign = tour.bench.ask("POST", &target, "Origin: http://evil.example\r\n", "");
             assert_eq!(foreign.status, 403);

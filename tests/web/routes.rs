@@ -96,7 +96,9 @@ fn the_method_is_judged_before_the_query() {
         let target = format!("{target}?nonsense=1&action=start");
         let asked = bench.ask("OPTIONS", &target, "", "");
         assert_eq!(asked.is(204).header("Allow"), Some(&*allowed), "{target}");
-        for method in ["PUT", "PATCH", "DELETE"] {
+        let others = ["PUT", "PATCH", "DELETE"];
+        let others = others.into_iter().filter(|it| !allowed.split(", ").any(|name| name == *it));
+        for method in others {
             let reply = bench.ask(method, &target, "Host: localhost\r\n", "");
             assert_eq!(reply.is(405).header("Allow"), Some(&*allowed), "{method} {target}");
         }

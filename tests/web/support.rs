@@ -2,6 +2,9 @@
 //! shell would do is done here, at once and in memory.
 #![allow(dead_code, clippy::unwrap_used)]
 
+#[path = "editing.rs"]
+mod editing;
+
 use schedule::core::cron::{Dialect, zone};
 use schedule::core::daemon::Core;
 use schedule::core::database::{Database, Sqlite};
@@ -244,7 +247,7 @@ impl Bench {
                 let refusal = self.refusal.clone().map(Box::new);
                 self.core.handle(self.now, Event::Signalled(run, refusal));
             }
-            Action::Ask(purpose, id, _) => self.asked(purpose, id),
+            Action::Ask(purpose, id, question) => self.asked(purpose, id, &question),
             Action::EndHelper(purpose) | Action::KillHelper(purpose) => {
                 self.core.handle(self.now, Event::HelperEnded(purpose, Ok(())));
             }
@@ -287,18 +290,18 @@ impl Bench {
         }
     }
 
-    fn asked(&mut self, purpose: Purpose, id: AskId) {
+    fn asked(&mut self, purpose: Purpose, id: AskId, question: &[u8]) {
         if self.silent {
             return;
         }
-        let sync = purpose == Purpose::Sync;
-        let answers = match (&self.database_error, sync) {
+        let answers = match (&self.database_error, purpose) {
             (Some(why), _) => vec![Answer::Error {
                 kind: schedule::core::database::ErrorKind::Connect,
                 message: why.clone(),
             }],
-            (None, true) => self.table.clone(),
-            (None, false) => {
+            (None, Purpose::Change) => editing::answers(&mut self.table, question),
+            (None, Purpose::Sync) => self.table.clone(),
+            (None, Purpose::Record) => {
                 let aside = SetAside::default();
                 let (count, through, unkept) = (0, u64::MAX, String::new());
                 vec![Answer::Recorded {

@@ -67,6 +67,18 @@ fn split(text: &str, dialect: Dialect) -> Result<Vec<&str>, CronError> {
     Ok(parts.filter(|part| !part.is_empty()).collect())
 }
 
+/// The macros without an argument.
+const MACROS: [&str; 8] =
+    ["@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly", "@reboot"];
+
+/// What a word was perhaps meant to be, as the end of a sentence.
+fn meant(word: &str, all: &[&str]) -> String {
+    let word = word.to_ascii_uppercase();
+    let far = |known: &&&str| strsim::osa_distance(&word, &known.to_ascii_uppercase());
+    let near = all.iter().filter(|known| far(known) <= 1).min_by_key(|known| far(known));
+    near.map_or_else(String::new, |known| format!("; did you mean {known}?"))
+}
+
 fn macro_of(text: &str, parts: &[&str], dialect: Dialect) -> Result<Reading, CronError> {
     let name = parts[0].to_ascii_lowercase();
     if name == "@every" {
@@ -80,10 +92,13 @@ fn macro_of(text: &str, parts: &[&str], dialect: Dialect) -> Result<Reading, Cro
         "@daily" | "@midnight" => "0 0 * * *",
         "@hourly" => "0 * * * *",
         _ => {
+            let near = meant(&name, &MACROS);
             return Err(CronError::whole(
                 text,
-                "no such macro; there are @yearly @annually @monthly @weekly @daily @midnight \
-                 @hourly @reboot and @every 90s|5m|2h|1d",
+                format!(
+                    "no such macro; there are {} and @every 90s|5m|2h|1d{near}",
+                    MACROS.join(" ")
+                ),
             ));
         }
     };
@@ -307,7 +322,19 @@ fn item(field: Field, raw: &str) -> Result<Item, CronError> {
     if step == Some(0) {
         return Err(fail("a step of 0 would never move on"));
     }
-    let value = |text: &str| value(field, text).ok_or_else(|| fail("not a value of this field"));
+    let value = |text: &str| {
+        value(field, text).ok_or_else(|| {
+            let names: &[&str] = match field {
+                Field::Month => &MONTHS,
+                Field::DayOfWeek => &WEEKDAYS,
+                _ => &[],
+            };
+            // A number is none.
+            let is_name = text.len() > 2;
+            let near = if is_name { meant(text, names) } else { String::new() };
+            fail(&format!("not a value of this field{near}"))
+        })
+    };
     let base = match base.split_once('-') {
         _ if base == "*" => Base::Star,
         Some((from, to)) => Base::Range(value(from)?, value(to)?),

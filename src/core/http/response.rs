@@ -95,9 +95,17 @@ impl Response {
     /// An error as `application/problem+json` (RFC 9457): what is wrong, and what to do. What can't
     /// be had now (503) can be asked for again soon.
     pub fn problem(status: u16, detail: &str) -> Response {
-        let json = serde_json::json!({
+        Response::problem_with(status, detail, serde_json::json!({}))
+    }
+
+    /// The same with more members, those of an object (RFC 9457 §3.2).
+    pub fn problem_with(status: u16, detail: &str, more: serde_json::Value) -> Response {
+        let mut json = serde_json::json!({
             "type": "about:blank", "title": reason(status), "status": status, "detail": detail,
         });
+        if let (Some(json), serde_json::Value::Object(mut more)) = (json.as_object_mut(), more) {
+            json.append(&mut more);
+        }
         let body = Body::Bytes(format!("{json}\n").into_bytes());
         let response = Response::new(status, "application/problem+json", body);
         if status == 503 { response.header("Retry-After", RETRY_AFTER_S) } else { response }

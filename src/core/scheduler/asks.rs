@@ -38,7 +38,9 @@ impl Asks {
         // Records may be there before the table is known to be.
         let known = if answered { self.troubles.state() } else { DatabaseState::Unknown };
         let is_down = matches!(known, DatabaseState::Down { .. });
-        match self.lanes.iter().any(Lane::is_silent) {
+        // Who changes a row may wait for somebody who has locked it: that says nothing of others.
+        let told = Purpose::ALL.into_iter().filter(|purpose| *purpose != Purpose::Change);
+        match told.map(|purpose| &self.lanes[purpose as usize]).any(Lane::is_silent) {
             true if !is_down => DatabaseState::Down {
                 kind: ErrorKind::Connect,
                 message: silence(answered),
@@ -58,6 +60,9 @@ impl Asks {
         self.last.0 += 1;
         let id = self.last;
         self.lane(purpose).ask(now, id, purpose, waiter);
+        if let Waiter::Edit { until_ms } = waiter {
+            self.lane(purpose).hurry(until_ms);
+        }
         self.staged[purpose as usize] = Staged::default();
         let request = Request { id, database, ask };
         let mut line = serde_json::to_vec(&request).unwrap_or_default();
@@ -89,6 +94,8 @@ impl Scheduler {
         if silent {
             self.sync.tell(&mut self.changes, self.asks.database(self.sync.answered));
         }
+        let late = self.edits.late(now);
+        self.news.extend(late);
         // What is due goes first: a helper would take the processor from it.
         if self.is_exiting() || self.launches_go_first() {
             return;
@@ -113,7 +120,8 @@ impl Scheduler {
             let ask = (!waits && lane.is_free()).then(|| self.ask_at(purpose));
             lane.wake().into_iter().chain(ask).min()
         };
-        Purpose::ALL.into_iter().filter_map(wake).min()
+        let late = self.edits.late_ms();
+        Purpose::ALL.into_iter().filter_map(wake).chain(late).min()
     }
 
     fn launches_go_first(&self) -> bool {
@@ -127,6 +135,7 @@ impl Scheduler {
             Purpose::Sync if self.sync.applying() || self.is_keeping_snapshot() => u64::MAX,
             Purpose::Sync => self.sync_at(),
             Purpose::Record => self.record_at().min(self.retry_at()).min(self.look_at()),
+            Purpose::Change => self.edits.ask_ms(),
         }
     }
 
@@ -152,6 +161,7 @@ impl Scheduler {
                 Some((Waiter::Table, self.sync_ask()))
             }
             Purpose::Record => self.next_record_ask(now),
+            Purpose::Change => self.edits.next(now, &self.settings),
         }
     }
 
@@ -240,6 +250,18 @@ impl Scheduler {
             self.outbox.record_at = Some(0);
             return;
         }
+        if purpose == Purpose::Change {
+            // Nothing is told of the database, which the other lanes ask all the time.
+            self.sync.state.count(failure.is_none());
+            let news = self.edits.answered(now, failure, staged.changing, staged.edited);
+            if news.as_ref().is_some_and(News::may_be_new_to_the_table) {
+                // Who waits is told when it is in force.
+                self.sync.next_sync_ms = 0;
+                self.asks.troubles.forget_pauses();
+            }
+            self.news.extend(news);
+            return;
+        }
         // What has a reason of its own was not too much.
         let too_much = |(kind, _): &(ErrorKind, String)| asked.killed || *kind == ErrorKind::Other;
         if purpose == Purpose::Record && failure.as_ref().is_some_and(too_much) {
@@ -248,7 +270,7 @@ impl Scheduler {
         match failure {
             None => self.ask_succeeded(now, asked.waiter, purpose, staged),
             Some((_, message)) if asked.waiter == Waiter::Again => {
-                self.sync.state.failures += 1;
+                self.sync.state.count(false);
                 self.refused.not_tried_again(&message);
                 self.touch_daemon();
             }
@@ -257,11 +279,12 @@ impl Scheduler {
     }
 
     fn ask_failed(&mut self, now: Now, purpose: Purpose, kind: ErrorKind, message: String) {
-        self.sync.state.failures += 1;
+        self.sync.state.count(false);
         let (pause_ms, news) = self.asks.troubles.failed(now, purpose, kind, message.clone());
         match purpose {
             Purpose::Sync => self.sync.next_sync_ms = 0,
             Purpose::Record => self.outbox.record_at = Some(0),
+            Purpose::Change => {}
         }
         if news {
             let jobs = self.table.len();
@@ -277,7 +300,7 @@ impl Scheduler {
     }
 
     fn ask_succeeded(&mut self, now: Now, waiter: Waiter, purpose: Purpose, staged: Staged) {
-        self.sync.state.successes += 1;
+        self.sync.state.count(true);
         if waiter == Waiter::Again {
             return self.tried_again(now, staged.recorded.unwrap_or_default(), &staged.refused);
         }
@@ -290,6 +313,7 @@ impl Scheduler {
                 self.carried(now, staged.recorded.unwrap_or_default(), &staged.refused);
             }
             Waiter::Table => self.synced(now, staged),
+            Waiter::Edit { .. } => {}
         }
     }
 }

@@ -40,6 +40,11 @@ pub enum Waiter {
     Records,
     /// What is set aside: it is tried again, or only looked at.
     Again,
+    /// Who changes a job, until this reading of the monotonic clock.
+    Edit {
+        /// Milliseconds.
+        until_ms: u64,
+    },
 }
 
 /// A question under way.
@@ -141,6 +146,11 @@ impl Lane {
             let since_ms = now.mono_ms;
             self.helper = Helper::Stays { since_ms, idle_from_ms: since_ms, questions: 1 };
         }
+    }
+
+    /// The question under way has time until then, monotonic ms, and no longer.
+    pub fn hurry(&mut self, until_ms: u64) {
+        self.asked.iter_mut().for_each(|it| it.deadline_ms = it.deadline_ms.min(until_ms));
     }
 
     /// A line says that what follows answers this question.

@@ -1,6 +1,8 @@
 //! What somebody above may want to hear. The scheduler does not know who listens.
 
+use crate::core::change::Refused;
 use crate::core::ids::RunId;
+use crate::core::protocol::{Changed, Mark};
 use crate::core::refusal::Refusal;
 use crate::core::state_label::StateLabel;
 
@@ -17,6 +19,15 @@ pub enum News {
     SyncBegins,
     /// It has answered, and what it said is in force; or why not.
     SyncEnded(Result<(), String>),
+    /// A change of a job was made, or not. The next table that the database is asked for has it.
+    Changed(u64, Result<Changed, NotChanged>),
+}
+
+impl News {
+    /// Whether a job may be otherwise in the database than in the table in force.
+    pub fn may_be_new_to_the_table(&self) -> bool {
+        matches!(self, News::Changed(_, Ok(_) | Err(NotChanged::InDoubt { .. })))
+    }
 }
 
 /// Whether a run has a process.
@@ -28,4 +39,20 @@ pub enum Begun {
     Not(StateLabel, String),
     /// It never will have one; why.
     Never(String),
+}
+
+/// Why a change was not made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NotChanged {
+    /// It can't be.
+    Refused(Refused),
+    /// The database does not answer, or not in time. Nothing was changed; why.
+    Away(String),
+    /// Nobody knows whether it was made.
+    InDoubt {
+        /// Why.
+        why: String,
+        /// What shows that it was.
+        mark: Mark,
+    },
 }

@@ -8,11 +8,12 @@ use super::carry::{Carried, MAX_TOLD};
 use super::changes::Changes;
 use super::news::News;
 use super::trouble::DatabaseState;
+use crate::core::change::Refused;
 use crate::core::database::ErrorKind;
 use crate::core::definition::{Definition, Vars, there_twice};
 use crate::core::ids::JobId;
 use crate::core::journal::TableEntry;
-use crate::core::protocol::{Answer, Ask, JobRow, Purpose};
+use crate::core::protocol::{Answer, Ask, Changed, JobRow, Mark, Purpose};
 use crate::core::table::Table;
 use crate::core::time::Now;
 use applying::{Applying, Since};
@@ -39,6 +40,13 @@ pub struct SyncState {
     pub bad_rows: Vec<(u32, String)>,
     /// How many there are.
     pub bad_rows_count: u64,
+}
+
+impl SyncState {
+    /// A question was answered, or has failed.
+    pub(super) fn count(&mut self, well: bool) {
+        *(if well { &mut self.successes } else { &mut self.failures }) += 1;
+    }
 }
 
 /// How the table follows the database.
@@ -79,6 +87,10 @@ pub(super) struct Staged {
     no_snapshot: Option<String>,
     pub refused: Vec<String>,
     pub recorded: Option<Carried>,
+    /// What a change comes to, said before it is committed.
+    pub changing: Option<Mark>,
+    /// What became of it.
+    pub edited: Option<Result<Changed, Refused>>,
     pub error: Option<(ErrorKind, String)>,
 }
 
@@ -97,6 +109,7 @@ impl Staged {
         match purpose {
             Purpose::Sync => self.same || self.digest.is_some(),
             Purpose::Record => self.recorded.is_some(),
+            Purpose::Change => self.edited.is_some(),
         }
     }
 
@@ -149,6 +162,9 @@ impl Staged {
                 let carried = Carried { through, aside, unkept, pace, again, taken, found };
                 self.recorded = Some(carried);
             }
+            Answer::Changing(mark) => self.changing = Some(mark),
+            Answer::Changed(changed) => self.edited = Some(Ok(changed)),
+            Answer::NotChanged(refused) => self.edited = Some(Err(refused)),
             Answer::Error { kind, message } => {
                 self.error.get_or_insert((kind, message));
             }

@@ -103,6 +103,8 @@ struct Pending {
     done: Vec<Done>,
     /// Parts whose result is not known yet.
     left: usize,
+    /// What it is answered, where the result alone does not say it.
+    answer: Option<Response>,
 }
 
 /// The clients that wait.
@@ -126,6 +128,17 @@ impl Waiting {
     pub fn sync_begins(&mut self) {
         self.sync_now.append(&mut self.sync_next);
     }
+
+    /// A client waits for the exchange after the one under way.
+    pub(super) fn wait_for_sync(&mut self, ticket: u64) {
+        self.sync_next.push(ticket);
+    }
+
+    /// What a client is answered once the last part of its command is done.
+    pub(super) fn answer_with(&mut self, ticket: u64, response: Response) {
+        let pending = self.pending.get_mut(&ticket);
+        pending.into_iter().for_each(|pending| pending.answer = Some(response.clone()));
+    }
 }
 
 impl Web {
@@ -147,19 +160,14 @@ impl Web {
         form: Form,
         command: Command,
     ) {
-        let (now, conn, peer) = (call.now, call.conn, call.request.peer);
-        self.make_room_for_command(peer);
-        let ticket = self.waiting.last + 1;
-        self.waiting.last = ticket;
+        let now = call.now;
         let verb = match &command {
             Command::Start(_) => "start",
             Command::Stop(_) | Command::StopRun(_) => "stop",
             Command::Sync => "flush",
             Command::Clear(_) => "clear",
         };
-        self.waiting.places.take(ticket, peer);
-        let pending = Pending { conn: Some(conn), form, verb, done: Vec::new(), left: 1 };
-        self.waiting.pending.insert(ticket, pending);
+        let ticket = self.ticket(call, form, verb);
         match command {
             // Each one goes to the front of the queue.
             Command::Start(jobs) => {
@@ -179,6 +187,18 @@ impl Web {
             }
         }
         self.one_less(scheduler, now, ticket);
+    }
+
+    /// A ticket for a client that waits for one thing, and for what else it will expect.
+    pub(super) fn ticket(&mut self, call: &Call<'_>, form: Form, verb: &'static str) -> u64 {
+        let (conn, peer) = (Some(call.conn), call.request.peer);
+        self.make_room_for_command(peer);
+        let ticket = self.waiting.last + 1;
+        self.waiting.last = ticket;
+        self.waiting.places.take(ticket, peer);
+        let pending = Pending { conn, form, verb, done: Vec::new(), left: 1, answer: None };
+        self.waiting.pending.insert(ticket, pending);
+        ticket
     }
 
     /// Where as many wait as may, who has gone is forgotten, or who is displaced is told that it
@@ -269,9 +289,10 @@ impl Web {
         let time = datetime(now.wall_ms, &scheduler.settings().zone);
         self.message = message(pending.verb, &pending.done, &time);
         scheduler.touch_daemon();
-        let response = match pending.form {
-            Form::Back(status, path) => Response::redirect(status, &path),
-            Form::Json => match pending.done.into_iter().next() {
+        let response = match (pending.form, pending.answer) {
+            (Form::Back(status, path), _) => Response::redirect(status, &path),
+            (Form::Json, Some(answer)) => answer,
+            (Form::Json, None) => match pending.done.into_iter().next() {
                 Some(Done { result: Ok(value), .. }) => super::api::json_answer(&value),
                 Some(Done { result: Err((status, why)), .. }) => Response::problem(status, &why),
                 None => Response::problem(400, "nothing was named: give a job"),
@@ -333,6 +354,9 @@ impl Web {
     ) {
         let jobs = scheduler.table().len();
         for ticket in std::mem::take(&mut self.waiting.sync_now) {
+            if self.is_change_in_force(scheduler, now, ticket, &result) {
+                continue;
+            }
             let done = match &result {
                 Ok(()) => Ok(json!({ "database": "up", "jobs": jobs })),
                 Err(why) => Err((503, format!("database: {why}"))),

@@ -203,7 +203,7 @@ fn runs_json(scheduler: &Scheduler, now: Now, job: &Job) -> Value {
 }
 
 /// Everything about a job.
-fn job_json(scheduler: &Scheduler, now: Now, job: &Job) -> Value {
+pub(super) fn job_json(scheduler: &Scheduler, now: Now, job: &Job) -> Value {
     let def = &job.def;
     let mut view = json!(views::job_line(scheduler, job, def, views::state_of(scheduler, job)));
     let history = job.history.as_deref();
@@ -231,6 +231,7 @@ fn job_json(scheduler: &Scheduler, now: Now, job: &Job) -> Value {
     view["timezone"] = json!(def.timezone());
     view["tag_id"] = json!(def.tag_id);
     view["enabled"] = json!(job.scheduled().is_some());
+    view["version"] = json!(scheduler.table().version(def.id));
     for column in Column::for_people() {
         view[column.name()] = json!(def.optional.text(column));
     }

@@ -8,6 +8,7 @@ use super::origin::{self, Listening};
 use super::output::OriginalPage;
 use super::slow::Work;
 use super::sources::Source;
+use crate::core::change::Change;
 use crate::core::http::{Method, Request, Response};
 use crate::core::ids::ConnId;
 use crate::core::scheduler::Scheduler;
@@ -43,6 +44,8 @@ pub(super) enum Does {
     Slow(fn(&Scheduler, &Call<'_>) -> Result<Work, Response>),
     /// Has something done, and tells what became of it as JSON.
     Command(fn(&Call<'_>) -> Result<Command, Response>),
+    /// Has a job changed, and tells what became of it as JSON.
+    Change(fn(&Call<'_>) -> Result<Change, Response>),
     /// Has done what a form of a page says, and leads back to that page.
     Form,
 }
@@ -58,7 +61,7 @@ impl Does {
             Does::Original(_) | Does::File(_) | Does::Events | Does::Slow(_) => {
                 listening.check_reader(request)
             }
-            Does::Command(_) | Does::Form => listening.check_change(request),
+            Does::Command(_) | Does::Change(_) | Does::Form => listening.check_change(request),
         }
     }
 }
@@ -90,6 +93,16 @@ pub(super) const fn get(path: &'static str, does: Does, role: Role) -> Route {
 /// A route for programs that acts.
 pub(super) const fn post(path: &'static str, does: Does, role: Role) -> Route {
     Route { method: Method::Post, ..get(path, does, role) }
+}
+
+/// A route for programs that changes a part of something.
+pub(super) const fn patch(path: &'static str, does: Does, role: Role) -> Route {
+    Route { method: Method::Patch, ..get(path, does, role) }
+}
+
+/// A route for programs that takes something away.
+pub(super) const fn delete(path: &'static str, does: Does, role: Role) -> Route {
+    Route { method: Method::Delete, ..get(path, does, role) }
 }
 
 /// A route for people: no program needs to know of it.

@@ -3,11 +3,12 @@
 
 use super::Web;
 use super::call::Awaits::{Jobs, Tags};
+use super::change;
 use super::named;
 use super::original;
-use super::route::Does::{Command, Events, File, Form, Original, Show, Slow};
-use super::route::Role::{Anyone, Operator, Viewer};
-use super::route::{Route, form, get, page, post};
+use super::route::Does::{Change, Command, Events, File, Form, Original, Show, Slow};
+use super::route::Role::{Anyone, Editor, Operator, Viewer};
+use super::route::{Route, delete, form, get, page, patch, post};
 use super::slow;
 
 /// The parameters of a list; `tagid` is the original's name for `tag`.
@@ -57,12 +58,15 @@ pub const ROUTES: &[Route] = &[
     page("/stderr.html", Show(original::moved), Viewer),
     page("/stderr.php", Original(Web::original_output), Viewer),
     page("/tail.php", Original(original::log), Viewer),
-    // The API: what it shows.
+    // The API: what it shows, and how jobs are changed.
     get("/api/v1/openapi.json", Show(Web::openapi), Viewer),
     get("/api/v1/status", Show(Web::status_view), Viewer),
     get("/api/v1/events", Events, Viewer).takes(&[LIST]),
     get("/api/v1/jobs", Show(Web::job_list), Viewer).takes(&[LIST]).awaits(Tags),
+    post("/api/v1/jobs", Change(change::create), Editor),
     get("/api/v1/jobs/{id}", Show(Web::job_view), Viewer).awaits(Jobs),
+    patch("/api/v1/jobs/{id}", Change(change::edit), Editor),
+    delete("/api/v1/jobs/{id}", Change(change::delete), Editor),
     get("/api/v1/jobs/{id}/runs", Show(Web::job_runs), Viewer).awaits(Jobs),
     get("/api/v1/jobs/{id}/output", File(named::job_file), Viewer).takes(&[FILE]).awaits(Jobs),
     get("/api/v1/export", Slow(slow::export), Viewer).takes(&[EXPORT]).awaits(Jobs),
@@ -70,6 +74,8 @@ pub const ROUTES: &[Route] = &[
     get("/api/v1/runs/{run}/output", File(named::run_file), Viewer).takes(&[FILE]).awaits(Jobs),
     get("/api/v1/log", File(named::log), Viewer).takes(&[FILE]),
     // The API: what it does.
+    post("/api/v1/jobs/{id}/enable", Change(change::enable), Editor),
+    post("/api/v1/jobs/{id}/disable", Change(change::disable), Editor),
     post("/api/v1/jobs/{id}/start", Command(named::start_job), Operator),
     post("/api/v1/jobs/{id}/stop", Command(named::stop_job), Operator),
     post("/api/v1/jobs/{id}/output/clear", Command(named::clear_job), Operator).takes(&[STREAM]),

@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use super::BAD_CONFIGURATION;
-use super::look::Looker;
 use crate::core::check::{
     Finding, OutputFile, check_crons, check_future, check_rows, moved_rows, moved_zone,
     output_files, told, unique_key,
@@ -25,6 +24,7 @@ use crate::shell::database::{self, migrate};
 use crate::shell::far_files;
 use crate::shell::holder::{self, Found};
 use crate::shell::journal;
+use crate::shell::look::Looker;
 use crate::shell::own;
 use crate::shell::owner;
 use crate::shell::predecessor;

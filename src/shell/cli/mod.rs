@@ -8,7 +8,6 @@ pub mod export;
 pub mod forecast;
 pub mod generate;
 pub mod job;
-pub mod look;
 pub mod next;
 pub mod paint;
 pub mod run;

@@ -72,6 +72,14 @@ impl<'a> Answers<'a> {
         written.and_then(|()| self.stdout.flush()).map_err(|err| unwritten(&err))
     }
 
+    /// Out with what was said, though there is more to come.
+    ///
+    /// # Errors
+    /// Nobody reads stdout any more.
+    pub fn flush(&mut self) -> Result<(), Failure> {
+        self.stdout.flush().map_err(|err| unwritten(&err))
+    }
+
     /// Also writes what follows, up to the end of the table, to `path`; empty = nowhere. The file
     /// is made by the first line that is not `Same`, so an unchanged table leaves it alone.
     pub fn tee(&mut self, path: &str) {

@@ -5,6 +5,7 @@ mod address;
 mod blame;
 mod change;
 mod connect;
+mod edit;
 mod explain;
 mod kept;
 mod rights;
@@ -14,6 +15,7 @@ mod sync;
 mod width;
 mod write;
 
+pub use edit::Desk;
 pub use explain::told_to_change;
 pub use kept::Kept;
 pub use rights::may_write;

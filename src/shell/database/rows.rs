@@ -3,6 +3,7 @@
 //! Both drivers hand over the same [`Cell`]s; a bad row costs itself only.
 
 use crate::core::cells::{Cell, Cells};
+use crate::core::change::Stand;
 use crate::core::columns::{Column, IN_FORCE, JobRow};
 use crate::core::limits::{MAX_COMMAND_BYTES, MAX_QUOTED_CHARS, MAX_TEXT_BYTES, cut};
 use crate::core::protocol::Answer;
@@ -39,6 +40,14 @@ pub fn job(cells: Vec<Cell>) -> Answer {
         (Err(why), Ok(id)) => Answer::BadRow { id, why },
         (Err(why), Err(_)) => Answer::BadRow { id: 0, why: format!("scheduler_jobs: {why}") },
     }
+}
+
+/// The same as what it says, whatever of it is no good: that is as if it were empty, or 0.
+pub fn stand(cells: Vec<Cell>) -> Option<Stand> {
+    let mut cells = Cells::new(cells);
+    let enabled = cells.next_is_true();
+    cells.forgive();
+    Some(Stand { row: JobRow::read(&mut cells).ok()?, enabled })
 }
 
 /// A row of `scheduler_vars`: id, name, value.

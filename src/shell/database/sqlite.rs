@@ -4,6 +4,7 @@
 //! change counter) stands for the rows that were read under the same stamp. When only the stamp is
 //! new, because something else in the file was written, a digest of the rows decides.
 
+mod edit;
 mod write;
 
 use super::answers::Answers;
@@ -14,6 +15,7 @@ use crate::core::cells::Cell;
 use crate::core::database::{ErrorKind, Sqlite};
 use crate::core::protocol::Answer;
 use crate::shell::own;
+pub use edit::Desk;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Error, ErrorCode, OpenFlags, Row};
 use rustix::fs::OFlags;

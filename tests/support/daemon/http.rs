@@ -51,13 +51,18 @@ impl Reply {
 impl Daemon {
     /// Sends a request without a body and reads the answer up to the end of the connection.
     pub fn request(&self, method: &str, target: &str) -> Reply {
-        let address = self.address;
+        self.send(method, target, "", "")
+    }
+
+    /// The same with more header lines, each with its line end, and a body.
+    pub fn send(&self, method: &str, target: &str, headers: &str, body: &str) -> Reply {
+        let (address, length) = (self.address, body.len());
         let mut stream = TcpStream::connect(address).unwrap();
         stream.set_read_timeout(Some(SOON)).unwrap();
         write!(
             stream,
-            "{method} {target} HTTP/1.1\r\nHost: {address}\r\nContent-Length: 0\r\n\
-             Connection: close\r\n\r\n"
+            "{method} {target} HTTP/1.1\r\nHost: {address}\r\nContent-Length: {length}\r\n\
+             {headers}Connection: close\r\n\r\n{body}"
         )
         .unwrap();
         let mut bytes = Vec::new();

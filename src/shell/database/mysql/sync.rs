@@ -65,7 +65,7 @@ fn read(
     answers.send(&Answer::End { digest, rows: job_rows + var_rows + tag_rows })
 }
 
-fn job_column(column: Column) -> String {
+pub(super) fn job_column(column: Column) -> String {
     match column.is_text() {
         true => bounded(column.name(), column.max_bytes()),
         false => column.name().to_owned(),
@@ -183,7 +183,7 @@ fn digest_query(group: &Group) -> String {
     )
 }
 
-fn cells(row: Row) -> Vec<Cell> {
+pub(super) fn cells(row: Row) -> Vec<Cell> {
     let cell = |value| match value {
         Value::NULL => Cell::Null,
         Value::Bytes(bytes) => Cell::from_bytes(&bytes),

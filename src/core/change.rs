@@ -1,0 +1,442 @@
+//! Changes of jobs: what a row will be, or every reason why not. Nothing is done here: a helper
+//! reads the row, asks this, and writes what it says, in one transaction; the simulation's database
+//! asks the same.
+//!
+//! A change may name the version of the row that was seen. If the row says something else by then,
+//! somebody was first, and nothing is changed. Whatever is wrong is told at once, by column.
+
+mod fit;
+#[cfg(test)]
+mod tests;
+
+pub use fit::{Charset, TableColumn};
+
+use crate::core::columns::{Column, ColumnKind, JobRow};
+use crate::core::config::{Severity, did_you_mean};
+use crate::core::cron::Dialect;
+use crate::core::definition::Vars;
+use crate::core::ids::JobId;
+use crate::core::rules::{self, OutputFile, Remark};
+use crate::core::version::Version;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+/// Columns by name, and what is to stand there; null is the default. As a JSON merge patch has it
+/// (RFC 7396).
+pub type Wanted = Map<String, Value>;
+
+/// The name under which a row says whether it is in force.
+pub const ENABLED: &str = "enabled";
+
+/// What somebody wants of a job.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "do", rename_all = "snake_case")]
+pub enum Change {
+    /// A new one; enabled unless it says otherwise.
+    Create {
+        /// What its row says; the rest is as by default.
+        columns: Wanted,
+    },
+    /// Another row for it.
+    Edit {
+        /// Which.
+        id: JobId,
+        /// What is to be otherwise.
+        columns: Wanted,
+        /// What the row must be.
+        expected: Option<Version>,
+    },
+    /// Its row is to go. Live runs end in peace.
+    Delete {
+        /// Which.
+        id: JobId,
+        /// What the row must be.
+        expected: Option<Version>,
+    },
+    /// It is enabled, or disabled.
+    Switch {
+        /// Which.
+        id: JobId,
+        /// Whether it is to be in force.
+        enabled: bool,
+        /// What the row must be.
+        expected: Option<Version>,
+    },
+}
+
+impl Change {
+    /// The job; none for one that is made.
+    pub fn id(&self) -> Option<JobId> {
+        match self {
+            Change::Create { .. } => None,
+            Change::Edit { id, .. } | Change::Delete { id, .. } | Change::Switch { id, .. } => {
+                Some(*id)
+            }
+        }
+    }
+
+    /// What the row must be.
+    pub fn expected(&self) -> Option<Version> {
+        match self {
+            Change::Create { .. } => None,
+            Change::Edit { expected, .. }
+            | Change::Delete { expected, .. }
+            | Change::Switch { expected, .. } => *expected,
+        }
+    }
+
+    /// What is done, in a word.
+    pub fn verb(&self) -> &'static str {
+        match self {
+            Change::Create { .. } => "create",
+            Change::Edit { .. } => "edit",
+            Change::Delete { .. } => "delete",
+            Change::Switch { enabled: true, .. } => "enable",
+            Change::Switch { enabled: false, .. } => "disable",
+        }
+    }
+}
+
+/// Who changes something.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct By {
+    /// Who, as far as that is known.
+    pub who: String,
+    /// Through what: `api`.
+    pub origin: String,
+    /// The address that it came from.
+    pub from: String,
+}
+
+/// A row, and whether it is in force.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stand {
+    /// What it says.
+    pub row: JobRow,
+    /// Whether it is in force.
+    pub enabled: bool,
+}
+
+impl Stand {
+    /// Its version.
+    pub fn version(&self) -> Version {
+        Version::of(&self.row, self.enabled)
+    }
+}
+
+/// What is wrong with a column, or to be known of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mistake {
+    /// Its name, as it was written.
+    pub column: String,
+    /// What is wrong, and what would be right.
+    pub why: String,
+}
+
+impl Mistake {
+    /// One of this column.
+    pub fn of(column: Column, why: impl Into<String>) -> Mistake {
+        Mistake { column: column.name().into(), why: why.into() }
+    }
+}
+
+/// A column in which a row is not as somebody wants it who did not see it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Difference {
+    /// Its name.
+    pub column: String,
+    /// What stands there.
+    pub present: Value,
+    /// What was to stand there.
+    pub wanted: Value,
+}
+
+/// Why nothing was changed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Refused {
+    /// There is no such row in this group.
+    NotThere,
+    /// Somebody was first: the row says something else than was seen.
+    SomebodyWasFirst {
+        /// What it is now.
+        version: Version,
+        /// Where it is not as it was to be.
+        differs: Vec<Difference>,
+    },
+    /// All that is wrong with it.
+    Mistakes(Vec<Mistake>),
+    /// The unique key of the original's tables has another job with this command.
+    Duplicate(JobId),
+    /// The database refuses it: a constraint, or a trigger.
+    ByDatabase(String),
+    /// It was looked for, and was not done.
+    NotDone,
+}
+
+/// What is to be written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decided {
+    /// The row before; none for a new one.
+    pub before: Option<Stand>,
+    /// The row afterwards; none if it goes. A new one has id 0 until it is there.
+    pub after: Option<Stand>,
+    /// Columns that are to be written.
+    pub columns: Vec<Column>,
+    /// What is hardly meant.
+    pub warnings: Vec<Mistake>,
+}
+
+impl Decided {
+    /// Whether the row says something else afterwards.
+    pub fn changes(&self) -> bool {
+        self.before != self.after
+    }
+}
+
+/// What is around a row and has a say in it.
+#[derive(Debug, Default)]
+pub struct Context {
+    /// How schedules are read.
+    pub dialect: Dialect,
+    /// The time, unix ms.
+    pub now_ms: i64,
+    /// Values of placeholders.
+    pub vars: Vars,
+    /// Other rows in force with the same command: id, schedule, zone.
+    pub others: Vec<(u32, String, String)>,
+    /// What was found of the files that it names.
+    pub files: BTreeMap<String, OutputFile>,
+}
+
+/// A change on its way: what the row is to be, and what is wrong with that so far.
+#[derive(Clone, Debug)]
+pub struct Planned {
+    before: Option<Stand>,
+    after: Option<Stand>,
+    columns: Vec<Column>,
+    mistakes: Vec<Mistake>,
+}
+
+impl Planned {
+    /// The row as it is to be, if there is one: what is around it is looked for by it.
+    pub fn row(&self) -> Option<&JobRow> {
+        self.after.as_ref().map(|after| &after.row)
+    }
+}
+
+/// Decides in one go, where all that is around is known beforehand.
+///
+/// # Errors
+/// Why nothing is to be changed.
+pub fn decide(
+    current: Option<Stand>,
+    change: &Change,
+    (server_id, table): (u32, &[TableColumn]),
+    context: &Context,
+) -> Result<Decided, Refused> {
+    judge(plan(current, change, server_id, table)?, context)
+}
+
+/// What becomes of a row: `current` is what it says now. `table` has the columns that there are.
+///
+/// # Errors
+/// It is not there, or somebody was first.
+pub fn plan(
+    current: Option<Stand>,
+    change: &Change,
+    server_id: u32,
+    table: &[TableColumn],
+) -> Result<Planned, Refused> {
+    if let Change::Create { columns } = change {
+        let mut after = Stand { row: new_row(server_id), enabled: true };
+        let mut mistakes = Vec::new();
+        let mut written = put(columns, &mut after, &mut mistakes);
+        fit::check(&after.row, &written, table, &mut mistakes);
+        // A new row says everything.
+        let is_there = |column: &Column| fit::has(table, *column) && *column != Column::Id;
+        written = Column::ALL.iter().copied().filter(is_there).collect();
+        return Ok(Planned { before: None, after: Some(after), columns: written, mistakes });
+    }
+    let before = current.ok_or(Refused::NotThere)?;
+    let version = before.version();
+    if change.expected().is_some_and(|expected| expected != version) {
+        return Err(Refused::SomebodyWasFirst { version, differs: differences(&before, change) });
+    }
+    let mut mistakes = Vec::new();
+    let mut after = before.clone();
+    let columns = match change {
+        Change::Edit { columns, .. } => put(columns, &mut after, &mut mistakes),
+        Change::Switch { enabled, .. } => {
+            after.enabled = *enabled;
+            Vec::new()
+        }
+        Change::Delete { .. } | Change::Create { .. } => Vec::new(),
+    };
+    fit::check(&after.row, &columns, table, &mut mistakes);
+    let after = Some(after).filter(|_| !matches!(change, Change::Delete { .. }));
+    Ok(Planned { before: Some(before), after, columns, mistakes })
+}
+
+/// Whether a change that is planned can be done, by the rules of `schedule check`: those that are
+/// errors refuse it. An error that was there before, in a column that is left alone, refuses no
+/// change but the one that puts the row in force.
+///
+/// # Errors
+/// All that is wrong with it.
+pub fn judge(planned: Planned, context: &Context) -> Result<Decided, Refused> {
+    let Planned { before, after, columns, mut mistakes } = planned;
+    let mut warnings = Vec::new();
+    if let Some(after) = after.as_ref().filter(|_| before != after) {
+        let was_enabled = before.as_ref().is_some_and(|before| before.enabled);
+        let all = before.is_none() || (after.enabled && !was_enabled);
+        // What can't stand in a column at all is told once.
+        let told: Vec<String> = mistakes.iter().map(|it| it.column.clone()).collect();
+        for Remark { severity, column, text } in remarks(&after.row, context) {
+            if told.iter().any(|name| name == column.name()) {
+                continue;
+            }
+            let is_judged = all || columns.contains(&column);
+            match severity {
+                Severity::Error if is_judged => mistakes.push(Mistake::of(column, text)),
+                Severity::Error | Severity::Warning if all || is_judged || after.enabled => {
+                    warnings.push(Mistake::of(column, text));
+                }
+                Severity::Error | Severity::Warning | Severity::Note => {}
+            }
+        }
+    }
+    if !mistakes.is_empty() {
+        return Err(Refused::Mistakes(mistakes));
+    }
+    Ok(Decided { before, after, columns, warnings })
+}
+
+/// All that is to be said of a row, by its columns.
+fn remarks(row: &JobRow, context: &Context) -> Vec<Remark> {
+    let Context { dialect, now_ms, vars, others, files } = context;
+    let mut found = rules::command(row, vars);
+    let other = |(id, cron, timezone): &(u32, String, String)| JobRow {
+        id: *id,
+        command: row.command.clone(),
+        cron: cron.clone(),
+        timezone: timezone.clone(),
+        server_id: row.server_id,
+        ..JobRow::default()
+    };
+    let same = |other: &JobRow| rules::start_of(other) == rules::start_of(row);
+    let twin = others.iter().map(other).find(same);
+    found.extend(twin.filter(|_| found.is_empty()).map(|twin| rules::same_start(twin.id)));
+    found.extend(rules::program(row, vars));
+    found.extend(rules::characters(row));
+    found.extend(rules::placeholders(row, vars));
+    found.extend(rules::schedule(row, *dialect));
+    found.extend(rules::timezone(row));
+    found.extend(rules::over(row, *dialect, *now_ms));
+    found.extend(rules::outputs(row, files));
+    found.extend(rules::limit(row));
+    found
+}
+
+/// A row as it is where nothing is said.
+fn new_row(server_id: u32) -> JobRow {
+    let mut row = JobRow::default();
+    for column in Column::ALL {
+        // What is said by default can stand there.
+        let _ = row.set(*column, column.default_text());
+    }
+    JobRow { server_id, ..row }
+}
+
+/// Puts what is wanted into a row. Returns the columns that were named.
+fn put(wanted: &Wanted, stand: &mut Stand, mistakes: &mut Vec<Mistake>) -> Vec<Column> {
+    let mut named = Vec::new();
+    for (name, value) in wanted {
+        let put = match Column::ALL.iter().find(|column| column.name() == name) {
+            _ if name == ENABLED => switch(value, &mut stand.enabled),
+            None => Err(unknown(name)),
+            Some(column) => put_one(*column, value, &mut stand.row).map(|is_new| {
+                named.extend(is_new.then_some(*column));
+            }),
+        };
+        if let Err(why) = put {
+            mistakes.push(Mistake { column: name.clone(), why: why.into_owned() });
+        }
+    }
+    named
+}
+
+fn switch(value: &Value, enabled: &mut bool) -> Result<(), Cow<'static, str>> {
+    *enabled = match value {
+        Value::Bool(it) => *it,
+        Value::Null => true,
+        Value::Number(_) | Value::String(_) | Value::Array(_) | Value::Object(_) => {
+            return Err("it must be true or false".into());
+        }
+    };
+    Ok(())
+}
+
+/// Puts a value into a column. Returns whether that is to be written.
+fn put_one(column: Column, value: &Value, row: &mut JobRow) -> Result<bool, Cow<'static, str>> {
+    let text = text_of(column, value)?;
+    if matches!(column, Column::Id | Column::ServerId) {
+        let present = row.value(column);
+        let is_same = present == *text;
+        let why = format!("it can't be changed: it is {present}");
+        return if is_same { Ok(false) } else { Err(why.into()) };
+    }
+    row.set(column, &text)?;
+    Ok(true)
+}
+
+/// A value as the text that stands for it.
+fn text_of(column: Column, value: &Value) -> Result<Cow<'_, str>, Cow<'static, str>> {
+    let is_number = matches!(column.kind(), ColumnKind::Number | ColumnKind::Reference);
+    match value {
+        Value::Null => Ok(column.default_text().into()),
+        Value::String(text) if !is_number => Ok(text.into()),
+        // 1e3 is the number 1000, as a program may write it.
+        Value::Number(number) if is_number && number.as_u64().is_some() => {
+            Ok(number.to_string().into())
+        }
+        _ if is_number => Err(crate::core::columns::NO_NUMBER.into()),
+        _ => Err("it must be a text".into()),
+    }
+}
+
+/// Why there is no such column.
+fn unknown(name: &str) -> Cow<'static, str> {
+    if name == "status" {
+        return format!("write `{ENABLED}`: true or false").into();
+    }
+    let known = Column::ALL.iter().map(|column| column.name()).chain([ENABLED]);
+    match did_you_mean(name, known) {
+        Some(right) => format!("there is no such column: did you mean `{right}`?"),
+        None => "there is no such column".to_owned(),
+    }
+    .into()
+}
+
+/// Where a row is not as a change wants it.
+fn differences(present: &Stand, change: &Change) -> Vec<Difference> {
+    let of_column = |(name, wanted): (&String, &Value)| {
+        let present = match Column::ALL.iter().find(|column| column.name() == name) {
+            _ if name == ENABLED => Value::Bool(present.enabled),
+            Some(column) if column.is_text() => present.row.value(*column).into(),
+            Some(column) => present.row.value(*column).parse::<u32>().unwrap_or_default().into(),
+            None => return None,
+        };
+        let (column, wanted) = (name.clone(), wanted.clone());
+        (present != wanted).then_some(Difference { column, present, wanted })
+    };
+    match change {
+        Change::Edit { columns, .. } => columns.iter().filter_map(of_column).collect(),
+        Change::Switch { enabled, .. } => {
+            of_column((&ENABLED.to_owned(), &Value::Bool(*enabled))).into_iter().collect()
+        }
+        Change::Create { .. } | Change::Delete { .. } => Vec::new(),
+    }
+}

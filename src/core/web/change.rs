@@ -1,0 +1,262 @@
+//! Jobs are changed: a request becomes a change, and what became of the change an answer. Who asked
+//! is answered when the table in force has it, and not before.
+
+use super::Web;
+use super::actions::Form;
+use super::api::job_json;
+use super::call::Call;
+use super::parameters::job_id;
+use super::repeats::{Key, Known};
+use crate::core::change::{By, Change, Refused, Wanted};
+use crate::core::http::{Request, Response};
+use crate::core::ids::JobId;
+use crate::core::plain;
+use crate::core::protocol::{Changed, Mark};
+use crate::core::scheduler::{NotChanged, Scheduler};
+use crate::core::time::Now;
+use crate::core::version::Version;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+/// A change that was asked for.
+#[derive(Debug)]
+pub(super) struct Asked {
+    is_new: bool,
+    /// What it was made of, once it was.
+    done: Option<Changed>,
+    /// By which it may come again.
+    key: Option<Key>,
+}
+
+/// Those by ticket.
+pub(super) type Changes = BTreeMap<u64, Asked>;
+
+/// `POST /api/v1/jobs`
+pub(super) fn create(call: &Call<'_>) -> Result<Change, Response> {
+    Ok(Change::Create { columns: columns(call.request)? })
+}
+
+/// `PATCH /api/v1/jobs/ID`
+pub(super) fn edit(call: &Call<'_>) -> Result<Change, Response> {
+    let (id, expected) = (job_id(call.argument)?, expected(call.request)?);
+    Ok(Change::Edit { id, columns: columns(call.request)?, expected })
+}
+
+/// `DELETE /api/v1/jobs/ID`
+pub(super) fn delete(call: &Call<'_>) -> Result<Change, Response> {
+    Ok(Change::Delete { id: job_id(call.argument)?, expected: expected(call.request)? })
+}
+
+/// `POST /api/v1/jobs/ID/enable`
+pub(super) fn enable(call: &Call<'_>) -> Result<Change, Response> {
+    let (id, expected) = (job_id(call.argument)?, expected(call.request)?);
+    Ok(Change::Switch { id, enabled: true, expected })
+}
+
+/// `POST /api/v1/jobs/ID/disable`
+pub(super) fn disable(call: &Call<'_>) -> Result<Change, Response> {
+    let (id, expected) = (job_id(call.argument)?, expected(call.request)?);
+    Ok(Change::Switch { id, enabled: false, expected })
+}
+
+/// The columns that a body names. Of what type it says that it is does not matter: `curl -d` calls
+/// it a form, and what a page of another site sends is refused before.
+fn columns(request: &Request) -> Result<Wanted, Response> {
+    let refuse = |why: String| {
+        let example = "{\"name\": \"backup\", \"cron\": \"0 3 * * *\"}";
+        Err(Response::problem(400, &format!("the body is no JSON object such as {example}: {why}")))
+    };
+    match serde_json::from_slice(&request.body) {
+        Ok(Value::Object(columns)) => Ok(columns),
+        Ok(_) => refuse("it is another value".into()),
+        Err(_) if request.body.is_empty() => refuse("there is none".into()),
+        Err(why) => refuse(why.to_string()),
+    }
+}
+
+/// What the row must be (RFC 9110 §13.1.1).
+fn expected(request: &Request) -> Result<Option<Version>, Response> {
+    let mut all = request.headers("if-match");
+    let (Some(text), more) = (all.next(), all.next()) else { return Ok(None) };
+    let text = str::from_utf8(text).unwrap_or_default();
+    if text == "*" && more.is_none() {
+        return Ok(None);
+    }
+    let quoted = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+    match quoted.map(str::parse).filter(|_| more.is_none()) {
+        Some(Ok(version)) => Ok(Some(version)),
+        _ => {
+            let shown = plain::shown(text);
+            let hint = "send the `version` of the job's answer, one and in double quotes, not the \
+                        ETag";
+            Err(Response::problem(400, &format!("If-Match: `{shown}` is no version: {hint}")))
+        }
+    }
+}
+
+impl Web {
+    /// A job is to be changed. `Err` is an answer as well: to what was done before, or is refused.
+    pub(super) fn change(
+        &mut self,
+        scheduler: &mut Scheduler,
+        call: &Call<'_>,
+        change: Change,
+    ) -> Result<(), Response> {
+        let is_new = matches!(change, Change::Create { .. });
+        let key = if is_new { Key::of(call.request)? } else { None };
+        let doubt = match key.as_ref().map(|key| self.repeats.find(call.now, key)) {
+            None | Some(Known::Not) => None,
+            Some(Known::Doubted(mark)) => Some(mark),
+            Some(Known::Made(mark)) => {
+                let changed = Changed { mark, warnings: Vec::new() };
+                return Err(in_force(scheduler, call.now, &changed, true));
+            }
+            Some(Known::Refused(response)) => return Err(response),
+        };
+        let ticket = self.ticket(call, Form::Json, change.verb());
+        if let Some(key) = &key {
+            self.repeats.begin(call.now, key);
+        }
+        let peer = call.request.peer;
+        let by = By {
+            who: if peer.is_loopback() { "loopback".into() } else { String::new() },
+            origin: "api".into(),
+            from: peer.address().to_string(),
+        };
+        self.changes.insert(ticket, Asked { is_new, done: None, key });
+        scheduler.edits.add(call.now, ticket, change, by, doubt);
+        Ok(())
+    }
+
+    /// A change was made, or not.
+    pub(super) fn change_answered(
+        &mut self,
+        scheduler: &mut Scheduler,
+        now: Now,
+        ticket: u64,
+        result: Result<Changed, NotChanged>,
+    ) {
+        let Some(mut asked) = self.changes.remove(&ticket) else { return };
+        if let Some(key) = &asked.key {
+            match &result {
+                Ok(changed) => self.repeats.is(key, Known::Made(changed.mark)),
+                Err(NotChanged::InDoubt { mark, .. }) => {
+                    self.repeats.is(key, Known::Doubted(*mark));
+                }
+                Err(NotChanged::Refused(_) | NotChanged::Away(_)) => self.repeats.forget(key),
+            }
+        }
+        match result {
+            Ok(changed) => {
+                // The next table that is asked for has it.
+                asked.done = Some(changed);
+                self.changes.insert(ticket, asked);
+                self.waiting.wait_for_sync(ticket);
+            }
+            Err(why) => {
+                let (status, told, response) = not_changed(scheduler, &why);
+                self.note(ticket, String::new(), Err((status, told)));
+                self.waiting.answer_with(ticket, response);
+                self.one_less(scheduler, now, ticket);
+            }
+        }
+    }
+
+    /// A table is in force, or could not be had. Returns whether who waits had changed a job; then
+    /// the client is answered.
+    pub(super) fn is_change_in_force(
+        &mut self,
+        scheduler: &mut Scheduler,
+        now: Now,
+        ticket: u64,
+        result: &Result<(), String>,
+    ) -> bool {
+        let Some(asked) = self.changes.remove(&ticket) else { return false };
+        let Some(changed) = asked.done else { return false };
+        let id = changed.mark.id;
+        let response = match result {
+            Ok(()) => in_force(scheduler, now, &changed, asked.is_new),
+            Err(why) => {
+                let told = format!(
+                    "job {id}: it is changed in the database, and in force once that answers \
+                     again: {why}"
+                );
+                Response::json(202, json!({ "detail": told }).to_string())
+            }
+        };
+        self.note(ticket, id.to_string(), Ok(Value::Null));
+        self.waiting.answer_with(ticket, response);
+        self.one_less(scheduler, now, ticket);
+        true
+    }
+}
+
+/// The answer to a change that is in force.
+fn in_force(scheduler: &Scheduler, now: Now, changed: &Changed, is_new: bool) -> Response {
+    let Changed { mark: Mark { id, version }, warnings } = changed;
+    if version.is_none() {
+        return Response::no_content();
+    }
+    let Some(job) = scheduler.table().get(*id) else {
+        let told = format!("job {id} was changed, and its row is gone, or is no job, by now");
+        return Response::json(202, json!({ "detail": told }).to_string());
+    };
+    let mut view = job_json(scheduler, now, job);
+    view["warnings"] = json!(warnings);
+    let response = Response::json(if is_new { 201 } else { 200 }, format!("{view}\n"));
+    // Beside the list, wherever a proxy has that.
+    if is_new { response.header("Location", format!("jobs/{id}")) } else { response }
+}
+
+/// Status, reason and answer of a change that was not made.
+fn not_changed(scheduler: &Scheduler, why: &NotChanged) -> (u16, String, Response) {
+    let plain = |status, why: String| (status, why.clone(), Response::problem(status, &why));
+    match why {
+        NotChanged::Away(why) => plain(503, format!("nothing was changed: {why}")),
+        NotChanged::InDoubt { why, .. } => {
+            let hint = "look at the job before you ask again";
+            plain(504, format!("nobody knows whether it was changed: {why}: {hint}"))
+        }
+        NotChanged::Refused(refused) => refused_answer(scheduler, refused),
+    }
+}
+
+fn refused_answer(scheduler: &Scheduler, refused: &Refused) -> (u16, String, Response) {
+    let plain = |status, why: String| (status, why.clone(), Response::problem(status, &why));
+    match refused {
+        Refused::NotThere => {
+            let group = scheduler.settings().server_id;
+            plain(404, format!("there is no such job: no row with this id and server_id = {group}"))
+        }
+        Refused::SomebodyWasFirst { version, differs } => {
+            let names: Vec<&str> = differs.iter().map(|it| it.column.as_str()).collect();
+            let where_ = match names.is_empty() {
+                true => String::new(),
+                false => format!("; not as you want it: {}", names.join(", ")),
+            };
+            let why = format!(
+                "somebody was first: the job is at version {version} by now{where_}: look at it, \
+                 and send that version"
+            );
+            let more = json!({ "version": version, "differs": differs });
+            let response = Response::problem_with(412, &why, more);
+            (412, why, response)
+        }
+        Refused::Mistakes(mistakes) => {
+            let told: Vec<String> =
+                mistakes.iter().map(|it| format!("{}: {}", it.column, it.why)).collect();
+            let why = format!("nothing was changed: {}", told.join("; "));
+            let response = Response::problem_with(422, &why, json!({ "errors": mistakes }));
+            (422, why, response)
+        }
+        Refused::Duplicate(JobId(id)) => plain(
+            409,
+            format!(
+                "job {id} has this command, and the table's unique key (server_id, command_md5) \
+                 takes it once: change that job, or the command"
+            ),
+        ),
+        Refused::ByDatabase(why) => plain(409, format!("the database refuses it: {why}")),
+        Refused::NotDone => plain(503, "nothing was changed".into()),
+    }
+}

@@ -1,0 +1,127 @@
+//! A request that is sent again makes nothing twice: a client gives it a key of its own
+//! (`Idempotency-Key`, draft-ietf-httpapi-idempotency-key-header), and the same key is the same
+//! request. Keys are known for a day, as long as the program runs.
+
+use crate::core::http::{Request, Response, etag_of};
+use crate::core::plain;
+use crate::core::protocol::Mark;
+use crate::core::time::Now;
+use std::collections::{BTreeMap, VecDeque};
+
+/// So long a key is known, in milliseconds.
+const KEPT_MS: u64 = 24 * 3_600_000;
+
+/// So many are known; beyond, the oldest are forgotten.
+const MAX_KEPT: usize = 10_000;
+
+/// Characters of a key.
+const MAX_KEY_CHARS: usize = 255;
+
+/// A key, and what it stands for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Key {
+    text: String,
+    /// Of the body.
+    digest: String,
+}
+
+impl Key {
+    /// That of a request, if it has one. It may be in quotes.
+    ///
+    /// # Errors
+    /// The answer to one that is no good.
+    pub(super) fn of(request: &Request) -> Result<Option<Key>, Response> {
+        let mut all = request.headers("idempotency-key");
+        let (Some(text), more) = (all.next(), all.next()) else { return Ok(None) };
+        let text = str::from_utf8(text).unwrap_or_default();
+        let bare = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(text);
+        let is_good = (1..=MAX_KEY_CHARS).contains(&bare.len())
+            && bare.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ');
+        if !is_good || more.is_some() {
+            let shown = plain::shown(text);
+            let why = format!(
+                "Idempotency-Key: `{shown}` is no key: send one, of 1 to {MAX_KEY_CHARS} \
+                 characters of ASCII, such as a UUID"
+            );
+            return Err(Response::problem(400, &why));
+        }
+        Ok(Some(Key { text: bare.to_owned(), digest: etag_of(&request.body) }))
+    }
+}
+
+/// What is known of a key.
+#[derive(Clone, Debug)]
+pub(super) enum Known {
+    /// Nothing.
+    Not,
+    /// It is not to be done; the answer.
+    Refused(Response),
+    /// This has come of it.
+    Made(Mark),
+    /// Perhaps this has come of it.
+    Doubted(Mark),
+}
+
+#[derive(Debug)]
+struct Kept {
+    digest: String,
+    until_ms: u64,
+    /// None: it is under way.
+    known: Option<Known>,
+}
+
+/// See the module's text.
+#[derive(Debug, Default)]
+pub(super) struct Repeats {
+    kept: BTreeMap<String, Kept>,
+    /// In the order in which they came; some are forgotten by now.
+    order: VecDeque<(u64, String)>,
+}
+
+impl Repeats {
+    /// What is known of a key.
+    pub(super) fn find(&mut self, now: Now, key: &Key) -> Known {
+        self.sweep(now);
+        let Some(kept) = self.kept.get(&key.text) else { return Known::Not };
+        if kept.digest != key.digest {
+            let why = "Idempotency-Key: it was sent with another body before: take another key";
+            let errors = serde_json::json!([{ "column": "Idempotency-Key", "why": why }]);
+            let more = serde_json::json!({ "errors": errors });
+            return Known::Refused(Response::problem_with(422, why, more));
+        }
+        let under_way = || {
+            let why = "a request with this Idempotency-Key is under way: ask again";
+            Known::Refused(Response::problem(409, why))
+        };
+        kept.known.clone().unwrap_or_else(under_way)
+    }
+
+    /// A request with this key is under way.
+    pub(super) fn begin(&mut self, now: Now, key: &Key) {
+        let until_ms = now.mono_ms + KEPT_MS;
+        let kept = Kept { digest: key.digest.clone(), until_ms, known: None };
+        self.kept.insert(key.text.clone(), kept);
+        self.order.push_back((until_ms, key.text.clone()));
+    }
+
+    /// It has come to this.
+    pub(super) fn is(&mut self, key: &Key, known: Known) {
+        self.kept.get_mut(&key.text).into_iter().for_each(|it| it.known = Some(known.clone()));
+    }
+
+    /// Nothing has come of it: it may be sent again.
+    pub(super) fn forget(&mut self, key: &Key) {
+        self.kept.remove(&key.text);
+    }
+
+    fn sweep(&mut self, now: Now) {
+        while let Some((until_ms, _)) = self.order.front()
+            && (*until_ms <= now.mono_ms || self.order.len() >= MAX_KEPT)
+        {
+            let Some((until_ms, text)) = self.order.pop_front() else { return };
+            if self.kept.get(&text).is_some_and(|kept| kept.until_ms == until_ms) {
+                self.kept.remove(&text);
+            }
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! The database of a bench, as far as its jobs are changed: by the core's own rules.
+
+use super::Bench;
+use schedule::core::change::{Context, Refused, Stand, TableColumn, decide};
+use schedule::core::columns::Column;
+use schedule::core::definition::Vars;
+use schedule::core::ids::JobId;
+use schedule::core::protocol::{Answer, Ask, ChangeAsk, Changed, JobRow, Mark, Request};
+use schedule::core::version::Version;
+
+/// The answer to a question about a change; the table is changed by it.
+pub fn answers(table: &mut Vec<Answer>, question: &[u8]) -> Vec<Answer> {
+    let request: Request = serde_json::from_slice(question).unwrap();
+    let Ask::Change(ask) = request.ask else { panic!("no change: {request:?}") };
+    let mut stands = stands(table);
+    if let Some(mark) = ask.find {
+        let found = stands.iter().find(|it| it.row.id == mark.id.0).map(Stand::version);
+        let changed = Changed { mark, warnings: Vec::new() };
+        let is_done = found == mark.version;
+        return vec![if is_done {
+            Answer::Changed(changed)
+        } else {
+            Answer::NotChanged(Refused::NotDone)
+        }];
+    }
+    let vars: Vars = table.iter().filter_map(var).collect();
+    match change(&mut stands, &ask, vars) {
+        Ok(changed) => {
+            put(table, stands);
+            vec![Answer::Changing(changed.mark), Answer::Changed(changed)]
+        }
+        Err(refused) => vec![Answer::NotChanged(refused)],
+    }
+}
+
+fn var(answer: &Answer) -> Option<(String, String)> {
+    match answer {
+        Answer::Var { name, value } => Some((name.clone(), value.clone())),
+        _ => None,
+    }
+}
+
+/// The rows of a table.
+fn stands(table: &[Answer]) -> Vec<Stand> {
+    let stand = |answer: &Answer| match answer {
+        Answer::Job(row) => Some(Stand { row: (**row).clone(), enabled: true }),
+        Answer::Disabled(row) => Some(Stand { row: (**row).clone(), enabled: false }),
+        _ => None,
+    };
+    table.iter().filter_map(stand).collect()
+}
+
+fn change(stands: &mut Vec<Stand>, ask: &ChangeAsk, vars: Vars) -> Result<Changed, Refused> {
+    let column = |it: &Column| TableColumn {
+        name: it.name().into(),
+        max_chars: (*it == Column::Name).then_some(50),
+        ..TableColumn::default()
+    };
+    let columns: Vec<_> = Column::ALL.iter().map(column).collect();
+    let at = stands.iter().position(|it| Some(JobId(it.row.id)) == ask.change.id());
+    let context = Context { vars, ..Context::default() };
+    let current = at.map(|at| stands[at].clone());
+    let decided = decide(current, &ask.change, (ask.server_id, &columns), &context)?;
+    let new_id = stands.iter().map(|it| it.row.id).max().unwrap_or(0) + 1;
+    let id = at.map_or(new_id, |at| stands[at].row.id);
+    at.map(|at| stands.remove(at));
+    let after = decided.after.map(|after| Stand { row: JobRow { id, ..after.row }, ..after });
+    let version = after.as_ref().map(Stand::version);
+    stands.extend(after);
+    stands.sort_by_key(|stand| stand.row.id);
+    Ok(Changed { mark: Mark { id: JobId(id), version }, warnings: decided.warnings })
+}
+
+/// Puts rows into a table in place of those that are there.
+fn put(table: &mut Vec<Answer>, stands: Vec<Stand>) {
+    table.retain(|it| !matches!(it, Answer::Job(_) | Answer::Disabled(_) | Answer::End { .. }));
+    table.extend(stands.into_iter().map(|stand| match stand.enabled {
+        true => Answer::Job(Box::new(stand.row)),
+        false => Answer::Disabled(Box::new(stand.row)),
+    }));
+    let end = Answer::End { digest: format!("{table:?}"), rows: table.len() as u64 };
+    table.push(end);
+}
+
+impl Bench {
+    /// Somebody changes a row. Returns its new version.
+    pub fn commit(&mut self, id: u32, change: impl FnOnce(&mut JobRow)) -> Version {
+        let mut rows = self.table.clone();
+        rows.pop();
+        let row = rows.iter_mut().find_map(|it| match it {
+            Answer::Job(row) if row.id == id => Some(row),
+            _ => None,
+        });
+        let row = row.unwrap();
+        change(row);
+        let version = Version::of(row, true);
+        self.set_answers(rows);
+        version
+    }
+
+    /// Somebody writes a schedule into a row that nobody can read.
+    pub fn spoil(&mut self, id: u32) {
+        let rows = self.table.iter_mut();
+        let row = rows.filter_map(|it| match it {
+            Answer::Job(row) | Answer::Disabled(row) => Some(row),
+            _ => None,
+        });
+        row.filter(|row| row.id == id).for_each(|row| row.cron = "nonsense".into());
+    }
+}
