@@ -13,6 +13,7 @@ use crate::core::ids::RunId;
 use crate::core::journal::Entry;
 use crate::core::refusal::Refusal;
 use crate::core::time::Now;
+use std::collections::BTreeSet;
 
 /// What becomes of a run that was told to end before it had a process.
 pub(super) const STOPPED_BEFORE: &str = "stopped before it was started";
@@ -67,12 +68,19 @@ impl Scheduler {
     }
 
     /// What was last sent to runs that were told to end, once more: who was to see to it is gone.
+    /// What waits to be sent yet is sent to who comes after.
     pub(super) fn stops_again(&self) -> Vec<Action> {
+        let waits = |action: &Action| match action {
+            Action::Signal(id, _) => Some(*id),
+            _ => None,
+        };
+        let waiting: BTreeSet<RunId> = self.actions.iter().filter_map(waits).collect();
         let again = |(id, kill_at_ms): (RunId, Option<u64>)| {
             let signal = if kill_at_ms.is_some() { Signal::Term } else { Signal::Kill };
             Action::Signal(id, signal)
         };
-        self.stopping().into_iter().map(again).collect()
+        let stopping = self.stopping().into_iter();
+        stopping.filter(|(id, _)| !waiting.contains(id)).map(again).collect()
     }
 
     /// A signal was sent, or refused. A run whose process does not take it is not stopping.
