@@ -6,10 +6,12 @@
 //! somebody was first, and nothing is changed. Whatever is wrong is told at once, by column.
 
 mod fit;
+mod refused;
 #[cfg(test)]
 mod tests;
 
 pub use fit::{Charset, TableColumn};
+pub use refused::Refused;
 
 use crate::core::columns::{Column, ColumnKind, JobRow};
 use crate::core::config::{Severity, did_you_mean};
@@ -26,6 +28,10 @@ use std::collections::BTreeMap;
 /// Columns by name, and what is to stand there; null is the default. As a JSON merge patch has it
 /// (RFC 7396).
 pub type Wanted = Map<String, Value>;
+
+/// Columns by name, with what stood there and what stands there: `{"cron": [old, new]}`; null
+/// where there is no row.
+pub type What = Map<String, Value>;
 
 /// The name under which a row says whether it is in force.
 pub const ENABLED: &str = "enabled";
@@ -100,14 +106,14 @@ impl Change {
 }
 
 /// Who changes something.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct By {
     /// Who, as far as that is known.
     pub who: String,
-    /// Through what: `api`.
+    /// Through what, and the address that it came from: `api 127.0.0.1`.
     pub origin: String,
-    /// The address that it came from.
-    pub from: String,
+    /// MD5 of the key by which the request may come again, and of its body.
+    pub request: Option<(String, String)>,
 }
 
 /// A row, and whether it is in force.
@@ -123,6 +129,13 @@ impl Stand {
     /// Its version.
     pub fn version(&self) -> Version {
         Version::of(&self.row, self.enabled)
+    }
+
+    /// What stands in a column; without one, whether it is in force.
+    pub fn value(&self, column: Option<Column>) -> Value {
+        let Some(column) = column else { return self.enabled.into() };
+        let text = self.row.value(column);
+        if column.is_text() { text.into() } else { text.parse::<u32>().unwrap_or_default().into() }
     }
 }
 
@@ -153,29 +166,6 @@ pub struct Difference {
     pub wanted: Value,
 }
 
-/// Why nothing was changed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Refused {
-    /// There is no such row in this group.
-    NotThere,
-    /// Somebody was first: the row says something else than was seen.
-    SomebodyWasFirst {
-        /// What it is now.
-        version: Version,
-        /// Where it is not as it was to be.
-        differs: Vec<Difference>,
-    },
-    /// All that is wrong with it.
-    Mistakes(Vec<Mistake>),
-    /// The unique key of the original's tables has another job with this command.
-    Duplicate(JobId),
-    /// The database refuses it: a constraint, or a trigger.
-    ByDatabase(String),
-    /// It was looked for, and was not done.
-    NotDone,
-}
-
 /// What is to be written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Decided {
@@ -194,6 +184,29 @@ impl Decided {
     pub fn changes(&self) -> bool {
         self.before != self.after
     }
+
+    /// What it changes.
+    pub fn what(&self) -> What {
+        what(self.before.as_ref(), self.after.as_ref())
+    }
+}
+
+/// In what two rows differ. Of a row that comes or goes it is what is not as by default.
+pub fn what(before: Option<&Stand>, after: Option<&Stand>) -> What {
+    let of = |stand: Option<&Stand>, column| stand.map_or(Value::Null, |it| it.value(column));
+    let default = Stand { row: new_row(0), enabled: true };
+    let is_whole = before.is_some() && after.is_some();
+    let differs = |column: &Option<Column>| match column {
+        Some(Column::Id | Column::ServerId) => false,
+        _ if is_whole => of(before, *column) != of(after, *column),
+        _ => before.or(after).is_some_and(|it| it.value(*column) != default.value(*column)),
+    };
+    let columns = Column::ALL.iter().copied().map(Some).chain([None]).filter(differs);
+    let told = |column: Option<Column>| {
+        let name = column.map_or(ENABLED, Column::name).to_owned();
+        (name, Value::Array(vec![of(before, column), of(after, column)]))
+    };
+    columns.map(told).collect()
 }
 
 /// What is around a row and has a say in it.
@@ -423,12 +436,11 @@ fn unknown(name: &str) -> Cow<'static, str> {
 /// Where a row is not as a change wants it.
 fn differences(present: &Stand, change: &Change) -> Vec<Difference> {
     let of_column = |(name, wanted): (&String, &Value)| {
-        let present = match Column::ALL.iter().find(|column| column.name() == name) {
-            _ if name == ENABLED => Value::Bool(present.enabled),
-            Some(column) if column.is_text() => present.row.value(*column).into(),
-            Some(column) => present.row.value(*column).parse::<u32>().unwrap_or_default().into(),
-            None => return None,
-        };
+        let column = Column::ALL.iter().copied().find(|column| column.name() == name);
+        if column.is_none() && name != ENABLED {
+            return None;
+        }
+        let present = present.value(column);
         let (column, wanted) = (name.clone(), wanted.clone());
         (present != wanted).then_some(Difference { column, present, wanted })
     };

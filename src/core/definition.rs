@@ -154,6 +154,27 @@ impl Definition {
         if enabled { self.version } else { self.version.disabled() }
     }
 
+    /// The row that it was made of, as far as that tells: line ends behind the command are gone.
+    pub fn row(&self, server_id: u32) -> JobRow {
+        let mut row = JobRow {
+            id: self.id.0,
+            name: self.name.to_string(),
+            command: self.raw_command.as_ref().unwrap_or(&self.command).to_string(),
+            cron: self.cron.to_string(),
+            output: self.output.to_string(),
+            stderr: self.stderr.to_string(),
+            max_concurrence: self.max_concurrence,
+            server_id,
+            tag_id: self.tag_id,
+            ..JobRow::default()
+        };
+        for column in Column::ALL.iter().filter(|column| column.is_optional()) {
+            // Each of them holds text.
+            let _ = row.set(*column, self.optional.text(*column));
+        }
+        row
+    }
+
     /// Whether both are the same job as far as running it goes. The key covers all the original's
     /// columns; the optional ones are ours.
     pub fn same(&self, other: &Definition) -> bool {

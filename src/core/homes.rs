@@ -8,7 +8,7 @@
 //! somebody tries something out on.
 
 use crate::core::database::Database;
-use crate::core::journal::Entry;
+use crate::core::journal::{ActEntry, Entry};
 use serde::{Deserialize, Serialize};
 
 /// So many names of other databases are remembered.
@@ -38,6 +38,7 @@ fn mark_of(entry: &Entry<'_>) -> u32 {
     match entry {
         Entry::Run(run) | Entry::Carried(run) => run.home,
         Entry::Skip(skip) => skip.home,
+        Entry::Asked(act) | Entry::Act(act) => act.home,
         _ => 0,
     }
 }
@@ -61,7 +62,15 @@ impl Homes {
 
     /// Whether an entry is for the database that the configuration names.
     pub fn has(&self, entry: &Entry<'_>) -> bool {
-        let its = mark_of(entry);
+        self.has_mark(mark_of(entry))
+    }
+
+    /// The same of what somebody did.
+    pub fn has_act(&self, act: &ActEntry) -> bool {
+        self.has_mark(act.home)
+    }
+
+    fn has_mark(&self, its: u32) -> bool {
         let is = |place: &String| !place.is_empty() && mark(place) == its;
         its == 0 || self.here.is_empty() || is(&self.here) || is(&self.moved_from)
     }

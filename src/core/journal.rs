@@ -8,11 +8,13 @@
 //! helper that carries records to the database reads them straight from the segments, so an
 //! outage of any length costs the daemon no memory.
 
+mod act;
 mod reasons;
 mod stand;
 mod stretch;
 mod table;
 
+pub use act::{ActEntry, DONE};
 pub use reasons::{Cause, SkipReason, Skips};
 pub use stand::Stand;
 pub use stretch::Stretch;
@@ -208,6 +210,11 @@ pub enum Entry<'a> {
     Carried(RunEntry<'a>),
     /// Slots were skipped.
     Skip(SkipEntry),
+    /// A job is about to be changed, and it is not known yet what comes of it; also when a segment
+    /// begins. No news for the database.
+    Asked(Box<ActEntry>),
+    /// Somebody did something, or it was not done.
+    Act(Box<ActEntry>),
     /// Every slot up to this instant (unix ms) is decided.
     Decided(i64),
     /// A table came into force: a snapshot of the one before counts no more.
@@ -297,18 +304,18 @@ pub fn stamp_of(word: &[u8]) -> Option<Stamp> {
     })
 }
 
-/// How many runs and skips these lines tell of for the first time.
+/// How many runs, skips and acts these lines tell of for the first time.
 pub fn count_first(lines: &[u8]) -> u64 {
     let is_first = |line: &&[u8]| match decode(line) {
         Some(Entry::Run(run)) => run.pid == 0 && run.end.is_none(),
-        Some(Entry::Skip(_)) => true,
+        Some(Entry::Skip(_) | Entry::Act(_)) => true,
         _ => false,
     };
     lines.split(|&byte| byte == b'\n').filter(is_first).count() as u64
 }
 
-/// How many records these lines would be for the database: ends of runs and skips. A start is
-/// none, for the end of its run tells all.
+/// How many records these lines would be for the database: ends of runs, skips and acts. A start
+/// is none, for the end of its run tells all.
 pub fn count_records(lines: &[u8]) -> u64 {
     let is_record = |line: &&[u8]| decode(line).is_some_and(|entry| entry.is_record());
     lines.split(|&byte| byte == b'\n').filter(is_record).count() as u64
@@ -319,12 +326,13 @@ impl Entry<'_> {
     pub fn is_record(&self) -> bool {
         match self {
             Entry::Run(run) => run.end.is_some(),
-            Entry::Skip(_) => true,
+            Entry::Skip(_) | Entry::Act(_) => true,
             Entry::Checkpoint
             | Entry::Boot(_)
             | Entry::Home(_)
             | Entry::Keeper(_)
             | Entry::Carried(_)
+            | Entry::Asked(_)
             | Entry::Decided(_)
             | Entry::Slot { .. }
             | Entry::Anew(_)

@@ -6,14 +6,16 @@
 //! failing helper writes an [`Answer::Error`] in its place and exits 1; without questions it exits
 //! 0 at the end of its stdin. A table is answered in this order: variables, tags, jobs, end.
 
-use crate::core::change::{By, Change, Mistake, Refused};
+mod change;
+
+pub use change::{ChangeAsk, Changed, Find, Mark};
+
+use crate::core::change::Refused;
 pub use crate::core::columns::JobRow;
-use crate::core::cron::Dialect;
 use crate::core::database::{Database, ErrorKind};
 use crate::core::homes::Homes;
-use crate::core::ids::{AskId, JobId};
+use crate::core::ids::AskId;
 use crate::core::journal::Stand;
-use crate::core::version::Version;
 
 use serde::{Deserialize, Serialize};
 
@@ -115,45 +117,6 @@ pub enum Ask {
     Change(Box<ChangeAsk>),
 }
 
-/// The question about a change.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ChangeAsk {
-    /// The group.
-    pub server_id: u32,
-    /// Whose variables fill the placeholders.
-    pub vars_server: u32,
-    /// How schedules are read.
-    pub dialect: Dialect,
-    /// IANA zone in which times are written; empty = the system's.
-    pub timezone: String,
-    /// What is to be changed.
-    pub change: Change,
-    /// Who wants it.
-    pub by: By,
-    /// It was asked before, and who was asked has died over it: it is only to be found out whether
-    /// this has come of it.
-    pub find: Option<Mark>,
-}
-
-/// What comes of a change. It is said before the COMMIT: of what was not said nothing was
-/// committed, and by what was said it can be found out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Mark {
-    /// The row.
-    pub id: JobId,
-    /// What it will be; none: it will be gone.
-    pub version: Option<Version>,
-}
-
-/// A change that was made.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Changed {
-    /// The row, and what it is now.
-    pub mark: Mark,
-    /// What is hardly meant.
-    pub warnings: Vec<Mistake>,
-}
-
 impl Ask {
     /// What it is for.
     pub fn purpose(&self) -> Purpose {
@@ -179,6 +142,10 @@ pub enum Statement {
     Skip,
     /// Nothing was done with skipped slots: the optional table for them is not there.
     NoSkips,
+    /// What somebody did.
+    Act,
+    /// Nothing was done with that: the optional table for it is not there.
+    NoActs,
 }
 
 impl Statement {
@@ -189,6 +156,7 @@ impl Statement {
             Self::Update => "UPDATE scheduler_logs",
             Self::LastRun => "UPDATE scheduler_jobs",
             Self::Skip | Self::NoSkips => "INSERT INTO scheduler_skips",
+            Self::Act | Self::NoActs => "INSERT INTO scheduler_audit",
         }
     }
 
@@ -198,6 +166,7 @@ impl Statement {
             Self::Update => "end of a run",
             Self::LastRun => "last run of a job",
             Self::Skip | Self::NoSkips => "skipped slot",
+            Self::Act | Self::NoActs => "act",
         }
     }
 }
@@ -363,6 +332,9 @@ pub enum Record {
     /// Consecutive slots that were skipped for one reason: a row of the optional table
     /// `scheduler_skips`, keyed by (server_id, job_id, first_slot). Ignored without that table.
     Skip(Box<SkipRecord>),
+    /// What somebody did: a row of the optional table `scheduler_audit`, keyed by `uniq_id`. A row
+    /// that is there stays. Ignored without that table.
+    Act(Box<ActRecord>),
 }
 
 /// A run, as it is recorded.
@@ -418,4 +390,35 @@ pub struct SkipRecord {
     pub last_slot: String,
     /// How many.
     pub count: u64,
+}
+
+/// What somebody did, as it is recorded.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ActRecord {
+    /// The group.
+    pub server_id: u32,
+    /// Key; at most 20 characters.
+    pub uniq_id: String,
+    /// When, RFC 3339 with milliseconds.
+    pub at: String,
+    /// Who.
+    pub who: String,
+    /// Through what, and from where.
+    pub origin: String,
+    /// `create`, `start`, …
+    pub action: String,
+    /// The job; 0: none.
+    pub job_id: u32,
+    /// The run; empty: none.
+    pub run_id: String,
+    /// The version of the row afterwards; empty: none.
+    pub version: String,
+    /// MD5 of the key by which the request may come again; empty: none.
+    pub request_key: String,
+    /// MD5 of the body of such a request.
+    pub request_body: String,
+    /// What was changed: JSON, `{"cron": [old, new]}`.
+    pub what: String,
+    /// `done`, or why not.
+    pub result: String,
 }

@@ -2,9 +2,10 @@
 
 use crate::core::cron::Zone;
 use crate::core::ids::{JobId, RunId};
-use crate::core::journal::{Entry, RunEntry, decode, whole_lines};
-use crate::core::protocol::{Record, RunRecord, SkipRecord};
+use crate::core::journal::{ActEntry, Entry, RunEntry, decode, whole_lines};
+use crate::core::protocol::{ActRecord, Record, RunRecord, SkipRecord};
 use crate::core::time::{datetime, rfc3339};
+use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// What a record tells of: the last word on it counts.
@@ -14,6 +15,8 @@ pub enum Key {
     Run(RunId),
     /// Skipped slots of a job, by the first of them, and the database that it is of.
     Skip(JobId, i64, u32),
+    /// What somebody did.
+    Act(RunId),
 }
 
 /// What an entry tells the database of; nothing if that is no news to it.
@@ -23,11 +26,13 @@ pub fn key(entry: &Entry<'_>) -> Option<Key> {
         Entry::Run(run) if run.pid == 0 && run.end.is_none() => None,
         Entry::Run(run) => Some(Key::Run(run.run)),
         Entry::Skip(skip) => Some(Key::Skip(skip.job, skip.first_ms, skip.home)),
+        Entry::Act(act) => Some(Key::Act(act.id)),
         Entry::Checkpoint
         | Entry::Boot(_)
         | Entry::Home(_)
         | Entry::Keeper(_)
         | Entry::Carried(_)
+        | Entry::Asked(_)
         | Entry::Decided(_)
         | Entry::Slot { .. }
         | Entry::Anew(_)
@@ -91,7 +96,27 @@ pub fn record(entry: &Entry<'_>, server_id: u32, zone: &Zone) -> Option<Record> 
             last_slot: rfc3339(skip.last_ms, zone),
             count: skip.count,
         }))),
+        (_, Entry::Act(act)) => Some(Record::Act(Box::new(act_record(act, server_id, zone)))),
         _ => None,
+    }
+}
+
+/// What an act says in `scheduler_audit`.
+pub fn act_record(act: &ActEntry, server_id: u32, zone: &Zone) -> ActRecord {
+    ActRecord {
+        server_id,
+        uniq_id: act.id.to_string(),
+        at: rfc3339(act.at_ms, zone),
+        who: act.who.to_string(),
+        origin: act.origin.to_string(),
+        action: act.action.to_string(),
+        job_id: act.job.map_or(0, |job| job.0),
+        run_id: act.run.map(|run| run.to_string()).unwrap_or_default(),
+        version: act.version.map(|version| version.to_string()).unwrap_or_default(),
+        request_key: act.request_key.to_string(),
+        request_body: act.request_body.to_string(),
+        what: Value::Object(act.what.clone()).to_string(),
+        result: act.result.to_string(),
     }
 }
 

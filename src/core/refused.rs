@@ -293,6 +293,7 @@ fn name_of(entry: &Entry<'_>) -> String {
     match entry {
         Entry::Run(run) => format!("run={} job={}", run.run, run.job),
         Entry::Skip(skip) => format!("skip of {} job={}", counted(skip.count, "slot"), skip.job),
+        Entry::Act(act) => format!("{} by {:?}: act={}", act.action, act.who, act.id),
         _ => "a record".to_owned(),
     }
 }

@@ -4,7 +4,7 @@ use crate::core::custody::Machine;
 use crate::core::history::PastRun;
 use crate::core::ids::{JobId, RunId};
 use crate::core::journal::{
-    Cause, Dropped, Entry, FIRST_ATTEMPT, Loss, RunEntry, SkipEntry, Stand, TableEntry,
+    ActEntry, Cause, Dropped, Entry, FIRST_ATTEMPT, Loss, RunEntry, SkipEntry, Stand, TableEntry,
     count_first, decode, whole_lines,
 };
 use crate::core::keeping::Notice;
@@ -13,6 +13,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Ended runs that a replay keeps for the history of the pages.
 const MAX_REPLAYED_ENDS: usize = 20_000;
+
+/// Acts that a replay keeps.
+const MAX_REPLAYED_ACTS: usize = 1_000;
 
 /// What a replayed segment comes to.
 #[derive(Clone, Debug, Default)]
@@ -31,6 +34,10 @@ pub struct Replay {
     pub last_sequence: u64,
     /// The same when the schedule last began again.
     pub anew_sequence: u64,
+    /// What somebody did, oldest first; the last 1,000.
+    pub acts: VecDeque<ActEntry>,
+    /// Changes that were asked for, and it is not known what came of them.
+    pub asked: BTreeMap<RunId, ActEntry>,
     /// The table that was in force last.
     pub table: Option<TableEntry<'static>>,
     /// The last boot seen.
@@ -129,6 +136,7 @@ impl Replay {
         match entry {
             Entry::Checkpoint => {
                 self.live.clear();
+                self.asked.clear();
                 self.keepers.clear();
                 self.homes.clear();
                 self.held.clear();
@@ -144,6 +152,11 @@ impl Replay {
                 self.slot_decided(skip.job, skip.last_ms);
                 self.skips.insert((skip.job, skip.first_ms), skip);
             }
+            Entry::Asked(act) => {
+                self.last_sequence = self.last_sequence.max(act.id.sequence);
+                self.asked.insert(act.id, *act);
+            }
+            Entry::Act(act) => self.act(*act),
             Entry::Decided(at) => {
                 // It goes back only then, should the other line have been lost.
                 if self.decided_ms.is_some_and(|before| at < before) {
@@ -423,6 +436,15 @@ impl Replay {
             self.ended.pop_front();
         }
         self.ended.extend(PastRun::from_entry(&run).map(|past| (run.job, past)));
+    }
+
+    fn act(&mut self, act: ActEntry) {
+        self.last_sequence = self.last_sequence.max(act.id.sequence);
+        self.asked.remove(&act.id);
+        if self.acts.len() == MAX_REPLAYED_ACTS {
+            self.acts.pop_front();
+        }
+        self.acts.push_back(act);
     }
 
     fn slot_decided(&mut self, job: JobId, slot_ms: i64) {

@@ -12,7 +12,7 @@
 //! - `sync`: the table follows the database
 //! - `carry`: records on their way to the database, and those that it refuses
 //! - `changes`: what has changed since somebody looked
-//! - `edits`: changes of jobs, from who wants them to who writes them
+//! - `edits`: changes of jobs, from who wants them to who writes them; `acts`: who did what
 //! - `ending`: how the daemon ends
 //! - `metrics`: figures; `figures`: how they are handed to the next program
 //! - `news`: what somebody above may want to hear
@@ -24,6 +24,7 @@
 //! - `segments`: when a segment begins, and which ones go
 //! - `unwritten`: what the journal has no room for
 
+mod acts;
 mod adopt;
 mod asks;
 mod carry;
@@ -50,11 +51,12 @@ mod trouble;
 pub mod twin;
 mod unwritten;
 
+pub use acts::{Acts, Did};
 pub use adopt::{Place, Said};
 pub(in crate::core) use changes::Changed;
 pub use figures::{Figures, if_known};
 pub use metrics::{Histogram, Metrics};
-pub use news::{Begun, News, NotChanged};
+pub use news::{Begun, Doubt, News, NotChanged};
 pub use outbox::Outbox;
 pub use run::{Run, RunPhase};
 pub use snapshot::{Kept, Loaded, SnapshotTrouble};
@@ -238,6 +240,7 @@ pub struct Scheduler {
     asks: asks::Asks,
     /// Changes of jobs; [`News::Changed`] tells what became of each.
     pub(in crate::core) edits: edits::Edits,
+    pub(in crate::core) acts: acts::Acts,
     sync: sync::Sync,
     snapshot: snapshot::Snapshot,
     refused: carry::Refused,
@@ -277,6 +280,8 @@ impl Scheduler {
     ) -> Scheduler {
         let table = Table::new(settings.dialect, settings.zone.clone());
         let boot_id = replay.boot_id.clone();
+        let homes = settings.homes(replay.homes.clone());
+        let acts = acts::Acts::told_by(replay.acts.clone(), replay.asked.clone());
         let mut scheduler = Scheduler {
             due: due::Due::new(now, replay.decided_ms, replay.boot_id != settings.boot_id),
             astray: None,
@@ -285,11 +290,12 @@ impl Scheduler {
                 .holding(replay.held.clone())
                 .waiting_up_to(settings.unwritten_limit_bytes),
             asks: asks::Asks::default(),
-            edits: edits::Edits::default(),
+            edits: edits::Edits::told_by(&acts, &homes),
+            acts,
             sync: sync::Sync::new(),
             snapshot: snapshot::Snapshot::told_by(replay.table.clone()),
             refused: carry::Refused::told_by(replay.set_aside),
-            homes: settings.homes(replay.homes.clone()),
+            homes,
             past: None,
             table,
             runs: run::Runs::default(),
@@ -323,6 +329,7 @@ impl Scheduler {
 
     /// Time has passed.
     pub(in crate::core) fn tick(&mut self, now: Now) {
+        self.acts.note(Some(now), &self.settings, &mut self.last_sequence, &mut self.outbox);
         self.run_timers(now);
         self.apply_some(Some(now));
         self.decide(now);

@@ -297,8 +297,10 @@ impl<'a> Settling<'a> {
             ErrorKind::Unsure => match statement {
                 // The record itself is taken without it.
                 Some(Statement::LastRun) => true,
-                // Slots that were skipped are to keep no run waiting.
-                Some(Statement::Skip | Statement::NoSkips) => self.has_room(desk),
+                // Slots that were skipped are to keep no run waiting, nor is what somebody did.
+                Some(Statement::Skip | Statement::NoSkips | Statement::Act | Statement::NoActs) => {
+                    self.has_room(desk)
+                }
                 Some(Statement::Insert | Statement::Update) | None => false,
             },
             ErrorKind::Connect
@@ -399,6 +401,7 @@ pub fn owned(entry: &Entry<'_>) -> Option<Entry<'static>> {
     match entry {
         Entry::Run(run) => Some(Entry::Run(run.clone().into_owned())),
         Entry::Skip(skip) => Some(Entry::Skip(*skip)),
+        Entry::Act(act) => Some(Entry::Act(act.clone())),
         _ => None,
     }
 }

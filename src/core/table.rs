@@ -231,9 +231,14 @@ impl Table {
 
     /// The version of a job's row, as the database had it last; none where there is no row.
     pub fn version(&self, id: JobId) -> Option<Version> {
+        self.row(id).map(|(def, enabled)| def.version(enabled))
+    }
+
+    /// What a job's row said last, and whether it is enabled; none where there is no row.
+    pub fn row(&self, id: JobId) -> Option<(&Definition, bool)> {
         let in_force = self.jobs.get(&id).and_then(|job| job.scheduled());
-        let disabled = || self.disabled.get(&id).map(|row| row.def.version(false));
-        in_force.map(|def| def.version(true)).or_else(disabled)
+        let disabled = || self.disabled.get(&id).map(|row| (&row.def, false));
+        in_force.map(|def| (def, true)).or_else(disabled)
     }
 
     /// A job, to change anything of it but its place in the order (see [`Table::reschedule`]).

@@ -6,6 +6,7 @@
 //! - `parameters`: which there are, and which values make sense; `values`: numbers and instants
 //! - `pages`: HTML for people, in the words of `texts`
 //! - `api`: JSON for programs; `cache`: its answers, rendered once per change
+//! - `audit`: who did what
 //! - `terminal`: tables for terminals, for whom `wanted` says; `metrics`: figures for monitoring
 //! - `routes`: what there is at which path; `route`: what one is, and how it is found; `call`: what
 //!   its function is given; `named`: what a request names
@@ -23,6 +24,7 @@
 
 mod actions;
 mod api;
+mod audit;
 mod cache;
 mod call;
 mod change;

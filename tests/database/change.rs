@@ -5,11 +5,12 @@ use crate::common::helper::{Standing, request, start};
 use crate::daemon::http::Reply;
 use crate::daemon::steps::{Cut, Steps};
 use crate::daemon::{Daemon, SOON, Site, wait_for};
-use schedule::core::change::{By, Change, Refused};
+use schedule::core::change::{Change, Refused};
 use schedule::core::cron::Dialect;
 use schedule::core::database::Database;
-use schedule::core::ids::JobId;
-use schedule::core::protocol::{Answer, Ask, ChangeAsk, Mark};
+use schedule::core::ids::{JobId, RunId};
+use schedule::core::journal::ActEntry;
+use schedule::core::protocol::{Answer, Ask, ChangeAsk, Find, Mark};
 use serde_json::{Value, json};
 use std::thread::{sleep, spawn};
 use std::time::{Duration, Instant};
@@ -196,16 +197,29 @@ fn a_row_that_somebody_has_locked_is_not_waited_for() {
     }
 }
 
-fn ask(find: Option<Mark>) -> Ask {
+/// As a daemon notes who wants it.
+pub fn act(sequence: u64) -> ActEntry {
+    let id = RunId::next(1, 7, sequence, 1_795_326_127_500);
+    serde_json::from_value(json!({"id": id, "at_ms": 1_795_326_127_500_i64, "who": "ann",
+        "origin": "api 10.0.0.1", "action": "edit", "job": 7}))
+    .unwrap()
+}
+
+fn ask(find: Option<Find>) -> Ask {
     let columns = json!({"name": "new"}).as_object().unwrap().clone();
     let change = Change::Edit { id: JobId(7), columns, expected: None };
-    let (timezone, by, dialect) = (String::new(), By::default(), Dialect::Crontab);
-    let ask = ChangeAsk { server_id: 1, vars_server: 7, dialect, timezone, change, by, find };
+    let (timezone, act, dialect) = (String::new(), Box::new(act(0)), Dialect::Crontab);
+    let ask = ChangeAsk { server_id: 1, vars_server: 7, dialect, timezone, change, act, find };
     Ask::Change(Box::new(ask))
 }
 
 /// What a helper said that was killed at its COMMIT, and what the next one finds.
-fn lost_at(database: &mut TestDatabase, cut: Cut, goes_on: bool) -> (Option<Mark>, Answer) {
+fn lost_at(
+    database: &mut TestDatabase,
+    cut: Cut,
+    goes_on: bool,
+    knows: bool,
+) -> (Option<Mark>, Answer) {
     let is_commit = |statement: &[u8]| statement == b"\x03COMMIT";
     let steps = Steps::start(database.config.server().port, cut, is_commit);
     let mut config: Database = over_tcp(database.config.clone());
@@ -220,7 +234,8 @@ fn lost_at(database: &mut TestDatabase, cut: Cut, goes_on: bool) -> (Option<Mark
         _ => None,
     });
     let config = database.config.clone();
-    let finds = spawn(move || Standing::start().ask(&config, ask(mark)).pop().unwrap());
+    let find = Find { mark: mark.filter(|_| knows) };
+    let finds = spawn(move || Standing::start().ask(&config, ask(Some(find))).pop().unwrap());
     if goes_on {
         // It waits for the row.
         sleep(Duration::from_millis(300));
@@ -245,13 +260,28 @@ fn a_change_whose_answer_is_lost_is_found() {
                 "INSERT INTO scheduler_jobs (id, name, command, cron, server_id)
                 VALUES (7, 'a', 'true', '0 3 * * *', 1)",
             );
-            let (mark, found) = lost_at(&mut database, cut, goes_on);
-            assert!(mark.is_some(), "{kind:?} {cut:?}");
-            let is_found = matches!(found, Answer::Changed(_));
-            assert!(is_found || found == Answer::NotChanged(Refused::NotDone), "{found:?}");
-            assert_eq!(is_found, is_done, "{kind:?} {cut:?} {goes_on}");
-            let name = database.value("SELECT name FROM scheduler_jobs");
-            assert_eq!(name == "new", is_done, "{kind:?} {cut:?} {goes_on}");
+            for (has_audit, knows) in [(true, true), (true, false), (false, true)] {
+                database.sql("UPDATE scheduler_jobs SET name = 'a'");
+                if !has_audit {
+                    database.sql("DROP TABLE scheduler_audit");
+                } else {
+                    database.sql("DELETE FROM scheduler_audit");
+                }
+                let (mark, found) = lost_at(&mut database, cut, goes_on, knows);
+                let told = format!("{kind:?} {cut:?} {goes_on} {has_audit} {knows}");
+                assert!(mark.is_some(), "{told}");
+                let is_found = matches!(found, Answer::Changed(_));
+                let is_not = found == Answer::NotChanged(Refused::NotDone);
+                assert!(is_found || is_not, "{told}: {found:?}");
+                assert_eq!(is_found, is_done, "{told}");
+                let name = database.value("SELECT name FROM scheduler_jobs");
+                assert_eq!(name == "new", is_done, "{told}");
+                if has_audit {
+                    let noted = "SELECT COUNT(*) FROM scheduler_audit WHERE result = 'done'";
+                    assert_eq!(database.value(noted), u8::from(is_done).to_string(), "{told}");
+                    assert_eq!(database.value("SELECT COUNT(*) FROM scheduler_audit"), "1");
+                }
+            }
         }
     }
 }

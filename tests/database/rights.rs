@@ -43,12 +43,13 @@ fn writes(config: &Database) -> Result<u64, (ErrorKind, String)> {
 }
 
 /// All that is needed, table by table, column by column.
-const ENOUGH: [&str; 5] = [
+const ENOUGH: [&str; 6] = [
     "SELECT, UPDATE (last_run_time) ON {db}.scheduler_jobs",
     "SELECT ON {db}.scheduler_vars",
     "SELECT ON {db}.scheduler_tags",
     "SELECT, INSERT, UPDATE ON {db}.scheduler_logs",
     "SELECT, INSERT, UPDATE ON {db}.scheduler_skips",
+    "SELECT, INSERT, UPDATE ON {db}.scheduler_audit",
 ];
 
 #[test]

@@ -3,6 +3,7 @@
 // In a test a panic is the answer.
 #![allow(clippy::unwrap_used)]
 
+mod changes;
 #[path = "../support/common/mod.rs"]
 mod common;
 mod crowd;

@@ -8,7 +8,7 @@ use super::random::Random;
 use schedule::core::database::ErrorKind;
 use schedule::core::homes::{Homes, mark};
 use schedule::core::ids::RunId;
-use schedule::core::journal::{Entry, SkipEntry, Stand, TableEntry};
+use schedule::core::journal::{ActEntry, Entry, SkipEntry, Stand, TableEntry};
 use schedule::core::outcome::Outcome;
 use schedule::core::protocol::{Answer, JobRow, SetAside, Statement};
 use schedule::core::records::news;
@@ -48,6 +48,8 @@ pub struct Records {
     /// Runs by key; with an outcome once they have ended.
     pub runs: BTreeMap<RunId, Option<Outcome>>,
     pub skips: BTreeMap<(u32, i64), SkipEntry>,
+    /// What somebody did, in the order in which it came here.
+    pub acts: Vec<ActEntry>,
 }
 
 /// The tables.
@@ -73,6 +75,8 @@ pub struct Database {
     pub end_twice: BTreeSet<RunId>,
     /// What the rows were, where somebody changes them over the API.
     pub past: Past,
+    /// Whether there is the table of acts.
+    pub has_audit: bool,
     /// The answer to a sync, until somebody changes something.
     unchanged: Option<(Vec<Vec<u8>>, String)>,
 }
@@ -336,6 +340,8 @@ impl Database {
                 }
             }
             Entry::Skip(_) => Some(Statement::Skip),
+            Entry::Act(_) if self.has_audit => Some(Statement::Act),
+            Entry::Act(_) => Some(Statement::NoActs),
             _ => None,
         }
     }
@@ -361,6 +367,7 @@ impl Database {
                 self.record_run(run.run, outcome);
             }
             Entry::Skip(skip) => self.record_skip(*skip),
+            Entry::Act(act) => self.record_act(self.named, act),
             _ => {}
         }
     }

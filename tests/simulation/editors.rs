@@ -10,7 +10,8 @@ use schedule::core::change::{Context, Decided, Refused, Stand, TableColumn, deci
 use schedule::core::columns::Column;
 use schedule::core::event::Event;
 use schedule::core::http::{Connection, Limits};
-use schedule::core::ids::{ConnId, JobId};
+use schedule::core::ids::{ConnId, JobId, RunId};
+use schedule::core::journal::{ActEntry, DONE};
 use schedule::core::places::Peer;
 use schedule::core::protocol::{ChangeAsk, Mark};
 use schedule::core::version::Version;
@@ -35,14 +36,14 @@ pub struct Past {
 }
 
 /// A client that waits.
-struct Asked {
+pub struct Asked {
     number: u32,
 }
 
 /// See the module's text.
 pub struct Editors {
     pub random: Random,
-    waiting: BTreeMap<ConnId, Asked>,
+    pub waiting: BTreeMap<ConnId, Asked>,
     next: u32,
     /// Those that were told that nothing was done.
     refused: BTreeSet<u32>,
@@ -64,8 +65,13 @@ fn address(number: u32) -> IpAddr {
 }
 
 fn number_of(ask: &ChangeAsk) -> u32 {
-    let address: Ipv4Addr = ask.by.from.parse().expect("an address");
-    u32::from(address) - 0x0a00_0000
+    number_of_act(&ask.act).expect("who came over the API")
+}
+
+/// Whose change it is; none: it is none of theirs.
+fn number_of_act(act: &ActEntry) -> Option<u32> {
+    let address = act.origin.strip_prefix("api ")?.parse::<Ipv4Addr>().ok()?;
+    u32::from(address).checked_sub(0x0a00_0000).filter(|number| *number < 0x0100_0000)
 }
 
 fn stand_of(row: &Row) -> Stand {
@@ -99,13 +105,25 @@ impl Database {
     }
 
     /// What a change would come to.
-    pub fn decide(&mut self, ask: &ChangeAsk) -> Result<(Decided, Mark), Refused> {
+    pub fn decide(&mut self, ask: &ChangeAsk, named: usize) -> Result<(Decided, Mark), Refused> {
         self.note();
         let current = ask.change.id().and_then(|id| self.now.rows.get(&id.0)).map(stand_of);
-        if let Some(mark) = ask.find {
-            let is_done = current_version(self, mark.id) == mark.version;
+        if let Some(find) = ask.find {
             let nothing = Decided { before: None, after: None, columns: vec![], warnings: vec![] };
-            return if is_done { Ok((nothing, mark)) } else { Err(Refused::NotDone) };
+            let found = match (self.act(ask.act.id, named), find.mark) {
+                (Some(act), _) if act.is_done() => act.job.map(|id| (id, act.version)),
+                _ if self.has_audit => None,
+                (_, None) => return Err(Refused::NobodyKnows),
+                (_, Some(mark)) => match current_version(self, mark.id) {
+                    now if now == mark.version => Some((mark.id, mark.version)),
+                    now if now == mark.before => None,
+                    _ => return Err(Refused::NobodyKnows),
+                },
+            };
+            let before = None;
+            let mark = found.map(|(id, version)| Mark { id, version, before });
+            let mark = mark.ok_or(Refused::NotDone)?;
+            return Ok((nothing, mark));
         }
         let vars = self.now.vars.clone();
         let context = Context { vars, ..Context::default() };
@@ -119,16 +137,65 @@ impl Database {
         let mut decided = decided;
         decided.after.iter_mut().for_each(|after| after.row.id = id);
         let version = decided.after.as_ref().map(Stand::version);
-        let mark = Mark { id: JobId(id), version };
+        let before = decided.before.as_ref().map(Stand::version);
+        let mark = Mark { id: JobId(id), version, before };
         if !decided.changes() {
             self.past.idle.insert(number_of(ask), (self.past.log.len(), mark));
         }
         Ok((decided, mark))
     }
 
-    /// A change is committed.
-    pub fn commit_change(&mut self, ask: &ChangeAsk, decided: &Decided, mark: Mark) {
-        if ask.find.is_some() || !decided.changes() {
+    fn act(&self, id: RunId, named: usize) -> Option<&ActEntry> {
+        self.records[named].acts.iter().find(|act| act.id == id)
+    }
+
+    /// A helper, or the journal, says what somebody did: what came first stays. Both say the same.
+    pub fn record_act(&mut self, named: usize, act: &ActEntry) {
+        if !self.has_audit {
+            return;
+        }
+        let Some(known) = self.act(act.id, named) else {
+            let past = &self.past;
+            let made = |it| past.done.contains_key(&it) || past.idle.contains_key(&it);
+            let done = number_of_act(act).is_none_or(made);
+            assert!(!act.is_done() || done, "{act:?}: it was not done");
+            return self.records[named].acts.push(act.clone());
+        };
+        assert_eq!(known.is_done(), act.is_done(), "{known:?} is told otherwise: {act:?}");
+        assert_eq!((known.job, known.version), (act.job, act.version), "{known:?}: {act:?}");
+    }
+
+    /// What was looked for and not found never is: the row that says so keeps others out.
+    pub fn was_not_done(&mut self, ask: &ChangeAsk, named: usize) {
+        if self.has_audit && self.act(ask.act.id, named).is_none() {
+            let act = ActEntry { result: "not done".into(), ..(*ask.act).clone() };
+            self.records[named].acts.push(act);
+        }
+    }
+
+    /// A change is committed, and with it who made it.
+    pub fn commit_change(
+        &mut self,
+        ask: &ChangeAsk,
+        (decided, mark): (&Decided, Mark),
+        named: usize,
+    ) {
+        if ask.find.is_some() {
+            return;
+        }
+        if self.has_audit {
+            let known = self.act(ask.act.id, named);
+            assert_eq!(known, None, "a change is asked for once");
+            let act = ActEntry {
+                job: Some(mark.id),
+                version: mark.version,
+                what: decided.what(),
+                result: DONE.into(),
+                ..(*ask.act).clone()
+            };
+            self.records[named].acts.push(act);
+        }
+        if !decided.changes() {
             return;
         }
         let number = number_of(ask);
@@ -268,6 +335,36 @@ impl World {
         let mut refused = editors.refused.iter();
         let done = refused.find(|number| self.database.past.done.contains_key(number));
         assert_eq!(done, None, "a change is done that was called not done");
+        if self.database.has_audit {
+            self.check_audit();
+        }
+    }
+
+    /// Each change that was made is there once, and tells what became of the row.
+    fn check_audit(&self) {
+        let past = &self.database.past;
+        let acts = self.database.records.iter().flat_map(|records| &records.acts);
+        let mut told = BTreeMap::new();
+        for act in acts.filter(|act| act.is_done()) {
+            let Some(number) = number_of_act(act) else { continue };
+            let mark = (act.job.expect("a job"), act.version);
+            let again = told.insert(number, mark);
+            assert_eq!(again, None, "it is there twice: {act:?}");
+        }
+        for (number, (_, mark)) in &past.done {
+            assert_eq!(
+                told.get(number),
+                Some(&(mark.id, mark.version)),
+                "who made change {number}"
+            );
+        }
+        let lost =
+            told.keys().find(|it| !past.done.contains_key(it) && !past.idle.contains_key(it));
+        assert_eq!(lost, None, "who made a change that was not made");
+        let core = self.core.as_ref().expect("a daemon");
+        let homes = core.scheduler.homes();
+        let open = core.scheduler.acts().open().find(|act| homes.has_act(act));
+        assert_eq!(open, None, "nobody knows what came of a change");
     }
 
     /// Somebody has changed rows: what they are now is to be known.

@@ -3,6 +3,7 @@
 use super::database::{Asked, DEADLINE_MS, Database, Done, PATHS, Rows};
 use super::disk::{Disk, Snapshot};
 use super::random::Random;
+use schedule::core::change::Refused;
 use schedule::core::database::ErrorKind;
 use schedule::core::ids::{AskId, JobId};
 use schedule::core::protocol::{Answer, Ask, ChangeAsk, Changed, Mark, Request, SetAside};
@@ -254,10 +255,11 @@ impl Exchange {
         random: &mut Random,
         database: &mut Database,
     ) -> Reply {
-        let decided = database.decide(ask);
+        let named = self.named;
+        let decided = database.decide(ask, named);
         let mut lines = match &decided {
-            Ok((_, mark)) => {
-                let changed = Changed { mark: *mark, warnings: Vec::new() };
+            Ok((decided, mark)) => {
+                let changed = Changed { what: decided.what(), ..Changed::to(*mark) };
                 let changing = ask.find.is_none().then_some(Answer::Changing(*mark));
                 changing.into_iter().chain([Answer::Changed(changed)]).map(|it| line(&it)).collect()
             }
@@ -272,10 +274,12 @@ impl Exchange {
                 is_said && random.one_in(2)
             }
         };
-        if let Ok((decided, mark)) = decided.as_ref()
-            && commits
-        {
-            database.commit_change(ask, decided, *mark);
+        match decided.as_ref() {
+            Ok((decided, mark)) if commits => {
+                database.commit_change(ask, (decided, *mark), named);
+            }
+            Err(Refused::NotDone) if commits => database.was_not_done(ask, named),
+            Ok(_) | Err(_) => {}
         }
         let good = self.is_good();
         let end_ms = (self.fate != Fate::Hangs).then_some(mono_ms);
@@ -298,8 +302,8 @@ impl Exchange {
                 found: None,
             },
             Ask::Change(_) => {
-                let mark = Mark { id: JobId(1), version: None };
-                Answer::Changed(Changed { mark, warnings: Vec::new() })
+                let mark = Mark { id: JobId(1), version: None, before: None };
+                Answer::Changed(Changed::to(mark))
             }
         };
         [Answer::To(id), what, Answer::Done(id)].iter().map(line).collect()
@@ -411,9 +415,9 @@ impl Exchange {
             && self.answer.is_none()
             && self.fate == Fate::Good
             && ask.find.is_none()
-            && let Ok((decided, mark)) = database.decide(ask)
+            && let Ok((decided, mark)) = database.decide(ask, self.named)
         {
-            database.commit_change(ask, &decided, mark);
+            database.commit_change(ask, (&decided, mark), self.named);
         }
         if let Ask::Record {
             from, to, retry, believe, pace, ref taken, ref homes, ref aside, ..

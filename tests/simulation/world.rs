@@ -108,6 +108,7 @@ impl World {
         }
         database.now.vars.insert("A".into(), "1".into());
         database.note();
+        database.has_audit = !Random::new(seed ^ 0xac7).one_in(4);
         let mut ledger = Ledger::new(profile.zones.clone(), profile.stop_grace_ms);
         // These were always there.
         ledger.edited(Now { wall_ms: i64::MIN, mono_ms: 0 }, &database.now);
@@ -297,6 +298,13 @@ impl World {
             let recorded = known && self.database.through >= end;
             // A daemon that has only just started was told ends that it has yet to write.
             let quiet = quiet && !self.custody.has_told();
+            let is_open = |core: &Core| {
+                let homes = core.scheduler.homes();
+                core.scheduler.acts().open().any(|act| homes.has_act(act))
+            };
+            let quiet = quiet && !self.core.as_ref().is_some_and(is_open);
+            // A sync that was slow may have begun before their changes.
+            let quiet = quiet && self.editors.as_ref().is_none_or(|it| it.waiting.is_empty());
             let counted =
                 self.core.as_ref().is_none_or(|core| core.scheduler.set_aside().gone == 0);
             let quiet = quiet && counted;

@@ -202,10 +202,12 @@ fn an_answer_that_was_lost_is_found_out() {
         let conn = ask_to_edit(&mut bench, &name);
         let id = bench.core.scheduler.asked(Purpose::Change).unwrap();
         let before = bench.table.clone();
+        let seen = bench.core.scheduler.table().version(schedule::core::ids::JobId(1));
         let version = bench.commit(1, |row| row.name.clone_from(&name));
         let mark = schedule::core::protocol::Mark {
             id: schedule::core::ids::JobId(1),
             version: Some(version),
+            before: seen,
         };
         if !is_done {
             bench.table = before;
@@ -233,12 +235,13 @@ fn an_answer_comes_with_the_table_that_has_it() {
     let mark = schedule::core::protocol::Mark {
         id: schedule::core::ids::JobId(1),
         version: Some(version),
+        before: None,
     };
     // A sync is under way when the change is done.
     bench.core.scheduler.sync_now();
     bench.turn();
     let sync = bench.core.scheduler.asked(Purpose::Sync).unwrap();
-    let changed = schedule::core::protocol::Changed { mark, warnings: vec![] };
+    let changed = schedule::core::protocol::Changed::to(mark);
     say(&mut bench, &[Answer::To(id), Answer::Changing(mark), Answer::Changed(changed)]);
     assert_eq!(status(&mut bench, conn), None);
     say(&mut bench, &[Answer::Done(id)]);

@@ -13,12 +13,13 @@ pub fn answers(table: &mut Vec<Answer>, question: &[u8]) -> Vec<Answer> {
     let request: Request = serde_json::from_slice(question).unwrap();
     let Ask::Change(ask) = request.ask else { panic!("no change: {request:?}") };
     let mut stands = stands(table);
-    if let Some(mark) = ask.find {
+    if let Some(find) = ask.find {
+        let mark = find.mark.unwrap();
         let found = stands.iter().find(|it| it.row.id == mark.id.0).map(Stand::version);
-        let changed = Changed { mark, warnings: Vec::new() };
         let is_done = found == mark.version;
+        assert!(is_done || found == mark.before, "somebody else changed it");
         return vec![if is_done {
-            Answer::Changed(changed)
+            Answer::Changed(Changed::to(mark))
         } else {
             Answer::NotChanged(Refused::NotDone)
         }];
@@ -61,6 +62,7 @@ fn change(stands: &mut Vec<Stand>, ask: &ChangeAsk, vars: Vars) -> Result<Change
     let context = Context { vars, ..Context::default() };
     let current = at.map(|at| stands[at].clone());
     let decided = decide(current, &ask.change, (ask.server_id, &columns), &context)?;
+    let what = decided.what();
     let new_id = stands.iter().map(|it| it.row.id).max().unwrap_or(0) + 1;
     let id = at.map_or(new_id, |at| stands[at].row.id);
     at.map(|at| stands.remove(at));
@@ -68,7 +70,9 @@ fn change(stands: &mut Vec<Stand>, ask: &ChangeAsk, vars: Vars) -> Result<Change
     let version = after.as_ref().map(Stand::version);
     stands.extend(after);
     stands.sort_by_key(|stand| stand.row.id);
-    Ok(Changed { mark: Mark { id: JobId(id), version }, warnings: decided.warnings })
+    let before = decided.before.as_ref().map(Stand::version);
+    let mark = Mark { id: JobId(id), version, before };
+    Ok(Changed { warnings: decided.warnings, what, ..Changed::to(mark) })
 }
 
 /// Puts rows into a table in place of those that are there.

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod actions;
+mod audit;
 mod blocked;
 mod change;
 #[path = "../support/common/mod.rs"]

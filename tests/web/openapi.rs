@@ -137,12 +137,14 @@ fn every_answer_is_described_and_every_description_is_answered() {
     tour.get("/api/v1/forecast", 200);
     tour.get("/api/v1/export", 200);
     tour.get("/api/v1/export?format=crontab", 200);
+    tour.get("/api/v1/audit?since=x", 400);
     tour.bench.files.insert("/o".into(), b"a\nb\n".to_vec());
     tour.bench.files.insert("log".into(), b"a\nb\n".to_vec());
     commands(&mut tour);
     errors(&mut tour);
     tour.bench.database_error = None;
     changes(&mut tour);
+    tour.get("/api/v1/audit?limit=1000", 200);
     let asked: BTreeSet<_> = tour.description.seen.clone();
     let mut missed = Vec::new();
     for (path, operations) in tour.description.doc["paths"].as_object().unwrap() {

@@ -161,7 +161,10 @@ impl Scheduler {
                 Some((Waiter::Table, self.sync_ask()))
             }
             Purpose::Record => self.next_record_ask(now),
-            Purpose::Change => self.edits.next(now, &self.settings),
+            Purpose::Change => {
+                let noted = (&mut self.acts, &mut self.outbox);
+                self.edits.next(now, &self.settings, &mut self.last_sequence, noted)
+            }
         }
     }
 
@@ -195,6 +198,9 @@ impl Scheduler {
                 }
             }
             answer if lane.is_named() => {
+                if let Ok(Answer::Changing(mark)) = &answer {
+                    self.edits.changing(*mark, &mut self.acts, &mut self.outbox);
+                }
                 let staged = &mut self.asks.staged[purpose as usize];
                 staged.line(line, answer, &mut self.table, self.sync.seen);
             }
@@ -253,7 +259,11 @@ impl Scheduler {
         if purpose == Purpose::Change {
             // Nothing is told of the database, which the other lanes ask all the time.
             self.sync.state.count(failure.is_none());
-            let news = self.edits.answered(now, failure, staged.changing, staged.edited);
+            let told = self.edits.answered(now, failure, staged.changing, staged.edited);
+            if let Some(act) = told.act {
+                self.acts.settled(now, *act, &mut self.outbox);
+            }
+            let news = told.news;
             if news.as_ref().is_some_and(News::may_be_new_to_the_table) {
                 // Who waits is told when it is in force.
                 self.sync.next_sync_ms = 0;

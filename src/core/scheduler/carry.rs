@@ -63,6 +63,8 @@ pub struct Refused {
     unkept: Option<String>,
     /// Skipped slots were last not recorded for want of their table, and that was told.
     skips_pass: bool,
+    /// The same of acts.
+    acts_pass: bool,
 }
 
 impl Refused {
@@ -142,6 +144,19 @@ impl Refused {
             log::info!("records: skipped slots are recorded again, in scheduler_skips");
         }
         self.skips_pass = pass || (self.skips_pass && !taken.contains(&Statement::Skip));
+        self.told_of_acts(taken);
+    }
+
+    /// The same of the table of who did what.
+    fn told_of_acts(&mut self, taken: &[Statement]) {
+        let pass = taken.contains(&Statement::NoActs);
+        if pass && !self.acts_pass {
+            log::warn!(
+                "records: who did what is in the journal alone, for there is no table \
+                 scheduler_audit, which is optional: `schedule db migrate` makes it"
+            );
+        }
+        self.acts_pass = pass || (self.acts_pass && !taken.contains(&Statement::Act));
     }
 }
 
@@ -268,7 +283,8 @@ impl Scheduler {
         self.refused.turn = carried.through >= self.outbox.recorded_target;
         let until = self.outbox.recorded_target.min(self.outbox.recorded + RANGE_BYTES as u64);
         self.refused.told_of_skips(&carried.taken);
-        let taken = carried.taken.iter().filter(|statement| **statement != Statement::NoSkips);
+        let passes = [Statement::NoSkips, Statement::NoActs];
+        let taken = carried.taken.iter().filter(|statement| !passes.contains(statement));
         self.refused.taken.extend(taken.map(|statement| (*statement, until)));
         self.refused.taken.retain(|_, until| *until > carried.through);
         self.outbox.recorded_by(now, &carried);

@@ -1,38 +1,49 @@
 //! Changes of jobs, from who wants them to who writes them. One at a time is under way; the others
 //! wait, and not for long: who has clicked is told within five seconds, one way or the other.
 //!
-//! A helper says what a change comes to before it commits. If it dies before it has said so,
-//! nothing was committed. If it dies later, the next question of the lane finds out what became of
-//! it; the change itself is never asked for twice.
+//! Each has a name, and is in the journal under it before it is asked for. A helper says what a
+//! change comes to before it commits. If it dies before it has said so, nothing was committed. If
+//! it dies later, the next question of the lane finds out what became of it, and so does the next
+//! daemon; the change itself is never asked for twice.
 
 use super::Settings;
+use super::acts::{Acts, Did, entry, next_id};
 use super::lanes::Waiter;
-use super::news::{News, NotChanged};
+use super::news::{Doubt, News, NotChanged};
+use super::outbox::Outbox;
 use crate::core::change::{By, Change, Refused};
 use crate::core::database::ErrorKind;
-use crate::core::protocol::{Ask, ChangeAsk, Changed, Mark, Purpose};
+use crate::core::homes::Homes;
+use crate::core::ids::RunId;
+use crate::core::journal::{ActEntry, DONE};
+use crate::core::protocol::{Ask, ChangeAsk, Changed, Find, Mark, Purpose};
 use crate::core::time::Now;
 use std::collections::VecDeque;
 
-/// So long it is tried to find out what became of a change, in milliseconds.
+/// So long who waits is not told that it can't be found out what became of a change, in
+/// milliseconds.
 const FIND_MS: u64 = 10_000;
 
-/// The pause before it is tried once more, in milliseconds.
+/// The pause before it is tried once more, in milliseconds; the longer one while nobody waits.
 const FIND_AGAIN_MS: u64 = 500;
+const FIND_SOME_TIME_MS: u64 = 10_000;
 
 /// A change.
 #[derive(Debug)]
 struct Edit {
-    ticket: u64,
+    /// Who waits.
+    ticket: Option<u64>,
     change: Change,
     by: By,
-    /// When it is given up, monotonic ms.
+    /// Until when somebody waits, monotonic ms.
     until_ms: u64,
-    /// Not to be asked before, monotonic ms.
-    not_before_ms: u64,
-    /// It is to be found out whether this has come of it.
-    find: Option<Mark>,
-    /// It is to be done if not: who wanted it wants it once more.
+    /// When it was tried last to find out what came of it, monotonic ms.
+    tried_ms: Option<u64>,
+    /// As it stands in the journal, once it was asked for.
+    act: Option<Box<ActEntry>>,
+    /// It is to be found out what came of it.
+    find: Option<Find>,
+    /// It is to be done if nothing did: who wanted it wants it once more.
     again: bool,
 }
 
@@ -43,112 +54,255 @@ pub struct Edits {
     under_way: Option<Edit>,
 }
 
+/// What is to be told when a question is answered.
+#[derive(Debug, Default)]
+pub struct Told {
+    /// To who waits.
+    pub news: Option<News>,
+    /// To the journal.
+    pub act: Option<Box<ActEntry>>,
+}
+
 impl Edits {
-    /// Somebody wants a change; once more, and the last time it was not known whether this has come
-    /// of it (`doubt`).
-    pub fn add(&mut self, now: Now, ticket: u64, change: Change, by: By, doubt: Option<Mark>) {
+    /// Changes that an earlier daemon had asked for: what came of them is found out first, of those
+    /// that are of the database which is named now.
+    pub fn told_by(open: &Acts, homes: &Homes) -> Edits {
+        let edit = |act: &ActEntry| {
+            let change = act.change.as_deref().filter(|_| homes.has_act(act))?.clone();
+            let job = act.job.filter(|_| act.is_said);
+            let ActEntry { version, before, .. } = *act;
+            let find = Find { mark: job.map(|id| Mark { id, version, before }) };
+            let by = By::default();
+            let (asked, version) = (change.id(), None);
+            let act = ActEntry { change: None, is_said: false, job: asked, version, ..act.clone() };
+            let act = Some(Box::new(act));
+            let (ticket, until_ms, tried_ms, again) = (None, 0, None, false);
+            Some(Edit { ticket, change, by, until_ms, tried_ms, act, find: Some(find), again })
+        };
+        Edits { waiting: open.open().filter_map(edit).collect(), under_way: None }
+    }
+
+    /// Somebody wants a change; once more, and the last time it was not known what came of it
+    /// (`doubt`).
+    pub fn add(&mut self, now: Now, ticket: u64, change: Change, by: By, doubt: Option<Doubt>) {
         let until_ms = now.mono_ms + Purpose::Change.deadline_ms();
-        let (find, again, not_before_ms) = (doubt, doubt.is_some(), 0);
-        let edit = Edit { ticket, change, by, until_ms, not_before_ms, find, again };
-        self.waiting.push_back(edit);
+        let again = doubt.is_some();
+        let (act, find) = match doubt {
+            None => (None, None),
+            Some(Doubt { act, mark }) => (Some(act), Some(Find { mark })),
+        };
+        let id = act.as_ref().map(|act| act.id);
+        self.waiting.retain(|edit| edit.ticket.is_some() || id.is_none() || edit.id() != id);
+        let (ticket, tried_ms) = (Some(ticket), None);
+        self.waiting.push_back(Edit { ticket, change, by, until_ms, tried_ms, act, find, again });
+    }
+
+    /// The next one: what became of others is found out before anything is changed.
+    fn first(&self) -> Option<usize> {
+        let find = self.waiting.iter().position(|edit| edit.find.is_some());
+        find.or((!self.waiting.is_empty()).then_some(0))
     }
 
     /// When there is something to ask, monotonic ms.
     pub fn ask_ms(&self) -> u64 {
-        self.waiting.front().map_or(u64::MAX, |edit| edit.not_before_ms)
+        let Some(first) = self.first().map(|at| &self.waiting[at]) else { return u64::MAX };
+        let somebody_waits = self.waiting.iter().any(|edit| edit.ticket.is_some());
+        let pause_ms = if somebody_waits { FIND_AGAIN_MS } else { FIND_SOME_TIME_MS };
+        first.tried_ms.map_or(0, |tried_ms| tried_ms + pause_ms)
     }
 
-    /// When one that waits is given up, monotonic ms.
+    /// When somebody waits no longer, monotonic ms.
     pub fn late_ms(&self) -> Option<u64> {
-        self.waiting.iter().map(|edit| edit.until_ms).min()
+        self.waiting.iter().filter(|edit| edit.ticket.is_some()).map(|edit| edit.until_ms).min()
     }
 
-    /// Gives up those whose time is over. They were not begun.
+    /// Tells those whose time is over. What was not asked for is given up.
     pub fn late(&mut self, now: Now) -> Vec<News> {
         if self.late_ms().is_none_or(|at_ms| now.mono_ms < at_ms) {
             return Vec::new();
         }
+        let mut late = Vec::new();
         let all = std::mem::take(&mut self.waiting);
-        let (late, waiting): (VecDeque<_>, _) =
-            all.into_iter().partition(|edit| edit.until_ms <= now.mono_ms);
-        self.waiting = waiting;
-        let told = |edit: Edit| match edit.find {
-            None => edit.told(Err(NotChanged::Away(BUSY.into()))),
-            Some(mark) => edit.told(Err(NotChanged::InDoubt { why: BUSY.into(), mark })),
-        };
-        late.into_iter().map(told).collect()
+        for mut edit in all {
+            if edit.ticket.is_some() && edit.until_ms <= now.mono_ms {
+                late.extend(edit.tell(edit.not_known(BUSY.into())));
+            }
+            if edit.ticket.is_some() || edit.find.is_some() {
+                self.waiting.push_back(edit);
+            }
+        }
+        late
     }
 
-    /// The next question.
-    pub fn next(&mut self, now: Now, settings: &Settings) -> Option<(Waiter, Ask)> {
-        if self.ask_ms() > now.mono_ms {
-            return None;
-        }
-        let edit = self.waiting.pop_front()?;
+    /// The next question. It is in the journal before it is asked.
+    pub fn next(
+        &mut self,
+        now: Now,
+        settings: &Settings,
+        last_sequence: &mut u64,
+        (acts, outbox): (&mut Acts, &mut Outbox),
+    ) -> Option<(Waiter, Ask)> {
+        let mut edit = self.waiting.remove(self.first()?)?;
+        let act = edit.act.take().unwrap_or_else(|| {
+            let id = next_id(settings, last_sequence, now.wall_ms);
+            let act = ActEntry { id, ..edit.begins(now, settings) };
+            acts.asked(act.clone(), outbox);
+            Box::new(ActEntry { change: None, ..act })
+        });
         let ask = ChangeAsk {
             server_id: settings.server_id,
             vars_server: settings.vars_server,
             dialect: settings.dialect,
             timezone: settings.timezone.clone(),
             change: edit.change.clone(),
-            by: edit.by.clone(),
+            act: act.clone(),
             find: edit.find,
         };
-        let waiter = Waiter::Edit { until_ms: edit.until_ms };
+        edit.act = Some(act);
+        let most_ms = now.mono_ms + Purpose::Change.deadline_ms();
+        let until_ms = if edit.ticket.is_some() { edit.until_ms.min(most_ms) } else { most_ms };
         self.under_way = Some(edit);
-        Some((waiter, Ask::Change(Box::new(ask))))
+        Some((Waiter::Edit { until_ms }, Ask::Change(Box::new(ask))))
     }
 
-    /// The question under way is answered, or failed; what was said of it. Returns what is to be
-    /// told; nothing if it is still to be found out.
+    /// Who was asked has said what comes of it.
+    pub fn changing(&self, mark: Mark, acts: &mut Acts, outbox: &mut Outbox) {
+        if let Some(id) = self.under_way.as_ref().and_then(Edit::id) {
+            acts.said(id, mark, outbox);
+        }
+    }
+
+    /// The question under way is answered, or failed; what was said of it.
     pub fn answered(
         &mut self,
         now: Now,
         failure: Option<(ErrorKind, String)>,
         changing: Option<Mark>,
         changed: Option<Result<Changed, Refused>>,
-    ) -> Option<News> {
-        let mut edit = self.under_way.take()?;
-        let why = match (failure, changed) {
-            (None, Some(Err(Refused::NotDone))) if edit.again => {
-                (edit.find, edit.again) = (None, false);
-                self.waiting.push_front(edit);
-                return None;
-            }
-            (None, Some(Err(Refused::NotDone))) => {
-                let why = "the database went away before it had taken the change".into();
-                return Some(edit.told(Err(NotChanged::Away(why))));
-            }
-            (None, Some(changed)) => return Some(edit.told(changed.map_err(NotChanged::Refused))),
-            (Some((_, why)), _) => {
-                log::warn!("{} of a job: {why}", edit.change.verb());
-                why
-            }
+    ) -> Told {
+        let Some(mut edit) = self.under_way.take() else { return Told::default() };
+        let (kind, why) = match (failure, changed) {
+            (None, Some(changed)) => return self.settled(edit, changed),
+            (Some(failure), _) => failure,
             // An answer without this is not whole, and has failed.
-            (None, None) => String::new(),
+            (None, None) => (ErrorKind::Other, String::new()),
         };
-        let began = edit.find.is_none();
-        let Some(mark) = edit.find.or(changing) else {
-            return Some(edit.told(Err(NotChanged::Away(why))));
+        log::warn!("{} of a job: {why}", edit.change.verb());
+        let is_asked = edit.find.is_none();
+        let Some(find) = edit.find.or(changing.map(|mark| Find { mark: Some(mark) })) else {
+            let act = edit.act.take().map(|act| ended(act, &format!("nothing was changed: {why}")));
+            return Told { news: edit.tell(NotChanged::Away(why)), act };
         };
-        if began {
+        edit.find = Some(find);
+        if !is_asked && !may_pass(kind) {
+            let act = edit.act.clone().map(|act| ended(act, &format!("nobody knows: {why}")));
+            return Told { news: edit.tell(edit.not_known(why)), act };
+        }
+        if is_asked {
             edit.until_ms = now.mono_ms + FIND_MS;
+        } else {
+            edit.tried_ms = Some(now.mono_ms);
         }
-        if now.mono_ms + FIND_AGAIN_MS >= edit.until_ms {
-            return Some(edit.told(Err(NotChanged::InDoubt { why, mark })));
-        }
-        edit.find = Some(mark);
-        edit.not_before_ms = if began { 0 } else { now.mono_ms + FIND_AGAIN_MS };
+        let is_late = now.mono_ms + FIND_AGAIN_MS >= edit.until_ms;
+        let news = if is_late { edit.tell(edit.not_known(why)) } else { None };
         self.waiting.push_front(edit);
-        None
+        Told { news, act: None }
+    }
+
+    /// It is known what became of a change.
+    fn settled(&mut self, mut edit: Edit, changed: Result<Changed, Refused>) -> Told {
+        let act = edit.act.clone();
+        match changed {
+            Ok(changed) => {
+                let act = act.map(|act| {
+                    let (job, version) = (Some(changed.mark.id), changed.mark.version);
+                    let result = if changed.was_before { WAS_BEFORE } else { DONE };
+                    let what = changed.what.clone();
+                    ended(Box::new(ActEntry { job, version, what, ..*act }), result)
+                });
+                Told { news: edit.tell_ok(changed), act }
+            }
+            Err(refused) => {
+                let act = act.map(|act| ended(act, &refused.told()));
+                if refused == Refused::NotDone && edit.again {
+                    (edit.find, edit.again, edit.tried_ms) = (None, false, None);
+                    edit.act = None;
+                    self.waiting.push_front(edit);
+                    return Told { news: None, act };
+                }
+                let why = match refused {
+                    Refused::NotDone => NotChanged::Away(
+                        "the database went away before it had taken the change".into(),
+                    ),
+                    Refused::NobodyKnows => edit.not_known(refused.told()),
+                    refused => NotChanged::Refused(refused),
+                };
+                Told { news: edit.tell(why), act }
+            }
+        }
     }
 }
 
 impl Edit {
-    fn told(self, what: Result<Changed, NotChanged>) -> News {
-        News::Changed(self.ticket, what)
+    fn id(&self) -> Option<RunId> {
+        self.act.as_ref().map(|act| act.id)
+    }
+
+    /// What the journal is told before it is asked for.
+    fn begins(&self, now: Now, settings: &Settings) -> ActEntry {
+        let did = Did {
+            at_ms: now.wall_ms,
+            by: self.by.clone(),
+            action: self.change.verb().to_owned(),
+            job: self.change.id(),
+            ..Did::default()
+        };
+        ActEntry { change: Some(Box::new(self.change.clone())), ..entry(did, settings) }
+    }
+
+    /// Tells who waits, if somebody does.
+    fn tell(&mut self, why: NotChanged) -> Option<News> {
+        // Whatever it comes to now, it is not what somebody waits for.
+        self.again = false;
+        self.ticket.take().map(|ticket| News::Changed(ticket, Err(why)))
+    }
+
+    fn tell_ok(&mut self, changed: Changed) -> Option<News> {
+        self.ticket.take().map(|ticket| News::Changed(ticket, Ok(changed)))
+    }
+
+    /// What is told of one whose end is not known; it may not even have been asked for.
+    fn not_known(&self, why: String) -> NotChanged {
+        match (&self.act, self.find) {
+            (Some(act), Some(Find { mark })) => {
+                NotChanged::InDoubt { why, doubt: Doubt { act: act.clone(), mark } }
+            }
+            _ => NotChanged::Away(why),
+        }
     }
 }
 
+/// Whether a failure may be over the next time.
+fn may_pass(kind: ErrorKind) -> bool {
+    match kind {
+        ErrorKind::Connect
+        | ErrorKind::Auth
+        | ErrorKind::Full
+        | ErrorKind::NoDatabase
+        | ErrorKind::NoTable
+        | ErrorKind::NoColumn
+        | ErrorKind::Rights
+        | ErrorKind::Other => true,
+        ErrorKind::Refused | ErrorKind::Unsure => false,
+    }
+}
+
+fn ended(act: Box<ActEntry>, result: &str) -> Box<ActEntry> {
+    Box::new(ActEntry { result: result.to_owned(), ..*act })
+}
+
+/// The result of a request that had come before.
+const WAS_BEFORE: &str = "done before, by a request with the same key";
+
 /// Why one was given up that waited.
-const BUSY: &str = "it was not asked in time: other changes are under way";
+const BUSY: &str = "it was not asked in time: other changes are under way, or the database is away";

@@ -2,6 +2,7 @@
 
 use crate::core::change::Refused;
 use crate::core::ids::RunId;
+use crate::core::journal::ActEntry;
 use crate::core::protocol::{Changed, Mark};
 use crate::core::refusal::Refusal;
 use crate::core::state_label::StateLabel;
@@ -52,7 +53,16 @@ pub enum NotChanged {
     InDoubt {
         /// Why.
         why: String,
-        /// What shows that it was.
-        mark: Mark,
+        /// What is known of it.
+        doubt: Doubt,
     },
+}
+
+/// A change that may have been made, or not: that is not known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Doubt {
+    /// As the journal has it.
+    pub act: Box<ActEntry>,
+    /// What shows that it was.
+    pub mark: Option<Mark>,
 }

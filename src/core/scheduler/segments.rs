@@ -131,6 +131,7 @@ impl Scheduler {
         for (job, slot_ms) in self.slots_beyond_decided() {
             encode(&mut lines, &Entry::Slot { job, slot_ms });
         }
+        self.acts.entries().for_each(|entry| encode(&mut lines, &entry));
         for run in self.runs.values() {
             let Some(job) = self.table.get(run.job) else { continue };
             let md5 = job.def.md5_hex();

@@ -307,6 +307,7 @@ impl Scheduler {
             self.sync.ask_for_everything();
         }
         self.sync.seen += 1;
+        self.acts.asks_for_table();
         self.news.push_back(News::SyncBegins);
         Ask::Sync {
             server_id: self.settings.server_id,
@@ -323,6 +324,7 @@ impl Scheduler {
         if staged.same {
             self.sync.digest = staged.digest.unwrap_or_default();
             self.table_is_the_databases();
+            self.acts.saw_all(now.wall_ms, (&self.table, self.settings.server_id));
             self.news.push_back(News::SyncEnded(Ok(())));
         } else {
             // To the next daemon all that stands in the snapshot was in force when this one

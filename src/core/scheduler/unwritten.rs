@@ -50,7 +50,7 @@ pub struct Unwritten {
     /// Runs whose end is among the lines; the rest of them is known to the disk.
     ended: BTreeSet<RunId>,
     /// Skips among the lines.
-    skips: u64,
+    singles: u64,
     /// Records among the lines.
     held: u64,
     /// When the oldest piece is to be tried again, by the monotonic clock in ms.
@@ -135,7 +135,7 @@ impl Unwritten {
                 Some(Entry::Run(run)) if run.end.is_some() && !self.unknown.contains(&run.run) => {
                     self.ended.insert(run.run);
                 }
-                Some(Entry::Skip(_)) => self.skips += 1,
+                Some(Entry::Skip(_) | Entry::Act(_)) => self.singles += 1,
                 _ => {}
             }
         }
@@ -185,7 +185,7 @@ impl Unwritten {
                 Some(Entry::Carried(run)) if written => {
                     self.unknown.remove(&run.run);
                 }
-                Some(Entry::Skip(_)) => self.skips -= 1,
+                Some(Entry::Skip(_) | Entry::Act(_)) => self.singles -= 1,
                 _ => {}
             }
         }
@@ -215,7 +215,7 @@ impl Unwritten {
 
     /// How many records the database would never hear of if the daemon were killed now.
     pub(super) fn records(&self) -> u64 {
-        self.unknown.len() as u64 + self.skips
+        self.unknown.len() as u64 + self.singles
     }
 
     /// Runs that the disk knows to be alive, and whose end is here.

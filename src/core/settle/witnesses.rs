@@ -35,6 +35,7 @@ fn may_tell(entry: &Entry<'_>, statement: Option<Statement>) -> bool {
         (Entry::Run(run), Some(Statement::Update)) => run.end.is_some(),
         (Entry::Run(_), Some(Statement::Insert | Statement::LastRun) | None) => true,
         (Entry::Skip(_), statement) => statement == Some(Statement::Skip),
+        (Entry::Act(_), statement) => statement == Some(Statement::Act),
         _ => false,
     }
 }
@@ -43,6 +44,7 @@ fn job(entry: &Entry<'_>) -> Option<JobId> {
     match entry {
         Entry::Run(run) => Some(run.job),
         Entry::Skip(skip) => Some(skip.job),
+        Entry::Act(act) => act.job,
         _ => None,
     }
 }

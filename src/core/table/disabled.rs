@@ -63,22 +63,20 @@ impl Table {
     }
 
     /// Forgets disabled rows that this sync did not see, of the next `most` above `after`. Returns
-    /// those that are gone, and the last one that was looked at if there are more.
+    /// what they were, and the last one that was looked at if there are more.
     pub fn sweep_disabled(
         &mut self,
         after: Option<JobId>,
         most: usize,
         seen: u32,
-    ) -> (Vec<JobId>, Option<JobId>) {
+    ) -> (Vec<Definition>, Option<JobId>) {
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
         let rows: Vec<_> = self.disabled.range((from, Bound::Unbounded)).take(most).collect();
         let last = rows.last().map(|(id, _)| **id).filter(|_| rows.len() == most);
         let gone = rows.into_iter().filter(|(_, row)| row.seen != seen);
         let gone: Vec<JobId> = gone.map(|(id, _)| *id).collect();
-        for id in &gone {
-            self.disabled.remove(id);
-            self.generation += 1;
-        }
-        (gone, last)
+        self.generation += gone.len() as u64;
+        let rows = gone.iter().filter_map(|id| self.disabled.remove(id)).map(|row| row.def);
+        (rows.collect(), last)
     }
 }

@@ -5,10 +5,12 @@
 //! really done, in the form it asked for: JSON for programs, a redirection for forms.
 
 use super::Web;
+use super::audit;
 use super::call::Call;
 use super::missing;
 use super::sources::{self, Source};
 use super::stops::Stops;
+use crate::core::change::By;
 use crate::core::event::Action;
 use crate::core::files::{FileName, FileTrouble};
 use crate::core::http::Response;
@@ -100,6 +102,10 @@ struct Pending {
     conn: Option<ConnId>,
     form: Form,
     verb: &'static str,
+    /// Who it is; a change is noted elsewhere.
+    by: Option<By>,
+    /// What is cleared, if it is one thing.
+    of: Option<Source>,
     done: Vec<Done>,
     /// Parts whose result is not known yet.
     left: usize,
@@ -167,7 +173,7 @@ impl Web {
             Command::Sync => "flush",
             Command::Clear(_) => "clear",
         };
-        let ticket = self.ticket(call, form, verb);
+        let ticket = self.ticket(call, form, verb, Some(call.by()));
         match command {
             // Each one goes to the front of the queue.
             Command::Start(jobs) => {
@@ -183,6 +189,9 @@ impl Web {
                 self.expect(ticket);
             }
             Command::Clear(sources) => {
+                if let Some(pending) = self.waiting.pending.get_mut(&ticket) {
+                    pending.of = sources.first().filter(|_| sources.len() == 1).cloned();
+                }
                 sources.iter().for_each(|source| self.clear_by(scheduler, ticket, source));
             }
         }
@@ -190,13 +199,20 @@ impl Web {
     }
 
     /// A ticket for a client that waits for one thing, and for what else it will expect.
-    pub(super) fn ticket(&mut self, call: &Call<'_>, form: Form, verb: &'static str) -> u64 {
+    pub(super) fn ticket(
+        &mut self,
+        call: &Call<'_>,
+        form: Form,
+        verb: &'static str,
+        by: Option<By>,
+    ) -> u64 {
         let (conn, peer) = (Some(call.conn), call.request.peer);
         self.make_room_for_command(peer);
         let ticket = self.waiting.last + 1;
         self.waiting.last = ticket;
         self.waiting.places.take(ticket, peer);
-        let pending = Pending { conn, form, verb, done: Vec::new(), left: 1, answer: None };
+        let (of, answer, done) = (None, None, Vec::new());
+        let pending = Pending { conn, form, verb, by, of, done, left: 1, answer };
         self.waiting.pending.insert(ticket, pending);
         ticket
     }
@@ -288,6 +304,12 @@ impl Web {
         self.waiting.places.leave(ticket);
         let time = datetime(now.wall_ms, &scheduler.settings().zone);
         self.message = message(pending.verb, &pending.done, &time);
+        if let Some(by) = &pending.by {
+            let of = (pending.verb, pending.of.as_ref());
+            for Done { what, result } in &pending.done {
+                scheduler.acts.did(audit::did(now, by, of, (what, result)));
+            }
+        }
         scheduler.touch_daemon();
         let response = match (pending.form, pending.answer) {
             (Form::Back(status, path), _) => Response::redirect(status, &path),

@@ -1,5 +1,6 @@
 //! What the function of a route is given: a request, and what its path says.
 
+use crate::core::change::By;
 use crate::core::http::Request;
 use crate::core::ids::ConnId;
 use crate::core::time::Now;
@@ -20,6 +21,21 @@ impl Call<'_> {
     /// Whether a program asks for something, and not a browser for a page.
     pub(super) fn is_of_api(&self) -> bool {
         is_api(self.request.path())
+    }
+
+    /// Who it is, and by which way: over the API, by a form of a page, or by a URL of the original.
+    pub(super) fn by(&self) -> By {
+        let peer = self.request.peer;
+        let way = match self.request.path() {
+            path if is_api(path) => "api",
+            "/actions" => "page",
+            _ => "url",
+        };
+        By {
+            who: if peer.is_loopback() { "loopback".into() } else { String::new() },
+            origin: format!("{way} {}", peer.address()),
+            request: None,
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use super::actions::Form;
 use super::api::job_json;
 use super::call::Call;
 use super::parameters::job_id;
-use super::repeats::{Key, Known};
+use super::repeats::{self, Key, Known};
 use crate::core::change::{By, Change, Refused, Wanted};
 use crate::core::http::{Request, Response};
 use crate::core::ids::JobId;
@@ -106,23 +106,17 @@ impl Web {
         let key = if is_new { Key::of(call.request)? } else { None };
         let doubt = match key.as_ref().map(|key| self.repeats.find(call.now, key)) {
             None | Some(Known::Not) => None,
-            Some(Known::Doubted(mark)) => Some(mark),
+            Some(Known::Doubted(doubt)) => Some(doubt),
             Some(Known::Made(mark)) => {
-                let changed = Changed { mark, warnings: Vec::new() };
-                return Err(in_force(scheduler, call.now, &changed, true));
+                return Err(in_force(scheduler, call.now, &Changed::to(mark), true));
             }
             Some(Known::Refused(response)) => return Err(response),
         };
-        let ticket = self.ticket(call, Form::Json, change.verb());
+        let ticket = self.ticket(call, Form::Json, change.verb(), None);
         if let Some(key) = &key {
             self.repeats.begin(call.now, key);
         }
-        let peer = call.request.peer;
-        let by = By {
-            who: if peer.is_loopback() { "loopback".into() } else { String::new() },
-            origin: "api".into(),
-            from: peer.address().to_string(),
-        };
+        let by = By { request: key.as_ref().map(Key::noted), ..call.by() };
         self.changes.insert(ticket, Asked { is_new, done: None, key });
         scheduler.edits.add(call.now, ticket, change, by, doubt);
         Ok(())
@@ -140,8 +134,8 @@ impl Web {
         if let Some(key) = &asked.key {
             match &result {
                 Ok(changed) => self.repeats.is(key, Known::Made(changed.mark)),
-                Err(NotChanged::InDoubt { mark, .. }) => {
-                    self.repeats.is(key, Known::Doubted(*mark));
+                Err(NotChanged::InDoubt { doubt, .. }) => {
+                    self.repeats.is(key, Known::Doubted(doubt.clone()));
                 }
                 Err(NotChanged::Refused(_) | NotChanged::Away(_)) => self.repeats.forget(key),
             }
@@ -193,7 +187,7 @@ impl Web {
 
 /// The answer to a change that is in force.
 fn in_force(scheduler: &Scheduler, now: Now, changed: &Changed, is_new: bool) -> Response {
-    let Changed { mark: Mark { id, version }, warnings } = changed;
+    let Changed { mark: Mark { id, version, .. }, warnings, .. } = changed;
     if version.is_none() {
         return Response::no_content();
     }
@@ -258,5 +252,7 @@ fn refused_answer(scheduler: &Scheduler, refused: &Refused) -> (u16, String, Res
         ),
         Refused::ByDatabase(why) => plain(409, format!("the database refuses it: {why}")),
         Refused::NotDone => plain(503, "nothing was changed".into()),
+        Refused::NobodyKnows => plain(504, "nobody knows whether it was changed".into()),
+        Refused::OtherBody => (422, refused.told(), repeats::other_body()),
     }
 }

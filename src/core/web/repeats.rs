@@ -1,11 +1,15 @@
 //! A request that is sent again makes nothing twice: a client gives it a key of its own
 //! (`Idempotency-Key`, draft-ietf-httpapi-idempotency-key-header), and the same key is the same
-//! request. Keys are known for a day, as long as the program runs.
+//! request. Keys are known for a day: here as long as the program runs, and for longer in the
+//! database, where that has the table of acts.
 
-use crate::core::http::{Request, Response, etag_of};
+use crate::core::definition::hex;
+use crate::core::http::{Request, Response};
 use crate::core::plain;
 use crate::core::protocol::Mark;
+use crate::core::scheduler::Doubt;
 use crate::core::time::Now;
+use md5::{Digest, Md5};
 use std::collections::{BTreeMap, VecDeque};
 
 /// So long a key is known, in milliseconds.
@@ -21,7 +25,7 @@ const MAX_KEY_CHARS: usize = 255;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Key {
     text: String,
-    /// Of the body.
+    /// MD5 of the body.
     digest: String,
 }
 
@@ -45,8 +49,22 @@ impl Key {
             );
             return Err(Response::problem(400, &why));
         }
-        Ok(Some(Key { text: bare.to_owned(), digest: etag_of(&request.body) }))
+        Ok(Some(Key { text: bare.to_owned(), digest: hex(&Md5::digest(&request.body)) }))
     }
+}
+
+impl Key {
+    /// MD5 of the key, and of the body that came with it: so it is known for longer.
+    pub(super) fn noted(&self) -> (String, String) {
+        (hex(&Md5::digest(self.text.as_bytes())), self.digest.clone())
+    }
+}
+
+/// The answer to a key that came with another body before.
+pub(super) fn other_body() -> Response {
+    let why = "Idempotency-Key: it was sent with another body before: take another key";
+    let errors = serde_json::json!([{ "column": "Idempotency-Key", "why": why }]);
+    Response::problem_with(422, why, serde_json::json!({ "errors": errors }))
 }
 
 /// What is known of a key.
@@ -59,7 +77,7 @@ pub(super) enum Known {
     /// This has come of it.
     Made(Mark),
     /// Perhaps this has come of it.
-    Doubted(Mark),
+    Doubted(Doubt),
 }
 
 #[derive(Debug)]
@@ -84,10 +102,7 @@ impl Repeats {
         self.sweep(now);
         let Some(kept) = self.kept.get(&key.text) else { return Known::Not };
         if kept.digest != key.digest {
-            let why = "Idempotency-Key: it was sent with another body before: take another key";
-            let errors = serde_json::json!([{ "column": "Idempotency-Key", "why": why }]);
-            let more = serde_json::json!({ "errors": errors });
-            return Known::Refused(Response::problem_with(422, why, more));
+            return Known::Refused(other_body());
         }
         let under_way = || {
             let why = "a request with this Idempotency-Key is under way: ask again";

@@ -23,6 +23,9 @@ const FORECAST: &[&str] = &["from", "to", "tag", "limit"];
 /// Those of an export.
 const EXPORT: &[&str] = &["format"];
 
+/// Those of who did what.
+const AUDIT: &[&str] = &["job", "who", "since", "before", "limit"];
+
 /// Which of two files.
 const STREAM: &[&str] = &["stream"];
 
@@ -71,6 +74,7 @@ pub const ROUTES: &[Route] = &[
     get("/api/v1/jobs/{id}/output", File(named::job_file), Viewer).takes(&[FILE]).awaits(Jobs),
     get("/api/v1/export", Slow(slow::export), Viewer).takes(&[EXPORT]).awaits(Jobs),
     get("/api/v1/forecast", Slow(slow::forecast), Viewer).takes(&[FORECAST]).awaits(Jobs),
+    get("/api/v1/audit", Show(Web::audit), Viewer).takes(&[AUDIT]),
     get("/api/v1/runs/{run}/output", File(named::run_file), Viewer).takes(&[FILE]).awaits(Jobs),
     get("/api/v1/log", File(named::log), Viewer).takes(&[FILE]),
     // The API: what it does.

@@ -154,8 +154,8 @@ fn check_group(
     told.extend(unwritable(config));
     told.iter().for_each(|(_, line)| report.add(id, line.clone()));
     all.extend(told);
-    if migrate::has_skips(&config.database) == Ok(false) {
-        report.add(id, format!("note: {NO_SKIPS}"));
+    for table in migrate::missing_tables(&config.database).unwrap_or_default() {
+        report.add(id, format!("note: {}", without(table)));
     }
     let jobs = answers.iter().filter(|answer| matches!(answer, Answer::Job(_))).count();
     let count = |severity| all.iter().filter(|(found, _)| *found == severity).count();
@@ -230,9 +230,16 @@ fn unwritable(config: &Config) -> Option<(Severity, String)> {
     Some((Severity::Error, format!("error: runs could not be recorded: {why}")))
 }
 
-/// What is to be known where the optional table is missing.
-const NO_SKIPS: &str = "skipped slots are not recorded, for there is no table scheduler_skips, \
-                        which is optional: `schedule db migrate` makes it";
+/// What is to be known where an optional table is missing.
+fn without(table: &str) -> String {
+    let what = match table {
+        "scheduler_skips" => "skipped slots are not recorded",
+        _ => "who changed or did what is not recorded in the database",
+    };
+    format!(
+        "{what}, for there is no table {table}, which is optional: `schedule db migrate` makes it"
+    )
+}
 
 /// How schedules are read.
 fn in_force(config: &Config) -> String {

@@ -11,6 +11,9 @@ pub trait Desk {
     /// The columns of `scheduler_jobs`.
     fn table(&mut self) -> Result<Vec<TableColumn>, Failure>;
 
+    /// Whether there is this table.
+    fn has_table(&mut self, name: &str) -> Result<bool, Failure>;
+
     /// How a column is read.
     fn read(&self) -> fn(Column) -> String;
 

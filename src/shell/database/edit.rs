@@ -5,6 +5,8 @@
 //! What it comes to is said before the COMMIT, and is in the daemon's pipe by then: if this process
 //! dies, the daemon knows whether anything may have been committed, and what to look for.
 
+mod audit;
+
 use super::answers::Answers;
 use super::desk::Desk;
 use super::mysql::{Desk as Mysql, Kept};
@@ -20,6 +22,7 @@ use crate::core::columns::{Column, JobRow};
 use crate::core::database::{Database, ErrorKind};
 use crate::core::definition::{Vars, hex};
 use crate::core::ids::JobId;
+use crate::core::journal::DONE;
 use crate::core::limits::{MAX_QUOTED_CHARS, cut};
 use crate::core::protocol::{Answer, ChangeAsk, Changed, Mark};
 use crate::core::rules::OutputFile;
@@ -91,7 +94,7 @@ impl Work<'_> {
         answers: &mut Answers,
     ) -> Result<(), Failure> {
         let done = match self.ask.find {
-            Some(mark) => self.find(mark),
+            Some(find) => self.find(find),
             None => self.write(files),
         };
         let done = match done {
@@ -102,12 +105,17 @@ impl Work<'_> {
         };
         match done {
             Ok(Ok(changed)) => {
-                if self.ask.find.is_none() {
+                if self.ask.find.is_none() && !changed.was_before {
                     answers.send(&Answer::Changing(changed.mark))?;
                     answers.flush()?;
                 }
                 self.desk.commit()?;
                 answers.send(&Answer::Changed(changed))
+            }
+            // That it was not done is written down.
+            Ok(Err(refused)) if self.ask.find.is_some() => {
+                self.desk.commit()?;
+                answers.send(&Answer::NotChanged(refused))
             }
             Ok(Err(refused)) => {
                 self.desk.roll_back()?;
@@ -125,20 +133,11 @@ impl Work<'_> {
         match failure.kind {
             ErrorKind::Rights => format!(
                 "{}: to change jobs the user needs SELECT, INSERT, UPDATE and DELETE on \
-                 scheduler_jobs",
+                 scheduler_jobs, and SELECT and INSERT on scheduler_audit where that is there",
                 failure.message
             ),
             _ => failure.message,
         }
-    }
-
-    /// Whether this has come of a change whose answer was lost. The row is locked: who still has it
-    /// to write is waited for.
-    fn find(&mut self, mark: Mark) -> Result<Result<Changed, Refused>, Failure> {
-        self.table = self.desk.table()?;
-        let found = self.row(mark.id)?.map(|stand| stand.version());
-        let changed = Changed { mark, warnings: Vec::new() };
-        Ok(if found == mark.version { Ok(changed) } else { Err(Refused::NotDone) })
     }
 
     fn write(
@@ -146,6 +145,23 @@ impl Work<'_> {
         files: BTreeMap<String, OutputFile>,
     ) -> Result<Result<Changed, Refused>, Failure> {
         self.table = self.desk.table()?;
+        let has_audit = self.has_audit()?;
+        if has_audit && let Some(made) = self.made_before()? {
+            return Ok(made);
+        }
+        let done = self.change(files)?;
+        if let Ok(Changed { mark, what, .. }) = &done
+            && has_audit
+        {
+            self.write_act((Some(*mark), what), DONE)?;
+        }
+        Ok(done)
+    }
+
+    fn change(
+        &mut self,
+        files: BTreeMap<String, OutputFile>,
+    ) -> Result<Result<Changed, Refused>, Failure> {
         let change = &self.ask.change;
         let current = match change.id() {
             Some(id) => self.row(id)?,
@@ -224,9 +240,13 @@ impl Work<'_> {
 
     /// Writes what was decided, and looks at it.
     fn put(&mut self, decided: &Decided, now_ms: i64) -> Result<Result<Changed, Refused>, Failure> {
-        let warnings = decided.warnings.clone();
-        let changed = |id, version| Changed { mark: Mark { id, version }, warnings };
+        let (warnings, what) = (decided.warnings.clone(), decided.what());
         let before = decided.before.as_ref();
+        let was = before.map(Stand::version);
+        let changed = |id, version| {
+            let mark = Mark { id, version, before: was };
+            Changed { warnings, what, ..Changed::to(mark) }
+        };
         let id = before.map_or(JobId(0), |before| JobId(before.row.id));
         let Some(after) = &decided.after else {
             let sql = "DELETE FROM scheduler_jobs WHERE id = ? AND server_id = ?";

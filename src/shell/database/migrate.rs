@@ -6,7 +6,8 @@
 //! decided by it.
 
 use super::schema::{
-    File, NOTES, OPTIONAL, REQUIRED, REQUIRED_COLUMNS, Ran, files, made_by, statements,
+    File, NOTES, OPTIONAL, OPTIONAL_TABLES, REQUIRED, REQUIRED_COLUMNS, Ran, files, made_by,
+    statements,
 };
 use super::{Failure, sqlite};
 use crate::core::database::{Database, Driver, ErrorKind};
@@ -100,8 +101,8 @@ pub fn status(database: &Database) -> Result<Status, Failure> {
     if there("scheduler_logs") {
         status.narrow = session.narrow()?;
     }
-    if !there("scheduler_skips") {
-        status.optional.push("table scheduler_skips".to_owned());
+    for table in OPTIONAL_TABLES.into_iter().filter(|table| !there(table)) {
+        status.optional.push(format!("table {table}"));
     }
     if there("scheduler_schema") {
         status.applied = session.applied(files(database.driver()))?;
@@ -129,13 +130,14 @@ pub fn has_unique_md5(database: &Database) -> Result<bool, Failure> {
     Ok(!keys.is_empty())
 }
 
-/// Whether skipped slots are recorded: their table is optional.
+/// The optional tables that are missing: of skipped slots, and of who did what.
 ///
 /// # Errors
 /// The database can't be reached or read.
-pub fn has_skips(database: &Database) -> Result<bool, Failure> {
-    let tables = Session::open(database, false)?.tables()?;
-    Ok(tables.iter().any(|table| table == "scheduler_skips"))
+pub fn missing_tables(database: &Database) -> Result<Vec<&'static str>, Failure> {
+    let there = Session::open(database, false)?.tables()?;
+    let is_missing = |table: &&str| !there.iter().any(|it| it.eq_ignore_ascii_case(table));
+    Ok(OPTIONAL_TABLES.into_iter().filter(is_missing).collect())
 }
 
 impl<'a> Session<'a> {

@@ -4,7 +4,7 @@
 //! may be able to make a database refuse it: that would be refused for ever, with all behind it.
 
 use crate::core::outcome::is_lost;
-use crate::core::protocol::{Record, RunRecord, SkipRecord};
+use crate::core::protocol::{ActRecord, Record, RunRecord, SkipRecord};
 use jiff::civil::DateTime;
 use std::collections::BTreeMap;
 
@@ -46,6 +46,8 @@ pub struct Batch {
     pub ends: Vec<RunRecord>,
     /// Skipped slots.
     pub skips: Vec<SkipRecord>,
+    /// What somebody did.
+    pub acts: Vec<ActRecord>,
     /// The latest start of each job.
     pub last_runs: BTreeMap<u32, String>,
 }
@@ -67,6 +69,7 @@ impl Batch {
             match record {
                 Record::Run(run) => batch.add_run(*run),
                 Record::Skip(skip) => batch.skips.push(fitting_skip(*skip)),
+                Record::Act(act) => batch.acts.push(fitting_act(*act)),
             }
         }
         batch
@@ -101,6 +104,15 @@ fn fitting_skip(mut skip: SkipRecord) -> SkipRecord {
     keep_chars(&mut skip.first_slot, 40);
     keep_chars(&mut skip.last_slot, 40);
     skip
+}
+
+/// What an act says, as it fits into its columns.
+pub fn fitting_act(mut act: ActRecord) -> ActRecord {
+    keep_chars(&mut act.who, 100);
+    keep_chars(&mut act.origin, 100);
+    keep_chars(&mut act.action, 20);
+    keep_chars(&mut act.result, 200);
+    act
 }
 
 /// Cuts after `max` characters; columns count characters, not bytes.
@@ -172,6 +184,42 @@ pub fn skip_fields(skip: &SkipRecord) -> [Field<'_>; 6] {
 /// Columns of the optional table `scheduler_skips`.
 pub const SKIP_COLUMNS: [&str; 6] =
     ["server_id", "job_id", "first_slot", "last_slot", "reason", "skipped"];
+
+/// Columns of the optional table `scheduler_audit`.
+pub const ACT_COLUMNS: [&str; 13] = [
+    "server_id",
+    "uniq_id",
+    "at",
+    "who",
+    "origin",
+    "action",
+    "job_id",
+    "run_id",
+    "version",
+    "request_key",
+    "request_body",
+    "what",
+    "result",
+];
+
+/// What an act has for the columns of [`ACT_COLUMNS`], in their order.
+pub fn act_fields(act: &ActRecord) -> [Field<'_>; 13] {
+    [
+        Field::Number(act.server_id.into()),
+        Field::Text(&act.uniq_id),
+        Field::Text(&act.at),
+        Field::Text(&act.who),
+        Field::Text(&act.origin),
+        Field::Text(&act.action),
+        Field::Number(act.job_id.into()),
+        Field::Text(&act.run_id),
+        Field::Text(&act.version),
+        Field::Text(&act.request_key),
+        Field::Text(&act.request_body),
+        Field::Text(&act.what),
+        Field::Text(&act.result),
+    ]
+}
 
 /// The columns of `scheduler_logs` to write, given those that exist.
 pub fn run_columns(existing: &[String], ended: bool) -> Vec<&'static str> {

@@ -30,6 +30,7 @@ files! {
     1 "001_original.sql"
     2 "002_optional.sql"
     3 "003_people.sql"
+    4 "004_audit.sql"
 }
 
 /// The tables without which nothing works.
@@ -39,7 +40,13 @@ pub(super) const REQUIRED: [&str; 4] =
 /// Which files were applied; for people only.
 pub(super) const NOTES: &str = "scheduler_schema";
 
-/// What `Status::optional` of `migrate` looks for beside the table `scheduler_skips`.
+/// The tables that a database may lack.
+pub(super) const OPTIONAL_TABLES: [&str; 2] = ["scheduler_skips", AUDIT];
+
+/// The one of who did what.
+pub(super) const AUDIT: &str = "scheduler_audit";
+
+/// What `Status::optional` of `migrate` looks for beside those tables.
 pub(super) const OPTIONAL: [(&str, &[&str]); 2] = [
     ("scheduler_jobs", Column::OPTIONAL),
     ("scheduler_logs", &super::records::OPTIONAL_RUN_COLUMNS),
@@ -47,14 +54,15 @@ pub(super) const OPTIONAL: [(&str, &[&str]); 2] = [
 
 /// Whether a table is one of this program's.
 pub fn is_our_table(name: &str) -> bool {
-    let ours = REQUIRED.iter().chain(&["scheduler_skips", NOTES]);
+    let ours = REQUIRED.iter().chain(&OPTIONAL_TABLES).chain(&[NOTES]);
     ours.into_iter().any(|table| table.eq_ignore_ascii_case(name))
 }
 
 /// Whether a column is one that this program reads or writes.
 pub fn is_our_column(name: &str) -> bool {
     let tables = REQUIRED_COLUMNS.iter().chain(&OPTIONAL).map(|(_, columns)| *columns);
-    let mut ours = tables.chain([&super::records::SKIP_COLUMNS[..], &["end_time"]]).flatten();
+    let others = [&super::records::SKIP_COLUMNS[..], &super::records::ACT_COLUMNS, &["end_time"]];
+    let mut ours = tables.chain(others).flatten();
     ours.any(|column| column.eq_ignore_ascii_case(name))
 }
 

@@ -1,10 +1,11 @@
 //! A new table comes into force, in slices.
 
-use super::Staged;
+use super::{Staged, Sync};
+use crate::core::change::Stand;
 use crate::core::definition::{Block, Definition, Flaw};
 use crate::core::ids::JobId;
 use crate::core::plain;
-use crate::core::scheduler::{News, Scheduler};
+use crate::core::scheduler::{Acts, News, Scheduler, Settings};
 use crate::core::table::Phase;
 use crate::core::time::Now;
 use std::collections::VecDeque;
@@ -45,6 +46,32 @@ impl Since {
     /// An answer of the database, the `first` one or not.
     pub(super) fn answered(now: Now, first: bool) -> Since {
         Since { seen_ms: now.wall_ms, first }
+    }
+}
+
+impl Applying {
+    /// Somebody may have changed this row; now it is this definition, enabled or not.
+    fn saw(&self, scheduler: &mut Scheduler, id: JobId, now: Option<(&Definition, bool)>) {
+        let Scheduler { acts, sync, settings, table, .. } = scheduler;
+        self.saw_change((acts, sync, settings), id, table.row(id), now);
+    }
+
+    fn saw_change(
+        &self,
+        (acts, sync, settings): (&mut Acts, &Sync, &Settings),
+        id: JobId,
+        before: Option<(&Definition, bool)>,
+        now: Option<(&Definition, bool)>,
+    ) {
+        let is_bad = now.is_none() && sync.state.bad_rows.iter().any(|(bad, _)| *bad == id.0);
+        // Where no table was in force nobody knows what is new.
+        if self.since.is_before() || !sync.known || is_bad {
+            return;
+        }
+        let stand = |(def, enabled): (&Definition, bool)| {
+            (def.version(enabled), Stand { row: def.row(settings.server_id), enabled })
+        };
+        acts.saw((self.since.seen_ms, id), before.map(stand), now.map(stand));
     }
 }
 
@@ -98,6 +125,8 @@ impl Scheduler {
             let jobs = plain::counted((added + changed + kept) as u64, "job");
             return log::info!("snapshot: {jobs} in force as before");
         }
+        let table = (&self.table, self.settings.server_id);
+        self.acts.saw_all(applying.since.seen_ms, table);
         log::info!("sync: {added} added, {changed} changed, {removed} removed, {kept} as before");
         self.news.push_back(News::SyncEnded(Ok(())));
     }
@@ -120,6 +149,7 @@ impl Scheduler {
         let id = def.id;
         let was_in_force = self.table.get(id).is_some_and(|job| job.scheduled().is_some());
         applying.counts.removed += usize::from(was_in_force);
+        applying.saw(self, id, Some((&def, false)));
         let drains = self.table.disable(def, self.sync.seen);
         if drains && was_in_force {
             log::info!("job={id} is disabled: it drains");
@@ -144,6 +174,7 @@ impl Scheduler {
                 job.scheduled().is_some() && (is_same || !applying.since.first)
             }
         };
+        applying.saw(self, id, Some((&def, true)));
         self.table.put(def, self.sync.seen, self.due.decided_ms);
         self.due.recall_slot(id, &mut self.table);
         if !known {
@@ -180,7 +211,11 @@ impl Scheduler {
         }
         let after = applying.swept_disabled.flatten();
         let (gone, last) = self.table.sweep_disabled(after, SWEEPS_A_TURN, self.sync.seen);
-        gone.into_iter().for_each(|id| self.touch(id));
+        for def in gone {
+            let Scheduler { acts, sync, settings, .. } = self;
+            applying.saw_change((acts, sync, settings), def.id, Some((&def, false)), None);
+            self.touch(def.id);
+        }
         applying.swept_disabled = Some(last);
         last.is_some()
     }
@@ -200,6 +235,7 @@ impl Scheduler {
         }
         for id in gone {
             applying.counts.removed += 1;
+            applying.saw(self, id, None);
             if self.table.remove(id) {
                 log::info!("job={id} is gone from the table: it drains");
                 if let Some(now) = now {

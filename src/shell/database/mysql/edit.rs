@@ -73,6 +73,10 @@ impl desk::Desk for Desk<'_> {
         Ok(found.into_iter().filter_map(column).collect())
     }
 
+    fn has_table(&mut self, name: &str) -> Result<bool, Failure> {
+        Ok(self.session.optional_tables()?.contains(&name))
+    }
+
     fn read(&self) -> fn(Column) -> String {
         job_column
     }

@@ -1,7 +1,8 @@
 //! Whether the records of runs could be written, found out before there is one.
 
 use super::super::Failure;
-use super::super::records;
+use super::super::records::{self, ACT_COLUMNS, SKIP_COLUMNS};
+use super::super::schema::AUDIT;
 use super::Session;
 use super::explain::{is_right_missing, not_permitted, place};
 use super::width::too_narrow;
@@ -23,10 +24,11 @@ pub fn may_write(database: &Mysql) -> Result<(), Failure> {
         "UPDATE scheduler_jobs AS job JOIN (SELECT 0 AS id) AS news ON news.id = job.id \
          SET job.last_run_time = job.last_run_time WHERE 1 = 0",
     )?;
-    if !session.has_skips()? {
-        return Ok(());
+    for table in session.optional_tables()? {
+        let columns = if table == AUDIT { &ACT_COLUMNS[..] } else { &SKIP_COLUMNS };
+        session.try_on_nothing(&insert_nothing(table, columns))?;
     }
-    session.try_on_nothing(&insert_nothing("scheduler_skips", &records::SKIP_COLUMNS))
+    Ok(())
 }
 
 /// Reads and writes each column, as the statements do that record.

@@ -2,6 +2,7 @@
 //! what can be asked in it.
 
 use super::super::Failure;
+use super::super::schema::OPTIONAL_TABLES;
 use super::address::ANSWER_TIMEOUT;
 use super::connect::connect;
 use super::explain::explain;
@@ -95,9 +96,11 @@ impl<'a> Session<'a> {
         self.first_column("SHOW TABLES LIKE 'scheduler\\_%'")
     }
 
-    /// Whether the optional table of skips is there.
-    pub fn has_skips(&mut self) -> Result<bool, Failure> {
-        Ok(self.tables()?.iter().any(|name| name.eq_ignore_ascii_case("scheduler_skips")))
+    /// The optional tables that are there.
+    pub fn optional_tables(&mut self) -> Result<Vec<&'static str>, Failure> {
+        let there = self.tables()?;
+        let is_there = |table: &&str| there.iter().any(|name| name.eq_ignore_ascii_case(table));
+        Ok(OPTIONAL_TABLES.into_iter().filter(is_there).collect())
     }
 
     /// The first column of a result, as text.

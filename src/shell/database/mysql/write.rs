@@ -3,11 +3,12 @@
 
 use super::super::Failure;
 use super::super::records::{self, Batch, Field};
+use super::super::schema::AUDIT;
 use super::width::{LogColumns, too_narrow};
 use super::{Kept, Session};
 use super::{explain, settings};
 use crate::core::database::Mysql;
-use crate::core::protocol::{RunRecord, SkipRecord, Statement};
+use crate::core::protocol::{ActRecord, RunRecord, SkipRecord, Statement};
 use crate::core::settle::Taken;
 use mysql::prelude::Queryable;
 use mysql::{Error, Value};
@@ -25,8 +26,8 @@ pub struct Writer<'a> {
     session: Session<'a>,
     /// Those of `scheduler_logs` in the transaction under way.
     columns: LogColumns,
-    /// Whether the optional table of skips is there, once that was asked.
-    has_skips: Option<bool>,
+    /// The optional tables that are there, once that was asked.
+    optional: Option<Vec<&'static str>>,
     /// Bytes of a statement that the server takes: it hangs up at a longer one.
     max_packet: usize,
     /// The transaction before was refused, and is still to be rolled back: that goes with the next
@@ -49,8 +50,8 @@ impl<'a> Writer<'a> {
         let (session, limit) = Session::open_kept(kept, database, limit)?;
         let max_packet = limit.and_then(|limit| limit.parse().ok()).unwrap_or(usize::MAX);
         let columns = LogColumns::default();
-        let (has_skips, refused, taken) = (None, false, Taken::new());
-        Ok(Self { session, columns, has_skips, max_packet, refused, taken })
+        let (optional, refused, taken) = (None, false, Taken::new());
+        Ok(Self { session, columns, optional, max_packet, refused, taken })
     }
 
     /// Ends it, and keeps the connection if nothing was refused.
@@ -84,7 +85,7 @@ impl<'a> Writer<'a> {
             self.session.run_all(BEGIN)?;
         }
         self.columns = self.session.log_columns()?;
-        self.has_skips = None;
+        self.optional = None;
         Ok(())
     }
 
@@ -110,6 +111,9 @@ impl<'a> Writer<'a> {
         self.move_last_runs(batch)?;
         for skips in batch.skips.chunks(ROWS_A_STATEMENT) {
             self.insert_skips(skips)?;
+        }
+        for acts in batch.acts.chunks(ROWS_A_STATEMENT) {
+            self.insert_acts(acts)?;
         }
         Ok(())
     }
@@ -264,7 +268,7 @@ impl<'a> Writer<'a> {
     /// Slots of a skip are added while it lasts: the record with more of them is the later one.
     fn insert_skips(&mut self, skips: &[SkipRecord]) -> Result<(), Failure> {
         // Asked beforehand: an error of the statement may be about a table that a trigger names.
-        if !self.has_skips()? {
+        if !self.has_table("scheduler_skips")? {
             self.taken.insert(Statement::NoSkips);
             return Ok(());
         }
@@ -283,12 +287,29 @@ impl<'a> Writer<'a> {
         self.insert(Statement::Skip, "scheduler_skips", queries)
     }
 
-    fn has_skips(&mut self) -> Result<bool, Failure> {
-        let found = match self.has_skips {
-            Some(found) => found,
-            None => self.session.has_skips()?,
+    /// A change of a job has made its row itself: that stays.
+    fn insert_acts(&mut self, acts: &[ActRecord]) -> Result<(), Failure> {
+        if !self.has_table(AUDIT)? {
+            self.taken.insert(Statement::NoActs);
+            return Ok(());
+        }
+        let make = |acts: &[ActRecord]| {
+            let row = self.row(&records::act_fields(&acts[0]));
+            let sql = insert(AUDIT, &records::ACT_COLUMNS, &row, acts.len());
+            let sql = format!("{sql} ON DUPLICATE KEY UPDATE uniq_id = {AUDIT}.uniq_id");
+            Query { sql, values: acts.iter().flat_map(records::act_fields).map(value).collect() }
         };
-        self.has_skips = Some(found);
+        let queries = self.fitting(acts, &make);
+        self.insert(Statement::Act, AUDIT, queries)
+    }
+
+    fn has_table(&mut self, table: &str) -> Result<bool, Failure> {
+        let there = match self.optional.take() {
+            Some(there) => there,
+            None => self.session.optional_tables()?,
+        };
+        let found = there.contains(&table);
+        self.optional = Some(there);
         Ok(found)
     }
 

@@ -34,6 +34,10 @@ impl desk::Desk for Desk<'_> {
         Ok(names.into_iter().map(column).collect())
     }
 
+    fn has_table(&mut self, name: &str) -> Result<bool, Failure> {
+        Ok(!self.0.columns(name)?.is_empty())
+    }
+
     fn read(&self) -> fn(Column) -> String {
         |column| column.name().to_owned()
     }

@@ -2,6 +2,7 @@
 
 use super::super::Failure;
 use super::super::records::{self, Batch, Field};
+use super::super::schema::AUDIT;
 use super::Session;
 use crate::core::database::Sqlite;
 use crate::core::protocol::{RunRecord, Statement};
@@ -14,15 +15,16 @@ pub struct Writer<'a> {
     session: Session<'a>,
     /// Columns of `scheduler_logs` in the transaction under way.
     existing: Vec<String>,
-    /// Whether it sees a table of skips.
+    /// Whether it sees a table of skips, and one of acts.
     skips: bool,
+    acts: bool,
 }
 
 impl<'a> Writer<'a> {
     /// Opens the file.
     pub fn open(database: &'a Sqlite) -> Result<Self, Failure> {
         let session = Session::open(database, false)?;
-        Ok(Self { session, existing: Vec::new(), skips: false })
+        Ok(Self { session, existing: Vec::new(), skips: false, acts: false })
     }
 
     /// Writes all of the batch or nothing.
@@ -47,6 +49,7 @@ impl<'a> Writer<'a> {
             return Err(Failure::no_table("scheduler_logs", &self.session.database.path));
         }
         self.skips = !self.session.columns("scheduler_skips")?.is_empty();
+        self.acts = !self.session.columns(AUDIT)?.is_empty();
         Ok(())
     }
 
@@ -57,7 +60,8 @@ impl<'a> Writer<'a> {
         self.update_runs(&known, taken)?;
         self.insert_runs(&missing, true, taken)?;
         self.move_last_runs(batch, taken)?;
-        self.insert_skips(batch, taken)
+        self.insert_skips(batch, taken)?;
+        self.insert_acts(batch, taken)
     }
 
     /// Which of these runs have a row that they change, and which have none. A run takes one id of
@@ -118,6 +122,18 @@ impl<'a> Writer<'a> {
         );
         let rows = batch.skips.iter().map(|skip| records::skip_fields(skip).to_vec());
         self.run(Statement::Skip, &sql, rows, taken)
+    }
+
+    /// A change of a job has made its row itself: that stays.
+    fn insert_acts(&self, batch: &Batch, taken: &mut Taken) -> Result<(), Failure> {
+        if !self.acts {
+            taken.extend((!batch.acts.is_empty()).then_some(Statement::NoActs));
+            return Ok(());
+        }
+        let insert = insert(AUDIT, &records::ACT_COLUMNS);
+        let sql = format!("{insert} ON CONFLICT (uniq_id) DO NOTHING");
+        let rows = batch.acts.iter().map(|act| records::act_fields(act).to_vec());
+        self.run(Statement::Act, &sql, rows, taken)
     }
 
     /// `last_run_time` only ever moves forward, whatever order batches come in.

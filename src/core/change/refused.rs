@@ -1,0 +1,55 @@
+//! Why a change was not made.
+
+use super::{Difference, Mistake};
+use crate::core::ids::JobId;
+use crate::core::version::Version;
+use serde::{Deserialize, Serialize};
+
+/// Why nothing was changed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Refused {
+    /// There is no such row in this group.
+    NotThere,
+    /// Somebody was first: the row says something else than was seen.
+    SomebodyWasFirst {
+        /// What it is now.
+        version: Version,
+        /// Where it is not as it was to be.
+        differs: Vec<Difference>,
+    },
+    /// All that is wrong with it.
+    Mistakes(Vec<Mistake>),
+    /// The unique key of the original's tables has another job with this command.
+    Duplicate(JobId),
+    /// The database refuses it: a constraint, or a trigger.
+    ByDatabase(String),
+    /// It was looked for, and was not done.
+    NotDone,
+    /// It was looked for, and what came of it can't be told any more.
+    NobodyKnows,
+    /// A request with the same key had another body.
+    OtherBody,
+}
+
+impl Refused {
+    /// In a few words, for the record of who did what.
+    pub fn told(&self) -> String {
+        match self {
+            Refused::NotThere => "there is no such job".into(),
+            Refused::SomebodyWasFirst { version, .. } => {
+                format!("somebody was first: it is at version {version}")
+            }
+            Refused::Mistakes(all) => {
+                let told: Vec<String> =
+                    all.iter().map(|it| format!("{}: {}", it.column, it.why)).collect();
+                told.join("; ")
+            }
+            Refused::Duplicate(id) => format!("job {id} has this command"),
+            Refused::ByDatabase(why) => format!("the database refuses it: {why}"),
+            Refused::NotDone => "not done: the answer was lost".into(),
+            Refused::NobodyKnows => "nobody knows: the answer was lost".into(),
+            Refused::OtherBody => "the key came with another body before".into(),
+        }
+    }
+}

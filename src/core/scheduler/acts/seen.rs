@@ -1,0 +1,185 @@
+//! Changes that somebody made in the database itself: they are seen when the table is read. What a
+//! change made here has come to is known, and no stranger's.
+
+use super::{Acts, Did};
+use crate::core::change::{By, Stand, What, what};
+use crate::core::columns::{Column, JobRow};
+use crate::core::ids::JobId;
+use crate::core::journal::{ActEntry, DONE};
+use crate::core::protocol::Mark;
+use crate::core::table::Table;
+use crate::core::version::Version;
+use std::collections::{BTreeMap, VecDeque};
+
+/// So many are noted one by one of a table; more are only counted.
+const MAX_NOTED: usize = 1_000;
+
+/// Who changed the table itself.
+const DATABASE: &str = "database";
+
+/// What a change made here comes to.
+#[derive(Debug)]
+struct Made {
+    version: Option<Version>,
+    what: What,
+    /// It is known that it was made.
+    is_done: bool,
+    /// The table that is asked for has it, or what came behind it.
+    is_due: bool,
+}
+
+/// See the module's text.
+#[derive(Debug, Default)]
+pub struct Seen {
+    /// Changes made here that are not in force yet, as far as is known, oldest first.
+    made: BTreeMap<JobId, Vec<Made>>,
+    /// What earlier daemons have noted. It counts for the first table.
+    noted: BTreeMap<JobId, Vec<Option<Version>>>,
+    /// So many were noted of the table that is being put in force.
+    count: usize,
+}
+
+impl Seen {
+    /// What the journal tells of.
+    pub fn told_by(acts: &VecDeque<ActEntry>) -> Seen {
+        let mut noted: BTreeMap<JobId, Vec<_>> = BTreeMap::new();
+        for act in acts.iter().filter(|act| act.is_done()) {
+            let job = act.job.filter(|_| act.version.is_some() || act.action == "delete");
+            job.into_iter().for_each(|id| noted.entry(id).or_default().push(act.version));
+        }
+        Seen { noted, ..Seen::default() }
+    }
+
+    /// A change that is made here comes to this.
+    pub fn said(&mut self, Mark { id, version, .. }: Mark) {
+        let made = Made { version, what: What::new(), is_done: false, is_due: false };
+        self.made.entry(id).or_default().push(made);
+    }
+
+    /// It was made, or not.
+    pub fn settled(&mut self, act: &ActEntry) {
+        let Some(id) = act.job else { return };
+        let made = self.made.entry(id).or_default();
+        let known = made.iter().rposition(|it| it.version == act.version);
+        match known {
+            Some(at) if act.is_done() => {
+                (made[at].what, made[at].is_done) = (act.what.clone(), true);
+            }
+            None if act.is_done() => {
+                let (what, is_done, is_due) = (act.what.clone(), true, false);
+                made.push(Made { version: act.version, what, is_done, is_due });
+            }
+            Some(_) | None => {}
+        }
+        if made.is_empty() {
+            self.made.remove(&id);
+        }
+    }
+
+    /// Whether a row is as a change made here left it.
+    fn is_ours(&mut self, id: JobId, version: Option<Version>) -> bool {
+        let made = self.made.entry(id).or_default();
+        let at = made.iter().rposition(|it| it.version == version);
+        at.into_iter().for_each(|at| drop(made.drain(..=at)));
+        if made.is_empty() {
+            self.made.remove(&id);
+        }
+        at.is_some() || self.noted.get(&id).is_some_and(|noted| noted.contains(&version))
+    }
+
+    /// A row as the changes made here left it that nobody has seen.
+    fn changed_here(&mut self, id: JobId, mut stand: Stand) -> Stand {
+        for Made { what, .. } in self.made.remove(&id).unwrap_or_default() {
+            for (name, value) in &what {
+                let new = &value[1];
+                match Column::ALL.iter().find(|column| column.name() == name) {
+                    Some(column) => {
+                        let text = new.as_str().map_or_else(|| new.to_string(), str::to_owned);
+                        let _ = stand.row.set(*column, &text);
+                    }
+                    None => stand.enabled = new.as_bool().unwrap_or(stand.enabled),
+                }
+            }
+        }
+        stand
+    }
+}
+
+impl Acts {
+    /// The table is asked for.
+    pub fn asks_for_table(&mut self) {
+        for made in self.seen.made.values_mut().flatten() {
+            made.is_due = made.is_done;
+        }
+    }
+
+    /// A table is put in force that says this of a row. Where that is new, and no change made here
+    /// tells of it, somebody has changed the table itself.
+    pub fn saw(
+        &mut self,
+        (at_ms, id): (i64, JobId),
+        before: Option<(Version, Stand)>,
+        after: Option<(Version, Stand)>,
+    ) {
+        let version = after.as_ref().map(|(version, _)| *version);
+        let known = before.as_ref().map(|(version, _)| *version);
+        if known == version || self.seen.is_ours(id, version) {
+            return;
+        }
+        let (before, after) = (before.map(|(_, it)| it), after.map(|(_, it)| it));
+        self.seen.count += 1;
+        let before = before.map(|before| self.seen.changed_here(id, before));
+        if self.seen.count > MAX_NOTED {
+            return;
+        }
+        let action = match (&before, &after) {
+            (None, _) => "create",
+            (Some(_), None) => "delete",
+            (Some(before), Some(after)) if before.row == after.row => {
+                if after.enabled {
+                    "enable"
+                } else {
+                    "disable"
+                }
+            }
+            (Some(_), Some(_)) => "edit",
+        };
+        let what = what(before.as_ref(), after.as_ref());
+        self.did(Did { job: Some(id), version, what, ..by_database(at_ms, action) });
+    }
+
+    /// All of a table is in force. Changes made here that are not in it were undone by somebody.
+    pub fn saw_all(&mut self, at_ms: i64, (table, server_id): (&Table, u32)) {
+        let is_due = |made: &[Made]| made.last().is_some_and(|made| made.is_due);
+        let due = self.seen.made.iter().filter(|(_, made)| is_due(made));
+        let due: Vec<_> =
+            due.map(|(id, made)| (*id, made.last().and_then(|made| made.version))).collect();
+        for (id, version) in due {
+            let after = table.row(id).map(|(def, enabled)| {
+                (def.version(enabled), Stand { row: def.row(server_id), enabled })
+            });
+            if after.as_ref().map(|(version, _)| *version) == version {
+                self.seen.made.remove(&id);
+                continue;
+            }
+            let row = JobRow { id: id.0, server_id, ..JobRow::default() };
+            let before = after.as_ref().map(|(_, stand)| stand.clone());
+            let before = before.unwrap_or(Stand { row, enabled: true });
+            let before = version.map(|version| (version, before));
+            self.saw((at_ms, id), before, after);
+            self.seen.made.remove(&id);
+        }
+        self.seen.noted.clear();
+        let count = std::mem::take(&mut self.seen.count).saturating_sub(MAX_NOTED);
+        if count > 0 {
+            let what = [("rows".to_owned(), count.into())].into_iter().collect();
+            self.did(Did { what, ..by_database(at_ms, "edit") });
+        }
+    }
+}
+
+fn by_database(at_ms: i64, action: &str) -> Did {
+    let by = By { who: DATABASE.into(), origin: DATABASE.into(), request: None };
+    let (action, result) = (action.to_owned(), DONE.to_owned());
+    Did { at_ms, by, action, result, ..Did::default() }
+}
