@@ -81,6 +81,8 @@ pub struct Run {
     pub kill_ms: Option<u64>,
     /// When it was killed.
     pub killed_ms: Option<u64>,
+    /// It was sent TERM, by whichever daemon.
+    was_told: bool,
     /// How it ended.
     pub end: Option<End>,
     pub intent_seen: bool,
@@ -121,6 +123,7 @@ impl Run {
             refused: false,
             kill_ms: None,
             killed_ms: None,
+            was_told: false,
             end: None,
             intent_seen: false,
             intent_at: None,
@@ -374,11 +377,19 @@ impl Ledger {
         if signal == Signal::Kill {
             run.killed_ms = Some(now.mono_ms);
         }
+        // A daemon that panics may have decided to kill it, and the next one goes on with that.
+        let was_told = run.was_told;
+        run.was_told |= signal == Signal::Term;
         run.state = match (run.state, signal) {
             (State::Stopping { kill_ms, told: false }, Signal::Term) => {
                 State::Stopping { kill_ms, told: true }
             }
             (State::Stopping { kill_ms, told: true }, Signal::Kill) if now.mono_ms >= kill_ms => {
+                State::Killed
+            }
+            (State::Stopping { kill_ms, told: false }, Signal::Kill)
+                if was_told && now.mono_ms >= kill_ms =>
+            {
                 State::Killed
             }
             // For the keeper, should the daemon be gone before the process is there.
