@@ -268,6 +268,7 @@ impl World {
     /// A daemon starts, as `shell/start.rs` does it.
     fn start(&mut self) {
         let now = self.now;
+        self.put_back();
         let handed = self.renewals.as_mut().and_then(|renewals| renewals.begin(now));
         if handed.is_none() && self.profile.moves && !self.calm && self.apart.one_in(3) {
             self.named = 1 - self.named;

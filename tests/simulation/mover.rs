@@ -38,6 +38,13 @@ impl World {
         }
     }
 
+    /// A daemon that starts finds it, also one of a machine that was booted in between.
+    pub fn put_back(&mut self) {
+        if self.is_away() {
+            self.turn_away();
+        }
+    }
+
     fn turn_away(&mut self) {
         let Some(mover) = &mut self.mover else { return };
         mover.is_away = !mover.is_away;
