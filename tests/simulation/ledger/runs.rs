@@ -407,9 +407,12 @@ impl Ledger {
     /// Whether a process took a signal. If not, its run goes on as if nobody had stopped it.
     pub fn taken(&mut self, id: RunId, is_taken: bool) {
         let run = self.run(id);
-        if !is_taken && matches!(run.state, State::Stopping { .. } | State::Killed) {
-            run.state = State::Alive;
+        if !is_taken {
+            // Also where it was known to take none, and the order to kill it was on its way.
             run.killed_ms = None;
+            if matches!(run.state, State::Stopping { .. } | State::Killed) {
+                run.state = State::Alive;
+            }
         }
         run.refused = !is_taken;
     }
