@@ -1,7 +1,9 @@
 //! The `schedule` command.
 
 use clap::{CommandFactory, Parser};
-use schedule::shell::cli::{check, control, db, demo, export, forecast, generate, job, next, run};
+use schedule::shell::cli::{
+    check, control, db, demo, export, forecast, generate, import, job, next, run,
+};
 use schedule::shell::look;
 use schedule::shell::panics::caught;
 use schedule::shell::sys;
@@ -40,6 +42,8 @@ enum Command {
     /// Look at the jobs of a running daemon, start and stop them
     Job(job::JobArgs),
     Export(export::ExportArgs),
+    /// Show what the lines of a crontab would be as jobs
+    Import(import::ImportArgs),
     /// Create, extend or look at the tables
     Db(db::DbArgs),
     /// Try it out: the real daemon on an embedded database with sample jobs
@@ -92,6 +96,7 @@ fn main() -> ExitCode {
         Command::Forecast(args) => done(|| forecast::run(&args)),
         Command::Job(args) => done(|| job::run(&args)),
         Command::Export(args) => done(|| export::run(&args)),
+        Command::Import(args) => done(|| import::run(&args)),
         Command::Db(args) => done(|| db::run(&args)),
         Command::Generate(args) => done(|| generate::run(&args, Command::command())),
     }

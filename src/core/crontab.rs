@@ -85,9 +85,14 @@ pub struct Crontab {
 }
 
 impl Crontab {
-    /// Whether a line makes no job that should.
+    /// What is said of lines that should make a job, and make none.
+    pub fn refused(&self) -> impl Iterator<Item = &Remark> {
+        self.remarks.iter().filter(|remark| remark.weight == Weight::Refused)
+    }
+
+    /// Whether there is such a line.
     pub fn has_refused(&self) -> bool {
-        self.remarks.iter().any(|remark| remark.weight == Weight::Refused)
+        self.refused().next().is_some()
     }
 }
 

@@ -351,3 +351,28 @@ fn an_export_is_the_same_for_the_same_rows() {
     said.expect(0, "\nCRON_TZ=Asia/Shanghai\n").expect(0, "\n30 3 * * * echo 100\\%\n");
     groups.run(&["export", "--format=yaml"]).expect(2, "yaml");
 }
+
+#[test]
+fn a_crontab_is_shown_as_jobs() {
+    let groups = Groups::new();
+    let file = groups.site.file("crontab");
+    let text = "SHELL=/bin/bash\nMAILTO=root\n# every night\n0 3 * * * www-data /opt/a --all\n";
+    fs::write(&file, text).unwrap();
+    let run = |words: &[&str]| {
+        let mut command = groups.command(env!("CARGO_BIN_EXE_schedule"));
+        Said::of(&command.args(["import", "crontab"]).args(words).output().unwrap())
+    };
+    let said = run(&[&file, "--system", "--dry-run"]);
+    assert_eq!(
+        said.expect(0, "").out,
+        "+ a (line 4)\n    cron         0 3 * * *\n    command      export SHELL=/bin/bash; exec \
+         /bin/bash -c '/opt/a --all'\n    description  every night\n1 job, 0 lines refused\n"
+    );
+    said.expect(0, &format!("{file}: line 2: MAILTO: no mail is sent"));
+    said.expect(0, "line 4: user `www-data` is left out");
+    run(&[&file, "--system"]).expect(2, "--dry-run");
+    run(&["/no/such/file", "--dry-run"]).expect(2, "/no/such/file: No such file");
+    fs::write(&file, "0 3 * * * a\n0 99 * * * b\n").unwrap();
+    let said = run(&[&file, "--dry-run"]);
+    said.expect(1, "line 2: refused: hour \"99\"").expect(1, "1 job, 1 line refused");
+}

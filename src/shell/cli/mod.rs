@@ -7,6 +7,7 @@ pub mod demo;
 pub mod export;
 pub mod forecast;
 pub mod generate;
+pub mod import;
 pub mod job;
 pub mod next;
 pub mod paint;

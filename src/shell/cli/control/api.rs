@@ -61,7 +61,8 @@ impl Failed {
         Failed::with(FAILED, why)
     }
 
-    fn with(code: u8, why: impl Into<String>) -> Failed {
+    /// The same with an exit status of its own.
+    pub fn with(code: u8, why: impl Into<String>) -> Failed {
         Failed { code, why: why.into(), status: None }
     }
 
