@@ -376,3 +376,47 @@ fn a_crontab_is_shown_as_jobs() {
     let said = run(&[&file, "--dry-run"]);
     said.expect(1, "line 2: refused: hour \"99\"").expect(1, "1 job, 1 line refused");
 }
+
+#[test]
+fn jobs_are_made_changed_and_deleted() {
+    let groups = started(&[Row::new(1, NEVER, "true").named("one")]);
+    let words = ["add", "--name", "备份", "--command", "echo a", "--cron", "30 3 * * *"];
+    let said = job(&groups, &[&words[..], &["--max-concurrence", "2"]].concat());
+    assert_eq!((said.code, &*said.out), (0, "job 2 (备份) was made\n"), "{said:?}");
+    let view = json(&job(&groups, &["show", "备份", "--json"]));
+    assert_eq!((&view["max_concurrence"], &view["enabled"]), (&2.into(), &true.into()));
+    job(&groups, &["edit", "备份", "--cron", "0 4 * * *"]).expect(0, "job 2 (备份) is as you want");
+    job(&groups, &["show", "2"]).expect(0, "cron      0 4 * * *  (at 04:00)");
+    job(&groups, &["disable", "备份"]).expect(0, "job 2 (备份) is disabled\n");
+    job(&groups, &["list"]).expect(0, "1 of 1 jobs, 1 disabled");
+    job(&groups, &["enable", "备份"]).expect(0, "job 2 (备份) is enabled\n");
+    let words = ["add", "--disabled", "--json", "--name=x", "--command=-v {NONE}", "--cron=@daily"];
+    let said = job(&groups, &words);
+    said.expect(0, "schedule job add: warning: command: ");
+    assert_eq!(json(&said)["enabled"], false);
+    job(&groups, &["delete", "备份"]).expect(0, "job 2 was deleted\n");
+    job(&groups, &["delete", "2"]).expect(1, "there is no such job");
+}
+
+/// Every mistake is told, on a line of its own; who comes second is told what is otherwise.
+#[test]
+fn changes_that_are_refused_say_why() {
+    let groups = started(&[Row::new(1, NEVER, "true").named("one")]);
+    let said = job(&groups, &["add", "--name", "a", "--cron", "99 * * * *"]);
+    let lines: Vec<&str> = said.expect(1, "").err.lines().collect();
+    assert!(lines.len() == 2, "{said:?}");
+    assert!(lines.iter().any(|it| it.starts_with("schedule job add: cron: ")), "{said:?}");
+    assert!(lines.iter().any(|it| it.starts_with("schedule job add: command: ")), "{said:?}");
+    job(&groups, &["add"]).expect(2, "--cron");
+    job(&groups, &["edit", "one"]).expect(2, "--cron");
+    job(&groups, &["edit", "one", "--max_concurrence", "-1"]).expect(2, "max_concurrence");
+    job(&groups, &["edit", "one", "--id", "5"]).expect(2, "--id");
+    let version = json(&job(&groups, &["show", "1", "--json"]))["version"].clone();
+    let version = version.as_str().unwrap();
+    let edit = |cron| job(&groups, &["edit", "1", "--cron", cron, "--if-version", version]);
+    edit("0 1 * * *").expect(0, "as you want");
+    let said = edit("0 2 * * *");
+    said.expect(1, "somebody was first").expect(1, "cron: it is now 0 1 * * *, and not 0 2 * * *");
+    job(&groups, &["disable", "1", "--if-version", version]).expect(1, "somebody was first");
+    job(&groups, &["delete", "1", "--if-version", version]).expect(1, "somebody was first");
+}

@@ -1,5 +1,7 @@
 //! `schedule job`: the jobs of a running daemon, from a terminal. One file for each group of verbs.
 
+mod change;
+mod columns;
 mod events;
 mod followed;
 mod list;
@@ -26,6 +28,9 @@ Examples:
   schedule job runs 7 -n 5
   schedule job output 7 -f
   schedule job stop 7
+  schedule job add --name backup --command '/opt/backup --all' --cron '30 3 * * *'
+  schedule job edit backup --cron '0 4 * * *'
+  schedule job disable backup
 
 JOB is a job's id or its exact name. Of several jobs with one name the id tells which is meant.
 
@@ -57,6 +62,16 @@ pub enum Verb {
     Runs(runs::RunsArgs),
     /// Print what a job, or a run, has written
     Output(output::OutputArgs),
+    /// Make a job
+    Add(change::AddArgs),
+    /// Change columns of a job's row
+    Edit(change::EditArgs),
+    /// Put a job in force
+    Enable(change::ChangeArgs),
+    /// Take a job out of force; its live runs go on, and its row stays
+    Disable(change::ChangeArgs),
+    /// Delete a job's row
+    Delete(change::DeleteArgs),
 }
 
 /// A job.
@@ -82,5 +97,10 @@ pub fn run(args: &JobArgs) -> ExitCode {
         Verb::Stop(args) => api::ended("job stop", stop::stop(args)),
         Verb::Runs(args) => api::ended("job runs", runs::runs(args)),
         Verb::Output(args) => api::ended("job output", output::output(args)),
+        Verb::Add(args) => api::ended("job add", change::add(args)),
+        Verb::Edit(args) => api::ended("job edit", change::edit(args)),
+        Verb::Enable(args) => api::ended("job enable", change::switch(args, true)),
+        Verb::Disable(args) => api::ended("job disable", change::switch(args, false)),
+        Verb::Delete(args) => api::ended("job delete", change::delete(args)),
     }
 }

@@ -103,11 +103,28 @@ struct Target {
     prefix: String,
 }
 
-/// Why a daemon refuses, as it says itself.
+/// Why a daemon refuses, as it says itself; each mistake of its own on a line of its own.
 fn reason(reply: &Reply) -> String {
-    let problem: Option<Value> = serde_json::from_slice(&reply.body).ok();
-    let detail = problem.as_ref().and_then(|problem| problem["detail"].as_str());
-    detail.map_or_else(|| format!("the daemon answers: {}", reply.line), str::to_owned)
+    let problem: Value = serde_json::from_slice(&reply.body).unwrap_or_default();
+    let list = |name: &str| problem[name].as_array().cloned().unwrap_or_default();
+    let text = |value: &Value| match value {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    let mistakes = list("errors");
+    if !mistakes.is_empty() {
+        let lines =
+            mistakes.iter().map(|it| format!("{}: {}", text(&it["column"]), text(&it["why"])));
+        return lines.collect::<Vec<String>>().join("\n");
+    }
+    let detail = problem["detail"].as_str();
+    let mut told =
+        detail.map_or_else(|| format!("the daemon answers: {}", reply.line), str::to_owned);
+    for it in list("differs") {
+        let [column, present, wanted] = ["column", "present", "wanted"].map(|name| text(&it[name]));
+        told += &format!("\n{column}: it is now {present}, and not {wanted}");
+    }
+    told
 }
 
 impl Daemon {

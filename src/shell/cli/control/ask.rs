@@ -103,6 +103,26 @@ impl Question {
         Question { method: "POST", ..Question::get(path) }
     }
 
+    /// Has something changed.
+    pub fn patch(path: &str) -> Question {
+        Question { method: "PATCH", ..Question::get(path) }
+    }
+
+    /// Has something taken away.
+    pub fn delete(path: &str) -> Question {
+        Question { method: "DELETE", ..Question::get(path) }
+    }
+
+    /// With this JSON.
+    #[must_use]
+    pub fn json(self, text: &str) -> Question {
+        let kind = match self.method {
+            "PATCH" => "application/merge-patch+json",
+            _ => "application/json",
+        };
+        Question { body: text.to_owned(), ..self.header("Content-Type", kind) }
+    }
+
     /// With a header. A value with a line end in it is left out: it would be two.
     #[must_use]
     pub fn header(mut self, name: &'static str, value: &str) -> Question {
