@@ -25,6 +25,9 @@ pub const LISTED_JSON_COMMAND_CHARS: usize = 1_000;
 /// Bytes of a command that are searched for the text a list is narrowed to.
 pub const SEARCHED_COMMAND_BYTES: usize = 4_096;
 
+/// Characters of a command that its record holds: as many as the original's column.
+pub const RECORDED_COMMAND_CHARS: usize = 200;
+
 /// Characters of what a database or a row is quoted with.
 pub const MAX_QUOTED_CHARS: usize = 60;
 

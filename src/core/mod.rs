@@ -37,6 +37,7 @@ pub mod refused;
 pub mod renewals;
 pub mod replay;
 pub mod rules;
+pub mod run_kind;
 pub mod scheduler;
 pub mod settle;
 pub mod shared_text;

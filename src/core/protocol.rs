@@ -7,8 +7,10 @@
 //! 0 at the end of its stdin. A table is answered in this order: variables, tags, jobs, end.
 
 mod change;
+mod past;
 
 pub use change::{ChangeAsk, Changed, Find, Mark};
+pub use past::{Past, Place, RunsAsk, RunsEnd};
 
 use crate::core::change::Refused;
 pub use crate::core::columns::JobRow;
@@ -16,6 +18,7 @@ use crate::core::database::{Database, ErrorKind};
 use crate::core::homes::Homes;
 use crate::core::ids::AskId;
 use crate::core::journal::Stand;
+use crate::core::run_kind::RunKind;
 
 use serde::{Deserialize, Serialize};
 
@@ -29,11 +32,14 @@ pub enum Purpose {
     Record,
     /// A job is changed, and somebody waits for that.
     Change,
+    /// Somebody wants to know what was.
+    History,
 }
 
 impl Purpose {
     /// All of them; what is wrong with the first of several is told first.
-    pub const ALL: [Purpose; 3] = [Purpose::Sync, Purpose::Record, Purpose::Change];
+    pub const ALL: [Purpose; 4] =
+        [Purpose::Sync, Purpose::Record, Purpose::Change, Purpose::History];
 
     /// So many milliseconds a helper has for an answer; then it is killed.
     pub const fn deadline_ms(self) -> u64 {
@@ -43,7 +49,7 @@ impl Purpose {
             // Twice as long as a helper goes on with what it was given.
             Purpose::Record => 30_000,
             // Who has clicked does not wait for longer.
-            Purpose::Change => 5_000,
+            Purpose::Change | Purpose::History => 5_000,
         }
     }
 }
@@ -115,6 +121,8 @@ pub enum Ask {
     },
     /// Change a job, in one transaction. The row is locked, and judged as it is then.
     Change(Box<ChangeAsk>),
+    /// Runs of the group, newest first.
+    Runs(Box<RunsAsk>),
 }
 
 impl Ask {
@@ -124,6 +132,7 @@ impl Ask {
             Ask::Sync { .. } => Purpose::Sync,
             Ask::Record { .. } => Purpose::Record,
             Ask::Change(_) => Purpose::Change,
+            Ask::Runs(_) => Purpose::History,
         }
     }
 }
@@ -259,6 +268,12 @@ pub enum Answer {
     Changed(Changed),
     /// Nothing was changed, and why.
     NotChanged(Refused),
+    /// A run, as it was recorded.
+    Run(Box<RunRecord>),
+    /// Skipped slots likewise.
+    Skipped(Box<SkipRecord>),
+    /// The last line of [`Ask::Runs`].
+    Runs(RunsEnd),
     /// The last line in place of [`Answer::Done`]: the question failed, nothing of this counts.
     Error {
         /// What kind of failure, for the page and the log.
@@ -289,6 +304,9 @@ impl Answer {
             | Self::Changing(_)
             | Self::Changed(_)
             | Self::NotChanged(_)
+            | Self::Run(_)
+            | Self::Skipped(_)
+            | Self::Runs(_)
             | Self::Error { .. } => false,
         }
     }
@@ -365,6 +383,9 @@ pub struct RunRecord {
     pub cause: String,
     /// `running`, `exit 0`, `signal 9`, `spawn failed: …`, `lost`. Optional column `outcome`.
     pub outcome: String,
+    /// The same in a word, and whether somebody told it to end. Optional column `kind`.
+    #[serde(default)]
+    pub kind: RunKind,
     /// Milliseconds it ran. Optional column.
     pub duration_ms: u64,
     /// CPU time in user mode, milliseconds. Optional column.

@@ -4,6 +4,7 @@ use crate::core::cron::Zone;
 use crate::core::ids::{JobId, RunId};
 use crate::core::journal::{ActEntry, Entry, RunEntry, decode, whole_lines};
 use crate::core::protocol::{ActRecord, Record, RunRecord, SkipRecord};
+use crate::core::run_kind::RunKind;
 use crate::core::time::{datetime, rfc3339};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -132,12 +133,14 @@ fn run_record(run: &RunEntry<'_>, server_id: u32, zone: &Zone) -> RunRecord {
         slot: run.slot_ms.map(|slot| rfc3339(slot, zone)).unwrap_or_default(),
         cause: run.cause.label().to_owned(),
         outcome: "running".to_owned(),
+        kind: RunKind::Running,
         ..RunRecord::default()
     };
     if let Some(end) = &run.end {
         record.end_time = datetime(end.at_ms, zone);
         record.running_time_s = u32::try_from(end.duration_ms / 1000).unwrap_or(u32::MAX);
         record.outcome = end.outcome.to_string();
+        record.kind = end.outcome.kind(end.stopped).into();
         record.duration_ms = end.duration_ms;
         record.user_ms = end.usage.user_ms;
         record.system_ms = end.usage.system_ms;

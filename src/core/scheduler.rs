@@ -17,6 +17,7 @@
 //! - `metrics`: figures; `figures`: how they are handed to the next program
 //! - `news`: what somebody above may want to hear
 //! - `trouble`: what is wrong with the database, and when it is tried again
+//! - `reads`: questions about what was
 //! - `outbox`: the journal's segments and how their records reach the database
 //! - `last_word`: what the next daemon is told beside the journal
 //! - `snapshot`: what a daemon that starts goes by until the database answers
@@ -41,6 +42,7 @@ mod life;
 mod metrics;
 mod news;
 mod outbox;
+mod reads;
 mod run;
 mod runs;
 mod segments;
@@ -241,6 +243,7 @@ pub struct Scheduler {
     /// Changes of jobs; [`News::Changed`] tells what became of each.
     pub(in crate::core) edits: edits::Edits,
     pub(in crate::core) acts: acts::Acts,
+    pub(in crate::core) reads: reads::Reads,
     sync: sync::Sync,
     snapshot: snapshot::Snapshot,
     refused: carry::Refused,
@@ -292,6 +295,7 @@ impl Scheduler {
             asks: asks::Asks::default(),
             edits: edits::Edits::told_by(&acts, &homes),
             acts,
+            reads: reads::Reads::default(),
             sync: sync::Sync::new(),
             snapshot: snapshot::Snapshot::told_by(replay.table.clone()),
             refused: carry::Refused::told_by(replay.set_aside),

@@ -1,7 +1,9 @@
 //! Clock readings and how they are written. The core never reads a clock: it is told.
 
 use crate::core::cron::Zone;
+use jiff::civil::DateTime;
 use jiff::fmt::temporal::DateTimePrinter;
+use jiff::tz::{AmbiguousOffset, Offset};
 use jiff::{Timestamp, ToSpan, ZonedDateTime};
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
@@ -56,4 +58,50 @@ pub fn days_later(wall_ms: i64, days: i64, zone: &Zone) -> i64 {
 pub fn datetime(wall_ms: i64, zone: &Zone) -> String {
     let instant = Timestamp::from_millisecond(wall_ms).unwrap_or_default();
     zone.to_datetime(instant).strftime("%Y-%m-%d %H:%M:%S").to_string()
+}
+
+/// By how many seconds the local time is ahead of UTC at an instant.
+pub fn offset_s(wall_ms: i64, zone: &Zone) -> i64 {
+    zone.to_offset(Timestamp::from_millisecond(wall_ms).unwrap_or_default()).seconds().into()
+}
+
+/// What [`datetime`] has made a text of, unix ms; none if it is no time. Of an hour that comes
+/// twice it is the one in which `near_s` is (unix seconds), else the first.
+pub fn instant_of(text: &str, zone: &Zone, near_s: Option<i64>) -> Option<i64> {
+    let local = DateTime::strptime("%Y-%m-%d %H:%M:%S", text).ok()?;
+    let ambiguous = zone.to_ambiguous_timestamp(local);
+    let at_s = |offset: Offset| Some(offset.to_timestamp(local).ok()?.as_second());
+    let found_s = match ambiguous.offset() {
+        AmbiguousOffset::Unambiguous { offset } => at_s(offset)?,
+        // There is no such time: as if the clock had not been put forward yet.
+        AmbiguousOffset::Gap { before, .. } => at_s(before)?,
+        AmbiguousOffset::Fold { before, after } => {
+            let (first, second) = (at_s(before)?, at_s(after)?);
+            let near = |near_s: i64| near_s.abs_diff(second) < near_s.abs_diff(first);
+            if near_s.is_some_and(near) { second } else { first }
+        }
+    };
+    Some(found_s * 1_000)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::cron::zone;
+
+    #[test]
+    fn a_local_time_is_an_instant_and_of_two_the_nearer_one() {
+        let berlin = zone("Europe/Berlin").unwrap();
+        for ms in [1_795_326_127_000, 1_792_890_000_000, 1_792_893_600_000, 1_792_897_200_000] {
+            let text = datetime(ms, &berlin);
+            assert_eq!(instant_of(&text, &berlin, Some(ms / 1_000 + 7)), Some(ms), "{text}");
+        }
+        // 2026-10-25: 2:30 comes twice.
+        assert_eq!(datetime(1_792_888_200_000, &berlin), datetime(1_792_891_800_000, &berlin));
+        let text = datetime(1_792_891_800_000, &berlin);
+        assert_eq!(instant_of(&text, &berlin, None), Some(1_792_888_200_000));
+        for text in ["", "0000-00-00 00:00:00", "2026-13-01 00:00:00", "x"] {
+            assert_eq!(instant_of(text, &berlin, None), None, "{text}");
+        }
+    }
 }

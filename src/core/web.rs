@@ -14,6 +14,7 @@
 //! - `change`: jobs are changed; `repeats`: a request that is sent again makes nothing twice
 //! - `output`: what runs have written and the log, followed if wanted; `download`: as it is
 //! - `sources`: in which files that is
+//! - `runs`: runs of the past, from memory and the database
 //! - `slow`: answers that are worked on in slices: `forecast`, what starts between two instants;
 //!   `export`, all that the group says
 //! - `stream`: what changes, as server-sent events
@@ -46,6 +47,7 @@ mod repeats;
 mod root;
 mod route;
 mod routes;
+mod runs;
 mod slow;
 mod sort;
 mod sources;
@@ -99,6 +101,7 @@ pub struct Web {
     readers: output::Readers,
     streams: stream::Streams,
     slow: slow::Slow,
+    questions: runs::Questions,
     keys: original::Keys,
     /// Changes of jobs that were asked for.
     changes: change::Changes,
@@ -208,6 +211,7 @@ impl Web {
                 self.ask_slowly(call, question(scheduler, call)?);
                 None
             }
+            Does::Runs(which) => self.runs(scheduler, call, which)?,
             Does::Command(command) => {
                 self.command(scheduler, call, Form::Json, command(call)?);
                 None
@@ -229,6 +233,7 @@ impl Web {
         self.forget_follower(conn);
         self.forget_waiting(conn);
         self.slow.forget(conn);
+        self.forget_question(scheduler, conn);
         self.early.retain(|early| early.conn != conn);
     }
 
@@ -241,6 +246,7 @@ impl Web {
             }
             News::SignalLater(run, why) => self.stop_delayed(scheduler, now, run, &why),
             News::Changed(ticket, result) => self.change_answered(scheduler, now, ticket, result),
+            News::Past(ticket, result) => self.past_answered(scheduler, now, ticket, result),
             News::SyncBegins => self.waiting.sync_begins(),
             News::SyncEnded(result) => self.sync_answered(scheduler, now, result),
         }

@@ -12,6 +12,8 @@ mod desk;
 mod edit;
 pub mod migrate;
 mod mysql;
+mod past;
+mod reader;
 mod records;
 mod rows;
 mod schema;
@@ -185,6 +187,7 @@ fn perform(request: &Request, kept: &mut Kept, answers: &mut Answers) -> Result<
             answers.send(&recorded)
         }
         Ask::Change(ask) => edit::edit(kept, &request.database, ask, answers),
+        Ask::Runs(ask) => past::read(kept, &request.database, ask, answers),
     }
 }
 

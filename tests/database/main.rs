@@ -21,6 +21,7 @@ mod moved;
 mod original;
 mod overlong;
 mod packet;
+mod past;
 mod record;
 mod refused;
 mod rights;

@@ -161,6 +161,7 @@ fn nothing_that_a_record_holds_makes_a_batch_fail() {
             slot: long.clone(),
             cause: long.clone(),
             outcome: format!("spawn failed: ' \" \\ % ; -- \0 {long}"),
+            kind: schedule::core::run_kind::RunKind::Unfilled,
             duration_ms: u64::MAX,
             user_ms: u64::MAX,
             system_ms: u64::MAX,

@@ -4,6 +4,7 @@ use super::ledger::Piece;
 use super::process::KILLED_MS;
 use super::world::World;
 use schedule::core::event::{Action, Event, Signal};
+use schedule::core::http::Response;
 use schedule::core::ids::{ConnId, RunId};
 use schedule::core::journal::{Segment, count_records};
 use schedule::core::refusal::Refusal;
@@ -40,6 +41,7 @@ impl World {
         let in_vain = !self.clients.is_empty() && !self.ledger.is_launching();
         assert!(!in_vain, "clients wait in vain: {:?}", self.clients);
         self.ledger.check_runs(ticked, core);
+        self.check_reading(ticked);
         self.check_killed();
         self.ledger.check_figures(core);
         self.ledger.check_table_told(self.disk.word_that_counts());
@@ -130,7 +132,7 @@ impl World {
             Action::EndHelper(purpose) => self.end_helper(purpose),
             Action::KillHelper(purpose) => self.kill_helper(purpose),
             Action::KeepSnapshot(unwritten) => self.keep_snapshot(unwritten),
-            Action::Respond(conn, response) => self.answered(conn, response.status()),
+            Action::Respond(conn, response) => self.answered(conn, *response),
             Action::Push(..)
             | Action::Finish(..)
             | Action::ReadFile(..)
@@ -288,8 +290,9 @@ impl World {
     }
 
     /// A client has its answer.
-    fn answered(&mut self, conn: ConnId, status: u16) {
-        if self.editor_answered(conn, status) {
+    fn answered(&mut self, conn: ConnId, response: Response) {
+        let status = response.status();
+        if self.editor_answered(conn, status) || self.reader_answered(conn, &mut Some(response)) {
             return;
         }
         let done = self.clients.remove(&conn).expect("nobody asked, or it was answered already");

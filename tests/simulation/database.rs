@@ -5,13 +5,14 @@ use super::disk::Disk;
 use super::editors::Past;
 use super::profile::Profile;
 use super::random::Random;
+use schedule::core::cron::Zone;
 use schedule::core::database::ErrorKind;
 use schedule::core::homes::{Homes, mark};
 use schedule::core::ids::RunId;
 use schedule::core::journal::{ActEntry, Entry, SkipEntry, Stand, TableEntry};
 use schedule::core::outcome::Outcome;
-use schedule::core::protocol::{Answer, JobRow, SetAside, Statement};
-use schedule::core::records::news;
+use schedule::core::protocol::{Answer, JobRow, Record, RunRecord, SetAside, Statement};
+use schedule::core::records::{news, record};
 use schedule::core::refused::{Change, Refused};
 use schedule::core::settle::{self, MAX_UNPROVEN, Refusal, Settling, Taken};
 use std::collections::{BTreeMap, BTreeSet};
@@ -50,6 +51,8 @@ pub struct Records {
     pub skips: BTreeMap<(u32, i64), SkipEntry>,
     /// What somebody did, in the order in which it came here.
     pub acts: Vec<ActEntry>,
+    /// The rows of runs.
+    pub rows: BTreeMap<RunId, RunRecord>,
 }
 
 /// The tables.
@@ -73,6 +76,8 @@ pub struct Database {
     late: u32,
     /// Runs whose ends the journal has lost: it may tell another.
     pub end_twice: BTreeSet<RunId>,
+    /// That of the daemon.
+    pub zone: Option<Zone>,
     /// What the rows were, where somebody changes them over the API.
     pub past: Past,
     /// Whether there is the table of acts.
@@ -365,6 +370,7 @@ impl Database {
             Entry::Run(run) => {
                 let outcome = run.end.as_ref().map(|end| end.outcome.clone());
                 self.record_run(run.run, outcome);
+                self.record_row(run.run, entry);
             }
             Entry::Skip(skip) => self.record_skip(*skip),
             Entry::Act(act) => self.record_act(self.named, act),
@@ -408,6 +414,17 @@ impl Database {
             assert_eq!(old, new, "run {run} has two ends in the database");
         }
         *row = row.take().or(outcome);
+    }
+
+    fn record_row(&mut self, run: RunId, entry: &Entry<'_>) {
+        let Some(Record::Run(row)) = record(entry, 1, self.zone.as_ref().expect("a zone")) else {
+            return;
+        };
+        let rows = &mut self.records[self.named].rows;
+        let known = rows.entry(run).or_insert_with(|| (*row).clone());
+        if known.end_time.is_empty() {
+            *known = *row;
+        }
     }
 
     fn record_skip(&mut self, skip: SkipEntry) {

@@ -6,7 +6,9 @@ use super::random::Random;
 use schedule::core::change::Refused;
 use schedule::core::database::ErrorKind;
 use schedule::core::ids::{AskId, JobId};
-use schedule::core::protocol::{Answer, Ask, ChangeAsk, Changed, Mark, Request, SetAside};
+use schedule::core::protocol::{
+    Answer, Ask, ChangeAsk, Changed, Mark, Request, RunsAsk, RunsEnd, SetAside,
+};
 use std::collections::VecDeque;
 
 /// How it goes.
@@ -115,7 +117,7 @@ impl Exchange {
         let deadline_ms = match &request.ask {
             Ask::Sync { .. } | Ask::Record { .. } => mono_ms + DEADLINE_MS,
             // As long as who waits for it.
-            Ask::Change(_) => u64::MAX,
+            Ask::Change(_) | Ask::Runs(_) => u64::MAX,
         };
         Exchange {
             id: request.id,
@@ -146,7 +148,7 @@ impl Exchange {
         match &self.ask {
             Ask::Sync { .. } => true,
             Ask::Record { from, to, .. } => from < to,
-            Ask::Change(_) => false,
+            Ask::Change(_) | Ask::Runs(_) => false,
         }
     }
 
@@ -154,7 +156,7 @@ impl Exchange {
     pub fn from(&self) -> Option<u64> {
         match &self.ask {
             Ask::Record { from, .. } => Some(*from),
-            Ask::Sync { .. } | Ask::Change(_) => None,
+            Ask::Sync { .. } | Ask::Change(_) | Ask::Runs(_) => None,
         }
     }
 
@@ -215,6 +217,7 @@ impl Exchange {
                 self.carry(asked, random, database, disk)
             }
             Ask::Change(ask) => return self.change(mono_ms, &ask, random, database),
+            Ask::Runs(ask) => return self.tell_past(mono_ms, &ask, random, database),
         };
         let last = self.spoil(&mut lines, random);
         if let Some((_, rows)) = &self.table {
@@ -286,6 +289,22 @@ impl Exchange {
         Reply { lines: self.begun(lines), end_ms, ending: Ending { last, good, rows: None } }
     }
 
+    /// Says what was, as the database has it now.
+    fn tell_past(
+        &mut self,
+        mono_ms: u64,
+        ask: &RunsAsk,
+        random: &mut Random,
+        database: &mut Database,
+    ) -> Reply {
+        let answers = database.past_answers(self.named, ask);
+        let mut lines = answers.iter().map(line).collect();
+        let last = self.spoil(&mut lines, random);
+        let good = self.is_good();
+        let end_ms = (self.fate != Fate::Hangs).then_some(mono_ms);
+        Reply { lines: self.begun(lines), end_ms, ending: Ending { last, good, rows: None } }
+    }
+
     /// A whole answer to the question before: no rows at all, or all that there is was carried.
     fn of_another(&self) -> Vec<Vec<u8>> {
         let id = AskId(self.id.0 - 1);
@@ -305,6 +324,7 @@ impl Exchange {
                 let mark = Mark { id: JobId(1), version: None, before: None };
                 Answer::Changed(Changed::to(mark))
             }
+            Ask::Runs(_) => Answer::Runs(RunsEnd::default()),
         };
         [Answer::To(id), what, Answer::Done(id)].iter().map(line).collect()
     }

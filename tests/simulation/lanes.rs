@@ -3,6 +3,7 @@
 
 use super::exchange::{Ending, Exchange, Last};
 use super::random::Random;
+use super::readers::Readers;
 use super::world::World;
 use schedule::core::event::Event;
 use schedule::core::ids::AskId;
@@ -34,6 +35,8 @@ struct Helper {
 pub struct Lanes {
     /// Apart from the world's, so that all else of a world stays as it was.
     random: Random,
+    /// Of questions about the past.
+    history: Random,
     helpers: BTreeMap<Purpose, Helper>,
     /// When each lane was asked last, and whether that was answered well.
     asked: BTreeMap<Purpose, (u64, bool)>,
@@ -45,7 +48,8 @@ impl Lanes {
     pub fn new(seed: u64) -> Lanes {
         let random = Random::new(seed.rotate_left(48) ^ 0x1a9e5);
         let (helpers, asked, late) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        Lanes { random, helpers, asked, late }
+        let history = Random::new(seed.rotate_left(20) ^ 0x9a57);
+        Lanes { random, history, helpers, asked, late }
     }
 
     /// Whether nothing is under way.
@@ -93,10 +97,14 @@ impl World {
         };
         let random = match (&mut self.editors, purpose) {
             (Some(editors), Purpose::Change) => &mut editors.random,
+            (_, Purpose::History) => &mut self.lanes.history,
             _ => &mut self.random,
         };
         let database = &mut self.database;
         let (lines, ending) = exchange.read(now.mono_ms, random, database, &mut self.disk);
+        if purpose == Purpose::History {
+            self.readers.iter_mut().for_each(|readers| readers.hear(&lines));
+        }
         if purpose == Purpose::Change {
             self.ledger.edited(now, &self.database.now);
         }
@@ -131,7 +139,7 @@ impl World {
         match purpose {
             Purpose::Sync => self.ledger.answered(ending.rows.clone(), ending.good),
             Purpose::Record => self.check_set_aside(ending.good),
-            Purpose::Change => {}
+            Purpose::Change | Purpose::History => {}
         }
     }
 
@@ -172,8 +180,12 @@ impl World {
         let apart = &mut self.lanes.random;
         let random = match (&mut self.editors, purpose) {
             (Some(editors), Purpose::Change) => &mut editors.random,
+            (_, Purpose::History) => &mut self.lanes.history,
             _ => &mut self.random,
         };
+        if purpose == Purpose::History {
+            self.readers.iter_mut().for_each(Readers::is_asked);
+        }
         let exchange = Exchange::start(question, now.mono_ms, (random, apart), faults);
         assert_eq!(exchange.id, id, "the question has another number");
         let text = String::from_utf8_lossy(question);
@@ -221,8 +233,9 @@ impl World {
             Some(exchange) => {
                 // It may have been started a turn after the core asked for it.
                 let late = now.mono_ms + 100 >= exchange.deadline_ms && !exchange.killed;
-                // A change has as long as who waits for it.
-                assert!(late || purpose == Purpose::Change, "the helper is killed before its time");
+                // A client's question has as long as who waits for it.
+                let is_of_client = matches!(purpose, Purpose::Change | Purpose::History);
+                assert!(late || is_of_client, "the helper is killed before its time");
                 exchange.kill(now.mono_ms);
             }
             None => {

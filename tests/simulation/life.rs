@@ -180,6 +180,7 @@ impl World {
         self.core = None;
         self.clients.clear();
         self.editors_leave();
+        self.readers_leave();
         self.kill_in = None;
         self.lose_newest();
         // With a full disk no note was left of some. Nobody can be asked to count those.

@@ -15,6 +15,7 @@ mod mover;
 mod process;
 mod profile;
 mod random;
+mod readers;
 mod renewals;
 mod thief;
 mod world;

@@ -235,6 +235,7 @@ impl World {
         self.core = None;
         self.clients.clear();
         self.editors_leave();
+        self.readers_leave();
         self.kill_in = None;
         let word = LastWord::read(self.disk.word_that_counts());
         for run in self.ledger.down(word) {

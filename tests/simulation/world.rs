@@ -10,6 +10,7 @@ use super::mover::Mover;
 use super::process::Processes;
 use super::profile::Profile;
 use super::random::Random;
+use super::readers::Readers;
 use super::renewals::Renewals;
 use super::thief::Thief;
 use schedule::core::custody::Custody;
@@ -49,6 +50,8 @@ pub struct World {
     pub mover: Option<Mover>,
     /// Who changes jobs over the API, if anybody does.
     pub editors: Option<Editors>,
+    /// Who looks at the past, if anybody does.
+    pub readers: Option<Readers>,
     /// Programs that take the daemon's place, if any do.
     pub renewals: Option<Renewals>,
     /// Which database the configuration names.
@@ -102,7 +105,9 @@ impl World {
         let mut random = Random::new(seed);
         let mut apart = Random::new(!seed);
         let profile = Profile::new(&mut random, &mut apart);
+        let zone = schedule::core::cron::zone(profile.zones[0].name).ok();
         let mut database = Database::default();
+        database.zone = zone;
         for id in 1..=profile.jobs as u32 {
             database.now.rows.insert(id, profile.row(&mut random, id));
         }
@@ -116,6 +121,7 @@ impl World {
             thief: Thief::new(seed),
             mover: Mover::new(seed),
             editors: Editors::new(seed, profile.fat || profile.crowd),
+            readers: Readers::new(seed, profile.fat || profile.crowd),
             renewals: Renewals::new(seed, profile.fat),
             now: Now { wall_ms: profile.wall_ms, mono_ms: 50_000 },
             ledger,
@@ -189,6 +195,7 @@ impl World {
             self.command(now);
         }
         self.edit_by_hand();
+        self.read_by_hand();
         let Some(core) = &mut self.core else { return };
         self.ledger.before_tick(core);
         core.handle(now, Event::Tick);
@@ -277,6 +284,7 @@ impl World {
         self.check_stolen();
         self.check_records();
         self.check_editors();
+        self.check_readers();
     }
 
     /// Goes on until all has ended, and what is for the database that is named is recorded.

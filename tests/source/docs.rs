@@ -126,7 +126,8 @@ fn planted_bugs_are_told() {
     let names = bugs.map(|entry| entry.unwrap().file_name().into_string().unwrap());
     let patches = names.filter_map(|name| name.strip_suffix(".patch").map(str::to_owned));
     let mut names: Vec<String> = patches.collect();
-    names.sort();
+    let number = |name: &String| name.split('-').next().and_then(|it| it.parse::<u32>().ok());
+    names.sort_by_key(number);
     let page = read("tests/simulation/bugs/planted-bugs.md");
     let rows = page.lines().filter_map(|line| line.strip_prefix("| ")?.split(" | ").next());
     let told: Vec<String> = rows.skip(1).map(|row| row.replacen(' ', "-", 1)).collect();

@@ -28,6 +28,7 @@ mod parameters;
 mod places;
 mod program;
 mod routes;
+mod runs;
 mod silent;
 mod unread;
 #[path = "support.rs"]

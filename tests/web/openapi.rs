@@ -5,6 +5,7 @@ use jsonschema::Validator;
 use schedule::core::journal::{Cause, SkipReason};
 use schedule::core::launch::LaunchError;
 use schedule::core::outcome::{Exit, Outcome, OutcomeKind};
+use schedule::core::protocol::RunRecord;
 use schedule::core::state_label::StateLabel;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -142,7 +143,10 @@ fn every_answer_is_described_and_every_description_is_answered() {
     tour.bench.files.insert("log".into(), b"a\nb\n".to_vec());
     commands(&mut tour);
     errors(&mut tour);
+    tour.get("/api/v1/runs", 200);
+    tour.get("/api/v1/runs/1-1", 503);
     tour.bench.database_error = None;
+    past(&mut tour);
     changes(&mut tour);
     tour.get("/api/v1/audit?limit=1000", 200);
     let asked: BTreeSet<_> = tour.description.seen.clone();
@@ -218,6 +222,27 @@ fn commands(tour: &mut Tour) {
     tour.bench.database_error = Some("access denied: set [db1] password".into());
     tour.post("/api/v1/sync", 503);
     tour.look();
+}
+
+/// What was.
+fn past(tour: &mut Tour) {
+    let original = RunRecord {
+        uniq_id: "5f3a0c81d2e4b".into(),
+        job_id: 77,
+        server_id: 1,
+        start_time: "2020-01-01 00:00:00".into(),
+        end_time: "2020-01-01 00:00:09".into(),
+        ..RunRecord::default()
+    };
+    tour.bench.past = vec![original];
+    let page = tour.get("/api/v1/runs?skips=1", 200).json();
+    for run in page["runs"].as_array().unwrap() {
+        tour.get(&format!("/api/v1/runs/{}", run["run_id"].as_str().unwrap()), 200);
+    }
+    tour.get("/api/v1/jobs/77/runs", 200);
+    tour.get("/api/v1/runs/1-1", 404);
+    tour.get("/api/v1/runs/%27", 400);
+    tour.get("/api/v1/runs?limit=0", 400);
 }
 
 /// Jobs are changed.

@@ -4,6 +4,8 @@
 
 #[path = "editing.rs"]
 mod editing;
+#[path = "../support/past_rows.rs"]
+mod past;
 
 use schedule::core::cron::{Dialect, zone};
 use schedule::core::daemon::Core;
@@ -15,7 +17,7 @@ use schedule::core::ids::{AskId, ConnId, RunId};
 use schedule::core::launch::{LaunchError, Stream};
 use schedule::core::outcome::{Exit, Outcome};
 use schedule::core::places::Peer;
-use schedule::core::protocol::{Answer, JobRow, Purpose, SetAside};
+use schedule::core::protocol::{Answer, Ask, JobRow, Purpose, Request, RunRecord, SetAside};
 use schedule::core::refusal::Refusal;
 use schedule::core::replay::Replay;
 use schedule::core::scheduler::Settings;
@@ -77,6 +79,9 @@ pub struct Bench {
     pub peer: Peer,
     /// The database does not answer.
     pub silent: bool,
+    /// The runs that it has, and how often it was asked for them.
+    pub past: Vec<RunRecord>,
+    pub pasts_asked: usize,
     /// Streams of these take nothing.
     pub stuffed: Vec<ConnId>,
     /// Where the journal is written; without one it is not.
@@ -182,6 +187,8 @@ impl Bench {
             most_held: 0,
             peer: Peer::default(),
             silent: false,
+            past: Vec::new(),
+            pasts_asked: 0,
             stuffed: Vec::new(),
             journal,
             next_pid: 4_711,
@@ -300,6 +307,12 @@ impl Bench {
                 message: why.clone(),
             }],
             (None, Purpose::Change) => editing::answers(&mut self.table, question),
+            (None, Purpose::History) => {
+                let request: Request = serde_json::from_slice(question).unwrap();
+                let Ask::Runs(ask) = request.ask else { panic!("{request:?}") };
+                self.pasts_asked += 1;
+                past::answers(&self.past, &ask)
+            }
             (None, Purpose::Sync) => self.table.clone(),
             (None, Purpose::Record) => {
                 let aside = SetAside::default();

@@ -143,6 +143,11 @@ impl Scheduler {
         }));
     }
 
+    /// Whether jobs have the past that the journal tells.
+    pub fn has_recalled(&self) -> bool {
+        self.past.is_none()
+    }
+
     /// Gives the past to the jobs it belongs to, once they are there: their history, and the
     /// slots that an earlier daemon decided and that must not be decided again. Before the first
     /// table it would belong to nobody.

@@ -38,8 +38,7 @@ impl Asks {
         // Records may be there before the table is known to be.
         let known = if answered { self.troubles.state() } else { DatabaseState::Unknown };
         let is_down = matches!(known, DatabaseState::Down { .. });
-        // Who changes a row may wait for somebody who has locked it: that says nothing of others.
-        let told = Purpose::ALL.into_iter().filter(|purpose| *purpose != Purpose::Change);
+        let told = Purpose::ALL.into_iter().filter(|purpose| !is_of_client(*purpose));
         match told.map(|purpose| &self.lanes[purpose as usize]).any(Lane::is_silent) {
             true if !is_down => DatabaseState::Down {
                 kind: ErrorKind::Connect,
@@ -60,7 +59,7 @@ impl Asks {
         self.last.0 += 1;
         let id = self.last;
         self.lane(purpose).ask(now, id, purpose, waiter);
-        if let Waiter::Edit { until_ms } = waiter {
+        if let Waiter::Client { until_ms } = waiter {
             self.lane(purpose).hurry(until_ms);
         }
         self.staged[purpose as usize] = Staged::default();
@@ -96,6 +95,7 @@ impl Scheduler {
         }
         let late = self.edits.late(now);
         self.news.extend(late);
+        self.news.extend(std::iter::from_fn(|| self.reads.late(now)));
         // What is due goes first: a helper would take the processor from it.
         if self.is_exiting() || self.launches_go_first() {
             return;
@@ -120,8 +120,8 @@ impl Scheduler {
             let ask = (!waits && lane.is_free()).then(|| self.ask_at(purpose));
             lane.wake().into_iter().chain(ask).min()
         };
-        let late = self.edits.late_ms();
-        Purpose::ALL.into_iter().filter_map(wake).chain(late).min()
+        let late = [self.edits.late_ms(), self.reads.late_ms()];
+        Purpose::ALL.into_iter().filter_map(wake).chain(late.into_iter().flatten()).min()
     }
 
     fn launches_go_first(&self) -> bool {
@@ -136,6 +136,7 @@ impl Scheduler {
             Purpose::Sync => self.sync_at(),
             Purpose::Record => self.record_at().min(self.retry_at()).min(self.look_at()),
             Purpose::Change => self.edits.ask_ms(),
+            Purpose::History => self.reads.ask_ms(),
         }
     }
 
@@ -165,6 +166,7 @@ impl Scheduler {
                 let noted = (&mut self.acts, &mut self.outbox);
                 self.edits.next(now, &self.settings, &mut self.last_sequence, noted)
             }
+            Purpose::History => self.reads.next(),
         }
     }
 
@@ -256,9 +258,15 @@ impl Scheduler {
             self.outbox.record_at = Some(0);
             return;
         }
-        if purpose == Purpose::Change {
+        if is_of_client(purpose) {
             // Nothing is told of the database, which the other lanes ask all the time.
             self.sync.state.count(failure.is_none());
+        }
+        if purpose == Purpose::History {
+            self.news.extend(self.reads.answered(failure, staged.past));
+            return;
+        }
+        if purpose == Purpose::Change {
             let told = self.edits.answered(now, failure, staged.changing, staged.edited);
             if let Some(act) = told.act {
                 self.acts.settled(now, *act, &mut self.outbox);
@@ -294,7 +302,7 @@ impl Scheduler {
         match purpose {
             Purpose::Sync => self.sync.next_sync_ms = 0,
             Purpose::Record => self.outbox.record_at = Some(0),
-            Purpose::Change => {}
+            Purpose::Change | Purpose::History => {}
         }
         if news {
             let jobs = self.table.len();
@@ -323,8 +331,17 @@ impl Scheduler {
                 self.carried(now, staged.recorded.unwrap_or_default(), &staged.refused);
             }
             Waiter::Table => self.synced(now, staged),
-            Waiter::Edit { .. } => {}
+            Waiter::Client { .. } => {}
         }
+    }
+}
+
+/// Whether a client waits for the answers. Who changes a row may wait for somebody who has locked
+/// it, and what was is many rows: that says nothing of the database.
+fn is_of_client(purpose: Purpose) -> bool {
+    match purpose {
+        Purpose::Change | Purpose::History => true,
+        Purpose::Sync | Purpose::Record => false,
     }
 }
 

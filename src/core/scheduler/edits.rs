@@ -162,7 +162,7 @@ impl Edits {
         let most_ms = now.mono_ms + Purpose::Change.deadline_ms();
         let until_ms = if edit.ticket.is_some() { edit.until_ms.min(most_ms) } else { most_ms };
         self.under_way = Some(edit);
-        Some((Waiter::Edit { until_ms }, Ask::Change(Box::new(ask))))
+        Some((Waiter::Client { until_ms }, Ask::Change(Box::new(ask))))
     }
 
     /// Who was asked has said what comes of it.

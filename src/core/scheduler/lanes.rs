@@ -40,8 +40,8 @@ pub enum Waiter {
     Records,
     /// What is set aside: it is tried again, or only looked at.
     Again,
-    /// Who changes a job, until this reading of the monotonic clock.
-    Edit {
+    /// A client, who changes a job or asks what was, until this reading of the monotonic clock.
+    Client {
         /// Milliseconds.
         until_ms: u64,
     },

@@ -3,7 +3,7 @@
 use crate::core::change::Refused;
 use crate::core::ids::RunId;
 use crate::core::journal::ActEntry;
-use crate::core::protocol::{Changed, Mark};
+use crate::core::protocol::{Changed, Mark, Past};
 use crate::core::refusal::Refusal;
 use crate::core::state_label::StateLabel;
 
@@ -22,6 +22,8 @@ pub enum News {
     SyncEnded(Result<(), String>),
     /// A change of a job was made, or not. The next table that the database is asked for has it.
     Changed(u64, Result<Changed, NotChanged>),
+    /// What was, or why the database does not say.
+    Past(u64, Result<Box<Past>, String>),
 }
 
 impl News {

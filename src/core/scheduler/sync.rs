@@ -13,7 +13,7 @@ use crate::core::database::ErrorKind;
 use crate::core::definition::{Definition, Vars, there_twice};
 use crate::core::ids::JobId;
 use crate::core::journal::TableEntry;
-use crate::core::protocol::{Answer, Ask, Changed, JobRow, Mark, Purpose};
+use crate::core::protocol::{Answer, Ask, Changed, JobRow, Mark, Past, Purpose};
 use crate::core::table::Table;
 use crate::core::time::Now;
 use applying::{Applying, Since};
@@ -91,6 +91,8 @@ pub(super) struct Staged {
     pub changing: Option<Mark>,
     /// What became of it.
     pub edited: Option<Result<Changed, Refused>>,
+    /// What was.
+    pub past: Past,
     pub error: Option<(ErrorKind, String)>,
 }
 
@@ -110,6 +112,7 @@ impl Staged {
             Purpose::Sync => self.same || self.digest.is_some(),
             Purpose::Record => self.recorded.is_some(),
             Purpose::Change => self.edited.is_some(),
+            Purpose::History => self.past.end.is_some(),
         }
     }
 
@@ -165,6 +168,13 @@ impl Staged {
             Answer::Changing(mark) => self.changing = Some(mark),
             Answer::Changed(changed) => self.edited = Some(Ok(changed)),
             Answer::NotChanged(refused) => self.edited = Some(Err(refused)),
+            Answer::Run(run) => self.past.runs.push(*run),
+            Answer::Skipped(skip) => self.past.skips.push(*skip),
+            Answer::Runs(end) => {
+                if let Err(message) = self.past.ends(end) {
+                    self.error.get_or_insert((ErrorKind::Other, message));
+                }
+            }
             Answer::Error { kind, message } => {
                 self.error.get_or_insert((kind, message));
             }

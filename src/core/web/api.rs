@@ -130,20 +130,6 @@ impl Web {
 
     /// A job.
     pub(super) fn job_view(&mut self, scheduler: &Scheduler, call: &Call<'_>) -> Response {
-        self.of_job(scheduler, call, job_json)
-    }
-
-    /// The runs of a job that are remembered, newest first, live ones before all others.
-    pub(super) fn job_runs(&mut self, scheduler: &Scheduler, call: &Call<'_>) -> Response {
-        self.of_job(scheduler, call, runs_json)
-    }
-
-    fn of_job(
-        &mut self,
-        scheduler: &Scheduler,
-        call: &Call<'_>,
-        view: fn(&Scheduler, Now, &Job) -> Value,
-    ) -> Response {
         let now = call.now;
         let job = match find_job(scheduler, call.argument) {
             Ok(job) => job,
@@ -151,7 +137,7 @@ impl Web {
         };
         let stamp = cache::job_stamp(scheduler, now, job);
         self.cached(scheduler, call.request.path(), stamp, || {
-            Ok(text_of(&view(scheduler, now, job)))
+            Ok(text_of(&job_json(scheduler, now, job)))
         })
     }
 }
@@ -191,15 +177,6 @@ fn jobs_off(scheduler: &Scheduler) -> Vec<u32> {
 fn find_job<'a>(scheduler: &'a Scheduler, id: &str) -> Result<&'a Job, Response> {
     let id = job_id(id)?;
     scheduler.table().get(id).ok_or_else(|| missing::answer(missing::no_job(scheduler, id)))
-}
-
-fn runs_json(scheduler: &Scheduler, now: Now, job: &Job) -> Value {
-    let mut runs = views::live_runs(scheduler, now, job);
-    if let Some(history) = &job.history {
-        let past = history.runs.iter().rev();
-        runs.extend(past.map(|run| views::past_run(scheduler, &job.def, run)));
-    }
-    json!({ "runs": runs })
 }
 
 /// Everything about a job.

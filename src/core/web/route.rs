@@ -6,6 +6,7 @@ use super::actions::Command;
 use super::call::{Awaits, Call, is_api};
 use super::origin::{self, Listening};
 use super::output::OriginalPage;
+use super::runs::Which;
 use super::slow::Work;
 use super::sources::Source;
 use crate::core::change::Change;
@@ -42,6 +43,8 @@ pub(super) enum Does {
     Events,
     /// Works on an answer in slices, and tells it when that is done.
     Slow(fn(&Scheduler, &Call<'_>) -> Result<Work, Response>),
+    /// Finds out what has run, and tells it when the database has answered.
+    Runs(Which),
     /// Has something done, and tells what became of it as JSON.
     Command(fn(&Call<'_>) -> Result<Command, Response>),
     /// Has a job changed, and tells what became of it as JSON.
@@ -58,7 +61,7 @@ impl Does {
             Does::Show(_) => Ok(()),
             // A link on another site may lead to a page; what is fetched by a script may not.
             Does::Original(_) if origin::is_link(request) => Ok(()),
-            Does::Original(_) | Does::File(_) | Does::Events | Does::Slow(_) => {
+            Does::Original(_) | Does::File(_) | Does::Events | Does::Slow(_) | Does::Runs(_) => {
                 listening.check_reader(request)
             }
             Does::Command(_) | Does::Change(_) | Does::Form => listening.check_change(request),

@@ -6,9 +6,10 @@ use super::call::Awaits::{Jobs, Tags};
 use super::change;
 use super::named;
 use super::original;
-use super::route::Does::{Change, Command, Events, File, Form, Original, Show, Slow};
+use super::route::Does::{Change, Command, Events, File, Form, Original, Runs, Show, Slow};
 use super::route::Role::{Anyone, Editor, Operator, Viewer};
 use super::route::{Route, delete, form, get, page, patch, post};
+use super::runs::{self, Which};
 use super::slow;
 
 /// The parameters of a list; `tagid` is the original's name for `tag`.
@@ -25,6 +26,9 @@ const EXPORT: &[&str] = &["format"];
 
 /// Those of who did what.
 const AUDIT: &[&str] = &["job", "who", "since", "before", "limit"];
+
+/// Those of a list of runs.
+const RUNS: &[&str] = runs::PARAMETERS;
 
 /// Which of two files.
 const STREAM: &[&str] = &["stream"];
@@ -70,11 +74,13 @@ pub const ROUTES: &[Route] = &[
     get("/api/v1/jobs/{id}", Show(Web::job_view), Viewer).awaits(Jobs),
     patch("/api/v1/jobs/{id}", Change(change::edit), Editor),
     delete("/api/v1/jobs/{id}", Change(change::delete), Editor),
-    get("/api/v1/jobs/{id}/runs", Show(Web::job_runs), Viewer).awaits(Jobs),
+    get("/api/v1/jobs/{id}/runs", Runs(Which::OfJob), Viewer).takes(&[RUNS]).awaits(Jobs),
     get("/api/v1/jobs/{id}/output", File(named::job_file), Viewer).takes(&[FILE]).awaits(Jobs),
     get("/api/v1/export", Slow(slow::export), Viewer).takes(&[EXPORT]).awaits(Jobs),
     get("/api/v1/forecast", Slow(slow::forecast), Viewer).takes(&[FORECAST]).awaits(Jobs),
     get("/api/v1/audit", Show(Web::audit), Viewer).takes(&[AUDIT]),
+    get("/api/v1/runs", Runs(Which::All), Viewer).takes(&[RUNS]).awaits(Jobs),
+    get("/api/v1/runs/{run}", Runs(Which::One), Viewer).awaits(Jobs),
     get("/api/v1/runs/{run}/output", File(named::run_file), Viewer).takes(&[FILE]).awaits(Jobs),
     get("/api/v1/log", File(named::log), Viewer).takes(&[FILE]),
     // The API: what it does.

@@ -62,7 +62,8 @@ pub(super) fn job_of_run(scheduler: &Scheduler, run: RunId) -> Option<JobId> {
         let past = job.history.as_ref();
         past.is_some_and(|past| past.runs.iter().any(|past| past.run == run))
     };
-    of_live().or_else(|| scheduler.table().iter().find(has).map(|job| job.def.id))
+    let table = scheduler.table();
+    of_live().or_else(|| table.iter().chain(table.disabled()).find(has).map(|job| job.def.id))
 }
 
 /// What is not there of a run may have been: outputs give way where the disk is full.

@@ -5,7 +5,7 @@ use crate::core::definition::{Block, Definition, Schedule};
 use crate::core::history::PastRun;
 use crate::core::ids::{JobId, RunId};
 use crate::core::limits::{LISTED_COMMAND_CHARS, LISTED_JSON_COMMAND_CHARS, cut};
-use crate::core::scheduler::{RunPhase, Scheduler};
+use crate::core::scheduler::{Run, RunPhase, Scheduler};
 use crate::core::state_label::StateLabel;
 use crate::core::table::{Job, Phase};
 use crate::core::time::{Now, rfc3339};
@@ -164,19 +164,20 @@ pub(super) fn next_dues(scheduler: &Scheduler, job: &Job) -> Vec<String> {
 
 pub(super) fn live_runs(scheduler: &Scheduler, now: Now, job: &Job) -> Vec<Value> {
     let runs = job.live.iter().rev().filter_map(|run| scheduler.runs().get(run));
-    runs.map(|run| {
-        let refused = || run.refused.as_ref().map(ToString::to_string);
-        json!({
-            "run_id": run.id,
-            "cause": run.cause,
-            "slot": run.slot_ms.map(|slot| time_of(scheduler, &job.def, slot)),
-            "started_at": time_of(scheduler, &job.def, run.at_ms),
-            "ended_at": null,
-            "duration_ms": now.mono_ms.saturating_sub(run.mono_ms),
-            "pid": (run.pid != 0).then_some(run.pid),
-            "outcome": run.phase().state(),
-            "detail": run.waits.as_deref().map(str::to_owned).or_else(refused),
-        })
+    runs.map(|run| live_run(scheduler, now, &job.def, run)).collect()
+}
+
+pub(super) fn live_run(scheduler: &Scheduler, now: Now, def: &Definition, run: &Run) -> Value {
+    let refused = || run.refused.as_ref().map(ToString::to_string);
+    json!({
+        "run_id": run.id,
+        "cause": run.cause,
+        "slot": run.slot_ms.map(|slot| time_of(scheduler, def, slot)),
+        "started_at": time_of(scheduler, def, run.at_ms),
+        "ended_at": null,
+        "duration_ms": now.mono_ms.saturating_sub(run.mono_ms),
+        "pid": (run.pid != 0).then_some(run.pid),
+        "outcome": run.phase().state(),
+        "detail": run.waits.as_deref().map(str::to_owned).or_else(refused),
     })
-    .collect()
 }

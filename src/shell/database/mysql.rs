@@ -8,6 +8,7 @@ mod connect;
 mod edit;
 mod explain;
 mod kept;
+mod past;
 mod rights;
 mod session;
 mod settings;

@@ -3,6 +3,7 @@
 //! A batch is written whole or not at all, and is sent again until it was written. So no record
 //! may be able to make a database refuse it: that would be refused for ever, with all behind it.
 
+use crate::core::limits::RECORDED_COMMAND_CHARS;
 use crate::core::outcome::is_lost;
 use crate::core::protocol::{ActRecord, Record, RunRecord, SkipRecord};
 use jiff::civil::DateTime;
@@ -90,7 +91,7 @@ impl Batch {
 
 fn fitting_run(mut run: RunRecord) -> RunRecord {
     keep_chars(&mut run.uniq_id, ID_CHARS);
-    keep_chars(&mut run.command, 200);
+    keep_chars(&mut run.command, RECORDED_COMMAND_CHARS);
     keep_chars(&mut run.slot, 40);
     keep_chars(&mut run.cause, 20);
     keep_chars(&mut run.outcome, 200);

@@ -5,6 +5,7 @@
 //! new, because something else in the file was written, a digest of the rows decides.
 
 mod edit;
+mod past;
 mod write;
 
 use super::answers::Answers;

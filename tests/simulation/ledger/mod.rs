@@ -158,6 +158,11 @@ struct Before {
 }
 
 impl Ledger {
+    /// Whether this id was ever given to a run.
+    pub fn was_given(&self, run: RunId) -> bool {
+        self.given.contains(&run)
+    }
+
     pub fn new(zones: Vec<FakeZone>, grace_ms: u64) -> Ledger {
         Ledger {
             zones,

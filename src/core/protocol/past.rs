@@ -1,0 +1,80 @@
+//! What is asked about runs of the past, and how far an answer goes.
+
+use super::{RunRecord, SkipRecord};
+use crate::core::run_kind::RunKind;
+use serde::{Deserialize, Serialize};
+
+/// Where a run stands in the order of all: by its start, and then by its id, both as texts.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Place {
+    /// When it was launched, `YYYY-MM-DD HH:MM:SS` in the configured zone.
+    pub at: String,
+    /// Its id.
+    pub run: String,
+}
+
+/// The question about runs. Times are written as those of a [`Record`](super::Record).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunsAsk {
+    /// The group.
+    pub server_id: u32,
+    /// The run with this id alone; empty: all that fit what follows.
+    pub run: String,
+    /// Of these jobs; none: of all.
+    pub jobs: Option<Vec<u32>>,
+    /// That stand like this; empty: however.
+    pub kinds: Vec<RunKind>,
+    /// Begun then or later; empty: whenever.
+    pub since: String,
+    /// Begun earlier; empty: whenever.
+    pub until: String,
+    /// That stand behind the run with this id; empty: from the newest on.
+    pub before: String,
+    /// Where that run stands, if that is known.
+    pub below: Option<Place>,
+    /// Where it would stand, if nobody knows it any more.
+    pub near: Option<Place>,
+    /// With all of these words, in lower case, in the command.
+    pub words: Vec<String>,
+    /// So many at the most.
+    pub limit: usize,
+    /// With slots that were skipped in the same time.
+    pub skips: bool,
+}
+
+/// How far an answer to [`Ask::Runs`](super::Ask::Runs) goes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunsEnd {
+    /// Where the run stands, or would, that was named; none: there is none, or none was.
+    pub below: Option<Place>,
+    /// All was looked at down to here, and there may be more; none: to the end.
+    pub down_to: Option<Place>,
+    /// So many lines stand for a run, or for skipped slots, before this one.
+    pub rows: usize,
+}
+
+/// What the database says of the past.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Past {
+    /// Runs, newest first.
+    pub runs: Vec<RunRecord>,
+    /// Skipped slots, newest first.
+    pub skips: Vec<SkipRecord>,
+    /// How far that goes; none: the answer is not whole.
+    pub end: Option<RunsEnd>,
+}
+
+impl Past {
+    /// The last line of it.
+    ///
+    /// # Errors
+    /// It has fewer or more rows than that says: nothing of the answer counts.
+    pub fn ends(&mut self, end: RunsEnd) -> Result<(), String> {
+        let (came, rows) = (self.runs.len() + self.skips.len(), end.rows);
+        self.end = Some(end);
+        match came == rows {
+            true => Ok(()),
+            false => Err(format!("the answer has {came} of {rows} rows: nothing of it counts")),
+        }
+    }
+}
