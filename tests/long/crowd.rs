@@ -8,6 +8,7 @@ use crate::daemon::held::Held;
 use crate::daemon::rows::{Due, Row, insert};
 use crate::daemon::{Daemon, Site, setting, wait_for};
 use schedule::core::database::Driver;
+use schedule::core::history::MAX_RUNS;
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -131,7 +132,12 @@ fn clients_good_and_bad_for_long() {
     database.sql(&insert(&rows));
     let daemon = site.start();
     daemon.wait_jobs(50);
-    // What is made once and kept is there after a while.
+    // What is made once and kept is there after a while; the past of each job, too, which answers
+    // tell: it grows until it is full.
+    wait_for("each job's past to be full", REST, || {
+        (1..=50).for_each(|id| _ = daemon.request("POST", &format!("/api/v1/jobs/{id}/start")));
+        (1..=50).all(|id| daemon.runs(id).len() >= MAX_RUNS).then_some(())
+    });
     load(&daemon, Duration::from_secs(5));
     let before = at_rest(&daemon);
     let log_before = site.log().len();
