@@ -9,7 +9,9 @@ use crate::daemon::{SOON, Site, wait_for};
 use crate::schema::files;
 use mysql::prelude::Queryable;
 use schedule::core::database::{Database, Driver, ErrorKind};
+use schedule::shell::cli::db::{DbCommand, perform};
 use schedule::shell::database::{Failure, migrate, write_records};
+use std::fs;
 use std::process::Command;
 
 /// Exit status and report of `schedule check` on this database.
@@ -255,11 +257,69 @@ fn complete_tables_take_no_right_to_change_them() {
 #[test]
 fn as_many_errors_are_counted_as_are_told() {
     let (site, _database) = Site::on(Driver::Sqlite);
-    std::fs::create_dir(site.file("1.log")).unwrap();
+    fs::create_dir(site.file("1.log")).unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_schedule"));
     let output = command.args(["check", "-c", &site.write_config()]).output().unwrap();
     let report = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(1), "{report}");
     assert_eq!(report.matches(" error: ").count(), 1, "{report}");
     assert!(report.contains(" 1 error, 0 warnings"), "{report}");
+}
+
+/// What a failed command has made stays, so it is told; what is needed for the rest is, too.
+#[test]
+fn what_was_made_before_an_error_is_told() {
+    for kind in Kind::servers() {
+        let database = TestDatabase::empty(kind);
+        let (config, mut conn) = user_with(&database, &["SELECT, INSERT, CREATE ON {db}.*"]);
+        let failure = migrate::init(&config).unwrap_err();
+        let made = "created table scheduler_jobs, table scheduler_logs, table scheduler_schema, \
+                    table scheduler_tags, table scheduler_vars; then 002_optional.sql: not \
+                    permitted";
+        assert!(failure.message.starts_with(made), "{}", failure.message);
+        assert_eq!(failure.kind, ErrorKind::Rights);
+        // To do it again with more rights goes on where it stopped.
+        let dbname = &config.server().dbname;
+        let user = &config.server().user;
+        conn.query_drop(format!("GRANT ALTER ON {dbname}.scheduler_jobs TO '{user}'@'%'")).unwrap();
+        let failure = migrate::migrate(&config).unwrap_err();
+        let made = "added column timezone of scheduler_jobs; then 002_optional.sql: not permitted";
+        assert!(failure.message.starts_with(made), "{}", failure.message);
+        conn.query_drop(format!("GRANT ALTER ON {dbname}.* TO '{user}'@'%'")).unwrap();
+        assert!(migrate::migrate(&config).unwrap().contains(&"table scheduler_skips".to_owned()));
+        conn.query_drop(format!("DROP USER '{user}'@'%'")).unwrap();
+    }
+}
+
+/// The rights that the guide gives to a new installation.
+#[test]
+fn the_rights_of_the_guide_are_enough() {
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/configuration.md");
+    let page = fs::read_to_string(page).unwrap();
+    let (_, block) = page.split_once("CREATE DATABASE").unwrap();
+    let (first, rest) = block.split_once("```").unwrap();
+    let (_, narrow) = rest.split_once("```sql\n").unwrap();
+    let (narrow, _) = narrow.split_once("```").unwrap();
+    let grants = |text: &str| -> Vec<String> {
+        let all = text.split(';').filter_map(|it| it.trim().strip_prefix("GRANT "));
+        let all = all.map(|it| it.split_once(" TO ").unwrap().0.to_owned());
+        all.map(|it| it.replace("schedule.", "{db}.")).collect()
+    };
+    let (first, narrow) = (grants(first), grants(narrow));
+    assert!(first.len() == 1 && narrow.len() > 4, "{first:?} {narrow:?}");
+    for kind in Kind::servers() {
+        let database = TestDatabase::empty(kind);
+        let all: Vec<&str> = first.iter().map(String::as_str).collect();
+        let (config, mut conn) = user_with(&database, &all);
+        let (text, complete) = perform(DbCommand::Init, &config).unwrap();
+        assert!(complete && text.starts_with("created table"), "{text}");
+        conn.query_drop(format!("DROP USER '{}'@'%'", config.server().user)).unwrap();
+        let all: Vec<&str> = narrow.iter().map(String::as_str).collect();
+        let (config, mut conn) = user_with(&database, &all);
+        let (status, report) = check(&config);
+        assert_eq!((status, writes(&config)), (Some(0), Ok(2)), "{report}");
+        let (text, complete) = perform(DbCommand::Status, &config).unwrap();
+        assert!(complete && text.contains("applied  003_people.sql"), "{text}");
+        conn.query_drop(format!("DROP USER '{}'@'%'", config.server().user)).unwrap();
+    }
 }

@@ -105,6 +105,40 @@ fn what_is_missing_is_named_and_init_makes_only_that() {
     }
 }
 
+/// What a database does without follows from what it lacks.
+#[test]
+fn what_is_not_kept_is_what_there_is_no_room_for() {
+    for mut database in TestDatabase::each() {
+        let told = |config: &_| perform(DbCommand::Status, config).unwrap().0;
+        for column in ["description", "link"] {
+            database.sql(&format!("ALTER TABLE scheduler_jobs DROP COLUMN {column}"));
+        }
+        let text = told(&database.config);
+        let last =
+            "not kept: description, link of jobs; `schedule db migrate` adds what is missing";
+        assert_eq!(text.lines().last(), Some(last), "{text}");
+        database.sql("ALTER TABLE scheduler_jobs DROP COLUMN timezone; DROP TABLE scheduler_skips");
+        let text = told(&database.config);
+        let last = text.lines().last().unwrap();
+        let what = "not kept: timezone, description, link of jobs; skipped slots; `";
+        assert!(last.starts_with(what), "{text}");
+    }
+}
+
+/// Rows of servers that a configuration does not have are counted: see `schedule check`.
+#[test]
+fn rows_are_counted_by_their_server() {
+    for mut database in TestDatabase::each() {
+        for (id, server) in [(1, 1), (2, 9), (3, 9), (4, 0)] {
+            database.sql(&format!(
+                "INSERT INTO scheduler_jobs (id, command, cron, server_id, status) \
+                 VALUES ({id}, 'true', '0 0 1 1 *', {server}, 0)"
+            ));
+        }
+        assert_eq!(migrate::rows_of_servers(&database.config).unwrap(), [(1, 1), (9, 2)]);
+    }
+}
+
 #[test]
 fn migrate_wants_the_tables_first() {
     for kind in Kind::all() {

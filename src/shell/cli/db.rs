@@ -1,6 +1,7 @@
 //! `schedule db init|migrate|status`.
 
 use super::BAD_CONFIGURATION;
+use crate::core::columns::Column;
 use crate::core::config::Parsed;
 use crate::core::database::{Database, ErrorKind};
 use crate::core::plain;
@@ -132,8 +133,26 @@ fn advice(status: &Status) -> String {
         return "run `schedule db migrate`: ids of runs would be cut\n".to_owned();
     }
     if !status.optional.is_empty() {
-        let what = "time zones of jobs, outcomes of runs and skipped slots are not kept";
-        return format!("{what}: `schedule db migrate` adds the columns\n");
+        let what = not_kept(&status.optional);
+        return format!("not kept: {what}; `schedule db migrate` adds what is missing\n");
     }
     String::new()
+}
+
+/// What a database does without, by what it lacks.
+fn not_kept(lacks: &[String]) -> String {
+    let has = |text: &str| lacks.iter().any(|lack| lack.ends_with(text));
+    let jobs = |name: &&&str| lacks.contains(&format!("column {name} of scheduler_jobs"));
+    let names: Vec<&str> = Column::OPTIONAL.iter().filter(jobs).copied().collect();
+    let mut what = Vec::new();
+    if !names.is_empty() {
+        what.push(format!("{} of jobs", names.join(", ")));
+    }
+    if has(" of scheduler_logs") {
+        what.push("outcomes of runs".to_owned());
+    }
+    if has("table scheduler_skips") {
+        what.push("skipped slots".to_owned());
+    }
+    what.join("; ")
 }

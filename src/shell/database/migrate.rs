@@ -42,10 +42,12 @@ pub fn init(database: &Database) -> Result<Vec<String>, Failure> {
     let before = session.tables()?;
     let fresh = !REQUIRED.iter().any(|table| before.iter().any(|there| there == table));
     let files = files(database.driver());
-    Session::open_to_change(database)?.apply(if fresh { files } else { &files[..1] })?;
-    let after = session.tables()?;
-    let made = after.into_iter().filter(|table| !before.contains(table));
-    Ok(made.map(|table| format!("table {table}")).collect())
+    let done = Session::open_to_change(database)?.apply(if fresh { files } else { &files[..1] });
+    let made = session.tables().map(|after| {
+        let made = after.into_iter().filter(|table| !before.contains(table));
+        made.map(|table| format!("table {table}")).collect()
+    });
+    told_with_made(done, "created", made)
 }
 
 /// Adds the optional columns and tables that are missing. What was made, one text each.
@@ -59,18 +61,64 @@ pub fn migrate(database: &Database) -> Result<Vec<String>, Failure> {
         let hint = "run `schedule db init` first";
         return Err(Failure::new(ErrorKind::NoTable, format!("{missing} is missing: {hint}")));
     }
+    let done = extend(database);
+    let made = status(database).map(|after| {
+        let mut made = before.optional;
+        made.retain(|text| !after.optional.contains(text));
+        if before.narrow.is_some() && after.narrow.is_none() {
+            made.push("room for whole ids of runs to column uniq_id of scheduler_logs".to_owned());
+        }
+        made
+    });
+    told_with_made(done, "added", made)
+}
+
+fn extend(database: &Database) -> Result<(), Failure> {
     let mut session = Session::open_to_change(database)?;
     session.apply(files(database.driver()))?;
     if let Some(statement) = session.widening()? {
         session.run(&statement)?;
     }
-    let after = status(database)?;
-    let mut made = before.optional;
-    made.retain(|text| !after.optional.contains(text));
-    if before.narrow.is_some() && after.narrow.is_none() {
-        made.push("room for whole ids of runs to column uniq_id of scheduler_logs".to_owned());
+    Ok(())
+}
+
+/// What was made; a failure says it, too, for what was made until then stays.
+fn told_with_made(
+    done: Result<(), Failure>,
+    verb: &str,
+    made: Result<Vec<String>, Failure>,
+) -> Result<Vec<String>, Failure> {
+    match (done, made) {
+        (Ok(()), made) => made,
+        (Err(failure), Ok(made)) if !made.is_empty() => {
+            let text = format!("{verb} {}; then {}", made.join(", "), failure.message);
+            Err(Failure::new(failure.kind, text))
+        }
+        (Err(failure), _) => Err(failure),
     }
-    Ok(made)
+}
+
+/// Rows of `scheduler_jobs` by their `server_id`, those without one left out: the id, and how many.
+///
+/// # Errors
+/// The database can't be reached or read.
+pub fn rows_of_servers(database: &Database) -> Result<Vec<(u32, u64)>, Failure> {
+    /// Rows may say anything.
+    const MAX_SERVERS: usize = 1000;
+    let pair = match database.driver() {
+        Driver::Mysql => "CONCAT(server_id, ' ', COUNT(*))",
+        Driver::Sqlite => "server_id || ' ' || COUNT(*)",
+    };
+    let sql = format!(
+        "SELECT {pair} FROM scheduler_jobs WHERE server_id > 0 GROUP BY server_id \
+         ORDER BY server_id LIMIT {MAX_SERVERS}"
+    );
+    let found = Session::open(database, false)?.first_column(&sql)?;
+    let read = |text: &String| {
+        let (id, count) = text.split_once(' ')?;
+        Some((id.parse().ok()?, count.parse().ok()?))
+    };
+    Ok(found.iter().filter_map(read).collect())
 }
 
 /// Looks at the tables; changes nothing.
