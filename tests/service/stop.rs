@@ -133,7 +133,7 @@ fn draining_waits_for_runs_and_starts_no_more() {
     let pid = groups.pid(1);
     groups.wait_lines("begun", 2);
     let said = groups.run(&["stop", "1", "--drain", "--timeout", "2"]);
-    said.expect(1, "has not ended in 2 s");
+    said.expect(1, "left; the daemon ends with the last run");
     assert!(is_alive(pid));
     let drained = groups.site.read("begun");
     assert_eq!(groups.site.read("ended"), "");
@@ -376,4 +376,42 @@ fn a_daemon_whose_group_is_no_more_is_told_and_can_be_ended() {
     groups.run(&["stop", "2"]).expect(0, "server 2: stopped");
     assert!(!is_alive(pid));
     groups.run(&["status", "2"]).expect(4, "no [server_2] in the configuration");
+}
+
+/// A section that was mistyped is gone, and another mistake keeps the rest of the file from being
+/// in force: its daemon and runs are told all the same.
+#[test]
+fn a_daemon_is_not_passed_over_where_its_section_is_mistyped() {
+    let mut groups = Groups::new();
+    groups.site.server.push_str("[server_3]\nport = 0\n");
+    groups.site.write_config();
+    let file = groups.site.file("pid");
+    let row = Row::new(7, Due::Step(1), &format!("echo $$ >>'{file}'; exec sleep 600"));
+    groups.database.sql(&row.insert());
+    groups.database.sql("UPDATE scheduler_jobs SET server_id = 2");
+    groups.run(&["start", "all"]).expect(0, "server 3: started");
+    let (pid, run) = (groups.pid(2), written_pid(&groups, "pid"));
+    groups.edit("[server_2]", "[sever_2]");
+    groups.edit("stop_grace = 1\n", "stop_grace = ten\n");
+    let told = format!(
+        "server 2: warning: its daemon runs, pid {}, though no [server_2] can be read",
+        pid.as_raw_nonzero()
+    );
+    groups.run(&["status", "all"]).expect(4, &told);
+    fs::rename(groups.site.file("2.log"), groups.site.file("2.log.1")).unwrap();
+    groups.run(&["reopen", "all"]).expect(2, &told);
+    wait_for("a new log", SOON, || fs::metadata(groups.site.file("2.log")).ok());
+    let said = groups.run(&["stop", "all"]);
+    said.expect(2, &told).expect(2, "correct it, or `schedule stop 2` ends it");
+    said.expect(2, "server 3: stopped");
+    assert!(is_alive(pid));
+    groups.run(&["stop", "2"]).expect(0, "server 2: stopped").expect(0, "1 run goes on");
+    // So are the runs that it has left.
+    let left = format!("(1 run: job 7, pid {})", run.as_raw_nonzero());
+    for (verb, code) in [("status", 4), ("stop", 2)] {
+        let said = groups.run(&[verb, "all"]);
+        said.expect(code, &left).expect(code, "no [server_2] can be read");
+        said.expect(code, &format!("correct {} first", groups.config));
+    }
+    kill_process(run, Signal::KILL).unwrap();
 }

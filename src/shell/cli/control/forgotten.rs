@@ -30,10 +30,11 @@ impl Groups {
             let told = self.forgotten_runs(id)?;
             return Some(format!("server {id}: warning: not running{told}"));
         };
-        let pid = holder.pid.as_raw_nonzero();
+        let (pid, lacks) = (holder.pid.as_raw_nonzero(), self.lacks(id));
+        let mend = if self.flawed { "correct it, or " } else { "" };
         Some(format!(
-            "server {id}: warning: its daemon runs, pid {pid}, though the configuration has no \
-             [server_{id}] any more: it goes on with what it has read; `schedule stop {id}` ends it"
+            "server {id}: warning: its daemon runs, pid {pid}, though {lacks}: it goes on with \
+             what it has read; {mend}`schedule stop {id}` ends it"
         ))
     }
 
@@ -60,16 +61,26 @@ impl Groups {
         left.map(|_| told)
     }
 
+    /// That it has no such group. One with errors may have it in words that nobody understands.
+    fn lacks(&self, id: u32) -> String {
+        match self.flawed {
+            true => format!("no [server_{id}] can be read in the configuration, which has errors"),
+            false => format!("the configuration has no [server_{id}] any more"),
+        }
+    }
+
     /// What to do about runs of a group that the configuration has no more; empty if it has.
     pub(super) fn advice_to_put_back(&self, id: u32) -> String {
-        if self.flawed || self.config.servers.contains_key(&id) {
+        if self.config.servers.contains_key(&id) {
             return String::new();
         }
-        let file = self.file.display();
+        let (file, lacks) = (self.file.display(), self.lacks(id));
+        if self.flawed {
+            return format!(", though {lacks}: correct {file} first");
+        }
         format!(
-            ", though the configuration has no [server_{id}] any more: wait until they have ended \
-             (`schedule stop {id} --drain`), or put it back into {file} and start it: then \
-             `schedule stop {id} --kill` stops them"
+            ", though {lacks}: wait until they have ended (`schedule stop {id} --drain`), or put \
+             it back into {file} and start it: then `schedule stop {id} --kill` stops them"
         )
     }
 
@@ -79,8 +90,7 @@ impl Groups {
         told.iter().for_each(|text| eprintln!("{text}"));
     }
 
-    /// What is to be said of each of them. Nothing by a configuration with errors: the group may
-    /// be in it.
+    /// What is to be said of each of them.
     pub(super) fn all_forgotten(&self) -> Vec<String> {
         self.numbered().into_iter().filter_map(|id| self.told_as_forgotten(id)).collect()
     }
@@ -94,7 +104,7 @@ impl Groups {
 
     /// The groups that may.
     fn numbered(&self) -> Vec<u32> {
-        if self.flawed { Vec::new() } else { numbered(&self.config.base.pidfile) }
+        numbered(&self.config.base.pidfile)
     }
 }
 

@@ -94,7 +94,7 @@ pub(super) fn stop(groups: &Groups, id: u32, how: How, timeout: Option<Duration>
             How::Drain | How::StopRuns => {
                 let runs = live_runs(groups, id, &holder).unwrap_or(0);
                 let are = if runs == 1 { "is" } else { "are" };
-                format!("{} {are} left, and it ends with the last one", counted(runs, "run"))
+                format!("{} {are} left; the daemon ends with the last run", counted(runs, "run"))
             }
         };
         eprintln!("server {id}: pid {pid} has not ended in {seconds} s; {why}");
