@@ -13,6 +13,7 @@ use crate::core::columns::JobRow;
 use crate::core::config::Severity;
 use crate::core::cron::Dialect;
 use crate::core::definition::{Vars, there_twice};
+use crate::core::plain::counted;
 use crate::core::protocol::Answer;
 use crate::core::rules;
 
@@ -63,6 +64,7 @@ pub fn output_files(answers: &[Answer]) -> BTreeSet<String> {
 pub fn check_rows(answers: &[Answer], files: &BTreeMap<String, OutputFile>) -> Vec<Finding> {
     let mut findings = unusable(answers);
     let vars = vars(answers);
+    let tags: BTreeSet<u32> = answers.iter().filter_map(tag).collect();
     let (mut starts, mut ids) = (BTreeMap::new(), BTreeSet::new());
     for job in jobs(answers) {
         // The daemon does not look at it either.
@@ -80,6 +82,7 @@ pub fn check_rows(answers: &[Answer], files: &BTreeMap<String, OutputFile>) -> V
         remarks.extend(rules::characters(job));
         remarks.extend(rules::placeholders(job, &vars));
         remarks.extend(rules::outputs(job, files));
+        remarks.extend(rules::tag(job, &tags));
         remarks.extend(rules::limit(job));
         findings.extend(remarks.into_iter().map(|it| finding(job, it.severity, it.text)));
     }
@@ -149,6 +152,30 @@ fn vars(answers: &[Answer]) -> Vars {
         _ => None,
     };
     answers.iter().filter_map(var).collect()
+}
+
+fn tag(answer: &Answer) -> Option<u32> {
+    match answer {
+        Answer::Tag { id, .. } => Some(*id),
+        _ => None,
+    }
+}
+
+/// What is to be known of rows whose server has no section in the configuration: nothing is started
+/// for them by it. `rows` are all servers with their number of rows.
+pub fn rows_of_others(rows: &[(u32, u64)], is_here: impl Fn(u32) -> bool) -> Option<String> {
+    const MAX_TOLD: usize = 10;
+    let others: Vec<_> = rows.iter().filter(|(id, _)| !is_here(*id)).collect();
+    let told = |(id, count): &&(u32, u64)| format!("{} of server {id}", counted(*count, "row"));
+    let first: Vec<String> = others.iter().take(MAX_TOLD).map(told).collect();
+    let more = if others.len() > MAX_TOLD { ", …" } else { "" };
+    (!first.is_empty()).then(|| {
+        format!(
+            "scheduler_jobs has {}{more}, for which this configuration has no section: nothing is \
+             started for them by it",
+            first.join(", ")
+        )
+    })
 }
 
 fn finding(job: &JobRow, severity: Severity, text: String) -> Finding {

@@ -124,15 +124,23 @@ pub fn placeholders(job: &JobRow, vars: &Vars) -> Vec<Remark> {
 
 /// The files that output is appended to; one that is not in `files` is not judged.
 pub fn outputs(job: &JobRow, files: &BTreeMap<String, OutputFile>) -> Vec<Remark> {
-    let mut found = Vec::new();
-    for (column, path) in [(Column::Output, &job.output), (Column::Stderr, &job.stderr)] {
-        let file = files.get(path);
-        match placeholder_in_path(column.name(), path, file) {
-            Some(text) => found.push(error(column, text)),
-            None => found.extend(output_file(column, path, file)),
-        }
-    }
-    found
+    let [output, stderr] =
+        [&job.output, &job.stderr].map(|path| output_file(path, files.get(path)));
+    // What is wrong with a directory is mostly the same for both.
+    let both = output == stderr;
+    let told = |column: Column, found: Option<(Severity, String)>| {
+        let (severity, text) = found?;
+        let names = if both { "output and stderr" } else { column.name() };
+        Some(Remark { severity, column, text: format!("{names}{text}") })
+    };
+    [told(Column::Output, output), told(Column::Stderr, stderr)].into_iter().flatten().collect()
+}
+
+/// A tag that has no row: the job is shown without one.
+pub fn tag(job: &JobRow, tags: &BTreeSet<u32>) -> Option<Remark> {
+    let id = Some(job.tag_id).filter(|id| *id != 0 && !tags.contains(id))?;
+    let text = format!("scheduler_tags has no row {id}: add it, or set another tag_id");
+    Some(Remark { severity: Severity::Note, column: Column::TagId, text })
 }
 
 /// A job that is never started because its limit says so.
@@ -209,49 +217,51 @@ fn unknown_placeholder(name: &str, vars: &Vars) -> String {
 }
 
 /// What would be told of the path is a consequence, unless somebody has such a directory.
-fn placeholder_in_path(column: &str, path: &str, file: Option<&OutputFile>) -> Option<String> {
+fn placeholder_in_path(path: &str, file: Option<&OutputFile>) -> Option<String> {
     if file == Some(&OutputFile::Writable) {
         return None;
     }
     let name = *unknown_placeholders(path, &Vars::new()).first()?;
     Some(format!(
-        "{column} {path:?}: `{{{name}}}` is taken as it stands, since placeholders are replaced in \
+        " {path:?}: `{{{name}}}` is taken as it stands, since placeholders are replaced in \
          commands only: write the path out"
     ))
 }
 
-fn output_file(column: Column, path: &str, file: Option<&OutputFile>) -> Option<Remark> {
-    let name = column.name();
+/// What is wrong with a file, to be read after the name of its column.
+fn output_file(path: &str, file: Option<&OutputFile>) -> Option<(Severity, String)> {
+    if let Some(text) = placeholder_in_path(path, file) {
+        return Some((Severity::Error, text));
+    }
     if !path.is_empty() && !path.starts_with('/') {
         // Where it leads to from here says nothing of where the daemon stands.
-        let text = format!("{name} {path:?} is not an absolute path: begin it with `/`");
-        return Some(warning(column, text));
+        let text = format!(" {path:?} is not an absolute path: begin it with `/`");
+        return Some((Severity::Warning, text));
     }
     // What is wrong with a directory is the same for all files in it.
     let directory = path.rsplit_once('/').map_or(".", |(directory, _)| directory);
     let text = match file {
         None | Some(OutputFile::Writable) => return None,
         Some(OutputFile::NoDirectory) => {
-            format!("output and stderr: there is no directory {directory:?}: create it")
+            format!(": there is no directory {directory:?}: create it")
         }
         Some(OutputFile::ForbiddenDirectory) => format!(
-            "output and stderr: this user can't make files in {directory:?}: change the \
-             directory's owner or mode"
+            ": this user can't make files in {directory:?}: change the directory's owner or mode"
         ),
-        Some(OutputFile::NoAnswer) => format!(
-            "output and stderr: the file system of {directory:?} does not answer: see to its mount"
-        ),
+        Some(OutputFile::NoAnswer) => {
+            format!(": the file system of {directory:?} does not answer: see to its mount")
+        }
         Some(OutputFile::MayBeLink) => format!(
-            "{name} {path:?}: others can make names in {directory:?}, and hard links to any file \
+            " {path:?}: others can make names in {directory:?}, and hard links to any file \
              as fs.protected_hardlinks is not 1, so it is refused: `sysctl \
              fs.protected_hardlinks=1`, or name a file in a directory of the daemon's user"
         ),
         Some(OutputFile::Forbidden) => {
-            format!("{name} {path:?}: this user may not write it: change its owner or mode")
+            format!(" {path:?}: this user may not write it: change its owner or mode")
         }
         Some(OutputFile::IsDirectory) => {
-            format!("{name} {path:?}: it is a directory: name a file in it")
+            format!(" {path:?}: it is a directory: name a file in it")
         }
     };
-    Some(error(column, text))
+    Some((Severity::Error, text))
 }

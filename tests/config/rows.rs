@@ -5,7 +5,8 @@ use std::fs;
 use std::path::PathBuf;
 
 use schedule::core::check::{
-    OutputFile, check_crons, check_future, check_rows, moved_rows, moved_zone, output_files, told,
+    OutputFile, check_crons, check_future, check_rows, moved_rows, moved_zone, output_files,
+    rows_of_others, told,
 };
 use schedule::core::config::Severity;
 use schedule::core::cron::Dialect;
@@ -125,7 +126,7 @@ fn files() {
         ],
     );
     let parts = [
-        "job 2 \"n2\": error: output and stderr: there is no directory \"/b\": create it",
+        "job 2 \"n2\": error: output: there is no directory \"/b\": create it",
         "job 3 \"n3\": error: output \"/c/x\": this user may not write it",
         "job 4 \"n4\": error: output \"/d\": it is a directory",
         "job 5 \"n5\": warning: output \"rel\" is not an absolute path",
@@ -159,10 +160,57 @@ fn placeholders_in_paths_are_told_as_that() {
         "job 1 \"n1\": error: output \"{LOGS}/2.log\": `{LOGS}` is taken as it stands, since \
          placeholders are replaced in commands only",
         "job 2 \"n2\": error: output \"/var/log/{APP}/x.log\": `{APP}` is taken as it stands",
-        "job 4 \"n4\": error: output and stderr: there is no directory \"/srv/${x}\"",
+        "job 4 \"n4\": error: output: there is no directory \"/srv/${x}\"",
     ];
     assert_eq!(found.len(), parts.len(), "{found:#?}");
     assert!(found.iter().zip(parts).all(|(f, p)| f.starts_with(p)), "{found:#?}");
+}
+
+/// Which column is at fault is told; where both are, once.
+#[test]
+fn a_missing_directory_is_told_of_the_columns_that_name_it() {
+    let row = |id: u32, output: &str, stderr: &str| {
+        let (output, stderr) = (output.to_owned(), stderr.to_owned());
+        answer(JobRow { output, stderr, ..job(id, &format!("c{id}")) })
+    };
+    let rows = [row(1, "", "/a/x"), row(2, "/a/x", "/a/y"), row(3, "/a/x", "/b/x")];
+    let missing = ["/a/x", "/a/y", "/b/x"].map(|path| (path, OutputFile::NoDirectory));
+    let files = missing.map(|(path, found)| (path.to_owned(), found)).into_iter().collect();
+    assert_eq!(
+        lines(&check_rows(&rows, &files)),
+        [
+            "job 1 \"n1\": error: stderr: there is no directory \"/a\": create it",
+            "job 2 \"n2\": error: output and stderr: there is no directory \"/a\": create it",
+            "job 3 \"n3\": error: output: there is no directory \"/a\": create it",
+            "job 3 \"n3\": error: stderr: there is no directory \"/b\": create it",
+        ]
+    );
+}
+
+#[test]
+fn tags_that_there_are_not() {
+    let row = |id, tag_id| answer(JobRow { tag_id, ..job(id, &format!("c{id}")) });
+    let tag = Answer::Tag { id: 5, name: "t".to_owned() };
+    let found = said(&[tag, row(1, 0), row(2, 5), row(3, 6)], &[]);
+    assert_eq!(
+        found,
+        ["job 3 \"n3\": note: scheduler_tags has no row 6: add it, or set another tag_id"]
+    );
+}
+
+#[test]
+fn rows_that_no_section_is_for() {
+    let here = |id: u32| id < 3;
+    assert_eq!(rows_of_others(&[(1, 4), (2, 1)], here), None);
+    let told = rows_of_others(&[(1, 4), (3, 1), (9, 12)], here).unwrap();
+    assert_eq!(
+        told,
+        "scheduler_jobs has 1 row of server 3, 12 rows of server 9, for which this configuration \
+         has no section: nothing is started for them by it"
+    );
+    let many: Vec<_> = (1..100).map(|id| (id, 1)).collect();
+    let told = rows_of_others(&many, here).unwrap();
+    assert!(told.contains("of server 12, …, for") && !told.contains("server 13"), "{told}");
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use super::BAD_CONFIGURATION;
 use crate::core::check::{
     Finding, OutputFile, check_crons, check_future, check_rows, moved_rows, moved_zone,
-    output_files, told, unique_key,
+    output_files, rows_of_others, told, unique_key,
 };
 use crate::core::config::{Config, Parsed, Severity};
 use crate::core::homes::Homes;
@@ -157,6 +157,7 @@ fn check_group(
     for table in migrate::missing_tables(&config.database).unwrap_or_default() {
         report.add(id, format!("note: {}", without(table)));
     }
+    other_servers(config).iter().for_each(|text| report.add(id, format!("note: {text}")));
     let jobs = answers.iter().filter(|answer| matches!(answer, Answer::Job(_))).count();
     let count = |severity| all.iter().filter(|(found, _)| *found == severity).count();
     let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
@@ -239,6 +240,13 @@ fn without(table: &str) -> String {
     format!(
         "{what}, for there is no table {table}, which is optional: `schedule db migrate` makes it"
     )
+}
+
+/// Rows that no group of this configuration has. They may be another machine's.
+fn other_servers(config: &Config) -> Option<String> {
+    // Who can't read them was told why.
+    let rows = migrate::rows_of_servers(&config.database).unwrap_or_default();
+    rows_of_others(&rows, |id| config.servers.contains_key(&id))
 }
 
 /// How schedules are read.
