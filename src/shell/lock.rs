@@ -49,7 +49,8 @@ pub struct Lock {
 pub enum LockError {
     /// Another daemon has it.
     #[error(
-        "master still alive: pid {holder} runs server {server_id} (pid file {})",
+        "master still alive: pid {holder} runs server {server_id} already (pid file {}): leave it, \
+         or end it first: `schedule stop {server_id}`, with its configuration",
         path.display()
     )]
     Held {

@@ -12,6 +12,7 @@ use serde_json::Value;
 use std::env;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
 use std::os::unix::fs::chown;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
@@ -183,7 +184,14 @@ fn the_demo_does_not_mind_it() {
     };
     let status = said(&["status", "1"]);
     assert!(!status.expect(0, "running").err.contains("PHP"), "{status:?}");
-    Said::of(&demo().output().unwrap()).expect(1, "schedule demo: master still alive");
+    let twice = Said::of(&demo().output().unwrap());
+    twice.expect(1, "schedule demo: master still alive").expect(1, "or end it first: `schedule");
+    let port = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = port.local_addr().unwrap().port().to_string();
+    let mut other = groups.command(env!("CARGO_BIN_EXE_schedule"));
+    let dir = groups.site.file("other");
+    let in_vain = other.args(["demo", "--port", &taken, "--dir", &dir]).output().unwrap();
+    Said::of(&in_vain).expect(2, "`schedule demo --port N`");
     said(&["stop", "1", "--kill"]).expect(0, "stopped");
     assert!(first.wait().unwrap().success());
 }

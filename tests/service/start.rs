@@ -97,6 +97,7 @@ fn a_group_that_fails_keeps_no_other_from_starting() {
     groups.edit("port = 0\n", &format!("port = {}\n", busy.local_addr().unwrap().port()));
     let said = groups.run(&["start", "all"]);
     said.expect(2, &address).expect(2, "server 1: not started").expect(2, "server 2: started");
+    said.expect(2, "end it, or take another port");
     groups.run(&["status", "1"]).expect(3, "not running");
     groups.run(&["status", "2"]).expect(0, "running");
     drop(busy);
@@ -354,10 +355,10 @@ fn status_names_what_is_never_started() {
     }
     groups.run(&["start", "1"]).expect(0, "started");
     let said = groups.run(&["status", "1"]);
-    said.expect(0, "is never started: minute \"61\"").expect(0, "its command is empty");
+    said.expect(0, "job 1 never starts by itself: minute \"61\"").expect(0, "its command is empty");
     said.expect(0, "server 1: job 3 is never started: its limit is 0");
     let said = groups.run(&["status", "all"]);
-    assert!(said.err.contains("is never started: its command is empty"), "{said:?}");
+    assert!(said.err.contains("never starts by itself: its command is empty"), "{said:?}");
     groups.run(&["check", "1"]).expect(1, "max_concurrence is 0: it is never started");
 }
 

@@ -2,6 +2,7 @@
 //! is; a page is shown, and says so. The core alone, over real connections.
 
 use crate::web_common::{Bench, Reply, row};
+use schedule::core::cron::Dialect;
 use schedule::core::protocol::{Answer, JobRow};
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -107,6 +108,15 @@ fn values_that_mean_nothing_are_refused_with_those_that_do() {
             bench.ask("GET", &format!("{target}?{query}"), BROWSER, "").is(200);
         }
     }
+}
+
+#[test]
+fn where_there_are_no_tags_that_is_said() {
+    let mut bench = Bench::of_dialect(Dialect::Crontab);
+    bench.set_answers(vec![Answer::Job(Box::new(row(1, NEVER, "sleep 9")))]);
+    bench.post("/api/v1/sync").is(200);
+    let said = bench.get("/api/v1/jobs?tag=x");
+    refused(&said, &["tag: `x` is no tag: there are no tags"]);
 }
 
 /// Bookmarks of the original's page: filters that match nothing, and whatever its links held.

@@ -423,7 +423,8 @@ pub fn why_not_start(scheduler: &Scheduler, id: JobId) -> Option<(u16, String)> 
     let (limit, live) = (job.def.max_concurrence, job.live.len());
     let flaw = job.def.command_flaw();
     if scheduler.draining() {
-        return conflict("the daemon is ending: it starts nothing more".into());
+        let why = "the daemon is ending: it starts nothing more; ask the next one";
+        return conflict(why.into());
     }
     match job.phase() {
         Phase::Disabled => conflict(format!(
@@ -448,7 +449,8 @@ pub fn why_not_start(scheduler: &Scheduler, id: JobId) -> Option<(u16, String)> 
             let runs: Vec<String> = job.live.iter().take(5).map(RunId::to_string).collect();
             let runs = runs.join(", ");
             conflict(format!(
-                "job {id} is at its overlap limit: {live} of {limit} runs are alive ({runs})"
+                "job {id} is at its overlap limit: {live} of {limit} runs are alive ({runs}): \
+                 wait for one to end, stop one, or raise max_concurrence"
             ))
         }
         Phase::Active => None,

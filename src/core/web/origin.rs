@@ -34,8 +34,8 @@ impl Listening {
         }
         let why = match self.loopback {
             true => {
-                "Host is no name of this machine's loopback address, on which alone the daemon \
-                 listens: ask 127.0.0.1, [::1], localhost or a configured name ([server_N] names)"
+                "Host is no name of the loopback address, and the daemon listens on no other: ask \
+                 127.0.0.1, [::1], localhost or a configured name ([server_N] names)"
             }
             false => {
                 "Host is no name of this machine: ask an IP address of it, its host name, a name \

@@ -129,7 +129,10 @@ pub(super) fn check_tag(scheduler: &Scheduler, request: &Request) -> Result<(), 
         .take(MAX_LISTED)
         .map(|(id, name)| format!("{id} ({})", isolated(&plain::line(name))));
     let known: Vec<String> = known.collect();
-    let known = if known.is_empty() { "there is none".to_owned() } else { known.join(", ") };
+    let right = match known.is_empty() {
+        true => "there are no tags".to_owned(),
+        false => format!("write one of {}", known.join(", ")),
+    };
     let shown = plain::shown(&asked);
-    Err(Response::problem(400, &format!("tag: `{shown}` is no tag: write one of {known}")))
+    Err(Response::problem(400, &format!("tag: `{shown}` is no tag: {right}")))
 }

@@ -138,7 +138,7 @@ pub fn serve(
             log::error!("start failed: {why}");
             // For who starts it.
             if config.base.logfile.is_some() {
-                complain(said, &why.to_string());
+                complain(said, &format!("{why}{}", advice(said, &why)));
             }
             return match why {
                 StartError::Lock(LockError::File { .. } | LockError::StateFile { .. }) => {
@@ -165,6 +165,16 @@ pub fn serve(
     ended.as_ref().err().iter().for_each(|why| log::error!("the loop failed: {why}"));
     logging::leave();
     if ended.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// What to do about it, where only this command knows that.
+fn advice(said: Said, why: &StartError) -> &'static str {
+    match (said, why) {
+        (Said::Demo, StartError::Bind(..)) => {
+            " (`schedule demo --port N`; without it any free one)"
+        }
+        _ => "",
+    }
 }
 
 fn open_log(config: &Config, server_id: u32) -> Result<(), String> {

@@ -156,7 +156,9 @@ pub(super) fn adopt(socket: OwnedFd) -> io::Result<TcpListener> {
 
 fn hint(error: &io::Error) -> &'static str {
     match error.kind() {
-        io::ErrorKind::AddrInUse => "another program has this port (ss -ltnp shows which)",
+        io::ErrorKind::AddrInUse => {
+            "another program has this port (ss -ltnp shows which): end it, or take another port"
+        }
         io::ErrorKind::PermissionDenied => "ports below 1024 need root or CAP_NET_BIND_SERVICE",
         io::ErrorKind::AddrNotAvailable => "this machine does not have that address (ip addr)",
         _ => "see host and port of the server's section",

@@ -258,12 +258,14 @@ fn never_started(id: u32, view: &Value) -> Vec<String> {
     let bad = view["bad_rows"].as_array().map_or(&[][..], Vec::as_slice);
     for row in bad.iter().take(MAX_TOLD) {
         let (job, why) = (&row["id"], row["reason"].as_str().unwrap_or_default());
-        lines.push(format!("server {id}: job {job} is never started: {why}"));
+        lines.push(format!("server {id}: job {job} never starts by itself: {why}"));
     }
     let total = view["bad_rows_total"].as_u64().unwrap_or(bad.len() as u64);
     if total > MAX_TOLD as u64 {
         let more = total - MAX_TOLD as u64;
-        lines.push(format!("server {id}: {more} more are never started: `schedule check {id}`"));
+        lines.push(format!(
+            "server {id}: {more} more never start by themselves: `schedule check {id}`"
+        ));
     }
     lines.extend(switched_off(view).map(|text| format!("server {id}: {text}")));
     lines
