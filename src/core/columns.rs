@@ -1,8 +1,8 @@
 //! The columns of `scheduler_jobs` that make a job: the one list of them.
 //!
 //! Rows are read, queried, hashed, compared, checked and shown by this table, and tests hold the
-//! files of `sql/` and the documentation against it. A new column is a line here, a line of SQL,
-//! its texts, and the code that gives it a meaning.
+//! files of `sql/` and the documentation against it. `CONTRIBUTING.md` tells what a new column
+//! takes.
 
 use crate::core::cells::Cells;
 use crate::core::limits::{MAX_COMMAND_BYTES, MAX_LINE_BYTES, MAX_TEXT_BYTES};
@@ -311,7 +311,10 @@ const fn longest_row_bytes() -> usize {
     bytes
 }
 
-const _: () = assert!(longest_row_bytes() < MAX_LINE_BYTES);
+const _: () = assert!(
+    longest_row_bytes() < MAX_LINE_BYTES,
+    "a row no longer fits into a line of the helper: raise MAX_LINE_BYTES (core/limits.rs)"
+);
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()

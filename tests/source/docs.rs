@@ -137,17 +137,57 @@ fn planted_bugs_are_told() {
     );
 }
 
-/// A `?` outside of quotes is a pattern to some shells.
+/// The address of a `curl` in a line that has parameters and no quotes around it: a `?` outside of
+/// quotes is a pattern to some shells, a `&` ends a command.
+fn unquoted(line: &str) -> Option<&str> {
+    let words = line.split("curl ").skip(1).flat_map(str::split_whitespace);
+    // The end of a command in a text, and what is quoted.
+    let mut words =
+        words.take_while(|word| *word != "#").map(|word| word.trim_end_matches(['`', ',']));
+    words.find(|word| {
+        word.contains('?') && word.contains('=') && !word.starts_with(['\'', '"', '`'])
+    })
+}
+
 #[test]
 fn addresses_with_parameters_are_quoted() {
+    let mut found = Vec::new();
     for page in pages() {
-        for line in read(&page).lines().filter(|line| line.contains("curl ")) {
-            let mut parts = line.split("curl ").skip(1).flat_map(str::split_whitespace);
-            let bare = parts.find(|word| word.contains('?') && word.contains("://"));
-            let bare = bare.filter(|word| !word.starts_with(['\'', '"']));
-            assert_eq!(bare, None, "{page}: {line}");
-        }
+        let text = read(&page);
+        let bare = text.lines().zip(1..).filter_map(|(line, at)| Some((at, unquoted(line)?)));
+        found.extend(bare.map(|(at, word)| format!("{page}:{at}: {word}")));
     }
+    assert!(found.is_empty(), "put quotes around it:\n{}", found.join("\n"));
+}
+
+#[test]
+fn sees_addresses_without_quotes() {
+    for line in
+        ["`curl HOST:PORT/?state=running`", "  curl -s http://x/y?a=1&b=2 | jq", "curl x/?a=b"]
+    {
+        assert!(unquoted(line).is_some(), "{line}");
+    }
+    for line in
+        ["curl 'x/?a=b'", "curl -X POST \"x/?a=b\"", "curl localhost/  # also ?a=b", "/?a=b"]
+    {
+        assert_eq!(unquoted(line), None, "{line}");
+    }
+}
+
+/// Crates that the program is made with, and those that the list of the map gives a reason for.
+#[test]
+fn each_crate_has_its_reason() {
+    let manifest = read("Cargo.toml");
+    let section = manifest.split("[dependencies]\n").nth(1).unwrap();
+    let lines = section.lines().take_while(|line| !line.starts_with('['));
+    let crates: BTreeSet<&str> = lines.filter_map(|line| Some(line.split_once(" = ")?.0)).collect();
+    let map = read("docs/ARCHITECTURE.md");
+    let list = map.split("| crate | why |\n").nth(1).unwrap();
+    let rows = list.lines().skip(1).map_while(|line| line.strip_prefix("| ")?.split(" | ").next());
+    let told: Vec<&str> = rows.flat_map(|cell| cell.split(", ")).collect();
+    let told: BTreeSet<&str> = told.into_iter().collect();
+    assert!(crates.len() > 20, "{crates:?}");
+    assert_eq!(crates, told, "crates of Cargo.toml (left), those of docs/ARCHITECTURE.md (right)");
 }
 
 /// Words that readers of another first language stumble over, with the number of their line.
@@ -288,4 +328,27 @@ fn each_column_of_a_job_is_made_and_told() {
         let name = column.name();
         assert!(told.contains(name), "the table of docs/jobs.md does not tell of {name}");
     }
+}
+
+/// How many characters the texts of a job may have where a table limits them.
+#[test]
+fn the_widths_of_columns_are_told() {
+    let files = fs::read_dir(Path::new(ROOT).join("sql/mysql")).unwrap();
+    let sql: String = files.map(|file| fs::read_to_string(file.unwrap().path()).unwrap()).collect();
+    let page = read("docs/jobs.md");
+    let table = page.split("| column | characters |\n").nth(1).unwrap();
+    let rows = table.lines().skip(1).map_while(|line| line.strip_prefix("| ")?.split_once(" | "));
+    let mut told = BTreeMap::new();
+    for (names, width) in rows {
+        let width = width.trim_end_matches(" |").replace(',', "");
+        told.extend(names.split(", ").map(|name| (name.replace('`', ""), width.clone())));
+    }
+    let of_jobs = sql.split("scheduler_jobs").skip(1).map(|part| part.split(';').next().unwrap());
+    let of_jobs: String = of_jobs.collect();
+    let width = |column: &&Column| {
+        let (_, rest) = of_jobs.split_once(&format!(" {} VARCHAR(", column.name()))?;
+        Some((column.name().to_owned(), rest.split_once(')')?.0.to_owned()))
+    };
+    let made: BTreeMap<_, _> = Column::ALL.iter().filter_map(|it| width(&it)).collect();
+    assert_eq!(made, told, "widths in sql/mysql (left), in docs/jobs.md (right)");
 }
