@@ -117,10 +117,12 @@ fn what_is_not_kept_is_what_there_is_no_room_for() {
         let last =
             "not kept: description, link of jobs; `schedule db migrate` adds what is missing";
         assert_eq!(text.lines().last(), Some(last), "{text}");
-        database.sql("ALTER TABLE scheduler_jobs DROP COLUMN timezone; DROP TABLE scheduler_skips");
+        database.sql("ALTER TABLE scheduler_jobs DROP COLUMN timezone");
+        database.sql("DROP TABLE scheduler_skips; DROP TABLE scheduler_audit");
         let text = told(&database.config);
         let last = text.lines().last().unwrap();
-        let what = "not kept: timezone, description, link of jobs; skipped slots; `";
+        let what = "not kept: timezone, description, link of jobs; skipped slots; who changed or \
+                    did what; `";
         assert!(last.starts_with(what), "{text}");
     }
 }

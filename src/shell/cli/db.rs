@@ -154,5 +154,8 @@ fn not_kept(lacks: &[String]) -> String {
     if has("table scheduler_skips") {
         what.push("skipped slots".to_owned());
     }
+    if has("table scheduler_audit") {
+        what.push("who changed or did what".to_owned());
+    }
     what.join("; ")
 }
