@@ -181,6 +181,8 @@ impl Edits {
         changed: Option<Result<Changed, Refused>>,
     ) -> Told {
         let Some(mut edit) = self.under_way.take() else { return Told::default() };
+        let done = changed.as_ref().and_then(|changed| changed.as_ref().ok());
+        let changing = changing.or(done.map(|changed| changed.mark));
         let (kind, why) = match (failure, changed) {
             (None, Some(changed)) => return self.settled(edit, changed),
             (Some(failure), _) => failure,
