@@ -14,7 +14,7 @@ use crate::core::protocol::Mark;
 use crate::core::time::Now;
 use crate::core::version::Version;
 use seen::Seen;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// So many are known.
 pub const MAX_ACTS: usize = 1_000;
@@ -53,13 +53,16 @@ pub struct Acts {
     last: VecDeque<ActEntry>,
     /// Changes that were asked for; what came of them is not known.
     open: BTreeMap<RunId, ActEntry>,
+    /// Those that an earlier daemon had asked for.
+    inherited: BTreeSet<RunId>,
 }
 
 impl Acts {
     /// Those that the journal tells of.
     pub fn told_by(last: VecDeque<ActEntry>, open: BTreeMap<RunId, ActEntry>) -> Acts {
         let seen = Seen::told_by(&last);
-        Acts { last, open, seen, ..Acts::default() }
+        let inherited = open.keys().copied().collect();
+        Acts { last, open, inherited, seen, ..Acts::default() }
     }
 
     /// Whether nothing is forgotten.

@@ -123,7 +123,7 @@ impl Acts {
     ) {
         let version = after.as_ref().map(|(version, _)| *version);
         let known = before.as_ref().map(|(version, _)| *version);
-        if known == version || self.seen.is_ours(id, version) {
+        if known == version || self.seen.is_ours(id, version) || self.is_in_doubt(id, known) {
             return;
         }
         let (before, after) = (before.map(|(_, it)| it), after.map(|(_, it)| it));
@@ -146,6 +146,16 @@ impl Acts {
         };
         let what = what(before.as_ref(), after.as_ref());
         self.did(Did { job: Some(id), version, what, ..by_database(at_ms, action) });
+    }
+
+    /// Whether an earlier daemon may have done it: it had asked for a change of this row, or for a
+    /// new one, and it is not known yet what came of that. Then that tells of it.
+    fn is_in_doubt(&self, id: JobId, known: Option<Version>) -> bool {
+        let may_be = |act: &ActEntry| match act.job {
+            Some(job) => job == id,
+            None => known.is_none(),
+        };
+        self.inherited.iter().filter_map(|id| self.open.get(id)).any(may_be)
     }
 
     /// All of a table is in force. Changes made here that are not in it were undone by somebody.
