@@ -99,6 +99,16 @@ impl Left {
         wait_all(daemon);
     }
 
+    /// Nothing more is started by the other one, and what was is recorded there.
+    fn records_all_of_other(&mut self, daemon: &Daemon) {
+        self.other.sql("UPDATE scheduler_jobs SET status = 0");
+        assert_eq!(daemon.request("POST", "/api/v1/sync").status, 200);
+        daemon.wait_gone(OTHER);
+        wait_for("nothing to wait", SOON, || {
+            (daemon.status()["records_waiting_bytes"] == 0).then_some(())
+        });
+    }
+
     /// The configuration names its database again, which does not answer: its records wait for it
     /// as all others do, and nobody is told of another one.
     fn waits_for_its_database(&mut self) {
@@ -202,6 +212,7 @@ fn records_of_another_database_wait_for_it() {
             assert!(!told.contains("tried again") && !told.contains("database refuses"), "{told}");
         }
         assert!(left.site.logged("tried again").is_empty(), "{kind:?}");
+        left.records_all_of_other(&daemon);
         daemon.kill();
         assert_eq!(records(&mut left.other, &LEFT), NOTHING, "{kind:?}");
         assert_ne!(records(&mut left.other, &[OTHER]), NOTHING, "{kind:?}");
