@@ -3,12 +3,12 @@
 
 use crate::common::database::TestDatabase;
 use crate::daemon::facts::{self, STAMPS};
+use crate::daemon::held::helpers;
 use crate::daemon::keeper::{signal, wait_state};
 use crate::daemon::rows::{Due, Row, insert};
 use crate::daemon::{Daemon, SOON, Site, now_ns, wait_for};
 use rustix::process::{Pid, Signal};
 use schedule::core::database::Driver;
-use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::thread::sleep;
@@ -19,18 +19,6 @@ const BURST: u32 = 300;
 
 fn wait_for_snapshot(site: &Site, name: &str) {
     wait_for("a snapshot", SOON, || site.read("state.1/snapshot").contains(name).then_some(()));
-}
-
-/// The helpers of the daemon that stay.
-fn helpers(daemon: &Daemon) -> Vec<Pid> {
-    let pid = daemon.pid().as_raw_nonzero();
-    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
-    let is_helper = |pid: &&str| {
-        let words = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        words.split(|&byte| byte == 0).any(|word| word == b"exchange")
-    };
-    let pids = children.split_whitespace().filter(is_helper);
-    pids.filter_map(|pid| Pid::from_raw(pid.parse().unwrap())).collect()
 }
 
 fn stop(pid: Pid) {

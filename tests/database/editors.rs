@@ -2,10 +2,10 @@
 
 use crate::change::{if_match, send};
 use crate::common::database::{Kind, TestDatabase};
+use crate::daemon::held::helpers;
 use crate::daemon::{Daemon, Site};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Signal, kill_process};
 use serde_json::json;
-use std::fs;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{scope, sleep};
 use std::time::Duration;
@@ -67,19 +67,6 @@ fn count_on(daemon: &Daemon, id: u32) -> u64 {
         }
     }
     unreachable!()
-}
-
-/// The helpers of a daemon.
-fn helpers(daemon: &Daemon) -> Vec<Pid> {
-    let pid = daemon.pid().as_raw_nonzero();
-    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
-    let is_helper = |pid: &&str| {
-        let words = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        words.split(|&byte| byte == 0).any(|word| word == b"exchange")
-    };
-    let children = children.unwrap_or_default();
-    let pids = children.split_whitespace().filter(is_helper);
-    pids.filter_map(|pid| Pid::from_raw(pid.parse().unwrap())).collect()
 }
 
 /// What one editor was told, and what is there.

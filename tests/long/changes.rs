@@ -8,14 +8,14 @@
 //! `scripts/long changes` is the long form.
 
 use crate::common::database::{Kind, TestDatabase};
+use crate::daemon::held::helpers_of;
 use crate::daemon::server::Server;
 use crate::daemon::{Daemon, SOON, Site, alone, setting, wait_for};
 use crate::random::Random;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Signal, kill_process};
 use schedule::shell::database::migrate;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::thread::{scope, sleep};
@@ -54,19 +54,6 @@ fn ask(address: &str, wish: &Wish) -> Option<u16> {
     let mut answer = Vec::new();
     let _ = stream.read_to_end(&mut answer);
     String::from_utf8_lossy(&answer).split_whitespace().nth(1)?.parse().ok()
-}
-
-/// The helpers of a daemon.
-fn helpers(daemon: Pid) -> Vec<Pid> {
-    let pid = daemon.as_raw_nonzero();
-    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
-    let is_helper = |pid: &&str| {
-        let words = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        words.split(|&byte| byte == 0).any(|word| word == b"exchange")
-    };
-    let children = children.unwrap_or_default();
-    let pids = children.split_whitespace().filter(is_helper);
-    pids.filter_map(|pid| Pid::from_raw(pid.parse().unwrap())).collect()
 }
 
 /// The daemon, and what it works on.
@@ -149,7 +136,7 @@ impl Victims {
                     Kill::Daemon => kill_process(pid, Signal::KILL).unwrap(),
                     Kill::Helpers => {
                         // They may be gone by now.
-                        for helper in helpers(pid) {
+                        for helper in helpers_of(pid) {
                             let _ = kill_process(helper, Signal::KILL);
                         }
                     }

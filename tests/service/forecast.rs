@@ -1,11 +1,9 @@
 //! `schedule forecast`: asks the daemon that runs, wherever it is.
 
 use crate::daemon::rows::{Due, Row};
-use crate::service::{Groups, Said};
+use crate::service::{Groups, Said, answers_once};
 use serde_json::Value;
-use std::io::{Read, Write};
 use std::net::TcpListener;
-use std::thread;
 
 const HOUR: [&str; 4] = ["--from", "2030-01-01T00:00:00Z", "--to", "2030-01-01T01:00:00Z"];
 
@@ -112,16 +110,8 @@ fn what_is_no_answer_of_a_daemon_is_told() {
         ("", 3, "it hung up before it had answered"),
     ];
     for (answer, code, why) in answers {
-        let server = TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("http://{}/below/", server.local_addr().unwrap());
-        let asked = thread::spawn(move || {
-            let (mut client, _) = server.accept().unwrap();
-            let mut request = [0; 1_024];
-            let bytes = client.read(&mut request).unwrap();
-            client.write_all(answer.as_bytes()).unwrap();
-            String::from_utf8_lossy(&request[..bytes]).into_owned()
-        });
-        by_url(&groups, &url, &["--tag", "a b"]).expect(code, why);
+        let (url, asked) = answers_once(answer);
+        by_url(&groups, &format!("{url}/below/"), &["--tag", "a b"]).expect(code, why);
         let asked = asked.join().unwrap();
         assert!(
             asked.starts_with("GET /below/api/v1/forecast?limit=100&tag=a%20b HTTP/1."),

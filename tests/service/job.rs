@@ -2,13 +2,10 @@
 
 use crate::daemon::rows::{Due, Row};
 use crate::daemon::{SOON, wait_for};
-use crate::service::{Groups, Said};
+use crate::service::{Groups, Said, answers_once};
 use serde_json::Value;
 use std::fs::{self, File};
-use std::io::{Read, Write};
-use std::net::TcpListener;
 use std::process::{Command, Stdio};
-use std::thread;
 
 const NEVER: Due = Due::Never("0 0 1 1 *");
 
@@ -292,15 +289,7 @@ fn no_daemon_wrong_arguments_and_no_permission_have_their_statuses() {
 
 /// A server that asks who somebody is; it notes what it was asked.
 fn guarded(groups: &Groups, words: &[&str], token: &str, answer: &'static str) -> (Said, String) {
-    let server = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://{}", server.local_addr().unwrap());
-    let asked = thread::spawn(move || {
-        let (mut client, _) = server.accept().unwrap();
-        let mut request = [0; 1_024];
-        let bytes = client.read(&mut request).unwrap();
-        client.write_all(answer.as_bytes()).unwrap();
-        String::from_utf8_lossy(&request[..bytes]).into_owned()
-    });
+    let (url, asked) = answers_once(answer);
     let mut command: Command = groups.command(env!("CARGO_BIN_EXE_schedule"));
     command.args(["job"]).args(words).args(["--url", &url]).env("SCHEDULE_TOKEN", token);
     (Said::of(&command.output().unwrap()), asked.join().unwrap())

@@ -9,7 +9,10 @@ use rustix::process::Pid;
 use schedule::core::database::Driver;
 use std::ffi::{OsStr, OsString};
 use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpListener;
 use std::process::{Child, Command, Output, Stdio};
+use std::thread::{JoinHandle, spawn};
 
 /// The groups of a site and their configuration.
 pub struct Groups {
@@ -143,4 +146,18 @@ pub fn proc_file(pid: Pid, name: &str) -> String {
 pub fn is_alive(pid: Pid) -> bool {
     let stat = fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero()));
     stat.is_ok_and(|stat| !stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('Z')))
+}
+
+/// A server that gives this answer to one request: its URL, and what it was asked.
+pub fn answers_once(answer: &'static str) -> (String, JoinHandle<String>) {
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", server.local_addr().unwrap());
+    let asked = spawn(move || {
+        let (mut client, _) = server.accept().unwrap();
+        let mut request = [0; 1_024];
+        let bytes = client.read(&mut request).unwrap();
+        client.write_all(answer.as_bytes()).unwrap();
+        String::from_utf8_lossy(&request[..bytes]).into_owned()
+    });
+    (url, asked)
 }

@@ -49,7 +49,8 @@ pub fn helpers(daemon: &Daemon) -> Vec<Pid> {
     helpers_of(daemon.pid())
 }
 
-fn helpers_of(pid: Pid) -> Vec<Pid> {
+/// The same of one that may be gone by now: it has none then.
+pub fn helpers_of(pid: Pid) -> Vec<Pid> {
     let pid = pid.as_raw_nonzero();
     let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
     let children = children.unwrap_or_default();
