@@ -4,13 +4,13 @@
 use crate::browser::site::{self, NEVER};
 use crate::browser::{Look, Page};
 use crate::common::database::TestDatabase;
+use crate::common::our_program;
 use crate::daemon::rows::Row;
 use crate::daemon::{Daemon, Site};
 use crate::truth::{self, LIVE, quiet};
 use rustix::process::{Resource, Rlimit, prlimit};
 use schedule::core::database::Driver;
 use serde_json::json;
-use std::process::Command;
 use std::time::Duration;
 
 const HINT: &str = "document.querySelector('#hint').innerText";
@@ -159,7 +159,7 @@ fn a_daemon_that_is_ending_says_so_on_pages_that_are_open() {
     daemon.start_job(1);
     let chinese = Look { language: "zh-CN,zh", ..Look::default() };
     let both = [pages(&daemon, &Look::default()), pages(&daemon, &chinese)];
-    let mut stop = Command::new(env!("CARGO_BIN_EXE_schedule"));
+    let mut stop = our_program();
     let stop = stop.args(["stop", "1", "--drain", "--timeout", "0", "-c"]);
     stop.arg(site.file("schedule.ini")).output().unwrap();
     for (pages, told) in both.iter().zip(["The daemon is ending", "守护进程正在退出"]) {

@@ -10,6 +10,8 @@ use serde_json::json;
 use std::time::Duration;
 
 pub const LIVE: &str = "document.querySelector('#live').classList.contains('on')";
+/// From time to time the page says instead that it tries to connect.
+pub const LOST: &str = "document.querySelector('#live').innerText.startsWith('Connection lost')";
 
 /// Before the script of the page: its clock can be put ahead, answers can be held and made bad, and
 /// the daemon can be made to tell something.

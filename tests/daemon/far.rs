@@ -1,5 +1,6 @@
 //! A file system that does not answer holds up what is there, and nothing else.
 
+use crate::common::our_program;
 use crate::daemon::far::{Far, TEXT, link_to};
 use crate::daemon::http::Reply;
 use crate::daemon::rows::{Due, Row, insert};
@@ -8,7 +9,6 @@ use rustix::process::{Pid, Signal, kill_process};
 use schedule::core::database::Driver;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::process::Command;
 use std::thread::{JoinHandle, spawn};
 use std::time::{Duration, Instant};
 
@@ -297,10 +297,7 @@ fn the_check_does_not_wait_either() {
     far.hang(true);
     let began = Instant::now();
     let config = site.write_config();
-    let checked = Command::new(env!("CARGO_BIN_EXE_schedule"))
-        .args(["check", "-c", &config])
-        .output()
-        .unwrap();
+    let checked = our_program().args(["check", "-c", &config]).output().unwrap();
     assert!(began.elapsed() < SOON, "{:?}", began.elapsed());
     let told = String::from_utf8_lossy(&checked.stdout);
     assert!(told.contains("does not answer"), "{told}");

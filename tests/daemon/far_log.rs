@@ -1,6 +1,7 @@
 //! The daemon's own log on a file system that does not answer: nobody waits for it.
 
 use crate::common;
+use crate::common::our_program;
 use crate::daemon::far::Far;
 use crate::daemon::keeper::wait_state;
 use crate::daemon::rows::{Due, Row, insert};
@@ -10,7 +11,7 @@ use schedule::core::database::Driver;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpListener;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 /// A page of a daemon that does not wait; a busy machine has its pauses.
@@ -211,7 +212,7 @@ fn what_it_means_is_said_by_the_check_and_at_the_start() {
         };
         std::fs::write(&config, text.lines().map(line).collect::<String>()).unwrap();
         let schedule = |words: &[&str]| {
-            let mut command = Command::new(env!("CARGO_BIN_EXE_schedule"));
+            let mut command = our_program();
             command.args(words).args(["-c", &config]).stdout(Stdio::piped());
             command.stderr(Stdio::null()).spawn().unwrap()
         };
@@ -238,8 +239,7 @@ fn what_can_not_be_written_is_still_an_error() {
     let lines: Vec<&str> =
         text.lines().map(|it| if it.starts_with("logfile") { &dir } else { it }).collect();
     std::fs::write(&config, lines.join("\n")).unwrap();
-    let run =
-        Command::new(env!("CARGO_BIN_EXE_schedule")).args(["run", "1", "-c", &config]).output();
+    let run = our_program().args(["run", "1", "-c", &config]).output();
     let run = run.unwrap();
     let told = String::from_utf8_lossy(&run.stderr);
     assert!(told.contains("cannot open the log") && told.contains("directory"), "{told}");
@@ -259,7 +259,7 @@ fn a_writer_waits_for_room_as_long_as_its_daemon_is_there() {
     let dir = common::TempDir::new();
     let file = dir.file("later/log");
     let begin = || {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_schedule"));
+        let mut command = our_program();
         command.args(["log", &file]).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut writer = command.spawn().unwrap();
         let mut said = [0; 64];

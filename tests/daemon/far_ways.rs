@@ -1,7 +1,7 @@
 //! A file system that does not answer, where its name does not say that a file is there: under an
 //! overlay, and in another namespace of mounts.
 
-use crate::common::TempDir;
+use crate::common::{TempDir, our_program};
 use crate::daemon::far::Far;
 use crate::daemon::rows::{Due, Row, insert};
 use crate::daemon::{SOON, Site, alone, wait_for};
@@ -182,7 +182,7 @@ fn a_loop_device_hangs_with_its_file() {
         let config = site.write_config();
         let text = fs::read_to_string(&config).unwrap();
         fs::write(&config, text.replace("{%d}.log", "point/{%d}.log")).unwrap();
-        let mut check = Command::new(env!("CARGO_BIN_EXE_schedule"));
+        let mut check = our_program();
         let said = check.args(["check", "-c", &config]).output().unwrap();
         let said = String::from_utf8_lossy(&said.stdout).into_owned();
         let told = format!("is on a network or FUSE file system ({})", site.file("point"));

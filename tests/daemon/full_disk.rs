@@ -4,6 +4,7 @@
 //! that. `scripts/long full-disk` is the long form.
 
 use crate::common::database::{Kind, Parts, TestDatabase};
+use crate::common::our_program;
 use crate::daemon;
 use crate::daemon::{Daemon, Site, alone, setting, wait_for};
 use schedule::shell::journal::Journal;
@@ -90,7 +91,7 @@ fn stamps(site: &Site) -> Vec<(String, String)> {
 }
 
 fn schedule(site: &Site, what: &str) -> (bool, String) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_schedule"));
+    let mut command = our_program();
     let output = command.args([what, "1", "-c", &site.file("schedule.ini")]).output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     (output.status.success(), text + &String::from_utf8_lossy(&output.stderr))
@@ -433,7 +434,7 @@ fn a_drain_without_a_daemon_does_not_wait_for_what_a_full_disk_keeps_from_ending
         File::create(disk.0.join("probe")).and_then(|mut it| it.write_all(&[1; 64])).err()
     });
     fs::write(&go, "").unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_schedule"));
+    let mut command = our_program();
     let drain = command.args(["stop", "1", "--drain", "-c", &site.file("schedule.ini")]);
     // The time-out is what a fault would cost.
     let said = drain.args(["--timeout", "120"]).output().unwrap();

@@ -1,8 +1,8 @@
 //! Somebody deletes or moves the journal under a daemon, while the database is away: what the
 //! journal alone knew reaches the database all the same, and nothing is launched twice.
 
-use crate::common::TempDir;
 use crate::common::database::Parts;
+use crate::common::{TempDir, our_program};
 use crate::daemon::facts::{Logged, STAMPS, Stamp, logged, stamps};
 use crate::daemon::held::helpers;
 use crate::daemon::rows::{Due, Row};
@@ -108,7 +108,7 @@ fn lost(reload: bool, at_once: bool, spoil: impl Fn(&Path)) {
 }
 
 fn stop(site: &Site, how: &[&str]) -> Command {
-    let mut stop = Command::new(env!("CARGO_BIN_EXE_schedule"));
+    let mut stop = our_program();
     stop.args(["stop", "1", "-c", &site.file("schedule.ini")]).args(how);
     stop
 }
@@ -371,7 +371,7 @@ fn what_a_daemon_that_ends_has_in_memory_alone_is_told_by_status_and_stop() {
     prlimit(Some(daemon.pid()), Resource::Fsize, limit).unwrap();
     let held = || daemon.status()["records_unwritten"].as_u64().filter(|held| *held > 1);
     wait_for("records in memory alone", SOON, held);
-    let mut status = Command::new(env!("CARGO_BIN_EXE_schedule"));
+    let mut status = our_program();
     let said = status.args(["status", "1", "-c", &site.file("schedule.ini")]).output().unwrap();
     let said = String::from_utf8(said.stdout).unwrap();
     assert!(said.contains("records in memory alone, lost if the daemon ends"), "{said}");

@@ -2,13 +2,13 @@
 //! journal is not written there, until somebody says that it is the same one.
 
 use crate::common::database::{Parts, TestDatabase};
+use crate::common::our_program;
 use crate::daemon::rows::{Due, Row, insert};
 use crate::daemon::{Daemon, SOON, Site, wait_for};
 use rustix::process::Signal;
 use schedule::core::database::{Database, Driver};
 use std::collections::BTreeSet;
 use std::fs;
-use std::process::Command;
 
 /// Jobs of the database that was left: one whose runs end at once, one whose first run goes on and
 /// keeps the others from starting.
@@ -147,7 +147,7 @@ impl Left {
     }
 
     fn program(&self, words: &[&str]) -> String {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_schedule"));
+        let mut command = our_program();
         command.args(words).args(["-c", &self.site.file("schedule.ini")]);
         String::from_utf8(command.output().unwrap().stdout).unwrap()
     }

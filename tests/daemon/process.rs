@@ -1,5 +1,6 @@
 //! The real daemon as a process: its threads, its descriptors, its children, its end.
 
+use crate::common::our_program;
 use crate::daemon::rows::{Due, Row, insert};
 use crate::daemon::{SOON, Site, wait_for};
 use rustix::process::{Pid, Signal, test_kill_process};
@@ -214,7 +215,7 @@ fn mistakes_in_the_configuration_are_told_with_file_and_line() {
     let run = |server: &str, text: &str| {
         let file = site.file("bad.ini");
         fs::write(&file, text).unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_schedule"));
+        let mut command = our_program();
         let output = command.args(["run", server, "-c", &file]).output().unwrap();
         (output.status.code(), String::from_utf8(output.stderr).unwrap(), file)
     };
@@ -232,7 +233,7 @@ fn mistakes_in_the_configuration_are_told_with_file_and_line() {
     let (code, said, _) = run("1", &good.replace("{%d}.log", "none/1.log"));
     assert_eq!(code, Some(2), "{said}");
     assert!(said.contains("none/1.log"), "{said}");
-    let mut command = Command::new(env!("CARGO_BIN_EXE_schedule"));
+    let mut command = our_program();
     let output = command.args(["run", "1", "-c", &site.file("not-there.ini")]).output().unwrap();
     assert_eq!(output.status.code(), Some(2));
     assert!(String::from_utf8(output.stderr).unwrap().contains("not-there.ini"));

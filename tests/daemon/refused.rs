@@ -2,6 +2,7 @@
 //! tried again: nothing is lost, nothing is there twice.
 
 use crate::common::database::{Kind, TestDatabase};
+use crate::common::our_program;
 use crate::common::refusing::{Journal, refusals};
 use crate::daemon::facts::{STAMPS, stamps};
 use crate::daemon::held::helpers;
@@ -13,7 +14,6 @@ use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -193,7 +193,7 @@ fn dropped(daemon: &Daemon, count: u64) -> Value {
 
 /// What `check` says of what is set aside, which is no error.
 fn check(site: &Site) -> String {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_schedule"));
+    let mut command = our_program();
     let output = command.args(["check", "-c", &site.file("schedule.ini")]).output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success(), "{text}");

@@ -1,7 +1,7 @@
 //! Another program in the same process: reload, upgrade, panic. Under load:
 //! `tests/long/renewals.rs`.
 
-use crate::common::{install_program, write_program};
+use crate::common::{install_program, our_program, write_program};
 use crate::daemon::clients::Kept;
 use crate::daemon::facts::{self, STAMPS};
 use crate::daemon::rows::{Due, Row, insert};
@@ -11,7 +11,6 @@ use schedule::core::database::Driver;
 use std::collections::BTreeSet;
 use std::fs;
 use std::net::{TcpListener, TcpStream};
-use std::process::Command;
 
 /// Waits until the log says `text` once more than before.
 fn renewed(site: &Site, daemon: &Daemon, signal: Signal, text: &str) {
@@ -150,7 +149,7 @@ fn a_panic_waits_for_a_program_that_can_go_on() {
 
 /// What `schedule` says about the daemon.
 fn control(site: &Site, what: &str) -> String {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_schedule"));
+    let mut command = our_program();
     // The configuration is of no use now: another file tells where the daemon is.
     let config = site.file("other.ini");
     let text = site.read("schedule.ini").replace("stop_grace = soon\n", "");

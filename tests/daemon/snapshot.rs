@@ -2,11 +2,11 @@
 //! the table which was in force last counts, whatever a kill or the state directory did to it.
 
 use crate::common::database::{Parts, TestDatabase};
+use crate::common::our_program;
 use crate::daemon::rows::{Due, Row};
 use crate::daemon::{Daemon, SOON, Site, wait_for};
 use schedule::core::database::{Database, Driver, Sqlite};
 use std::fs;
-use std::process::Command;
 
 /// A site with one job, called `first`, that is due each second.
 fn site_of(database: &mut TestDatabase) -> Site {
@@ -88,7 +88,7 @@ fn a_snapshot_of_another_database_is_not_used() {
 }
 
 fn status_line(site: &Site) -> String {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_schedule"));
+    let mut command = our_program();
     let output = command.args(["status", "1", "-c", &site.file("schedule.ini")]).output().unwrap();
     String::from_utf8_lossy(&output.stdout).into_owned()
 }

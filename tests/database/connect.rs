@@ -3,14 +3,13 @@
 
 use crate::common::database::{Kind, Parts, TestDatabase, mysql_conn, over_tcp, server};
 use crate::common::helper::{self, Reply, ask_sync, run, started, sync};
-use crate::common::{TempDir, unique};
+use crate::common::{TempDir, our_program, unique};
 use mysql::prelude::Queryable;
 use schedule::core::database::{Database, ErrorKind, Mysql};
 use schedule::shell::database::write_records;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::UnixListener;
-use std::process::Command;
 
 /// A helper says so: one line, and nothing on stderr.
 #[track_caller]
@@ -88,7 +87,7 @@ fn cli(config: &Database, words: &[&str]) -> (Option<i32>, String) {
          unix_socket = \"{unix_socket}\"\n"
     );
     std::fs::write(dir.file("schedule.ini"), text).unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_schedule"));
+    let mut command = our_program();
     let output = command.args(words).arg("-c").arg(dir.file("schedule.ini")).output().unwrap();
     let text = [output.stdout, output.stderr].concat();
     (output.status.code(), String::from_utf8(text).unwrap())

@@ -3,6 +3,7 @@
 
 use crate::common::database::{Kind, Parts, TestDatabase, over_tcp};
 use crate::common::helper::{request, start};
+use crate::common::our_program;
 use crate::common::refusing::Journal;
 use crate::daemon::keeper::wait_state;
 use crate::daemon::steps::{Cut, Steps};
@@ -14,7 +15,7 @@ use schedule::core::database::{Database, ErrorKind};
 use schedule::core::protocol::Answer;
 use std::fs::{self, File};
 use std::io::{PipeReader, PipeWriter, Write, pipe};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::thread::{spawn, yield_now};
 use std::time::Instant;
 
@@ -225,7 +226,7 @@ fn killed_behind_the_last_commit_no_record_is_lost_or_twice() {
             }
             let question = request(&database.config, journal.ask(journal.through, false));
             let (_unread, full) = full_pipe();
-            let mut command = Command::new(env!("CARGO_BIN_EXE_schedule"));
+            let mut command = our_program();
             command.arg("exchange").stdin(Stdio::piped()).stdout(full);
             let mut child = command.spawn().unwrap();
             child.stdin.take().unwrap().write_all(&question).unwrap();

@@ -2,11 +2,11 @@
 
 use crate::common::database::{Kind, Parts, TestDatabase, mysql_conn};
 use crate::common::helper::sync;
-use crate::common::{TempDir, unique};
+use crate::common::{TempDir, our_program, unique};
 use mysql::Conn;
 use mysql::prelude::Queryable;
 use std::fs::{self, File};
-use std::process::{Child, Command};
+use std::process::Child;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -45,7 +45,7 @@ impl Migration {
             config.server().unix_socket
         );
         fs::write(&ini, text).unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_schedule"));
+        let mut command = our_program();
         command.args(["db", "migrate", "-c", &ini]);
         command.stderr(File::create(self.dir.file("stderr")).unwrap());
         self.child =

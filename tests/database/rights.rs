@@ -3,7 +3,7 @@
 
 use crate::common::database::{Kind, Parts, TestDatabase, mysql_conn, over_tcp};
 use crate::common::helper::{ended, run, started, sync};
-use crate::common::unique;
+use crate::common::{our_program, unique};
 use crate::daemon::server::Server;
 use crate::daemon::{SOON, Site, wait_for};
 use crate::schema::files;
@@ -12,12 +12,11 @@ use schedule::core::database::{Database, Driver, ErrorKind};
 use schedule::shell::cli::db::{DbCommand, perform};
 use schedule::shell::database::{Failure, migrate, write_records};
 use std::fs;
-use std::process::Command;
 
 /// Exit status and report of `schedule check` on this database.
 fn check(config: &Database) -> (Option<i32>, String) {
     let site = Site::new(config);
-    let mut command = Command::new(env!("CARGO_BIN_EXE_schedule"));
+    let mut command = our_program();
     let output = command.args(["check", "-c", &site.write_config()]).output().unwrap();
     (output.status.code(), String::from_utf8(output.stdout).unwrap())
 }
@@ -221,7 +220,7 @@ fn complete_tables_take_no_right_to_change_them() {
         let (config, mut conn) = user_with(&database, &["SELECT, INSERT, UPDATE ON {db}.*"]);
         let site = Site::new(&config);
         let run = |word: &str| {
-            let mut command = Command::new(env!("CARGO_BIN_EXE_schedule"));
+            let mut command = our_program();
             let output = command.args(["db", word, "-c", &site.write_config()]).output().unwrap();
             let text = |bytes| String::from_utf8(bytes).unwrap();
             (output.status.code(), text(output.stdout) + &text(output.stderr))
@@ -258,7 +257,7 @@ fn complete_tables_take_no_right_to_change_them() {
 fn as_many_errors_are_counted_as_are_told() {
     let (site, _database) = Site::on(Driver::Sqlite);
     fs::create_dir(site.file("1.log")).unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_schedule"));
+    let mut command = our_program();
     let output = command.args(["check", "-c", &site.write_config()]).output().unwrap();
     let report = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(1), "{report}");

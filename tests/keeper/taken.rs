@@ -2,6 +2,7 @@
 //! alive: the keeper is found all the same, and nothing is started a second time beside them.
 
 use crate::common::database::TestDatabase;
+use crate::common::our_program;
 use crate::daemon::keeper::signal;
 use crate::daemon::rows::{Due, Row};
 use crate::daemon::{Daemon, SOON, Site, wait_for};
@@ -9,7 +10,7 @@ use rustix::process::{Pid, Signal};
 use schedule::core::database::Driver;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Output;
 use std::time::Instant;
 
 /// A job that is due each second, of which one run at a time may be alive, and one is.
@@ -80,7 +81,7 @@ impl Running {
 
     /// What `schedule` says.
     fn control(&self, what: &str) -> Output {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_schedule"));
+        let mut command = our_program();
         command.args([what, "1", "-c", &self.site.file("schedule.ini")]).output().unwrap()
     }
 
@@ -141,7 +142,7 @@ fn the_daemon_puts_right_what_was_taken_away() {
         let text = running.site.read("schedule.ini").replace("/{%d}.pid", "/other.{%d}.pid");
         let other = running.site.file("other.ini");
         fs::write(&other, text).unwrap();
-        let mut second = Command::new(env!("CARGO_BIN_EXE_schedule"));
+        let mut second = our_program();
         let said = second.args(["run", "1", "-c", &other]).output().unwrap();
         let said = String::from_utf8_lossy(&said.stderr).into_owned();
         assert!(said.contains("another daemon works in the state directory"), "{said}");
@@ -174,7 +175,7 @@ fn what_goes_on_is_told_without_a_daemon() {
     daemon.kill();
     shift(Path::new(&site.file("state.1")));
     fs::create_dir(site.file("state.1")).unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_schedule"));
+    let mut command = our_program();
     command.args(["status", "1", "-c", &site.file("schedule.ini")]);
     let said = String::from_utf8(command.output().unwrap().stdout).unwrap();
     let pid = keeper.as_raw_nonzero();

@@ -1,6 +1,6 @@
 //! The pipes to helper processes never block, and a helper's death is an end, not an error.
 
-use crate::common::TempDir;
+use crate::common::{TempDir, our_program};
 use crate::process_support::{Stage, code, until, wait_for};
 use schedule::core::outcome::Exit;
 use schedule::shell::clock;
@@ -10,7 +10,6 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::Shutdown;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
-use std::process::Command;
 
 #[test]
 fn a_megabyte_goes_through_in_bounded_pieces() {
@@ -88,7 +87,7 @@ fn a_late_question_to_a_helper_for_files_changes_nothing() {
     let (old, new) = (dir.file("old"), dir.file("new"));
     std::fs::write(&old, "text").unwrap();
     let (mut ours, its) = UnixStream::pair().unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_schedule"));
+    let mut command = our_program();
     let mut child = command.arg("files").stdin(OwnedFd::from(its)).spawn().unwrap();
     drop(command);
     let mut said = BufReader::new(ours.try_clone().unwrap()).lines();

@@ -2,8 +2,8 @@
 //! and no daemon starts beside it.
 
 use crate::common::database::TestDatabase;
-use crate::common::install_program;
-use crate::daemon::{BESIDE_PHP, SOON, wait_for};
+use crate::common::{BESIDE_PHP, install_program};
+use crate::daemon::{SOON, wait_for};
 use crate::service::{Groups, Said};
 use rustix::fs::{FlockOperation, flock};
 use rustix::process::geteuid;

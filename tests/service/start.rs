@@ -2,7 +2,7 @@
 
 use crate::common;
 use crate::common::database::{Kind, Parts};
-use crate::common::install_program;
+use crate::common::{install_program, our_program};
 use crate::daemon::rows::{Due, Row, insert};
 use crate::daemon::{SOON, wait_for};
 use crate::service;
@@ -383,7 +383,7 @@ fn the_configuration_of_a_daemon_is_named_and_another_one_warned_of() {
     fs::copy(&own, &other).unwrap();
     let warning = format!("warning: its configuration is {own}, not {other}");
     let by = |file: &str, verb: &str, which: &str| {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_schedule"));
+        let mut command = our_program();
         let said = service::Said::of(&command.args([verb, which, "-c", file]).output().unwrap());
         (said.code, said.out + &said.err)
     };

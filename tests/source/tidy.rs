@@ -51,6 +51,7 @@ fn violations(path: &str, text: &str) -> Vec<String> {
     if path.starts_with("src/") {
         found.extend(names(path, &source));
     }
+    found.extend(programs(path, text));
     found.sort();
     found.iter().map(|(line, what)| format!("{path}:{line}: {what}")).collect()
 }
@@ -83,6 +84,14 @@ fn sizes(text: &str, source: &Source) -> Vec<(usize, String)> {
         }
     }
     found
+}
+
+/// Tests start the program by one way, which keeps what tests beside them do out of its sight.
+fn programs(path: &str, text: &str) -> Vec<(usize, String)> {
+    let way = path.starts_with("tests/support/") || path.starts_with("tests/cron/");
+    let by_hand = concat!("Command::new(", "env!(\"CARGO_BIN_EXE_schedule\"))");
+    let found = (1..).zip(text.lines()).filter(|(_, line)| !way && line.contains(by_hand));
+    found.map(|(number, _)| (number, "start it by common::our_program()".to_owned())).collect()
 }
 
 /// The one module that may be unsafe.
@@ -320,6 +329,9 @@ fn sees_drivers_threads_and_unsafe() {
     expect("src/shell/sys/spawn.rs", "fn f() { unsafe { g() } }", &[]);
     expect("src/shell/system.rs", "fn f() { unsafe { g() } }", &[2]);
     expect("tests/x.rs", "use mysql::Conn;\nfn f() { std::thread::spawn(g); }", &[]);
+    let by_hand = concat!("fn f() { Command::new(", "env!(\"CARGO_BIN_EXE_schedule\")) }");
+    expect("tests/web/x.rs", by_hand, &[2]);
+    expect("tests/support/common/mod.rs", by_hand, &[]);
     expect(shell, "fn f() { dbg!(1); todo!() }", &[2, 2]);
     expect(shell, &format!("// {}: later", concat!("TO", "DO")), &[2]);
 }

@@ -5,7 +5,7 @@ use schedule::core::ids::AskId;
 use schedule::core::protocol::{Answer, Ask, JobRow, Record, Request, RunRecord};
 use schedule::shell::database::write_records;
 use std::io::{BufRead, BufReader, Lines, Write};
-use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdout, ExitStatus, Stdio};
 
 /// The number of each question.
 const ASKED: AskId = AskId(7);
@@ -75,7 +75,7 @@ pub fn start(input: &[u8]) -> Child {
 
 /// The same with more in its environment.
 pub fn start_with(input: &[u8], env: &[(&str, &str)]) -> Child {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_schedule"))
+    let mut child = super::our_program()
         .arg("exchange")
         .envs(env.iter().copied())
         .stdin(Stdio::piped())
@@ -99,7 +99,7 @@ pub struct Standing {
 impl Standing {
     /// Starts one.
     pub fn start() -> Standing {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_schedule"));
+        let mut command = super::our_program();
         command.arg("exchange").stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();

@@ -20,6 +20,17 @@ pub fn unique() -> String {
     format!("{}_{}", std::process::id(), COUNTER.fetch_add(1, Ordering::Relaxed))
 }
 
+/// A daemon with this does not mind what looks like the PHP program.
+pub const BESIDE_PHP: &str = "SCHEDULE_BESIDE_PHP";
+
+/// The program of this project. It does not mind what looks like the PHP program: tests beside this
+/// one have such processes.
+pub fn our_program() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_schedule"));
+    command.env(BESIDE_PHP, "1").env_remove("RUST_LOG");
+    command
+}
+
 /// Puts a copy of a program there. A process of its own writes it: what a child of another thread
 /// has open for writing can't be executed (`ETXTBSY` of `execve(2)`).
 pub fn install_program(from: impl AsRef<OsStr>, to: impl AsRef<OsStr>) {

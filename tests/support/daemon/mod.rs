@@ -19,8 +19,8 @@ pub mod rows;
 pub mod server;
 pub mod steps;
 
-use crate::common::TempDir;
 use crate::common::database::{Kind, TestDatabase};
+use crate::common::{BESIDE_PHP, TempDir};
 use rustix::process::{Pid, Signal, kill_process};
 use schedule::core::database::{Database, Mysql, Sqlite};
 use std::fs::{self, File};
@@ -36,9 +36,6 @@ pub const SERVER_ID: u32 = 1;
 
 /// In the environment of a daemon of a test, and so of everything that it starts.
 const MARK: &str = "SCHEDULE_TEST_MARK";
-
-/// A daemon with this does not mind what looks like the PHP program.
-pub const BESIDE_PHP: &str = "SCHEDULE_BESIDE_PHP";
 
 /// For what has no reason to take long; a machine that also compiles needs some patience.
 pub const SOON: Duration = Duration::from_secs(20);
