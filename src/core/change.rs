@@ -238,6 +238,11 @@ impl Planned {
     pub fn row(&self) -> Option<&JobRow> {
         self.after.as_ref().map(|after| &after.row)
     }
+
+    /// The same, and whether it is to be in force.
+    pub fn stand(&self) -> Option<&Stand> {
+        self.after.as_ref()
+    }
 }
 
 /// Decides in one go, where all that is around is known beforehand.

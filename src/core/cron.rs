@@ -3,7 +3,7 @@
 //! Text → bit sets (`reader`, with `original` for the PHP program's dialect) → days
 //! (`rules`, on crate `cron`) and time of day → instants (`zone`, the policy for changes of the
 //! offset). `describe` puts a schedule in words; `walk` goes from instant to instant where there
-//! are many.
+//! are many; `saving` tells which times a change of the clock takes away or brings twice.
 //!
 //! The meaning, in short (crontab(5) with the usual extensions):
 //! - five fields, minute hour day-of-month month day-of-week; six have seconds first. A macro is
@@ -28,6 +28,7 @@ mod item;
 mod original;
 mod reader;
 mod rules;
+mod saving;
 mod walk;
 mod zone;
 mod zone_names;
@@ -39,6 +40,7 @@ use std::str::FromStr;
 
 pub use describe::{Lang, Readings, readings_differ};
 pub use error::{CronError, Field};
+pub use saving::{Fate, Moved};
 pub use walk::Walk;
 pub use zone::{Zone, machine_zone, zone};
 pub use zone_names::ZoneError;

@@ -30,6 +30,7 @@ pub mod list;
 pub mod outcome;
 pub mod places;
 pub mod plain;
+pub mod preview;
 pub mod protocol;
 pub mod records;
 pub mod refusal;

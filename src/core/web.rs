@@ -43,6 +43,7 @@ mod original;
 mod output;
 mod pages;
 mod parameters;
+mod preview;
 mod repeats;
 mod root;
 mod route;

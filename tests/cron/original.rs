@@ -170,6 +170,8 @@ fn in_words() {
             "every 5 minutes of hour 9-17, Monday to Friday",
             "第9-17时每5分钟,周一至周五",
         ),
+        ("30 * * * * *", "second 30 of every minute", "每分钟第30秒"),
+        ("30 0 * * * *", "second 30 of minute 0 of every hour", "每小时第0分第30秒"),
         ("30 3 * * *", "at 03:30", "03:30"),
         ("0 * * * *", "minute 0 of every hour", "每小时第0分"),
         ("0 0 1,15 * *", "at 00:00, on day 1, 15", "00:00,每月1、15日"),

@@ -26,6 +26,7 @@ mod pages_list;
 mod pages_look;
 mod parameters;
 mod places;
+mod preview;
 mod program;
 mod routes;
 mod runs;

@@ -250,6 +250,12 @@ fn changes(tour: &mut Tour) {
     let good = r#"{"name": "n", "command": "/bin/true", "cron": "0 3 * * *"}"#;
     let list = "/api/v1/jobs";
     let made = tour.send("POST", list, "", good, 201).json();
+    let preview = "/api/v1/jobs/preview";
+    tour.send("POST", preview, "", good, 200);
+    tour.send("POST", preview, "", "[]", 400);
+    tour.send("POST", preview, "", r#"{"id": 77}"#, 404);
+    tour.send("POST", preview, "", r#"{"id": 1, "cron": "x"}"#, 422);
+    tour.send("POST", preview, "If-Match: \"0123456789abcdef\"\r\n", r#"{"id": 1}"#, 412);
     tour.send("POST", list, "", r#"{"command": "", "nonsense": 1}"#, 422);
     tour.send("POST", list, "", "[]", 400);
     let job = format!("/api/v1/jobs/{}", made["id"]);

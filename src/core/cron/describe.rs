@@ -77,8 +77,9 @@ fn time_of_day(lang: Lang, time: TimeOfDay) -> String {
     if time.seconds != 1 {
         parts.push(unit(lang, time.seconds, 60, ("second", "秒")));
     }
-    // "Every minute" goes without saying when something smaller or larger is every.
-    if !is_full(time.minutes, 60) || time.seconds == 1 {
+    // "Every minute" goes without saying where the seconds go round evenly: "every 10 seconds".
+    let goes_round = is_full(time.seconds, 60) || even_step(time.seconds, 60).is_some();
+    if !is_full(time.minutes, 60) || !goes_round {
         parts.push(unit(lang, time.minutes, 60, ("minute", "分")));
     }
     if !is_full(hours, 24) {

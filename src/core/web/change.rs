@@ -61,7 +61,7 @@ pub(super) fn disable(call: &Call<'_>) -> Result<Change, Response> {
 
 /// The columns that a body names. Of what type it says that it is does not matter: `curl -d` calls
 /// it a form, and what a page of another site sends is refused before.
-fn columns(request: &Request) -> Result<Wanted, Response> {
+pub(super) fn columns(request: &Request) -> Result<Wanted, Response> {
     let refuse = |why: String| {
         let example = "{\"name\": \"backup\", \"cron\": \"0 3 * * *\"}";
         Err(Response::problem(400, &format!("the body is no JSON object such as {example}: {why}")))
@@ -75,7 +75,7 @@ fn columns(request: &Request) -> Result<Wanted, Response> {
 }
 
 /// What the row must be (RFC 9110 §13.1.1).
-fn expected(request: &Request) -> Result<Option<Version>, Response> {
+pub(super) fn expected(request: &Request) -> Result<Option<Version>, Response> {
     let mut all = request.headers("if-match");
     let (Some(text), more) = (all.next(), all.next()) else { return Ok(None) };
     let text = str::from_utf8(text).unwrap_or_default();
@@ -215,7 +215,7 @@ fn not_changed(scheduler: &Scheduler, why: &NotChanged) -> (u16, String, Respons
     }
 }
 
-fn refused_answer(scheduler: &Scheduler, refused: &Refused) -> (u16, String, Response) {
+pub(super) fn refused_answer(scheduler: &Scheduler, refused: &Refused) -> (u16, String, Response) {
     let plain = |status, why: String| (status, why.clone(), Response::problem(status, &why));
     match refused {
         Refused::NotThere => {

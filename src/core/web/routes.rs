@@ -21,6 +21,9 @@ const FILE: &[&str] = &["stream", "tail", "follow", "download", "level"];
 /// Those of a forecast.
 const FORECAST: &[&str] = &["from", "to", "tag", "limit"];
 
+/// Those of a preview.
+const PREVIEW: &[&str] = &["lang"];
+
 /// Those of an export.
 const EXPORT: &[&str] = &["format"];
 
@@ -71,6 +74,7 @@ pub const ROUTES: &[Route] = &[
     get("/api/v1/events", Events, Viewer).takes(&[LIST]),
     get("/api/v1/jobs", Show(Web::job_list), Viewer).takes(&[LIST]).awaits(Tags),
     post("/api/v1/jobs", Change(change::create), Editor),
+    post("/api/v1/jobs/preview", Slow(slow::preview), Editor).takes(&[PREVIEW]).awaits(Jobs),
     get("/api/v1/jobs/{id}", Show(Web::job_view), Viewer).awaits(Jobs),
     patch("/api/v1/jobs/{id}", Change(change::edit), Editor),
     delete("/api/v1/jobs/{id}", Change(change::delete), Editor),

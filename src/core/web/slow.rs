@@ -5,6 +5,7 @@ use super::Web;
 use super::call::Call;
 use super::export;
 use super::forecast;
+use super::preview;
 use crate::core::http::Response;
 use crate::core::ids::ConnId;
 use crate::core::places::{Peer, Places};
@@ -16,13 +17,15 @@ use std::collections::VecDeque;
 const MAX_WAITING: usize = 16;
 
 /// What a client is told that is to wait no longer.
-const TOO_MANY_WAIT: &str = "too many wait for a forecast or an export: ask again in a while";
+const TOO_MANY_WAIT: &str =
+    "too many wait for a forecast, an export or a preview: ask again in a while";
 
 /// What is asked for, and how far its answer has got.
 #[derive(Debug)]
 pub(super) enum Work {
     Forecast(Box<forecast::Question>),
     Export(export::Question),
+    Preview(Box<preview::Question>),
 }
 
 /// `GET /api/v1/forecast`
@@ -35,12 +38,18 @@ pub(super) fn export(scheduler: &Scheduler, call: &Call<'_>) -> Result<Work, Res
     export::question(scheduler, call).map(Work::Export)
 }
 
+/// `POST /api/v1/jobs/preview`
+pub(super) fn preview(scheduler: &Scheduler, call: &Call<'_>) -> Result<Work, Response> {
+    preview::question(scheduler, call).map(|it| Work::Preview(Box::new(it)))
+}
+
 impl Work {
     /// Does the next slice. The answer, if it was the last one.
     fn go_on(&mut self, scheduler: &Scheduler) -> Option<Response> {
         match self {
             Work::Forecast(question) => question.go_on(scheduler),
             Work::Export(question) => question.go_on(scheduler),
+            Work::Preview(question) => question.go_on(scheduler),
         }
     }
 }
