@@ -7,10 +7,10 @@ use serde_json::Value;
 use std::fs::{self, File};
 use std::process::{Command, Stdio};
 
-const NEVER: Due = Due::Never("0 0 1 1 *");
+pub const NEVER: Due = Due::Never("0 0 1 1 *");
 
 /// A daemon whose jobs are started by hand alone.
-fn started(rows: &[Row]) -> Groups {
+pub fn started(rows: &[Row]) -> Groups {
     let groups = Groups::with(rows);
     groups.edit("[server_2]\nport = 0\n", "");
     groups.run(&["start", "1"]).expect(0, "started");
@@ -18,11 +18,11 @@ fn started(rows: &[Row]) -> Groups {
 }
 
 /// `schedule job WORDS`.
-fn job(groups: &Groups, words: &[&str]) -> Said {
+pub fn job(groups: &Groups, words: &[&str]) -> Said {
     groups.run(&[&["job"][..], words].concat())
 }
 
-fn json(said: &Said) -> Value {
+pub fn json(said: &Said) -> Value {
     serde_json::from_str(&said.expect(0, "").out).unwrap()
 }
 
@@ -64,7 +64,7 @@ fn a_list_is_that_of_the_daemon() {
 }
 
 /// What `command` prints where it thinks that a person looks: `script` gives it a terminal.
-fn on_a_terminal(groups: &Groups, words: &str, environment: &[(&str, &str)]) -> String {
+pub fn on_a_terminal(groups: &Groups, words: &str, environment: &[(&str, &str)]) -> String {
     let program = env!("CARGO_BIN_EXE_schedule");
     let line = format!("'{program}' {words} -c '{}'", groups.config);
     let mut command = groups.command("script");

@@ -15,6 +15,7 @@ mod leases;
 mod notify;
 mod others;
 mod owner;
+mod plan;
 mod predecessor;
 mod scripts;
 #[path = "../support/service.rs"]

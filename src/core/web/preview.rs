@@ -6,7 +6,7 @@ use super::change;
 use super::missing;
 use super::parameters::one_of;
 use super::views;
-use crate::core::change::{Change, Refused, Wanted};
+use crate::core::change::{Change, Refused, Stand, Wanted};
 use crate::core::cron::{Lang, Zone};
 use crate::core::http::{Request, Response};
 use crate::core::ids::JobId;
@@ -112,6 +112,7 @@ impl Question {
         json!({
             "id": id,
             "version": id.and_then(|id| scheduler.table().version(id)),
+            "becomes": after.filter(|_| id.is_some()).map(Stand::version),
             "enabled": after.is_some_and(|after| after.enabled),
             "command": found.command,
             "in_words": words,

@@ -1,5 +1,6 @@
 //! `schedule job`: the jobs of a running daemon, from a terminal. One file for each group of verbs.
 
+mod back;
 mod change;
 mod columns;
 mod events;
@@ -8,6 +9,7 @@ mod list;
 mod named;
 mod output;
 mod patient;
+mod preview;
 mod runs;
 mod show;
 mod start;
@@ -29,7 +31,7 @@ Examples:
   schedule job output 7 -f
   schedule job stop 7
   schedule job add --name backup --command '/opt/backup --all' --cron '30 3 * * *'
-  schedule job edit backup --cron '0 4 * * *'
+  schedule job edit backup --cron '0 4 * * *' --dry-run
   schedule job disable backup
 
 JOB is a job's id or its exact name. Of several jobs with one name the id tells which is meant.

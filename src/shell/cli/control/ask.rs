@@ -132,6 +132,15 @@ impl Question {
         self
     }
 
+    /// About a row as it was seen, where somebody says so (RFC 9110 §13.1.1).
+    #[must_use]
+    pub fn of_version(self, version: Option<&str>) -> Question {
+        match version {
+            Some(version) => self.header("If-Match", &format!("\"{version}\"")),
+            None => self,
+        }
+    }
+
     /// Whether it is to change something.
     pub(super) fn acts(&self) -> bool {
         self.method != "GET"

@@ -1,13 +1,16 @@
 //! `schedule job add|edit|enable|disable|delete`: the rows of jobs are changed. Each is in force
-//! when the command ends.
+//! when the command ends; with `--dry-run` it is only told what would come of it.
 
+use super::back::Changes;
 use super::columns::Columns;
-use super::named;
+use super::{named, preview};
+use crate::core::ids::JobId;
 use crate::core::plain;
+use crate::core::version::Version;
 use crate::shell::cli::control::api::{ApiArgs, Daemon, Failed, NO_DAEMON, Question, parsed};
-use crate::shell::cli::paint;
+use crate::shell::cli::{BAD_CONFIGURATION, paint};
 use clap::builder::NonEmptyStringValueParser;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use std::fs;
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::process::ExitCode;
@@ -15,6 +18,7 @@ use std::process::ExitCode;
 const ADDED: &str = "\
 Examples:
   schedule job add --name backup --command '/opt/backup --all' --cron '30 3 * * MON-FRI'
+  schedule job add --dry-run --name try --command true --cron '0 3 * * *'   # what would come of it
   schedule job add --disabled --name try --command true --cron @daily --timezone Asia/Shanghai
 
 All mistakes are told at once, one a line. Warnings tell what is hardly meant.";
@@ -22,7 +26,9 @@ All mistakes are told at once, one a line. Warnings tell what is hardly meant.";
 const EDITED: &str = "\
 Examples:
   schedule job edit backup --cron '0 4 * * *'
+  schedule job edit backup --cron '0 4 * * *' --dry-run        # what would come of it
   schedule job edit 7 --description '' --if-version 9c1f03b2a4d5e677
+  schedule job edit 7 --back-to 9c1f03b2a4d5e677               # as it was at that version
 
 Columns that are not named stay as they are. An empty text is the default of a column of text.";
 
@@ -36,6 +42,9 @@ pub struct AddArgs {
     /// Don't put it in force
     #[arg(long)]
     pub disabled: bool,
+    /// Change nothing: print what would come of it
+    #[arg(long)]
+    pub dry_run: bool,
     /// Print the daemon's answer as it is: the job
     #[arg(long)]
     pub json: bool,
@@ -71,6 +80,13 @@ pub struct EditArgs {
     /// What is to be otherwise
     #[command(flatten)]
     pub columns: Columns,
+    /// As its row was at this version, which the daemon's record of changes has
+    /// (`/api/v1/audit?job=ID`); prints the difference
+    #[arg(long, value_name = "VERSION", group = "columns")]
+    pub back_to: Option<Version>,
+    /// Change nothing: print what would come of it
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 /// Arguments of `schedule job delete`.
@@ -96,6 +112,10 @@ pub(super) fn add(args: &AddArgs) -> Result<ExitCode, Failed> {
     if args.disabled {
         columns.insert("enabled".into(), false.into());
     }
+    if args.dry_run {
+        let name = columns.get("name").and_then(Value::as_str).unwrap_or_default();
+        return planned(&preview::ask(&daemon, &columns, None)?, name, args.json);
+    }
     let body = Value::Object(columns).to_string();
     // Sent again with the same key it makes no second job.
     let key = fs::read_to_string("/proc/sys/kernel/random/uuid").unwrap_or_default();
@@ -116,12 +136,26 @@ pub(super) fn add(args: &AddArgs) -> Result<ExitCode, Failed> {
 }
 
 pub(super) fn edit(args: &EditArgs) -> Result<ExitCode, Failed> {
-    let EditArgs { of: args, columns } = args;
+    let EditArgs { of: args, columns, back_to, dry_run } = args;
     let daemon = Daemon::find("job edit", &args.daemon)?;
     let job = named::job(&daemon, &args.job)?;
-    let body = Value::Object(columns.0.clone()).to_string();
+    let mut wanted = Edit { columns: columns.0.clone(), version: args.if_version.clone() };
+    if *dry_run || back_to.is_some() {
+        let view: Value = daemon.json(&format!("/api/v1/jobs/{job}"))?;
+        let body = match back_to {
+            Some(version) => wanted.back_to(&daemon, (job, &view), *version)?,
+            None => wanted.preview(&daemon, job)?,
+        };
+        if *dry_run || !args.json {
+            planned(&body, view["name"].as_str().unwrap_or_default(), args.json)?;
+        }
+    }
+    if *dry_run {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let body = Value::Object(wanted.columns).to_string();
     let question = Question::patch(&format!("/api/v1/jobs/{job}")).json(&body);
-    let body = done("job edit", daemon.ok(expecting(question, args.if_version.as_deref())))?;
+    let body = done("job edit", daemon.ok(question.of_version(wanted.version.as_deref())))?;
     told("job edit", body, args.json, |job| format!("job {job} is as you want it"))
 }
 
@@ -133,7 +167,7 @@ pub(super) fn switch(args: &ChangeArgs, enabled: bool) -> Result<ExitCode, Faile
     let daemon = Daemon::find(verb, &args.daemon)?;
     let job = named::job(&daemon, &args.job)?;
     let question = Question::post(&format!("/api/v1/jobs/{job}/{end}"));
-    let body = done(verb, daemon.ok(expecting(question, args.if_version.as_deref())))?;
+    let body = done(verb, daemon.ok(question.of_version(args.if_version.as_deref())))?;
     told(verb, body, args.json, |job| format!("job {job} is {end}d"))
 }
 
@@ -148,8 +182,57 @@ pub(super) fn delete(args: &DeleteArgs) -> Result<ExitCode, Failed> {
         }
     }
     let question = Question::delete(&format!("/api/v1/jobs/{job}"));
-    done("job delete", daemon.ok(expecting(question, args.if_version.as_deref())))?;
+    done("job delete", daemon.ok(question.of_version(args.if_version.as_deref())))?;
     paint::print(format!("job {job} was deleted\n").as_bytes())
+}
+
+/// What is to be changed.
+struct Edit {
+    columns: Map<String, Value>,
+    /// What the row must be.
+    version: Option<String>,
+}
+
+impl Edit {
+    /// What it would come to, as the daemon says it.
+    fn preview(&self, daemon: &Daemon, job: JobId) -> Result<Vec<u8>, Failed> {
+        let mut columns = self.columns.clone();
+        columns.insert("id".into(), job.0.into());
+        preview::ask(daemon, &columns, self.version.as_deref())
+    }
+
+    /// The same once it is the change that makes the row be as it was at a version. Nobody may
+    /// change the row meanwhile.
+    fn back_to(
+        &mut self,
+        daemon: &Daemon,
+        (job, view): (JobId, &Value),
+        version: Version,
+    ) -> Result<Vec<u8>, Failed> {
+        if !self.columns.is_empty() {
+            let why = "--back-to takes no columns besides: edit them afterwards";
+            return Err(Failed::with(BAD_CONFIGURATION, why));
+        }
+        let present = view["version"].as_str().unwrap_or_default().to_owned();
+        let (changes, version) = (Changes::of(daemon, job)?, version.to_string());
+        let unknown = || changes.unknown(job, &version);
+        self.columns = changes.back_to(&present, &version).ok_or_else(unknown)?;
+        self.version.get_or_insert(present);
+        let body = self.preview(daemon, job)?;
+        match parsed::<Value>(&body)?["becomes"] == *version {
+            true => Ok(body),
+            false => Err(unknown()),
+        }
+    }
+}
+
+/// Prints what would come of a change.
+fn planned(body: &[u8], name: &str, json: bool) -> Result<ExitCode, Failed> {
+    if json {
+        return paint::print(body);
+    }
+    let text = preview::told(&parsed(body)?, name, paint::in_colour());
+    paint::print(text.as_bytes())
 }
 
 /// Asks who sits there.
@@ -160,14 +243,6 @@ fn agreed(what: &str) -> Result<bool, Failed> {
     let read = io::stdin().lock().read_line(&mut line);
     read.map_err(|why| Failed::new(why.to_string()))?;
     Ok(matches!(line.trim(), "y" | "Y" | "yes"))
-}
-
-/// A question about a row as it was seen (RFC 9110 §13.1.1).
-fn expecting(question: Question, version: Option<&str>) -> Question {
-    match version {
-        Some(version) => question.header("If-Match", &format!("\"{version}\"")),
-        None => question,
-    }
 }
 
 /// The answer to a change that was made. One that is in the database, and in force later, is made
