@@ -7,6 +7,8 @@ use crate::daemon::{Daemon, SOON, Site, wait_for};
 use schedule::core::ids::RunId;
 use schedule::core::protocol::{Answer, Ask, Place, RunRecord, RunsAsk, RunsEnd};
 use schedule::core::run_kind::RunKind;
+use schedule::shell::cli::db::{DbCommand, perform};
+use schedule::shell::database::migrate;
 use serde_json::{Value, json};
 
 #[path = "../support/past_rows.rs"]
@@ -40,7 +42,12 @@ fn rows() -> Vec<RunRecord> {
             _ => RunId::next(server_id, n.into(), 0, second * 1_000).to_string(),
         };
         let command = format!("echo Über {n} 'x'");
-        let kind = RunKind::of_row(outcome, !end_time.is_empty());
+        let kind = match n % 7 {
+            // By a program that does not know the column.
+            1 => RunKind::Unfilled,
+            2 if outcome == "signal 9" => RunKind::Stopped,
+            _ => RunKind::of_row(outcome, !end_time.is_empty()),
+        };
         rows.push(RunRecord {
             uniq_id,
             job_id: 1 + n % 3,
@@ -130,6 +137,59 @@ fn each_page_has_what_a_look_at_all_rows_comes_to() {
         let records: Vec<_> = rows.iter().cloned().map(run).collect();
         recorded(&database.config, &records);
         compare(&database, &rows, &format!("{kind:?}"));
+    }
+}
+
+/// Without the indexes, without the column that they need, and after both were added.
+#[test]
+fn a_page_is_the_same_before_and_after_the_migration() {
+    for kind in Kind::all() {
+        let mut database = TestDatabase::new(kind);
+        let mut rows = rows();
+        let records: Vec<_> = rows.iter().cloned().map(run).collect();
+        recorded(&database.config, &records);
+        for index in ["history_job", "history_group"] {
+            database.sql(&match kind {
+                Kind::Sqlite => format!("DROP INDEX {index}"),
+                _ => format!("ALTER TABLE scheduler_logs DROP INDEX {index}"),
+            });
+        }
+        compare(&database, &rows, &format!("{kind:?} without indexes"));
+        database.sql("ALTER TABLE scheduler_logs DROP COLUMN kind");
+        rows.iter_mut().for_each(|row| row.kind = RunKind::Unfilled);
+        compare(&database, &rows, &format!("{kind:?} without the column"));
+        // The statements for records are those of before, too.
+        let last = rows.last_mut().unwrap();
+        last.outcome = "exit 9".into();
+        last.end_time.clone_from(&last.start_time);
+        recorded(&database.config, &[run(last.clone())]);
+        let (text, _) = perform(DbCommand::Status, &database.config).unwrap();
+        assert!(
+            text.ends_with(
+                "\nslow: pages of old runs; `schedule db migrate` adds what is missing\n"
+            )
+        );
+        let added = migrate::migrate(&database.config).unwrap();
+        let index = |name: &str| format!("index {name} of scheduler_logs");
+        let column = "column kind of scheduler_logs".to_owned();
+        assert_eq!(added, [column, index("history_job"), index("history_group")], "{kind:?}");
+        compare(&database, &rows, &format!("{kind:?} with all of it"));
+        let filled = database.query("SELECT uniq_id, kind FROM scheduler_logs ORDER BY uniq_id");
+        rows.sort_by(|a, b| a.uniq_id.cmp(&b.uniq_id));
+        for (row, filled) in rows.iter().zip(&filled) {
+            let right = match row.end_time.is_empty() {
+                true => RunKind::Unfilled,
+                false => RunKind::of_row(&row.outcome, true),
+            };
+            assert_eq!(filled, &[row.uniq_id.clone(), right.code().to_string()], "{kind:?}");
+        }
+        // What a daemon of before has written meanwhile is filled in by the next one.
+        database.sql("UPDATE scheduler_logs SET kind = 0");
+        compare(&database, &rows, &format!("{kind:?} with nothing filled"));
+        assert_eq!(migrate::migrate(&database.config).unwrap(), [""; 0]);
+        let open = "SELECT COUNT(*) FROM scheduler_logs WHERE kind = 0";
+        let alive = rows.iter().filter(|row| row.end_time.is_empty()).count();
+        assert_eq!(database.value(open), alive.to_string());
     }
 }
 

@@ -133,14 +133,14 @@ fn advice(status: &Status) -> String {
         return "run `schedule db migrate`: ids of runs would be cut\n".to_owned();
     }
     if !status.optional.is_empty() {
-        let what = not_kept(&status.optional);
-        return format!("not kept: {what}; `schedule db migrate` adds what is missing\n");
+        let what = done_without(&status.optional);
+        return format!("{what}; `schedule db migrate` adds what is missing\n");
     }
     String::new()
 }
 
 /// What a database does without, by what it lacks.
-fn not_kept(lacks: &[String]) -> String {
+fn done_without(lacks: &[String]) -> String {
     let has = |text: &str| lacks.iter().any(|lack| lack.ends_with(text));
     let jobs = |name: &&&str| lacks.contains(&format!("column {name} of scheduler_jobs"));
     let names: Vec<&str> = Column::OPTIONAL.iter().filter(jobs).copied().collect();
@@ -148,7 +148,9 @@ fn not_kept(lacks: &[String]) -> String {
     if !names.is_empty() {
         what.push(format!("{} of jobs", names.join(", ")));
     }
-    if has(" of scheduler_logs") {
+    let history = |lack: &String| lack.starts_with("index ") || lack.starts_with("column kind ");
+    let of_runs = |lack: &String| lack.ends_with(" of scheduler_logs") && !history(lack);
+    if lacks.iter().any(of_runs) {
         what.push("outcomes of runs".to_owned());
     }
     if has("table scheduler_skips") {
@@ -157,5 +159,13 @@ fn not_kept(lacks: &[String]) -> String {
     if has("table scheduler_audit") {
         what.push("who changed or did what".to_owned());
     }
-    what.join("; ")
+    let mut text = match what.is_empty() {
+        true => String::new(),
+        false => format!("not kept: {}", what.join("; ")),
+    };
+    if lacks.iter().any(history) {
+        text += if text.is_empty() { "slow: " } else { "; slow: " };
+        text += "pages of old runs";
+    }
+    text
 }

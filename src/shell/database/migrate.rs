@@ -5,9 +5,12 @@
 //! had there anyway. `scheduler_schema` tells which files were applied to the end; nothing is
 //! decided by it.
 
+mod history;
+
+use super::reader::Reader;
 use super::schema::{
-    File, NOTES, OPTIONAL, OPTIONAL_TABLES, REQUIRED, REQUIRED_COLUMNS, Ran, files, made_by,
-    statements,
+    File, NOTES, OPTIONAL, OPTIONAL_INDEXES, OPTIONAL_TABLES, REQUIRED, REQUIRED_COLUMNS, Ran,
+    files, made_by, statements,
 };
 use super::{Failure, sqlite};
 use crate::core::database::{Database, Driver, ErrorKind};
@@ -19,7 +22,7 @@ pub struct Status {
     pub applied: Vec<String>,
     /// Tables and columns that must be there and are not.
     pub missing: Vec<String>,
-    /// Tables and columns that `migrate` would add.
+    /// Tables, columns and indexes that `migrate` would add.
     pub optional: Vec<String>,
     /// What is wrong with the column that is to hold the ids of runs: `migrate` mends it.
     pub narrow: Option<String>,
@@ -76,6 +79,7 @@ pub fn migrate(database: &Database) -> Result<Vec<String>, Failure> {
 fn extend(database: &Database) -> Result<(), Failure> {
     let mut session = Session::open_to_change(database)?;
     session.apply(files(database.driver()))?;
+    session.fill_kinds()?;
     if let Some(statement) = session.widening()? {
         session.run(&statement)?;
     }
@@ -147,6 +151,10 @@ pub fn status(database: &Database) -> Result<Status, Failure> {
         status.optional.extend(session.absent(table, columns)?);
     }
     if there("scheduler_logs") {
+        let indexes = session.indexes()?;
+        let absent = |index: &&str| !indexes.iter().any(|name| name == index);
+        let absent = OPTIONAL_INDEXES.into_iter().filter(absent);
+        status.optional.extend(absent.map(|index| format!("index {index} of scheduler_logs")));
         status.narrow = session.narrow()?;
     }
     for table in OPTIONAL_TABLES.into_iter().filter(|table| !there(table)) {
@@ -229,6 +237,19 @@ impl<'a> Session<'a> {
         }
     }
 
+    /// Names of the indexes of `scheduler_logs`. A view can have none, so that it lacks none.
+    fn indexes(&mut self) -> Result<Vec<String>, Failure> {
+        const VIEW: &str = "SELECT 1 FROM information_schema.TABLES WHERE TABLE_TYPE = 'VIEW' \
+                            AND TABLE_SCHEMA = DATABASE() AND TABLE_NAME = 'scheduler_logs'";
+        match self {
+            Self::Mysql(session) => match session.first_column(VIEW)?.is_empty() {
+                true => session.indexes("scheduler_logs"),
+                false => Ok(OPTIONAL_INDEXES.map(str::to_owned).to_vec()),
+            },
+            Self::Sqlite(session) => session.indexes("scheduler_logs"),
+        }
+    }
+
     fn first_column(&mut self, sql: &str) -> Result<Vec<String>, Failure> {
         match self {
             Self::Mysql(session) => session.first_column(sql),
@@ -267,7 +288,13 @@ impl<'a> Session<'a> {
         }
         for file in files {
             for statement in missing(file) {
-                self.run(&statement).map_err(|failure| in_file(failure, file.name))?;
+                let thing = made_by(&statement);
+                let index = thing.strip_prefix("index ").unwrap_or_default();
+                let done = match OPTIONAL_INDEXES.contains(&index) {
+                    true => self.make_index(index, &statement),
+                    false => self.run(&statement).map(drop),
+                };
+                done.map_err(|failure| in_file(failure, file.name))?;
             }
             self.note(file.number)?;
         }
@@ -288,9 +315,13 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    /// The tables that are there, and those columns that a file may add: see [`made_by`].
+    /// The tables that are there, and those columns and indexes that a file may add: see
+    /// [`made_by`].
     fn things(&mut self) -> Result<Vec<String>, Failure> {
         let mut things = self.tables()?;
+        if things.iter().any(|name| name == "scheduler_logs") {
+            things.extend(self.indexes()?.iter().map(|index| format!("index {index}")));
+        }
         for (table, _) in OPTIONAL {
             if things.iter().any(|name| name == table) {
                 let columns = self.columns(table)?;

@@ -17,7 +17,7 @@ use super::answers::Answers;
 use super::mysql::Kept;
 use super::mysql::Session as Server;
 use super::reader::Reader;
-use super::records::{HAS_ENDED, OPTIONAL_RUN_COLUMNS, RUN_COLUMNS};
+use super::records::{HAS_ENDED, KIND, OF_GROUP, OF_JOB, OPTIONAL_RUN_COLUMNS, RUN_COLUMNS};
 use super::sqlite::Session as Embedded;
 use crate::core::cells::Cell;
 use crate::core::database::{Database, ErrorKind};
@@ -26,13 +26,6 @@ use crate::core::protocol::{Answer, Place, RunRecord, RunsAsk, RunsEnd, SkipReco
 use crate::core::run_kind::RunKind;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
-
-/// The index of a job's runs, and that of the group's.
-pub const OF_JOB: &str = "history_job";
-pub const OF_GROUP: &str = "history_group";
-
-/// The column that they need.
-pub const KIND: &str = "kind";
 
 /// Jobs that are looked up one by one; beyond, those of the group are looked through.
 const MAX_JOBS: usize = 16;
@@ -261,7 +254,11 @@ impl<'a, R: Reader> Work<'a, R> {
         let outcome = if self.has("outcome") { "outcome" } else { "''" };
         let by_row = || {
             let codes: Vec<String> = wanted.iter().map(|kind| kind.code().to_string()).collect();
-            format!("({}) IN ({})", RunKind::sql(outcome, HAS_ENDED), codes.join(", "))
+            let mut kind = RunKind::sql(outcome, HAS_ENDED);
+            if self.has(KIND) && !by_kind {
+                kind = format!("COALESCE(NULLIF({KIND}, 0), {kind})");
+            }
+            format!("({kind}) IN ({})", codes.join(", "))
         };
         if !by_kind {
             return vec![if is_all { String::new() } else { format!(" AND {}", by_row()) }];
@@ -269,6 +266,8 @@ impl<'a, R: Reader> Work<'a, R> {
         let of = |kind: RunKind| match kind {
             RunKind::Unfilled if is_all => Some(format!(" AND {KIND} = 0")),
             RunKind::Unfilled => Some(format!(" AND {KIND} = 0 AND {}", by_row())),
+            // The column is filled when a run ends.
+            RunKind::Running => None,
             kind if is_all || wanted.contains(&kind) => {
                 Some(format!(" AND {KIND} = {}", kind.code()))
             }
@@ -280,19 +279,17 @@ impl<'a, R: Reader> Work<'a, R> {
     /// The columns of a run, in the order in which [`Work::record`] takes them.
     fn selected(&self, table: &str) -> String {
         let required = RUN_COLUMNS.iter().chain(&["end_time"]).map(|name| format!("{table}{name}"));
-        let optional =
-            OPTIONAL_RUN_COLUMNS.iter().chain(&[KIND]).map(|name| match self.has(name) {
-                true => format!("{table}{name}"),
-                false => "''".to_owned(),
-            });
+        let optional = OPTIONAL_RUN_COLUMNS.iter().map(|name| match self.has(name) {
+            true => format!("{table}{name}"),
+            false => "''".to_owned(),
+        });
         required.chain(optional).collect::<Vec<_>>().join(", ")
     }
 
     fn record(&self, row: Vec<Cell>) -> RunRecord {
         let mut record = RunRecord::default();
         let names = RUN_COLUMNS.iter().chain(&["end_time"]);
-        let names = names.chain(&OPTIONAL_RUN_COLUMNS).chain(&[KIND]);
-        for (name, cell) in names.zip(row) {
+        for (name, cell) in names.chain(&OPTIONAL_RUN_COLUMNS).zip(row) {
             put(&mut record, name, text_of(cell));
         }
         // As it is told while a run is alive.

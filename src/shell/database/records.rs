@@ -6,6 +6,7 @@
 use crate::core::limits::RECORDED_COMMAND_CHARS;
 use crate::core::outcome::is_lost;
 use crate::core::protocol::{ActRecord, Record, RunRecord, SkipRecord};
+use crate::core::run_kind::RunKind;
 use jiff::civil::DateTime;
 use std::collections::BTreeMap;
 
@@ -24,8 +25,15 @@ pub const RUN_COLUMNS: [&str; 9] = [
 ];
 
 /// Columns of `scheduler_logs` that are filled where they exist.
-pub const OPTIONAL_RUN_COLUMNS: [&str; 7] =
-    ["slot", "cause", "outcome", "duration_ms", "user_ms", "system_ms", "max_rss_bytes"];
+pub const OPTIONAL_RUN_COLUMNS: [&str; 8] =
+    ["slot", "cause", "outcome", "duration_ms", "user_ms", "system_ms", "max_rss_bytes", KIND];
+
+/// The one that says how a run stands.
+pub const KIND: &str = "kind";
+
+/// The index of a job's runs, and that of the group's, in the order of pages of history.
+pub const OF_JOB: &str = "history_job";
+pub const OF_GROUP: &str = "history_group";
 
 /// Characters of a run's id.
 pub const ID_CHARS: usize = 20;
@@ -166,6 +174,9 @@ pub fn run_field<'a>(run: &'a RunRecord, column: &str) -> Field<'a> {
         "user_ms" => whole(run.user_ms),
         "system_ms" => whole(run.system_ms),
         "max_rss_bytes" => whole(run.max_rss_bytes),
+        // Filled with its end: a daemon that does not know the column leaves no run alive for ever.
+        KIND if run.kind == RunKind::Running => Field::Number(RunKind::Unfilled.code()),
+        KIND => Field::Number(run.kind.code()),
         _ => Field::Text(""),
     }
 }

@@ -31,6 +31,7 @@ files! {
     2 "002_optional.sql"
     3 "003_people.sql"
     4 "004_audit.sql"
+    5 "005_history.sql"
 }
 
 /// The tables without which nothing works.
@@ -51,6 +52,9 @@ pub(super) const OPTIONAL: [(&str, &[&str]); 2] = [
     ("scheduler_jobs", Column::OPTIONAL),
     ("scheduler_logs", &super::records::OPTIONAL_RUN_COLUMNS),
 ];
+
+/// Indexes of `scheduler_logs` that a database may lack.
+pub(super) const OPTIONAL_INDEXES: [&str; 2] = [super::records::OF_JOB, super::records::OF_GROUP];
 
 /// Whether a table is one of this program's.
 pub fn is_our_table(name: &str) -> bool {
@@ -99,11 +103,14 @@ pub(super) fn statements(sql: &str) -> Vec<String> {
     all.filter(|text| !text.is_empty()).collect()
 }
 
-/// What a statement of a file makes: `scheduler_skips` or `scheduler_jobs.timezone`.
+/// What a statement of a file makes: `scheduler_skips`, `scheduler_jobs.timezone` or
+/// `index history_job`.
 pub(super) fn made_by(sql: &str) -> String {
     match sql.split_whitespace().collect::<Vec<_>>()[..] {
         ["CREATE", "TABLE", "IF", "NOT", "EXISTS", table, ..] => table.to_owned(),
         ["ALTER", "TABLE", table, "ADD", "COLUMN", column, ..] => format!("{table}.{column}"),
+        ["ALTER", "TABLE", _, "ADD", "INDEX", index, ..]
+        | ["CREATE", "INDEX", "IF", "NOT", "EXISTS", index, ..] => format!("index {index}"),
         _ => String::new(),
     }
 }

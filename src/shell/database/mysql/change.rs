@@ -7,7 +7,7 @@
 use super::super::Failure;
 use super::super::schema::Ran;
 use super::Session;
-use super::explain::{DUPLICATE_COLUMN, LOCK_WAIT_TIMEOUT};
+use super::explain::{DEADLOCK, DUPLICATE_COLUMN, DUPLICATE_KEY_NAME, LOCK_WAIT_TIMEOUT};
 use super::session::text_of;
 use crate::core::database::{ErrorKind, Mysql};
 use crate::shell::sys::last_words;
@@ -63,20 +63,26 @@ impl<'a> Session<'a> {
                  it as connection {id}: `KILL QUERY {id}` ends it there, and `schedule db migrate` \
                  goes on where this stopped\n"
             ));
-            // In place and at once, wherever the server can.
-            let at_once = format!("{sql}, ALGORITHM=INSTANT");
-            match self.when_free(&at_once) {
+            let patient = format!("SET SESSION lock_wait_timeout = {REBUILD_LOCK_WAIT_SECONDS}");
+            let table = table_of(sql);
+            // In place and at once, wherever the server can; an index beside those who write.
+            let (how, what) = if sql.contains(" ADD INDEX ") {
+                self.run_all(&patient)?;
+                let what = format!("lets nobody write to {table} while it makes an index of it");
+                ("ALGORITHM=INPLACE, LOCK=NONE", what)
+            } else {
+                ("ALGORITHM=INSTANT", format!("rebuilds {table}"))
+            };
+            match self.when_free(&format!("{sql}, {how}")) {
                 Err(Refused::ByServer(_)) => {}
                 Err(Refused::Told(failure)) => return Err(failure),
                 Ok(ran) => return Ok(ran),
             }
-            let table = table_of(sql);
             eprintln!(
-                "schedule db: this server rebuilds {table}: that may take long, and goes on if you \
+                "schedule db: this server {what}: that may take long, and goes on if you \
                  leave; `KILL QUERY {id}` at the server ends it"
             );
-            let wait = format!("SET SESSION lock_wait_timeout = {REBUILD_LOCK_WAIT_SECONDS}");
-            self.run_all(&wait)?;
+            self.run_all(&patient)?;
         }
         let ran = match self.when_free(sql) {
             Ok(ran) => ran,
@@ -92,10 +98,14 @@ impl<'a> Session<'a> {
         loop {
             match self.conn.query_drop(sql) {
                 Ok(()) => return Ok(Ran::Done),
-                Err(Error::MySqlError(err)) if err.code == DUPLICATE_COLUMN => {
+                Err(Error::MySqlError(err))
+                    if [DUPLICATE_COLUMN, DUPLICATE_KEY_NAME].contains(&err.code) =>
+                {
                     return Ok(Ran::AlreadyThere);
                 }
-                Err(Error::MySqlError(err)) if err.code == LOCK_WAIT_TIMEOUT => {
+                Err(Error::MySqlError(err))
+                    if [LOCK_WAIT_TIMEOUT, DEADLOCK].contains(&err.code) =>
+                {
                     self.wait_for_lock(table_of(sql), begin.elapsed()).map_err(Refused::Told)?;
                 }
                 Err(err @ Error::MySqlError(_)) => return Err(Refused::ByServer(err)),

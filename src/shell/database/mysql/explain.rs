@@ -24,7 +24,9 @@ const NO_SUCH_DATABASE: u16 = 1049;
 pub const NO_SUCH_TABLE: u16 = 1146;
 const NO_SUCH_COLUMN: u16 = 1054;
 pub const DUPLICATE_COLUMN: u16 = 1060;
+pub const DUPLICATE_KEY_NAME: u16 = 1061;
 pub const LOCK_WAIT_TIMEOUT: u16 = 1205;
+pub const DEADLOCK: u16 = 1213;
 const SECURE_TRANSPORT: u16 = 3159;
 /// Known by the socket, or not at all, which a server may hide: no password was looked at.
 const NO_PASSWORD: u16 = 1698;
