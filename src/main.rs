@@ -2,7 +2,7 @@
 
 use clap::{CommandFactory, Parser};
 use schedule::shell::cli::{
-    check, control, db, demo, export, forecast, generate, import, job, next, run,
+    apply, check, control, db, demo, export, forecast, generate, import, job, next, run,
 };
 use schedule::shell::look;
 use schedule::shell::panics::caught;
@@ -42,7 +42,8 @@ enum Command {
     /// Look at the jobs of a running daemon, start and stop them
     Job(job::JobArgs),
     Export(export::ExportArgs),
-    /// Show what the lines of a crontab would be as jobs
+    Apply(apply::ApplyArgs),
+    /// Make jobs of the lines of a crontab
     Import(import::ImportArgs),
     /// Create, extend or look at the tables
     Db(db::DbArgs),
@@ -55,7 +56,8 @@ enum Command {
 
 const EXIT_CODES: &str = "\
 Exit status: 0 done (a start of what runs, or a stop of what does not, is done); 1 not done; \
-2 wrong arguments or configuration; 3 job, export, forecast: no daemon answers; 4 not permitted; \
+2 wrong arguments or configuration; 3 job, export, apply, import, forecast: no daemon answers; \
+4 not permitted; \
 7 reload: it does not run. \
 status: 0 running, 1 dead: its pid file is not empty, 3 not running, 4 unknown. \
 With `all`, the highest of the groups.";
@@ -96,6 +98,7 @@ fn main() -> ExitCode {
         Command::Forecast(args) => done(|| forecast::run(&args)),
         Command::Job(args) => done(|| job::run(&args)),
         Command::Export(args) => done(|| export::run(&args)),
+        Command::Apply(args) => done(|| apply::run(&args)),
         Command::Import(args) => done(|| import::run(&args)),
         Command::Db(args) => done(|| db::run(&args)),
         Command::Generate(args) => done(|| generate::run(&args, Command::command())),

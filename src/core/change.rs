@@ -6,18 +6,19 @@
 //! somebody was first, and nothing is changed. Whatever is wrong is told at once, by column.
 
 mod fit;
+mod kinds;
 mod refused;
 #[cfg(test)]
 mod tests;
 
 pub use fit::{Charset, TableColumn};
+pub use kinds::{APPLY, Change};
 pub use refused::Refused;
 
 use crate::core::columns::{Column, ColumnKind, JobRow};
 use crate::core::config::{Severity, did_you_mean};
 use crate::core::cron::Dialect;
 use crate::core::definition::Vars;
-use crate::core::ids::JobId;
 use crate::core::rules::{self, OutputFile, Remark};
 use crate::core::version::Version;
 use serde::{Deserialize, Serialize};
@@ -35,75 +36,6 @@ pub type What = Map<String, Value>;
 
 /// The name under which a row says whether it is in force.
 pub const ENABLED: &str = "enabled";
-
-/// What somebody wants of a job.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "do", rename_all = "snake_case")]
-pub enum Change {
-    /// A new one; enabled unless it says otherwise.
-    Create {
-        /// What its row says; the rest is as by default.
-        columns: Wanted,
-    },
-    /// Another row for it.
-    Edit {
-        /// Which.
-        id: JobId,
-        /// What is to be otherwise.
-        columns: Wanted,
-        /// What the row must be.
-        expected: Option<Version>,
-    },
-    /// Its row is to go. Live runs end in peace.
-    Delete {
-        /// Which.
-        id: JobId,
-        /// What the row must be.
-        expected: Option<Version>,
-    },
-    /// It is enabled, or disabled.
-    Switch {
-        /// Which.
-        id: JobId,
-        /// Whether it is to be in force.
-        enabled: bool,
-        /// What the row must be.
-        expected: Option<Version>,
-    },
-}
-
-impl Change {
-    /// The job; none for one that is made.
-    pub fn id(&self) -> Option<JobId> {
-        match self {
-            Change::Create { .. } => None,
-            Change::Edit { id, .. } | Change::Delete { id, .. } | Change::Switch { id, .. } => {
-                Some(*id)
-            }
-        }
-    }
-
-    /// What the row must be.
-    pub fn expected(&self) -> Option<Version> {
-        match self {
-            Change::Create { .. } => None,
-            Change::Edit { expected, .. }
-            | Change::Delete { expected, .. }
-            | Change::Switch { expected, .. } => *expected,
-        }
-    }
-
-    /// What is done, in a word.
-    pub fn verb(&self) -> &'static str {
-        match self {
-            Change::Create { .. } => "create",
-            Change::Edit { .. } => "edit",
-            Change::Delete { .. } => "delete",
-            Change::Switch { enabled: true, .. } => "enable",
-            Change::Switch { enabled: false, .. } => "disable",
-        }
-    }
-}
 
 /// Who changes something.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -188,6 +120,17 @@ impl Decided {
     /// What it changes.
     pub fn what(&self) -> What {
         what(self.before.as_ref(), self.after.as_ref())
+    }
+}
+
+/// What was done with a row, in a word.
+pub fn verb(before: Option<&Stand>, after: Option<&Stand>) -> &'static str {
+    match (before, after) {
+        (None, _) => "create",
+        (Some(_), None) => "delete",
+        (Some(before), Some(after)) if before.row != after.row => "edit",
+        (Some(_), Some(Stand { enabled: true, .. })) => "enable",
+        (Some(_), Some(Stand { enabled: false, .. })) => "disable",
     }
 }
 
@@ -291,7 +234,7 @@ pub fn plan(
             after.enabled = *enabled;
             Vec::new()
         }
-        Change::Delete { .. } | Change::Create { .. } => Vec::new(),
+        Change::Delete { .. } | Change::Create { .. } | Change::Apply { .. } => Vec::new(),
     };
     fit::check(&after.row, &columns, table, &mut mistakes);
     let after = Some(after).filter(|_| !matches!(change, Change::Delete { .. }));
@@ -454,6 +397,6 @@ fn differences(present: &Stand, change: &Change) -> Vec<Difference> {
         Change::Switch { enabled, .. } => {
             of_column((&ENABLED.to_owned(), &Value::Bool(*enabled))).into_iter().collect()
         }
-        Change::Create { .. } | Change::Delete { .. } => Vec::new(),
+        Change::Create { .. } | Change::Delete { .. } | Change::Apply { .. } => Vec::new(),
     }
 }

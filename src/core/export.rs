@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 /// The version of the JSON: greater where an earlier program could take it for something else.
-const VERSION: u32 = 1;
+pub const VERSION: u32 = 1;
 
 list! {
     /// The form of the text.

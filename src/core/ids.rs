@@ -101,6 +101,19 @@ impl RunId {
         RunId { server_id, sequence: tick << TICK_BITS, instance }
     }
 
+    /// The name of a part of what this names, from 1 on. It has the same time, and a number that no
+    /// daemon is likely to have.
+    pub fn part(self, number: u64) -> RunId {
+        match self.instance {
+            // It tells daemons not apart: what is behind a tick does.
+            0 => RunId { sequence: self.sequence + number, ..self },
+            its => {
+                let instance = 1 + (its + number) % (numbers(self.server_id) - 1);
+                RunId { instance, ..self }
+            }
+        }
+    }
+
     /// The second of the launch, as the id has it.
     pub fn unix_seconds(&self) -> u64 {
         self.sequence >> (2 * TICK_BITS)

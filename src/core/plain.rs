@@ -155,6 +155,11 @@ pub fn line(text: &str) -> String {
     clean(text, LINE_COLUMNS)
 }
 
+/// Columns of a terminal that a text takes.
+pub fn width(text: &str) -> usize {
+    text.width()
+}
+
 /// Columns as wide as their widest entry, two blanks between them; none after the last.
 pub fn table(rows: &[Vec<String>]) -> String {
     let mut widths = vec![0; rows.first().map_or(0, Vec::len)];

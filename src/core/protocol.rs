@@ -17,7 +17,7 @@ pub use crate::core::columns::JobRow;
 use crate::core::database::{Database, ErrorKind};
 use crate::core::homes::Homes;
 use crate::core::ids::AskId;
-use crate::core::journal::Stand;
+use crate::core::journal::{ActEntry, Stand};
 use crate::core::run_kind::RunKind;
 
 use serde::{Deserialize, Serialize};
@@ -262,6 +262,10 @@ pub enum Answer {
         #[serde(default)]
         found: Option<Vec<(u64, u64)>>,
     },
+    /// A piece of what is said of a file that a group is made by: what is done, or what is wrong.
+    Piece(String),
+    /// What is done with a job of it.
+    Act(Box<ActEntry>),
     /// What a change is about to come to: see [`Mark`].
     Changing(Mark),
     /// What became of [`Ask::Change`].
@@ -301,6 +305,8 @@ impl Answer {
             | Self::Refused(_)
             | Self::Recorded { .. }
             | Self::NoSnapshot(_)
+            | Self::Piece(_)
+            | Self::Act(_)
             | Self::Changing(_)
             | Self::Changed(_)
             | Self::NotChanged(_)

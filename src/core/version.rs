@@ -42,6 +42,17 @@ impl Version {
         if enabled { version } else { version.disabled() }
     }
 
+    /// That of many things: names, and what is said under each.
+    pub fn of_all(all: impl Iterator<Item = (String, String)>) -> Version {
+        let mut hash = Md5::new();
+        for text in all.flat_map(|(name, text)| [name, text]) {
+            hash.update((text.len() as u64).to_be_bytes());
+            hash.update(text.as_bytes());
+        }
+        let whole: [u8; 16] = hash.finalize().into();
+        Version(u64::from_be_bytes(whole.first_chunk().copied().unwrap_or_default()))
+    }
+
     /// The version of the same row as one that is disabled, of that of one that is enabled.
     pub fn disabled(self) -> Version {
         Version(self.0 ^ DISABLED)

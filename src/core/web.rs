@@ -72,7 +72,7 @@ use route::{Does, Place};
 use std::collections::VecDeque;
 
 pub use route::{Role, Route};
-pub use routes::ROUTES;
+pub use routes::{APPLY_PATH, ROUTES};
 pub use stream::DISPLACED;
 
 /// Clients that may wait for the first answer of the database.

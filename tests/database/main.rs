@@ -3,6 +3,7 @@
 // In a test a panic is the answer.
 #![allow(clippy::unwrap_used)]
 
+mod apply;
 mod audit;
 mod change;
 #[path = "../support/common/mod.rs"]

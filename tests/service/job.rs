@@ -359,7 +359,7 @@ fn a_crontab_is_shown_as_jobs() {
     );
     said.expect(0, &format!("{file}: line 2: MAILTO: no mail is sent"));
     said.expect(0, "line 4: user `www-data` is left out");
-    run(&[&file, "--system"]).expect(2, "--dry-run");
+    run(&[&file, "--system", "--url", "http://127.0.0.1:1"]).expect(3, "no daemon answers");
     run(&["/no/such/file", "--dry-run"]).expect(2, "/no/such/file: No such file");
     fs::write(&file, "0 3 * * * a\n0 99 * * * b\n").unwrap();
     let said = run(&[&file, "--dry-run"]);

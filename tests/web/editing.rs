@@ -1,7 +1,10 @@
 //! The database of a bench, as far as its jobs are changed: by the core's own rules.
 
 use super::Bench;
-use schedule::core::change::{Context, Refused, Stand, TableColumn, decide};
+use schedule::core::apply::{
+    Around, File, FileMistake, Group, mistakes, plan_all, report, summary,
+};
+use schedule::core::change::{Change, Context, Refused, Stand, TableColumn, decide};
 use schedule::core::columns::Column;
 use schedule::core::definition::Vars;
 use schedule::core::ids::JobId;
@@ -25,6 +28,16 @@ pub fn answers(table: &mut Vec<Answer>, question: &[u8]) -> Vec<Answer> {
         }];
     }
     let vars: Vars = table.iter().filter_map(var).collect();
+    if let Change::Apply { file, prune, dry_run, expected } = &ask.change {
+        let group = group(&stands, vars, table);
+        return match apply(&group, file, (*prune, *dry_run, *expected), &ask) {
+            Ok((after, said)) => {
+                put(table, after.jobs.into_values().collect());
+                said
+            }
+            Err(said) => said,
+        };
+    }
     match change(&mut stands, &ask, vars) {
         Ok(changed) => {
             put(table, stands);
@@ -41,6 +54,45 @@ fn var(answer: &Answer) -> Option<(String, String)> {
     }
 }
 
+fn group(stands: &[Stand], variables: Vars, table: &[Answer]) -> Group {
+    let tag = |answer: &Answer| match answer {
+        Answer::Tag { id, name } => Some((*id, name.clone())),
+        _ => None,
+    };
+    let jobs = stands.iter().map(|it| (it.row.id, it.clone())).collect();
+    Group { jobs, variables, tags: table.iter().filter_map(tag).collect() }
+}
+
+/// The group as a file says, and what a helper says of it. Tags and variables stay.
+fn apply(
+    group: &Group,
+    file: &str,
+    (prune, dry_run, expected): (bool, bool, Option<Version>),
+    ask: &ChangeAsk,
+) -> Result<(Group, Vec<Answer>), Vec<Answer>> {
+    let refuse = |all: Vec<FileMistake>| {
+        let refused = Answer::NotChanged(Refused::File(String::new()));
+        vec![Answer::Piece(mistakes(&all)), refused]
+    };
+    let before = group.version();
+    if expected.is_some_and(|it| it != before) {
+        return Err(vec![Answer::NotChanged(Refused::GroupChanged(before))]);
+    }
+    let file = File::read(file).map_err(refuse)?;
+    let around = Around { server_id: ask.server_id, table: columns(), ..Around::default() };
+    let mut plan = plan_all((group, &file), prune, around).map_err(refuse)?;
+    let next = group.jobs.keys().max().map_or(1, |id| id + 1);
+    let new = plan.jobs.iter_mut().filter_map(|it| it.after.as_mut()).filter(|it| it.row.id == 0);
+    (next..).zip(new).filter(|_| !dry_run).for_each(|(id, it)| it.row.id = id);
+    let after = if dry_run { group.clone() } else { plan.result(group) };
+    let version = after.version();
+    let mark = Mark { id: JobId(0), version: Some(version), before: Some(before) };
+    let mut said = vec![Answer::Piece(report(&plan, version, dry_run))];
+    said.extend((!dry_run).then_some(Answer::Changing(mark)));
+    said.push(Answer::Changed(Changed { what: summary(&plan), ..Changed::to(mark) }));
+    Ok((after, said))
+}
+
 /// The rows of a table.
 fn stands(table: &[Answer]) -> Vec<Stand> {
     let stand = |answer: &Answer| match answer {
@@ -51,13 +103,17 @@ fn stands(table: &[Answer]) -> Vec<Stand> {
     table.iter().filter_map(stand).collect()
 }
 
-fn change(stands: &mut Vec<Stand>, ask: &ChangeAsk, vars: Vars) -> Result<Changed, Refused> {
+fn columns() -> Vec<TableColumn> {
     let column = |it: &Column| TableColumn {
         name: it.name().into(),
         max_chars: (*it == Column::Name).then_some(50),
         ..TableColumn::default()
     };
-    let columns: Vec<_> = Column::ALL.iter().map(column).collect();
+    Column::ALL.iter().map(column).collect()
+}
+
+fn change(stands: &mut Vec<Stand>, ask: &ChangeAsk, vars: Vars) -> Result<Changed, Refused> {
+    let columns = columns();
     let at = stands.iter().position(|it| Some(JobId(it.row.id)) == ask.change.id());
     let context = Context { vars, ..Context::default() };
     let current = at.map(|at| stands[at].clone());

@@ -148,6 +148,7 @@ fn every_answer_is_described_and_every_description_is_answered() {
     tour.bench.database_error = None;
     past(&mut tour);
     changes(&mut tour);
+    applied(&mut tour);
     tour.get("/api/v1/audit?limit=1000", 200);
     let asked: BTreeSet<_> = tour.description.seen.clone();
     let mut missed = Vec::new();
@@ -278,6 +279,25 @@ fn changes(tour: &mut Tour) {
     tour.send("DELETE", &job, "Origin: http://evil.example\r\n", "", 403);
     tour.send("DELETE", &job, "", "", 204);
     tour.send("DELETE", &job, "", "", 404);
+}
+
+/// The group is made as a file says.
+fn applied(tour: &mut Tour) {
+    let good = r#"{"name": "n", "command": "/bin/true", "cron": "0 3 * * *"}"#;
+    let file = format!(r#"{{"format": 1, "jobs": [{good}]}}"#);
+    let planned = tour.send("POST", "/api/v1/apply?dry_run&prune", "", &file, 200).json();
+    let expected = format!("If-Match: \"{}\"\r\n", planned["version"].as_str().unwrap());
+    let done = tour.send("POST", "/api/v1/apply?prune=true", &expected, &file, 200).json();
+    let id = done["changes"][0]["key"].as_str().unwrap();
+    tour.get(&format!("/api/v1/jobs/{id}"), 200);
+    tour.get("/api/v1/jobs/1", 404);
+    tour.send("POST", "/api/v1/apply?prune=true", &expected, &file, 412);
+    tour.send("POST", "/api/v1/apply", "", &file.replace("0 3", "0 33"), 422);
+    tour.send("POST", "/api/v1/apply", "", "no json", 422);
+    tour.send("POST", "/api/v1/apply?prune=perhaps", "", &file, 400);
+    let warned = file.replace("/bin/true", "{NO} x").replace("\"n\"", "\"m\"");
+    let warned = tour.send("POST", "/api/v1/apply", "", &warned, 200).json();
+    assert!(!warned["warnings"].as_array().unwrap().is_empty(), "{warned}");
 }
 
 fn errors(tour: &mut Tour) {

@@ -18,6 +18,10 @@ pub enum Refused {
         /// Where it is not as it was to be.
         differs: Vec<Difference>,
     },
+    /// The group says something else than was seen; what it is now.
+    GroupChanged(Version),
+    /// What is wrong with a file: a list in JSON. It may be long, and comes in pieces before.
+    File(String),
     /// All that is wrong with it.
     Mistakes(Vec<Mistake>),
     /// The unique key of the original's tables has another job with this command.
@@ -40,6 +44,10 @@ impl Refused {
             Refused::SomebodyWasFirst { version, .. } => {
                 format!("somebody was first: it is at version {version}")
             }
+            Refused::GroupChanged(version) => {
+                format!("the group was changed meanwhile: it is at version {version}")
+            }
+            Refused::File(_) => "there are mistakes in the file".into(),
             Refused::Mistakes(all) => {
                 let told: Vec<String> =
                     all.iter().map(|it| format!("{}: {}", it.column, it.why)).collect();

@@ -1,6 +1,7 @@
 //! What is made of a row, and what is refused.
 
 use super::*;
+use crate::core::ids::JobId;
 use serde_json::json;
 
 fn table() -> Vec<TableColumn> {

@@ -3,8 +3,9 @@
 use crate::core::cron::{Cron, Dialect};
 use std::collections::BTreeMap;
 
-/// Characters of a name that is made.
-const MAX_NAME_CHARS: usize = 60;
+/// Characters of a name that is made, a number behind it included: as many as the original's column
+/// holds.
+const MAX_NAME_CHARS: usize = 50;
 
 /// Characters of a description.
 const MAX_DESCRIPTION_CHARS: usize = 1_000;
@@ -68,7 +69,12 @@ impl Names {
         *count += 1;
         match *count {
             1 => name,
-            count => format!("{name} ({count})"),
+            count => {
+                let number = format!(" ({count})");
+                let room = MAX_NAME_CHARS.saturating_sub(number.len());
+                let name: String = name.chars().take(room).collect();
+                format!("{name}{number}")
+            }
         }
     }
 }
@@ -166,6 +172,9 @@ mod tests {
             assert_eq!(name_of(command), name, "{command}");
         }
         let mut names = Names::default();
+        let long = "x".repeat(80);
+        let both = [names.name(&long), names.name(&long)];
+        assert_eq!(both, ["x".repeat(50), format!("{} (2)", "x".repeat(46))]);
         assert_eq!(["a", "b", "a x", "/a"].map(|it| names.name(it)), ["a", "b", "a (2)", "a (3)"]);
     }
 

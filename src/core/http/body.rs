@@ -46,19 +46,21 @@ enum Expect {
 #[derive(Debug)]
 pub(super) struct Decoder {
     expect: Expect,
+    most_bytes: usize,
     extension_bytes: usize,
     trailer_bytes: usize,
     trailers: usize,
 }
 
 impl Decoder {
-    pub(super) fn new(framing: Framing) -> Decoder {
+    /// One that may have so many bytes.
+    pub(super) fn new(framing: Framing, most_bytes: usize) -> Decoder {
         let expect = match framing {
             Framing::None => Expect::Done,
             Framing::Length(length) => Expect::Content(length),
             Framing::Chunked => Expect::Size(0, 0),
         };
-        Decoder { expect, extension_bytes: 0, trailer_bytes: 0, trailers: 0 }
+        Decoder { expect, most_bytes, extension_bytes: 0, trailer_bytes: 0, trailers: 0 }
     }
 
     pub(super) fn is_done(&self) -> bool {
@@ -109,7 +111,7 @@ impl Decoder {
     /// One byte of what is around the content.
     fn step(&mut self, byte: u8, length: usize, limits: &Limits) -> Result<Expect, Refusal> {
         match (self.expect, byte) {
-            (Expect::Size(digits, size), byte) => self.size(digits, size, byte, length, limits),
+            (Expect::Size(digits, size), byte) => self.size(digits, size, byte, length),
             (Expect::Extension(size), b'\r') => Ok(Expect::SizeEnd(size)),
             (Expect::Extension(size), byte) => self.extension(size, byte),
             (Expect::SizeEnd(0), b'\n') => Ok(Expect::TrailerStart),
@@ -126,21 +128,14 @@ impl Decoder {
         }
     }
 
-    fn size(
-        &self,
-        digits: u8,
-        size: usize,
-        byte: u8,
-        length: usize,
-        limits: &Limits,
-    ) -> Result<Expect, Refusal> {
+    fn size(&self, digits: u8, size: usize, byte: u8, length: usize) -> Result<Expect, Refusal> {
         match (char::from(byte).to_digit(16), byte) {
             (Some(_), _) if digits == MAX_SIZE_DIGITS => {
                 Err(refuse(400, "A chunk size has too many digits."))
             }
             (Some(digit), _) => {
                 let size = size * 16 + digit as usize;
-                if size > limits.body_bytes.saturating_sub(length) {
+                if size > self.most_bytes.saturating_sub(length) {
                     return Err(TOO_LARGE);
                 }
                 Ok(Expect::Size(digits + 1, size))

@@ -404,7 +404,7 @@ impl Connection {
         self.exchange = Exchange::of_part(&bytes);
         let head = head::parse(&bytes, &self.limits)?;
         self.exchange = head.exchange;
-        let decoder = Decoder::new(head.framing);
+        let decoder = Decoder::new(head.framing, head.body_bytes);
         if !decoder.is_done() && self.ledger.is_over() {
             return Err(refuse(503, "There is no memory for the body now; try again shortly."));
         }

@@ -182,6 +182,8 @@ impl Exchange {
 pub(super) struct Head {
     pub request: Request,
     pub framing: Framing,
+    /// Bytes that its body may have.
+    pub body_bytes: usize,
     pub exchange: Exchange,
     /// The client waits for `100 Continue` before it sends its body.
     pub expects_continue: bool,
@@ -226,10 +228,12 @@ pub(super) fn parse(bytes: &[u8], limits: &Limits) -> Result<Head, Refusal> {
         value: span(header.value),
     };
     let fields = parsed.headers.iter().map(field).collect();
-    let framing = framing(&seen, minor, limits)?;
+    let body_bytes = limits.body_bytes_at(&path);
+    let framing = framing(&seen, minor, body_bytes)?;
     let expects_continue = expectation(&seen, minor, framing)?;
     Ok(Head {
         framing,
+        body_bytes,
         expects_continue,
         asterisk,
         exchange: Exchange {
@@ -358,7 +362,7 @@ fn host<'a>(seen: &mut Seen<'a>, value: &'a [u8]) -> Result<(), Refusal> {
 }
 
 /// RFC 9112 §6.1 and §6.3. Whatever two parsers could read in two ways is refused.
-fn framing(seen: &Seen<'_>, minor: u8, limits: &Limits) -> Result<Framing, Refusal> {
+fn framing(seen: &Seen<'_>, minor: u8, body_bytes: usize) -> Result<Framing, Refusal> {
     if seen.lengths > 1 || seen.codings > 1 {
         return Err(refuse(400, "More than one Content-Length or Transfer-Encoding."));
     }
@@ -374,11 +378,11 @@ fn framing(seen: &Seen<'_>, minor: u8, limits: &Limits) -> Result<Framing, Refus
         }
         (Some(true), None) => Ok(Framing::Chunked),
         (None, None) => Ok(Framing::None),
-        (None, Some(digits)) => length(digits, limits),
+        (None, Some(digits)) => length(digits, body_bytes),
     }
 }
 
-fn length(digits: &[u8], limits: &Limits) -> Result<Framing, Refusal> {
+fn length(digits: &[u8], body_bytes: usize) -> Result<Framing, Refusal> {
     if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
         return Err(refuse(400, "Content-Length must be one decimal number."));
     }
@@ -386,7 +390,7 @@ fn length(digits: &[u8], limits: &Limits) -> Result<Framing, Refusal> {
     let length = std::str::from_utf8(digits).ok().and_then(|text| text.parse::<usize>().ok());
     match length {
         Some(0) => Ok(Framing::None),
-        Some(length) if length <= limits.body_bytes => Ok(Framing::Length(length)),
+        Some(length) if length <= body_bytes => Ok(Framing::Length(length)),
         _ => Err(TOO_LARGE),
     }
 }

@@ -16,6 +16,10 @@ pub struct Limits {
     pub header_count: usize,
     /// Body of a request after decoding, bytes; beyond: 413.
     pub body_bytes: usize,
+    /// A path whose bodies are files, and may be larger; empty: there is none.
+    pub file_path: &'static str,
+    /// The body of a request to that, bytes; beyond: 413.
+    pub file_bytes: usize,
     /// Answers that may wait for their reader; beyond, no further request is taken up.
     pub pipelined: usize,
     /// Bytes received and not yet interpreted; beyond, the socket is not read.
@@ -50,6 +54,13 @@ pub struct Limits {
 impl Limits {
     /// The most header lines a request can have whatever [`Limits::header_count`] says.
     pub const MAX_HEADERS: usize = 100;
+
+    /// Bytes that the body of a request to a path may have.
+    pub(super) fn body_bytes_at(&self, path: &str) -> usize {
+        let is_file = !self.file_path.is_empty() && path == self.file_path;
+        if is_file { self.file_bytes } else { self.body_bytes }
+    }
+
     /// A reader that takes this many bytes has earned another [`Limits::write_ms`].
     pub const WRITE_STEP_BYTES: usize = 65_536;
 }
@@ -63,6 +74,8 @@ impl Default for Limits {
             cookie_bytes: 1_048_576,
             header_count: Limits::MAX_HEADERS,
             body_bytes: 65_536,
+            file_path: "",
+            file_bytes: 16_777_216,
             pipelined: 64,
             input_bytes: 32_768,
             output_bytes: 1_048_576,

@@ -40,7 +40,7 @@ pub struct Find {
 /// committed, and by what was said it can be found out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mark {
-    /// The row.
+    /// The row; 0: the whole group.
     pub id: JobId,
     /// What it will be; none: it will be gone.
     pub version: Option<Version>,
@@ -60,11 +60,20 @@ pub struct Changed {
     pub what: What,
     /// A request with the same key had made it before: this one did nothing.
     pub was_before: bool,
+    /// Of a group: the answer to who wanted it. It comes in pieces before.
+    #[serde(skip)]
+    pub report: String,
 }
 
 impl Changed {
     /// One that no more is known about.
     pub fn to(mark: Mark) -> Changed {
-        Changed { mark, warnings: Vec::new(), what: What::new(), was_before: false }
+        Changed {
+            mark,
+            warnings: Vec::new(),
+            what: What::new(),
+            was_before: false,
+            report: String::new(),
+        }
     }
 }

@@ -6,7 +6,7 @@ mod seen;
 
 use super::outbox::Outbox;
 use super::{Scheduler, Settings};
-use crate::core::change::{By, What};
+use crate::core::change::{APPLY, By, What};
 use crate::core::homes;
 use crate::core::ids::{JobId, RunId};
 use crate::core::journal::{ActEntry, Entry};
@@ -18,6 +18,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// So many are known.
 pub const MAX_ACTS: usize = 1_000;
+
+/// So many jobs of one file are in the journal one by one.
+const MAX_PARTS: usize = MAX_ACTS / 2;
 
 /// Something that somebody had the daemon do.
 #[derive(Clone, Debug, Default)]
@@ -55,6 +58,9 @@ pub struct Acts {
     open: BTreeMap<RunId, ActEntry>,
     /// Those that an earlier daemon had asked for.
     inherited: BTreeSet<RunId>,
+    /// One of them was to make the whole group as a file says: what the first table has that is
+    /// new may be of that.
+    is_group_in_doubt: bool,
 }
 
 impl Acts {
@@ -62,7 +68,8 @@ impl Acts {
     pub fn told_by(last: VecDeque<ActEntry>, open: BTreeMap<RunId, ActEntry>) -> Acts {
         let seen = Seen::told_by(&last);
         let inherited = open.keys().copied().collect();
-        Acts { last, open, inherited, seen, ..Acts::default() }
+        let is_group_in_doubt = open.values().any(|act| act.action == APPLY);
+        Acts { last, open, inherited, is_group_in_doubt, seen, ..Acts::default() }
     }
 
     /// Whether nothing is forgotten.
@@ -122,12 +129,22 @@ impl Acts {
         outbox.note(&Entry::Asked(Box::new(act.clone())));
     }
 
-    /// It is known what came of a change. Nothing is told twice.
-    pub fn settled(&mut self, now: Now, act: ActEntry, outbox: &mut Outbox) {
-        if self.open.remove(&act.id).is_some() {
-            self.seen.settled(&act);
-            self.done(now, act, outbox);
+    /// The same of a job of a group that is made to be as a file says.
+    pub fn said_of_job(&mut self, mark: Mark) {
+        self.seen.said(mark);
+    }
+
+    /// It is known what came of a change; `parts` is what was done with each job of a group.
+    /// Nothing is told twice.
+    pub fn settled(&mut self, now: Now, act: ActEntry, parts: Vec<ActEntry>, outbox: &mut Outbox) {
+        if self.open.remove(&act.id).is_none() {
+            return;
         }
+        self.seen.settled(&act);
+        self.done(now, act, outbox);
+        parts.iter().for_each(|part| self.seen.settled(part));
+        // The database has them all.
+        parts.into_iter().take(MAX_PARTS).for_each(|part| self.done(now, part, outbox));
     }
 
     /// Somebody did something.

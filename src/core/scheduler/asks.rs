@@ -59,9 +59,6 @@ impl Asks {
         self.last.0 += 1;
         let id = self.last;
         self.lane(purpose).ask(now, id, purpose, waiter);
-        if let Waiter::Client { until_ms } = waiter {
-            self.lane(purpose).hurry(until_ms);
-        }
         self.staged[purpose as usize] = Staged::default();
         let request = Request { id, database, ask };
         let mut line = serde_json::to_vec(&request).unwrap_or_default();
@@ -200,10 +197,10 @@ impl Scheduler {
                 }
             }
             answer if lane.is_named() => {
-                if let Ok(Answer::Changing(mark)) = &answer {
-                    self.edits.changing(*mark, &mut self.acts, &mut self.outbox);
-                }
                 let staged = &mut self.asks.staged[purpose as usize];
+                if let Ok(Answer::Changing(mark)) = &answer {
+                    self.edits.changing(*mark, &staged.acts, &mut self.acts, &mut self.outbox);
+                }
                 staged.line(line, answer, &mut self.table, self.sync.seen);
             }
             // Of an answer that nobody waits for.
@@ -227,7 +224,7 @@ impl Scheduler {
             Ok(()) => NO_END.to_owned(),
         };
         let why = match asked.killed {
-            true => format!("no answer within {} s: {why}", purpose.deadline_ms() / 1000),
+            true => format!("no answer within {} s: {why}", asked.given_ms.div_ceil(1000)),
             false => why,
         };
         self.answered(now, purpose, &asked, Err((ErrorKind::Other, why)));
@@ -267,9 +264,10 @@ impl Scheduler {
             return;
         }
         if purpose == Purpose::Change {
-            let told = self.edits.answered(now, failure, staged.changing, staged.edited);
+            let said = (staged.changing, staged.acts);
+            let told = self.edits.answered(now, failure, said, staged.edited);
             if let Some(act) = told.act {
-                self.acts.settled(now, *act, &mut self.outbox);
+                self.acts.settled(now, *act, told.parts, &mut self.outbox);
             }
             let news = told.news;
             if news.as_ref().is_some_and(News::may_be_new_to_the_table) {

@@ -14,7 +14,7 @@ use super::outbox::Outbox;
 use crate::core::change::{By, Change, Refused};
 use crate::core::database::ErrorKind;
 use crate::core::homes::Homes;
-use crate::core::ids::RunId;
+use crate::core::ids::{JobId, RunId};
 use crate::core::journal::{ActEntry, DONE};
 use crate::core::protocol::{Ask, ChangeAsk, Changed, Find, Mark, Purpose};
 use crate::core::time::Now;
@@ -23,6 +23,10 @@ use std::collections::VecDeque;
 /// So long who waits is not told that it can't be found out what became of a change, in
 /// milliseconds.
 const FIND_MS: u64 = 10_000;
+
+/// So many milliseconds there are to make a group as a file says. Other changes don't wait for as
+/// long: who wants one is told to ask again.
+const APPLY_MS: u64 = 30_000;
 
 /// The pause before it is tried once more, in milliseconds; the longer one while nobody waits.
 const FIND_AGAIN_MS: u64 = 500;
@@ -45,6 +49,8 @@ struct Edit {
     find: Option<Find>,
     /// It is to be done if nothing did: who wanted it wants it once more.
     again: bool,
+    /// What was said of each job of a group.
+    parts: Vec<ActEntry>,
 }
 
 /// See the module's text.
@@ -61,6 +67,8 @@ pub struct Told {
     pub news: Option<News>,
     /// To the journal.
     pub act: Option<Box<ActEntry>>,
+    /// To the same, of each job of a group.
+    pub parts: Vec<ActEntry>,
 }
 
 impl Edits {
@@ -76,8 +84,9 @@ impl Edits {
             let (asked, version) = (change.id(), None);
             let act = ActEntry { change: None, is_said: false, job: asked, version, ..act.clone() };
             let act = Some(Box::new(act));
-            let (ticket, until_ms, tried_ms, again) = (None, 0, None, false);
-            Some(Edit { ticket, change, by, until_ms, tried_ms, act, find: Some(find), again })
+            let (ticket, until_ms, tried_ms, again, parts) = (None, 0, None, false, Vec::new());
+            let find = Some(find);
+            Some(Edit { ticket, change, by, until_ms, tried_ms, act, find, again, parts })
         };
         Edits { waiting: open.open().filter_map(edit).collect(), under_way: None }
     }
@@ -85,7 +94,7 @@ impl Edits {
     /// Somebody wants a change; once more, and the last time it was not known what came of it
     /// (`doubt`).
     pub fn add(&mut self, now: Now, ticket: u64, change: Change, by: By, doubt: Option<Doubt>) {
-        let until_ms = now.mono_ms + Purpose::Change.deadline_ms();
+        let until_ms = now.mono_ms + deadline_ms(&change);
         let again = doubt.is_some();
         let (act, find) = match doubt {
             None => (None, None),
@@ -93,8 +102,9 @@ impl Edits {
         };
         let id = act.as_ref().map(|act| act.id);
         self.waiting.retain(|edit| edit.ticket.is_some() || id.is_none() || edit.id() != id);
-        let (ticket, tried_ms) = (Some(ticket), None);
-        self.waiting.push_back(Edit { ticket, change, by, until_ms, tried_ms, act, find, again });
+        let (ticket, tried_ms, parts) = (Some(ticket), None, Vec::new());
+        let edit = Edit { ticket, change, by, until_ms, tried_ms, act, find, again, parts };
+        self.waiting.push_back(edit);
     }
 
     /// The next one: what became of others is found out before anything is changed.
@@ -146,7 +156,10 @@ impl Edits {
         let act = edit.act.take().unwrap_or_else(|| {
             let id = next_id(settings, last_sequence, now.wall_ms);
             let act = ActEntry { id, ..edit.begins(now, settings) };
-            acts.asked(act.clone(), outbox);
+            // Of what changes nothing there is nothing to find out.
+            if !edit.change.is_dry_run() {
+                acts.asked(act.clone(), outbox);
+            }
             Box::new(ActEntry { change: None, ..act })
         });
         let ask = ChangeAsk {
@@ -154,21 +167,27 @@ impl Edits {
             vars_server: settings.vars_server,
             dialect: settings.dialect,
             timezone: settings.timezone.clone(),
-            change: edit.change.clone(),
+            change: match edit.find {
+                Some(_) => edit.change.noted(),
+                None => edit.change.clone(),
+            },
             act: act.clone(),
             find: edit.find,
         };
         edit.act = Some(act);
-        let most_ms = now.mono_ms + Purpose::Change.deadline_ms();
+        let most_ms = now.mono_ms + deadline_ms(&edit.change);
         let until_ms = if edit.ticket.is_some() { edit.until_ms.min(most_ms) } else { most_ms };
         self.under_way = Some(edit);
         Some((Waiter::Client { until_ms }, Ask::Change(Box::new(ask))))
     }
 
     /// Who was asked has said what comes of it.
-    pub fn changing(&self, mark: Mark, acts: &mut Acts, outbox: &mut Outbox) {
-        if let Some(id) = self.under_way.as_ref().and_then(Edit::id) {
-            acts.said(id, mark, outbox);
+    pub fn changing(&self, mark: Mark, parts: &[ActEntry], acts: &mut Acts, outbox: &mut Outbox) {
+        let Some(id) = self.under_way.as_ref().and_then(Edit::id) else { return };
+        acts.said(id, mark, outbox);
+        for ActEntry { job, version, .. } in parts {
+            let mark = job.map(|id| Mark { id, version: *version, before: None });
+            mark.into_iter().for_each(|mark| acts.said_of_job(mark));
         }
     }
 
@@ -177,10 +196,13 @@ impl Edits {
         &mut self,
         now: Now,
         failure: Option<(ErrorKind, String)>,
-        changing: Option<Mark>,
+        (changing, parts): (Option<Mark>, Vec<ActEntry>),
         changed: Option<Result<Changed, Refused>>,
     ) -> Told {
         let Some(mut edit) = self.under_way.take() else { return Told::default() };
+        if !parts.is_empty() {
+            edit.parts = parts;
+        }
         let done = changed.as_ref().and_then(|changed| changed.as_ref().ok());
         let changing = changing.or(done.map(|changed| changed.mark));
         let (kind, why) = match (failure, changed) {
@@ -193,12 +215,12 @@ impl Edits {
         let is_asked = edit.find.is_none();
         let Some(find) = edit.find.or(changing.map(|mark| Find { mark: Some(mark) })) else {
             let act = edit.act.take().map(|act| ended(act, &format!("nothing was changed: {why}")));
-            return Told { news: edit.tell(NotChanged::Away(why)), act };
+            return Told { news: edit.tell(NotChanged::Away(why)), act, parts: Vec::new() };
         };
         edit.find = Some(find);
         if !is_asked && !may_pass(kind) {
             let act = edit.act.clone().map(|act| ended(act, &format!("nobody knows: {why}")));
-            return Told { news: edit.tell(edit.not_known(why)), act };
+            return Told { news: edit.tell(edit.not_known(why)), act, parts: Vec::new() };
         }
         if is_asked {
             edit.until_ms = now.mono_ms + FIND_MS;
@@ -208,7 +230,7 @@ impl Edits {
         let is_late = now.mono_ms + FIND_AGAIN_MS >= edit.until_ms;
         let news = if is_late { edit.tell(edit.not_known(why)) } else { None };
         self.waiting.push_front(edit);
-        Told { news, act: None }
+        Told { news, ..Told::default() }
     }
 
     /// It is known what became of a change.
@@ -217,12 +239,14 @@ impl Edits {
         match changed {
             Ok(changed) => {
                 let act = act.map(|act| {
-                    let (job, version) = (Some(changed.mark.id), changed.mark.version);
+                    let job = Some(changed.mark.id).filter(|id| *id != JobId(0));
+                    let version = changed.mark.version;
                     let result = if changed.was_before { WAS_BEFORE } else { DONE };
                     let what = changed.what.clone();
                     ended(Box::new(ActEntry { job, version, what, ..*act }), result)
                 });
-                Told { news: edit.tell_ok(changed), act }
+                let parts = std::mem::take(&mut edit.parts);
+                Told { news: edit.tell_ok(changed), act, parts }
             }
             Err(refused) => {
                 let act = act.map(|act| ended(act, &refused.told()));
@@ -230,7 +254,7 @@ impl Edits {
                     (edit.find, edit.again, edit.tried_ms) = (None, false, None);
                     edit.act = None;
                     self.waiting.push_front(edit);
-                    return Told { news: None, act };
+                    return Told { act, ..Told::default() };
                 }
                 let why = match refused {
                     Refused::NotDone => NotChanged::Away(
@@ -239,7 +263,7 @@ impl Edits {
                     Refused::NobodyKnows => edit.not_known(refused.told()),
                     refused => NotChanged::Refused(refused),
                 };
-                Told { news: edit.tell(why), act }
+                Told { news: edit.tell(why), act, parts: Vec::new() }
             }
         }
     }
@@ -259,7 +283,7 @@ impl Edit {
             job: self.change.id(),
             ..Did::default()
         };
-        ActEntry { change: Some(Box::new(self.change.clone())), ..entry(did, settings) }
+        ActEntry { change: Some(Box::new(self.change.noted())), ..entry(did, settings) }
     }
 
     /// Tells who waits, if somebody does.
@@ -281,6 +305,17 @@ impl Edit {
             }
             _ => NotChanged::Away(why),
         }
+    }
+}
+
+/// So many milliseconds there are for a change: for a whole group more than for a row.
+fn deadline_ms(change: &Change) -> u64 {
+    match change {
+        Change::Apply { .. } => APPLY_MS,
+        Change::Create { .. }
+        | Change::Edit { .. }
+        | Change::Delete { .. }
+        | Change::Switch { .. } => Purpose::Change.deadline_ms(),
     }
 }
 

@@ -54,6 +54,8 @@ pub struct Asked {
     pub waiter: Waiter,
     /// Its helper had no more time.
     pub killed: bool,
+    /// The time that its helper has, ms.
+    pub given_ms: u64,
     deadline_ms: u64,
     /// The answer has named it.
     named: bool,
@@ -129,11 +131,15 @@ impl Lane {
     /// A question is put to the helper.
     pub fn ask(&mut self, now: Now, id: AskId, purpose: Purpose, waiter: Waiter) {
         debug_assert!(self.is_free(), "two questions at a time: {self:?}");
-        let deadline_ms = now.mono_ms + purpose.deadline_ms();
+        let deadline_ms = match waiter {
+            Waiter::Client { until_ms } => until_ms,
+            Waiter::Table | Waiter::Records | Waiter::Again => now.mono_ms + purpose.deadline_ms(),
+        };
         self.asked = Some(Asked {
             id,
             waiter,
             killed: false,
+            given_ms: deadline_ms.saturating_sub(now.mono_ms),
             deadline_ms,
             named: false,
             heard_ms: now.mono_ms,
@@ -146,11 +152,6 @@ impl Lane {
             let since_ms = now.mono_ms;
             self.helper = Helper::Stays { since_ms, idle_from_ms: since_ms, questions: 1 };
         }
-    }
-
-    /// The question under way has time until then, monotonic ms, and no longer.
-    pub fn hurry(&mut self, until_ms: u64) {
-        self.asked.iter_mut().for_each(|it| it.deadline_ms = it.deadline_ms.min(until_ms));
     }
 
     /// A line says that what follows answers this question.

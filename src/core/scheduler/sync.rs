@@ -12,12 +12,13 @@ use crate::core::change::Refused;
 use crate::core::database::ErrorKind;
 use crate::core::definition::{Definition, Vars, there_twice};
 use crate::core::ids::JobId;
-use crate::core::journal::TableEntry;
+use crate::core::journal::{ActEntry, TableEntry};
 use crate::core::protocol::{Answer, Ask, Changed, JobRow, Mark, Past, Purpose};
 use crate::core::table::Table;
 use crate::core::time::Now;
 use applying::{Applying, Since};
 use std::collections::{BTreeMap, VecDeque};
+use std::mem;
 
 /// Changed definitions put in force in one turn.
 const CHANGES_A_TURN: usize = 500;
@@ -89,6 +90,10 @@ pub(super) struct Staged {
     pub recorded: Option<Carried>,
     /// What a change comes to, said before it is committed.
     pub changing: Option<Mark>,
+    /// What is said of a file that a group is made by.
+    report: String,
+    /// What is done with each of its jobs.
+    pub acts: Vec<ActEntry>,
     /// What became of it.
     pub edited: Option<Result<Changed, Refused>>,
     /// What was.
@@ -165,8 +170,16 @@ impl Staged {
                 let carried = Carried { through, aside, unkept, pace, again, taken, found };
                 self.recorded = Some(carried);
             }
+            Answer::Piece(text) => self.report.push_str(&text),
+            Answer::Act(act) => self.acts.push(*act),
             Answer::Changing(mark) => self.changing = Some(mark),
-            Answer::Changed(changed) => self.edited = Some(Ok(changed)),
+            Answer::Changed(changed) => {
+                let report = mem::take(&mut self.report);
+                self.edited = Some(Ok(Changed { report, ..changed }));
+            }
+            Answer::NotChanged(Refused::File(_)) => {
+                self.edited = Some(Err(Refused::File(mem::take(&mut self.report))));
+            }
             Answer::NotChanged(refused) => self.edited = Some(Err(refused)),
             Answer::Run(run) => self.past.runs.push(*run),
             Answer::Skipped(skip) => self.past.skips.push(*skip),

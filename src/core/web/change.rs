@@ -5,7 +5,7 @@ use super::Web;
 use super::actions::Form;
 use super::api::job_json;
 use super::call::Call;
-use super::parameters::job_id;
+use super::parameters::{flag, job_id};
 use super::repeats::{self, Key, Known};
 use crate::core::change::{By, Change, Refused, Wanted};
 use crate::core::http::{Request, Response};
@@ -22,6 +22,8 @@ use std::collections::BTreeMap;
 #[derive(Debug)]
 pub(super) struct Asked {
     is_new: bool,
+    /// Nothing is changed by it.
+    is_dry_run: bool,
     /// What it was made of, once it was.
     done: Option<Changed>,
     /// By which it may come again.
@@ -57,6 +59,15 @@ pub(super) fn enable(call: &Call<'_>) -> Result<Change, Response> {
 pub(super) fn disable(call: &Call<'_>) -> Result<Change, Response> {
     let (id, expected) = (job_id(call.argument)?, expected(call.request)?);
     Ok(Change::Switch { id, enabled: false, expected })
+}
+
+/// `POST /api/v1/apply`
+pub(super) fn apply(call: &Call<'_>) -> Result<Change, Response> {
+    let expected = expected(call.request)?;
+    let refuse = || Response::problem(400, "the body is not UTF-8");
+    let file = str::from_utf8(&call.request.body).map_err(|_| refuse())?.to_owned();
+    let [dry_run, prune] = [flag(call.request, "dry_run")?, flag(call.request, "prune")?];
+    Ok(Change::Apply { file, prune, dry_run, expected })
 }
 
 /// The columns that a body names. Of what type it says that it is does not matter: `curl -d` calls
@@ -103,6 +114,7 @@ impl Web {
         change: Change,
     ) -> Result<(), Response> {
         let is_new = matches!(change, Change::Create { .. });
+        let is_dry_run = change.is_dry_run();
         let key = if is_new { Key::of(call.request)? } else { None };
         let doubt = match key.as_ref().map(|key| self.repeats.find(call.now, key)) {
             None | Some(Known::Not) => None,
@@ -117,7 +129,7 @@ impl Web {
             self.repeats.begin(call.now, key);
         }
         let by = By { request: key.as_ref().map(Key::noted), ..call.by() };
-        self.changes.insert(ticket, Asked { is_new, done: None, key });
+        self.changes.insert(ticket, Asked { is_new, is_dry_run, done: None, key });
         scheduler.edits.add(call.now, ticket, change, by, doubt);
         Ok(())
     }
@@ -141,6 +153,10 @@ impl Web {
             }
         }
         match result {
+            Ok(changed) if asked.is_dry_run => {
+                self.waiting.answer_with(ticket, Response::json(200, changed.report));
+                self.one_less(scheduler, now, ticket);
+            }
             Ok(changed) => {
                 // The next table that is asked for has it.
                 asked.done = Some(changed);
@@ -168,21 +184,34 @@ impl Web {
         let Some(asked) = self.changes.remove(&ticket) else { return false };
         let Some(changed) = asked.done else { return false };
         let id = changed.mark.id;
+        let is_group = id == JobId(0);
+        let what = if is_group { "the group".to_owned() } else { format!("job {id}") };
         let response = match result {
+            Ok(()) if is_group => group_in_force(changed),
             Ok(()) => in_force(scheduler, now, &changed, asked.is_new),
             Err(why) => {
                 let told = format!(
-                    "job {id}: it is changed in the database, and in force once that answers \
+                    "{what}: it is changed in the database, and in force once that answers \
                      again: {why}"
                 );
                 Response::json(202, json!({ "detail": told }).to_string())
             }
         };
-        self.note(ticket, id.to_string(), Ok(Value::Null));
+        let named = if is_group { String::new() } else { id.to_string() };
+        self.note(ticket, named, Ok(Value::Null));
         self.waiting.answer_with(ticket, response);
         self.one_less(scheduler, now, ticket);
         true
     }
+}
+
+/// The answer to a group that is as a file says.
+fn group_in_force(changed: Changed) -> Response {
+    if changed.report.is_empty() {
+        let told = "it was done, and what was changed by it is not known any more: see the audit";
+        return Response::json(202, json!({ "detail": told }).to_string());
+    }
+    Response::json(200, changed.report)
 }
 
 /// The answer to a change that is in force.
@@ -235,6 +264,24 @@ pub(super) fn refused_answer(scheduler: &Scheduler, refused: &Refused) -> (u16, 
             let more = json!({ "version": version, "differs": differs });
             let response = Response::problem_with(412, &why, more);
             (412, why, response)
+        }
+        Refused::GroupChanged(version) => {
+            let why = format!(
+                "the group was changed since you have looked: it is at version {version} by now: \
+                 look what would be done, and send that version"
+            );
+            let response = Response::problem_with(412, &why, json!({ "version": version }));
+            (412, why, response)
+        }
+        Refused::File(errors) => {
+            let errors: Value = serde_json::from_str(errors).unwrap_or_default();
+            let count = errors.as_array().map_or(0, Vec::len) as u64;
+            let why = format!(
+                "nothing was changed: {} in the file: see `errors`",
+                plain::counted(count, "mistake")
+            );
+            let response = Response::problem_with(422, &why, json!({ "errors": errors }));
+            (422, why, response)
         }
         Refused::Mistakes(mistakes) => {
             let told: Vec<String> =

@@ -60,6 +60,18 @@ pub(super) fn one_of(request: &Request, name: &str, choices: &[&str]) -> Result<
     Err(Response::problem(400, &why))
 }
 
+/// Whether something is wanted: `true`, `1`, or the name alone.
+pub(super) fn flag(request: &Request, name: &str) -> Result<bool, Response> {
+    match request.query(name).as_deref() {
+        None | Some("false" | "0") => Ok(false),
+        Some("" | "true" | "1") => Ok(true),
+        Some(other) => {
+            let shown = plain::shown(other);
+            Err(Response::problem(400, &format!("{name}: `{shown}` is none of true, false")))
+        }
+    }
+}
+
 /// The id of a job in a path or a form.
 pub(super) fn job_id(text: &str) -> Result<JobId, Response> {
     text.parse().map_err(|why: BadJobId| {

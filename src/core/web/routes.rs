@@ -27,6 +27,12 @@ const PREVIEW: &[&str] = &["lang"];
 /// Those of an export.
 const EXPORT: &[&str] = &["format"];
 
+/// Those of a file that a group is made by.
+const APPLY: &[&str] = &["dry_run", "prune"];
+
+/// Where such a file is sent. It may be larger than other bodies.
+pub const APPLY_PATH: &str = "/api/v1/apply";
+
 /// Those of who did what.
 const AUDIT: &[&str] = &["job", "who", "since", "before", "limit"];
 
@@ -88,6 +94,7 @@ pub const ROUTES: &[Route] = &[
     get("/api/v1/runs/{run}/output", File(named::run_file), Viewer).takes(&[FILE]).awaits(Jobs),
     get("/api/v1/log", File(named::log), Viewer).takes(&[FILE]),
     // The API: what it does.
+    post(APPLY_PATH, Change(change::apply), Editor).takes(&[APPLY]),
     post("/api/v1/jobs/{id}/enable", Change(change::enable), Editor),
     post("/api/v1/jobs/{id}/disable", Change(change::disable), Editor),
     post("/api/v1/jobs/{id}/start", Command(named::start_job), Operator),

@@ -1,29 +1,32 @@
-//! `schedule import crontab`: what the lines of a crontab would be as jobs.
+//! `schedule import crontab`: the lines of a crontab become jobs.
 
-use super::BAD_CONFIGURATION;
-use super::control::api::{Failed, ended};
+use super::apply::text_of;
+use super::control::api::{ApiArgs, Daemon, Failed, ended};
 use super::paint;
+use super::plan::{self, Consent};
 use crate::core::crontab::{Crontab, CrontabJob, Form, read};
+use crate::core::export::VERSION;
 use crate::core::plain;
 use clap::Subcommand;
+use serde_json::{Map, Value, json};
 use std::fmt::Write;
-use std::fs::File;
-use std::io::{self, Read};
 use std::process::ExitCode;
 
-/// Bytes of a crontab at the most.
-const MAX_BYTES: u64 = 16 << 20;
+/// The command.
+const VERB: &str = "import crontab";
 
 const EXAMPLES: &str = "\
 Examples:
   crontab -l | schedule import crontab - --dry-run
-  schedule import crontab /etc/cron.d/php --system --dry-run
+  schedule import crontab /etc/cron.d/php --system
 
 Settings (NAME=value) go into the commands below them, CRON_TZ is the zone, what follows a % is
 piped into the command, and comments right above a line describe its job. What can't be said is told
-on stderr, line by line.
+on stderr, line by line; where a line is refused nothing is made. Take the lines out of the crontab
+afterwards, or both run them.
 
-Exit status: 0 each line is a job, 1 some are refused, 2 wrong arguments, or no such file.";
+Exit status: 0 each line is a job, 1 some are refused, 2 wrong arguments, or no such file, 3 no
+daemon answers, 4 not permitted.";
 
 /// Arguments of `schedule import`.
 #[derive(Clone, Debug, clap::Args)]
@@ -36,7 +39,7 @@ pub struct ImportArgs {
 /// What can be read.
 #[derive(Clone, Debug, Subcommand)]
 pub enum From {
-    /// Show what the lines of a crontab would be as jobs
+    /// Make a job of each line of a crontab
     Crontab(CrontabArgs),
 }
 
@@ -50,15 +53,21 @@ pub struct CrontabArgs {
     /// A user stands before each command: /etc/crontab, /etc/cron.d/*
     #[arg(long)]
     pub system: bool,
-    /// Show the jobs, and make none: so far that is all that can be done
-    #[arg(long, required = true)]
+    /// Show the jobs, and make none; no daemon is asked
+    #[arg(long)]
     pub dry_run: bool,
+    /// Don't ask; without a terminal nothing is made without this
+    #[arg(short, long)]
+    pub yes: bool,
+    /// Which daemon
+    #[command(flatten)]
+    pub daemon: ApiArgs,
 }
 
 /// Runs the subcommand.
 pub fn run(args: &ImportArgs) -> ExitCode {
     let From::Crontab(args) = &args.from;
-    ended("import crontab", crontab(args))
+    ended(VERB, crontab(args))
 }
 
 fn crontab(args: &CrontabArgs) -> Result<ExitCode, Failed> {
@@ -67,22 +76,40 @@ fn crontab(args: &CrontabArgs) -> Result<ExitCode, Failed> {
     for remark in &crontab.remarks {
         eprintln!("{}: {remark}", plain::line(&args.file));
     }
-    paint::print(told(&crontab).as_bytes())?;
-    Ok(u8::from(crontab.has_refused()).into())
+    if args.dry_run {
+        paint::print(told(&crontab).as_bytes())?;
+        return Ok(u8::from(crontab.has_refused()).into());
+    }
+    if crontab.has_refused() {
+        let why = "nothing was made: correct the lines that are refused, or take them out";
+        return Err(Failed::new(why));
+    }
+    if crontab.jobs.is_empty() {
+        return Err(Failed::new("nothing was made: there is no line that is a job"));
+    }
+    let file = file_of(&crontab);
+    let daemon = Daemon::find(VERB, &args.daemon)?;
+    let consent = if args.yes { Consent::Given } else { Consent::Asked };
+    let wanted = plan::Wanted { verb: VERB, file: &file, query: "", json: false };
+    plan::carry_out(&daemon, &wanted, consent)
 }
 
-fn text_of(file: &str) -> Result<String, Failed> {
-    let failed = |why: String| Failed::with(BAD_CONFIGURATION, format!("{file}: {why}"));
-    let mut bytes = Vec::new();
-    let read = match file {
-        "-" => io::stdin().lock().take(MAX_BYTES + 1).read_to_end(&mut bytes),
-        file => File::open(file).and_then(|it| it.take(MAX_BYTES + 1).read_to_end(&mut bytes)),
+/// What `schedule apply` takes: the jobs, each a new one.
+fn file_of(crontab: &Crontab) -> String {
+    let job = |job: &CrontabJob| {
+        let CrontabJob { name, command, cron, timezone, description, .. } = job;
+        let columns = [
+            ("name", name),
+            ("command", command),
+            ("cron", cron),
+            ("timezone", timezone),
+            ("description", description),
+        ];
+        let said = columns.into_iter().filter(|(_, text)| !text.is_empty());
+        said.map(|(column, text)| (column.to_owned(), Value::from(text.as_str()))).collect()
     };
-    read.map_err(|why| failed(why.to_string()))?;
-    if bytes.len() as u64 > MAX_BYTES {
-        return Err(failed("it is longer than 16 MB".to_owned()));
-    }
-    String::from_utf8(bytes).map_err(|_| failed("it is not UTF-8".to_owned()))
+    let jobs: Vec<Map<String, Value>> = crontab.jobs.iter().map(job).collect();
+    json!({ "format": VERSION, "jobs": jobs }).to_string()
 }
 
 /// Each job with the columns that its row would have.

@@ -1,5 +1,6 @@
 //! Subcommands of `schedule`, one a file: its arguments and `run`.
 
+pub mod apply;
 pub mod check;
 pub mod control;
 pub mod db;
@@ -11,6 +12,7 @@ pub mod import;
 pub mod job;
 pub mod next;
 pub mod paint;
+mod plan;
 pub mod run;
 
 /// Exit status for wrong arguments, for a mistake in the configuration, or for what it names and

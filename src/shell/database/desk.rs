@@ -11,6 +11,9 @@ pub trait Desk {
     /// The columns of `scheduler_jobs`.
     fn table(&mut self) -> Result<Vec<TableColumn>, Failure>;
 
+    /// Names of the columns of a table.
+    fn columns(&mut self, table: &str) -> Result<Vec<String>, Failure>;
+
     /// Whether there is this table.
     fn has_table(&mut self, name: &str) -> Result<bool, Failure>;
 

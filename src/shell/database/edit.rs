@@ -5,6 +5,7 @@
 //! What it comes to is said before the COMMIT, and is in the daemon's pipe by then: if this process
 //! dies, the daemon knows whether anything may have been committed, and what to look for.
 
+mod apply;
 mod audit;
 
 use super::answers::Answers;
@@ -14,9 +15,10 @@ use super::records::Field;
 use super::rows;
 use super::sqlite::Desk as Sqlite;
 use super::{Failure, written_zone};
+use crate::core::apply::File;
 use crate::core::cells::Cell;
 use crate::core::change::{
-    Change, Context, Decided, Mistake, Planned, Refused, Stand, TableColumn, judge, plan,
+    Change, Context, Decided, Mistake, Planned, Refused, Stand, TableColumn, Wanted, judge, plan,
 };
 use crate::core::columns::{Column, JobRow};
 use crate::core::database::{Database, ErrorKind};
@@ -30,7 +32,7 @@ use crate::core::time::datetime;
 use crate::shell::clock;
 use crate::shell::look::Looker;
 use md5::{Digest, Md5};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 /// Answers an [`Ask::Change`](crate::core::protocol::Ask::Change).
@@ -40,30 +42,50 @@ pub(super) fn edit(
     ask: &ChangeAsk,
     answers: &mut Answers,
 ) -> Result<(), Failure> {
+    let file = match &ask.change {
+        Change::Apply { file, .. } if ask.find.is_none() => match File::read(file) {
+            Ok(file) => file,
+            Err(all) => {
+                let refused = apply::refuse(&all, answers)?;
+                return answers.send(&Answer::NotChanged(refused));
+            }
+        },
+        _ => File::default(),
+    };
     // Before anything is locked: a file system may take its time.
-    let files = look_at_files(&ask.change);
+    let files = look_at_files(&ask.change, &file);
+    let file = &file;
     match database {
         Database::Mysql(it) => {
             let mut desk = Mysql::open(kept, it)?;
-            Work { desk: &mut desk, ask, table: Vec::new() }.answer(files, answers)?;
+            Work { desk: &mut desk, ask, file, table: Vec::new() }.answer(files, answers)?;
             desk.end(kept);
             Ok(())
         }
         Database::Sqlite(it) => {
             let mut desk = Sqlite::open(it)?;
-            Work { desk: &mut desk, ask, table: Vec::new() }.answer(files, answers)
+            Work { desk: &mut desk, ask, file, table: Vec::new() }.answer(files, answers)
         }
     }
 }
 
 /// What of the files is to be known that a change names.
-fn look_at_files(change: &Change) -> BTreeMap<String, OutputFile> {
-    let columns = match change {
-        Change::Create { columns } | Change::Edit { columns, .. } => columns,
+fn look_at_files(change: &Change, file: &File) -> BTreeMap<String, OutputFile> {
+    let rows: Vec<&Wanted> = match change {
+        Change::Create { columns } | Change::Edit { columns, .. } => vec![columns],
+        Change::Apply { .. } => file.jobs.iter().map(|job| &job.columns).collect(),
         Change::Delete { .. } | Change::Switch { .. } => return BTreeMap::new(),
     };
-    let named = [Column::Output, Column::Stderr].map(|column| columns.get(column.name()));
-    let paths = named.into_iter().flatten().filter_map(|value| value.as_str());
+    let named = |columns: &Wanted| {
+        [Column::Output, Column::Stderr].map(|column| columns.get(column.name()).cloned())
+    };
+    let paths: BTreeSet<String> = rows
+        .into_iter()
+        .flat_map(named)
+        .flatten()
+        .filter_map(|value| value.as_str().map(str::to_owned))
+        .collect();
+    let paths = paths.iter().map(String::as_str);
     let mut looker = Looker::default();
     let mut look = |path: &str| (path.to_owned(), looker.look(Path::new(path)));
     paths.filter(|path| path.starts_with('/')).map(&mut look).collect()
@@ -84,6 +106,8 @@ fn is_final(failure: &Failure) -> bool {
 struct Work<'a> {
     desk: &'a mut dyn Desk,
     ask: &'a ChangeAsk,
+    /// By which a group is made; empty for other changes.
+    file: &'a File,
     table: Vec<TableColumn>,
 }
 
@@ -95,7 +119,7 @@ impl Work<'_> {
     ) -> Result<(), Failure> {
         let done = match self.ask.find {
             Some(find) => self.find(find),
-            None => self.write(files),
+            None => self.write(files, answers),
         };
         let done = match done {
             Err(failure) if is_final(&failure) && self.ask.find.is_none() => {
@@ -104,6 +128,10 @@ impl Work<'_> {
             done => done,
         };
         match done {
+            Ok(Ok(changed)) if self.ask.change.is_dry_run() => {
+                self.desk.roll_back()?;
+                answers.send(&Answer::Changed(changed))
+            }
             Ok(Ok(changed)) => {
                 if self.ask.find.is_none() && !changed.was_before {
                     answers.send(&Answer::Changing(changed.mark))?;
@@ -133,7 +161,8 @@ impl Work<'_> {
         match failure.kind {
             ErrorKind::Rights => format!(
                 "{}: to change jobs the user needs SELECT, INSERT, UPDATE and DELETE on \
-                 scheduler_jobs, and SELECT and INSERT on scheduler_audit where that is there",
+                 scheduler_jobs, and SELECT and INSERT on scheduler_audit where that is there; \
+                 to apply a file, the same four on scheduler_vars and scheduler_tags",
                 failure.message
             ),
             _ => failure.message,
@@ -143,15 +172,23 @@ impl Work<'_> {
     fn write(
         &mut self,
         files: BTreeMap<String, OutputFile>,
+        answers: &mut Answers,
     ) -> Result<Result<Changed, Refused>, Failure> {
         self.table = self.desk.table()?;
         let has_audit = self.has_audit()?;
         if has_audit && let Some(made) = self.made_before()? {
             return Ok(made);
         }
-        let done = self.change(files)?;
+        let done = match &self.ask.change {
+            Change::Apply { .. } => self.apply(self.file, files, answers)?,
+            Change::Create { .. }
+            | Change::Edit { .. }
+            | Change::Delete { .. }
+            | Change::Switch { .. } => self.change(files)?,
+        };
         if let Ok(Changed { mark, what, .. }) = &done
             && has_audit
+            && !self.ask.change.is_dry_run()
         {
             self.write_act((Some(*mark), what), DONE)?;
         }
@@ -212,8 +249,16 @@ impl Work<'_> {
         Ok(context)
     }
 
+    /// What stands for a value that is written.
+    fn mark_of(&self, value: &Field) -> &'static str {
+        match value {
+            Field::Text(_) => self.desk.mark(),
+            Field::Number(_) => "?",
+        }
+    }
+
     fn vars(&mut self) -> Result<Vars, Failure> {
-        let sql = "SELECT id, name, value FROM scheduler_vars WHERE server_id = ?";
+        let sql = "SELECT id, name, value FROM scheduler_vars WHERE server_id = ? ORDER BY id";
         let values = [Field::Number(self.ask.vars_server.into())];
         let var = |cells| match rows::var(cells) {
             Answer::Var { name, value } => Some((name, value)),
@@ -249,9 +294,7 @@ impl Work<'_> {
         };
         let id = before.map_or(JobId(0), |before| JobId(before.row.id));
         let Some(after) = &decided.after else {
-            let sql = "DELETE FROM scheduler_jobs WHERE id = ? AND server_id = ?";
-            let server_id = self.ask.server_id;
-            self.desk.run(sql, &[Field::Number(id.0.into()), Field::Number(server_id.into())])?;
+            self.delete(id)?;
             return Ok(Ok(changed(id, None)));
         };
         if !decided.changes() {
@@ -278,6 +321,13 @@ impl Work<'_> {
                 Ok(Err(Refused::ByDatabase(why.into())))
             }
         }
+    }
+
+    fn delete(&mut self, id: JobId) -> Result<(), Failure> {
+        let sql = "DELETE FROM scheduler_jobs WHERE id = ? AND server_id = ?";
+        let server_id = self.ask.server_id;
+        let values = [Field::Number(id.0.into()), Field::Number(server_id.into())];
+        self.desk.run(sql, &values).map(drop)
     }
 
     /// `command_md5`, where there is that column, and it is to be written: the MD5 of the command.
@@ -338,16 +388,19 @@ impl Work<'_> {
         let times = if is_new { &["create_time", "update_time"][..] } else { &["update_time"] };
         let times = times.iter().filter(|name| self.has(name));
         sets.extend(times.map(|name| (*name, Field::Text(&now))));
-        let (names, mut values): (Vec<&str>, Vec<Field>) = sets.into_iter().unzip();
-        let mark = |value: &Field| match value {
-            Field::Text(_) => self.desk.mark(),
-            Field::Number(_) => "?",
-        };
-        let marks: Vec<&str> = values.iter().map(mark).collect();
+        let (mut names, mut values): (Vec<&str>, Vec<Field>) = sets.into_iter().unzip();
+        if is_new && row.id != 0 {
+            names.push(Column::Id.name());
+            values.push(Field::Number(row.id.into()));
+        }
+        let marks: Vec<&str> = values.iter().map(|it| self.mark_of(it)).collect();
         if is_new {
             let (names, marks) = (names.join(", "), marks.join(", "));
             let sql = format!("INSERT INTO scheduler_jobs ({names}) VALUES ({marks})");
             let made = self.desk.run(&sql, &values)?;
+            if row.id != 0 {
+                return Ok(Some(JobId(row.id)));
+            }
             let id = made.try_into().map(JobId);
             let why = || Failure::new(ErrorKind::Other, format!("the new row has the id {made}"));
             return id.map(Some).map_err(|_| why());

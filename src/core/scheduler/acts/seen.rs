@@ -2,7 +2,7 @@
 //! change made here has come to is known, and no stranger's.
 
 use super::{Acts, Did};
-use crate::core::change::{By, Stand, What, what};
+use crate::core::change::{By, Stand, What, verb, what};
 use crate::core::columns::{Column, JobRow};
 use crate::core::ids::JobId;
 use crate::core::journal::{ActEntry, DONE};
@@ -52,6 +52,10 @@ impl Seen {
 
     /// A change that is made here comes to this.
     pub fn said(&mut self, Mark { id, version, .. }: Mark) {
+        // What is done with each job of a group is said apart.
+        if id == JobId(0) {
+            return;
+        }
         let made = Made { version, what: What::new(), is_done: false, is_due: false };
         self.made.entry(id).or_default().push(made);
     }
@@ -132,18 +136,7 @@ impl Acts {
         if self.seen.count > MAX_NOTED {
             return;
         }
-        let action = match (&before, &after) {
-            (None, _) => "create",
-            (Some(_), None) => "delete",
-            (Some(before), Some(after)) if before.row == after.row => {
-                if after.enabled {
-                    "enable"
-                } else {
-                    "disable"
-                }
-            }
-            (Some(_), Some(_)) => "edit",
-        };
+        let action = verb(before.as_ref(), after.as_ref());
         let what = what(before.as_ref(), after.as_ref());
         self.did(Did { job: Some(id), version, what, ..by_database(at_ms, action) });
     }
@@ -155,7 +148,8 @@ impl Acts {
             Some(job) => job == id,
             None => known.is_none(),
         };
-        self.inherited.iter().filter_map(|id| self.open.get(id)).any(may_be)
+        self.is_group_in_doubt
+            || self.inherited.iter().filter_map(|id| self.open.get(id)).any(may_be)
     }
 
     /// All of a table is in force. Changes made here that are not in it were undone by somebody.
@@ -180,6 +174,7 @@ impl Acts {
             self.seen.made.remove(&id);
         }
         self.seen.noted.clear();
+        self.is_group_in_doubt = false;
         let count = std::mem::take(&mut self.seen.count).saturating_sub(MAX_NOTED);
         if count > 0 {
             let what = [("rows".to_owned(), count.into())].into_iter().collect();

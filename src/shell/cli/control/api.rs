@@ -113,8 +113,16 @@ fn reason(reply: &Reply) -> String {
     };
     let mistakes = list("errors");
     if !mistakes.is_empty() {
-        let lines =
-            mistakes.iter().map(|it| format!("{}: {}", text(&it["column"]), text(&it["why"])));
+        // Of a file a mistake says which job it is of, and not all are of one, or of a column.
+        let line = |it: &Value| {
+            let job = it["job"].as_str().filter(|job| !job.is_empty());
+            let job = job.map(|job| format!("job {job}: ")).unwrap_or_default();
+            match it["column"].as_str() {
+                Some("") => format!("{job}{}", text(&it["why"])),
+                _ => format!("{job}{}: {}", text(&it["column"]), text(&it["why"])),
+            }
+        };
+        let lines = mistakes.iter().map(line);
         return lines.collect::<Vec<String>>().join("\n");
     }
     let detail = problem["detail"].as_str();

@@ -8,11 +8,12 @@ use crate::core::ids::JobId;
 use crate::core::plain;
 use crate::core::version::Version;
 use crate::shell::cli::control::api::{ApiArgs, Daemon, Failed, NO_DAEMON, Question, parsed};
+use crate::shell::cli::plan::agreed;
 use crate::shell::cli::{BAD_CONFIGURATION, paint};
 use clap::builder::NonEmptyStringValueParser;
 use serde_json::{Map, Value};
 use std::fs;
-use std::io::{self, BufRead, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 
 const ADDED: &str = "\
@@ -233,16 +234,6 @@ fn planned(body: &[u8], name: &str, json: bool) -> Result<ExitCode, Failed> {
     }
     let text = preview::told(&parsed(body)?, name, paint::in_colour());
     paint::print(text.as_bytes())
-}
-
-/// Asks who sits there.
-fn agreed(what: &str) -> Result<bool, Failed> {
-    eprint!("{what} [y/N] ");
-    let _ = io::stderr().flush(); // it is shown, or nobody is there
-    let mut line = String::new();
-    let read = io::stdin().lock().read_line(&mut line);
-    read.map_err(|why| Failed::new(why.to_string()))?;
-    Ok(matches!(line.trim(), "y" | "Y" | "yes"))
 }
 
 /// The answer to a change that was made. One that is in the database, and in force later, is made

@@ -36,14 +36,15 @@ impl Work<'_> {
             result: result.to_owned(),
             ..(*self.ask.act).clone()
         };
+        self.write_act_row(&act)
+    }
+
+    /// Writes what somebody did.
+    pub(super) fn write_act_row(&mut self, act: &ActEntry) -> Result<(), Failure> {
         let zone = written_zone(&self.ask.timezone)?;
-        let record = fitting_act(act_record(&act, self.ask.server_id, &zone));
+        let record = fitting_act(act_record(act, self.ask.server_id, &zone));
         let fields = act_fields(&record);
-        let mark = |field: &Field| match field {
-            Field::Text(_) => self.desk.mark(),
-            Field::Number(_) => "?",
-        };
-        let marks: Vec<&str> = fields.iter().map(mark).collect();
+        let marks: Vec<&str> = fields.iter().map(|it| self.mark_of(it)).collect();
         let (columns, marks) = (ACT_COLUMNS.join(", "), marks.join(", "));
         let sql = format!("INSERT INTO {AUDIT} ({columns}) VALUES ({marks})");
         self.desk.run(&sql, &fields).map(drop)
@@ -61,7 +62,10 @@ impl Work<'_> {
         }
         let Some(mark) = find.mark else { return Ok(Err(Refused::NobodyKnows)) };
         self.table = self.desk.table()?;
-        let found = self.row(mark.id)?.map(|stand| stand.version());
+        let found = match mark.id {
+            JobId(0) => Some(self.group()?.version()),
+            id => self.row(id)?.map(|stand| stand.version()),
+        };
         Ok(match found {
             found if found == mark.version => Ok(Changed::to(mark)),
             found if found == mark.before => Err(Refused::NotDone),

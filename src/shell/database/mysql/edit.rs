@@ -73,6 +73,10 @@ impl desk::Desk for Desk<'_> {
         Ok(found.into_iter().filter_map(column).collect())
     }
 
+    fn columns(&mut self, table: &str) -> Result<Vec<String>, Failure> {
+        self.session.columns(table)
+    }
+
     fn has_table(&mut self, name: &str) -> Result<bool, Failure> {
         Ok(self.session.optional_tables()?.contains(&name))
     }

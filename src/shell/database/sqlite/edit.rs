@@ -34,6 +34,10 @@ impl desk::Desk for Desk<'_> {
         Ok(names.into_iter().map(column).collect())
     }
 
+    fn columns(&mut self, table: &str) -> Result<Vec<String>, Failure> {
+        self.0.columns(table)
+    }
+
     fn has_table(&mut self, name: &str) -> Result<bool, Failure> {
         Ok(!self.0.columns(name)?.is_empty())
     }

@@ -1,0 +1,112 @@
+//! What somebody wants: the kinds of changes.
+
+use super::Wanted;
+use crate::core::ids::JobId;
+use crate::core::version::Version;
+use serde::{Deserialize, Serialize};
+
+/// In a word, that a group was made to be as a file says.
+pub const APPLY: &str = "apply";
+
+/// What somebody wants of a job.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "do", rename_all = "snake_case")]
+pub enum Change {
+    /// A new one; enabled unless it says otherwise.
+    Create {
+        /// What its row says; the rest is as by default.
+        columns: Wanted,
+    },
+    /// Another row for it.
+    Edit {
+        /// Which.
+        id: JobId,
+        /// What is to be otherwise.
+        columns: Wanted,
+        /// What the row must be.
+        expected: Option<Version>,
+    },
+    /// Its row is to go. Live runs end in peace.
+    Delete {
+        /// Which.
+        id: JobId,
+        /// What the row must be.
+        expected: Option<Version>,
+    },
+    /// It is enabled, or disabled.
+    Switch {
+        /// Which.
+        id: JobId,
+        /// Whether it is to be in force.
+        enabled: bool,
+        /// What the row must be.
+        expected: Option<Version>,
+    },
+    /// The group is made to be as a file says: see `core::apply`.
+    Apply {
+        /// The file. In the journal it is left out: it is large, and nothing is done by it twice.
+        file: String,
+        /// What the file lacks is to go.
+        prune: bool,
+        /// It is only to be told what would be done.
+        dry_run: bool,
+        /// What the group must be.
+        expected: Option<Version>,
+    },
+}
+
+impl Change {
+    /// The job; none for one that is made, and for a group.
+    pub fn id(&self) -> Option<JobId> {
+        match self {
+            Change::Create { .. } | Change::Apply { .. } => None,
+            Change::Edit { id, .. } | Change::Delete { id, .. } | Change::Switch { id, .. } => {
+                Some(*id)
+            }
+        }
+    }
+
+    /// What the row, or the group, must be.
+    pub fn expected(&self) -> Option<Version> {
+        match self {
+            Change::Create { .. } => None,
+            Change::Edit { expected, .. }
+            | Change::Apply { expected, .. }
+            | Change::Delete { expected, .. }
+            | Change::Switch { expected, .. } => *expected,
+        }
+    }
+
+    /// What is done, in a word.
+    pub fn verb(&self) -> &'static str {
+        match self {
+            Change::Create { .. } => "create",
+            Change::Edit { .. } => "edit",
+            Change::Delete { .. } => "delete",
+            Change::Switch { enabled: true, .. } => "enable",
+            Change::Switch { enabled: false, .. } => "disable",
+            Change::Apply { .. } => APPLY,
+        }
+    }
+
+    /// Whether nothing is to be changed by it.
+    pub fn is_dry_run(&self) -> bool {
+        matches!(self, Change::Apply { dry_run: true, .. })
+    }
+
+    /// As it is written down.
+    pub fn noted(&self) -> Change {
+        match self {
+            Change::Apply { prune, dry_run, expected, file: _ } => Change::Apply {
+                file: String::new(),
+                prune: *prune,
+                dry_run: *dry_run,
+                expected: *expected,
+            },
+            Change::Create { .. }
+            | Change::Edit { .. }
+            | Change::Delete { .. }
+            | Change::Switch { .. } => self.clone(),
+        }
+    }
+}
