@@ -3,7 +3,7 @@
 use crate::daemon;
 use crate::daemon::keeper::{millis, signal};
 use crate::daemon::rows::{Due, Row, insert};
-use crate::daemon::{SOON, Site, now_ns, wait_for};
+use crate::daemon::{Daemon, SOON, Site, now_ns, wait_for};
 use rustix::fs::{Mode, OFlags};
 use rustix::process::Signal;
 use schedule::core::database::Driver;
@@ -145,6 +145,21 @@ fn word_is_passed_on_by_keepers_that_no_daemon_noted() {
     site.wait_empty();
 }
 
+/// The next daemon, after this one was ended so, and how long the quickest of three took to tell of
+/// that many runs: what else the machine does makes one slower, and none quicker.
+fn quickest(site: &Site, end: impl Fn(Daemon), daemon: Daemon, runs: u64) -> (Daemon, Duration) {
+    let (mut daemon, mut quickest) = (daemon, Duration::MAX);
+    for _ in 0..3 {
+        end(daemon);
+        let began = Instant::now();
+        daemon = site.start();
+        let status = daemon.status();
+        quickest = quickest.min(began.elapsed());
+        assert_eq!(status["running"], runs, "{status}");
+    }
+    (daemon, quickest)
+}
+
 #[test]
 fn five_hundred_runs_are_adopted_at_once() {
     let _alone = daemon::alone();
@@ -157,12 +172,7 @@ fn five_hundred_runs_are_adopted_at_once() {
     daemon.wait_jobs(500);
     (1..=500).for_each(|id| daemon.start_job(id));
     daemon.wait_running(500);
-    daemon.kill();
-    let began = Instant::now();
-    let daemon = site.start();
-    let status = daemon.status();
-    let took = began.elapsed();
-    assert_eq!(status["running"], 500, "{status}");
+    let (daemon, took) = quickest(&site, Daemon::kill, daemon, 500);
     let seen = now_ns();
     let _open = open_gate(&site);
     wait_for("all to end", Duration::from_secs(60), || {
@@ -172,12 +182,11 @@ fn five_hundred_runs_are_adopted_at_once() {
     for id in 1..=500 {
         assert_eq!(daemon.runs(id)[0]["exit_code"], id % 251, "job {id}");
     }
-    daemon.stop();
-    site.wait_empty();
-    let began = Instant::now();
-    let daemon = site.start();
-    daemon.status();
-    let bare = began.elapsed();
+    let end = |daemon: Daemon| {
+        daemon.stop();
+        site.wait_empty();
+    };
+    let (_daemon, bare) = quickest(&site, end, daemon, 0);
     println!(
         "500 live runs: the next daemon serves them all after {took:?}, one without any after \
          {bare:?}; all ended {released:?} after they were let go"
