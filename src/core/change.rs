@@ -49,7 +49,7 @@ pub struct By {
 }
 
 /// A row, and whether it is in force.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Stand {
     /// What it says.
     pub row: JobRow,
@@ -137,7 +137,7 @@ pub fn verb(before: Option<&Stand>, after: Option<&Stand>) -> &'static str {
 /// In what two rows differ. Of a row that comes or goes it is what is not as by default.
 pub fn what(before: Option<&Stand>, after: Option<&Stand>) -> What {
     let of = |stand: Option<&Stand>, column| stand.map_or(Value::Null, |it| it.value(column));
-    let default = Stand { row: new_row(0), enabled: true };
+    let default = Stand { row: JobRow::new(0), enabled: true };
     let is_whole = before.is_some() && after.is_some();
     let differs = |column: &Option<Column>| match column {
         Some(Column::Id | Column::ServerId) => false,
@@ -212,7 +212,7 @@ pub fn plan(
     table: &[TableColumn],
 ) -> Result<Planned, Refused> {
     if let Change::Create { columns } = change {
-        let mut after = Stand { row: new_row(server_id), enabled: true };
+        let mut after = Stand { row: JobRow::new(server_id), enabled: true };
         let mut mistakes = Vec::new();
         let mut written = put(columns, &mut after, &mut mistakes);
         fit::check(&after.row, &written, table, &mut mistakes);
@@ -299,16 +299,6 @@ fn remarks(row: &JobRow, context: &Context) -> Vec<Remark> {
     found.extend(rules::outputs(row, files));
     found.extend(rules::limit(row));
     found
-}
-
-/// A row as it is where nothing is said.
-fn new_row(server_id: u32) -> JobRow {
-    let mut row = JobRow::default();
-    for column in Column::ALL {
-        // What is said by default can stand there.
-        let _ = row.set(*column, column.default_text());
-    }
-    JobRow { server_id, ..row }
 }
 
 /// Puts what is wanted into a row. Returns the columns that were named.

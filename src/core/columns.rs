@@ -297,6 +297,18 @@ impl Column {
     }
 }
 
+impl JobRow {
+    /// A row as it is where nothing is said.
+    pub fn new(server_id: u32) -> JobRow {
+        let mut row = JobRow::default();
+        for column in Column::ALL {
+            // What is said by default can stand there.
+            let _ = row.set(*column, column.default_text());
+        }
+        JobRow { server_id, ..row }
+    }
+}
+
 /// Bytes of a row whose texts are all as long as they may be, and escaped as JSON (six bytes for
 /// one); with room for names and numbers.
 const fn longest_row_bytes() -> usize {

@@ -30,6 +30,7 @@ mod cache;
 mod call;
 mod change;
 mod download;
+mod entry;
 mod export;
 mod filter;
 mod forecast;
@@ -68,6 +69,7 @@ use crate::core::scheduler::{DatabaseState, News, Scheduler};
 use crate::core::time::Now;
 use actions::Form;
 use call::Call;
+use change::Asker;
 use route::{Does, Place};
 use std::collections::VecDeque;
 
@@ -218,7 +220,12 @@ impl Web {
                 None
             }
             Does::Change(change) => {
-                self.change(scheduler, call, change(call)?)?;
+                self.change(scheduler, call, change(call)?, Asker::Program)?;
+                None
+            }
+            Does::Sheet(sheet) => Some(sheet(self, scheduler, call)?),
+            Does::Entry(change) => {
+                self.change(scheduler, call, change(call)?, Asker::person(call))?;
                 None
             }
             Does::Form => {

@@ -13,6 +13,7 @@ mod connect;
 mod daemon;
 mod doubt;
 mod editors;
+mod entry;
 mod errors;
 mod hostile;
 mod journal;

@@ -312,8 +312,8 @@ impl Web {
         }
         scheduler.touch_daemon();
         let response = match (pending.form, pending.answer) {
-            (Form::Back(status, path), _) => Response::redirect(status, &path),
-            (Form::Json, Some(answer)) => answer,
+            (_, Some(answer)) => answer,
+            (Form::Back(status, path), None) => Response::redirect(status, &path),
             (Form::Json, None) => match pending.done.into_iter().next() {
                 Some(Done { result: Ok(value), .. }) => super::api::json_answer(&value),
                 Some(Done { result: Err((status, why)), .. }) => Response::problem(status, &why),

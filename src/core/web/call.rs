@@ -1,7 +1,7 @@
 //! What the function of a route is given: a request, and what its path says.
 
 use crate::core::change::By;
-use crate::core::http::Request;
+use crate::core::http::{Method, Request};
 use crate::core::ids::ConnId;
 use crate::core::time::Now;
 
@@ -29,6 +29,7 @@ impl Call<'_> {
         let way = match self.request.path() {
             path if is_api(path) => "api",
             "/actions" => "page",
+            path if path.starts_with("/jobs/") && self.request.method == Method::Post => "page",
             _ => "url",
         };
         By {

@@ -5,11 +5,12 @@ use super::Web;
 use super::actions::Form;
 use super::api::job_json;
 use super::call::Call;
+use super::entry;
 use super::parameters::{flag, job_id};
 use super::repeats::{self, Key, Known};
 use crate::core::change::{By, Change, Refused, Wanted};
 use crate::core::http::{Request, Response};
-use crate::core::ids::JobId;
+use crate::core::ids::{ConnId, JobId};
 use crate::core::plain;
 use crate::core::protocol::{Changed, Mark};
 use crate::core::scheduler::{NotChanged, Scheduler};
@@ -18,12 +19,31 @@ use crate::core::version::Version;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
+/// Who asks for a change, and so how the answer is to be.
+#[derive(Debug)]
+pub(super) enum Asker {
+    /// A program, by the API.
+    Program,
+    /// A person, by a form: the answer leads to the job, or is that form once more.
+    Person(ConnId, Box<Request>),
+}
+
+impl Asker {
+    /// The person who has sent a form.
+    pub(super) fn person(call: &Call<'_>) -> Asker {
+        Asker::Person(call.conn, Box::new(call.request.clone()))
+    }
+}
+
 /// A change that was asked for.
 #[derive(Debug)]
 pub(super) struct Asked {
     is_new: bool,
     /// Nothing is changed by it.
     is_dry_run: bool,
+    by: Asker,
+    /// That somebody was first; it is told when the next table has what they wrote.
+    refused: Option<NotChanged>,
     /// What it was made of, once it was.
     done: Option<Changed>,
     /// By which it may come again.
@@ -112,24 +132,39 @@ impl Web {
         scheduler: &mut Scheduler,
         call: &Call<'_>,
         change: Change,
+        asker: Asker,
     ) -> Result<(), Response> {
         let is_new = matches!(change, Change::Create { .. });
         let is_dry_run = change.is_dry_run();
-        let key = if is_new { Key::of(call.request)? } else { None };
+        let key = match &asker {
+            _ if !is_new => None,
+            Asker::Program => Key::of(call.request)?,
+            Asker::Person(..) => entry::key(call.request),
+        };
         let doubt = match key.as_ref().map(|key| self.repeats.find(call.now, key)) {
             None | Some(Known::Not) => None,
             Some(Known::Doubted(doubt)) => Some(doubt),
             Some(Known::Made(mark)) => {
-                return Err(in_force(scheduler, call.now, &Changed::to(mark), true));
+                let made = in_force(scheduler, call.now, &Changed::to(mark), true);
+                return Err(match &asker {
+                    Asker::Program => made,
+                    Asker::Person(_, request) => entry::done(request, Some(mark.id)),
+                });
             }
             Some(Known::Refused(response)) => return Err(response),
         };
-        let ticket = self.ticket(call, Form::Json, change.verb(), None);
+        let form = match &asker {
+            Asker::Program => Form::Json,
+            Asker::Person(_, request) => entry::back(request, &change),
+        };
+        let ticket = self.ticket(call, form, change.verb(), None);
         if let Some(key) = &key {
             self.repeats.begin(call.now, key);
         }
         let by = By { request: key.as_ref().map(Key::noted), ..call.by() };
-        self.changes.insert(ticket, Asked { is_new, is_dry_run, done: None, key });
+        let (by_whom, refused, done) = (asker, None, None);
+        let asked = Asked { is_new, is_dry_run, by: by_whom, refused, done, key };
+        self.changes.insert(ticket, asked);
         scheduler.edits.add(call.now, ticket, change, by, doubt);
         Ok(())
     }
@@ -163,13 +198,34 @@ impl Web {
                 self.changes.insert(ticket, asked);
                 self.waiting.wait_for_sync(ticket);
             }
-            Err(why) => {
-                let (status, told, response) = not_changed(scheduler, &why);
-                self.note(ticket, String::new(), Err((status, told)));
-                self.waiting.answer_with(ticket, response);
-                self.one_less(scheduler, now, ticket);
+            Err(why @ NotChanged::Refused(Refused::SomebodyWasFirst { .. }))
+                if matches!(asked.by, Asker::Person(..)) =>
+            {
+                asked.refused = Some(why);
+                self.changes.insert(ticket, asked);
+                scheduler.sync_now();
+                self.waiting.wait_for_sync(ticket);
             }
+            Err(why) => self.refuse_change(scheduler, now, ticket, &asked.by, &why),
         }
+    }
+
+    /// Tells who asks that nothing was changed, and why.
+    fn refuse_change(
+        &mut self,
+        scheduler: &mut Scheduler,
+        now: Now,
+        ticket: u64,
+        by: &Asker,
+        why: &NotChanged,
+    ) {
+        let (status, told, mut response) = not_changed(scheduler, why);
+        self.note(ticket, String::new(), Err((status, told)));
+        if let Asker::Person(conn, request) = by {
+            response = self.entry_again(scheduler, (now, *conn, request), why, response);
+        }
+        self.waiting.answer_with(ticket, response);
+        self.one_less(scheduler, now, ticket);
     }
 
     /// A table is in force, or could not be had. Returns whether who waits had changed a job; then
@@ -182,14 +238,21 @@ impl Web {
         result: &Result<(), String>,
     ) -> bool {
         let Some(asked) = self.changes.remove(&ticket) else { return false };
+        if let Some(why) = &asked.refused {
+            self.refuse_change(scheduler, now, ticket, &asked.by, why);
+            return true;
+        }
         let Some(changed) = asked.done else { return false };
         let id = changed.mark.id;
         let is_group = id == JobId(0);
         let what = if is_group { "the group".to_owned() } else { format!("job {id}") };
-        let response = match result {
-            Ok(()) if is_group => group_in_force(changed),
-            Ok(()) => in_force(scheduler, now, &changed, asked.is_new),
-            Err(why) => {
+        let response = match (result, &asked.by) {
+            (_, Asker::Person(_, request)) => {
+                entry::done(request, changed.mark.version.map(|_| id))
+            }
+            (Ok(()), Asker::Program) if is_group => group_in_force(changed),
+            (Ok(()), Asker::Program) => in_force(scheduler, now, &changed, asked.is_new),
+            (Err(why), Asker::Program) => {
                 let told = format!(
                     "{what}: it is changed in the database, and in force once that answers \
                      again: {why}"

@@ -5,6 +5,7 @@
 //! - `list`: `/`, the jobs; `row` is one line of it
 //! - `job`: `/jobs/ID`; `plot` draws its past
 //! - `log`: `/log`; `chosen`: what of a text is shown
+//! - `edit`: forms that change a job
 //! - `ask`: what a link would do, behind a button
 //! - `error`: answers that are no success, for people
 //! - `words`: times, durations and outcomes as text
@@ -14,6 +15,7 @@ mod ask;
 mod assets;
 mod cache;
 mod chosen;
+mod edit;
 mod error;
 pub(super) mod frame;
 mod job;

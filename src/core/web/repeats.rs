@@ -49,11 +49,14 @@ impl Key {
             );
             return Err(Response::problem(400, &why));
         }
-        Ok(Some(Key { text: bare.to_owned(), digest: hex(&Md5::digest(&request.body)) }))
+        Ok(Some(Key::with(bare, request)))
     }
-}
 
-impl Key {
+    /// The key with this text that came with a request.
+    pub(super) fn with(text: &str, request: &Request) -> Key {
+        Key { text: text.to_owned(), digest: hex(&Md5::digest(&request.body)) }
+    }
+
     /// MD5 of the key, and of the body that came with it: so it is known for longer.
     pub(super) fn noted(&self) -> (String, String) {
         (hex(&Md5::digest(self.text.as_bytes())), self.digest.clone())

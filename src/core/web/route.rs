@@ -51,6 +51,10 @@ pub(super) enum Does {
     Change(fn(&Call<'_>) -> Result<Change, Response>),
     /// Has done what a form of a page says, and leads back to that page.
     Form,
+    /// Shows a form to fill in.
+    Sheet(fn(&mut Web, &Scheduler, &Call<'_>) -> Result<Response, Response>),
+    /// Has a job changed as such a form says, and leads to the job.
+    Entry(fn(&Call<'_>) -> Result<Change, Response>),
 }
 
 impl Does {
@@ -58,13 +62,15 @@ impl Does {
     /// What is only shown it can't read.
     pub(super) fn check(self, listening: &Listening, request: &Request) -> Result<(), Response> {
         match self {
-            Does::Show(_) => Ok(()),
+            Does::Show(_) | Does::Sheet(_) => Ok(()),
             // A link on another site may lead to a page; what is fetched by a script may not.
             Does::Original(_) if origin::is_link(request) => Ok(()),
             Does::Original(_) | Does::File(_) | Does::Events | Does::Slow(_) | Does::Runs(_) => {
                 listening.check_reader(request)
             }
-            Does::Command(_) | Does::Change(_) | Does::Form => listening.check_change(request),
+            Does::Command(_) | Does::Change(_) | Does::Form | Does::Entry(_) => {
+                listening.check_change(request)
+            }
         }
     }
 }

@@ -4,9 +4,12 @@
 use super::Web;
 use super::call::Awaits::{Jobs, Tags};
 use super::change;
+use super::entry;
 use super::named;
 use super::original;
-use super::route::Does::{Change, Command, Events, File, Form, Original, Runs, Show, Slow};
+use super::route::Does::{
+    Change, Command, Entry, Events, File, Form, Original, Runs, Sheet, Show, Slow,
+};
 use super::route::Role::{Anyone, Editor, Operator, Viewer};
 use super::route::{Route, delete, form, get, page, patch, post};
 use super::runs::{self, Which};
@@ -51,6 +54,9 @@ const LOG: &[&str] = &["level", "filter", "tail", "follow"];
 /// Those of every page for people.
 const LOOK: &[&str] = &["lang", "theme"];
 
+/// The job that a new one is like.
+const COPY: &[&str] = &["from"];
+
 /// What the links of the original's page hold besides, without an action.
 const LINKS: &[&str] = &["action", "md5", "type", "size"];
 
@@ -64,7 +70,15 @@ pub const ROUTES: &[Route] = &[
     // Pages, and what belongs to them.
     page("/", Show(Web::list), Viewer).takes(&[LIST, LOOK, LINKS]).awaits(Tags),
     page("/index.php", Show(Web::list), Viewer).takes(&[LIST, LOOK, LINKS]).awaits(Tags),
+    page("/jobs/new", Sheet(Web::new_page), Editor).takes(&[COPY, LOOK]).awaits(Jobs),
+    form("/jobs/new", Entry(entry::create), Editor),
     page("/jobs/{id}", Show(Web::job), Viewer).takes(&[OUTPUT, LOOK]).awaits(Jobs),
+    page("/jobs/{id}/edit", Sheet(Web::edit_page), Editor).takes(&[LOOK]).awaits(Jobs),
+    form("/jobs/{id}/edit", Entry(entry::edit), Editor),
+    page("/jobs/{id}/delete", Sheet(Web::delete_page), Editor).takes(&[LOOK]).awaits(Jobs),
+    form("/jobs/{id}/delete", Entry(entry::delete), Editor),
+    form("/jobs/{id}/enable", Entry(entry::enable), Editor),
+    form("/jobs/{id}/disable", Entry(entry::disable), Editor),
     page("/log", Show(Web::log), Viewer).takes(&[LOG, LOOK]),
     page("/assets/{name}", Show(Web::asset), Anyone),
     page("/favicon.ico", Show(Web::icon), Anyone),

@@ -247,6 +247,43 @@ texts! {
     level_debug: "everything", "全部";
     filter: "Lines with", "包含";
     all_jobs: "All jobs", "全部任务";
+    new_job: "New job", "新建任务";
+    edit: "Edit", "编辑";
+    copy: "Copy", "复制";
+    enable: "Enable", "启用";
+    disable: "Disable", "禁用";
+    delete: "Delete", "删除";
+    edit_job: "Edit {}", "编辑 {}";
+    delete_job: "Delete {}", "删除 {}";
+    delete_hint: "Its row goes, and nothing is started for it any more. Runs that are alive ({}) \
+                  end in peace, and what has run stays in the records.",
+        "其行将被删除,不再为其启动任何运行。正在进行的运行({})会正常结束,运行记录保留。";
+    save: "Save", "保存";
+    part_what: "What", "内容";
+    part_when: "When", "时间";
+    part_how: "How", "方式";
+    part_people: "For people", "备注";
+    help_command: "Given to sh -c. {NAME} is replaced by a variable.",
+        "交给 sh -c 执行。{NAME} 由变量替换。";
+    help_cron: "Minute, hour, day, month, weekday: 30 4 * * 1-5. Or @daily, @reboot.",
+        "分 时 日 月 星期:30 4 * * 1-5。或 @daily、@reboot。";
+    help_timezone: "Such as Europe/Berlin. Empty: the daemon's.", "例如 Europe/Berlin。留空:守护进程的时区。";
+    help_output: "Appended to this file. Empty: a file for each run.", "追加到该文件。留空:每次运行一个文件。";
+    help_limit: "So many runs at a time; what is due beyond that is skipped. 0: never.",
+        "同时运行的上限,超出的到期时刻将被跳过。0:永不启动。";
+    in_force: "In force", "生效";
+    no_tag: "none", "无";
+    not_saved: "Nothing was changed: {}", "未作任何更改:{}";
+    correct_below: "see what is marked below", "见下方标记处";
+    was_first: "Nothing was changed: somebody was first, {}, at {}: {}. What they wrote is below, \
+                with what you changed. Save again if you want it so.",
+        "未作任何更改:已有人先行修改({},{}:{})。下方为其内容与您的修改,如仍需要请再次保存。";
+    was_first_unknown: "Nothing was changed: somebody was first. What the row says by now is \
+                        below, with what you changed. Save again if you want it so.",
+        "未作任何更改:已有人先行修改。下方为该行当前内容与您的修改,如仍需要请再次保存。";
+    by_now: "By now: {}", "当前:{}";
+    sent_before: "This form was sent already. For another job open a new one.",
+        "此表单已提交过。如需另建任务,请重新打开。";
     not_there: "There is no such page", "没有这个页面";
     not_allowed: "That is not possible here", "此处不允许该操作";
     refused: "That was refused", "请求被拒绝";
@@ -329,14 +366,27 @@ texts! {
     db_unknown: "not asked yet", "尚未查询";
 }
 
-/// What columns for people are called, in English and in Chinese.
+/// What columns are called that somebody may write, in English and in Chinese.
 const COLUMN_LABELS: &[(Column, [&str; 2])] = &[
+    (Column::Name, ["Name", "名称"]),
+    (Column::Command, ["Command", "命令"]),
+    (Column::Cron, ["Schedule", "计划"]),
+    (Column::Output, ["Output", "标准输出"]),
+    (Column::Stderr, ["Errors", "标准错误"]),
+    (Column::MaxConcurrence, ["Limit of live runs", "并发上限"]),
+    (Column::TagId, ["Tag", "标签"]),
+    (Column::Timezone, ["Time zone", "时区"]),
     (Column::Description, ["Description", "说明"]),
     (Column::Owner, ["Owner", "负责人"]),
     (Column::Link, ["Link", "链接"]),
 ];
 
-/// What a column for people is called.
+/// Those columns, in the order in which they are shown.
+pub(super) fn written_columns() -> impl Iterator<Item = Column> {
+    COLUMN_LABELS.iter().map(|(column, _)| *column)
+}
+
+/// What a column is called.
 pub(super) fn column_label(lang: Lang, column: Column) -> &'static str {
     let found = COLUMN_LABELS.iter().find(|(known, _)| *known == column);
     let (en, zh) = found.map_or((column.name(), column.name()), |(_, [en, zh])| (en, zh));
@@ -384,8 +434,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_column_for_people_has_its_name_in_both_languages() {
-        let labelled: Vec<Column> = COLUMN_LABELS.iter().map(|(column, _)| *column).collect();
-        assert_eq!(labelled, Column::for_people().collect::<Vec<_>>());
+    fn each_column_that_is_written_has_its_name_in_both_languages() {
+        let is_written = |column: &Column| !matches!(column, Column::Id | Column::ServerId);
+        let all: Vec<Column> = Column::ALL.iter().copied().filter(is_written).collect();
+        assert_eq!(written_columns().collect::<Vec<_>>(), all);
     }
 }

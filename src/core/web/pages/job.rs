@@ -32,6 +32,8 @@ use askama::Template;
 struct JobPage<'a> {
     frame: Frame,
     row: Row<'a>,
+    /// Whether its row is in force.
+    enabled: bool,
     alert: Option<Alert>,
     zone: String,
     output: &'a str,
@@ -109,6 +111,7 @@ impl Web {
         let page = JobPage {
             plain: shown.map_or_else(own, |source| source.at.clone()),
             chosen: Chosen::of(request)?,
+            enabled: job.scheduled().is_some(),
             alert: blocked_alert(t, job.block()).or_else(|| disabled_alert(t, job)),
             zone: zone_name(scheduler, t, def),
             output: &def.output,

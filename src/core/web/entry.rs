@@ -1,0 +1,108 @@
+//! Forms that change jobs, for a browser without scripts: what stands in their fields becomes a
+//! change, and the answer leads to the job, or is the form once more, with what is wrong.
+//!
+//! Each field comes with what it said when the form was made (`was_NAME`): what somebody left alone
+//! is no change, also where it says something else by now.
+
+use super::actions::Form;
+use super::call::Call;
+use super::parameters::job_id;
+use super::repeats::Key;
+use super::root::Root;
+use super::texts::written_columns;
+use crate::core::change::{Change, ENABLED, Wanted};
+use crate::core::columns::{Column, ColumnKind};
+use crate::core::http::{Request, Response};
+use crate::core::ids::JobId;
+use crate::core::plain;
+use crate::core::version::Version;
+use serde_json::Value;
+
+/// Characters of the key that a form has.
+const MAX_KEY_CHARS: usize = 100;
+
+/// `POST /jobs/new`
+pub(super) fn create(call: &Call<'_>) -> Result<Change, Response> {
+    Ok(Change::Create { columns: columns(call.request) })
+}
+
+/// `POST /jobs/ID/edit`
+pub(super) fn edit(call: &Call<'_>) -> Result<Change, Response> {
+    let (id, expected) = (job_id(call.argument)?, Some(expected(call.request)?));
+    Ok(Change::Edit { id, columns: columns(call.request), expected })
+}
+
+/// `POST /jobs/ID/delete`
+pub(super) fn delete(call: &Call<'_>) -> Result<Change, Response> {
+    let (id, expected) = (job_id(call.argument)?, Some(expected(call.request)?));
+    Ok(Change::Delete { id, expected })
+}
+
+/// `POST /jobs/ID/enable`
+pub(super) fn enable(call: &Call<'_>) -> Result<Change, Response> {
+    Ok(Change::Switch { id: job_id(call.argument)?, enabled: true, expected: None })
+}
+
+/// `POST /jobs/ID/disable`
+pub(super) fn disable(call: &Call<'_>) -> Result<Change, Response> {
+    Ok(Change::Switch { id: job_id(call.argument)?, enabled: false, expected: None })
+}
+
+/// The version of the row that the form shows.
+fn expected(request: &Request) -> Result<Version, Response> {
+    let text = request.form("version").unwrap_or_default();
+    text.parse().map_err(|_| {
+        let shown = plain::shown(&text);
+        let hint = "open the form again, and send the field as it is there";
+        Response::problem(400, &format!("version: `{shown}` is none of a job: {hint}"))
+    })
+}
+
+/// What a field says. Browsers send the end of a line as CRLF (WHATWG HTML §4.10.22.4).
+pub(super) fn field(request: &Request, name: &str) -> String {
+    request.form(name).unwrap_or_default().replace("\r\n", "\n")
+}
+
+/// Whether somebody has written something else into a field, and what.
+pub(super) fn changed(request: &Request, name: &str) -> Option<String> {
+    let is = field(request, name);
+    (is != field(request, &format!("was_{name}"))).then_some(is)
+}
+
+/// What is to be otherwise.
+fn columns(request: &Request) -> Wanted {
+    let one = |column: Column| {
+        let text = changed(request, column.name())?;
+        let number = match column.kind() {
+            ColumnKind::Number | ColumnKind::Reference => text.trim().parse::<u32>().ok(),
+            ColumnKind::Text | ColumnKind::Command | ColumnKind::Link => None,
+        };
+        // What is no number is refused by the rules, by name.
+        let value = number.map_or_else(|| Value::from(text), Value::from);
+        Some((column.name().to_owned(), value))
+    };
+    let mut columns: Wanted = written_columns().filter_map(one).collect();
+    if let Some(is) = changed(request, ENABLED) {
+        columns.insert(ENABLED.to_owned(), (!is.is_empty()).into());
+    }
+    columns
+}
+
+/// What keeps a form that is sent twice from making two jobs.
+pub(super) fn key(request: &Request) -> Option<Key> {
+    let text = field(request, "key");
+    let is_good = (1..=MAX_KEY_CHARS).contains(&text.len()) && text.is_ascii();
+    is_good.then(|| Key::with(&text, request))
+}
+
+/// Where somebody is led who waits no longer.
+pub(super) fn back(request: &Request, change: &Change) -> Form {
+    let path = change.id().map_or("/".to_owned(), |id| format!("/jobs/{id}"));
+    Form::Back(303, Root::of(request).to(&path))
+}
+
+/// Where a change leads: to the job, or to all of them where it is gone.
+pub(super) fn done(request: &Request, job: Option<JobId>) -> Response {
+    let path = job.map_or("/".to_owned(), |id| format!("/jobs/{id}"));
+    Response::redirect(303, &Root::of(request).to(&path))
+}

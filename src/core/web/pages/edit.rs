@@ -1,0 +1,348 @@
+//! `/jobs/new`, `/jobs/ID/edit`, `/jobs/ID/delete`: forms that change a job, without scripts.
+
+use super::super::Web;
+use super::super::call::Call;
+use super::super::entry;
+use super::super::missing;
+use super::super::parameters::job_id;
+use super::super::root::Root;
+use super::super::route::Place;
+use super::super::routes::ROUTES;
+use super::super::texts::{Texts, column_label, fill, written_columns};
+use super::frame::{Frame, Part};
+use super::look::Look;
+use super::{answer, render};
+use crate::core::change::{ENABLED, Mistake, Refused, Stand};
+use crate::core::columns::{Column, ColumnKind, JobRow};
+use crate::core::http::{Request, Response};
+use crate::core::ids::{ConnId, JobId};
+use crate::core::journal::ActEntry;
+use crate::core::plain;
+use crate::core::scheduler::{NotChanged, Scheduler};
+use crate::core::time::{Now, datetime};
+use askama::Template;
+use serde_json::Value;
+
+#[derive(Template)]
+#[template(path = "edit.html")]
+struct EditPage {
+    frame: Frame,
+    title: String,
+    /// Where the form goes, and where somebody goes who leaves it.
+    action: String,
+    leave: String,
+    version: String,
+    /// What keeps a form that is sent twice from making two jobs.
+    key: String,
+    /// Why it is shown again.
+    why: String,
+    parts: Vec<(&'static str, Vec<Field>)>,
+    enabled: bool,
+    was_enabled: bool,
+    tags: Vec<(u32, String)>,
+}
+
+/// A column in the form.
+struct Field {
+    name: &'static str,
+    label: &'static str,
+    help: &'static str,
+    kind: ColumnKind,
+    value: String,
+    was: String,
+    /// What is wrong with it, or what it is by now.
+    notes: Vec<String>,
+}
+
+#[derive(Template)]
+#[template(path = "delete.html")]
+struct DeletePage {
+    frame: Frame,
+    title: String,
+    action: String,
+    leave: String,
+    version: String,
+    why: String,
+    command: String,
+    hint: String,
+}
+
+/// What a form is made with.
+#[derive(Default)]
+struct Sheet {
+    job: Option<JobId>,
+    /// What its fields say, and what they said when it was made.
+    is: Stand,
+    was: Stand,
+    /// Numbers that are none, as they were written.
+    bad: Vec<(&'static str, String)>,
+    version: String,
+    key: String,
+    why: String,
+    notes: Vec<Mistake>,
+}
+
+impl Web {
+    /// `GET /jobs/new`
+    pub(in crate::core::web) fn new_page(
+        &mut self,
+        scheduler: &Scheduler,
+        call: &Call<'_>,
+    ) -> Result<Response, Response> {
+        let server_id = scheduler.settings().server_id;
+        let was = Stand { row: JobRow::new(server_id), enabled: true };
+        let from = call.request.query("from").filter(|text| !text.is_empty());
+        let is = match from {
+            Some(id) => stand(scheduler, job_id(&id)?)?,
+            None => was.clone(),
+        };
+        // No two forms have the same one: connections are numbered within a daemon's life.
+        let key =
+            format!("form-{}-{}-{}", scheduler.started().wall_ms, call.now.wall_ms, call.conn.0);
+        Ok(self.sheet(scheduler, call, 200, Sheet { is, was, key, ..Sheet::default() }))
+    }
+
+    /// `GET /jobs/ID/edit`
+    pub(in crate::core::web) fn edit_page(
+        &mut self,
+        scheduler: &Scheduler,
+        call: &Call<'_>,
+    ) -> Result<Response, Response> {
+        let id = job_id(call.argument)?;
+        let is = stand(scheduler, id)?;
+        let version = is.version().to_string();
+        let sheet = Sheet { job: Some(id), was: is.clone(), is, version, ..Sheet::default() };
+        Ok(self.sheet(scheduler, call, 200, sheet))
+    }
+
+    /// `GET /jobs/ID/delete`
+    pub(in crate::core::web) fn delete_page(
+        &mut self,
+        scheduler: &Scheduler,
+        call: &Call<'_>,
+    ) -> Result<Response, Response> {
+        let id = job_id(call.argument)?;
+        Ok(self.delete_sheet(scheduler, call, (200, ""), (id, stand(scheduler, id)?)))
+    }
+
+    /// The form that somebody has sent in vain, with why. `plain` is what a program is told.
+    pub(in crate::core::web) fn entry_again(
+        &mut self,
+        scheduler: &Scheduler,
+        (now, conn, request): (Now, ConnId, &Request),
+        why: &NotChanged,
+        plain: Response,
+    ) -> Response {
+        let call = Place::of(ROUTES, request.path()).call(now, conn, request);
+        let id = call.argument.parse::<JobId>().ok();
+        let present = id.map(|id| stand(scheduler, id));
+        let (path, t) = (request.path(), Look::of(request).texts());
+        let told = told(scheduler, t, id, why);
+        match present {
+            Some(Err(gone)) => self.error_page(scheduler, &call, &gone),
+            Some(Ok(stand)) if path.ends_with("/delete") => {
+                let id = id.unwrap_or(JobId(0));
+                self.delete_sheet(scheduler, &call, (plain.status(), &told), (id, stand))
+            }
+            Some(Ok(present)) if path.ends_with("/edit") => {
+                let sheet = entered(request, id, present, (t, why));
+                self.sheet(scheduler, &call, plain.status(), Sheet { why: told, ..sheet })
+            }
+            None => {
+                let server_id = scheduler.settings().server_id;
+                let was = Stand { row: JobRow::new(server_id), enabled: true };
+                let mut sheet = entered(request, None, was, (t, why));
+                sheet.key = entry::field(request, "key");
+                self.sheet(scheduler, &call, plain.status(), Sheet { why: told, ..sheet })
+            }
+            Some(Ok(_)) => self.error_page(scheduler, &call, &plain),
+        }
+    }
+
+    fn sheet(
+        &mut self,
+        scheduler: &Scheduler,
+        call: &Call<'_>,
+        status: u16,
+        sheet: Sheet,
+    ) -> Response {
+        let request = call.request;
+        let (look, root) = (Look::of(request), Root::of(request));
+        let t = look.texts();
+        let name = sheet.job.map(|id| format!("{id} {}", sheet.was.row.name));
+        let title = name.map_or(t.new_job.to_owned(), |name| fill(t.edit_job, &[&name]));
+        let at = sheet.job.map_or("/".to_owned(), |id| format!("/jobs/{id}"));
+        let action = sheet.job.map_or("/jobs/new".to_owned(), |id| format!("/jobs/{id}/edit"));
+        let frame = self.frame(scheduler, call, look, (Part::Jobs, &title), action.clone());
+        let of = |part| (part, written_columns().filter(move |it| self::part(t, *it) == part));
+        let parts = [t.part_what, t.part_when, t.part_how, t.part_people].map(of);
+        let parts = parts.map(|(part, columns)| {
+            (part, columns.map(|column| sheet.field(t, look, column)).collect())
+        });
+        let tags = scheduler.table().tags.iter().map(|(id, name)| (*id, name.to_string()));
+        let mut tags: Vec<_> = tags.collect();
+        // One that nobody has named stays what it is.
+        let unnamed = sheet.is.row.tag_id;
+        if unnamed != 0 && tags.iter().all(|(id, _)| *id != unnamed) {
+            tags.push((unnamed, unnamed.to_string()));
+        }
+        let page = EditPage {
+            frame,
+            title,
+            action: root.to(&action),
+            leave: root.to(&at),
+            version: sheet.version,
+            key: sheet.key,
+            why: sheet.why,
+            parts: parts.into(),
+            enabled: sheet.is.enabled,
+            was_enabled: sheet.was.enabled,
+            tags,
+        };
+        answer(request, look, render(status, &page)).header("Cache-Control", "no-store")
+    }
+
+    fn delete_sheet(
+        &mut self,
+        scheduler: &Scheduler,
+        call: &Call<'_>,
+        (status, why): (u16, &str),
+        (id, stand): (JobId, Stand),
+    ) -> Response {
+        let request = call.request;
+        let (look, root) = (Look::of(request), Root::of(request));
+        let t = look.texts();
+        let title = fill(t.delete_job, &[&format!("{id} {}", stand.row.name)]);
+        let action = format!("/jobs/{id}/delete");
+        let frame = self.frame(scheduler, call, look, (Part::Jobs, &title), action.clone());
+        let live = scheduler.table().get(id).map_or(0, |job| job.live.len());
+        let page = DeletePage {
+            frame,
+            title,
+            action: root.to(&action),
+            leave: root.to(&format!("/jobs/{id}")),
+            version: stand.version().to_string(),
+            why: why.to_owned(),
+            command: stand.row.command,
+            hint: fill(t.delete_hint, &[&live.to_string()]),
+        };
+        answer(request, look, render(status, &page)).header("Cache-Control", "no-store")
+    }
+}
+
+impl Sheet {
+    fn field(&self, t: &Texts, look: Look, column: Column) -> Field {
+        let name = column.name();
+        let bad = self.bad.iter().find(|(its, _)| *its == name);
+        let notes = self.notes.iter().filter(|note| note.column == name);
+        Field {
+            name,
+            label: column_label(look.lang, column),
+            help: help(t, column),
+            kind: column.kind(),
+            value: bad.map_or_else(|| self.is.row.value(column).into_owned(), |it| it.1.clone()),
+            was: self.was.row.value(column).into_owned(),
+            notes: notes.map(|note| note.why.clone()).collect(),
+        }
+    }
+}
+
+/// What a job's row says, as far as it is known here.
+fn stand(scheduler: &Scheduler, id: JobId) -> Result<Stand, Response> {
+    let row = scheduler.table().row(id);
+    let stand =
+        row.map(|(def, enabled)| Stand { row: def.row(scheduler.settings().server_id), enabled });
+    stand.ok_or_else(|| missing::answer(missing::no_job(scheduler, id)))
+}
+
+/// A form as somebody has filled it in, on top of what the row says by now.
+fn entered(
+    request: &Request,
+    job: Option<JobId>,
+    present: Stand,
+    (t, why): (&Texts, &NotChanged),
+) -> Sheet {
+    let mut sheet = Sheet { job, is: present.clone(), ..Sheet::default() };
+    let first = matches!(why, NotChanged::Refused(Refused::SomebodyWasFirst { .. }));
+    for column in written_columns() {
+        let Some(text) = entry::changed(request, column.name()) else { continue };
+        if sheet.is.row.set(column, text.trim_end_matches('\r')).is_err() {
+            sheet.bad.push((column.name(), text));
+        } else if first && present.row.value(column) != sheet.is.row.value(column) {
+            let by_now = fill(t.by_now, &[&present.row.value(column)]);
+            sheet.notes.push(Mistake { column: column.name().into(), why: by_now });
+        }
+    }
+    if let Some(is) = entry::changed(request, ENABLED) {
+        sheet.is.enabled = !is.is_empty();
+    }
+    if let NotChanged::Refused(Refused::Mistakes(mistakes)) = why {
+        sheet.notes = mistakes.clone();
+    }
+    sheet.version = job.map(|_| present.version().to_string()).unwrap_or_default();
+    sheet.was = present;
+    sheet
+}
+
+/// Why nothing was changed, for people.
+fn told(scheduler: &Scheduler, t: &Texts, id: Option<JobId>, why: &NotChanged) -> String {
+    match why {
+        NotChanged::Refused(Refused::SomebodyWasFirst { .. }) => {
+            let is_it = |act: &&ActEntry| act.job == id && !act.what.is_empty();
+            let Some(act) = scheduler.acts().last().find(is_it) else {
+                return t.was_first_unknown.to_owned();
+            };
+            let who = if act.who.is_empty() { &act.origin } else { &act.who };
+            let at = datetime(act.at_ms, &scheduler.settings().zone);
+            fill(t.was_first, &[who, &at, &said(&act.what)])
+        }
+        NotChanged::Refused(Refused::Mistakes(mistakes)) => {
+            let is_shown =
+                |it: &Mistake| written_columns().any(|column| column.name() == it.column);
+            let other = mistakes.iter().find(|it| !is_shown(it));
+            let why = other.map_or(t.correct_below, |it| it.why.as_str());
+            fill(t.not_saved, &[why])
+        }
+        NotChanged::Refused(Refused::OtherBody) => t.sent_before.to_owned(),
+        NotChanged::Refused(refused) => fill(t.not_saved, &[&refused.told()]),
+        NotChanged::Away(why) | NotChanged::InDoubt { why, .. } => fill(t.not_saved, &[why]),
+    }
+}
+
+/// What somebody has changed: `cron: "0 3 * * *" → "0 4 * * *"`.
+fn said(what: &crate::core::change::What) -> String {
+    let text = |value: Option<&Value>| plain::clean(&value.unwrap_or(&Value::Null).to_string(), 60);
+    let one = |(name, pair): (&String, &Value)| {
+        format!("{name}: {} → {}", text(pair.get(0)), text(pair.get(1)))
+    };
+    what.iter().map(one).collect::<Vec<_>>().join(", ")
+}
+
+/// Where in the form a column stands.
+fn part(t: &Texts, column: Column) -> &'static str {
+    match column {
+        Column::Id | Column::ServerId => "",
+        Column::Name | Column::Command | Column::TagId => t.part_what,
+        Column::Cron | Column::Timezone => t.part_when,
+        Column::MaxConcurrence | Column::Output | Column::Stderr => t.part_how,
+        Column::Description | Column::Owner | Column::Link => t.part_people,
+    }
+}
+
+/// What is to be known of it.
+fn help(t: &Texts, column: Column) -> &'static str {
+    match column {
+        Column::Command => t.help_command,
+        Column::Cron => t.help_cron,
+        Column::Timezone => t.help_timezone,
+        Column::Output | Column::Stderr => t.help_output,
+        Column::MaxConcurrence => t.help_limit,
+        Column::Id
+        | Column::ServerId
+        | Column::Name
+        | Column::TagId
+        | Column::Description
+        | Column::Owner
+        | Column::Link => "",
+    }
+}

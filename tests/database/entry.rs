@@ -1,0 +1,228 @@
+//! Jobs are changed by the plain forms of the pages, as a browser without scripts sends them, on
+//! each database.
+
+use crate::common::database::Kind;
+use crate::daemon::http::Reply;
+use crate::daemon::{Daemon, Site};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::json;
+
+const HTML: &str = "Accept: text/html\r\n";
+
+/// A form as a page has it: where it goes, and its fields as a browser would send them.
+struct Form {
+    action: String,
+    fields: Vec<(String, String)>,
+}
+
+fn between<'a>(text: &'a str, begin: &str, end: &str) -> Option<(&'a str, &'a str)> {
+    let (_, rest) = text.split_once(begin)?;
+    rest.split_once(end)
+}
+
+fn attribute(tag: &str, name: &str) -> Option<String> {
+    let (value, _) = between(tag, &format!(" {name}=\""), "\"")?;
+    Some(plain(value))
+}
+
+fn plain(html: &str) -> String {
+    let text = html.replace("&#60;", "<").replace("&#62;", ">").replace("&#34;", "\"");
+    text.replace("&#39;", "'").replace("&#38;", "&")
+}
+
+impl Form {
+    /// The one that begins so.
+    #[track_caller]
+    fn of(page: &Reply, begin: &str) -> Form {
+        let found = between(&page.body, begin, "</form>");
+        let (form, _) = found.unwrap_or_else(|| panic!("no form {begin}: {page:?}"));
+        let action =
+            attribute(begin, "action").or_else(|| attribute(form.split('>').next()?, "action"));
+        let mut fields = Vec::new();
+        let mut rest = form;
+        while let Some((_, at)) = rest.split_once('<') {
+            let (tag, after) = at.split_once('>').unwrap();
+            rest = after;
+            let Some(name) = attribute(tag, "name") else { continue };
+            let kind = attribute(tag, "type").unwrap_or_default();
+            let value = if tag.starts_with("textarea") {
+                // The first end of a line is none of the text (HTML §13.2.6.4.7).
+                let text = after.split("</textarea>").next().unwrap();
+                plain(text.strip_prefix('\n').unwrap_or(text))
+            } else if tag.starts_with("select") {
+                let options = after.split("</select>").next().unwrap();
+                let chosen = options.split("<option").find(|it| it.contains(" selected"));
+                chosen
+                    .or(options.split("<option").nth(1))
+                    .and_then(|it| attribute(it, "value"))
+                    .unwrap()
+            } else if tag.starts_with("input") && (kind != "checkbox" || tag.contains(" checked")) {
+                attribute(tag, "value").unwrap_or_default()
+            } else {
+                continue;
+            };
+            fields.push((name, value));
+        }
+        Form { action: action.unwrap(), fields }
+    }
+
+    fn set(&mut self, name: &str, value: &str) -> &mut Form {
+        self.fields.retain(|(known, _)| known != name);
+        self.fields.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    fn get(&self, name: &str) -> &str {
+        let found = self.fields.iter().find(|(known, _)| known == name);
+        found.map_or("", |(_, value)| value)
+    }
+
+    /// As a browser does it: lines end with CRLF, and the address is relative to that of the page.
+    fn send(&self, daemon: &Daemon, page: &str) -> Reply {
+        let encode = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
+        let pair = |(name, value): &(String, String)| {
+            format!("{}={}", encode(name), encode(&value.replace('\n', "\r\n")))
+        };
+        let body: Vec<String> = self.fields.iter().map(pair).collect();
+        let kind = "Content-Type: application/x-www-form-urlencoded\r\n";
+        daemon.send("POST", &at(page, &self.action), &format!("{HTML}{kind}"), &body.join("&"))
+    }
+}
+
+/// Where a relative address leads, seen from a page.
+fn at(page: &str, address: &str) -> String {
+    let mut segments: Vec<&str> = page.split('/').collect();
+    segments.pop();
+    let mut rest = address;
+    while let Some((step, after)) = rest.split_once('/') {
+        match step {
+            ".." => drop(segments.pop()),
+            "." => {}
+            _ => break,
+        }
+        rest = after;
+    }
+    format!("{}/{rest}", segments.join("/"))
+}
+
+fn open(daemon: &Daemon, path: &str) -> Reply {
+    let page = daemon.send("GET", path, HTML, "");
+    assert_eq!(page.status, 200, "{path}: {page:?}");
+    page
+}
+
+const SHEET: &str = "<form class=\"card sheet\"";
+
+/// Where the answer leads.
+#[track_caller]
+fn led(reply: &Reply, page: &str) -> String {
+    assert_eq!(reply.status, 303, "{reply:?}");
+    at(page, reply.header("location").unwrap())
+}
+
+#[test]
+fn a_person_makes_changes_disables_enables_and_deletes_a_job() {
+    for kind in Kind::all() {
+        let (mut site, mut database) = Site::on(kind);
+        site.base = "sync_interval = 60\n".to_owned();
+        database.sql("INSERT INTO scheduler_tags (id, name) VALUES (3, '夜间 <b>')");
+        let daemon = site.start();
+        daemon.wait_jobs(0);
+        let mut form = Form::of(&open(&daemon, "/jobs/new"), SHEET);
+        assert_eq!((form.get("max_concurrence"), form.get("enabled")), ("1", "1"));
+        // All that is wrong is told where it is, and what was written stays.
+        form.set("name", "备份 <i>").set("cron", "61 3 * * *").set("max_concurrence", "many");
+        form.set("command", "\necho a\necho \"b\"");
+        let refused = form.send(&daemon, "/jobs/new");
+        assert_eq!(refused.status, 422, "{refused:?}");
+        assert!(refused.body.contains("whole number"), "{refused:?}");
+        let mut form = Form::of(&refused, SHEET);
+        for (name, value) in
+            [("name", "备份 <i>"), ("cron", "61 3 * * *"), ("max_concurrence", "many")]
+        {
+            assert_eq!(form.get(name), value);
+        }
+        assert_eq!(form.get("command"), "\necho a\necho \"b\"");
+        form.set("cron", "0 3 * * *").set("max_concurrence", "2").set("tag_id", "3");
+        let job = led(&form.send(&daemon, "/jobs/new"), "/jobs/new");
+        assert_eq!(job, "/jobs/1", "{kind:?}");
+        // Sent twice: one job.
+        assert_eq!(led(&form.send(&daemon, "/jobs/new"), "/jobs/new"), job);
+        let row = "SELECT name, command, cron, max_concurrence, tag_id, status FROM scheduler_jobs";
+        let expected = ["备份 <i>", "\necho a\necho \"b\"", "0 3 * * *", "2", "3", "1"];
+        assert_eq!(database.query(row), [expected.map(str::to_owned)], "{kind:?}");
+        let page = open(&daemon, &job);
+        assert!(page.body.contains("备份 &#60;i&#62;") && page.body.contains("夜间 &#60;b&#62;"));
+        // What is left alone stays.
+        let edit = format!("{job}/edit");
+        let mut form = Form::of(&open(&daemon, &edit), SHEET);
+        assert_eq!(led(&form.set("owner", "ann").send(&daemon, &edit), &edit), job);
+        assert_eq!(daemon.job(1).unwrap()["owner"], "ann");
+        assert_eq!(database.query(row), [expected.map(str::to_owned)], "{kind:?}");
+        for (verb, status) in [("disable", "0"), ("enable", "1")] {
+            let begin = format!("<form class=\"act\" method=\"post\" action=\"../jobs/1/{verb}\"");
+            let form = Form::of(&open(&daemon, &job), &begin);
+            assert_eq!(led(&form.send(&daemon, &job), &job), job);
+            assert_eq!(database.value("SELECT status FROM scheduler_jobs"), status, "{kind:?}");
+        }
+        let delete = format!("{job}/delete");
+        let form = Form::of(&open(&daemon, &delete), "<form method=\"post\"");
+        assert_eq!(led(&form.send(&daemon, &delete), &delete), "/");
+        assert_eq!(database.value("SELECT COUNT(*) FROM scheduler_jobs"), "0", "{kind:?}");
+        assert_eq!(form.send(&daemon, &delete).status, 404);
+        let audit = daemon.json("/api/v1/audit");
+        let entries = audit["entries"].as_array().unwrap();
+        let done = entries.iter().filter(|it| it["result"] == "done");
+        let acts: Vec<&str> = done.map(|it| it["action"].as_str().unwrap()).collect();
+        assert_eq!(acts, ["delete", "enable", "disable", "edit", "create"], "{kind:?}");
+        assert!(entries.iter().all(|it| it["from"].as_str().unwrap().starts_with("page ")));
+    }
+}
+
+#[test]
+fn who_comes_second_is_told_who_was_first_and_what_they_changed() {
+    for kind in Kind::all() {
+        let (mut site, mut database) = Site::on(kind);
+        site.base = "sync_interval = 60\n".to_owned();
+        database.sql(
+            "INSERT INTO scheduler_jobs (id, name, command, cron, server_id, status)
+            VALUES (7, 'a', 'true', '0 3 * * *', 1, 1)",
+        );
+        let daemon = site.start();
+        daemon.wait_jobs(1);
+        let edit = "/jobs/7/edit";
+        let mut form = Form::of(&open(&daemon, edit), SHEET);
+        form.set("cron", "2 2 * * *").set("owner", "ann");
+        let other = json!({"cron": "1 1 * * *", "name": "b"}).to_string();
+        assert_eq!(daemon.send("PATCH", "/api/v1/jobs/7", "", &other).status, 200);
+        let refused = form.send(&daemon, edit);
+        assert_eq!(refused.status, 412, "{refused:?}");
+        for told in ["loopback", "name: &#34;a&#34;", "&#34;1 1 * * *&#34;", "By now: "] {
+            assert!(refused.body.contains(told), "{kind:?}: {told}: {}", refused.body);
+        }
+        // Theirs stays where only they have changed something.
+        let form = Form::of(&refused, SHEET);
+        assert_eq!(
+            (form.get("name"), form.get("cron"), form.get("owner")),
+            ("b", "2 2 * * *", "ann")
+        );
+        // By plain SQL as well.
+        database.sql("UPDATE scheduler_jobs SET command = 'false' WHERE id = 7");
+        let refused = form.send(&daemon, edit);
+        assert_eq!(refused.status, 412, "{refused:?}");
+        assert!(refused.body.contains("database"), "{kind:?}: {}", refused.body);
+        let mut form = Form::of(&refused, SHEET);
+        assert_eq!(led(&form.send(&daemon, edit), edit), "/jobs/7");
+        let row = "SELECT name, command, cron, owner FROM scheduler_jobs";
+        assert_eq!(database.query(row), [["b", "false", "2 2 * * *", "ann"]], "{kind:?}");
+        let delete = "/jobs/7/delete";
+        let gone = Form::of(&open(&daemon, delete), "<form method=\"post\"");
+        database.sql("UPDATE scheduler_jobs SET command = 'true' WHERE id = 7");
+        let refused = gone.send(&daemon, delete);
+        assert_eq!(refused.status, 412, "{refused:?}");
+        let again = Form::of(&refused, "<form method=\"post\"");
+        assert_eq!(led(&again.send(&daemon, delete), delete), "/");
+        form.set("owner", "bob");
+        assert_eq!(form.send(&daemon, edit).status, 404);
+    }
+}
