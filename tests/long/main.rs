@@ -9,6 +9,7 @@ mod common;
 mod crowd;
 #[path = "../support/daemon/mod.rs"]
 mod daemon;
+mod editors;
 mod history;
 mod hung_mount;
 mod journal_year;
