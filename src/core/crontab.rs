@@ -15,6 +15,7 @@ use naming::Names;
 use settings::Settings;
 use std::fmt;
 
+pub(in crate::core) use line::SAID;
 pub(in crate::core) use words::{is_simple, quoted};
 
 /// Whether lines name a user.
@@ -136,7 +137,12 @@ impl<'a> Reader<'a> {
         }
         match Line::of(text) {
             Line::Blank => self.comments.clear(),
-            Line::Comment(comment) => self.comments.push(comment),
+            Line::Comment(comment) => match line::said(comment) {
+                Some((cron, rest)) => {
+                    self.entry(number, Form::User, Ok((cron.to_owned(), rest)));
+                }
+                None => self.comments.push(comment),
+            },
             Line::Setting(name, value) => {
                 self.comments.clear();
                 let told = self.settings.set(&name, value);
@@ -144,13 +150,15 @@ impl<'a> Reader<'a> {
                     self.done.remarks.push(Remark { line: number, weight, text });
                 });
             }
-            Line::Entry(entry) => {
-                let comments = std::mem::take(&mut self.comments);
-                match self.job(number, entry, &comments) {
-                    Ok(job) => self.done.jobs.push(job),
-                    Err(why) => self.refuse(number, why),
-                }
-            }
+            Line::Entry(entry) => self.entry(number, self.form, line::schedule(entry)),
+        }
+    }
+
+    fn entry(&mut self, number: usize, form: Form, said: Result<(String, &str), String>) {
+        let comments = std::mem::take(&mut self.comments);
+        match said.and_then(|said| self.job((number, form), said, &comments)) {
+            Ok(job) => self.done.jobs.push(job),
+            Err(why) => self.refuse(number, why),
         }
     }
 
@@ -158,17 +166,21 @@ impl<'a> Reader<'a> {
         self.done.remarks.push(Remark { line, weight: Weight::Refused, text });
     }
 
-    fn job(&mut self, line: usize, entry: &str, comments: &[&str]) -> Result<CrontabJob, String> {
-        let (cron, rest) = line::schedule(entry)?;
+    fn job(
+        &mut self,
+        (line, form): (usize, Form),
+        (cron, rest): (String, &str),
+        comments: &[&str],
+    ) -> Result<CrontabJob, String> {
         Cron::parse(&cron, Dialect::Crontab).map_err(|why| why.to_string())?;
-        let (user, written) = match self.form {
+        let (user, written) = match form {
             Form::User => ("", rest),
             Form::System => line::word(rest),
         };
         if written.is_empty() {
             return Err(self.no_command(rest));
         }
-        if self.form == Form::User && rest.split_whitespace().next() == Some("root") {
+        if form == Form::User && rest.split_whitespace().next() == Some("root") {
             let why = "the command begins with `root`: is this a system table? say --system then";
             self.tell(line, why.to_owned());
         }

@@ -80,6 +80,14 @@ pub(super) fn schedule(entry: &str) -> Result<(String, &str), String> {
     Ok((fields.join(" "), rest))
 }
 
+/// What a comment begins with that has a job in it that cron can't have.
+pub(in crate::core) const SAID: &str = "schedule: (";
+
+/// The schedule and the command of such a comment.
+pub(super) fn said(comment: &str) -> Option<(&str, &str)> {
+    comment.strip_prefix(SAID)?.split_once(") ")
+}
+
 /// What stands for a name of FreeBSD's cron, and others as they are.
 fn macro_of(name: &str) -> Result<String, String> {
     Ok(match name {

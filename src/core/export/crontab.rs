@@ -2,8 +2,8 @@
 //! in a comment; overlap limits, tags and owners it knows nothing of.
 
 use crate::core::columns::Column;
-use crate::core::cron::{Dialect, readings_differ};
-use crate::core::crontab::{is_simple, quoted};
+use crate::core::cron::{Cron, Dialect, readings_differ};
+use crate::core::crontab::{SAID, is_simple, quoted};
 use crate::core::definition::{Definition, Schedule};
 use crate::core::plain;
 use std::fmt::Write;
@@ -44,8 +44,14 @@ impl Writer {
 
     pub fn add(&mut self, def: &Definition, enabled: bool, text: &mut String) {
         let line = line(def, self.dialect);
+        // What cron can't have stands in a comment from which it can be read again.
+        let said = line.is_err().then(|| said(def, self.dialect).filter(|_| enabled)).flatten();
         text.push('\n');
-        if line.is_ok() {
+        if let (Err(why), Some(_)) = (&line, &said) {
+            comment(&format!("job {} can't be said in a crontab: {why}", def.id), text);
+            text.push('\n');
+        }
+        if line.is_ok() || said.is_some() {
             self.turn_to(def.timezone(), text);
         }
         // Right above the line: there a reader takes them for what describes it.
@@ -53,6 +59,10 @@ impl Writer {
         let told = if description.is_empty() { &def.name } else { description };
         told.lines().for_each(|line| comment(line, text));
         match line {
+            Err(_) if said.is_some() => {
+                // A String takes every write.
+                let _ = writeln!(text, "# {SAID}{}) {}", def.cron, said.unwrap_or_default());
+            }
             Err(why) => {
                 comment(&format!("job {} can't be said in a crontab: {why}", def.id), text);
                 let command = def.command.lines().next().unwrap_or_default();
@@ -83,6 +93,19 @@ impl Writer {
 
 fn comment(line: &str, text: &mut String) {
     let _ = writeln!(text, "# {}", plain::line(line)); // a String takes every write
+}
+
+/// The command of a job as `schedule import crontab` reads it beside a schedule that cron can't
+/// have; none where it has several lines, or where that would be no schedule either.
+fn said(def: &Definition, dialect: Dialect) -> Option<String> {
+    let is_due = matches!(def.schedule, Schedule::Due(..));
+    let differs = dialect == Dialect::Original && readings_differ(&def.cron).is_some();
+    let is_odd =
+        Cron::parse(&def.cron, Dialect::Crontab).is_err() || def.cron.contains([')', '\n', '\r']);
+    if !is_due || differs || is_odd {
+        return None;
+    }
+    escaped(&with_files(def)).ok()
 }
 
 /// The line of a job, or why there is none.

@@ -100,10 +100,11 @@ fn a_crontab_says_what_it_can() {
         r"30 3 * * MON-FRI df /srv/100\%",
         "10-59/15 * * * 5-7 a",
         "# job 3 can't be said in a crontab: cron has no seconds",
-        "# (*/5 * * * * * a)",
+        "# schedule: (*/5 * * * * *) a",
         "# job 4 can't be said in a crontab: cron has no `L`",
         "# job 5 can't be said in a crontab: cron has no `5#2`",
         "# job 6 can't be said in a crontab: cron has no @every",
+        "# schedule: (@every 5m) a",
         "0 0 * * 6-7,3-7/2 a",
         r"@reboot printf \% \\\%",
         "# job 11 can't be said in a crontab: its command has several lines",
@@ -120,6 +121,17 @@ fn a_crontab_says_what_it_can() {
     }
     let back = read(&text, Form::User);
     assert!(!back.has_refused(), "{:?}", back.remarks);
+    let said: Vec<&str> = rows
+        .iter()
+        .filter(|(row, enabled)| *enabled && ![8, 10, 11, 12].contains(&row.id))
+        .map(|(row, _)| &*row.command)
+        .collect();
+    assert_eq!(back.jobs.len(), said.len(), "{text}");
+    for cron in ["*/5 * * * * *", "0 0 L * *", "0 0 * * 5#2", "@every 5m"] {
+        let job = back.jobs.iter().find(|job| job.cron == cron).expect(cron);
+        assert_eq!((&*job.command, &*job.timezone), ("a", "Europe/Berlin"), "{cron}");
+        assert!(job.description.starts_with("job "), "{job:?}");
+    }
     let last = back.jobs.last().unwrap();
     assert_eq!((&*last.command, &*last.description), ("a", "Every night or so"));
     assert_eq!(back.jobs[0].command, "df /srv/100%");

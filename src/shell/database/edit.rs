@@ -21,6 +21,7 @@ use crate::core::change::{
     Change, Context, Decided, Mistake, Planned, Refused, Stand, TableColumn, Wanted, judge, plan,
 };
 use crate::core::columns::{Column, JobRow};
+use crate::core::cron::Zone;
 use crate::core::database::{Database, ErrorKind};
 use crate::core::definition::{Vars, hex};
 use crate::core::ids::JobId;
@@ -54,17 +55,17 @@ pub(super) fn edit(
     };
     // Before anything is locked: a file system may take its time.
     let files = look_at_files(&ask.change, &file);
-    let file = &file;
+    let (file, zone) = (&file, written_zone(&ask.timezone)?);
     match database {
         Database::Mysql(it) => {
             let mut desk = Mysql::open(kept, it)?;
-            Work { desk: &mut desk, ask, file, table: Vec::new() }.answer(files, answers)?;
+            Work { desk: &mut desk, ask, file, table: Vec::new(), zone }.answer(files, answers)?;
             desk.end(kept);
             Ok(())
         }
         Database::Sqlite(it) => {
             let mut desk = Sqlite::open(it)?;
-            Work { desk: &mut desk, ask, file, table: Vec::new() }.answer(files, answers)
+            Work { desk: &mut desk, ask, file, table: Vec::new(), zone }.answer(files, answers)
         }
     }
 }
@@ -109,6 +110,8 @@ struct Work<'a> {
     /// By which a group is made; empty for other changes.
     file: &'a File,
     table: Vec<TableColumn>,
+    /// In which times are written.
+    zone: Zone,
 }
 
 impl Work<'_> {
@@ -384,7 +387,7 @@ impl Work<'_> {
             sets.push(("status", Field::Number(after.enabled.into())));
         }
         sets.extend(md5.map(|md5| (KEY, Field::Text(md5))));
-        let now = datetime(now_ms, &written_zone(&self.ask.timezone)?);
+        let now = datetime(now_ms, &self.zone);
         let times = if is_new { &["create_time", "update_time"][..] } else { &["update_time"] };
         let times = times.iter().filter(|name| self.has(name));
         sets.extend(times.map(|name| (*name, Field::Text(&now))));

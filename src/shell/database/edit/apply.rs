@@ -5,7 +5,6 @@ use super::super::Failure;
 use super::super::answers::Answers;
 use super::super::records::Field;
 use super::super::rows;
-use super::super::written_zone;
 use super::{Work, altered, is_of_key, text_of};
 use crate::core::apply::{
     Around, File, FileMistake, Group, Plan, Step, mistakes, plan_all, report, summary,
@@ -27,6 +26,9 @@ const PIECE_BYTES: usize = 64 << 10;
 
 /// Ids in one query.
 const IDS_A_QUERY: usize = 500;
+
+/// Acts that are written by one statement.
+const ACTS_A_STATEMENT: usize = 100;
 
 /// Says what is wrong with a file.
 pub(super) fn refuse(all: &[FileMistake], answers: &mut Answers) -> Result<Refused, Failure> {
@@ -135,7 +137,7 @@ impl Work<'_> {
 
     /// Writes all of a plan. New jobs have their ids then.
     fn put_plan(&mut self, plan: &mut Plan, now_ms: i64, answers: &mut Answers) -> Put<()> {
-        let now = datetime(now_ms, &written_zone(&self.ask.timezone)?);
+        let now = datetime(now_ms, &self.zone);
         for step in &plan.tags {
             let done = self.put_tag(step, &now);
             if let Err(mistake) =
@@ -250,9 +252,9 @@ impl Work<'_> {
 
     /// Writes down what is done with each job, and says it.
     fn write_parts(&mut self, plan: &Plan, answers: &mut Answers) -> Result<(), Failure> {
-        for (number, decided) in (1..).zip(&plan.jobs) {
+        let act = |(number, decided): (u64, &Decided)| {
             let (before, after) = (decided.before.as_ref(), decided.after.as_ref());
-            let act = ActEntry {
+            ActEntry {
                 id: self.ask.act.id.part(number),
                 action: verb(before, after).to_owned(),
                 job: after.or(before).map(|it| JobId(it.row.id)),
@@ -260,11 +262,13 @@ impl Work<'_> {
                 what: decided.what(),
                 result: crate::core::journal::DONE.to_owned(),
                 ..(*self.ask.act).clone()
-            };
-            self.write_act_row(&act)?;
-            answers.send(&Answer::Act(Box::new(act)))?;
+            }
+        };
+        let acts: Vec<ActEntry> = (1..).zip(&plan.jobs).map(act).collect();
+        for acts in acts.chunks(ACTS_A_STATEMENT) {
+            self.write_acts_rows(acts)?;
         }
-        Ok(())
+        acts.into_iter().try_for_each(|act| answers.send(&Answer::Act(Box::new(act))))
     }
 }
 

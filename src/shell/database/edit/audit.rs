@@ -4,7 +4,6 @@
 use super::super::Failure;
 use super::super::records::{ACT_COLUMNS, Field, act_fields, fitting_act};
 use super::super::schema::AUDIT;
-use super::super::written_zone;
 use super::Work;
 use crate::core::cells::Cell;
 use crate::core::change::{Refused, What};
@@ -36,17 +35,22 @@ impl Work<'_> {
             result: result.to_owned(),
             ..(*self.ask.act).clone()
         };
-        self.write_act_row(&act)
+        self.write_acts_rows(&[act])
     }
 
     /// Writes what somebody did.
-    pub(super) fn write_act_row(&mut self, act: &ActEntry) -> Result<(), Failure> {
-        let zone = written_zone(&self.ask.timezone)?;
-        let record = fitting_act(act_record(act, self.ask.server_id, &zone));
-        let fields = act_fields(&record);
-        let marks: Vec<&str> = fields.iter().map(|it| self.mark_of(it)).collect();
+    pub(super) fn write_acts_rows(&mut self, acts: &[ActEntry]) -> Result<(), Failure> {
+        let record = |act| fitting_act(act_record(act, self.ask.server_id, &self.zone));
+        let records: Vec<_> = acts.iter().map(record).collect();
+        let rows: Vec<_> = records.iter().map(act_fields).collect();
+        let row = |fields: &[Field]| {
+            let marks: Vec<&str> = fields.iter().map(|it| self.mark_of(it)).collect();
+            format!("({})", marks.join(", "))
+        };
+        let marks: Vec<String> = rows.iter().map(|fields| row(fields)).collect();
         let (columns, marks) = (ACT_COLUMNS.join(", "), marks.join(", "));
-        let sql = format!("INSERT INTO {AUDIT} ({columns}) VALUES ({marks})");
+        let sql = format!("INSERT INTO {AUDIT} ({columns}) VALUES {marks}");
+        let fields: Vec<Field> = rows.into_iter().flatten().collect();
         self.desk.run(&sql, &fields).map(drop)
     }
 
