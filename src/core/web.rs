@@ -71,6 +71,7 @@ use actions::Form;
 use call::Call;
 use change::Asker;
 use route::{Does, Place};
+use slow::Work;
 use std::collections::VecDeque;
 
 pub use route::{Role, Route};
@@ -225,7 +226,13 @@ impl Web {
             }
             Does::Sheet(sheet) => Some(sheet(self, scheduler, call)?),
             Does::Entry(change) => {
-                self.change(scheduler, call, change(call)?, Asker::person(call))?;
+                let change = change(call)?;
+                if entry::is_preview(call.request) {
+                    let question = preview::by_form(scheduler, call, change)?;
+                    self.ask_slowly(call, Work::Preview(Box::new(question)));
+                } else {
+                    self.change(scheduler, call, change, Asker::person(call))?;
+                }
                 None
             }
             Does::Form => {
@@ -293,7 +300,7 @@ impl Web {
         self.answer_early(scheduler, now);
         self.poll_followed(now);
         self.tell_news(scheduler, now);
-        self.answer_slowly(scheduler);
+        self.answer_slowly(scheduler, now);
     }
 
     /// Answers who waited for the first answer of the database, with it or without.

@@ -226,3 +226,57 @@ fn who_comes_second_is_told_who_was_first_and_what_they_changed() {
         assert_eq!(form.send(&daemon, edit).status, 404);
     }
 }
+
+#[test]
+fn a_preview_shows_what_would_come_and_changes_nothing() {
+    let (mut site, mut database) = Site::on(Kind::Sqlite);
+    site.base = "sync_interval = 60\n".to_owned();
+    database.sql(
+        "INSERT INTO scheduler_jobs (id, name, command, cron, server_id, status)
+        VALUES (7, 'a <b>', 'echo {WHO}', '0 3 * * *', 1, 1)",
+    );
+    database.sql("INSERT INTO scheduler_vars (server_id, name, value) VALUES (7, 'WHO', 'ann')");
+    let daemon = site.start();
+    daemon.wait_jobs(1);
+    daemon.start_job(7);
+    let edit = "/jobs/7/edit";
+    let mut form = Form::of(&open(&daemon, edit), SHEET);
+    form.set("cron", "0 4 * * *").set("owner", "ann <i>").set("do", "preview");
+    let shown = form.send(&daemon, edit);
+    assert_eq!(shown.status, 200, "{shown:?}");
+    for told in [
+        "<del>0 3 * * *</del>",
+        "<ins>0 4 * * *</ins>",
+        "<ins>ann &#60;i&#62;</ins>",
+        "<code>echo ann</code>",
+        " 04:00:00 <time",
+        "Slots that go: ",
+        "Slots that come: ",
+    ] {
+        assert!(shown.body.contains(told), "{told}: {}", shown.body);
+    }
+    assert_eq!(database.value("SELECT cron FROM scheduler_jobs"), "0 3 * * *");
+    // It is the same form, and *Save* does it.
+    let mut form = Form::of(&shown, SHEET);
+    assert_eq!((form.get("cron"), form.get("owner")), ("0 4 * * *", "ann <i>"));
+    assert_eq!(led(&form.send(&daemon, edit), edit), "/jobs/7");
+    assert_eq!(database.value("SELECT cron FROM scheduler_jobs"), "0 4 * * *");
+    // What is wrong is told as by *Save*, and who comes second is told so.
+    form.set("do", "preview");
+    let refused = form.send(&daemon, edit);
+    assert_eq!(refused.status, 412, "{refused:?}");
+    let mut form = Form::of(&refused, SHEET);
+    let refused = form.set("cron", "0 4 * *").set("do", "preview").send(&daemon, edit);
+    assert_eq!(refused.status, 422, "{refused:?}");
+    assert!(refused.body.contains("class=\"why\""), "{refused:?}");
+    let mut form = Form::of(&open(&daemon, "/jobs/new?from=7"), SHEET);
+    assert_eq!(form.get("cron"), "0 4 * * *");
+    let shown = form.set("do", "preview").send(&daemon, "/jobs/new");
+    assert_eq!(shown.status, 200, "{shown:?}");
+    // The same command at the same times is hardly meant.
+    assert!(shown.body.contains("class=\"hardly\""), "{}", shown.body);
+    assert_eq!(database.value("SELECT COUNT(*) FROM scheduler_jobs"), "1");
+    let shown =
+        daemon.send("GET", "/jobs/7/edit", "Accept: text/html\r\nAccept-Language: zh\r\n", "");
+    assert!(shown.body.contains("命令") && shown.body.contains("预览"), "{}", shown.body);
+}

@@ -1,6 +1,8 @@
 //! Forms that change jobs, for a browser without scripts: what stands in their fields becomes a
 //! change, and the answer leads to the job, or is the form once more, with what is wrong.
 //!
+//! The button *Preview* changes nothing: the form comes back with what it would come to.
+//!
 //! Each field comes with what it said when the form was made (`was_NAME`): what somebody left alone
 //! is no change, also where it says something else by now.
 
@@ -86,6 +88,11 @@ fn columns(request: &Request) -> Wanted {
         columns.insert(ENABLED.to_owned(), (!is.is_empty()).into());
     }
     columns
+}
+
+/// Whether somebody wants to see what it would come to, and no more.
+pub(super) fn is_preview(request: &Request) -> bool {
+    request.form("do").as_deref() == Some("preview")
 }
 
 /// What keeps a form that is sent twice from making two jobs.

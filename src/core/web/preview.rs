@@ -2,7 +2,7 @@
 //! database is not asked.
 
 use super::call::Call;
-use super::change;
+use super::change::{self, Asker};
 use super::missing;
 use super::parameters::one_of;
 use super::views;
@@ -28,7 +28,17 @@ pub(super) struct Question {
     now: Now,
     lang: Lang,
     change: Change,
+    asker: Asker,
     begun: Option<Preview>,
+}
+
+/// What is told of a change that is not made.
+#[derive(Debug)]
+pub(super) enum Told {
+    /// The answer to a program.
+    Answer(Response),
+    /// What a person's form is shown with.
+    Sheet(Asker, Result<Box<Found>, Refused>),
 }
 
 /// What a request asks for.
@@ -45,7 +55,19 @@ pub(super) fn question(scheduler: &Scheduler, call: &Call<'_>) -> Result<Questio
             Change::Edit { id, columns, expected }
         }
     };
-    Ok(Question { now: call.now, lang, change, begun: None })
+    Ok(Question { now: call.now, lang, change, asker: Asker::Program, begun: None })
+}
+
+/// What a person's form asks for.
+pub(super) fn by_form(
+    scheduler: &Scheduler,
+    call: &Call<'_>,
+    change: Change,
+) -> Result<Question, Response> {
+    missing::table_unread(scheduler).map_or(Ok(()), |why| Err(missing::answer(why)))?;
+    // The page says it in its own language.
+    let (lang, asker) = (Lang::En, Asker::person(call));
+    Ok(Question { now: call.now, lang, change, asker, begun: None })
 }
 
 /// Which job a body is about; none for a new one.
@@ -73,23 +95,28 @@ fn expected(
 }
 
 impl Question {
-    /// Does the next slice. The answer, if it was the last one.
-    pub fn go_on(&mut self, scheduler: &Scheduler) -> Option<Response> {
+    /// Does the next slice. What is to be told, if it was the last one.
+    pub fn go_on(&mut self, scheduler: &Scheduler) -> Option<Told> {
         let table = scheduler.table();
-        let refused = |why: &Refused| Some(change::refused_answer(scheduler, why).2);
-        let mut preview = match self.begun.take().map_or_else(|| self.begin(scheduler), Ok) {
-            Ok(preview) => preview,
-            Err(why) => return refused(&why),
+        let found = match self.begun.take().map_or_else(|| self.begin(scheduler), Ok) {
+            Ok(mut preview) => match preview.work(table) {
+                Ok(true) => {
+                    self.begun = Some(preview);
+                    return None;
+                }
+                Ok(false) => Ok(Box::new(preview.found(table)?)),
+                Err(why) => Err(why),
+            },
+            Err(why) => Err(why),
         };
-        match preview.work(table) {
-            Ok(true) => self.begun = Some(preview),
-            Ok(false) => {
-                let found = preview.found(table)?;
-                return Some(Response::json(200, format!("{}\n", self.told(scheduler, &found))));
+        Some(match (std::mem::replace(&mut self.asker, Asker::Program), found) {
+            (asker @ Asker::Person(..), found) => Told::Sheet(asker, found),
+            (Asker::Program, Ok(found)) => {
+                let told = self.told(scheduler, &found);
+                Told::Answer(Response::json(200, format!("{told}\n")))
             }
-            Err(why) => return refused(&why),
-        }
-        None
+            (Asker::Program, Err(why)) => Told::Answer(change::refused_answer(scheduler, &why).2),
+        })
     }
 
     fn begin(&self, scheduler: &Scheduler) -> Result<Preview, Refused> {

@@ -5,11 +5,12 @@ use super::Web;
 use super::call::Call;
 use super::export;
 use super::forecast;
-use super::preview;
+use super::preview::{self, Told};
 use crate::core::http::Response;
 use crate::core::ids::ConnId;
 use crate::core::places::{Peer, Places};
 use crate::core::scheduler::Scheduler;
+use crate::core::time::Now;
 use std::collections::VecDeque;
 
 /// Clients that may wait for such an answer at a time; beyond, one is told to ask again. One answer
@@ -44,11 +45,11 @@ pub(super) fn preview(scheduler: &Scheduler, call: &Call<'_>) -> Result<Work, Re
 }
 
 impl Work {
-    /// Does the next slice. The answer, if it was the last one.
-    fn go_on(&mut self, scheduler: &Scheduler) -> Option<Response> {
+    /// Does the next slice. What is to be told, if it was the last one.
+    fn go_on(&mut self, scheduler: &Scheduler) -> Option<Told> {
         match self {
-            Work::Forecast(question) => question.go_on(scheduler),
-            Work::Export(question) => question.go_on(scheduler),
+            Work::Forecast(question) => question.go_on(scheduler).map(Told::Answer),
+            Work::Export(question) => question.go_on(scheduler).map(Told::Answer),
             Work::Preview(question) => question.go_on(scheduler),
         }
     }
@@ -95,15 +96,18 @@ impl Web {
     }
 
     /// Does a slice of what the first client waits for. What is due goes before.
-    pub(super) fn answer_slowly(&mut self, scheduler: &Scheduler) {
+    pub(super) fn answer_slowly(&mut self, scheduler: &Scheduler, now: Now) {
         if scheduler.busy() {
             return;
         }
         let Some((conn, work)) = self.slow.questions.front_mut() else { return };
-        if let Some(answer) = work.go_on(scheduler) {
-            let conn = *conn;
-            self.slow.forget(conn);
-            self.respond(conn, answer);
-        }
+        let Some(told) = work.go_on(scheduler) else { return };
+        let conn = *conn;
+        self.slow.forget(conn);
+        let answer = match told {
+            Told::Answer(answer) => answer,
+            Told::Sheet(asker, found) => self.entry_previewed(scheduler, now, &asker, found),
+        };
+        self.respond(conn, answer);
     }
 }

@@ -259,6 +259,17 @@ texts! {
                   end in peace, and what has run stays in the records.",
         "其行将被删除,不再为其启动任何运行。正在进行的运行({})会正常结束,运行记录保留。";
     save: "Save", "保存";
+    preview: "Preview", "预览";
+    would_change: "What changes", "改动";
+    changes_nothing: "Nothing: the row says this already.", "无改动:该行已是如此。";
+    is_now: "now", "现在";
+    is_then: "then", "之后";
+    coming_week: "The coming week", "未来一周";
+    slots_go: "Slots that go: {}", "取消的到期时刻:{}";
+    slots_come: "Slots that come: {}", "新增的到期时刻:{}";
+    would_drain: "Runs that are alive, and end by the definition of before: {}",
+        "将按旧定义结束的正在进行的运行:{}";
+    run_as_this: "What is run", "实际执行";
     part_what: "What", "内容";
     part_when: "When", "时间";
     part_how: "How", "方式";

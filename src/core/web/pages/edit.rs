@@ -2,6 +2,7 @@
 
 use super::super::Web;
 use super::super::call::Call;
+use super::super::change::{self, Asker};
 use super::super::entry;
 use super::super::missing;
 use super::super::parameters::job_id;
@@ -18,8 +19,9 @@ use crate::core::http::{Request, Response};
 use crate::core::ids::{ConnId, JobId};
 use crate::core::journal::ActEntry;
 use crate::core::plain;
+use crate::core::preview::{Found, Slots};
 use crate::core::scheduler::{NotChanged, Scheduler};
-use crate::core::time::{Now, datetime};
+use crate::core::time::{Now, datetime, rfc3339};
 use askama::Template;
 use serde_json::Value;
 
@@ -37,6 +39,7 @@ struct EditPage {
     /// Why it is shown again.
     why: String,
     parts: Vec<(&'static str, Vec<Field>)>,
+    shown: Option<Shown>,
     enabled: bool,
     was_enabled: bool,
     tags: Vec<(u32, String)>,
@@ -52,6 +55,20 @@ struct Field {
     was: String,
     /// What is wrong with it, or what it is by now.
     notes: Vec<String>,
+    /// What is hardly meant.
+    warnings: Vec<String>,
+}
+
+/// What a change would come to.
+struct Shown {
+    command: String,
+    words: String,
+    /// Date and time for people, RFC 3339 for the script.
+    dues: Vec<(String, String)>,
+    /// Column, what stands there, what would stand there.
+    diff: Vec<(String, String, String)>,
+    /// What is to be known of slots and runs.
+    facts: Vec<String>,
 }
 
 #[derive(Template)]
@@ -80,6 +97,8 @@ struct Sheet {
     key: String,
     why: String,
     notes: Vec<Mistake>,
+    warnings: Vec<Mistake>,
+    shown: Option<Shown>,
 }
 
 impl Web {
@@ -89,8 +108,7 @@ impl Web {
         scheduler: &Scheduler,
         call: &Call<'_>,
     ) -> Result<Response, Response> {
-        let server_id = scheduler.settings().server_id;
-        let was = Stand { row: JobRow::new(server_id), enabled: true };
+        let was = blank(scheduler);
         let from = call.request.query("from").filter(|text| !text.is_empty());
         let is = match from {
             Some(id) => stand(scheduler, job_id(&id)?)?,
@@ -145,18 +163,46 @@ impl Web {
                 self.delete_sheet(scheduler, &call, (plain.status(), &told), (id, stand))
             }
             Some(Ok(present)) if path.ends_with("/edit") => {
-                let sheet = entered(request, id, present, (t, why));
+                let sheet = entered(request, id, present, Some((t, why)));
                 self.sheet(scheduler, &call, plain.status(), Sheet { why: told, ..sheet })
             }
             None => {
-                let server_id = scheduler.settings().server_id;
-                let was = Stand { row: JobRow::new(server_id), enabled: true };
-                let mut sheet = entered(request, None, was, (t, why));
+                let mut sheet = entered(request, None, blank(scheduler), Some((t, why)));
                 sheet.key = entry::field(request, "key");
                 self.sheet(scheduler, &call, plain.status(), Sheet { why: told, ..sheet })
             }
             Some(Ok(_)) => self.error_page(scheduler, &call, &plain),
         }
+    }
+
+    /// The form that somebody has sent to see what it would come to.
+    pub(in crate::core::web) fn entry_previewed(
+        &mut self,
+        scheduler: &Scheduler,
+        now: Now,
+        asker: &Asker,
+        found: Result<Box<Found>, Refused>,
+    ) -> Response {
+        let Asker::Person(conn, request) = asker else { return missing::no_page(&[]) };
+        let call = Place::of(ROUTES, request.path()).call(now, *conn, request);
+        let found = match found {
+            Ok(found) => found,
+            Err(refused) => {
+                let plain = change::refused_answer(scheduler, &refused).2;
+                let why = NotChanged::Refused(refused);
+                return self.entry_again(scheduler, (now, *conn, request), &why, plain);
+            }
+        };
+        let id = found.decided.before.as_ref().map(|before| JobId(before.row.id));
+        let was = found.decided.before.clone();
+        let was = was.unwrap_or_else(|| blank(scheduler));
+        let mut sheet = entered(request, id, was, None);
+        sheet.key = entry::field(request, "key");
+        let look = Look::of(request);
+        let live = id.and_then(|id| scheduler.table().get(id)).filter(|_| found.drains);
+        sheet.shown = Some(shown(look, &found, live.map_or(0, |job| job.live.len())));
+        sheet.warnings = found.decided.warnings;
+        self.sheet(scheduler, &call, 200, sheet)
     }
 
     fn sheet(
@@ -195,6 +241,7 @@ impl Web {
             key: sheet.key,
             why: sheet.why,
             parts: parts.into(),
+            shown: sheet.shown,
             enabled: sheet.is.enabled,
             was_enabled: sheet.was.enabled,
             tags,
@@ -234,7 +281,10 @@ impl Sheet {
     fn field(&self, t: &Texts, look: Look, column: Column) -> Field {
         let name = column.name();
         let bad = self.bad.iter().find(|(its, _)| *its == name);
-        let notes = self.notes.iter().filter(|note| note.column == name);
+        let of = |notes: &[Mistake]| {
+            let its = notes.iter().filter(|note| note.column == name);
+            its.map(|note| note.why.clone()).collect()
+        };
         Field {
             name,
             label: column_label(look.lang, column),
@@ -242,8 +292,45 @@ impl Sheet {
             kind: column.kind(),
             value: bad.map_or_else(|| self.is.row.value(column).into_owned(), |it| it.1.clone()),
             was: self.was.row.value(column).into_owned(),
-            notes: notes.map(|note| note.why.clone()).collect(),
+            notes: of(&self.notes),
+            warnings: of(&self.warnings),
         }
+    }
+}
+
+/// The row of a new job.
+fn blank(scheduler: &Scheduler) -> Stand {
+    Stand { row: JobRow::new(scheduler.settings().server_id), enabled: true }
+}
+
+/// What a change would come to, in words.
+fn shown(look: Look, found: &Found, live: usize) -> Shown {
+    let t = look.texts();
+    let iso = |ms: &i64| rfc3339(*ms, &found.zone);
+    let due = |ms: &i64| (datetime(*ms, &found.zone), iso(ms));
+    let slots = |text: &str, slots: &Slots| {
+        let first: Vec<_> =
+            slots.first.iter().take(3).map(|ms| datetime(*ms, &found.zone)).collect();
+        let more = if slots.total > first.len() as u64 { ", …" } else { "" };
+        let first = format!("{} ({}{more})", slots.total, first.join(", "));
+        (slots.total > 0).then(|| fill(text, &[&first]))
+    };
+    let drains = (live > 0).then(|| fill(t.would_drain, &[&live.to_string()]));
+    let facts = [slots(t.slots_go, &found.gone), slots(t.slots_come, &found.come), drains];
+    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let one = |(name, pair): (String, Value)| {
+        let column = written_columns().find(|column| column.name() == name);
+        let label = column.map_or(t.in_force, |column| column_label(look.lang, column));
+        let is = |at: usize| pair.get(at).filter(|it| !it.is_null()).map_or(String::new(), text);
+        (label.to_owned(), is(0), is(1))
+    };
+    let words = found.cron.as_ref().map_or(String::new(), |cron| cron.describe(look.lang));
+    Shown {
+        command: found.command.clone(),
+        words,
+        dues: found.next.iter().map(due).collect(),
+        diff: found.decided.what().into_iter().map(one).collect(),
+        facts: facts.into_iter().flatten().collect(),
     }
 }
 
@@ -260,15 +347,18 @@ fn entered(
     request: &Request,
     job: Option<JobId>,
     present: Stand,
-    (t, why): (&Texts, &NotChanged),
+    why: Option<(&Texts, &NotChanged)>,
 ) -> Sheet {
     let mut sheet = Sheet { job, is: present.clone(), ..Sheet::default() };
-    let first = matches!(why, NotChanged::Refused(Refused::SomebodyWasFirst { .. }));
+    let first =
+        why.filter(|(_, why)| matches!(why, NotChanged::Refused(Refused::SomebodyWasFirst { .. })));
     for column in written_columns() {
         let Some(text) = entry::changed(request, column.name()) else { continue };
         if sheet.is.row.set(column, text.trim_end_matches('\r')).is_err() {
             sheet.bad.push((column.name(), text));
-        } else if first && present.row.value(column) != sheet.is.row.value(column) {
+        } else if let Some((t, _)) = first
+            && present.row.value(column) != sheet.is.row.value(column)
+        {
             let by_now = fill(t.by_now, &[&present.row.value(column)]);
             sheet.notes.push(Mistake { column: column.name().into(), why: by_now });
         }
@@ -276,7 +366,7 @@ fn entered(
     if let Some(is) = entry::changed(request, ENABLED) {
         sheet.is.enabled = !is.is_empty();
     }
-    if let NotChanged::Refused(Refused::Mistakes(mistakes)) = why {
+    if let Some((_, NotChanged::Refused(Refused::Mistakes(mistakes)))) = why {
         sheet.notes = mistakes.clone();
     }
     sheet.version = job.map(|_| present.version().to_string()).unwrap_or_default();
