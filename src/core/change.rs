@@ -10,10 +10,12 @@ mod kinds;
 mod refused;
 #[cfg(test)]
 mod tests;
+pub mod words;
 
 pub use fit::{Charset, TableColumn};
 pub use kinds::{APPLY, Change};
 pub use refused::Refused;
+pub use words::{Of, WordChange};
 
 use crate::core::columns::{Column, ColumnKind, JobRow};
 use crate::core::config::{Severity, did_you_mean};
@@ -234,7 +236,9 @@ pub fn plan(
             after.enabled = *enabled;
             Vec::new()
         }
-        Change::Delete { .. } | Change::Create { .. } | Change::Apply { .. } => Vec::new(),
+        Change::Delete { .. } | Change::Create { .. } | Change::Apply { .. } | Change::Word(_) => {
+            Vec::new()
+        }
     };
     fit::check(&after.row, &columns, table, &mut mistakes);
     let after = Some(after).filter(|_| !matches!(change, Change::Delete { .. }));
@@ -387,6 +391,8 @@ fn differences(present: &Stand, change: &Change) -> Vec<Difference> {
         Change::Switch { enabled, .. } => {
             of_column((&ENABLED.to_owned(), &Value::Bool(*enabled))).into_iter().collect()
         }
-        Change::Create { .. } | Change::Delete { .. } | Change::Apply { .. } => Vec::new(),
+        Change::Create { .. } | Change::Delete { .. } | Change::Apply { .. } | Change::Word(_) => {
+            Vec::new()
+        }
     }
 }

@@ -148,7 +148,7 @@ fn jobs(answers: &[Answer]) -> impl Iterator<Item = &JobRow> {
 
 fn vars(answers: &[Answer]) -> Vars {
     let var = |answer: &Answer| match answer {
-        Answer::Var { name, value } => Some((name.clone(), value.clone())),
+        Answer::Var { name, value, .. } => Some((name.clone(), value.clone())),
         _ => None,
     };
     answers.iter().filter_map(var).collect()

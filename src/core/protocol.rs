@@ -206,6 +206,9 @@ pub enum Answer {
     },
     /// A placeholder's value.
     Var {
+        /// Primary key; 0: it is not known.
+        #[serde(default)]
+        id: u32,
         /// Name without braces.
         name: String,
         /// What replaces it.

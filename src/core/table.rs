@@ -187,6 +187,8 @@ pub struct Table {
     blocked: BTreeSet<JobId>,
     /// Placeholder values in force.
     pub vars: Vars,
+    /// Their names by the keys of their rows, as far as those are known.
+    pub var_ids: BTreeMap<u32, String>,
     /// Tag names in force.
     pub tags: BTreeMap<u32, String>,
 }
@@ -205,6 +207,7 @@ impl Table {
             generation: 0,
             blocked: BTreeSet::new(),
             vars: Vars::new(),
+            var_ids: BTreeMap::new(),
             tags: BTreeMap::new(),
         }
     }

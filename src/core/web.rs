@@ -26,6 +26,7 @@
 mod actions;
 mod api;
 mod audit;
+mod body;
 mod cache;
 mod call;
 mod change;
@@ -61,6 +62,7 @@ mod texts;
 mod values;
 mod views;
 mod wanted;
+mod words;
 
 use crate::core::event::{Action, Vitals};
 use crate::core::http::{Request, Response};

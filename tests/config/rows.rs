@@ -31,7 +31,7 @@ fn answer(job: JobRow) -> Answer {
 }
 
 fn var(name: &str) -> Answer {
-    Answer::Var { name: name.to_string(), value: "v".to_string() }
+    Answer::Var { id: 1, name: name.to_string(), value: "v".to_string() }
 }
 
 fn said(answers: &[Answer], files: &[(&str, OutputFile)]) -> Vec<String> {
@@ -145,7 +145,7 @@ fn placeholders_in_paths_are_told_as_that() {
         answer(JobRow { output: path.to_string(), ..job(id as u32 + 1, &format!("c{id}")) })
     };
     let mut rows: Vec<_> = paths.iter().enumerate().map(row).collect();
-    rows.insert(0, Answer::Var { name: "LOGS".to_owned(), value: "/var/log".to_owned() });
+    rows.insert(0, Answer::Var { id: 2, name: "LOGS".to_owned(), value: "/var/log".to_owned() });
     let [relative, missing, there, shell] = paths;
     let found = said(
         &rows,

@@ -33,3 +33,4 @@ mod settling;
 mod size;
 mod sqlite;
 mod sync;
+mod words;

@@ -49,7 +49,7 @@ fn a_full_answer_has_vars_then_tags_then_jobs_by_id_then_the_end() {
         assert_eq!((first.max_concurrence, first.server_id, first.tag_id), (1, 1, 0));
         assert_eq!((second.cron.as_str(), second.tag_id), ("0 3 * * *", 2));
         assert_eq!((second.output.as_str(), second.stderr.as_str()), ("/tmp/o", "/tmp/e"));
-        assert_eq!(*var, Answer::Var { name: "DIR".to_owned(), value: "/数据".to_owned() });
+        assert_eq!(*var, Answer::Var { id: 1, name: "DIR".to_owned(), value: "/数据".to_owned() });
         assert_eq!(*tag, Answer::Tag { id: 2, name: "夜间".to_owned() });
     }
 }

@@ -177,6 +177,7 @@ impl settle::Desk for Desk<'_> {
 impl Rows {
     fn lines(&self) -> Vec<Vec<u8>> {
         let var = |(name, value): (&String, &String)| Answer::Var {
+            id: 0,
             name: name.clone(),
             value: value.clone(),
         };

@@ -6,7 +6,7 @@ use super::cron::Expr;
 use super::database::{Database, Row};
 use super::random::Random;
 use super::world::World;
-use schedule::core::change::{Context, Decided, Refused, Stand, TableColumn, decide};
+use schedule::core::change::{Context, Decided, Of, Refused, Stand, TableColumn, decide};
 use schedule::core::columns::Column;
 use schedule::core::event::Event;
 use schedule::core::http::{Connection, Limits};
@@ -121,7 +121,7 @@ impl Database {
                 },
             };
             let before = None;
-            let mark = found.map(|(id, version)| Mark { id, version, before });
+            let mark = found.map(|(id, version)| Mark { id, version, before, of: Of::Job });
             let mark = mark.ok_or(Refused::NotDone)?;
             return Ok((nothing, mark));
         }
@@ -138,7 +138,7 @@ impl Database {
         decided.after.iter_mut().for_each(|after| after.row.id = id);
         let version = decided.after.as_ref().map(Stand::version);
         let before = decided.before.as_ref().map(Stand::version);
-        let mark = Mark { id: JobId(id), version, before };
+        let mark = Mark { id: JobId(id), version, before, of: Of::Job };
         if !decided.changes() {
             self.past.idle.insert(number_of(ask), (self.past.log.len(), mark));
         }

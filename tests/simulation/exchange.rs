@@ -3,7 +3,7 @@
 use super::database::{Asked, DEADLINE_MS, Database, Done, PATHS, Rows};
 use super::disk::{Disk, Snapshot};
 use super::random::Random;
-use schedule::core::change::Refused;
+use schedule::core::change::{Of, Refused};
 use schedule::core::database::ErrorKind;
 use schedule::core::ids::{AskId, JobId};
 use schedule::core::protocol::{
@@ -321,7 +321,7 @@ impl Exchange {
                 found: None,
             },
             Ask::Change(_) => {
-                let mark = Mark { id: JobId(1), version: None, before: None };
+                let mark = Mark { id: JobId(1), version: None, before: None, of: Of::Job };
                 Answer::Changed(Changed::to(mark))
             }
             Ask::Runs(_) => Answer::Runs(RunsEnd::default()),

@@ -224,7 +224,8 @@ fn what_still_runs_does_not_hide_it() {
 fn a_command_is_judged_as_it_would_be_run() {
     let rows = [row(1, OFTEN, "{V}"), row(2, OFTEN, " {V} "), row(3, OFTEN, "echo {N}")];
     let mut bench = Bench::with(&[]);
-    let var = |name: &str, value: &str| Answer::Var { name: name.into(), value: value.into() };
+    let var =
+        |name: &str, value: &str| Answer::Var { id: 1, name: name.into(), value: value.into() };
     let jobs = rows.into_iter().map(|row| Answer::Job(Box::new(row)));
     bench.set_answers([var("V", ""), var("N", "a\0b")].into_iter().chain(jobs).collect());
     bench.post("/api/v1/sync").is(200);

@@ -1,6 +1,7 @@
 //! Jobs are changed over the API.
 
 use crate::web_common::{Bench, Reply, row};
+use schedule::core::change::Of;
 use schedule::core::event::Event;
 use schedule::core::ids::ConnId;
 use schedule::core::protocol::{Answer, Purpose};
@@ -208,6 +209,7 @@ fn an_answer_that_was_lost_is_found_out() {
             id: schedule::core::ids::JobId(1),
             version: Some(version),
             before: seen,
+            of: Of::Job,
         };
         if !is_done {
             bench.table = before;
@@ -236,6 +238,7 @@ fn an_answer_comes_with_the_table_that_has_it() {
         id: schedule::core::ids::JobId(1),
         version: Some(version),
         before: None,
+        of: Of::Job,
     };
     // A sync is under way when the change is done.
     bench.core.scheduler.sync_now();

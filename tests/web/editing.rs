@@ -4,7 +4,10 @@ use super::Bench;
 use schedule::core::apply::{
     Around, File, FileMistake, Group, mistakes, plan_all, report, summary,
 };
-use schedule::core::change::{Change, Context, Refused, Stand, TableColumn, decide};
+use schedule::core::change::words::{self, User, Word, WordContext};
+use schedule::core::change::{
+    Change, Context, Of, Refused, Stand, TableColumn, WordChange, decide,
+};
 use schedule::core::columns::Column;
 use schedule::core::definition::Vars;
 use schedule::core::ids::JobId;
@@ -15,6 +18,9 @@ use schedule::core::version::Version;
 pub fn answers(table: &mut Vec<Answer>, question: &[u8]) -> Vec<Answer> {
     let request: Request = serde_json::from_slice(question).unwrap();
     let Ask::Change(ask) = request.ask else { panic!("no change: {request:?}") };
+    if let Change::Word(word) = &ask.change {
+        return word_answers(table, word);
+    }
     let mut stands = stands(table);
     if let Some(find) = ask.find {
         let mark = find.mark.unwrap();
@@ -47,9 +53,65 @@ pub fn answers(table: &mut Vec<Answer>, question: &[u8]) -> Vec<Answer> {
     }
 }
 
+/// The same of a variable or a tag.
+fn word_answers(table: &mut Vec<Answer>, change: &WordChange) -> Vec<Answer> {
+    match change_word(table, change) {
+        Ok(changed) => vec![Answer::Changing(changed.mark), Answer::Changed(changed)],
+        Err(refused) => vec![Answer::NotChanged(refused)],
+    }
+}
+
+fn change_word(table: &mut Vec<Answer>, change: &WordChange) -> Result<Changed, Refused> {
+    let of = change.of;
+    let word = |answer: &Answer| match (of, answer) {
+        (Of::Var, Answer::Var { id, name, value }) => {
+            Some(Word { id: *id, name: name.clone(), value: value.clone() })
+        }
+        (Of::Tag, Answer::Tag { id, name }) => {
+            Some(Word { id: *id, name: name.clone(), value: String::new() })
+        }
+        _ => None,
+    };
+    let all: Vec<Word> = table.iter().filter_map(word).collect();
+    let current = all.iter().find(|it| Some(it.id) == change.id).cloned();
+    let is_twin = |it: &&Word| Some(&*it.name) == change.name() && Some(it.id) != change.id;
+    let has = |row: &JobRow| of == Of::Var || Some(row.tag_id) == change.id;
+    let rows = stands(table).into_iter().map(|stand| stand.row).filter(has);
+    let users = rows.map(|row| User { id: row.id, name: row.name, command: row.command });
+    let context = WordContext {
+        twin: all.iter().find(is_twin).map(|it| it.id),
+        users: users.collect(),
+        vars: table.iter().filter_map(var).collect(),
+    };
+    let column = |name: &&str| TableColumn {
+        name: (*name).into(),
+        max_chars: (*name == "name").then_some(50),
+        ..TableColumn::default()
+    };
+    let columns: Vec<_> = of.columns().iter().map(column).collect();
+    let decided = words::decide(current, change, &columns, &context)?;
+    let new_id = all.iter().map(|it| it.id).max().unwrap_or(0) + 1;
+    let id = change.id.unwrap_or(new_id);
+    table.retain(|it| word(it).is_none_or(|it| it.id != id) && !matches!(it, Answer::End { .. }));
+    let after = decided.after.clone().map(|after| Word { id, ..after });
+    if let Some(Word { name, value, .. }) = after.clone() {
+        // Variables come first.
+        match of {
+            Of::Tag => table.push(Answer::Tag { id, name }),
+            Of::Var | Of::Job => table.insert(0, Answer::Var { id, name, value }),
+        }
+    }
+    let end = Answer::End { digest: format!("{table:?}"), rows: table.len() as u64 };
+    table.push(end);
+    let version = after.map(|after| after.version(of));
+    let before = decided.before.as_ref().map(|before| before.version(of));
+    let mark = Mark { id: JobId(id), version, before, of };
+    Ok(Changed { what: decided.what(of, id), ..Changed::to(mark) })
+}
+
 fn var(answer: &Answer) -> Option<(String, String)> {
     match answer {
-        Answer::Var { name, value } => Some((name.clone(), value.clone())),
+        Answer::Var { name, value, .. } => Some((name.clone(), value.clone())),
         _ => None,
     }
 }
@@ -86,7 +148,8 @@ fn apply(
     (next..).zip(new).filter(|_| !dry_run).for_each(|(id, it)| it.row.id = id);
     let after = if dry_run { group.clone() } else { plan.result(group) };
     let version = after.version();
-    let mark = Mark { id: JobId(0), version: Some(version), before: Some(before) };
+    let (before, of) = (Some(before), Of::Job);
+    let mark = Mark { id: JobId(0), version: Some(version), before, of };
     let mut said = vec![Answer::Piece(report(&plan, version, dry_run))];
     said.extend((!dry_run).then_some(Answer::Changing(mark)));
     said.push(Answer::Changed(Changed { what: summary(&plan), ..Changed::to(mark) }));
@@ -127,7 +190,7 @@ fn change(stands: &mut Vec<Stand>, ask: &ChangeAsk, vars: Vars) -> Result<Change
     stands.extend(after);
     stands.sort_by_key(|stand| stand.row.id);
     let before = decided.before.as_ref().map(Stand::version);
-    let mark = Mark { id: JobId(id), version, before };
+    let mark = Mark { id: JobId(id), version, before, of: Of::Job };
     Ok(Changed { warnings: decided.warnings, what, ..Changed::to(mark) })
 }
 

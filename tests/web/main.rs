@@ -34,3 +34,4 @@ mod silent;
 mod unread;
 #[path = "support.rs"]
 mod web_common;
+mod words;

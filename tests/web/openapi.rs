@@ -148,6 +148,7 @@ fn every_answer_is_described_and_every_description_is_answered() {
     tour.bench.database_error = None;
     past(&mut tour);
     changes(&mut tour);
+    vars_and_tags(&mut tour);
     applied(&mut tour);
     tour.get("/api/v1/audit?limit=1000", 200);
     let asked: BTreeSet<_> = tour.description.seen.clone();
@@ -298,6 +299,31 @@ fn applied(tour: &mut Tour) {
     let warned = file.replace("/bin/true", "{NO} x").replace("\"n\"", "\"m\"");
     let warned = tour.send("POST", "/api/v1/apply", "", &warned, 200).json();
     assert!(!warned["warnings"].as_array().unwrap().is_empty(), "{warned}");
+}
+
+/// Variables and tags are changed.
+fn vars_and_tags(tour: &mut Tour) {
+    let wrong = "If-Match: \"0123456789abcdef\"\r\n";
+    for (list, used) in [("/api/v1/vars", "{N}"), ("/api/v1/tags", "")] {
+        let made = tour.send("POST", list, "", r#"{"name": "N"}"#, 201).json();
+        tour.send("POST", list, "", r#"{"name": "N"}"#, 422);
+        tour.send("POST", list, "", "[]", 400);
+        let one = format!("{list}/{}", made["id"]);
+        let job = json!({"command": format!("true {used}"), "cron": NEVER, "tag_id": made["id"]});
+        tour.send("POST", "/api/v1/jobs", "", &job.to_string(), 201);
+        tour.get(list, 200);
+        tour.send("PATCH", &one, "", r#"{"name": "N"}"#, 200);
+        tour.send("PATCH", &one, "", r#"{"name": ""}"#, 422);
+        tour.send("PATCH", &one, "Origin: http://evil.example\r\n", "{}", 403);
+        tour.send("DELETE", &one, "Origin: http://evil.example\r\n", "", 403);
+        tour.send("DELETE", &one, "", "", 409);
+        for (method, body) in [("PATCH", r#"{"name": "M"}"#), ("DELETE", "")] {
+            tour.send(method, &one, wrong, body, 412);
+            tour.send(method, &one, "If-Match: x\r\n", body, 400);
+            tour.send(method, &format!("{list}/77"), "", body, 404);
+        }
+        tour.send("DELETE", &format!("{one}?force=1"), "", "", 204);
+    }
 }
 
 fn errors(tour: &mut Tour) {

@@ -34,7 +34,7 @@ fn a_change_is_told_whole_and_changes_nothing() {
     let mut bench = Bench::that_asks_seldom(&[row(1, "0 3 * * *", "/bin/echo {DIR}")]);
     let mut lines = bench.table.clone();
     lines.pop();
-    lines.insert(0, Answer::Var { name: "DIR".into(), value: "/数据".into() });
+    lines.insert(0, Answer::Var { id: 1, name: "DIR".into(), value: "/数据".into() });
     bench.set_answers(lines);
     bench.post("/api/v1/sync").is(200);
     let before = bench.get("/api/v1/jobs/1").json();

@@ -65,15 +65,28 @@ pub(super) fn check(
                 column.name()
             )),
             Some(_) if !column.is_text() => None,
-            Some(its) => too_long(*column, &value, its).or_else(|| strange(&value, its)),
+            Some(its) => {
+                let is_command = *column == Column::Command;
+                let hint = if is_command { "put it into a script" } else { "shorten it" };
+                too_long(&value, its, (column.max_bytes(), hint)).or_else(|| strange(&value, its))
+            }
         };
         mistakes.extend(why.map(|why| Mistake::of(*column, why)));
     }
 }
 
-fn too_long(column: Column, text: &str, its: &TableColumn) -> Option<String> {
-    let most_bytes = column.max_bytes();
-    let hint = if column == Column::Command { "put it into a script" } else { "shorten it" };
+/// Why a text does not fit into a column of a table of words; none where the table lacks it.
+pub(super) fn misfit(
+    column: &str,
+    text: &str,
+    most_bytes: usize,
+    table: &[TableColumn],
+) -> Option<String> {
+    let its = table.iter().find(|it| it.name.eq_ignore_ascii_case(column))?;
+    too_long(text, its, (most_bytes, "shorten it")).or_else(|| strange(text, its))
+}
+
+fn too_long(text: &str, its: &TableColumn, (most_bytes, hint): (usize, &str)) -> Option<String> {
     if text.len() > most_bytes {
         return Some(format!("it has {} bytes, and {most_bytes} may be: {hint}", text.len()));
     }

@@ -1,6 +1,7 @@
 //! What somebody wants: the kinds of changes.
 
 use super::Wanted;
+use super::words::{Of, WordChange};
 use crate::core::ids::JobId;
 use crate::core::version::Version;
 use serde::{Deserialize, Serialize};
@@ -8,7 +9,7 @@ use serde::{Deserialize, Serialize};
 /// In a word, that a group was made to be as a file says.
 pub const APPLY: &str = "apply";
 
-/// What somebody wants of a job.
+/// What somebody wants of a job, a variable, a tag, or a group.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "do", rename_all = "snake_case")]
 pub enum Change {
@@ -42,6 +43,8 @@ pub enum Change {
         /// What the row must be.
         expected: Option<Version>,
     },
+    /// Of a variable or a tag.
+    Word(WordChange),
     /// The group is made to be as a file says: see `core::apply`.
     Apply {
         /// The file. In the journal it is left out: it is large, and nothing is done by it twice.
@@ -56,10 +59,10 @@ pub enum Change {
 }
 
 impl Change {
-    /// The job; none for one that is made, and for a group.
+    /// The job; none for one that is made, and where it is about no job.
     pub fn id(&self) -> Option<JobId> {
         match self {
-            Change::Create { .. } | Change::Apply { .. } => None,
+            Change::Create { .. } | Change::Apply { .. } | Change::Word(_) => None,
             Change::Edit { id, .. } | Change::Delete { id, .. } | Change::Switch { id, .. } => {
                 Some(*id)
             }
@@ -70,10 +73,35 @@ impl Change {
     pub fn expected(&self) -> Option<Version> {
         match self {
             Change::Create { .. } => None,
+            Change::Word(word) => word.expected,
             Change::Edit { expected, .. }
             | Change::Apply { expected, .. }
             | Change::Delete { expected, .. }
             | Change::Switch { expected, .. } => *expected,
+        }
+    }
+
+    /// What it is about.
+    pub fn of(&self) -> Of {
+        match self {
+            Change::Word(word) => word.of,
+            Change::Create { .. }
+            | Change::Edit { .. }
+            | Change::Delete { .. }
+            | Change::Apply { .. }
+            | Change::Switch { .. } => Of::Job,
+        }
+    }
+
+    /// Whether something is made that was not there.
+    pub fn is_new(&self) -> bool {
+        match self {
+            Change::Create { .. } => true,
+            Change::Word(word) => word.id.is_none(),
+            Change::Edit { .. }
+            | Change::Delete { .. }
+            | Change::Apply { .. }
+            | Change::Switch { .. } => false,
         }
     }
 
@@ -86,6 +114,7 @@ impl Change {
             Change::Switch { enabled: true, .. } => "enable",
             Change::Switch { enabled: false, .. } => "disable",
             Change::Apply { .. } => APPLY,
+            Change::Word(word) => word.verb(),
         }
     }
 
@@ -106,6 +135,7 @@ impl Change {
             Change::Create { .. }
             | Change::Edit { .. }
             | Change::Delete { .. }
+            | Change::Word(_)
             | Change::Switch { .. } => self.clone(),
         }
     }

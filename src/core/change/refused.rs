@@ -1,7 +1,9 @@
 //! Why a change was not made.
 
+use super::words::{Of, User};
 use super::{Difference, Mistake};
 use crate::core::ids::JobId;
+use crate::core::plain;
 use crate::core::version::Version;
 use serde::{Deserialize, Serialize};
 
@@ -11,6 +13,15 @@ use serde::{Deserialize, Serialize};
 pub enum Refused {
     /// There is no such row in this group.
     NotThere,
+    /// There is no such variable, or tag.
+    NoWord(Of),
+    /// Jobs use it.
+    InUse {
+        /// What it is.
+        of: Of,
+        /// Which jobs.
+        users: Vec<User>,
+    },
     /// Somebody was first: the row says something else than was seen.
     SomebodyWasFirst {
         /// What it is now.
@@ -41,6 +52,11 @@ impl Refused {
     pub fn told(&self) -> String {
         match self {
             Refused::NotThere => "there is no such job".into(),
+            Refused::NoWord(of) => format!("there is no such {}", of.noun()),
+            Refused::InUse { of, users } => {
+                let (count, noun) = (users.len() as u64, of.noun());
+                format!("{} use the {noun}", plain::counted(count, "job"))
+            }
             Refused::SomebodyWasFirst { version, .. } => {
                 format!("somebody was first: it is at version {version}")
             }

@@ -27,6 +27,9 @@ pub struct ActEntry {
     /// The run, if it is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run: Option<RunId>,
+    /// Of a change of a variable or a tag: the key of its row, once that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub word: Option<u32>,
     /// Of a change: the version of the row afterwards; none: there is no row.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<Version>,

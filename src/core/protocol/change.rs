@@ -1,6 +1,6 @@
 //! What is said of a change of a job.
 
-use crate::core::change::{Change, Mistake, What};
+use crate::core::change::{Change, Mistake, Of, What};
 use crate::core::cron::Dialect;
 use crate::core::ids::JobId;
 use crate::core::journal::ActEntry;
@@ -47,6 +47,16 @@ pub struct Mark {
     /// What it was; none: it was not there.
     #[serde(default)]
     pub before: Option<Version>,
+    /// What the row is of: the id is the key of its table.
+    #[serde(default, skip_serializing_if = "Of::is_job")]
+    pub of: Of,
+}
+
+impl Mark {
+    /// The job that it is about, if it is about one.
+    pub fn job(&self) -> Option<JobId> {
+        Some(self.id).filter(|_| self.of.is_job())
+    }
 }
 
 /// A change that was made.

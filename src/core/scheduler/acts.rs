@@ -123,8 +123,14 @@ impl Acts {
     /// Who was asked has said what a change comes to, and commits it now.
     pub fn said(&mut self, id: RunId, mark: Mark, outbox: &mut Outbox) {
         let Some(act) = self.open.get_mut(&id) else { return };
-        self.seen.said(mark);
-        (act.job, act.version, act.is_said) = (Some(mark.id), mark.version, true);
+        match mark.job() {
+            Some(id) => {
+                self.seen.said(mark);
+                act.job = Some(id);
+            }
+            None => act.word = Some(mark.id.0),
+        }
+        (act.version, act.is_said) = (mark.version, true);
         act.before = mark.before;
         outbox.note(&Entry::Asked(Box::new(act.clone())));
     }
@@ -186,6 +192,7 @@ pub(super) fn entry(did: Did, settings: &Settings) -> ActEntry {
         action,
         job,
         run,
+        word: None,
         version,
         before: None,
         request_key,

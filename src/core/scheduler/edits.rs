@@ -11,7 +11,7 @@ use super::acts::{Acts, Did, entry, next_id};
 use super::lanes::Waiter;
 use super::news::{Doubt, News, NotChanged};
 use super::outbox::Outbox;
-use crate::core::change::{By, Change, Refused};
+use crate::core::change::{By, Change, Of, Refused};
 use crate::core::database::ErrorKind;
 use crate::core::homes::Homes;
 use crate::core::ids::{JobId, RunId};
@@ -77,9 +77,10 @@ impl Edits {
     pub fn told_by(open: &Acts, homes: &Homes) -> Edits {
         let edit = |act: &ActEntry| {
             let change = act.change.as_deref().filter(|_| homes.has_act(act))?.clone();
-            let job = act.job.filter(|_| act.is_said);
+            let of = change.of();
+            let row = act.job.or(act.word.map(JobId)).filter(|_| act.is_said);
             let ActEntry { version, before, .. } = *act;
-            let find = Find { mark: job.map(|id| Mark { id, version, before }) };
+            let find = Find { mark: row.map(|id| Mark { id, version, before, of }) };
             let by = By::default();
             let (asked, version) = (change.id(), None);
             let act = ActEntry { change: None, is_said: false, job: asked, version, ..act.clone() };
@@ -186,7 +187,8 @@ impl Edits {
         let Some(id) = self.under_way.as_ref().and_then(Edit::id) else { return };
         acts.said(id, mark, outbox);
         for ActEntry { job, version, .. } in parts {
-            let mark = job.map(|id| Mark { id, version: *version, before: None });
+            let of = Of::Job;
+            let mark = job.map(|id| Mark { id, version: *version, before: None, of });
             mark.into_iter().for_each(|mark| acts.said_of_job(mark));
         }
     }
@@ -211,7 +213,7 @@ impl Edits {
             // An answer without this is not whole, and has failed.
             (None, None) => (ErrorKind::Other, String::new()),
         };
-        log::warn!("{} of a job: {why}", edit.change.verb());
+        log::warn!("{} of a {}: {why}", edit.change.verb(), edit.change.of().noun());
         let is_asked = edit.find.is_none();
         let Some(find) = edit.find.or(changing.map(|mark| Find { mark: Some(mark) })) else {
             let act = edit.act.take().map(|act| ended(act, &format!("nothing was changed: {why}")));
@@ -239,7 +241,7 @@ impl Edits {
         match changed {
             Ok(changed) => {
                 let act = act.map(|act| {
-                    let job = Some(changed.mark.id).filter(|id| *id != JobId(0));
+                    let job = changed.mark.job().filter(|id| *id != JobId(0));
                     let version = changed.mark.version;
                     let result = if changed.was_before { WAS_BEFORE } else { DONE };
                     let what = changed.what.clone();
@@ -315,6 +317,7 @@ fn deadline_ms(change: &Change) -> u64 {
         Change::Create { .. }
         | Change::Edit { .. }
         | Change::Delete { .. }
+        | Change::Word(_)
         | Change::Switch { .. } => Purpose::Change.deadline_ms(),
     }
 }

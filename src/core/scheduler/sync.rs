@@ -69,6 +69,7 @@ pub struct Sync {
 #[derive(Default)]
 pub(super) struct Staged {
     vars: Vars,
+    var_ids: BTreeMap<u32, String>,
     tags: BTreeMap<u32, String>,
     /// In slices of [`CHANGES_A_TURN`], each put in force and given back in a turn of its own: one
     /// long vector would be moved as it grows and freed at once, milliseconds for many jobs.
@@ -147,7 +148,10 @@ impl Staged {
                 self.same = true;
                 self.digest = Some(digest);
             }
-            Answer::Var { name, value } => {
+            Answer::Var { id, name, value } => {
+                if id > 0 {
+                    self.var_ids.insert(id, name.clone());
+                }
                 self.vars.insert(name, value);
             }
             Answer::Tag { id, name } => {

@@ -1,21 +1,23 @@
-//! Jobs are changed: a request becomes a change, and what became of the change an answer. Who asked
-//! is answered when the table in force has it, and not before.
+//! Jobs, variables and tags are changed: a request becomes a change, and what became of the change
+//! an answer. Who asked is answered when the table in force has it, and not before.
 
 use super::Web;
 use super::actions::Form;
 use super::api::job_json;
+use super::body::{columns, expected};
 use super::call::Call;
 use super::entry;
 use super::parameters::{flag, job_id};
 use super::repeats::{self, Key, Known};
-use crate::core::change::{By, Change, Refused, Wanted};
+use super::words;
+use crate::core::change::words::User;
+use crate::core::change::{By, Change, Of, Refused};
 use crate::core::http::{Request, Response};
 use crate::core::ids::{ConnId, JobId};
 use crate::core::plain;
 use crate::core::protocol::{Changed, Mark};
 use crate::core::scheduler::{NotChanged, Scheduler};
 use crate::core::time::Now;
-use crate::core::version::Version;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
@@ -90,41 +92,6 @@ pub(super) fn apply(call: &Call<'_>) -> Result<Change, Response> {
     Ok(Change::Apply { file, prune, dry_run, expected })
 }
 
-/// The columns that a body names. Of what type it says that it is does not matter: `curl -d` calls
-/// it a form, and what a page of another site sends is refused before.
-pub(super) fn columns(request: &Request) -> Result<Wanted, Response> {
-    let refuse = |why: String| {
-        let example = "{\"name\": \"backup\", \"cron\": \"0 3 * * *\"}";
-        Err(Response::problem(400, &format!("the body is no JSON object such as {example}: {why}")))
-    };
-    match serde_json::from_slice(&request.body) {
-        Ok(Value::Object(columns)) => Ok(columns),
-        Ok(_) => refuse("it is another value".into()),
-        Err(_) if request.body.is_empty() => refuse("there is none".into()),
-        Err(why) => refuse(why.to_string()),
-    }
-}
-
-/// What the row must be (RFC 9110 §13.1.1).
-pub(super) fn expected(request: &Request) -> Result<Option<Version>, Response> {
-    let mut all = request.headers("if-match");
-    let (Some(text), more) = (all.next(), all.next()) else { return Ok(None) };
-    let text = str::from_utf8(text).unwrap_or_default();
-    if text == "*" && more.is_none() {
-        return Ok(None);
-    }
-    let quoted = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
-    match quoted.map(str::parse).filter(|_| more.is_none()) {
-        Some(Ok(version)) => Ok(Some(version)),
-        _ => {
-            let shown = plain::shown(text);
-            let hint = "send the `version` of the job's answer, one and in double quotes, not the \
-                        ETag";
-            Err(Response::problem(400, &format!("If-Match: `{shown}` is no version: {hint}")))
-        }
-    }
-}
-
 impl Web {
     /// A job is to be changed. `Err` is an answer as well: to what was done before, or is refused.
     pub(super) fn change(
@@ -134,7 +101,7 @@ impl Web {
         change: Change,
         asker: Asker,
     ) -> Result<(), Response> {
-        let is_new = matches!(change, Change::Create { .. });
+        let is_new = change.is_new();
         let is_dry_run = change.is_dry_run();
         let key = match &asker {
             _ if !is_new => None,
@@ -243,9 +210,9 @@ impl Web {
             return true;
         }
         let Some(changed) = asked.done else { return false };
-        let id = changed.mark.id;
+        let (id, noun) = (changed.mark.id, changed.mark.of.noun());
         let is_group = id == JobId(0);
-        let what = if is_group { "the group".to_owned() } else { format!("job {id}") };
+        let what = if is_group { "the group".to_owned() } else { format!("{noun} {id}") };
         let response = match (result, &asked.by) {
             (_, Asker::Person(_, request)) => {
                 entry::done(request, changed.mark.version.map(|_| id))
@@ -279,6 +246,9 @@ fn group_in_force(changed: Changed) -> Response {
 
 /// The answer to a change that is in force.
 fn in_force(scheduler: &Scheduler, now: Now, changed: &Changed, is_new: bool) -> Response {
+    if !changed.mark.of.is_job() {
+        return words::in_force(scheduler, changed, is_new);
+    }
     let Changed { mark: Mark { id, version, .. }, warnings, .. } = changed;
     if version.is_none() {
         return Response::no_content();
@@ -300,7 +270,7 @@ fn not_changed(scheduler: &Scheduler, why: &NotChanged) -> (u16, String, Respons
     match why {
         NotChanged::Away(why) => plain(503, format!("nothing was changed: {why}")),
         NotChanged::InDoubt { why, .. } => {
-            let hint = "look at the job before you ask again";
+            let hint = "look at it before you ask again";
             plain(504, format!("nobody knows whether it was changed: {why}: {hint}"))
         }
         NotChanged::Refused(refused) => refused_answer(scheduler, refused),
@@ -314,6 +284,8 @@ pub(super) fn refused_answer(scheduler: &Scheduler, refused: &Refused) -> (u16, 
             let group = scheduler.settings().server_id;
             plain(404, format!("there is no such job: no row with this id and server_id = {group}"))
         }
+        Refused::NoWord(of) => plain(404, format!("there is no such {}", of.noun())),
+        Refused::InUse { of, users } => in_use(*of, users),
         Refused::SomebodyWasFirst { version, differs } => {
             let names: Vec<&str> = differs.iter().map(|it| it.column.as_str()).collect();
             let where_ = match names.is_empty() {
@@ -321,7 +293,7 @@ pub(super) fn refused_answer(scheduler: &Scheduler, refused: &Refused) -> (u16, 
                 false => format!("; not as you want it: {}", names.join(", ")),
             };
             let why = format!(
-                "somebody was first: the job is at version {version} by now{where_}: look at it, \
+                "somebody was first: it is at version {version} by now{where_}: look at it, \
                  and send that version"
             );
             let more = json!({ "version": version, "differs": differs });
@@ -365,4 +337,24 @@ pub(super) fn refused_answer(scheduler: &Scheduler, refused: &Refused) -> (u16, 
         Refused::NobodyKnows => plain(504, "nobody knows whether it was changed".into()),
         Refused::OtherBody => (422, refused.told(), repeats::other_body()),
     }
+}
+
+/// Jobs that are told one by one.
+const MAX_USERS: usize = 100;
+
+/// The answer where jobs would lose what they use.
+fn in_use(of: Of, users: &[User]) -> (u16, String, Response) {
+    let what = match of {
+        Of::Tag => "would be without a tag",
+        Of::Var | Of::Job => "would have a placeholder that nobody fills",
+    };
+    let some = users.iter().take(5).map(|it| format!("{} ({})", it.id, plain::line(&it.name)));
+    let some: Vec<String> = some.collect();
+    let more = if users.len() > some.len() { ", …" } else { "" };
+    let count = plain::counted(users.len() as u64, "job");
+    let why =
+        format!("{count} {what}: {}{more}: change them before, or say `force=1`", some.join(", "));
+    let jobs = &users[..users.len().min(MAX_USERS)];
+    let more = json!({ "jobs": jobs, "jobs_total": users.len() });
+    (409, why.clone(), Response::problem_with(409, &why, more))
 }

@@ -1,6 +1,7 @@
 //! `POST /api/v1/jobs/preview`: what a change of a job would come to. Nothing is changed, and the
 //! database is not asked.
 
+use super::body;
 use super::call::Call;
 use super::change::{self, Asker};
 use super::missing;
@@ -47,7 +48,7 @@ pub(super) fn question(scheduler: &Scheduler, call: &Call<'_>) -> Result<Questio
     let given = call.request.query("lang").unwrap_or_default();
     let lang = LANGS.iter().find(|(name, _)| *name == given).map_or(Lang::En, |(_, lang)| *lang);
     missing::table_unread(scheduler).map_or(Ok(()), |why| Err(missing::answer(why)))?;
-    let mut columns = change::columns(call.request)?;
+    let mut columns = body::columns(call.request)?;
     let change = match id(&mut columns)? {
         None => Change::Create { columns },
         Some(id) => {
@@ -90,7 +91,7 @@ fn expected(
     request: &Request,
     id: JobId,
 ) -> Result<Option<Version>, Response> {
-    let expected = change::expected(request)?;
+    let expected = body::expected(request)?;
     Ok(expected.filter(|expected| Some(*expected) != scheduler.table().version(id)))
 }
 

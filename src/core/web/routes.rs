@@ -14,6 +14,7 @@ use super::route::Role::{Anyone, Editor, Operator, Viewer};
 use super::route::{Route, delete, form, get, page, patch, post};
 use super::runs::{self, Which};
 use super::slow;
+use super::words;
 
 /// The parameters of a list; `tagid` is the original's name for `tag`.
 const LIST: &[&str] = &["tag", "tagid", "q", "state", "id", "sort", "dir", "page", "per_page"];
@@ -26,6 +27,9 @@ const FORECAST: &[&str] = &["from", "to", "tag", "limit"];
 
 /// Those of a preview.
 const PREVIEW: &[&str] = &["lang"];
+
+/// That of a change of what jobs use.
+const FORCE: &[&str] = &["force"];
 
 /// Those of an export.
 const EXPORT: &[&str] = &["format"];
@@ -100,6 +104,14 @@ pub const ROUTES: &[Route] = &[
     delete("/api/v1/jobs/{id}", Change(change::delete), Editor),
     get("/api/v1/jobs/{id}/runs", Runs(Which::OfJob), Viewer).takes(&[RUNS]).awaits(Jobs),
     get("/api/v1/jobs/{id}/output", File(named::job_file), Viewer).takes(&[FILE]).awaits(Jobs),
+    get("/api/v1/vars", Slow(slow::vars), Viewer).awaits(Jobs),
+    post("/api/v1/vars", Change(words::create_var), Editor),
+    patch("/api/v1/vars/{id}", Change(words::edit_var), Editor).takes(&[FORCE]),
+    delete("/api/v1/vars/{id}", Change(words::delete_var), Editor).takes(&[FORCE]),
+    get("/api/v1/tags", Slow(slow::tags), Viewer).awaits(Jobs),
+    post("/api/v1/tags", Change(words::create_tag), Editor),
+    patch("/api/v1/tags/{id}", Change(words::edit_tag), Editor).takes(&[FORCE]),
+    delete("/api/v1/tags/{id}", Change(words::delete_tag), Editor).takes(&[FORCE]),
     get("/api/v1/export", Slow(slow::export), Viewer).takes(&[EXPORT]).awaits(Jobs),
     get("/api/v1/forecast", Slow(slow::forecast), Viewer).takes(&[FORECAST]).awaits(Jobs),
     get("/api/v1/audit", Show(Web::audit), Viewer).takes(&[AUDIT]),

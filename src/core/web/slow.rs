@@ -6,6 +6,8 @@ use super::call::Call;
 use super::export;
 use super::forecast;
 use super::preview::{self, Told};
+use super::words;
+use crate::core::change::Of;
 use crate::core::http::Response;
 use crate::core::ids::ConnId;
 use crate::core::places::{Peer, Places};
@@ -27,6 +29,7 @@ pub(super) enum Work {
     Forecast(Box<forecast::Question>),
     Export(export::Question),
     Preview(Box<preview::Question>),
+    Words(words::Question),
 }
 
 /// `GET /api/v1/forecast`
@@ -44,6 +47,16 @@ pub(super) fn preview(scheduler: &Scheduler, call: &Call<'_>) -> Result<Work, Re
     preview::question(scheduler, call).map(|it| Work::Preview(Box::new(it)))
 }
 
+/// `GET /api/v1/vars`
+pub(super) fn vars(scheduler: &Scheduler, _: &Call<'_>) -> Result<Work, Response> {
+    words::question(scheduler, Of::Var).map(Work::Words)
+}
+
+/// `GET /api/v1/tags`
+pub(super) fn tags(scheduler: &Scheduler, _: &Call<'_>) -> Result<Work, Response> {
+    words::question(scheduler, Of::Tag).map(Work::Words)
+}
+
 impl Work {
     /// Does the next slice. What is to be told, if it was the last one.
     fn go_on(&mut self, scheduler: &Scheduler) -> Option<Told> {
@@ -51,6 +64,7 @@ impl Work {
             Work::Forecast(question) => question.go_on(scheduler).map(Told::Answer),
             Work::Export(question) => question.go_on(scheduler).map(Told::Answer),
             Work::Preview(question) => question.go_on(scheduler),
+            Work::Words(question) => question.go_on(scheduler).map(Told::Answer),
         }
     }
 }

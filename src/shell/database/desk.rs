@@ -8,8 +8,8 @@ use crate::core::columns::Column;
 
 /// See the module's text. A transaction is under way.
 pub trait Desk {
-    /// The columns of `scheduler_jobs`.
-    fn table(&mut self) -> Result<Vec<TableColumn>, Failure>;
+    /// The columns of a table.
+    fn table(&mut self, name: &str) -> Result<Vec<TableColumn>, Failure>;
 
     /// Names of the columns of a table.
     fn columns(&mut self, table: &str) -> Result<Vec<String>, Failure>;

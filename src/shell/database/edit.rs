@@ -1,12 +1,14 @@
-//! Changes a job, in one transaction: the row is locked and read, `core::change` says what becomes
-//! of it, that is written and read again. What a database does to a value without a word (cuts it,
-//! writes a question mark, has a trigger) is seen then, and refused.
+//! Changes a job (`words`: a variable or a tag), in one transaction: the row is locked and read,
+//! `core::change` says what becomes of it, that is written and read again. What a database does to
+//! a value without a word (cuts it, writes a question mark, has a trigger) is seen then, and
+//! refused.
 //!
 //! What it comes to is said before the COMMIT, and is in the daemon's pipe by then: if this process
 //! dies, the daemon knows whether anything may have been committed, and what to look for.
 
 mod apply;
 mod audit;
+mod words;
 
 use super::answers::Answers;
 use super::desk::Desk;
@@ -18,7 +20,8 @@ use super::{Failure, written_zone};
 use crate::core::apply::File;
 use crate::core::cells::Cell;
 use crate::core::change::{
-    Change, Context, Decided, Mistake, Planned, Refused, Stand, TableColumn, Wanted, judge, plan,
+    Change, Context, Decided, Mistake, Of, Planned, Refused, Stand, TableColumn, Wanted, judge,
+    plan,
 };
 use crate::core::columns::{Column, JobRow};
 use crate::core::cron::Zone;
@@ -75,7 +78,7 @@ fn look_at_files(change: &Change, file: &File) -> BTreeMap<String, OutputFile> {
     let rows: Vec<&Wanted> = match change {
         Change::Create { columns } | Change::Edit { columns, .. } => vec![columns],
         Change::Apply { .. } => file.jobs.iter().map(|job| &job.columns).collect(),
-        Change::Delete { .. } | Change::Switch { .. } => return BTreeMap::new(),
+        Change::Delete { .. } | Change::Switch { .. } | Change::Word(_) => return BTreeMap::new(),
     };
     let named = |columns: &Wanted| {
         [Column::Output, Column::Stderr].map(|column| columns.get(column.name()).cloned())
@@ -163,10 +166,12 @@ impl Work<'_> {
     fn with_rights(&self, failure: Failure) -> String {
         match failure.kind {
             ErrorKind::Rights => format!(
-                "{}: to change jobs the user needs SELECT, INSERT, UPDATE and DELETE on \
-                 scheduler_jobs, and SELECT and INSERT on scheduler_audit where that is there; \
-                 to apply a file, the same four on scheduler_vars and scheduler_tags",
-                failure.message
+                "{}: to change a {} the user needs SELECT, INSERT, UPDATE and DELETE on {}, and \
+                 SELECT and INSERT on scheduler_audit where that is there; to apply a file, the \
+                 same four on scheduler_vars and scheduler_tags",
+                failure.message,
+                self.ask.change.of().noun(),
+                self.ask.change.of().table(),
             ),
             _ => failure.message,
         }
@@ -177,13 +182,15 @@ impl Work<'_> {
         files: BTreeMap<String, OutputFile>,
         answers: &mut Answers,
     ) -> Result<Result<Changed, Refused>, Failure> {
-        self.table = self.desk.table()?;
+        self.table = self.desk.table(self.ask.change.of().table())?;
         let has_audit = self.has_audit()?;
         if has_audit && let Some(made) = self.made_before()? {
             return Ok(made);
         }
-        let done = match &self.ask.change {
+        let ask = self.ask;
+        let done = match &ask.change {
             Change::Apply { .. } => self.apply(self.file, files, answers)?,
+            Change::Word(change) => self.change_word(change)?,
             Change::Create { .. }
             | Change::Edit { .. }
             | Change::Delete { .. }
@@ -264,7 +271,7 @@ impl Work<'_> {
         let sql = "SELECT id, name, value FROM scheduler_vars WHERE server_id = ? ORDER BY id";
         let values = [Field::Number(self.ask.vars_server.into())];
         let var = |cells| match rows::var(cells) {
-            Answer::Var { name, value } => Some((name, value)),
+            Answer::Var { name, value, .. } => Some((name, value)),
             _ => None,
         };
         Ok(self.desk.query(sql, &values)?.into_iter().filter_map(var).collect())
@@ -292,7 +299,7 @@ impl Work<'_> {
         let before = decided.before.as_ref();
         let was = before.map(Stand::version);
         let changed = |id, version| {
-            let mark = Mark { id, version, before: was };
+            let mark = Mark { id, version, before: was, of: Of::Job };
             Changed { warnings, what, ..Changed::to(mark) }
         };
         let id = before.map_or(JobId(0), |before| JobId(before.row.id));

@@ -58,7 +58,7 @@ pub fn var(cells: Vec<Cell>) -> Answer {
     let name = cells.value("name", MAX_TEXT_BYTES);
     let name = name.and_then(|it| it.ok_or_else(|| "name is NULL".to_owned()));
     match (name, cells.text("value", MAX_COMMAND_BYTES)) {
-        (Ok(name), Ok(value)) => Answer::Var { name, value },
+        (Ok(name), Ok(value)) => Answer::Var { id: id.parse().unwrap_or(0), name, value },
         (Err(why), _) | (_, Err(why)) => bad("scheduler_vars", &id, &why),
     }
 }

@@ -44,7 +44,7 @@ pub fn sync(database: &Sqlite, group: &Group, answers: &mut Answers) -> Result<(
     // Taken before the rows are read: a change in between makes it stale, never wrong.
     let stamp = stamp(Path::new(&database.path));
     let asked = Digest::parse(group.digest);
-    let of_group = format!("s1:{}:{}", group.server_id, group.vars_server);
+    let of_group = format!("s2:{}:{}", group.server_id, group.vars_server);
     let same_group = asked.group == of_group;
     if let Some(stamp) = &stamp
         && same_group

@@ -144,9 +144,10 @@ impl Acts {
     /// Whether an earlier daemon may have done it: it had asked for a change of this row, or for a
     /// new one, and it is not known yet what came of that. Then that tells of it.
     fn is_in_doubt(&self, id: JobId, known: Option<Version>) -> bool {
-        let may_be = |act: &ActEntry| match act.job {
-            Some(job) => job == id,
-            None => known.is_none(),
+        let may_be = |act: &ActEntry| match (act.job, &act.change) {
+            (Some(job), _) => job == id,
+            (None, Some(change)) if !change.of().is_job() => false,
+            (None, _) => known.is_none(),
         };
         self.is_group_in_doubt
             || self.inherited.iter().filter_map(|id| self.open.get(id)).any(may_be)

@@ -88,6 +88,7 @@ impl Scheduler {
     /// Begins to put an answer in force.
     pub(in crate::core::scheduler) fn begin_applying(&mut self, staged: Staged, since: Since) {
         self.table.vars = staged.vars;
+        self.table.var_ids = staged.var_ids;
         self.table.tags = staged.tags;
         self.changes.all_at_once();
         self.sync.digest = staged.digest.unwrap_or_default();

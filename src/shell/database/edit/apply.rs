@@ -10,7 +10,7 @@ use crate::core::apply::{
     Around, File, FileMistake, Group, Plan, Step, mistakes, plan_all, report, summary,
 };
 use crate::core::cells::Cell;
-use crate::core::change::{Change, Context, Decided, Refused, verb};
+use crate::core::change::{Change, Context, Decided, Of, Refused, verb};
 use crate::core::database::ErrorKind;
 use crate::core::ids::JobId;
 use crate::core::journal::ActEntry;
@@ -273,7 +273,8 @@ impl Work<'_> {
 }
 
 fn done(plan: &Plan, before: Version, version: Version) -> Changed {
-    let mark = Mark { id: JobId(0), version: Some(version), before: Some(before) };
+    let (version, before) = (Some(version), Some(before));
+    let mark = Mark { id: JobId(0), version, before, of: Of::Job };
     Changed { what: summary(plan), ..Changed::to(mark) }
 }
 

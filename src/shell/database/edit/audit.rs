@@ -6,12 +6,13 @@ use super::super::records::{ACT_COLUMNS, Field, act_fields, fitting_act};
 use super::super::schema::AUDIT;
 use super::Work;
 use crate::core::cells::Cell;
-use crate::core::change::{Refused, What};
+use crate::core::change::{Of, Refused, What};
 use crate::core::ids::JobId;
 use crate::core::journal::{ActEntry, DONE};
 use crate::core::protocol::{Changed, Find, Mark};
 use crate::core::records::act_record;
 use jiff::Timestamp;
+use serde_json::Value;
 
 /// So long a key of a request is known, in milliseconds.
 const KEY_MS: i64 = 24 * 3_600_000;
@@ -29,7 +30,7 @@ impl Work<'_> {
         result: &str,
     ) -> Result<(), Failure> {
         let act = ActEntry {
-            job: mark.map(|mark| mark.id).or(self.ask.act.job),
+            job: mark.and_then(|mark| mark.job()).or(self.ask.act.job),
             version: mark.and_then(|mark| mark.version),
             what: what.clone(),
             result: result.to_owned(),
@@ -65,10 +66,11 @@ impl Work<'_> {
             return Ok(found.ok_or(Refused::NotDone));
         }
         let Some(mark) = find.mark else { return Ok(Err(Refused::NobodyKnows)) };
-        self.table = self.desk.table()?;
-        let found = match mark.id {
-            JobId(0) => Some(self.group()?.version()),
-            id => self.row(id)?.map(|stand| stand.version()),
+        self.table = self.desk.table(mark.of.table())?;
+        let found = match (mark.of, mark.id) {
+            (Of::Job, JobId(0)) => Some(self.group()?.version()),
+            (Of::Job, id) => self.row(id)?.map(|stand| stand.version()),
+            (of, id) => self.word(of, id.0)?.map(|word| word.version(of)),
         };
         Ok(match found {
             found if found == mark.version => Ok(Changed::to(mark)),
@@ -86,8 +88,9 @@ impl Work<'_> {
         let id = self.ask.act.id.to_string();
         let found = self.desk.query(&sql, &[Field::Text(&id)])?.into_iter().next();
         let Some([job, version, what, result]) = found.and_then(texts) else { return Ok(None) };
-        let what = serde_json::from_str(&what).unwrap_or_default();
-        let changed = mark(&job, &version).map(|mark| Changed { what, ..Changed::to(mark) });
+        let what: What = serde_json::from_str(&what).unwrap_or_default();
+        let changed =
+            self.mark(&job, &version, &what).map(|mark| Changed { what, ..Changed::to(mark) });
         Ok(changed.filter(|_| result == DONE))
     }
 
@@ -98,12 +101,12 @@ impl Work<'_> {
             return Ok(None);
         }
         let sql = format!(
-            "SELECT job_id, version, at, request_body FROM {AUDIT} \
+            "SELECT job_id, version, what, at, request_body FROM {AUDIT} \
              WHERE server_id = ? AND request_key = ? AND result = '{DONE}' ORDER BY id DESC"
         );
         let values = [Field::Number(self.ask.server_id.into()), Field::Text(&act.request_key)];
         let found = self.desk.query(&sql, &values)?.into_iter().next();
-        let Some([job, version, at, body]) = found.and_then(texts) else { return Ok(None) };
+        let Some([job, version, what, at, body]) = found.and_then(texts) else { return Ok(None) };
         let at_ms = at.parse::<Timestamp>().map_or(0, Timestamp::as_millisecond);
         if act.at_ms - at_ms > KEY_MS {
             return Ok(None);
@@ -111,8 +114,22 @@ impl Work<'_> {
         if body != act.request_body {
             return Ok(Some(Err(Refused::OtherBody)));
         }
-        let made = mark(&job, &version);
+        let what = serde_json::from_str(&what).unwrap_or_default();
+        let made = self.mark(&job, &version, &what);
         Ok(made.map(|mark| Ok(Changed { was_before: true, ..Changed::to(mark) })))
+    }
+
+    /// The mark that a row of this table tells of. The key of a variable or a tag is in what was
+    /// changed.
+    fn mark(&self, job: &str, version: &str, what: &What) -> Option<Mark> {
+        let version = if version.is_empty() { None } else { Some(version.parse().ok()?) };
+        let of = self.ask.change.of();
+        let keys = || what.get("id").and_then(Value::as_array).into_iter().flatten();
+        let id = match of {
+            Of::Job => job.parse().ok()?,
+            Of::Var | Of::Tag => keys().find_map(Value::as_u64)?.try_into().ok()?,
+        };
+        Some(Mark { id: JobId(id), version, before: None, of })
     }
 }
 
@@ -121,9 +138,4 @@ const NOT_DONE: &str = "not done: the answer was lost";
 
 fn texts<const N: usize>(cells: Vec<Cell>) -> Option<[String; N]> {
     <[Cell; N]>::try_from(cells).ok().map(|cells| cells.map(super::text_of))
-}
-
-fn mark(job: &str, version: &str) -> Option<Mark> {
-    let version = if version.is_empty() { None } else { Some(version.parse().ok()?) };
-    Some(Mark { id: JobId(job.parse().ok()?), version, before: None })
 }

@@ -46,10 +46,10 @@ impl<'a> Desk<'a> {
 }
 
 impl desk::Desk for Desk<'_> {
-    fn table(&mut self) -> Result<Vec<TableColumn>, Failure> {
+    fn table(&mut self, name: &str) -> Result<Vec<TableColumn>, Failure> {
         let sql = "SELECT COLUMN_NAME, CHARACTER_MAXIMUM_LENGTH, CHARACTER_SET_NAME \
                    FROM information_schema.COLUMNS \
-                   WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = 'scheduler_jobs'";
+                   WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = ?";
         let converts = self.converts;
         let column = |cells: Vec<Cell>| {
             let text = |cell: &Cell| match cell {
@@ -69,7 +69,7 @@ impl desk::Desk for Desk<'_> {
                 },
             })
         };
-        let found = desk::Desk::query(self, sql, &[])?;
+        let found = desk::Desk::query(self, sql, &[Field::Text(name)])?;
         Ok(found.into_iter().filter_map(column).collect())
     }
 

@@ -102,7 +102,7 @@ impl Digest {
             complete &= numbers.next() == Some(Ok(*rows));
         }
         // The groups are part of it: after a change of the configuration nothing is the same.
-        let text = format!("m2:{}:{}:{text}", group.server_id, group.vars_server);
+        let text = format!("m3:{}:{}:{text}", group.server_id, group.vars_server);
         Ok(Self { text, rows, complete })
     }
 

@@ -24,10 +24,10 @@ impl<'a> Desk<'a> {
 }
 
 impl desk::Desk for Desk<'_> {
-    fn table(&mut self) -> Result<Vec<TableColumn>, Failure> {
-        let names = self.0.columns("scheduler_jobs")?;
+    fn table(&mut self, name: &str) -> Result<Vec<TableColumn>, Failure> {
+        let names = self.0.columns(name)?;
         if names.is_empty() {
-            return Err(Failure::no_table("scheduler_jobs", &self.0.database.path));
+            return Err(Failure::no_table(name, &self.0.database.path));
         }
         // It keeps what it is given, however long.
         let column = |name| TableColumn { name, ..TableColumn::default() };

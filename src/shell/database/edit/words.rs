@@ -1,0 +1,174 @@
+//! Variables and tags are changed, as jobs are: in one transaction, and what was written is read
+//! again.
+
+use super::super::Failure;
+use super::super::records::Field;
+use super::super::written_zone;
+use super::{Work, text_of};
+use crate::core::change::words::{User, Word, WordContext, WordDecided, decide};
+use crate::core::change::{Mistake, Of, Refused, WordChange};
+use crate::core::database::ErrorKind;
+use crate::core::ids::JobId;
+use crate::core::limits::{MAX_QUOTED_CHARS, cut};
+use crate::core::protocol::{Changed, Mark};
+use crate::core::time::datetime;
+use crate::shell::clock;
+
+impl Work<'_> {
+    pub(super) fn change_word(
+        &mut self,
+        change: &WordChange,
+    ) -> Result<Result<Changed, Refused>, Failure> {
+        let current = match change.id {
+            Some(id) => self.word(change.of, id)?,
+            None => None,
+        };
+        let context = self.word_context(change, current.as_ref())?;
+        match decide(current, change, &self.table, &context) {
+            Ok(decided) => self.put_word(change.of, &decided),
+            Err(refused) => Ok(Err(refused)),
+        }
+    }
+
+    /// A row, locked.
+    pub(super) fn word(&mut self, of: Of, id: u32) -> Result<Option<Word>, Failure> {
+        let (condition, lock) = (self.of_group(of), self.desk.lock());
+        let columns = of.columns().join(", ");
+        let table = of.table();
+        let sql = format!("SELECT {columns} FROM {table} WHERE id = ?{condition}{lock}");
+        let found = self.desk.query(&sql, &[Field::Number(id.into())])?.into_iter().next();
+        Ok(found.map(|cells| {
+            let mut texts = cells.into_iter().map(text_of);
+            let mut next = || texts.next().unwrap_or_default();
+            Word { id, name: next(), value: next() }
+        }))
+    }
+
+    /// Variables are those of a machine; tags are everybody's.
+    fn of_group(&self, of: Of) -> String {
+        match of {
+            Of::Job => format!(" AND server_id = {}", self.ask.server_id),
+            Of::Var => format!(" AND server_id = {}", self.ask.vars_server),
+            Of::Tag => String::new(),
+        }
+    }
+
+    /// What is around a row.
+    fn word_context(
+        &mut self,
+        change: &WordChange,
+        current: Option<&Word>,
+    ) -> Result<WordContext, Failure> {
+        let mut context = WordContext::default();
+        let own = Field::Number(change.id.unwrap_or(0).into());
+        if let Some(name) = change.name().filter(|name| current.is_none_or(|it| it.name != **name))
+        {
+            let (table, condition) = (change.of.table(), self.of_group(change.of));
+            let sql = format!("SELECT id FROM {table} WHERE name = ? AND id <> ?{condition}");
+            let found = self.desk.query(&sql, &[Field::Text(name), own])?.into_iter().flatten();
+            context.twin = found.map(text_of).find_map(|id| id.parse().ok());
+        }
+        if current.is_none() {
+            return Ok(context);
+        }
+        let (condition, value) = match change.of {
+            Of::Tag => ("tag_id = ?", change.id.unwrap_or(0)),
+            Of::Var | Of::Job => ("command LIKE '%{%' AND server_id = ?", self.ask.server_id),
+        };
+        let sql = format!("SELECT id, name, command FROM scheduler_jobs WHERE {condition}");
+        let user = |cells: Vec<_>| {
+            let mut texts = cells.into_iter().map(text_of);
+            let mut next = || texts.next().unwrap_or_default();
+            Some(User { id: next().parse().ok()?, name: next(), command: next() })
+        };
+        let found = self.desk.query(&sql, &[Field::Number(value.into())])?;
+        context.users = found.into_iter().filter_map(user).collect();
+        context.vars = self.vars()?;
+        Ok(context)
+    }
+
+    /// Writes what was decided, and looks at it.
+    fn put_word(
+        &mut self,
+        of: Of,
+        decided: &WordDecided,
+    ) -> Result<Result<Changed, Refused>, Failure> {
+        let WordDecided { before, after } = decided;
+        let was = before.as_ref().map(|before| before.version(of));
+        let changed = |id: u32, version| {
+            let mark = Mark { id: JobId(id), version, before: was, of };
+            Changed { what: decided.what(of, id), ..Changed::to(mark) }
+        };
+        let id = before.as_ref().map_or(0, |before| before.id);
+        let Some(after) = after else {
+            let (table, condition) = (of.table(), self.of_group(of));
+            let sql = format!("DELETE FROM {table} WHERE id = ?{condition}");
+            self.desk.run(&sql, &[Field::Number(id.into())])?;
+            return Ok(Ok(changed(id, None)));
+        };
+        if before.as_ref() == Some(after) {
+            return Ok(Ok(changed(id, was)));
+        }
+        let id = self.write_word(of, after)?;
+        let expected = Word { id, ..after.clone() };
+        match self.word(of, id)? {
+            Some(found) if found == expected => Ok(Ok(changed(id, Some(found.version(of))))),
+            Some(found) => Ok(Err(Refused::Mistakes(altered(of, &expected, &found)))),
+            None => {
+                let why = "the row that was written is not there: does a trigger take it away?";
+                Ok(Err(Refused::ByDatabase(why.into())))
+            }
+        }
+    }
+
+    /// Makes the row, or changes it. Returns its id.
+    fn write_word(&mut self, of: Of, word: &Word) -> Result<u32, Failure> {
+        let mut sets: Vec<(&str, Field)> = vec![("name", Field::Text(&word.name))];
+        if of == Of::Var {
+            sets.push(("value", Field::Text(&word.value)));
+        }
+        let now = datetime(clock::now().wall_ms, &written_zone(&self.ask.timezone)?);
+        let is_new = word.id == 0;
+        let times = if is_new { &["create_time", "update_time"][..] } else { &["update_time"] };
+        let times = times.iter().filter(|name| self.has(name));
+        sets.extend(times.map(|name| (*name, Field::Text(&now))));
+        if is_new && of == Of::Var {
+            sets.push(("server_id", Field::Number(self.ask.vars_server.into())));
+        }
+        let (names, mut values): (Vec<&str>, Vec<Field>) = sets.into_iter().unzip();
+        let mark = |value: &Field| match value {
+            Field::Text(_) => self.desk.mark(),
+            Field::Number(_) => "?",
+        };
+        let marks: Vec<&str> = values.iter().map(mark).collect();
+        let table = of.table();
+        if is_new {
+            let (names, marks) = (names.join(", "), marks.join(", "));
+            let sql = format!("INSERT INTO {table} ({names}) VALUES ({marks})");
+            let made = self.desk.run(&sql, &values)?;
+            let why = || Failure::new(ErrorKind::Other, format!("the new row has the id {made}"));
+            return made.try_into().map_err(|_| why());
+        }
+        let sets: Vec<String> =
+            names.iter().zip(marks).map(|(name, mark)| format!("{name} = {mark}")).collect();
+        let condition = self.of_group(of);
+        let sql = format!("UPDATE {table} SET {} WHERE id = ?{condition}", sets.join(", "));
+        values.push(Field::Number(word.id.into()));
+        self.desk.run(&sql, &values)?;
+        Ok(word.id)
+    }
+}
+
+/// What the database has made of what was written.
+fn altered(of: Of, expected: &Word, found: &Word) -> Vec<Mistake> {
+    let hint = "it cuts what is too long, has not all characters, or a trigger changes it";
+    let pairs = [("name", &expected.name, &found.name), ("value", &expected.value, &found.value)];
+    let differ =
+        pairs.iter().filter(|(name, one, other)| of.columns().contains(name) && one != other);
+    let told = |(name, _, found): &(&str, &String, &String)| {
+        let value = cut(found, MAX_QUOTED_CHARS);
+        let why = format!("the database would keep {value:?} of it: {hint}");
+        Mistake { column: (*name).into(), why }
+    };
+    differ.map(told).collect()
+}
