@@ -54,6 +54,20 @@ pub fn between_slots(now: Now, at_mono_ms: u64) -> u64 {
     at_mono_ms.saturating_add_signed(-off_ms)
 }
 
+/// The reading of the monotonic clock, `at_mono_ms` or the first later one, that is far enough from
+/// any slot for some work of a few dozen milliseconds, again and again.
+pub fn clear_of_slots(now: Now, at_mono_ms: u64) -> u64 {
+    const FROM_MS: i64 = 250;
+    const TO_MS: i64 = 850;
+    let ahead_ms = i64::try_from(at_mono_ms.saturating_sub(now.mono_ms)).unwrap_or(i64::MAX / 2);
+    let of_second_ms = now.wall_ms.saturating_add(ahead_ms).rem_euclid(1000);
+    let wait_ms = match of_second_ms {
+        FROM_MS..=TO_MS => 0,
+        _ => (FROM_MS - of_second_ms).rem_euclid(1000),
+    };
+    at_mono_ms.saturating_add(wait_ms.unsigned_abs())
+}
+
 /// A clock tick as the kernel counts them for programs (`USER_HZ`), ms.
 const TICK_MS: u64 = 10;
 

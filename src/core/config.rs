@@ -54,6 +54,8 @@ pub struct Base {
     pub memory_limit_mb: u32,
     /// Seconds between two reads of the jobs, 1..=3,600.
     pub sync_interval_s: u32,
+    /// Days that records are kept in the database, 1..=36,500; 0 = for ever.
+    pub keep_records_days: u32,
     /// The zone of schedules and displayed times; `None` = the system's.
     pub timezone: Option<Zone>,
     /// How cron expressions are read.

@@ -10,7 +10,7 @@ mod change;
 mod past;
 
 pub use change::{ChangeAsk, Changed, Find, Mark};
-pub use past::{Past, Place, RunsAsk, RunsEnd};
+pub use past::{Past, Place, Purged, RunsAsk, RunsEnd};
 
 use crate::core::change::Refused;
 pub use crate::core::columns::JobRow;
@@ -34,12 +34,14 @@ pub enum Purpose {
     Change,
     /// Somebody wants to know what was.
     History,
+    /// What is older than it is kept leaves the database.
+    Purge,
 }
 
 impl Purpose {
     /// All of them; what is wrong with the first of several is told first.
-    pub const ALL: [Purpose; 4] =
-        [Purpose::Sync, Purpose::Record, Purpose::Change, Purpose::History];
+    pub const ALL: [Purpose; 5] =
+        [Purpose::Sync, Purpose::Record, Purpose::Change, Purpose::History, Purpose::Purge];
 
     /// So many milliseconds a helper has for an answer; then it is killed.
     pub const fn deadline_ms(self) -> u64 {
@@ -47,7 +49,7 @@ impl Purpose {
             // As long as a large table takes on a slow line.
             Purpose::Sync => 30_000,
             // Twice as long as a helper goes on with what it was given.
-            Purpose::Record => 30_000,
+            Purpose::Record | Purpose::Purge => 30_000,
             // Who has clicked does not wait for longer.
             Purpose::Change | Purpose::History => 5_000,
         }
@@ -123,6 +125,15 @@ pub enum Ask {
     Change(Box<ChangeAsk>),
     /// Runs of the group, newest first.
     Runs(Box<RunsAsk>),
+    /// Delete what is older than it is kept, so much of it.
+    Purge {
+        /// The group whose rows they are.
+        server_id: u32,
+        /// What ended earlier, written as the times of a [`Record`].
+        before: String,
+        /// So many rows at the most.
+        limit: u32,
+    },
 }
 
 impl Ask {
@@ -133,6 +144,7 @@ impl Ask {
             Ask::Record { .. } => Purpose::Record,
             Ask::Change(_) => Purpose::Change,
             Ask::Runs(_) => Purpose::History,
+            Ask::Purge { .. } => Purpose::Purge,
         }
     }
 }
@@ -281,6 +293,8 @@ pub enum Answer {
     Skipped(Box<SkipRecord>),
     /// The last line of [`Ask::Runs`].
     Runs(RunsEnd),
+    /// What became of [`Ask::Purge`].
+    Purged(Purged),
     /// The last line in place of [`Answer::Done`]: the question failed, nothing of this counts.
     Error {
         /// What kind of failure, for the page and the log.
@@ -316,6 +330,7 @@ impl Answer {
             | Self::Run(_)
             | Self::Skipped(_)
             | Self::Runs(_)
+            | Self::Purged(_)
             | Self::Error { .. } => false,
         }
     }

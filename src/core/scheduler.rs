@@ -18,6 +18,7 @@
 //! - `news`: what somebody above may want to hear
 //! - `trouble`: what is wrong with the database, and when it is tried again
 //! - `reads`: questions about what was
+//! - `purge`: what is older than it is kept leaves the database
 //! - `outbox`: the journal's segments and how their records reach the database
 //! - `last_word`: what the next daemon is told beside the journal
 //! - `snapshot`: what a daemon that starts goes by until the database answers
@@ -42,6 +43,7 @@ mod life;
 mod metrics;
 mod news;
 mod outbox;
+mod purge;
 mod reads;
 mod run;
 mod runs;
@@ -57,7 +59,7 @@ pub use acts::{Acts, Did};
 pub use adopt::{Place, Said};
 pub(in crate::core) use changes::Changed;
 pub use figures::{Figures, if_known};
-pub use metrics::{Histogram, Metrics};
+pub use metrics::{Counters, Histogram, Metrics};
 pub use news::{Begun, Doubt, News, NotChanged};
 pub use outbox::Outbox;
 pub use run::{Run, RunPhase};
@@ -71,7 +73,7 @@ use crate::core::database::Database;
 use crate::core::event::Action;
 use crate::core::homes::Homes;
 use crate::core::ids::{JobId, RunId};
-use crate::core::journal::{Loss, Segment};
+use crate::core::journal::Segment;
 use crate::core::replay::Replay;
 use crate::core::table::Table;
 use crate::core::time::Now;
@@ -87,6 +89,8 @@ pub struct Settings {
     pub vars_server: u32,
     /// Milliseconds between two looks at the database.
     pub sync_interval_ms: u64,
+    /// Milliseconds that records are kept in the database; 0: for ever.
+    pub keep_records_ms: u64,
     /// Milliseconds between TERM and KILL when a run is stopped.
     pub stop_grace_ms: u64,
     /// How cron expressions are read.
@@ -145,37 +149,6 @@ pub struct Wake {
     pub mono_ms: Option<u64>,
     /// When the wall clock shows this.
     pub wall_ms: Option<i64>,
-}
-
-/// Counts since the daemon's start.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Counters {
-    /// Processes started.
-    pub launched: u64,
-    /// Runs that ended with exit status 0.
-    pub succeeded: u64,
-    /// Runs that ended otherwise, failed launches included, but for those that were stopped.
-    pub failed: u64,
-    /// Runs that somebody told to end, and that ended with another status than 0.
-    pub stopped: u64,
-    /// Slots that were skipped.
-    pub skipped: u64,
-    /// Records that the database never hears of, since the journal was begun: it had reached its
-    /// limit, a full disk had no room for them, or somebody took them away.
-    pub records_dropped: u64,
-    /// When that was the last time, unix ms.
-    pub records_dropped_ms: i64,
-    /// Why it was then.
-    pub records_dropped_why: Loss,
-    /// Turns of the loop that took more than 2 ms.
-    pub slow_turns: u64,
-    /// The longest turn of the loop so far: how long a client may have waited, in microseconds.
-    pub worst_turn_us: u64,
-    /// Runs whose outputs were not kept on a full disk, or were deleted for the journal.
-    pub outputs_dropped: u64,
-    /// The latest launch so far: milliseconds after its slot.
-    pub worst_lateness_ms: u64,
 }
 
 /// What goes over to the program that takes the place of this one, besides the journal.
@@ -244,6 +217,7 @@ pub struct Scheduler {
     pub(in crate::core) edits: edits::Edits,
     pub(in crate::core) acts: acts::Acts,
     pub(in crate::core) reads: reads::Reads,
+    purge: purge::Purge,
     sync: sync::Sync,
     snapshot: snapshot::Snapshot,
     refused: carry::Refused,
@@ -296,6 +270,7 @@ impl Scheduler {
             edits: edits::Edits::told_by(&acts, &homes),
             acts,
             reads: reads::Reads::default(),
+            purge: purge::Purge::default(),
             sync: sync::Sync::new(),
             snapshot: snapshot::Snapshot::told_by(replay.table.clone()),
             refused: carry::Refused::told_by(replay.set_aside),

@@ -13,6 +13,7 @@ mod edit;
 pub mod migrate;
 mod mysql;
 mod past;
+mod purge;
 mod reader;
 mod records;
 mod rows;
@@ -188,6 +189,10 @@ fn perform(request: &Request, kept: &mut Kept, answers: &mut Answers) -> Result<
         }
         Ask::Change(ask) => edit::edit(kept, &request.database, ask, answers),
         Ask::Runs(ask) => past::read(kept, &request.database, ask, answers),
+        Ask::Purge { server_id, before, limit } => {
+            let piece = purge::Piece { server_id: *server_id, before, limit: *limit };
+            purge::purge(kept, &request.database, &piece, answers)
+        }
     }
 }
 

@@ -324,6 +324,7 @@ fn settings(
         server_id: server.id,
         vars_server: server.vars_server,
         sync_interval_ms: u64::from(base.sync_interval_s) * 1000,
+        keep_records_ms: u64::from(base.keep_records_days) * 24 * 3_600_000,
         stop_grace_ms: u64::from(base.stop_grace_s) * 1000,
         // The configuration takes no other text.
         dialect: base.cron_dialect,

@@ -125,6 +125,10 @@ fn flat_without_host_says_where_the_page_is() {
 fn both_forms_in_one_file() {
     let config = clean("stop_grace = 3\n[server_2]\nport=1\n[base]\nkeepalive=0\n[db]\npath=/d\n");
     assert_eq!((config.base.stop_grace_s, config.base.keepalive_s), (3, 0));
+    for (text, days) in [("0", 0), ("90d", 90), ("12W", 84)] {
+        let config = clean(&format!("keep_records = {text}\n[server_2]\nport=1\n[db]\npath=/d\n"));
+        assert_eq!(config.base.keep_records_days, days);
+    }
     assert_eq!(config.servers[&2].port, 1);
     assert_eq!(config.database, Database::Sqlite(Sqlite { path: "/d".into() }));
 }

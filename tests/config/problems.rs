@@ -132,6 +132,9 @@ fn numbers() {
     for value in ["-1", "+5", "1.5", "0x10", "1 2", "99999999999"] {
         base(&format!("stop_grace = {value}"), &[&format!("4 error: `stop_grace` is `{value}`")]);
     }
+    for value in ["90", "0d", "d", "+9d", "40000d", "9y"] {
+        base(&format!("keep_records = {value}"), &["4 error: write days or weeks, from `1d`"]);
+    }
     base("sync_interval = 0", &["4 error: from 1 to 3600 (seconds)"]);
     base("stop_grace = 5 # s", &["4 error: a comment after a value begins with a blank and `;`"]);
     for value in ["31", "1T", "-1", "9999999G", "5000G"] {

@@ -25,6 +25,7 @@ mod original;
 mod overlong;
 mod packet;
 mod past;
+mod purge;
 mod record;
 mod refused;
 mod rights;

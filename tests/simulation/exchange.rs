@@ -7,7 +7,7 @@ use schedule::core::change::{Of, Refused};
 use schedule::core::database::ErrorKind;
 use schedule::core::ids::{AskId, JobId};
 use schedule::core::protocol::{
-    Answer, Ask, ChangeAsk, Changed, Mark, Request, RunsAsk, RunsEnd, SetAside,
+    Answer, Ask, ChangeAsk, Changed, Mark, Purged, Request, RunsAsk, RunsEnd, SetAside,
 };
 use std::collections::VecDeque;
 
@@ -115,7 +115,7 @@ impl Exchange {
             delay_ms += if fate == Fate::Good { random.below(28_000) } else { 0 };
         }
         let deadline_ms = match &request.ask {
-            Ask::Sync { .. } | Ask::Record { .. } => mono_ms + DEADLINE_MS,
+            Ask::Sync { .. } | Ask::Record { .. } | Ask::Purge { .. } => mono_ms + DEADLINE_MS,
             // As long as who waits for it.
             Ask::Change(_) | Ask::Runs(_) => u64::MAX,
         };
@@ -148,7 +148,7 @@ impl Exchange {
         match &self.ask {
             Ask::Sync { .. } => true,
             Ask::Record { from, to, .. } => from < to,
-            Ask::Change(_) | Ask::Runs(_) => false,
+            Ask::Change(_) | Ask::Runs(_) | Ask::Purge { .. } => false,
         }
     }
 
@@ -156,7 +156,7 @@ impl Exchange {
     pub fn from(&self) -> Option<u64> {
         match &self.ask {
             Ask::Record { from, .. } => Some(*from),
-            Ask::Sync { .. } | Ask::Change(_) | Ask::Runs(_) => None,
+            Ask::Sync { .. } | Ask::Change(_) | Ask::Runs(_) | Ask::Purge { .. } => None,
         }
     }
 
@@ -218,6 +218,7 @@ impl Exchange {
             }
             Ask::Change(ask) => return self.change(mono_ms, &ask, random, database),
             Ask::Runs(ask) => return self.tell_past(mono_ms, &ask, random, database),
+            Ask::Purge { .. } => vec![line(&Answer::Purged(Purged::default()))],
         };
         let last = self.spoil(&mut lines, random);
         if let Some((_, rows)) = &self.table {
@@ -325,6 +326,7 @@ impl Exchange {
                 Answer::Changed(Changed::to(mark))
             }
             Ask::Runs(_) => Answer::Runs(RunsEnd::default()),
+            Ask::Purge { .. } => Answer::Purged(Purged::default()),
         };
         [Answer::To(id), what, Answer::Done(id)].iter().map(line).collect()
     }

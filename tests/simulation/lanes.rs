@@ -139,7 +139,7 @@ impl World {
         match purpose {
             Purpose::Sync => self.ledger.answered(ending.rows.clone(), ending.good),
             Purpose::Record => self.check_set_aside(ending.good),
-            Purpose::Change | Purpose::History => {}
+            Purpose::Change | Purpose::History | Purpose::Purge => {}
         }
     }
 

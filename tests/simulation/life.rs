@@ -252,6 +252,7 @@ impl World {
             server_id: 1,
             vars_server: 1,
             sync_interval_ms: self.profile.sync_interval_ms,
+            keep_records_ms: 0,
             stop_grace_ms: self.profile.stop_grace_ms,
             dialect: Dialect::Crontab,
             zone: zone(configured).unwrap(),

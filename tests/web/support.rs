@@ -17,7 +17,9 @@ use schedule::core::ids::{AskId, ConnId, RunId};
 use schedule::core::launch::{LaunchError, Stream};
 use schedule::core::outcome::{Exit, Outcome};
 use schedule::core::places::Peer;
-use schedule::core::protocol::{Answer, Ask, JobRow, Purpose, Request, RunRecord, SetAside};
+use schedule::core::protocol::{
+    Answer, Ask, JobRow, Purged, Purpose, Request, RunRecord, SetAside,
+};
 use schedule::core::refusal::Refusal;
 use schedule::core::replay::Replay;
 use schedule::core::scheduler::Settings;
@@ -108,6 +110,7 @@ pub fn settings() -> Settings {
         server_id: 1,
         vars_server: 1,
         sync_interval_ms: 10_000,
+        keep_records_ms: 0,
         stop_grace_ms: 10_000,
         dialect: Dialect::Crontab,
         zone: zone("Asia/Shanghai").unwrap(),
@@ -314,6 +317,7 @@ impl Bench {
                 past::answers(&self.past, &ask)
             }
             (None, Purpose::Sync) => self.table.clone(),
+            (None, Purpose::Purge) => vec![Answer::Purged(Purged::default())],
             (None, Purpose::Record) => {
                 let aside = SetAside::default();
                 let (count, through, unkept) = (0, u64::MAX, String::new());

@@ -17,7 +17,7 @@ use paths::{logfile, template};
 use section::Keys;
 
 /// Keys of `[base]`.
-const BASE: [&str; 11] = [
+const BASE: [&str; 12] = [
     "pidfile",
     "logfile",
     "statedir",
@@ -25,6 +25,7 @@ const BASE: [&str; 11] = [
     "keepalive",
     "memory_limit",
     "sync_interval",
+    "keep_records",
     "timezone",
     "cron_dialect",
     "control_groups",
@@ -52,6 +53,7 @@ fn base(draft: &Draft, several: bool, problems: &mut Problems) -> Base {
         keepalive_s: keepalive(&mut keys),
         memory_limit_mb: memory_limit(&mut keys),
         sync_interval_s: keys.number("sync_interval", 10, 1..=3600, "seconds"),
+        keep_records_days: keep_records(&mut keys),
         timezone: timezone(&mut keys),
         cron_dialect: cron_dialect(&mut keys),
         control_groups: keys.choice("control_groups", &["on", "off"], "on") == "on",
@@ -108,6 +110,33 @@ fn memory_limit(keys: &mut Keys) -> u32 {
             );
             keys.problems.error(entry.line, text);
             DEFAULT_MB
+        }
+    }
+}
+
+/// Days or weeks with their unit: a bare number could be meant as either, or as rows.
+fn keep_records(keys: &mut Keys) -> u32 {
+    const MAX_DAYS: u32 = 36_500;
+    let Some(entry) = keys.find("keep_records") else { return 0 };
+    let text = entry.value.to_ascii_lowercase();
+    let (digits, times) = match (text.strip_suffix('d'), text.strip_suffix('w')) {
+        (Some(digits), _) => (digits, 1),
+        (_, Some(digits)) => (digits, 7),
+        _ if text == "0" => return 0,
+        _ => ("", 0),
+    };
+    let is_number = digits.bytes().all(|byte| byte.is_ascii_digit());
+    let days = digits.parse().ok().and_then(|n: u32| n.checked_mul(times));
+    match days.filter(|days| is_number && (1..=MAX_DAYS).contains(days)) {
+        Some(days) => days,
+        None => {
+            let text = format!(
+                "`keep_records` is `{}`: write days or weeks, from `1d` to `{MAX_DAYS}d`, as `90d` \
+                 or `12w`; 0 = keep all",
+                entry.value
+            );
+            keys.problems.error(entry.line, text);
+            0
         }
     }
 }

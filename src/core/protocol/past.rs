@@ -1,4 +1,4 @@
-//! What is asked about runs of the past, and how far an answer goes.
+//! What is asked about runs of the past, how far an answer goes, and what went of them.
 
 use super::{RunRecord, SkipRecord};
 use crate::core::run_kind::RunKind;
@@ -76,5 +76,27 @@ impl Past {
             true => Ok(()),
             false => Err(format!("the answer has {came} of {rows} rows: nothing of it counts")),
         }
+    }
+}
+
+/// What was deleted of what is older than it is kept.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Purged {
+    /// Rows of `scheduler_logs`.
+    pub runs: u64,
+    /// Rows of `scheduler_skips`.
+    pub skips: u64,
+    /// Rows of `scheduler_audit`.
+    pub acts: u64,
+    /// There may be more.
+    pub more: bool,
+    /// Nothing was deleted: the database lacks the index by which old runs are found.
+    pub lacks: bool,
+}
+
+impl Purged {
+    /// How many rows in all.
+    pub fn rows(&self) -> u64 {
+        self.runs + self.skips + self.acts
     }
 }

@@ -134,6 +134,7 @@ impl Scheduler {
             Purpose::Record => self.record_at().min(self.retry_at()).min(self.look_at()),
             Purpose::Change => self.edits.ask_ms(),
             Purpose::History => self.reads.ask_ms(),
+            Purpose::Purge => self.purge_at(),
         }
     }
 
@@ -164,6 +165,7 @@ impl Scheduler {
                 self.edits.next(now, &self.settings, &mut self.last_sequence, noted)
             }
             Purpose::History => self.reads.next(),
+            Purpose::Purge => self.purge_ask(now),
         }
     }
 
@@ -260,8 +262,10 @@ impl Scheduler {
             self.sync.state.count(failure.is_none());
         }
         if purpose == Purpose::History {
-            self.news.extend(self.reads.answered(failure, staged.past));
-            return;
+            return self.news.extend(self.reads.answered(failure, staged.past));
+        }
+        if purpose == Purpose::Purge {
+            return self.purged(now, failure, staged.purged);
         }
         if purpose == Purpose::Change {
             let said = (staged.changing, staged.acts);
@@ -300,7 +304,7 @@ impl Scheduler {
         match purpose {
             Purpose::Sync => self.sync.next_sync_ms = 0,
             Purpose::Record => self.outbox.record_at = Some(0),
-            Purpose::Change | Purpose::History => {}
+            Purpose::Change | Purpose::History | Purpose::Purge => {}
         }
         if news {
             let jobs = self.table.len();
@@ -329,16 +333,16 @@ impl Scheduler {
                 self.carried(now, staged.recorded.unwrap_or_default(), &staged.refused);
             }
             Waiter::Table => self.synced(now, staged),
-            Waiter::Client { .. } => {}
+            Waiter::Client { .. } | Waiter::Nobody => {}
         }
     }
 }
 
-/// Whether a client waits for the answers. Who changes a row may wait for somebody who has locked
-/// it, and what was is many rows: that says nothing of the database.
+/// Whether a client waits for the answers, or nobody. Who changes or deletes a row may wait for
+/// somebody who has locked it, and what was is many rows: that says nothing of the database.
 fn is_of_client(purpose: Purpose) -> bool {
     match purpose {
-        Purpose::Change | Purpose::History => true,
+        Purpose::Change | Purpose::History | Purpose::Purge => true,
         Purpose::Sync | Purpose::Record => false,
     }
 }

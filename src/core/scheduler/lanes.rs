@@ -45,6 +45,8 @@ pub enum Waiter {
         /// Milliseconds.
         until_ms: u64,
     },
+    /// Nobody: old rows are deleted.
+    Nobody,
 }
 
 /// A question under way.
@@ -133,7 +135,9 @@ impl Lane {
         debug_assert!(self.is_free(), "two questions at a time: {self:?}");
         let deadline_ms = match waiter {
             Waiter::Client { until_ms } => until_ms,
-            Waiter::Table | Waiter::Records | Waiter::Again => now.mono_ms + purpose.deadline_ms(),
+            Waiter::Table | Waiter::Records | Waiter::Again | Waiter::Nobody => {
+                now.mono_ms + purpose.deadline_ms()
+            }
         };
         self.asked = Some(Asked {
             id,

@@ -1,10 +1,43 @@
 //! Figures for `/metrics` that are counted where things happen.
 
-use super::Counters;
 use crate::core::ids::RunId;
 use crate::core::journal::{Loss, Skips};
 use crate::core::outcome::{OutcomeKind, Outcomes};
 use crate::core::plain::counted;
+use serde::{Deserialize, Serialize};
+
+/// Counts since the daemon's start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Counters {
+    /// Processes started.
+    pub launched: u64,
+    /// Runs that ended with exit status 0.
+    pub succeeded: u64,
+    /// Runs that ended otherwise, failed launches included, but for those that were stopped.
+    pub failed: u64,
+    /// Runs that somebody told to end, and that ended with another status than 0.
+    pub stopped: u64,
+    /// Slots that were skipped.
+    pub skipped: u64,
+    /// Records that the database never hears of, since the journal was begun: it had reached its
+    /// limit, a full disk had no room for them, or somebody took them away.
+    pub records_dropped: u64,
+    /// When that was the last time, unix ms.
+    pub records_dropped_ms: i64,
+    /// Why it was then.
+    pub records_dropped_why: Loss,
+    /// Rows of the database that were older than they are kept, and are deleted.
+    pub records_deleted: u64,
+    /// Turns of the loop that took more than 2 ms.
+    pub slow_turns: u64,
+    /// The longest turn of the loop so far: how long a client may have waited, in microseconds.
+    pub worst_turn_us: u64,
+    /// Runs whose outputs were not kept on a full disk, or were deleted for the journal.
+    pub outputs_dropped: u64,
+    /// The latest launch so far: milliseconds after its slot.
+    pub worst_lateness_ms: u64,
+}
 
 impl Counters {
     /// A run has begun whose output goes nowhere.

@@ -13,7 +13,7 @@ use crate::core::database::ErrorKind;
 use crate::core::definition::{Definition, Vars, there_twice};
 use crate::core::ids::JobId;
 use crate::core::journal::{ActEntry, TableEntry};
-use crate::core::protocol::{Answer, Ask, Changed, JobRow, Mark, Past, Purpose};
+use crate::core::protocol::{Answer, Ask, Changed, JobRow, Mark, Past, Purged, Purpose};
 use crate::core::table::Table;
 use crate::core::time::Now;
 use applying::{Applying, Since};
@@ -99,6 +99,8 @@ pub(super) struct Staged {
     pub edited: Option<Result<Changed, Refused>>,
     /// What was.
     pub past: Past,
+    /// What was deleted.
+    pub purged: Option<Purged>,
     pub error: Option<(ErrorKind, String)>,
 }
 
@@ -119,6 +121,7 @@ impl Staged {
             Purpose::Record => self.recorded.is_some(),
             Purpose::Change => self.edited.is_some(),
             Purpose::History => self.past.end.is_some(),
+            Purpose::Purge => self.purged.is_some(),
         }
     }
 
@@ -192,6 +195,7 @@ impl Staged {
                     self.error.get_or_insert((ErrorKind::Other, message));
                 }
             }
+            Answer::Purged(purged) => self.purged = Some(purged),
             Answer::Error { kind, message } => {
                 self.error.get_or_insert((kind, message));
             }

@@ -92,7 +92,7 @@ impl Web {
             "stops_refused": stops_refused,
             "php_pid": scheduler.twin(),
         });
-        // The macro takes no more.
+        status["records_deleted"] = json!(counters.records_deleted);
         status["disabled"] = json!(scheduler.table().disabled_len());
         status["table_changing"] = json!(scheduler.is_table_changing());
         status

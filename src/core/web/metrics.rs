@@ -186,6 +186,8 @@ fn write_daemon(scheduler: &Scheduler, out: &mut Writer, now: Now) {
     out.gauge("schedule_records_elsewhere", "", help, aside.elsewhere);
     let help = "Records lost to a full disk, a limit or damage, since the journal was begun.";
     out.counter("schedule_records_dropped", help, dropped);
+    let help = "Rows of the database that were older than keep_records and are deleted.";
+    out.counter("schedule_records_deleted", help, scheduler.counters().records_deleted);
     let help = "Runs whose outputs had to go, or were not kept, on a full disk.";
     out.counter("schedule_outputs_dropped", help, scheduler.counters().outputs_dropped);
     let failing = u8::from(scheduler.disk_error().is_some());

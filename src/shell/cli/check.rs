@@ -152,6 +152,7 @@ fn check_group(
     findings.sort_by_key(|finding| finding.job_id);
     let mut told = told(&findings);
     told.extend(unwritable(config));
+    told.extend(crowded(config));
     told.iter().for_each(|(_, line)| report.add(id, line.clone()));
     all.extend(told);
     for table in migrate::missing_tables(&config.database).unwrap_or_default() {
@@ -229,6 +230,19 @@ fn waiting(aside: &SetAside, path: &str) -> Vec<String> {
 fn unwritable(config: &Config) -> Option<(Severity, String)> {
     let why = database::may_write(&config.database).err()?.message;
     Some((Severity::Error, format!("error: runs could not be recorded: {why}")))
+}
+
+/// Whether records are kept for ever that are many already.
+fn crowded(config: &Config) -> Option<(Severity, String)> {
+    const MANY: u64 = 5_000_000;
+    let rows = migrate::recorded_runs(&config.database).unwrap_or(0);
+    (config.base.keep_records_days == 0 && rows > MANY).then(|| {
+        let text = format!(
+            "warning: scheduler_logs has some {rows} rows, and all are kept: set keep_records = \
+             90d in [base], or delete old ones by yourself"
+        );
+        (Severity::Warning, text)
+    })
 }
 
 /// What is to be known where an optional table is missing.

@@ -166,6 +166,16 @@ pub fn status(database: &Database) -> Result<Status, Failure> {
     Ok(status)
 }
 
+/// So many runs are recorded, as far as their ids tell: to count them would take long.
+///
+/// # Errors
+/// The database can't be reached or read.
+pub fn recorded_runs(database: &Database) -> Result<u64, Failure> {
+    let sql = "SELECT MAX(id) - MIN(id) + 1 FROM scheduler_logs";
+    let found = Session::open(database, false)?.first_column(sql)?;
+    Ok(found.first().and_then(|text| text.parse().ok()).unwrap_or(0))
+}
+
 /// Whether `command_md5` is part of a unique key, as the PHP program made it.
 ///
 /// # Errors
