@@ -99,7 +99,7 @@ fn a_row_that_is_enabled_again_is_simply_active() {
     assert_eq!(job["last_run"]["outcome"], "exit 0");
     assert_eq!((&daemon.status()["jobs"], &daemon.status()["disabled"]), (&0.into(), &1.into()));
     let refused = daemon.request("POST", "/api/v1/jobs/1/start");
-    assert!(refused.status == 409 && refused.body.contains("set status = 1"), "{refused:?}");
+    assert!(refused.status == 409 && refused.body.contains("enable it"), "{refused:?}");
     database.sql("DELETE FROM scheduler_jobs;");
     wait_for("it to be gone", SOON, || daemon.job(1).is_none().then_some(()));
 }

@@ -87,7 +87,7 @@ fn no_hand_and_no_instant_starts_one() {
     let mut bench = bench();
     let key = bench.get("/api/v1/jobs/2").json()["md5"].as_str().unwrap().to_owned();
     let reply = bench.post("/api/v1/jobs/2/start");
-    assert!(reply.is(409).body.contains("job 2 is disabled: set status = 1"), "{reply:?}");
+    assert!(reply.is(409).body.contains("job 2 is disabled: enable it"), "{reply:?}");
     let reply = bench.ask("GET", &format!("/?action=start&md5={key}"), "", "");
     reply.is(301);
     let told = page(&mut bench, "/", BROWSER);
@@ -128,7 +128,7 @@ fn one_that_is_disabled_drains_and_is_known_with_its_past() {
     let metrics = bench.get("/metrics").body;
     assert!(metrics.contains("schedule_jobs{state=\"disabled\"} 1\n"), "{metrics}");
     let reply = bench.post("/api/v1/jobs/1/start");
-    let told = "job 1 is disabled, and its last run ends in peace: set status = 1";
+    let told = "job 1 is disabled, and its last run ends in peace: enable it";
     assert!(reply.is(409).body.contains(told), "{reply:?}");
     let told = page(&mut bench, "/jobs/1", BROWSER);
     assert!(told.contains("nothing is started before its row has status = 1"), "{told}");

@@ -289,18 +289,28 @@ fn no_page_has_an_address_that_begins_at_the_root() {
     bench.post("/api/v1/jobs/1/start").is(200);
     let texts = ["/?q=job&state=running", "/index.php?per_page=1", "/stderr.php?id=1", "/tail.php"];
     let deep = ["/jobs/1", "/jobs/", "/log", "/none", "/a/b/c/", "/jobs/99", "//x"];
-    for target in ["/"].into_iter().chain(texts).chain(deep) {
+    let sheets = ["/jobs/new", "/jobs/1/edit", "/jobs/1/delete"];
+    for target in ["/"].into_iter().chain(texts).chain(deep).chain(sheets) {
         let shown = page(&mut bench, target).body;
         let path = target.split('?').next().unwrap();
         let mut seen = 0;
         for address in addresses(&shown) {
             assert!(!address.starts_with('/'), "{target}: {address}");
             let to = resolved(path, &address);
-            let known = ["/?", "/jobs/1", "/log", "/act", "/assets/", "/favicon.ico", "/api/v1/"];
+            let known = [
+                "/?",
+                "/jobs/1",
+                "/jobs/new",
+                "/log",
+                "/act",
+                "/assets/",
+                "/favicon.ico",
+                "/api/v1/",
+            ];
             let known = to == "/" || known.iter().any(|known| to.starts_with(known));
             assert!(known && to != "/log/", "{target}: {address} → {to}");
             // Files are not there, a stream does not end, a form is posted.
-            let page_of_its_own = !["/output", "/events", "/actions", "api/v1/log"]
+            let page_of_its_own = !["/output", "/events", "/actions", "able", "api/v1/log"]
                 .iter()
                 .any(|other| to.contains(other));
             let status = if page_of_its_own { page(&mut bench, &to).status } else { 200 };

@@ -428,12 +428,12 @@ pub fn why_not_start(scheduler: &Scheduler, id: JobId) -> Option<(u16, String)> 
     }
     match job.phase() {
         Phase::Disabled => conflict(format!(
-            "job {id} is disabled: set status = 1 in its row, which is read within seconds, and \
-             start it then"
+            "job {id} is disabled: enable it (its page, `schedule job enable {id}`, or status = 1 \
+             in its row), and start it then"
         )),
         Phase::Draining if scheduler.table().is_disabled(id) => conflict(format!(
-            "job {id} is disabled, and its last run ends in peace: set status = 1 in its row, \
-             which is read within seconds, and start it then"
+            "job {id} is disabled, and its last run ends in peace: enable it (its page, `schedule \
+             job enable {id}`, or status = 1 in its row), and start it then"
         )),
         Phase::Draining => {
             conflict(format!("job {id} is draining: its row is gone, its last run ends in peace"))
