@@ -15,7 +15,7 @@ pub struct Reply {
 
 impl Reply {
     /// Takes an answer apart; its body must be as long as it says.
-    fn parse(bytes: &[u8], method: &str) -> Self {
+    pub fn parse(bytes: &[u8], method: &str) -> Self {
         let text = std::str::from_utf8(bytes).unwrap();
         let (head, body) = text.split_once("\r\n\r\n").expect("an answer with a head");
         let mut lines = head.split("\r\n");
