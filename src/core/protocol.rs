@@ -10,7 +10,7 @@ mod change;
 mod past;
 
 pub use change::{ChangeAsk, Changed, Find, Mark};
-pub use past::{Past, Place, Purged, RunsAsk, RunsEnd};
+pub use past::{Past, Place, Purged, RunsAsk, RunsEnd, Stays};
 
 use crate::core::change::Refused;
 pub use crate::core::columns::JobRow;
@@ -131,6 +131,12 @@ pub enum Ask {
         server_id: u32,
         /// What ended earlier, written as the times of a [`Record`].
         before: String,
+        /// So long records are kept, seconds.
+        keep_s: u64,
+        /// The daemon's clock, unix seconds: the database's has to agree.
+        now_s: i64,
+        /// Whether they go in spite of [`Stays::Gap`].
+        sure: bool,
         /// So many rows at the most.
         limit: u32,
     },

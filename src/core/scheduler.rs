@@ -270,7 +270,7 @@ impl Scheduler {
             edits: edits::Edits::told_by(&acts, &homes),
             acts,
             reads: reads::Reads::default(),
-            purge: purge::Purge::default(),
+            purge: purge::Purge::begin(now),
             sync: sync::Sync::new(),
             snapshot: snapshot::Snapshot::told_by(replay.table.clone()),
             refused: carry::Refused::told_by(replay.set_aside),

@@ -189,8 +189,10 @@ fn perform(request: &Request, kept: &mut Kept, answers: &mut Answers) -> Result<
         }
         Ask::Change(ask) => edit::edit(kept, &request.database, ask, answers),
         Ask::Runs(ask) => past::read(kept, &request.database, ask, answers),
-        Ask::Purge { server_id, before, limit } => {
-            let piece = purge::Piece { server_id: *server_id, before, limit: *limit };
+        Ask::Purge { server_id, before, keep_s, now_s, sure, limit } => {
+            let (server_id, limit) = (*server_id, *limit);
+            let (keep_s, now_s, sure) = (*keep_s, *now_s, *sure);
+            let piece = purge::Piece { server_id, before, keep_s, now_s, sure, limit };
             purge::purge(kept, &request.database, &piece, answers)
         }
     }

@@ -22,7 +22,7 @@ fn check(config: &Database) -> (Option<i32>, String) {
 }
 
 /// A user that may do this and no more: `{db}` stands for the database.
-fn user_with(database: &TestDatabase, grants: &[&str]) -> (Database, mysql::Conn) {
+pub fn user_with(database: &TestDatabase, grants: &[&str]) -> (Database, mysql::Conn) {
     let mut conn = mysql_conn(&database.config);
     let user = format!("u{}", unique());
     conn.query_drop(format!("CREATE USER '{user}'@'%' IDENTIFIED BY 'x'")).unwrap();

@@ -90,8 +90,23 @@ pub struct Purged {
     pub acts: u64,
     /// There may be more.
     pub more: bool,
-    /// Nothing was deleted: the database lacks the index by which old runs are found.
-    pub lacks: bool,
+    /// Why nothing was deleted at all.
+    pub stays: Option<Stays>,
+    /// Tables whose old rows could not all be deleted, and why. What went of them is counted.
+    pub failed: Vec<(String, String)>,
+}
+
+/// Why all of what is old stays.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stays {
+    /// The database lacks the index by which old runs are found.
+    NoIndex,
+    /// The daemon's clock is so many seconds ahead of the database's (negative: behind).
+    Clock(i64),
+    /// Between the last run that would go and the first that would stay there is more time than
+    /// records are kept: so it would be if the clock were wrong by as much. The start of that run.
+    Gap(String),
 }
 
 impl Purged {

@@ -2,6 +2,10 @@
 //! with a pause after each piece that is at least as long as the piece took. So the database is
 //! never more than half busy with it, and a launch meets a piece under way only where that takes
 //! long.
+//!
+//! What is gone does not come back, so no clock is believed alone. The daemon's own counts only
+//! when it has gone on evenly for a while, and one that was set ahead not for a day; the helper
+//! compares it with the database's, and looks whether all that is recorded would go at once.
 
 use super::Scheduler;
 use super::lanes::Waiter;
@@ -9,7 +13,7 @@ use super::trouble::DatabaseState;
 use crate::core::clock;
 use crate::core::database::ErrorKind;
 use crate::core::plain::counted;
-use crate::core::protocol::{Ask, Purged};
+use crate::core::protocol::{Ask, Purged, Stays};
 use crate::core::time::{Now, datetime};
 
 /// Rows of a piece.
@@ -24,6 +28,55 @@ const ROUND_MS: u64 = 3_600_000;
 /// The same after a failure.
 const RETRY_MS: u64 = 600_000;
 
+/// So long the clock goes on evenly before anything is deleted, ms: a machine that starts with a
+/// wrong clock has it set right by then.
+const EVEN_MS: u64 = 600_000;
+
+/// What a clock that was set ahead makes old goes only after this, ms, and what would be all that
+/// is recorded likewise: somebody has had a day to set it right.
+const DOUBT_MS: u64 = 86_400_000;
+
+/// The clock may be set by so much, ms: what is kept for days may go as much earlier.
+const JUMP_MS: i64 = 3_600_000;
+
+/// The wall clock as far as it is believed.
+#[derive(Debug, Default)]
+struct Believed {
+    /// What it is ahead of the monotonic clock, ms.
+    offset_ms: i64,
+    /// What that was when it was looked at last, and since when (monotonic ms) it is so.
+    seen_ms: i64,
+    since_ms: u64,
+}
+
+impl Believed {
+    fn begin(now: Now) -> Believed {
+        let offset_ms = offset_ms(now);
+        Believed { offset_ms, seen_ms: offset_ms, since_ms: now.mono_ms }
+    }
+
+    /// The time by it, unix ms; none: it was set a short while ago. It is set back at once, and
+    /// forward a day later.
+    fn at(&mut self, now: Now) -> Option<i64> {
+        let offset_ms = offset_ms(now);
+        if offset_ms.abs_diff(self.seen_ms) > JUMP_MS.unsigned_abs() {
+            (self.seen_ms, self.since_ms) = (offset_ms, now.mono_ms);
+        }
+        let even_ms = now.mono_ms.saturating_sub(self.since_ms);
+        let is_later = offset_ms > self.offset_ms.saturating_add(JUMP_MS);
+        if !is_later || even_ms >= DOUBT_MS {
+            self.offset_ms = offset_ms;
+            self.seen_ms = offset_ms;
+        }
+        let mono_ms = i64::try_from(now.mono_ms).unwrap_or(i64::MAX);
+        (even_ms >= EVEN_MS).then(|| mono_ms.saturating_add(self.offset_ms))
+    }
+}
+
+fn offset_ms(now: Now) -> i64 {
+    now.wall_ms.saturating_sub(i64::try_from(now.mono_ms).unwrap_or(i64::MAX))
+}
+
 /// See the module's text.
 #[derive(Debug, Default)]
 pub struct Purge {
@@ -31,13 +84,22 @@ pub struct Purge {
     at_ms: u64,
     /// When the last one was asked for, likewise.
     asked_ms: u64,
+    clock: Believed,
+    /// Since when all that is recorded would go, monotonic ms.
+    all_since_ms: Option<u64>,
     /// What went since all was deleted last.
     round: Purged,
-    /// Why nothing is deleted, as the log was told.
+    /// Why not all is deleted, as the log was told.
     told: Option<String>,
 }
 
 impl Purge {
+    /// That of a daemon that begins now.
+    pub(super) fn begin(now: Now) -> Purge {
+        let clock = Believed::begin(now);
+        Purge { at_ms: now.mono_ms + EVEN_MS, clock, ..Purge::default() }
+    }
+
     /// A piece is deleted. Returns what went, if that was the last one.
     fn done(&mut self, now: Now, piece: &Purged) -> Option<Purged> {
         self.round.runs += piece.runs;
@@ -49,15 +111,48 @@ impl Purge {
             return None;
         }
         self.at_ms = now.mono_ms + ROUND_MS;
+        self.all_since_ms = None;
         Some(std::mem::take(&mut self.round)).filter(|round| round.rows() > 0)
     }
 
-    /// Nothing can be deleted now. Returns whether that is news.
+    /// Nothing can be deleted now, or not all. Returns whether that is news.
     fn failed(&mut self, now: Now, why: &str) -> bool {
         self.at_ms = now.mono_ms + RETRY_MS;
         let is_news = self.told.as_deref() != Some(why);
         self.told = Some(why.to_owned());
         is_news
+    }
+
+    /// Nothing may be deleted now: why, for the log.
+    fn held(&mut self, now: Now, stays: Stays) -> String {
+        match stays {
+            Stays::NoIndex => {
+                "that takes the indexes of scheduler_logs, which are optional: `schedule db \
+                 migrate` makes them"
+                    .to_owned()
+            }
+            Stays::Clock(ahead_s) => {
+                let (hours, minutes) =
+                    (ahead_s.saturating_abs() / 3_600, ahead_s.saturating_abs() / 60 % 60);
+                let how = if ahead_s > 0 { "ahead of" } else { "behind" };
+                format!(
+                    "the clock of this machine is {hours} h {minutes} min {how} the database's: \
+                     set the wrong one right"
+                )
+            }
+            Stays::Gap(last) => {
+                self.all_since_ms.get_or_insert(now.mono_ms);
+                format!(
+                    "nothing was recorded after {last} for as long as records are kept, as if the \
+                     clock were wrong: look at it; they go after a day"
+                )
+            }
+        }
+    }
+
+    /// Whether what would be all that is recorded has been so for a day.
+    fn is_sure(&self, now: Now) -> bool {
+        self.all_since_ms.is_some_and(|since_ms| now.mono_ms >= since_ms + DOUBT_MS)
     }
 }
 
@@ -71,18 +166,30 @@ impl Scheduler {
         }
     }
 
-    /// The question for the next piece; none: a slot is too near.
+    /// The question for the next piece; none: a slot is too near, or the clock was set.
     pub(super) fn purge_ask(&mut self, now: Now) -> Option<(Waiter, Ask)> {
+        let Some(wall_ms) = self.purge.clock.at(now) else {
+            self.purge.at_ms = now.mono_ms + EVEN_MS;
+            self.purge.all_since_ms = None;
+            return None;
+        };
         let clear_ms = clock::clear_of_slots(now, now.mono_ms);
         if clear_ms > now.mono_ms {
             self.purge.at_ms = clear_ms;
             return None;
         }
-        let keep_ms = i64::try_from(self.settings.keep_records_ms).unwrap_or(i64::MAX);
-        let before = datetime(now.wall_ms.saturating_sub(keep_ms), &self.settings.zone);
+        let keep_ms = self.settings.keep_records_ms;
+        let before_ms = wall_ms.saturating_sub(i64::try_from(keep_ms).unwrap_or(i64::MAX));
         self.purge.asked_ms = now.mono_ms;
-        let server_id = self.settings.server_id;
-        Some((Waiter::Nobody, Ask::Purge { server_id, before, limit: PIECE }))
+        let ask = Ask::Purge {
+            server_id: self.settings.server_id,
+            before: datetime(before_ms, &self.settings.zone),
+            keep_s: keep_ms / 1_000,
+            now_s: now.wall_ms.div_euclid(1_000),
+            sure: self.purge.is_sure(now),
+            limit: PIECE,
+        };
+        Some((Waiter::Nobody, ask))
     }
 
     /// A piece is deleted, or could not be.
@@ -92,26 +199,33 @@ impl Scheduler {
         failure: Option<(ErrorKind, String)>,
         piece: Option<Purged>,
     ) {
-        let piece = piece.unwrap_or_default();
-        if let Some(why) = failure.map(|(_, why)| why).or_else(|| piece.lacks.then(lacks)) {
+        let mut piece = piece.unwrap_or_default();
+        let held = piece.stays.take().map(|stays| self.purge.held(now, stays));
+        if let Some(why) = failure.map(|(_, why)| why).or(held) {
             if self.purge.failed(now, &why) {
                 log::error!("records older than keep_records are not deleted: {why}");
             }
             return;
         }
-        self.purge.told = None;
         self.counters.records_deleted += piece.rows();
         if let Some(round) = self.purge.done(now, &piece) {
             let told = [(round.runs, "run"), (round.skips, "skip"), (round.acts, "act")];
             let told = told.map(|(count, what)| counted(count, what)).join(", ");
             log::info!("records older than keep_records are deleted: {told}");
         }
+        if piece.more {
+            return;
+        }
+        if piece.failed.is_empty() {
+            self.purge.told = None;
+            return;
+        }
+        let tables = piece.failed.iter().map(|(table, why)| format!("{table}: {why}"));
+        let why = tables.collect::<Vec<_>>().join("; ");
+        if self.purge.failed(now, &why) {
+            log::error!("not all records older than keep_records are deleted: {why}");
+        }
     }
-}
-
-fn lacks() -> String {
-    "that takes the indexes of scheduler_logs, which are optional: `schedule db migrate` makes them"
-        .to_owned()
 }
 
 #[cfg(test)]
@@ -147,6 +261,68 @@ mod tests {
         assert_eq!(purge.at_ms, now.mono_ms + ROUND_MS);
         // Nothing to tell.
         assert_eq!(purge.done(now, &Purged::default()), None);
+    }
+
+    const DAY_MS: u64 = 86_400_000;
+
+    fn set(mono_ms: u64, by_ms: i64) -> Now {
+        Now { mono_ms, wall_ms: 1_800_000_000_000 + mono_ms.cast_signed() + by_ms }
+    }
+
+    /// Nothing is old by a clock that was set ahead for less than a day, however often that is.
+    #[test]
+    fn a_clock_set_ahead_is_not_believed_for_a_day() {
+        const YEARS_MS: i64 = 10 * 365 * 86_400_000;
+        let mut clock = Believed::begin(set(5, 0));
+        assert_eq!(clock.at(set(5, 0)), None);
+        let even = |ms: u64| set(ms, 0);
+        assert_eq!(clock.at(even(EVEN_MS + 5)), Some(even(EVEN_MS + 5).wall_ms));
+        let mut at_ms = 2 * EVEN_MS;
+        for _ in 0..3 {
+            // Ahead, and right again after most of a day.
+            assert_eq!(clock.at(set(at_ms, YEARS_MS)), None);
+            at_ms += DAY_MS - 1;
+            assert_eq!(clock.at(set(at_ms, YEARS_MS)), Some(even(at_ms).wall_ms));
+            at_ms += 1_000;
+            assert_eq!(clock.at(even(at_ms)), None);
+            at_ms += EVEN_MS;
+            assert_eq!(clock.at(even(at_ms)), Some(even(at_ms).wall_ms));
+        }
+        // That it was behind before is believed after a day.
+        assert_eq!(clock.at(set(at_ms, YEARS_MS)), None);
+        at_ms += DAY_MS;
+        assert_eq!(clock.at(set(at_ms, YEARS_MS)), Some(set(at_ms, YEARS_MS).wall_ms));
+        // And back at once, after the wait.
+        assert_eq!(clock.at(even(at_ms)), None);
+        at_ms += EVEN_MS;
+        assert_eq!(clock.at(even(at_ms)), Some(even(at_ms).wall_ms));
+    }
+
+    /// As each clock is by the time service, or where a machine sleeps for a while.
+    #[test]
+    fn a_clock_that_is_put_right_a_little_is_believed() {
+        let mut clock = Believed::begin(set(0, 0));
+        let mut by_ms = 0;
+        for hour in 1..2_000 {
+            by_ms += JUMP_MS / 2;
+            let now = set(hour * 3_600_000, by_ms);
+            assert_eq!(clock.at(now), Some(now.wall_ms));
+        }
+    }
+
+    #[test]
+    fn what_would_be_all_goes_after_a_day() {
+        let (mut purge, now) = (Purge::begin(set(0, 0)), set(EVEN_MS, 0));
+        let gap = || Stays::Gap("2026-01-01 00:00:00".into());
+        assert!(purge.held(now, gap()).contains("2026-01-01 00:00:00 for as long as"));
+        assert!(!purge.is_sure(now));
+        let later = set(EVEN_MS + DAY_MS - 1, 0);
+        purge.held(later, gap());
+        assert!(!purge.is_sure(later) && purge.is_sure(set(EVEN_MS + DAY_MS, 0)));
+        assert_eq!(purge.done(later, &Purged { more: true, ..Purged::default() }), None);
+        assert!(purge.is_sure(set(EVEN_MS + DAY_MS, 0)), "it goes piece by piece");
+        purge.done(later, &Purged::default());
+        assert!(!purge.is_sure(set(9 * DAY_MS, 0)));
     }
 
     #[test]

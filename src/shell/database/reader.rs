@@ -14,6 +14,9 @@ pub trait Reader {
     /// What says in a query that this index is to be used, behind the table's name.
     fn by_index(&self, index: &str) -> String;
 
+    /// What time it is there, unix seconds; none: its clock is this machine's.
+    fn clock_s(&mut self) -> Result<Option<i64>, Failure>;
+
     /// The rows of a query. Their values come as text.
     fn rows(&mut self, sql: &str) -> Result<Vec<Vec<Cell>>, Failure>;
 }

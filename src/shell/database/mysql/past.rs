@@ -32,6 +32,11 @@ impl Reader for Session<'_> {
         format!(" FORCE INDEX ({index})")
     }
 
+    fn clock_s(&mut self) -> Result<Option<i64>, Failure> {
+        let said = self.first_column("SELECT UNIX_TIMESTAMP()")?;
+        Ok(said.first().and_then(|text| text.parse().ok()))
+    }
+
     fn rows(&mut self, sql: &str) -> Result<Vec<Vec<Cell>>, Failure> {
         let rows: mysql::Result<Vec<Row>> = self.conn.query(sql);
         let rows = rows.map_err(|err| self.explain(&err))?;

@@ -18,6 +18,10 @@ impl Reader for Session<'_> {
         format!(" INDEXED BY {index}")
     }
 
+    fn clock_s(&mut self) -> Result<Option<i64>, Failure> {
+        Ok(None)
+    }
+
     fn rows(&mut self, sql: &str) -> Result<Vec<Vec<Cell>>, Failure> {
         let mut all = Vec::new();
         self.each_row(sql, |row| {
