@@ -12,6 +12,9 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::rc::Rc;
 
+/// What is left out at the end of a command.
+const LINE_ENDS: [char; 2] = ['\r', '\n'];
+
 /// Placeholder values by name (without braces).
 pub type Vars = BTreeMap<String, String>;
 
@@ -131,11 +134,12 @@ impl Definition {
         let md5 = original_key(&row, &command);
         let version = Version::of(&row, true);
         let optional = Optional::of(&row, |text| texts.share(text));
-        let raw_command = (command != row.command).then(|| row.command.into_boxed_str());
+        let command: Box<str> = command.trim_end_matches(LINE_ENDS).into();
+        let raw_command = (*command != row.command).then(|| row.command.into_boxed_str());
         Definition {
             id: JobId(row.id),
             name: row.name.into_boxed_str(),
-            command: command.trim_end_matches(['\r', '\n']).into(),
+            command,
             raw_command,
             cron: texts.share(&row.cron),
             output: texts.share(&row.output),
@@ -154,12 +158,12 @@ impl Definition {
         if enabled { self.version } else { self.version.disabled() }
     }
 
-    /// The row that it was made of, as far as that tells: line ends behind the command are gone.
+    /// The row that it was made of.
     pub fn row(&self, server_id: u32) -> JobRow {
         let mut row = JobRow {
             id: self.id.0,
             name: self.name.to_string(),
-            command: self.raw_command.as_ref().unwrap_or(&self.command).to_string(),
+            command: self.raw().to_owned(),
             cron: self.cron.to_string(),
             output: self.output.to_string(),
             stderr: self.stderr.to_string(),
@@ -173,6 +177,17 @@ impl Definition {
             let _ = row.set(*column, self.optional.text(*column));
         }
         row
+    }
+
+    /// The command as it stands in the row.
+    pub fn raw(&self) -> &str {
+        self.raw_command.as_deref().unwrap_or(&self.command)
+    }
+
+    /// The command before its placeholders were filled in, where that says something else.
+    pub fn unfilled(&self) -> Option<&str> {
+        let raw = self.raw_command.as_deref();
+        raw.filter(|raw| raw.trim_end_matches(LINE_ENDS) != &*self.command)
     }
 
     /// Whether both are the same job as far as running it goes. The key covers all the original's
@@ -248,28 +263,37 @@ pub fn command_flaw(raw: &str, filled: &str) -> Option<String> {
     }
 }
 
+/// What stands between each `{` of a text and the next `}`, with where the `{` is. The `}` is looked
+/// for once, also where it has many `{` before it.
+pub fn braces(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    let mut close = 0;
+    text.match_indices('{').map_while(move |(at, _)| {
+        if close <= at {
+            close = at + text[at..].find('}')?;
+        }
+        Some((at, &text[at + 1..close]))
+    })
+}
+
 /// Replaces each `{NAME}` that has a value; unknown names stay as they are, and values are not
 /// searched for further placeholders.
 pub fn fill(command: &str, vars: &Vars) -> String {
     let mut out = String::with_capacity(command.len());
-    let mut rest = command;
-    // What is longer can't be executed, whatever follows: few placeholders could fill the memory.
-    while let Some(open) = rest.find('{').filter(|_| out.len() <= MAX_COMMAND_BYTES) {
-        out.push_str(&rest[..open]);
-        rest = &rest[open..];
-        let value = rest.find('}').and_then(|close| Some((close, vars.get(&rest[1..close])?)));
-        match value {
-            Some((close, value)) => {
-                out.push_str(value);
-                rest = &rest[close + 1..];
-            }
-            None => {
-                out.push('{');
-                rest = &rest[1..];
-            }
+    let mut done = 0;
+    for (at, name) in braces(command) {
+        // What is longer can't be executed, whatever follows: few placeholders could fill the
+        // memory.
+        if out.len() > MAX_COMMAND_BYTES {
+            break;
+        }
+        // One that is within another was filled with it.
+        if let Some(value) = vars.get(name).filter(|_| at >= done) {
+            out.push_str(&command[done..at]);
+            out.push_str(value);
+            done = at + name.len() + 2;
         }
     }
-    out.push_str(rest);
+    out.push_str(&command[done..]);
     out
 }
 
@@ -341,6 +365,40 @@ mod tests {
         let filled = fill(&"{A}".repeat(40_000), &long);
         assert!((MAX_COMMAND_BYTES + 1..400_000).contains(&filled.len()), "{}", filled.len());
         assert_eq!(fill("awk '{print $1}' {PHP}", &vars), "awk '{print $1}' /usr/bin/php");
+    }
+
+    /// So many braces open and none closes, or one does at the end.
+    #[test]
+    fn a_command_of_nothing_but_braces_takes_no_time() {
+        let vars = vars(&[("A", "a"), ("A{B", "b"), ("{{", "c")]);
+        assert_eq!(fill("{A{B} {{{} {A{A}", &vars), "b c {Aa");
+        let took = |command: &str| {
+            let times = (0..5).map(|_| {
+                let begun = std::time::Instant::now();
+                std::hint::black_box(fill(command, &vars));
+                begun.elapsed()
+            });
+            times.min().unwrap()
+        };
+        for end in ["", "}"] {
+            let [short, long] = [4_000, 64_000].map(|count| took(&("{".repeat(count) + end)));
+            assert!(long < short * 80, "16 times as long took {long:?} instead of {short:?}");
+        }
+    }
+
+    /// The command of a row is known to the last line end.
+    #[test]
+    fn a_definition_has_the_row_that_it_was_made_of() {
+        for command in ["true", "true\n", "{A} b\r\n", "{A}", "true \n\n", "{B}\n"] {
+            let row = JobRow { id: 7, command: command.into(), ..JobRow::new(1) };
+            let schedule = Schedule::Refused(Flaw::Schedule, "".into());
+            let vars = vars(&[("A", "a\n")]);
+            let def = Definition::new(row.clone(), &vars, schedule, &mut SharedTexts::default());
+            assert_eq!((def.row(1), def.raw()), (row.clone(), command));
+            assert_eq!(Version::of(&def.row(1), true), def.version(true), "{command:?}");
+            assert_eq!(def.unfilled().is_some(), command.contains("{A}"), "{command:?}");
+            assert!(!def.command.ends_with(LINE_ENDS));
+        }
     }
 
     /// The expected text is PHP 8.2's `json_encode` of the same row; its MD5 by md5sum.

@@ -106,7 +106,7 @@ fn said(def: &Definition, column: Column) -> Option<Value> {
         // Another group may be made of it.
         Column::ServerId => None,
         Column::Name => Some((*def.name).into()),
-        Column::Command => Some(def.raw_command.as_deref().unwrap_or(&def.command).into()),
+        Column::Command => Some(def.raw().into()),
         Column::Cron => Some((*def.cron).into()),
         Column::Output => text(&def.output),
         Column::Stderr => text(&def.stderr),

@@ -137,7 +137,7 @@ impl Preview {
             if let Some(crowd) = &mut self.crowd {
                 crowd.add(table, job);
             }
-            if **def.raw_command.as_ref().unwrap_or(&def.command) == *command {
+            if def.raw() == command {
                 let (cron, timezone) = (def.cron.to_string(), def.timezone().to_owned());
                 self.context.others.push((def.id.0, cron, timezone));
             }

@@ -6,7 +6,7 @@ use crate::core::columns::{Column, ColumnKind, JobRow, Part};
 use crate::core::command_line::relative_program;
 use crate::core::config::{Severity, did_you_mean};
 use crate::core::cron::{self, Cron, Dialect, Lang, readings_differ};
-use crate::core::definition::{Vars, command_flaw, fill};
+use crate::core::definition::{Vars, braces, command_flaw, fill};
 use crate::core::limits::{MAX_QUOTED_CHARS, cut};
 use crate::core::plain;
 use serde::{Deserialize, Serialize};
@@ -116,10 +116,16 @@ pub fn characters(job: &JobRow) -> Vec<Remark> {
     found
 }
 
+/// Placeholders that nobody fills, which are told one by one.
+const MAX_UNKNOWN: usize = 20;
+
 /// Placeholders that nobody fills.
 pub fn placeholders(job: &JobRow, vars: &Vars) -> Vec<Remark> {
-    let unknown = unknown_placeholders(&job.command, vars).into_iter();
-    unknown.map(|name| warning(Column::Command, unknown_placeholder(name, vars))).collect()
+    let unknown = unknown_placeholders(&job.command, vars);
+    let first = unknown.iter().take(MAX_UNKNOWN).map(|name| unknown_placeholder(name, vars));
+    let more = unknown.len().saturating_sub(MAX_UNKNOWN);
+    let more = (more > 0).then(|| format!("and {more} more placeholders that no row fills"));
+    first.chain(more).map(|text| warning(Column::Command, text)).collect()
 }
 
 /// The files that output is appended to; one that is not in `files` is not judged.
@@ -195,10 +201,7 @@ pub fn schedule(job: &JobRow, dialect: Dialect) -> Option<Remark> {
 fn unknown_placeholders<'a>(command: &'a str, vars: &Vars) -> BTreeSet<&'a str> {
     let name = |c: char| c.is_alphanumeric() || c == '_' || c == '-' || c == '.';
     let mut unknown = BTreeSet::new();
-    for (i, _) in command.match_indices('{') {
-        let Some((inside, _)) = command[i + 1..].split_once('}') else {
-            continue;
-        };
+    for (i, inside) in braces(command) {
         let shells = command[..i].ends_with('$') || inside.is_empty() || !inside.chars().all(name);
         // `{1..5}` is a sequence to bash.
         if !shells && !inside.contains("..") && !vars.contains_key(inside) {

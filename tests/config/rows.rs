@@ -55,6 +55,17 @@ fn placeholders() {
     );
 }
 
+/// A command of nothing else is told in few words.
+#[test]
+fn very_many_placeholders_that_nobody_fills() {
+    let all: Vec<String> = (0..1_000).map(|at| format!("{{X{at:04}}}")).collect();
+    let found = said(&[answer(job(1, &all.join("")))], &[]);
+    assert_eq!(found.len(), 21);
+    assert!(found[19].contains("`X0019`"), "{found:?}");
+    let told = "job 1 \"n1\": warning: and 980 more placeholders that no row fills";
+    assert_eq!(found[20], told);
+}
+
 /// A view may have an id twice: the second row is no job.
 #[test]
 fn an_id_that_is_there_twice() {

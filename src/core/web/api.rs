@@ -202,7 +202,7 @@ pub(super) fn job_json(scheduler: &Scheduler, now: Now, job: &Job) -> Value {
         counts.map(|(why, n)| (why.label().to_owned(), json!(n))).collect()
     });
     view["command"] = json!(*def.command);
-    view["raw_command"] = json!(def.raw_command.as_deref().unwrap_or(&def.command));
+    view["raw_command"] = json!(def.raw());
     view["output"] = json!(*def.output);
     view["stderr"] = json!(*def.stderr);
     view["timezone"] = json!(def.timezone());

@@ -9,12 +9,11 @@ use super::parameters::one_of;
 use super::views;
 use crate::core::change::{Change, Refused, Stand, Wanted};
 use crate::core::cron::{Lang, Zone};
-use crate::core::http::{Request, Response};
+use crate::core::http::Response;
 use crate::core::ids::JobId;
 use crate::core::preview::{Found, Preview, Slots, WEEK_MS};
 use crate::core::scheduler::Scheduler;
 use crate::core::time::{Now, rfc3339};
-use crate::core::version::Version;
 use serde_json::{Value, json};
 
 /// The names of the languages in which a schedule is told.
@@ -51,10 +50,7 @@ pub(super) fn question(scheduler: &Scheduler, call: &Call<'_>) -> Result<Questio
     let mut columns = body::columns(call.request)?;
     let change = match id(&mut columns)? {
         None => Change::Create { columns },
-        Some(id) => {
-            let expected = expected(scheduler, call.request, id)?;
-            Change::Edit { id, columns, expected }
-        }
+        Some(id) => Change::Edit { id, columns, expected: body::expected(call.request)? },
     };
     Ok(Question { now: call.now, lang, change, asker: Asker::Program, begun: None })
 }
@@ -84,18 +80,12 @@ fn id(columns: &mut Wanted) -> Result<Option<JobId>, Response> {
     }
 }
 
-/// What the row must be. The version of the table counts: a row that is made of it has no line ends
-/// behind its command, and another version where there are some.
-fn expected(
-    scheduler: &Scheduler,
-    request: &Request,
-    id: JobId,
-) -> Result<Option<Version>, Response> {
-    let expected = body::expected(request)?;
-    Ok(expected.filter(|expected| Some(*expected) != scheduler.table().version(id)))
-}
-
 impl Question {
+    /// Who asks.
+    pub fn asker(&self) -> &Asker {
+        &self.asker
+    }
+
     /// Does the next slice. What is to be told, if it was the last one.
     pub fn go_on(&mut self, scheduler: &Scheduler) -> Option<Told> {
         let table = scheduler.table();

@@ -6,7 +6,7 @@ use super::missing;
 use super::parameters::flag;
 use crate::core::change::words::{Word, uses};
 use crate::core::change::{Change, Of, WordChange};
-use crate::core::definition::Definition;
+use crate::core::definition::{Definition, braces};
 use crate::core::http::Response;
 use crate::core::ids::JobId;
 use crate::core::plain;
@@ -156,8 +156,8 @@ fn keys(of: Of, table: &Table, def: &Definition) -> BTreeSet<String> {
     }
     // A command that has none stands in the row as it is.
     let command = def.raw_command.as_deref().unwrap_or_default();
-    let inside = command.match_indices('{').filter_map(|(at, _)| command[at + 1..].split_once('}'));
-    let names = inside.map(|(name, _)| name).filter(|name| table.vars.contains_key(*name));
+    let inside = braces(command).map(|(_, name)| name);
+    let names = inside.filter(|name| table.vars.contains_key(*name));
     names.map(str::to_owned).collect()
 }
 

@@ -99,7 +99,7 @@ impl Web {
             row::row(scheduler, now, look, (job, &job.def, views::state_of(scheduler, job)));
         row.command = (&*job.def.command).into();
         row.notes = row::notes(look, &job.def, usize::MAX);
-        row.raw = job.def.raw_command.as_deref().unwrap_or("").into();
+        row.raw = job.def.unfilled().unwrap_or("").into();
         let def = &job.def;
         let runs = run_rows(scheduler, now, t, job);
         let here = chosen::address(&format!("/jobs/{id}"), request, &["run", "stream"]);

@@ -145,7 +145,7 @@ pub(super) fn row<'a>(scheduler: &'a Scheduler, now: Now, look: Look, line: Line
         limit: def.max_concurrence,
         overtime: if waits { 0 } else { job.overtime },
         command: cut(&def.command, LISTED_COMMAND_CHARS),
-        raw: cut(def.raw_command.as_deref().unwrap_or(""), LISTED_COMMAND_CHARS),
+        raw: cut(def.unfilled().unwrap_or(""), LISTED_COMMAND_CHARS),
         notes: notes(look, def, LISTED_COMMAND_CHARS),
         buttons: buttons(scheduler, t, job, waits),
     }
