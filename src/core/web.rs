@@ -77,7 +77,7 @@ use slow::Work;
 use std::collections::VecDeque;
 
 pub use route::{Role, Route};
-pub use routes::{APPLY_PATH, ROUTES};
+pub use routes::{LARGER_BODIES, ROUTES};
 pub use stream::DISPLACED;
 
 /// Clients that may wait for the first answer of the database.
@@ -214,7 +214,8 @@ impl Web {
             }
             Does::Events => self.open_events(scheduler, call),
             Does::Slow(question) => {
-                self.ask_slowly(call, question(scheduler, call)?);
+                let question = question(scheduler, call)?;
+                self.ask_slowly(scheduler, call, question);
                 None
             }
             Does::Runs(which) => self.runs(scheduler, call, which)?,
@@ -231,7 +232,7 @@ impl Web {
                 let change = change(call)?;
                 if entry::is_preview(call.request) {
                     let question = preview::by_form(scheduler, call, change)?;
-                    self.ask_slowly(call, Work::Preview(Box::new(question)));
+                    self.ask_slowly(scheduler, call, Work::Preview(Box::new(question)));
                 } else {
                     self.change(scheduler, call, change, Asker::person(call))?;
                 }

@@ -16,7 +16,7 @@ use crate::core::ids::RunId;
 use crate::core::renewals::{MemoryLimit, Panics};
 use crate::core::replay::Replay;
 use crate::core::scheduler::{Place, Settings};
-use crate::core::web::APPLY_PATH;
+use crate::core::web::LARGER_BODIES;
 use crate::shell::children::Children;
 use crate::shell::clock;
 use crate::shell::config_file;
@@ -358,7 +358,7 @@ fn limits(base: &Base) -> Limits {
     };
     Limits {
         held_bytes,
-        file_path: APPLY_PATH,
+        larger_bodies: LARGER_BODIES,
         keep_alive: base.keepalive_s > 0,
         idle_ms: u64::from(base.keepalive_s.max(1)) * 1000,
         ..default

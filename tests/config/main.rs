@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod forms;
+mod long;
 mod problems;
 mod rows;
 mod values;

@@ -30,6 +30,11 @@ fn plain(html: &str) -> String {
     text.replace("&#39;", "'").replace("&#38;", "&")
 }
 
+/// As a browser reads a page.
+fn lines(text: &str) -> String {
+    text.replace("\r\n", "\n").replace('\r', "\n")
+}
+
 impl Form {
     /// The one that begins so.
     #[track_caller]
@@ -47,8 +52,8 @@ impl Form {
             let kind = attribute(tag, "type").unwrap_or_default();
             let value = if tag.starts_with("textarea") {
                 // The first end of a line is none of the text (HTML §13.2.6.4.7).
-                let text = after.split("</textarea>").next().unwrap();
-                plain(text.strip_prefix('\n').unwrap_or(text))
+                let text = lines(after.split("</textarea>").next().unwrap());
+                plain(text.strip_prefix('\n').unwrap_or(&text))
             } else if tag.starts_with("select") {
                 let options = after.split("</select>").next().unwrap();
                 let chosen = options.split("<option").find(|it| it.contains(" selected"));
@@ -57,7 +62,9 @@ impl Form {
                     .and_then(|it| attribute(it, "value"))
                     .unwrap()
             } else if tag.starts_with("input") && (kind != "checkbox" || tag.contains(" checked")) {
-                attribute(tag, "value").unwrap_or_default()
+                let value = lines(&attribute(tag, "value").unwrap_or_default());
+                // A line of text has none (HTML §4.10.5.1.2).
+                if kind == "text" { value.replace('\n', "") } else { value }
             } else {
                 continue;
             };
@@ -279,4 +286,136 @@ fn a_preview_shows_what_would_come_and_changes_nothing() {
     let shown =
         daemon.send("GET", "/jobs/7/edit", "Accept: text/html\r\nAccept-Language: zh\r\n", "");
     assert!(shown.body.contains("命令") && shown.body.contains("预览"), "{}", shown.body);
+}
+
+/// The row is known to the last line end of its command.
+#[test]
+fn a_job_whose_command_ends_in_a_line_end_can_be_changed_and_deleted() {
+    for (kind, end) in [(Kind::Sqlite, "\n"), (Kind::Mariadb, "\r\n"), (Kind::Mysql, "\n\n")] {
+        let (mut site, mut database) = Site::on(kind);
+        site.base = "sync_interval = 60\n".to_owned();
+        database.sql(&format!(
+            "INSERT INTO scheduler_jobs (id, name, command, cron, server_id, status)
+            VALUES (7, 'a', 'true{end}', '0 3 * * *', 1, 1)"
+        ));
+        let daemon = site.start();
+        daemon.wait_jobs(1);
+        let edit = "/jobs/7/edit";
+        let mut form = Form::of(&open(&daemon, edit), SHEET);
+        form.set("owner", "ann").set("do", "preview");
+        let shown = form.send(&daemon, edit);
+        assert_eq!(shown.status, 200, "{kind:?}: {shown:?}");
+        assert_eq!(led(&Form::of(&shown, SHEET).send(&daemon, edit), edit), "/jobs/7");
+        let row = "SELECT command, owner FROM scheduler_jobs";
+        assert_eq!(database.query(row), [[format!("true{end}"), "ann".into()]], "{kind:?}");
+        let told = daemon.job(7).unwrap();
+        assert_eq!(
+            (&told["command"], &told["raw_command"]),
+            (&json!("true"), &json!("true".to_owned() + end))
+        );
+        let page = open(&daemon, "/jobs/7");
+        assert!(!page.body.contains("As in the row"), "{page:?}");
+        let delete = "/jobs/7/delete";
+        let gone = Form::of(&open(&daemon, delete), "<form method=\"post\"");
+        assert_eq!(led(&gone.send(&daemon, delete), delete), "/", "{kind:?}");
+    }
+}
+
+/// What others have written meanwhile is not lost because a form came back for another reason.
+#[test]
+fn a_form_that_comes_back_still_is_about_the_row_that_it_was_made_of() {
+    let (mut site, mut database) = Site::on(Kind::Sqlite);
+    site.base = "sync_interval = 60\n".to_owned();
+    database.sql(
+        "INSERT INTO scheduler_jobs (id, name, command, cron, server_id, status)
+        VALUES (7, 'a', 'true', '0 3 * * *', 1, 1)",
+    );
+    let daemon = site.start();
+    daemon.wait_jobs(1);
+    let (edit, delete) = ("/jobs/7/edit", "/jobs/7/delete");
+    let mut form = Form::of(&open(&daemon, edit), SHEET);
+    form.set("cron", "2 2 * * *").set("owner", "ann");
+    let gone = Form::of(&open(&daemon, delete), "<form method=\"post\"");
+    let other = json!({"cron": "1 1 * * *", "name": "b"}).to_string();
+    assert_eq!(daemon.send("PATCH", "/api/v1/jobs/7", "", &other).status, 200);
+    database.sql("BEGIN EXCLUSIVE");
+    let away = form.send(&daemon, edit);
+    let kept = gone.send(&daemon, delete);
+    database.sql("ROLLBACK");
+    for away in [&away, &kept] {
+        assert_eq!((away.status, away.header("retry-after")), (503, Some("5")), "{away:?}");
+        assert!(away.body.contains("Nothing was changed"), "{away:?}");
+    }
+    let form = Form::of(&away, SHEET);
+    assert_eq!((form.get("name"), form.get("cron"), form.get("owner")), ("a", "2 2 * * *", "ann"));
+    let refused = form.send(&daemon, edit);
+    assert_eq!(refused.status, 412, "{refused:?}");
+    let kept = Form::of(&kept, "<form method=\"post\"").send(&daemon, delete);
+    assert_eq!(kept.status, 412, "{kept:?}");
+    let row = "SELECT name, cron, owner FROM scheduler_jobs";
+    assert_eq!(database.query(row), [["b", "1 1 * * *", ""]]);
+    // Now that they have seen it.
+    let form = Form::of(&refused, SHEET);
+    assert_eq!(led(&form.send(&daemon, edit), edit), "/jobs/7");
+    assert_eq!(database.query(row), [["b", "2 2 * * *", "ann"]]);
+}
+
+#[test]
+fn the_longest_command_can_be_saved() {
+    let (mut site, mut database) = Site::on(Kind::Sqlite);
+    site.base = "sync_interval = 60\n".to_owned();
+    let daemon = site.start();
+    daemon.wait_jobs(0);
+    let mut form = Form::of(&open(&daemon, "/jobs/new"), SHEET);
+    let long = format!(": {}", "/".repeat(131_069));
+    form.set("command", &long).set("cron", "0 3 * * *");
+    assert_eq!(led(&form.send(&daemon, "/jobs/new"), "/jobs/new"), "/jobs/1");
+    let edit = "/jobs/1/edit";
+    let mut form = Form::of(&open(&daemon, edit), SHEET);
+    assert!(form.get("command") == long, "it is whole");
+    let bytes: usize = form.fields.iter().map(|(_, value)| value.len()).sum();
+    assert!(bytes < long.len() + 1_000, "it goes once: {bytes}");
+    assert_eq!(led(&form.set("owner", "ann").send(&daemon, edit), edit), "/jobs/1");
+    let row = "SELECT owner FROM scheduler_jobs WHERE length(command) = 131071";
+    assert_eq!(database.value(row), "ann");
+    let what = "SELECT what FROM scheduler_audit ORDER BY id DESC LIMIT 1";
+    assert!(!database.value(what).contains("command"), "it was left alone");
+    let mut form = Form::of(&open(&daemon, edit), SHEET);
+    let other = format!("{}x", &long[..131_070]);
+    assert_eq!(led(&form.set("command", &other).send(&daemon, edit), edit), "/jobs/1");
+    assert_eq!(database.value("SELECT substr(command, 131070) FROM scheduler_jobs"), "/x");
+}
+
+/// A line of text can hold no line end, and a page no control character.
+#[test]
+fn what_nobody_touches_stays_though_a_browser_can_t_send_it() {
+    let (mut site, mut database) = Site::on(Kind::Sqlite);
+    site.base = "sync_interval = 60\n".to_owned();
+    let long = "e".repeat(1_200);
+    database.sql(&format!(
+        "INSERT INTO scheduler_jobs (id, name, command, cron, output, owner, server_id, status)
+        VALUES (7, 'a' || char(10) || 'b', 'echo ' || char(27, 13) || '{long}', '0 3 * * *',
+        '/tmp/' || char(7), 'x' || char(13, 10) || 'y', 1, 1)"
+    ));
+    let daemon = site.start();
+    daemon.wait_jobs(1);
+    let row = "SELECT hex(name), hex(command), hex(output), hex(owner) FROM scheduler_jobs";
+    let before = database.query(row);
+    let edit = "/jobs/7/edit";
+    let page = open(&daemon, edit);
+    for name in ["command", "output", "name", "owner"] {
+        let (_, tag) = page.body.split_once(&format!(" id=\"f-{name}\"")).unwrap();
+        let is_fixed = tag.split('>').next().unwrap().contains(" readonly");
+        assert_eq!(is_fixed, ["command", "output"].contains(&name), "{name}");
+    }
+    assert!(page.body.contains("no form can carry"), "{page:?}");
+    let mut form = Form::of(&page, SHEET);
+    assert_eq!(form.get("name"), "a\nb");
+    form.set("cron", "0 4 * * *");
+    let shown = form.set("do", "preview").send(&daemon, edit);
+    assert_eq!(shown.body.matches("<del>").count(), 1, "{shown:?}");
+    let again = Form::of(&shown, SHEET);
+    assert_eq!(led(&again.send(&daemon, edit), edit), "/jobs/7");
+    assert_eq!(database.query(row), before);
+    assert_eq!(database.value("SELECT cron FROM scheduler_jobs"), "0 4 * * *");
 }

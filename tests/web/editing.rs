@@ -11,8 +11,30 @@ use schedule::core::change::{
 use schedule::core::columns::Column;
 use schedule::core::definition::Vars;
 use schedule::core::ids::JobId;
-use schedule::core::protocol::{Answer, Ask, ChangeAsk, Changed, JobRow, Mark, Request};
+use schedule::core::protocol::{Answer, Ask, ChangeAsk, Changed, JobRow, Mark, Request, SetAside};
 use schedule::core::version::Version;
+
+/// That the database is away.
+pub fn gone(why: &str) -> Answer {
+    let kind = schedule::core::database::ErrorKind::Connect;
+    Answer::Error { kind, message: why.to_owned() }
+}
+
+/// That all records are taken.
+pub fn recorded() -> Answer {
+    let (count, through, unkept) = (0, u64::MAX, String::new());
+    let (pace, again, taken, found) = (0, false, vec![], None);
+    Answer::Recorded {
+        count,
+        through,
+        aside: SetAside::default(),
+        unkept,
+        pace,
+        again,
+        taken,
+        found,
+    }
+}
 
 /// The answer to a question about a change; the table is changed by it.
 pub fn answers(table: &mut Vec<Answer>, question: &[u8]) -> Vec<Answer> {

@@ -13,6 +13,7 @@ mod common;
 mod daemon;
 mod disabled;
 mod download;
+mod entry;
 mod events;
 mod export;
 mod files;

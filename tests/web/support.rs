@@ -17,9 +17,7 @@ use schedule::core::ids::{AskId, ConnId, RunId};
 use schedule::core::launch::{LaunchError, Stream};
 use schedule::core::outcome::{Exit, Outcome};
 use schedule::core::places::Peer;
-use schedule::core::protocol::{
-    Answer, Ask, JobRow, Purged, Purpose, Request, RunRecord, SetAside,
-};
+use schedule::core::protocol::{Answer, Ask, JobRow, Purged, Purpose, Request, RunRecord};
 use schedule::core::refusal::Refusal;
 use schedule::core::replay::Replay;
 use schedule::core::scheduler::Settings;
@@ -79,6 +77,8 @@ pub struct Bench {
     pub most_held: usize,
     /// Whose the next connections are.
     pub peer: Peer,
+    /// The database goes away after the first line of answers to these.
+    pub cut: Option<Purpose>,
     /// The database does not answer.
     pub silent: bool,
     /// The runs that it has, and how often it was asked for them.
@@ -189,6 +189,7 @@ impl Bench {
             reads: 0,
             most_held: 0,
             peer: Peer::default(),
+            cut: None,
             silent: false,
             past: Vec::new(),
             pasts_asked: 0,
@@ -304,11 +305,8 @@ impl Bench {
         if self.silent {
             return;
         }
-        let answers = match (&self.database_error, purpose) {
-            (Some(why), _) => vec![Answer::Error {
-                kind: schedule::core::database::ErrorKind::Connect,
-                message: why.clone(),
-            }],
+        let mut answers = match (&self.database_error, purpose) {
+            (Some(why), _) => vec![editing::gone(why)],
             (None, Purpose::Change) => editing::answers(&mut self.table, question),
             (None, Purpose::History) => {
                 let request: Request = serde_json::from_slice(question).unwrap();
@@ -318,21 +316,11 @@ impl Bench {
             }
             (None, Purpose::Sync) => self.table.clone(),
             (None, Purpose::Purge) => vec![Answer::Purged(Purged::default())],
-            (None, Purpose::Record) => {
-                let aside = SetAside::default();
-                let (count, through, unkept) = (0, u64::MAX, String::new());
-                vec![Answer::Recorded {
-                    count,
-                    through,
-                    aside,
-                    unkept,
-                    pace: 0,
-                    again: false,
-                    taken: vec![],
-                    found: None,
-                }]
-            }
+            (None, Purpose::Record) => vec![editing::recorded()],
         };
+        if self.cut == Some(purpose) {
+            answers.splice(1.., [editing::gone("cut")]);
+        }
         let first = [Answer::To(id)];
         for answer in first.into_iter().chain(answers).chain([Answer::Done(id)]) {
             let line = serde_json::to_vec(&answer).unwrap();

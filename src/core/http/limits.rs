@@ -16,10 +16,9 @@ pub struct Limits {
     pub header_count: usize,
     /// Body of a request after decoding, bytes; beyond: 413.
     pub body_bytes: usize,
-    /// A path whose bodies are files, and may be larger; empty: there is none.
-    pub file_path: &'static str,
-    /// The body of a request to that, bytes; beyond: 413.
-    pub file_bytes: usize,
+    /// Paths whose bodies may be larger, with how many bytes they may have; beyond: 413. One that
+    /// ends in `/` stands for all below it.
+    pub larger_bodies: &'static [(&'static str, usize)],
     /// Answers that may wait for their reader; beyond, no further request is taken up.
     pub pipelined: usize,
     /// Bytes received and not yet interpreted; beyond, the socket is not read.
@@ -57,8 +56,10 @@ impl Limits {
 
     /// Bytes that the body of a request to a path may have.
     pub(super) fn body_bytes_at(&self, path: &str) -> usize {
-        let is_file = !self.file_path.is_empty() && path == self.file_path;
-        if is_file { self.file_bytes } else { self.body_bytes }
+        let is_it = |(its, _): &&(&str, usize)| {
+            path == *its || (its.ends_with('/') && path.starts_with(its))
+        };
+        self.larger_bodies.iter().find(is_it).map_or(self.body_bytes, |(_, bytes)| *bytes)
     }
 
     /// A reader that takes this many bytes has earned another [`Limits::write_ms`].
@@ -74,8 +75,7 @@ impl Default for Limits {
             cookie_bytes: 1_048_576,
             header_count: Limits::MAX_HEADERS,
             body_bytes: 65_536,
-            file_path: "",
-            file_bytes: 16_777_216,
+            larger_bodies: &[],
             pipelined: 64,
             input_bytes: 32_768,
             output_bytes: 1_048_576,

@@ -10,12 +10,13 @@ use super::call::Call;
 use super::missing;
 use super::sources::{self, Source};
 use super::stops::Stops;
-use crate::core::change::By;
+use crate::core::change::{By, Mistake};
 use crate::core::event::Action;
 use crate::core::files::{FileName, FileTrouble};
 use crate::core::http::Response;
 use crate::core::ids::{ConnId, JobId, RunId};
 use crate::core::journal::Cause;
+use crate::core::limits::cut;
 use crate::core::places::{Peer, Places};
 use crate::core::plain::line;
 use crate::core::scheduler::{Begun, Scheduler};
@@ -196,6 +197,14 @@ impl Web {
             }
         }
         self.one_less(scheduler, now, ticket);
+    }
+
+    /// What is hardly meant of that which was done last goes with its message.
+    pub(super) fn say_also(&mut self, warnings: &[Mistake]) {
+        for Mistake { column, why } in warnings {
+            self.message = format!("{}; {column}: {}", self.message, line(why));
+        }
+        self.message = cut(&self.message, MAX_MESSAGE_CHARS).into_owned();
     }
 
     /// A ticket for a client that waits for one thing, and for what else it will expect.
@@ -475,8 +484,5 @@ fn message(verb: &str, done: &[Done], time: &str) -> String {
         parts.push(format!("{verb} at {time} result:0 (no job was named)"));
     }
     let all = parts.join("; ");
-    match all.char_indices().nth(MAX_MESSAGE_CHARS) {
-        Some((at, _)) => format!("{}…", &all[..at]),
-        None => all,
-    }
+    cut(&all, MAX_MESSAGE_CHARS).into_owned()
 }

@@ -118,7 +118,18 @@ impl Web {
                     Asker::Person(_, request) => entry::done(request, Some(mark.id)),
                 });
             }
-            Some(Known::Refused(response)) => return Err(response),
+            Some(Known::OtherBody) => {
+                let plain = repeats::other_body();
+                let Asker::Person(conn, request) = asker else { return Err(plain) };
+                let why = NotChanged::Refused(Refused::OtherBody);
+                return Err(self.entry_again(scheduler, (call.now, conn, &request), &why, plain));
+            }
+            Some(Known::UnderWay) => {
+                return Err(match &asker {
+                    Asker::Program => repeats::under_way(),
+                    Asker::Person(_, request) => entry::done(request, None),
+                });
+            }
         };
         let form = match &asker {
             Asker::Program => Form::Json,
@@ -210,12 +221,16 @@ impl Web {
             return true;
         }
         let Some(changed) = asked.done else { return false };
+        let warnings = changed.warnings.clone();
         let (id, noun) = (changed.mark.id, changed.mark.of.noun());
         let is_group = id == JobId(0);
         let what = if is_group { "the group".to_owned() } else { format!("{noun} {id}") };
         let response = match (result, &asked.by) {
-            (_, Asker::Person(_, request)) => {
+            (Ok(()), Asker::Person(_, request)) => {
                 entry::done(request, changed.mark.version.map(|_| id))
+            }
+            (Err(why), Asker::Person(conn, request)) => {
+                self.not_yet_page(scheduler, (now, *conn, request), why)
             }
             (Ok(()), Asker::Program) if is_group => group_in_force(changed),
             (Ok(()), Asker::Program) => in_force(scheduler, now, &changed, asked.is_new),
@@ -231,6 +246,9 @@ impl Web {
         self.note(ticket, named, Ok(Value::Null));
         self.waiting.answer_with(ticket, response);
         self.one_less(scheduler, now, ticket);
+        if matches!(asked.by, Asker::Person(..)) {
+            self.say_also(&warnings);
+        }
         true
     }
 }

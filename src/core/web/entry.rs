@@ -3,8 +3,8 @@
 //!
 //! The button *Preview* changes nothing: the form comes back with what it would come to.
 //!
-//! Each field comes with what it said when the form was made (`was_NAME`): what somebody left alone
-//! is no change, also where it says something else by now.
+//! Each field comes with what it said when the form was made (`was_NAME`, or `md5_NAME` of a long
+//! one): what somebody left alone is no change, also where it says something else by now.
 
 use super::actions::Form;
 use super::call::Call;
@@ -14,14 +14,23 @@ use super::root::Root;
 use super::texts::written_columns;
 use crate::core::change::{Change, ENABLED, Wanted};
 use crate::core::columns::{Column, ColumnKind};
+use crate::core::definition::hex;
 use crate::core::http::{Request, Response};
 use crate::core::ids::JobId;
 use crate::core::plain;
 use crate::core::version::Version;
+use md5::{Digest, Md5};
 use serde_json::Value;
 
 /// Characters of the key that a form has.
 const MAX_KEY_CHARS: usize = 100;
+
+/// Bytes of a text that goes with a form twice.
+const MAX_WAS_BYTES: usize = 1_000;
+
+/// What the names begin with of hidden fields that say what others said, or the MD5 of that.
+const WAS: &str = "was_";
+const DIGEST: &str = "md5_";
 
 /// `POST /jobs/new`
 pub(super) fn create(call: &Call<'_>) -> Result<Change, Response> {
@@ -60,15 +69,65 @@ fn expected(request: &Request) -> Result<Version, Response> {
     })
 }
 
-/// What a field says. Browsers send the end of a line as CRLF (WHATWG HTML §4.10.22.4).
+/// What a field says.
 pub(super) fn field(request: &Request, name: &str) -> String {
-    request.form(name).unwrap_or_default().replace("\r\n", "\n")
+    given(request, name).unwrap_or_default()
+}
+
+/// The same, if the form has it.
+pub(super) fn given(request: &Request, name: &str) -> Option<String> {
+    request.form(name).map(|text| lines(&text))
+}
+
+/// Browsers send every end of a line as CRLF (WHATWG HTML §4.10.22.4).
+fn lines(text: &str) -> String {
+    text.replace("\r\n", "\n").replace('\r', "\n")
+}
+
+/// What comes back of a text that stands in a page, if nobody changes it.
+pub(super) fn carried(text: &str) -> String {
+    plain::without_controls(lines(text))
+}
+
+/// What a field said when its form was made: goes with the form, hidden.
+pub(super) struct Was {
+    pub name: String,
+    pub value: String,
+}
+
+impl Was {
+    /// Of a field that says this. Of a long text it is the MD5: a form is not to be twice as long.
+    pub(super) fn of(name: &str, text: &str) -> Was {
+        let (prefix, value) = match text.len() > MAX_WAS_BYTES {
+            true => (DIGEST, digest(&carried(text))),
+            false => (WAS, text.to_owned()),
+        };
+        Was { name: format!("{prefix}{name}"), value }
+    }
+
+    /// As a form says it that was sent.
+    pub(super) fn sent(request: &Request, name: &str) -> Was {
+        let one = |prefix: &str| {
+            let name = format!("{prefix}{name}");
+            given(request, &name).map(|value| Was { name, value })
+        };
+        let none = || Was { name: format!("{WAS}{name}"), value: String::new() };
+        one(DIGEST).or_else(|| one(WAS)).unwrap_or_else(none)
+    }
+
+    fn is(&self, text: &str) -> bool {
+        if self.name.starts_with(DIGEST) { digest(text) == self.value } else { text == self.value }
+    }
+}
+
+fn digest(text: &str) -> String {
+    hex(&Md5::digest(text.as_bytes()))
 }
 
 /// Whether somebody has written something else into a field, and what.
 pub(super) fn changed(request: &Request, name: &str) -> Option<String> {
     let is = field(request, name);
-    (is != field(request, &format!("was_{name}"))).then_some(is)
+    (!Was::sent(request, name).is(&is)).then_some(is)
 }
 
 /// What is to be otherwise.

@@ -70,13 +70,20 @@ pub(super) fn other_body() -> Response {
     Response::problem_with(422, why, serde_json::json!({ "errors": errors }))
 }
 
+/// The answer to a key that came before, and what it asks for is not done yet.
+pub(super) fn under_way() -> Response {
+    Response::problem(409, "a request with this Idempotency-Key is under way: ask again")
+}
+
 /// What is known of a key.
 #[derive(Clone, Debug)]
 pub(super) enum Known {
     /// Nothing.
     Not,
-    /// It is not to be done; the answer.
-    Refused(Response),
+    /// It came with another body before.
+    OtherBody,
+    /// It is under way.
+    UnderWay,
     /// This has come of it.
     Made(Mark),
     /// Perhaps this has come of it.
@@ -105,13 +112,9 @@ impl Repeats {
         self.sweep(now);
         let Some(kept) = self.kept.get(&key.text) else { return Known::Not };
         if kept.digest != key.digest {
-            return Known::Refused(other_body());
+            return Known::OtherBody;
         }
-        let under_way = || {
-            let why = "a request with this Idempotency-Key is under way: ask again";
-            Known::Refused(Response::problem(409, why))
-        };
-        kept.known.clone().unwrap_or_else(under_way)
+        kept.known.clone().unwrap_or(Known::UnderWay)
     }
 
     /// A request with this key is under way.

@@ -38,7 +38,11 @@ const EXPORT: &[&str] = &["format"];
 const APPLY: &[&str] = &["dry_run", "prune"];
 
 /// Where such a file is sent. It may be larger than other bodies.
-pub const APPLY_PATH: &str = "/api/v1/apply";
+const APPLY_PATH: &str = "/api/v1/apply";
+
+/// Paths whose bodies may be larger than others, in bytes: a file, and a form with the longest
+/// command, each byte written as three.
+pub const LARGER_BODIES: &[(&str, usize)] = &[(APPLY_PATH, 16 << 20), ("/jobs/", 1 << 20)];
 
 /// Those of who did what.
 const AUDIT: &[&str] = &["job", "who", "since", "before", "limit"];

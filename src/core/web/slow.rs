@@ -3,6 +3,7 @@
 
 use super::Web;
 use super::call::Call;
+use super::change::Asker;
 use super::export;
 use super::forecast;
 use super::preview::{self, Told};
@@ -10,8 +11,8 @@ use super::words;
 use crate::core::change::Of;
 use crate::core::http::Response;
 use crate::core::ids::ConnId;
-use crate::core::places::{Peer, Places};
-use crate::core::scheduler::Scheduler;
+use crate::core::places::Places;
+use crate::core::scheduler::{NotChanged, Scheduler};
 use crate::core::time::Now;
 use std::collections::VecDeque;
 
@@ -92,21 +93,30 @@ impl Slow {
 
 impl Web {
     /// Takes a question in.
-    pub(super) fn ask_slowly(&mut self, call: &Call<'_>, work: Work) {
-        self.make_room_for_question(call.request.peer);
+    pub(super) fn ask_slowly(&mut self, scheduler: &Scheduler, call: &Call<'_>, work: Work) {
+        self.make_room_for_question(scheduler, call);
         self.slow.places.take(call.conn, call.request.peer);
         self.slow.questions.push_back((call.conn, work));
     }
 
-    fn make_room_for_question(&mut self, newcomer: Peer) {
+    fn make_room_for_question(&mut self, scheduler: &Scheduler, call: &Call<'_>) {
         let slow = &mut self.slow;
         if slow.places.len() < MAX_WAITING {
             return;
         }
-        if let Some(conn) = slow.places.gives_way_to(newcomer) {
-            slow.forget(conn);
-            self.respond(conn, Response::problem(503, TOO_MANY_WAIT));
+        let Some(conn) = slow.places.gives_way_to(call.request.peer) else { return };
+        let at = slow.questions.iter().position(|(asked, _)| *asked == conn);
+        let work = at.and_then(|at| slow.questions.remove(at)).map(|(_, work)| work);
+        slow.places.leave(conn);
+        let mut answer = Response::problem(503, TOO_MANY_WAIT);
+        if let Some(Work::Preview(question)) = &work
+            && let Asker::Person(conn, request) = question.asker()
+        {
+            // What somebody has written is not lost.
+            let why = NotChanged::Away(TOO_MANY_WAIT.into());
+            answer = self.entry_again(scheduler, (call.now, *conn, request), &why, answer);
         }
+        self.respond(conn, answer);
     }
 
     /// Does a slice of what the first client waits for. What is due goes before.

@@ -293,8 +293,16 @@ texts! {
                         below, with what you changed. Save again if you want it so.",
         "未作任何更改:已有人先行修改。下方为该行当前内容与您的修改,如仍需要请再次保存。";
     by_now: "By now: {}", "当前:{}";
-    sent_before: "This form was sent already. For another job open a new one.",
-        "此表单已提交过。如需另建任务,请重新打开。";
+    sent_before: "Nothing was changed: this form was sent already, with something else in it. \
+                  Save again if you want one more job.",
+        "未作任何更改:此表单已以其他内容提交过。如需再建一个任务,请再次保存。";
+    in_doubt: "Nobody knows whether this was saved: {}. Look at the job before you save again.",
+        "无法得知是否已保存:{}。再次保存之前请先查看该任务。";
+    not_yet: "Saved, and not in force yet", "已保存,尚未生效";
+    not_yet_why: "It is changed in the database, and in force once that answers again: {}",
+        "更改已写入数据库,待其再次应答后生效:{}";
+    no_field: "It has control characters, which no form can carry: change it over the API.",
+        "含有表单无法传送的控制字符:请通过 API 更改。";
     not_there: "There is no such page", "没有这个页面";
     not_allowed: "That is not possible here", "此处不允许该操作";
     refused: "That was refused", "请求被拒绝";

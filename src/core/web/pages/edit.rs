@@ -3,13 +3,14 @@
 use super::super::Web;
 use super::super::call::Call;
 use super::super::change::{self, Asker};
-use super::super::entry;
+use super::super::entry::{self, Was};
 use super::super::missing;
 use super::super::parameters::job_id;
 use super::super::root::Root;
 use super::super::route::Place;
 use super::super::routes::ROUTES;
 use super::super::texts::{Texts, column_label, fill, written_columns};
+use super::error::kept;
 use super::frame::{Frame, Part};
 use super::look::Look;
 use super::{answer, render};
@@ -52,7 +53,11 @@ struct Field {
     help: &'static str,
     kind: ColumnKind,
     value: String,
-    was: String,
+    was: Was,
+    /// Lines that it is high; 0: ends of lines have no place in it.
+    rows: u8,
+    /// No form can carry what it says.
+    fixed: bool,
     /// What is wrong with it, or what it is by now.
     notes: Vec<String>,
     /// What is hardly meant.
@@ -88,9 +93,11 @@ struct DeletePage {
 #[derive(Default)]
 struct Sheet {
     job: Option<JobId>,
-    /// What its fields say, and what they said when it was made.
+    /// What its fields say, and what the row says.
     is: Stand,
     was: Stand,
+    /// It is as it was sent: what it has seen of the row is no more than it had.
+    is_sent: bool,
     /// Numbers that are none, as they were written.
     bad: Vec<(&'static str, String)>,
     version: String,
@@ -114,9 +121,7 @@ impl Web {
             Some(id) => stand(scheduler, job_id(&id)?)?,
             None => was.clone(),
         };
-        // No two forms have the same one: connections are numbered within a daemon's life.
-        let key =
-            format!("form-{}-{}-{}", scheduler.started().wall_ms, call.now.wall_ms, call.conn.0);
+        let key = new_key(scheduler, call);
         Ok(self.sheet(scheduler, call, 200, Sheet { is, was, key, ..Sheet::default() }))
     }
 
@@ -140,7 +145,9 @@ impl Web {
         call: &Call<'_>,
     ) -> Result<Response, Response> {
         let id = job_id(call.argument)?;
-        Ok(self.delete_sheet(scheduler, call, (200, ""), (id, stand(scheduler, id)?)))
+        let stand = stand(scheduler, id)?;
+        let version = stand.version().to_string();
+        Ok(self.delete_sheet(scheduler, call, (200, ""), (id, stand, version)))
     }
 
     /// The form that somebody has sent in vain, with why. `plain` is what a program is told.
@@ -156,11 +163,15 @@ impl Web {
         let present = id.map(|id| stand(scheduler, id));
         let (path, t) = (request.path(), Look::of(request).texts());
         let told = told(scheduler, t, id, why);
-        match present {
-            Some(Err(gone)) => self.error_page(scheduler, &call, &gone),
+        let page = match present {
+            Some(Err(gone)) => return self.error_page(scheduler, &call, &gone),
             Some(Ok(stand)) if path.ends_with("/delete") => {
-                let id = id.unwrap_or(JobId(0));
-                self.delete_sheet(scheduler, &call, (plain.status(), &told), (id, stand))
+                let version = match is_second(why) {
+                    true => stand.version().to_string(),
+                    false => entry::field(request, "version"),
+                };
+                let of = (id.unwrap_or(JobId(0)), stand, version);
+                self.delete_sheet(scheduler, &call, (plain.status(), &told), of)
             }
             Some(Ok(present)) if path.ends_with("/edit") => {
                 let sheet = entered(request, id, present, Some((t, why)));
@@ -168,11 +179,14 @@ impl Web {
             }
             None => {
                 let mut sheet = entered(request, None, blank(scheduler), Some((t, why)));
-                sheet.key = entry::field(request, "key");
+                if matches!(why, NotChanged::Refused(Refused::OtherBody)) {
+                    sheet.key = new_key(scheduler, &call);
+                }
                 self.sheet(scheduler, &call, plain.status(), Sheet { why: told, ..sheet })
             }
-            Some(Ok(_)) => self.error_page(scheduler, &call, &plain),
-        }
+            Some(Ok(_)) => return self.error_page(scheduler, &call, &plain),
+        };
+        kept(&plain, page)
     }
 
     /// The form that somebody has sent to see what it would come to.
@@ -197,7 +211,6 @@ impl Web {
         let was = found.decided.before.clone();
         let was = was.unwrap_or_else(|| blank(scheduler));
         let mut sheet = entered(request, id, was, None);
-        sheet.key = entry::field(request, "key");
         let look = Look::of(request);
         let live = id.and_then(|id| scheduler.table().get(id)).filter(|_| found.drains);
         sheet.shown = Some(shown(look, &found, live.map_or(0, |job| job.live.len())));
@@ -223,8 +236,12 @@ impl Web {
         let of = |part| (part, written_columns().filter(move |it| self::part(t, *it) == part));
         let parts = [t.part_what, t.part_when, t.part_how, t.part_people].map(of);
         let parts = parts.map(|(part, columns)| {
-            (part, columns.map(|column| sheet.field(t, look, column)).collect())
+            (part, columns.map(|column| sheet.field(request, look, column)).collect())
         });
+        let was_enabled = match sheet.is_sent {
+            true => !entry::field(request, "was_enabled").is_empty(),
+            false => sheet.was.enabled,
+        };
         let tags = scheduler.table().tags.iter().map(|(id, name)| (*id, name.to_string()));
         let mut tags: Vec<_> = tags.collect();
         // One that nobody has named stays what it is.
@@ -243,7 +260,7 @@ impl Web {
             parts: parts.into(),
             shown: sheet.shown,
             enabled: sheet.is.enabled,
-            was_enabled: sheet.was.enabled,
+            was_enabled,
             tags,
         };
         answer(request, look, render(status, &page)).header("Cache-Control", "no-store")
@@ -254,7 +271,7 @@ impl Web {
         scheduler: &Scheduler,
         call: &Call<'_>,
         (status, why): (u16, &str),
-        (id, stand): (JobId, Stand),
+        (id, stand, version): (JobId, Stand, String),
     ) -> Response {
         let request = call.request;
         let (look, root) = (Look::of(request), Root::of(request));
@@ -268,7 +285,7 @@ impl Web {
             title,
             action: root.to(&action),
             leave: root.to(&format!("/jobs/{id}")),
-            version: stand.version().to_string(),
+            version,
             why: why.to_owned(),
             command: stand.row.command,
             hint: fill(t.delete_hint, &[&live.to_string()]),
@@ -278,24 +295,45 @@ impl Web {
 }
 
 impl Sheet {
-    fn field(&self, t: &Texts, look: Look, column: Column) -> Field {
-        let name = column.name();
+    fn field(&self, request: &Request, look: Look, column: Column) -> Field {
+        let (t, name) = (look.texts(), column.name());
         let bad = self.bad.iter().find(|(its, _)| *its == name);
         let of = |notes: &[Mistake]| {
             let its = notes.iter().filter(|note| note.column == name);
             its.map(|note| note.why.clone()).collect()
         };
+        let was = self.was.row.value(column);
+        let value = bad.map_or_else(|| self.is.row.value(column), |(_, text)| text.into());
+        let mut notes: Vec<String> = of(&self.notes);
+        let is_odd = plain::without_controls(value.to_string()) != *value;
+        notes.extend(is_odd.then(|| t.no_field.to_owned()));
         Field {
             name,
             label: column_label(look.lang, column),
             help: help(t, column),
             kind: column.kind(),
-            value: bad.map_or_else(|| self.is.row.value(column).into_owned(), |it| it.1.clone()),
-            was: self.was.row.value(column).into_owned(),
-            notes: of(&self.notes),
+            rows: match column.kind() {
+                ColumnKind::Command => 3,
+                _ if column == Column::Description || value.contains(['\r', '\n']) => 2,
+                _ => 0,
+            },
+            fixed: is_odd && value == was,
+            was: if self.is_sent { Was::sent(request, name) } else { Was::of(name, &was) },
+            value: value.into_owned(),
+            notes,
             warnings: of(&self.warnings),
         }
     }
+}
+
+/// No two forms have the same one: connections are numbered within a daemon's life.
+fn new_key(scheduler: &Scheduler, call: &Call<'_>) -> String {
+    format!("form-{}-{}-{}", scheduler.started().wall_ms, call.now.wall_ms, call.conn.0)
+}
+
+/// Whether the form is to show what the row says by now.
+fn is_second(why: &NotChanged) -> bool {
+    matches!(why, NotChanged::Refused(Refused::SomebodyWasFirst { .. }))
 }
 
 /// The row of a new job.
@@ -342,34 +380,45 @@ fn stand(scheduler: &Scheduler, id: JobId) -> Result<Stand, Response> {
     stand.ok_or_else(|| missing::answer(missing::no_job(scheduler, id)))
 }
 
-/// A form as somebody has filled it in, on top of what the row says by now.
+/// A form as somebody has filled it in. Where somebody else was first it stands on what the row
+/// says by now; else it still is about the row that it was made of: what came between is not to be
+/// lost.
 fn entered(
     request: &Request,
     job: Option<JobId>,
     present: Stand,
     why: Option<(&Texts, &NotChanged)>,
 ) -> Sheet {
-    let mut sheet = Sheet { job, is: present.clone(), ..Sheet::default() };
-    let first =
-        why.filter(|(_, why)| matches!(why, NotChanged::Refused(Refused::SomebodyWasFirst { .. })));
+    let first = why.filter(|(_, why)| is_second(why)).map(|(t, _)| t);
+    let is_sent = first.is_none();
+    let says = |name| if is_sent { entry::given(request, name) } else { None };
+    let mut sheet = Sheet { job, is: present.clone(), is_sent, ..Sheet::default() };
     for column in written_columns() {
-        let Some(text) = entry::changed(request, column.name()) else { continue };
-        if sheet.is.row.set(column, text.trim_end_matches('\r')).is_err() {
-            sheet.bad.push((column.name(), text));
-        } else if let Some((t, _)) = first
-            && present.row.value(column) != sheet.is.row.value(column)
-        {
+        let name = column.name();
+        let Some(text) = says(name).or_else(|| entry::changed(request, name)) else { continue };
+        if entry::carried(&present.row.value(column)) == text {
+            continue;
+        }
+        if sheet.is.row.set(column, &text).is_err() {
+            sheet.bad.push((name, text));
+        } else if let Some(t) = first {
             let by_now = fill(t.by_now, &[&present.row.value(column)]);
-            sheet.notes.push(Mistake { column: column.name().into(), why: by_now });
+            sheet.notes.push(Mistake { column: name.into(), why: by_now });
         }
     }
-    if let Some(is) = entry::changed(request, ENABLED) {
-        sheet.is.enabled = !is.is_empty();
+    let was_shown = is_sent && entry::given(request, "was_enabled").is_some();
+    if was_shown || entry::changed(request, ENABLED).is_some() {
+        sheet.is.enabled = !entry::field(request, ENABLED).is_empty();
     }
     if let Some((_, NotChanged::Refused(Refused::Mistakes(mistakes)))) = why {
         sheet.notes = mistakes.clone();
     }
-    sheet.version = job.map(|_| present.version().to_string()).unwrap_or_default();
+    sheet.version = match job {
+        None => String::new(),
+        Some(_) if is_sent => entry::field(request, "version"),
+        Some(_) => present.version().to_string(),
+    };
+    sheet.key = entry::field(request, "key");
     sheet.was = present;
     sheet
 }
@@ -394,8 +443,12 @@ fn told(scheduler: &Scheduler, t: &Texts, id: Option<JobId>, why: &NotChanged) -
             fill(t.not_saved, &[why])
         }
         NotChanged::Refused(Refused::OtherBody) => t.sent_before.to_owned(),
+        NotChanged::InDoubt { why, .. } => fill(t.in_doubt, &[why]),
+        NotChanged::Refused(Refused::NobodyKnows) => {
+            fill(t.in_doubt, &[&Refused::NobodyKnows.told()])
+        }
         NotChanged::Refused(refused) => fill(t.not_saved, &[&refused.told()]),
-        NotChanged::Away(why) | NotChanged::InDoubt { why, .. } => fill(t.not_saved, &[why]),
+        NotChanged::Away(why) => fill(t.not_saved, &[why]),
     }
 }
 

@@ -2,11 +2,16 @@
 
 use super::super::Web;
 use super::super::call::Call;
+use super::super::route::Place;
+use super::super::routes::ROUTES;
+use super::super::texts::fill;
 use super::frame::{Frame, Part};
 use super::look::Look;
 use super::{answer, render};
-use crate::core::http::Response;
+use crate::core::http::{Request, Response};
+use crate::core::ids::ConnId;
 use crate::core::scheduler::Scheduler;
+use crate::core::time::Now;
 use askama::Template;
 
 #[derive(Template)]
@@ -40,11 +45,31 @@ impl Web {
         };
         let frame = self.frame(scheduler, call, look, (Part::None, title), "/".to_owned());
         let page = ErrorPage { frame, status, title, detail: detail(problem) };
-        let page = answer(request, look, render(status, &page));
-        let kept = ["Allow", "Retry-After"].into_iter();
-        let kept = kept.filter_map(|name| Some((name, problem.header_value(name)?.to_owned())));
-        kept.fold(page, |page, (name, value)| page.header(name, value))
+        kept(problem, answer(request, look, render(status, &page)))
     }
+
+    /// That a change is in the database, and not in force yet.
+    pub(in crate::core::web) fn not_yet_page(
+        &mut self,
+        scheduler: &Scheduler,
+        (now, conn, request): (Now, ConnId, &Request),
+        why: &str,
+    ) -> Response {
+        let call = Place::of(ROUTES, request.path()).call(now, conn, request);
+        let look = Look::of(request);
+        let t = look.texts();
+        let (status, title, detail) = (202, t.not_yet, fill(t.not_yet_why, &[why]));
+        let frame = self.frame(scheduler, &call, look, (Part::None, title), "/".to_owned());
+        let page = ErrorPage { frame, status, title, detail };
+        answer(request, look, render(status, &page)).header("Cache-Control", "no-store")
+    }
+}
+
+/// A page in place of a problem, with what that says to the browser.
+pub(super) fn kept(problem: &Response, page: Response) -> Response {
+    let kept = ["Allow", "Retry-After"].into_iter();
+    let kept = kept.filter_map(|name| Some((name, problem.header_value(name)?.to_owned())));
+    kept.fold(page, |page, (name, value)| page.header(name, value))
 }
 
 /// What is wrong and what to do, of a problem (RFC 9457) or of plain text.
