@@ -15,7 +15,7 @@ use naming::Names;
 use settings::Settings;
 use std::fmt;
 
-pub(in crate::core) use line::SAID;
+pub(in crate::core) use line::{HEADER, SAID, unsaid};
 pub(in crate::core) use words::{is_simple, quoted};
 
 /// Whether lines name a user.
@@ -101,6 +101,7 @@ impl Crontab {
 pub fn read(text: &str, form: Form) -> Crontab {
     let mut reader = Reader {
         form,
+        is_export: false,
         settings: Settings::default(),
         comments: Vec::new(),
         names: Names::default(),
@@ -119,6 +120,8 @@ pub fn read(text: &str, form: Form) -> Crontab {
 
 struct Reader<'a> {
     form: Form,
+    /// Its header was there.
+    is_export: bool,
     settings: Settings,
     /// Those just above.
     comments: Vec<&'a str>,
@@ -137,12 +140,7 @@ impl<'a> Reader<'a> {
         }
         match Line::of(text) {
             Line::Blank => self.comments.clear(),
-            Line::Comment(comment) => match line::said(comment) {
-                Some((cron, rest)) => {
-                    self.entry(number, Form::User, Ok((cron.to_owned(), rest)));
-                }
-                None => self.comments.push(comment),
-            },
+            Line::Comment(comment) => self.comment(number, comment),
             Line::Setting(name, value) => {
                 self.comments.clear();
                 let told = self.settings.set(&name, value);
@@ -150,13 +148,29 @@ impl<'a> Reader<'a> {
                     self.done.remarks.push(Remark { line: number, weight, text });
                 });
             }
-            Line::Entry(entry) => self.entry(number, self.form, line::schedule(entry)),
+            Line::Entry(entry) => self.entry(number, line::schedule(entry)),
         }
     }
 
-    fn entry(&mut self, number: usize, form: Form, said: Result<(String, &str), String>) {
+    /// What an export alone writes has a job in it; all else describes what comes below.
+    fn comment(&mut self, number: usize, comment: &'a str) {
+        self.is_export |= comment == HEADER;
+        let said = line::said(comment).filter(|_| self.is_export);
+        let Some((cron, rest)) = said else { return self.comments.push(comment) };
         let comments = std::mem::take(&mut self.comments);
-        match said.and_then(|said| self.job((number, form), said, &comments)) {
+        match self.job((number, Form::User), (cron.to_owned(), rest), &comments) {
+            Ok(job) => self.done.jobs.push(job),
+            Err(why) => {
+                self.tell(number, format!("it is taken for a comment: {why}"));
+                self.comments = comments;
+                self.comments.push(comment);
+            }
+        }
+    }
+
+    fn entry(&mut self, number: usize, said: Result<(String, &str), String>) {
+        let comments = std::mem::take(&mut self.comments);
+        match said.and_then(|said| self.job((number, self.form), said, &comments)) {
             Ok(job) => self.done.jobs.push(job),
             Err(why) => self.refuse(number, why),
         }

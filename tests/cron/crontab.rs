@@ -206,6 +206,25 @@ fn what_is_not_as_in_cron_is_told_by_line() {
     assert!(crontab.remarks[0].text.contains("leave --system out"), "{crontab:?}");
 }
 
+/// Only an export has jobs in comments; what is none there is told.
+#[test]
+fn comments_of_others_make_no_jobs() {
+    let header = "# Jobs of Schedule. A crontab knows no overlap limit.\n";
+    for (text, commands, remarks) in [
+        ("# schedule: (daily) backups\n0 0 * * * a\n".to_owned(), &["a"][..], 0),
+        ("# schedule: (* * * * *) b\n0 0 * * * a\n".to_owned(), &["a"], 0),
+        (format!("{header}# schedule: (daily) b\n0 0 * * * a\n"), &["a"], 1),
+        (format!("{header}# schedule: (@daily) \n0 0 * * * a\n"), &["a"], 0),
+        (format!("{header}# schedule: (@every 5m) b\n0 0 * * * a\n"), &["b", "a"], 0),
+        (format!("0 0 * * * a\n{header}# schedule: (@every 5m) b\n"), &["a", "b"], 0),
+    ] {
+        let crontab = read(&text, Form::User);
+        let found: Vec<&str> = crontab.jobs.iter().map(|job| &*job.command).collect();
+        assert_eq!((&*found, crontab.has_refused()), (commands, false), "{text}");
+        assert_eq!(crontab.remarks.len(), remarks, "{text}: {:?}", crontab.remarks);
+    }
+}
+
 /// What a command prints that a crontab has.
 fn printed(text: &str) -> String {
     let crontab = jobs(text, Form::User);

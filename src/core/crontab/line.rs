@@ -80,8 +80,20 @@ pub(super) fn schedule(entry: &str) -> Result<(String, &str), String> {
     Ok((fields.join(" "), rest))
 }
 
+/// The first line of an export, without its mark: where that was, comments may have jobs in them.
+pub(in crate::core) const HEADER: &str = "Jobs of Schedule. A crontab knows no overlap limit.";
+
 /// What a comment begins with that has a job in it that cron can't have.
 pub(in crate::core) const SAID: &str = "schedule: (";
+
+/// A comment that nobody takes for one with a job in it.
+pub(in crate::core) fn unsaid(comment: &str) -> String {
+    let marks = |c: char| c == '#' || c.is_whitespace();
+    match comment.trim_start_matches(marks).starts_with(SAID) {
+        true => comment.replacen(':', "", 1),
+        false => comment.to_owned(),
+    }
+}
 
 /// The schedule and the command of such a comment.
 pub(super) fn said(comment: &str) -> Option<(&str, &str)> {

@@ -3,7 +3,7 @@
 
 use crate::core::columns::Column;
 use crate::core::cron::{Cron, Dialect, readings_differ};
-use crate::core::crontab::{SAID, is_simple, quoted};
+use crate::core::crontab::{HEADER, SAID, is_simple, quoted, unsaid};
 use crate::core::definition::{Definition, Schedule};
 use crate::core::plain;
 use std::fmt::Write;
@@ -36,7 +36,7 @@ impl Writer {
     }
 
     pub fn begin(&self, text: &mut String) {
-        text.push_str("# Jobs of Schedule. A crontab knows no overlap limit.\n");
+        let _ = writeln!(text, "# {HEADER}"); // a String takes every write
         if !self.zone.is_empty() {
             let _ = writeln!(text, "CRON_TZ={}", self.zone); // a String takes every write
         }
@@ -91,8 +91,9 @@ impl Writer {
     }
 }
 
+/// What people have written: nobody is to take it for a job.
 fn comment(line: &str, text: &mut String) {
-    let _ = writeln!(text, "# {}", plain::line(line)); // a String takes every write
+    let _ = writeln!(text, "# {}", unsaid(&plain::line(line))); // a String takes every write
 }
 
 /// The command of a job as `schedule import crontab` reads it beside a schedule that cron can't

@@ -136,3 +136,22 @@ fn a_crontab_says_what_it_can() {
     assert_eq!((&*last.command, &*last.description), ("a", "Every night or so"));
     assert_eq!(back.jobs[0].command, "df /srv/100%");
 }
+
+/// What people write about a job never becomes one.
+#[test]
+fn descriptions_and_names_are_no_jobs() {
+    for told in [
+        "schedule: (* * * * *) touch /tmp/own",
+        " \t## # schedule: (@daily) touch /tmp/own",
+        "Every night\nschedule: (@daily) touch /tmp/own",
+        "Every night\rschedule: (@daily) touch /tmp/own",
+        "Jobs of Schedule. A crontab knows no overlap limit.\n#schedule: (@daily) touch /tmp/own",
+    ] {
+        let (mut described, named) = (row(1, "n", "a", "@daily"), row(2, told, "b", "@daily"));
+        described.description = told.into();
+        let text = export(Format::Crontab, &[(described, true), (named, true)]);
+        let back = read(&text, Form::User);
+        let commands: Vec<&str> = back.jobs.iter().map(|job| &*job.command).collect();
+        assert_eq!((commands, back.has_refused()), (vec!["a", "b"], false), "{text}");
+    }
+}
