@@ -5,11 +5,15 @@
 //! anything is written, and all that is wrong is told at once.
 
 mod file;
+mod mistakes;
 mod report;
+mod variables;
 
 pub use file::{File, FileJob};
-pub use report::{mistakes, report, summary};
+pub use mistakes::{FileMistake, Mistakes};
+pub use report::{MAX_REPORT_BYTES, report, summary};
 
+use crate::core::change::words::User;
 use crate::core::change::{
     Change, Context, Decided, Mistake, Planned, Refused, Stand, TableColumn, judge, plan,
 };
@@ -17,33 +21,10 @@ use crate::core::definition::Vars;
 use crate::core::ids::JobId;
 use crate::core::rules;
 use crate::core::version::Version;
-use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Tags by id.
 pub type Tags = BTreeMap<u32, String>;
-
-/// What is wrong with a part of a file, or to be known of it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct FileMistake {
-    /// The job: its id and its name, or its place in the file; empty: it is none of a job.
-    pub job: String,
-    /// Its column; or the part of the file.
-    pub column: String,
-    /// What is wrong, and what would be right.
-    pub why: String,
-}
-
-impl FileMistake {
-    /// One of no job.
-    pub fn of(part: impl Into<String>, why: impl Into<String>) -> FileMistake {
-        FileMistake { job: String::new(), column: part.into(), why: why.into() }
-    }
-
-    fn of_job(job: &str, Mistake { column, why }: Mistake) -> FileMistake {
-        FileMistake { job: job.to_owned(), column, why }
-    }
-}
 
 /// All that a group says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -74,8 +55,17 @@ pub struct Around {
     pub server_id: u32,
     /// The columns of the table of jobs.
     pub table: Vec<TableColumn>,
+    /// Those of variables.
+    pub of_variables: Vec<TableColumn>,
+    /// Those of tags.
+    pub of_tags: Vec<TableColumn>,
     /// Ids of the file that are of jobs of other groups, and those.
     pub elsewhere: BTreeMap<u32, u32>,
+    /// The greatest id of a job of any group; none: there is no job at all.
+    pub last_id: Option<u32>,
+    /// Jobs of all groups whose commands may have placeholders; they are not asked for where no
+    /// variable comes, goes or changes.
+    pub users: Vec<User>,
     /// Dialect, time and files; the rest is found out here.
     pub context: Context,
 }
@@ -110,7 +100,8 @@ pub struct Plan {
 }
 
 /// What is to be done so that a group is as a file says. What the file lacks goes only with
-/// `prune`; tags never do, for other groups may have them.
+/// `prune`; tags never do, for other groups may have them. Variables are those of the machine:
+/// jobs that the file does not make keep what they use.
 ///
 /// # Errors
 /// All that is wrong with it.
@@ -118,34 +109,22 @@ pub fn plan_all(
     (group, file): (&Group, &File),
     prune: bool,
     around: Around,
-) -> Result<Plan, Vec<FileMistake>> {
+) -> Result<Plan, Mistakes> {
     let mut plan = Plan::default();
+    let mut mistakes = Mistakes::default();
     let (tags, _) = steps(&group.tags, file.tags.as_ref(), false);
-    let (variables, left) = steps(&group.variables, file.variables.as_ref(), prune);
+    let (variables, left) = variable_steps(group, file, prune);
     (plan.tags, plan.variables, plan.left) = (tags, variables, left);
-    let Around { server_id, table, elsewhere, mut context } = around;
-    context.vars = after(&group.variables, &plan.variables);
-    let mut mistakes = Vec::new();
-    let mut planned = Vec::new();
-    for job in &file.jobs {
-        let other = job.id.and_then(|id| elsewhere.get(&id));
-        if let Some(other) = other {
-            let why =
-                format!("it is the id of a job of group {other}: leave `id` out for a new one");
-            mistakes.push(FileMistake { job: job.called(), column: "id".into(), why });
-            continue;
-        }
-        match plan_job(group, job, (server_id, &table)) {
-            Ok(one) => planned.push((job, one)),
-            Err(refused) => mistakes.push(FileMistake {
-                job: job.called(),
-                column: String::new(),
-                why: refused.told(),
-            }),
-        }
-    }
+    variables::check(&plan, &around, &mut mistakes);
     let named: BTreeSet<u32> = file.jobs.iter().filter_map(|job| job.id).collect();
     let lacks = |id: &u32| !named.contains(id) && !file.left_out.contains(id);
+    let is_made = |id: &u32| named.contains(id) || (prune && lacks(id));
+    let stays = |user: &&User| user.server_id != around.server_id || !is_made(&user.id);
+    let users: Vec<&User> = around.users.iter().filter(stays).collect();
+    let vars = after(&group.variables, &plan.variables);
+    variables::judge(&mut plan, &users, (&group.variables, &vars), &mut mistakes);
+    let planned = plan_jobs((group, file), &around, &mut mistakes);
+    let mut context = Context { vars, ..around.context };
     let (gone, stay): (Vec<&Stand>, Vec<&Stand>) =
         group.jobs.values().filter(|it| lacks(&it.row.id)).partition(|_| prune);
     plan.left += stay.len();
@@ -168,6 +147,57 @@ pub fn plan_all(
     if mistakes.is_empty() { Ok(plan) } else { Err(mistakes) }
 }
 
+/// What is to be done with variables, and how many stay that the file lacks.
+pub fn variable_steps(group: &Group, file: &File, prune: bool) -> (Vec<Step<String>>, usize) {
+    steps(&group.variables, file.variables.as_ref(), prune)
+}
+
+/// What the jobs of a file come to.
+fn plan_jobs<'a>(
+    (group, file): (&Group, &'a File),
+    around: &Around,
+    mistakes: &mut Mistakes,
+) -> Vec<(&'a FileJob, Planned)> {
+    let mut planned = Vec::new();
+    for job in &file.jobs {
+        let mut mistake = |column: &str, why: String| {
+            let column = column.to_owned();
+            mistakes.push(FileMistake { job: job.called(), column, why });
+        };
+        if let Some(why) = job.id.and_then(|id| no_id(id, group, around)) {
+            mistake("id", why);
+            continue;
+        }
+        match plan_job(group, job, (around.server_id, &around.table)) {
+            Ok(one) => planned.push((job, one)),
+            Err(refused) => mistake("", refused.told()),
+        }
+    }
+    planned
+}
+
+/// Why a job can't have this id; none if it can.
+fn no_id(id: u32, group: &Group, around: &Around) -> Option<String> {
+    const HINT: &str = "leave `id` out for a new one";
+    if let Some(other) = around.elsewhere.get(&id) {
+        return Some(format!("it is the id of a job of group {other}: {HINT}"));
+    }
+    if group.jobs.contains_key(&id) {
+        return None;
+    }
+    // The next new job gets the id behind the greatest one: there must be ids left.
+    let most = around.last_id.map_or(MAX_NEW_ID, |last| last.saturating_add(MAX_ID_GAP));
+    let most = most.min(MAX_NEW_ID);
+    (id > most)
+        .then(|| format!("{id} is too far from the ids that there are, {most} at most: {HINT}"))
+}
+
+/// The greatest id that a file can give to a new job.
+const MAX_NEW_ID: u32 = i32::MAX.cast_unsigned();
+
+/// So far from the greatest id there is a new one may be.
+const MAX_ID_GAP: u32 = 1_000_000;
+
 /// What a job of a file comes to: what the file does not say of it is as by default.
 fn plan_job(
     group: &Group,
@@ -187,7 +217,7 @@ fn judge_job(
     (group, job): (&Group, &FileJob),
     planned: Planned,
     context: &Context,
-    (plan, mistakes): (&mut Plan, &mut Vec<FileMistake>),
+    (plan, mistakes): (&mut Plan, &mut Mistakes),
 ) {
     let called = job.called();
     let told = |all: Vec<Mistake>| -> Vec<FileMistake> {

@@ -19,9 +19,17 @@ use std::process::Stdio;
 use std::thread::{scope, sleep};
 use std::time::Instant;
 
-fn begin(kind: Kind) -> (Site, TestDatabase, Daemon) {
+pub fn begin(kind: Kind) -> (Site, TestDatabase, Daemon) {
+    begin_with(kind, "")
+}
+
+/// The same, once more was done to the database.
+pub fn begin_with(kind: Kind, more: &str) -> (Site, TestDatabase, Daemon) {
     let (mut site, mut database) = Site::on(kind);
     site.base = "sync_interval = 60\n".to_owned();
+    if !more.is_empty() {
+        database.sql(more);
+    }
     database.sql("INSERT INTO scheduler_tags (id, name) VALUES (3, '报表'), (9, 'of others')");
     database.sql(
         "INSERT INTO scheduler_vars (name, value, server_id) VALUES ('DIR', '/srv', 7),
@@ -38,7 +46,7 @@ fn begin(kind: Kind) -> (Site, TestDatabase, Daemon) {
     (site, database, daemon)
 }
 
-fn apply(daemon: &Daemon, query: &str, headers: &str, file: &str) -> Reply {
+pub fn apply(daemon: &Daemon, query: &str, headers: &str, file: &str) -> Reply {
     daemon.send("POST", &format!("/api/v1/apply{query}"), headers, file)
 }
 
@@ -56,16 +64,16 @@ fn promise(daemon: &Daemon, bytes: usize) -> Reply {
 }
 
 #[track_caller]
-fn is(status: u16, reply: &Reply) -> Value {
+pub fn is(status: u16, reply: &Reply) -> Value {
     assert_eq!(reply.status, status, "{reply:?}");
     reply.json()
 }
 
-fn if_match(plan: &Value) -> String {
+pub fn if_match(plan: &Value) -> String {
     format!("If-Match: \"{}\"\r\n", plan["version"].as_str().unwrap())
 }
 
-fn export(daemon: &Daemon) -> String {
+pub fn export(daemon: &Daemon) -> String {
     daemon.get("/api/v1/export").body
 }
 
@@ -77,7 +85,7 @@ fn changes(answer: &Value) -> Vec<String> {
 }
 
 /// All that is to be read of a group and of what is around it.
-fn all_rows(database: &mut TestDatabase) -> Vec<Vec<String>> {
+pub fn all_rows(database: &mut TestDatabase) -> Vec<Vec<String>> {
     let jobs = "SELECT id, name, command, cron, server_id, tag_id, status, owner, max_concurrence
         FROM scheduler_jobs ORDER BY id";
     let rest = ["name, value, server_id FROM scheduler_vars", "id, name FROM scheduler_tags"];

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod apply;
+mod apply_around;
 mod audit;
 mod change;
 #[path = "../support/common/mod.rs"]

@@ -1,9 +1,7 @@
 //! The database of a bench, as far as its jobs are changed: by the core's own rules.
 
 use super::Bench;
-use schedule::core::apply::{
-    Around, File, FileMistake, Group, mistakes, plan_all, report, summary,
-};
+use schedule::core::apply::{Around, File, Group, Mistakes, plan_all, report, summary};
 use schedule::core::change::words::{self, User, Word, WordContext};
 use schedule::core::change::{
     Change, Context, Of, Refused, Stand, TableColumn, WordChange, decide,
@@ -99,7 +97,10 @@ fn change_word(table: &mut Vec<Answer>, change: &WordChange) -> Result<Changed, 
     let is_twin = |it: &&Word| Some(&*it.name) == change.name() && Some(it.id) != change.id;
     let has = |row: &JobRow| of == Of::Var || Some(row.tag_id) == change.id;
     let rows = stands(table).into_iter().map(|stand| stand.row).filter(has);
-    let users = rows.map(|row| User { id: row.id, name: row.name, command: row.command });
+    let users = rows.map(|row| {
+        let JobRow { id, name, server_id, command, .. } = row;
+        User { id, name, server_id, command }
+    });
     let context = WordContext {
         twin: all.iter().find(is_twin).map(|it| it.id),
         users: users.collect(),
@@ -154,9 +155,9 @@ fn apply(
     (prune, dry_run, expected): (bool, bool, Option<Version>),
     ask: &ChangeAsk,
 ) -> Result<(Group, Vec<Answer>), Vec<Answer>> {
-    let refuse = |all: Vec<FileMistake>| {
+    let refuse = |all: Mistakes| {
         let refused = Answer::NotChanged(Refused::File(String::new()));
-        vec![Answer::Piece(mistakes(&all)), refused]
+        vec![Answer::Piece(all.told()), refused]
     };
     let before = group.version();
     if expected.is_some_and(|it| it != before) {

@@ -1,6 +1,6 @@
 //! The file: as `schedule export` writes it, read without believing anything of it.
 
-use super::{FileMistake, Tags};
+use super::{FileMistake, Mistakes, Tags};
 use crate::core::change::{ENABLED, Wanted};
 use crate::core::columns::Column;
 use crate::core::config::did_you_mean;
@@ -67,15 +67,16 @@ impl File {
     ///
     /// # Errors
     /// All that is wrong with its form.
-    pub fn read(text: &str) -> Result<File, Vec<FileMistake>> {
-        let whole = |why: String| vec![FileMistake::of("file", why)];
+    pub fn read(text: &str) -> Result<File, Mistakes> {
+        let whole = |why: String| Mistakes::from_iter([FileMistake::of("file", why)]);
         let parts = match serde_json::from_str(text) {
             Ok(Value::Object(parts)) => parts,
             Ok(_) => return Err(whole(format!("it is no JSON object: {HINT}"))),
             Err(why) => return Err(whole(format!("it is no JSON: {why}: {HINT}"))),
         };
         let mut file = File::default();
-        let mut mistakes = unknown(&parts);
+        let mut mistakes = Mistakes::default();
+        mistakes.extend(unknown(&parts));
         match parts.get("format") {
             Some(format) if *format == VERSION => {}
             Some(_) | None => {
@@ -98,7 +99,7 @@ impl File {
         if mistakes.is_empty() { Ok(file) } else { Err(mistakes) }
     }
 
-    fn jobs(&mut self, all: &[Value], mistakes: &mut Vec<FileMistake>) {
+    fn jobs(&mut self, all: &[Value], mistakes: &mut Mistakes) {
         let mut known = BTreeSet::new();
         for (place, job) in (1..).zip(all) {
             let Value::Object(columns) = job else {
@@ -127,7 +128,7 @@ impl File {
 
 const HINT: &str = "`schedule export` writes such a file";
 
-fn unknown(parts: &Map<String, Value>) -> Vec<FileMistake> {
+fn unknown(parts: &Map<String, Value>) -> impl Iterator<Item = FileMistake> {
     let unknown = parts.keys().filter(|name| !PARTS.contains(&name.as_str()));
     let told = |name: &String| {
         let why = match did_you_mean(name, PARTS) {
@@ -136,14 +137,14 @@ fn unknown(parts: &Map<String, Value>) -> Vec<FileMistake> {
         };
         FileMistake::of(plain::shown(name), why)
     };
-    unknown.map(told).collect()
+    unknown.map(told)
 }
 
 /// A part with texts by name.
 fn texts(
     part: &str,
     parts: &Map<String, Value>,
-    mistakes: &mut Vec<FileMistake>,
+    mistakes: &mut Mistakes,
 ) -> Option<BTreeMap<String, String>> {
     let all = match parts.get(part)? {
         Value::Object(all) => all,
@@ -169,7 +170,7 @@ fn texts(
 fn by_id(
     part: &str,
     texts: BTreeMap<String, String>,
-    mistakes: &mut Vec<FileMistake>,
+    mistakes: &mut Mistakes,
 ) -> BTreeMap<u32, String> {
     let mut all = BTreeMap::new();
     for (name, text) in texts {

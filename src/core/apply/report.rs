@@ -1,10 +1,13 @@
 //! What is said of a plan, before it is done and afterwards.
 
-use super::{FileMistake, Plan, Step};
+use super::{Plan, Step};
 use crate::core::change::{Decided, What, verb};
 use crate::core::version::Version;
 use serde_json::{Value, json};
 use std::fmt::Display;
+
+/// Bytes of an answer; one that would be longer is refused. A file has half of that.
+pub const MAX_REPORT_BYTES: usize = 32 << 20;
 
 /// The answer: what is changed, or would be, and the version of the group now.
 pub fn report(plan: &Plan, version: Version, dry_run: bool) -> String {
@@ -59,9 +62,4 @@ pub fn summary(plan: &Plan) -> What {
     let variables =
         variables.map(|it| (format!("variables.{}", it.key), pair(&it.before, &it.after)));
     tags.chain(variables).chain([("jobs".to_owned(), plan.jobs.len().into())]).collect()
-}
-
-/// All that is wrong with a file, as the member `errors` of an answer.
-pub fn mistakes(all: &[FileMistake]) -> String {
-    json!(all).to_string()
 }

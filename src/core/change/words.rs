@@ -128,6 +128,9 @@ pub struct User {
     pub id: u32,
     /// Its name.
     pub name: String,
+    /// Its group.
+    #[serde(skip)]
+    pub server_id: u32,
     /// Its command as it stands in the row.
     #[serde(skip)]
     pub command: String,
@@ -251,7 +254,7 @@ fn put(wanted: &Wanted, of: Of, word: &mut Word, mistakes: &mut Vec<Mistake>) {
 }
 
 /// What is wrong with a row.
-fn check(word: &Word, of: Of, table: &[TableColumn], mistakes: &mut Vec<Mistake>) {
+pub fn check(word: &Word, of: Of, table: &[TableColumn], mistakes: &mut Vec<Mistake>) {
     let mut add = |column: &str, why: Option<String>| {
         mistakes.extend(why.map(|why| Mistake { column: column.into(), why }));
     };
@@ -267,18 +270,22 @@ fn check(word: &Word, of: Of, table: &[TableColumn], mistakes: &mut Vec<Mistake>
     }
 }
 
+/// Why a job could be run with the variables of before, and not with those that come.
+pub fn breaks(user: &User, before: &Vars, after: &Vars) -> Option<String> {
+    let flaw = |vars: &Vars| command_flaw(&user.command, &fill(&user.command, vars));
+    flaw(before).is_none().then(|| flaw(after)).flatten()
+}
+
 /// Notes jobs that could not be run with the new value, and can with the one of before.
 fn broken(before: &Word, after: &Word, context: &WordContext, mistakes: &mut Vec<Mistake>) {
     if before.value == after.value {
         return;
     }
     let mut vars = context.vars.clone();
-    let flaw = |user: &User, vars: &Vars| command_flaw(&user.command, &fill(&user.command, vars));
-    let users = context.users.iter().filter(|user| uses(&user.command, &after.name));
-    let users: Vec<&User> = users.filter(|user| flaw(user, &vars).is_none()).collect();
     vars.remove(&before.name);
     vars.insert(after.name.clone(), after.value.clone());
-    let found = users.iter().find_map(|user| Some((user, flaw(user, &vars)?)));
+    let mut users = context.users.iter().filter(|user| uses(&user.command, &after.name));
+    let found = users.find_map(|user| Some((user, breaks(user, &context.vars, &vars)?)));
     let told = found.map(|(user, why)| format!("job {} ({}): {why}", user.id, user.name));
     mistakes.extend(told.map(|why| Mistake { column: VALUE.into(), why }));
 }

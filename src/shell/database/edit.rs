@@ -235,7 +235,7 @@ impl Work<'_> {
         let (dialect, now_ms) = (self.ask.dialect, clock::now().wall_ms);
         let mut context = Context { dialect, now_ms, files, ..Context::default() };
         let Some(row) = planned.row() else { return Ok(context) };
-        context.vars = self.vars()?;
+        context.vars = self.vars(false)?;
         let timezone = match self.has(Column::Timezone.name()) {
             true => (self.desk.read())(Column::Timezone),
             false => rows::absent(Column::Timezone),
@@ -267,14 +267,18 @@ impl Work<'_> {
         }
     }
 
-    fn vars(&mut self) -> Result<Vars, Failure> {
-        let sql = "SELECT id, name, value FROM scheduler_vars WHERE server_id = ? ORDER BY id";
+    /// All variables, locked where they have more of a say than the row of one job.
+    fn vars(&mut self, locked: bool) -> Result<Vars, Failure> {
+        let lock = if locked { self.desk.lock() } else { "" };
+        let sql = format!(
+            "SELECT id, name, value FROM scheduler_vars WHERE server_id = ? ORDER BY id{lock}"
+        );
         let values = [Field::Number(self.ask.vars_server.into())];
         let var = |cells| match rows::var(cells) {
             Answer::Var { name, value, .. } => Some((name, value)),
             _ => None,
         };
-        Ok(self.desk.query(sql, &values)?.into_iter().filter_map(var).collect())
+        Ok(self.desk.query(&sql, &values)?.into_iter().filter_map(var).collect())
     }
 
     fn has(&self, column: &str) -> bool {
@@ -347,9 +351,10 @@ impl Work<'_> {
         let Some(after) = decided.after.as_ref().filter(|_| writes && self.has(KEY)) else {
             return Ok(None);
         };
-        let key = |row: &JobRow| hex(&Md5::digest(row.command.as_bytes()));
+        let key = |row: &JobRow| md5(&row.command);
         if let Some(before) = &decided.before {
-            let sql = format!("SELECT {KEY} FROM scheduler_jobs WHERE id = ?");
+            let lock = self.desk.lock();
+            let sql = format!("SELECT {KEY} FROM scheduler_jobs WHERE id = ?{lock}");
             let found = self.desk.query(&sql, &[Field::Number(before.row.id.into())])?;
             let present = found.into_iter().flatten().next().map(text_of).unwrap_or_default();
             if !present.is_empty() && !present.eq_ignore_ascii_case(&key(&before.row)) {
@@ -422,6 +427,10 @@ impl Work<'_> {
         values.extend([row.id, row.server_id].map(|number| Field::Number(number.into())));
         self.desk.run(&sql, &values).map(|_| None)
     }
+}
+
+fn md5(text: &str) -> String {
+    hex(&Md5::digest(text.as_bytes()))
 }
 
 /// The column of the original's unique key.

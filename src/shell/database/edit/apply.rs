@@ -5,9 +5,10 @@ use super::super::Failure;
 use super::super::answers::Answers;
 use super::super::records::Field;
 use super::super::rows;
-use super::{Work, altered, is_of_key, text_of};
+use super::{KEY, Work, altered, is_of_key, md5, text_of};
 use crate::core::apply::{
-    Around, File, FileMistake, Group, Plan, Step, mistakes, plan_all, report, summary,
+    Around, File, FileMistake, Group, MAX_REPORT_BYTES, Mistakes, Plan, Step, plan_all, report,
+    summary, variable_steps,
 };
 use crate::core::cells::Cell;
 use crate::core::change::{Change, Context, Decided, Of, Refused, verb};
@@ -19,7 +20,7 @@ use crate::core::rules::OutputFile;
 use crate::core::time::datetime;
 use crate::core::version::Version;
 use crate::shell::clock;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Bytes of a piece of what is said of a file; escaped it fits into a line.
 const PIECE_BYTES: usize = 64 << 10;
@@ -31,9 +32,24 @@ const IDS_A_QUERY: usize = 500;
 const ACTS_A_STATEMENT: usize = 100;
 
 /// Says what is wrong with a file.
-pub(super) fn refuse(all: &[FileMistake], answers: &mut Answers) -> Result<Refused, Failure> {
-    send(&mistakes(all), answers)?;
+pub(super) fn refuse(all: &Mistakes, answers: &mut Answers) -> Result<Refused, Failure> {
+    send(&all.told(), answers)?;
     Ok(Refused::File(String::new()))
+}
+
+/// Says what is wrong with a part of it.
+fn refuse_part(mistake: FileMistake, answers: &mut Answers) -> Result<Refused, Failure> {
+    refuse(&Mistakes::from_iter([mistake]), answers)
+}
+
+/// Says what is done. What the daemon would not take is refused.
+fn tell(told: &str, answers: &mut Answers) -> Result<Result<(), Refused>, Failure> {
+    if told.len() > MAX_REPORT_BYTES {
+        let most = MAX_REPORT_BYTES >> 20;
+        let why = format!("what it changes takes more than {most} MB to tell: apply it in parts");
+        return refuse_part(FileMistake::of("file", why), answers).map(Err);
+    }
+    send(told, answers).map(Ok)
 }
 
 fn send(text: &str, answers: &mut Answers) -> Result<(), Failure> {
@@ -65,53 +81,64 @@ impl Work<'_> {
         if expected.is_some_and(|expected| expected != before) {
             return Ok(Err(Refused::GroupChanged(before)));
         }
-        let (dialect, now_ms) = (self.ask.dialect, clock::now().wall_ms);
-        let around = Around {
-            server_id: self.ask.server_id,
-            table: self.table.clone(),
-            elsewhere: self.elsewhere(&group, file)?,
-            context: Context { dialect, now_ms, files, ..Context::default() },
-        };
+        let now_ms = clock::now().wall_ms;
+        let around = self.around((&group, file, *prune), (now_ms, files))?;
         let mut plan = match plan_all((&group, file), *prune, around) {
             Ok(plan) => plan,
             Err(all) => return refuse(&all, answers).map(Err),
         };
         if *dry_run {
-            send(&report(&plan, before, true), answers)?;
-            return Ok(Ok(done(&plan, before, before)));
+            let told = tell(&report(&plan, before, true), answers)?;
+            return Ok(told.map(|()| done(&plan, before, before)));
         }
         if let Err(mistake) = self.put_plan(&mut plan, now_ms, answers)? {
-            return refuse(&[mistake], answers).map(Err);
+            return refuse_part(mistake, answers).map(Err);
         }
         let found = self.group()?;
         let wrong = otherwise(&plan.result(&group), &found);
         if !wrong.is_empty() {
             return refuse(&wrong, answers).map(Err);
         }
-        if self.has_audit()? {
-            self.write_parts(&plan, answers)?;
-        }
-        send(&report(&plan, found.version(), false), answers)?;
-        Ok(Ok(done(&plan, before, found.version())))
+        self.write_parts(&plan, answers)?;
+        let told = tell(&report(&plan, found.version(), false), answers)?;
+        Ok(told.map(|()| done(&plan, before, found.version())))
     }
 
-    /// All that the group says now; locked.
+    /// What is around a group.
+    fn around(
+        &mut self,
+        (group, file, prune): (&Group, &File, bool),
+        (now_ms, files): (i64, BTreeMap<String, OutputFile>),
+    ) -> Result<Around, Failure> {
+        let dialect = self.ask.dialect;
+        let (steps, _) = variable_steps(group, file, prune);
+        let users = if steps.is_empty() { Vec::new() } else { self.users(Of::Var, 0)? };
+        let last = self.desk.query("SELECT MAX(id) FROM scheduler_jobs", &[])?;
+        Ok(Around {
+            server_id: self.ask.server_id,
+            table: self.table.clone(),
+            of_variables: self.desk.table(Of::Var.table())?,
+            of_tags: self.desk.table(Of::Tag.table())?,
+            elsewhere: self.elsewhere(group, file)?,
+            last_id: last.into_iter().flatten().find_map(|cell| text_of(cell).parse().ok()),
+            users,
+            context: Context { dialect, now_ms, files, ..Context::default() },
+        })
+    }
+
+    /// All that the group says now; locked. What it has in common with others comes first: of two
+    /// groups the second waits before it has anything.
     pub(super) fn group(&mut self) -> Result<Group, Failure> {
+        let (variables, tags) = (self.vars(true)?, self.tags()?);
+        let lock = self.desk.lock();
         let names: Vec<String> = self.table.iter().map(|it| it.name.clone()).collect();
         let columns = rows::job_columns(&names, self.desk.read());
-        let lock = self.desk.lock();
         let sql =
             format!("SELECT {columns} FROM scheduler_jobs WHERE server_id = ? ORDER BY id{lock}");
         let server_id = Field::Number(self.ask.server_id.into());
         let jobs = self.desk.query(&sql, &[server_id])?.into_iter().filter_map(rows::stand);
         let jobs = jobs.map(|stand| (stand.row.id, stand)).collect();
-        let tag = |cells| match rows::tag(cells) {
-            Answer::Tag { id, name } => Some((id, name)),
-            _ => None,
-        };
-        let sql = "SELECT id, name FROM scheduler_tags ORDER BY id";
-        let tags = self.desk.query(sql, &[])?.into_iter().filter_map(tag).collect();
-        Ok(Group { jobs, variables: self.vars()?, tags })
+        Ok(Group { jobs, variables, tags })
     }
 
     /// Which ids of a file are those of jobs of other groups.
@@ -146,12 +173,16 @@ impl Work<'_> {
                 return Ok(Err(mistake));
             }
         }
-        for step in &plan.variables {
+        // Servers compare names without case: what goes may be in the way of what comes.
+        let (gone, others): (Vec<_>, Vec<_>) =
+            plan.variables.iter().partition(|step| step.after.is_none());
+        for step in gone.into_iter().chain(others) {
             let part = || FileMistake::of(format!("variables.{}", step.key), "");
             if let Err(mistake) = blamed(self.put_variable(step, &now), part)? {
                 return Ok(Err(mistake));
             }
         }
+        let keys = self.keys(plan)?;
         // What goes makes room for what comes; what has an id has it before others are given.
         let turn = |it: &Decided| match (&it.before, &it.after) {
             (Some(_), None) => 0,
@@ -160,9 +191,12 @@ impl Work<'_> {
             (None, _) => 3,
         };
         for now_turn in 0..=3 {
+            if now_turn == 1 {
+                self.free_keys(&keys, plan)?;
+            }
             for decided in plan.jobs.iter_mut().filter(|it| turn(it) == now_turn) {
                 answers.works()?;
-                if let Err(mistake) = self.put_job(decided, now_ms)? {
+                if let Err(mistake) = self.put_job(decided, &keys, now_ms)? {
                     return Ok(Err(mistake));
                 }
             }
@@ -170,7 +204,40 @@ impl Work<'_> {
         Ok(Ok(()))
     }
 
-    fn put_job(&mut self, decided: &mut Decided, now_ms: i64) -> Put<()> {
+    /// The keys that jobs get which are there and have another one.
+    fn keys(&mut self, plan: &Plan) -> Result<BTreeMap<u32, String>, Failure> {
+        let mut keys = BTreeMap::new();
+        for decided in &plan.jobs {
+            let (Some(before), Some(_)) = (&decided.before, &decided.after) else { continue };
+            if let Some(key) = self.key(decided)? {
+                keys.insert(before.row.id, key);
+            }
+        }
+        Ok(keys)
+    }
+
+    /// Jobs whose key another one is to get have one that nobody else has until then: they may
+    /// change their commands with each other.
+    fn free_keys(&mut self, keys: &BTreeMap<u32, String>, plan: &Plan) -> Result<(), Failure> {
+        let wanted: BTreeSet<&str> = keys.values().map(String::as_str).collect();
+        let before = plan.jobs.iter().filter_map(|it| it.before.as_ref());
+        for before in before.filter(|it| keys.contains_key(&it.row.id)) {
+            let (id, present) = (before.row.id, md5(&before.row.command));
+            if wanted.contains(&*present) {
+                let key = md5(&format!("{} {id}", self.ask.act.id));
+                let sql = format!("UPDATE scheduler_jobs SET {KEY} = ? WHERE id = ?");
+                self.desk.run(&sql, &[Field::Text(&key), Field::Number(id.into())])?;
+            }
+        }
+        Ok(())
+    }
+
+    fn put_job(
+        &mut self,
+        decided: &mut Decided,
+        keys: &BTreeMap<u32, String>,
+        now_ms: i64,
+    ) -> Put<()> {
         let id = decided.before.as_ref().map_or(JobId(0), |it| JobId(it.row.id));
         let Some(after) = decided.after.clone() else { return self.delete(id).map(Ok) };
         let called = match after.row.id {
@@ -180,7 +247,10 @@ impl Work<'_> {
         let mistake = |column: &str, why: String| {
             Ok(Err(FileMistake { job: called.clone(), column: column.to_owned(), why }))
         };
-        let md5 = self.key(decided)?;
+        let md5 = match &decided.before {
+            Some(before) => keys.get(&before.row.id).cloned(),
+            None => self.key(decided)?,
+        };
         match self.put_row(decided, &after, md5.as_deref(), now_ms) {
             Ok(made) => {
                 let new = decided.after.as_mut().filter(|it| it.row.id == 0);
@@ -222,8 +292,9 @@ impl Work<'_> {
             return self.insert("scheduler_vars", &fields, now);
         }
         // Servers compare names without case: the row is found by its id.
-        let sql = "SELECT id, name, value FROM scheduler_vars WHERE server_id = ?";
-        for cells in self.desk.query(sql, &[server_id])? {
+        let lock = self.desk.lock();
+        let sql = format!("SELECT id, name, value FROM scheduler_vars WHERE server_id = ?{lock}");
+        for cells in self.desk.query(&sql, &[server_id])? {
             let id = cells.first().cloned().map(text_of).and_then(|id| id.parse().ok());
             let is_it = matches!(rows::var(cells), Answer::Var { name: its, .. } if its == *name);
             let Some(id) = id.map(Field::Number).filter(|_| is_it) else { continue };
@@ -250,7 +321,7 @@ impl Work<'_> {
         self.desk.run(&sql, &values).map(drop)
     }
 
-    /// Writes down what is done with each job, and says it.
+    /// Writes down what is done with each job, where there is a table for it, and says it.
     fn write_parts(&mut self, plan: &Plan, answers: &mut Answers) -> Result<(), Failure> {
         let act = |(number, decided): (u64, &Decided)| {
             let (before, after) = (decided.before.as_ref(), decided.after.as_ref());
@@ -265,7 +336,8 @@ impl Work<'_> {
             }
         };
         let acts: Vec<ActEntry> = (1..).zip(&plan.jobs).map(act).collect();
-        for acts in acts.chunks(ACTS_A_STATEMENT) {
+        let has_audit = self.has_audit()?;
+        for acts in acts.chunks(ACTS_A_STATEMENT).filter(|_| has_audit) {
             self.write_acts_rows(acts)?;
         }
         acts.into_iter().try_for_each(|act| answers.send(&Answer::Act(Box::new(act))))
@@ -290,8 +362,8 @@ fn blamed(done: Result<(), Failure>, part: impl Fn() -> FileMistake) -> Put<()> 
 }
 
 /// What the database has made of what was written.
-fn otherwise(expected: &Group, found: &Group) -> Vec<FileMistake> {
-    let mut all = Vec::new();
+fn otherwise(expected: &Group, found: &Group) -> Mistakes {
+    let mut all = Mistakes::default();
     for (id, expected) in &expected.jobs {
         let job = format!("{id} {}", expected.row.name);
         match found.jobs.get(id) {

@@ -3,14 +3,16 @@
 
 use super::super::Failure;
 use super::super::records::Field;
+use super::super::rows;
 use super::super::written_zone;
 use super::{Work, text_of};
+use crate::core::apply::Tags;
 use crate::core::change::words::{User, Word, WordContext, WordDecided, decide};
 use crate::core::change::{Mistake, Of, Refused, WordChange};
 use crate::core::database::ErrorKind;
 use crate::core::ids::JobId;
 use crate::core::limits::{MAX_QUOTED_CHARS, cut};
-use crate::core::protocol::{Changed, Mark};
+use crate::core::protocol::{Answer, Changed, Mark};
 use crate::core::time::datetime;
 use crate::shell::clock;
 
@@ -19,6 +21,7 @@ impl Work<'_> {
         &mut self,
         change: &WordChange,
     ) -> Result<Result<Changed, Refused>, Failure> {
+        self.lock_words(change.of)?;
         let current = match change.id {
             Some(id) => self.word(change.of, id)?,
             None => None,
@@ -28,6 +31,26 @@ impl Work<'_> {
             Ok(decided) => self.put_word(change.of, &decided),
             Err(refused) => Ok(Err(refused)),
         }
+    }
+
+    /// Locks all of them, as a group that is applied does, and so in the same order: who comes
+    /// second waits, and sees what the first has written.
+    fn lock_words(&mut self, of: Of) -> Result<(), Failure> {
+        match of {
+            Of::Tag => self.tags().map(drop),
+            Of::Var | Of::Job => self.vars(true).map(drop),
+        }
+    }
+
+    /// All tags, locked.
+    pub(super) fn tags(&mut self) -> Result<Tags, Failure> {
+        let lock = self.desk.lock();
+        let tag = |cells| match rows::tag(cells) {
+            Answer::Tag { id, name } => Some((id, name)),
+            _ => None,
+        };
+        let sql = format!("SELECT id, name FROM scheduler_tags ORDER BY id{lock}");
+        Ok(self.desk.query(&sql, &[])?.into_iter().filter_map(tag).collect())
     }
 
     /// A row, locked.
@@ -64,27 +87,38 @@ impl Work<'_> {
         if let Some(name) = change.name().filter(|name| current.is_none_or(|it| it.name != **name))
         {
             let (table, condition) = (change.of.table(), self.of_group(change.of));
-            let sql = format!("SELECT id FROM {table} WHERE name = ? AND id <> ?{condition}");
+            let lock = self.desk.lock();
+            let sql = format!("SELECT id FROM {table} WHERE name = ? AND id <> ?{condition}{lock}");
             let found = self.desk.query(&sql, &[Field::Text(name), own])?.into_iter().flatten();
             context.twin = found.map(text_of).find_map(|id| id.parse().ok());
         }
         if current.is_none() {
             return Ok(context);
         }
-        let (condition, value) = match change.of {
-            Of::Tag => ("tag_id = ?", change.id.unwrap_or(0)),
-            Of::Var | Of::Job => ("command LIKE '%{%' AND server_id = ?", self.ask.server_id),
+        context.users = self.users(change.of, change.id.unwrap_or(0))?;
+        context.vars = self.vars(true)?;
+        Ok(context)
+    }
+
+    /// Jobs of all groups that may use a variable, or have this tag; locked.
+    pub(super) fn users(&mut self, of: Of, id: u32) -> Result<Vec<User>, Failure> {
+        let (condition, values) = match of {
+            Of::Tag => ("tag_id = ?", vec![Field::Number(id.into())]),
+            Of::Var | Of::Job => ("command LIKE '%{%'", Vec::new()),
         };
-        let sql = format!("SELECT id, name, command FROM scheduler_jobs WHERE {condition}");
+        let lock = self.desk.lock();
+        let sql = format!(
+            "SELECT id, name, server_id, command FROM scheduler_jobs WHERE {condition} \
+             ORDER BY id{lock}"
+        );
         let user = |cells: Vec<_>| {
             let mut texts = cells.into_iter().map(text_of);
             let mut next = || texts.next().unwrap_or_default();
-            Some(User { id: next().parse().ok()?, name: next(), command: next() })
+            let (id, name) = (next().parse().ok()?, next());
+            let server_id = next().parse().unwrap_or_default();
+            Some(User { id, name, server_id, command: next() })
         };
-        let found = self.desk.query(&sql, &[Field::Number(value.into())])?;
-        context.users = found.into_iter().filter_map(user).collect();
-        context.vars = self.vars()?;
-        Ok(context)
+        Ok(self.desk.query(&sql, &values)?.into_iter().filter_map(user).collect())
     }
 
     /// Writes what was decided, and looks at it.
