@@ -249,7 +249,7 @@ impl Web {
     pub(super) fn client_gone(&mut self, scheduler: &mut Scheduler, conn: ConnId) {
         self.forget_reader(scheduler, conn);
         self.forget_follower(conn);
-        self.forget_waiting(conn);
+        self.forget_waiting(scheduler, conn);
         self.slow.forget(conn);
         self.forget_question(scheduler, conn);
         self.early.retain(|early| early.conn != conn);

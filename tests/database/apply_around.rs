@@ -3,11 +3,16 @@
 
 use crate::apply::{all_rows, apply, begin, begin_with, export, if_match, is};
 use crate::common::database::{Kind, Parts, TestDatabase, mysql_conn};
+use crate::daemon::clients::answer;
 use crate::daemon::{Daemon, SOON, wait_for};
 use mysql::Conn;
 use mysql::prelude::Queryable;
+use rustix::net::sockopt::set_socket_linger;
 use serde_json::{Value, json};
+use std::io::Write;
+use std::net::TcpStream;
 use std::thread::scope;
+use std::time::Duration;
 
 /// What is exported, with these variables.
 fn with_variables(daemon: &Daemon, variables: &Value) -> String {
@@ -192,9 +197,13 @@ fn jobs_change_their_commands_with_each_other() {
         database.sql("DELETE FROM scheduler_jobs");
         database.sql(unique);
         let file = |commands: [&str; 3]| {
-            let job = |(id, command): (u32, &str)| json!({"id": id, "name": "n", "command": command, "cron": "@daily"});
+            let job = |(id, command): (u32, &str)| {
+                let cron = "@daily";
+                json!({"id": id, "name": "n", "command": command, "cron": cron})
+            };
             let jobs: Vec<Value> = (5..).zip(commands).map(job).collect();
-            json!({"format": 1, "jobs": jobs, "variables": {"DIR": "/srv", "old": "x"}}).to_string()
+            let variables = json!({"DIR": "/srv", "old": "x"});
+            json!({"format": 1, "jobs": jobs, "variables": variables}).to_string()
         };
         is(200, &apply(&daemon, "?prune", "", &file(["/bin/a", "/bin/b", "/bin/c"])));
         let rows = "SELECT command, command_md5 FROM scheduler_jobs ORDER BY command";
@@ -246,5 +255,57 @@ fn the_first_thousand_mistakes_are_told() {
         assert_eq!(errors.len(), 1_001);
         let last = errors[1_000]["why"].as_str().unwrap();
         assert!(last.ends_with("more mistakes"), "{last}");
+    }
+}
+
+/// Few files wait for their turn, and not those of clients that are gone.
+#[test]
+fn few_files_wait_and_none_for_nobody() {
+    for kind in Kind::servers() {
+        let (_site, mut database, daemon) = begin(kind);
+        let file = |id: u32| {
+            let job = json!({"id": id, "name": "n", "command": "/bin/w", "cron": "@daily"});
+            json!({"format": 1, "jobs": [job]}).to_string()
+        };
+        let mut theirs = session(&database, "SELECT * FROM scheduler_jobs FOR UPDATE");
+        let send = |id: u32| {
+            let mut stream = TcpStream::connect(daemon.address).unwrap();
+            let file = file(id);
+            let length = file.len();
+            write!(
+                stream,
+                "POST /api/v1/apply HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n\
+                 {file}"
+            )
+            .unwrap();
+            stream
+        };
+        let first = send(100);
+        wait_for_lock(&mut database, "scheduler_jobs");
+        let waiting: Vec<TcpStream> = (101..105).map(send).collect();
+        // What was sent before the answer to this was read before it.
+        for _ in 0..2 {
+            daemon.status();
+        }
+        let refused = apply(&daemon, "", "", &file(99));
+        assert_eq!(refused.status, 503, "{kind:?}: {refused:?}");
+        assert!(refused.header("retry-after").is_some(), "{kind:?}: {refused:?}");
+        for client in waiting {
+            // Closed like this it is a reset.
+            set_socket_linger(&client, Some(Duration::ZERO)).unwrap();
+        }
+        for _ in 0..2 {
+            daemon.status();
+        }
+        let mut last = send(105);
+        for _ in 0..2 {
+            daemon.status();
+        }
+        theirs.query_drop("COMMIT").unwrap();
+        let (status, body) = answer(&mut last).unwrap();
+        assert_eq!(status, 200, "{kind:?}: {}", String::from_utf8_lossy(&body));
+        drop(first);
+        let ids = database.query("SELECT id FROM scheduler_jobs WHERE id >= 99 ORDER BY id");
+        assert_eq!(ids.concat(), ["100", "105"], "{kind:?}");
     }
 }

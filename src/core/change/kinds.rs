@@ -105,6 +105,11 @@ impl Change {
         }
     }
 
+    /// Whether it is about a whole group, and has a file.
+    pub fn is_group(&self) -> bool {
+        matches!(self, Change::Apply { .. })
+    }
+
     /// What is done, in a word.
     pub fn verb(&self) -> &'static str {
         match self {

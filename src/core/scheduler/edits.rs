@@ -28,6 +28,9 @@ const FIND_MS: u64 = 10_000;
 /// long: who wants one is told to ask again.
 const APPLY_MS: u64 = 30_000;
 
+/// So many files wait while another is under way; each may have 16 MB.
+const MAX_WAITING_FILES: usize = 4;
+
 /// The pause before it is tried once more, in milliseconds; the longer one while nobody waits.
 const FIND_AGAIN_MS: u64 = 500;
 const FIND_SOME_TIME_MS: u64 = 10_000;
@@ -108,6 +111,20 @@ impl Edits {
         self.waiting.push_back(edit);
     }
 
+    /// Whether another change may wait: files are large, so few of them do.
+    pub fn has_room(&self, change: &Change) -> bool {
+        let files = self.waiting.iter().filter(|edit| edit.change.is_group()).count();
+        !change.is_group() || files < MAX_WAITING_FILES
+    }
+
+    /// Nobody waits for this any more. A file that was not begun with is given up: it may be sent
+    /// once more, and is in the way of others until then.
+    pub fn client_gone(&mut self, ticket: u64) {
+        let is_it = |edit: &&mut Edit| edit.ticket == Some(ticket) && edit.change.is_group();
+        let gone = self.waiting.iter_mut().find(is_it);
+        gone.filter(|edit| edit.act.is_none()).into_iter().for_each(|edit| edit.until_ms = 0);
+    }
+
     /// The next one: what became of others is found out before anything is changed.
     fn first(&self) -> Option<usize> {
         let find = self.waiting.iter().position(|edit| edit.find.is_some());
@@ -163,15 +180,19 @@ impl Edits {
             }
             Box::new(ActEntry { change: None, ..act })
         });
+        // A file is in memory once: what came of it is found out without it.
+        let noted = edit.change.noted();
+        let change = match edit.find {
+            Some(_) => noted,
+            None if edit.change.is_group() => std::mem::replace(&mut edit.change, noted),
+            None => edit.change.clone(),
+        };
         let ask = ChangeAsk {
             server_id: settings.server_id,
             vars_server: settings.vars_server,
             dialect: settings.dialect,
             timezone: settings.timezone.clone(),
-            change: match edit.find {
-                Some(_) => edit.change.noted(),
-                None => edit.change.clone(),
-            },
+            change,
             act: act.clone(),
             find: edit.find,
         };

@@ -8,6 +8,7 @@ use super::carry::{Carried, MAX_TOLD};
 use super::changes::Changes;
 use super::news::News;
 use super::trouble::DatabaseState;
+use crate::core::apply::MAX_REPORT_BYTES;
 use crate::core::change::Refused;
 use crate::core::database::ErrorKind;
 use crate::core::definition::{Definition, Vars, there_twice};
@@ -177,7 +178,7 @@ impl Staged {
                 let carried = Carried { through, aside, unkept, pace, again, taken, found };
                 self.recorded = Some(carried);
             }
-            Answer::Piece(text) => self.report.push_str(&text),
+            Answer::Piece(text) => self.piece(&text),
             Answer::Act(act) => self.acts.push(*act),
             Answer::Changing(mark) => self.changing = Some(mark),
             Answer::Changed(changed) => {
@@ -202,6 +203,16 @@ impl Staged {
             // They stand around an answer, or are none.
             Answer::To(_) | Answer::Done(_) | Answer::Works => {}
         }
+    }
+
+    /// A helper refuses what would be longer; one that does not is not believed.
+    fn piece(&mut self, text: &str) {
+        if self.report.len() + text.len() <= MAX_REPORT_BYTES {
+            return self.report.push_str(text);
+        }
+        let message = format!("the answer has more than {MAX_REPORT_BYTES} bytes");
+        self.report = String::new();
+        self.error.get_or_insert((ErrorKind::Other, message));
     }
 
     /// A row that says what is in force already costs no memory; others wait for the end.

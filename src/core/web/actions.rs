@@ -279,13 +279,14 @@ impl Web {
         answers
     }
 
-    /// A client has gone; what it wanted is done nevertheless.
-    pub(super) fn forget_waiting(&mut self, conn: ConnId) {
+    /// A client has gone; what it wanted is done nevertheless, but for a file that waits.
+    pub(super) fn forget_waiting(&mut self, scheduler: &mut Scheduler, conn: ConnId) {
         let waiting = &mut self.waiting;
         for (ticket, pending) in &mut waiting.pending {
             if pending.conn == Some(conn) {
                 pending.conn = None;
                 waiting.places.leave(*ticket);
+                scheduler.edits.client_gone(*ticket);
             }
         }
     }

@@ -101,6 +101,10 @@ impl Web {
         change: Change,
         asker: Asker,
     ) -> Result<(), Response> {
+        if !scheduler.edits.has_room(&change) {
+            let why = "other files are being applied: try again in a while";
+            return Err(Response::problem(503, why));
+        }
         let is_new = change.is_new();
         let is_dry_run = change.is_dry_run();
         let key = match &asker {
