@@ -3,8 +3,9 @@
 
 use crate::daemon::rows::Row;
 use crate::job::{NEVER, job, json, on_a_terminal, started};
-use crate::service::Groups;
+use crate::service::{Groups, Said, answers_once};
 use serde_json::Value;
+use std::fs;
 
 fn view(groups: &Groups, name: &str) -> Value {
     json(&job(groups, &["show", name, "--json"]))
@@ -88,4 +89,22 @@ fn a_row_is_made_as_it_was() {
     edit(&["--back-to", "x"]).expect(2, "16 hexadecimal digits");
     edit(&["--back-to", &first, "--owner", "bob"]).expect(2, "no columns besides");
     edit(&["--back-to", &first, "--if-version", &first]).expect(1, "somebody was first");
+}
+
+/// A long answer is no silence, and what a file of a whole group comes to may be long.
+#[test]
+fn an_answer_that_is_too_long_is_told_as_that() {
+    let groups = Groups::new();
+    let file = groups.site.file("jobs.json");
+    fs::write(&file, "{}").unwrap();
+    let told = "\"version\":\"1\",\"changes\":[],\"unchanged\":3,\"left\":0,\"warnings\":[]";
+    let long = "x".repeat(17 << 20);
+    let answer = format!("HTTP/1.1 200 OK\r\n\r\n{{{told},\"more\":\"{long}\"}}").leak();
+    let run = |words: &[&str]| {
+        let (url, _) = answers_once(answer);
+        let mut command = groups.command(env!("CARGO_BIN_EXE_schedule"));
+        Said::of(&command.args(words).args(["--url", &url]).output().unwrap())
+    };
+    run(&["forecast"]).expect(1, "the answer is longer than 16 MB");
+    run(&["apply", &file, "--dry-run"]).expect(0, "0 new, 0 changed, 0 deleted, 3 as they are");
 }

@@ -10,6 +10,10 @@ use std::fmt::Write;
 use std::io::{self, BufRead, IsTerminal, Write as _};
 use std::process::ExitCode;
 
+/// Bytes of a plan at the most. It tells all columns of each new job, and of another what each
+/// changed column was and will be: some times what the file says.
+const MAX_PLAN_BYTES: u64 = 256 << 20;
+
 /// Whether what was shown is to be done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Consent {
@@ -105,7 +109,8 @@ pub fn carry_out(
 }
 
 fn ask(query: &str, file: &str) -> Question {
-    Question::post(&format!("/api/v1/apply{query}")).json(file)
+    let question = Question::post(&format!("/api/v1/apply{query}")).json(file);
+    question.answered_within(MAX_PLAN_BYTES)
 }
 
 /// Asks who sits there. Where nobody does, nothing is done.

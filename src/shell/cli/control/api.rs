@@ -9,6 +9,7 @@ use crate::shell::predecessor;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::env;
+use std::io;
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -183,7 +184,7 @@ impl Daemon {
         };
         let sent = self.signed(question).send(stream, &self.target.host);
         let reply = sent.and_then(|sent| sent.whole(Instant::now() + PATIENCE));
-        reply.map_err(|why| no_answer(&format!("{address}: {why}{hint}")))
+        reply.map_err(|why| failed(&why, &format!("{address}: {why}{hint}")))
     }
 
     /// What comes of a path without an end.
@@ -193,7 +194,7 @@ impl Daemon {
         let sent = question.send(stream, &self.target.host);
         let begun = sent.and_then(|sent| sent.begun(Instant::now() + PATIENCE));
         let Begun { stream, reply } =
-            begun.map_err(|why| no_answer(&format!("{address}: {why}")))?;
+            begun.map_err(|why| failed(&why, &format!("{address}: {why}")))?;
         match reply.status {
             200 => Ok((stream, reply.body)),
             _ => Err(Failed::refused(&reply)),
@@ -206,6 +207,14 @@ impl Daemon {
             Some(token) => question.header("Authorization", &format!("Bearer {token}")),
             None => question,
         }
+    }
+}
+
+/// There is no whole answer.
+fn failed(why: &io::Error, told: &str) -> Failed {
+    match why.kind() {
+        io::ErrorKind::FileTooLarge => Failed::new(told),
+        _ => no_answer(told),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Asking a daemon over HTTP: one request, one answer, by a socket that blocks, with a deadline.
 
 use super::Groups;
+use crate::core::plain;
 use crate::shell::holder::Holder;
 use crate::shell::notify::Note;
 use crate::shell::server::addresses;
@@ -12,7 +13,7 @@ use std::time::{Duration, Instant};
 /// An answer takes this long at the most.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Bytes of an answer at the most.
+/// Bytes of an answer at the most, where nothing else is said.
 const MAX_ANSWER_BYTES: u64 = 16 << 20;
 
 impl Groups {
@@ -69,6 +70,8 @@ pub struct Question {
     /// Besides `Host` and what tells of the body; no line end is in them.
     headers: Vec<(&'static str, String)>,
     body: String,
+    /// Bytes of its answer at the most.
+    max_bytes: u64,
 }
 
 /// What a daemon has answered.
@@ -95,7 +98,13 @@ pub(super) struct Begun {
 impl Question {
     /// Asks for what is at a path.
     pub fn get(path: &str) -> Question {
-        Question { method: "GET", path: path.to_owned(), headers: Vec::new(), body: String::new() }
+        Question {
+            method: "GET",
+            path: path.to_owned(),
+            headers: Vec::new(),
+            body: String::new(),
+            max_bytes: MAX_ANSWER_BYTES,
+        }
     }
 
     /// Has something done.
@@ -141,6 +150,12 @@ impl Question {
         }
     }
 
+    /// Its answer may have so many bytes.
+    #[must_use]
+    pub fn answered_within(self, max_bytes: u64) -> Question {
+        Question { max_bytes, ..self }
+    }
+
     /// Whether it is to change something.
     pub(super) fn acts(&self) -> bool {
         self.method != "GET"
@@ -161,7 +176,7 @@ impl Question {
     /// Sends it, without waiting for an answer.
     pub(super) fn send(&self, mut stream: TcpStream, host: &str) -> io::Result<Sent> {
         use std::fmt::Write as _;
-        let Question { method, path, headers, body } = self;
+        let Question { method, path, headers, body, max_bytes } = self;
         let mut text = format!("{method} {path} HTTP/1.0\r\nHost: {host}\r\nConnection: close\r\n");
         for (name, value) in headers {
             let _ = write!(text, "{name}: {value}\r\n"); // a String takes every write
@@ -173,7 +188,7 @@ impl Question {
         text.push_str(body);
         // In one piece: a server may answer the first one and hang up.
         stream.write_all(text.as_bytes())?;
-        Ok(Sent { stream, answer: Vec::new() })
+        Ok(Sent { stream, answer: Vec::new(), max_bytes: *max_bytes })
     }
 }
 
@@ -188,6 +203,12 @@ pub(super) fn connect(address: SocketAddr) -> io::Result<TcpStream> {
 pub(super) struct Sent {
     stream: TcpStream,
     answer: Vec<u8>,
+    max_bytes: u64,
+}
+
+fn too_long(max_bytes: u64) -> io::Error {
+    let why = format!("the answer is longer than {}", plain::size(max_bytes));
+    io::Error::new(io::ErrorKind::FileTooLarge, why)
 }
 
 fn hung_up() -> io::Error {
@@ -222,7 +243,10 @@ impl Sent {
         let mut piece = [0; 16 << 10];
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() || self.answer.len() as u64 > MAX_ANSWER_BYTES {
+            if self.answer.len() as u64 > self.max_bytes {
+                return Err(too_long(self.max_bytes));
+            }
+            if left.is_zero() {
                 return Err(io::ErrorKind::TimedOut.into());
             }
             self.stream.set_read_timeout(Some(left))?;

@@ -22,10 +22,19 @@ const LONGEST_CHANGE: Duration = Duration::from_secs(7 * 24 * 3600);
 const LOCK_WAIT_SECONDS: u32 = 2;
 /// The same where a rebuilt table would be thrown away at the end.
 const REBUILD_LOCK_WAIT_SECONDS: u32 = 60;
+/// What took longer has not only waited for a lock: it has made an index, which is thrown away
+/// where somebody has the table at the end.
+const MADE_SOMETHING: Duration = Duration::from_secs(20);
+/// How long one try waits for a lock after that.
+const LOST_LOCK_WAIT_SECONDS: u32 = 10;
 /// Between two tries.
 const PAUSE: Duration = Duration::from_secs(1);
 /// Until a lock is given up.
 const LOCK_PATIENCE: Duration = Duration::from_secs(600);
+
+/// How an index is made beside those who write. The table's lock is wanted at the begin and at the
+/// end, for a moment each.
+const BESIDE: &str = "ALGORITHM=INPLACE, LOCK=NONE";
 
 /// Who may hold the lock of a table; the first that this user may ask and that says something.
 const HOLDERS: [&str; 2] = [
@@ -56,46 +65,56 @@ impl<'a> Session<'a> {
 
     /// Runs a statement of the schema, when its table is free.
     pub fn change(&mut self, sql: &str) -> Result<Ran, Failure> {
-        let id = self.conn.connection_id();
-        if sql.starts_with("ALTER TABLE") {
-            last_words(format!(
-                "\nschedule db: stopped; should a table be rebuilt now, the server goes on with \
-                 it as connection {id}: `KILL QUERY {id}` ends it there, and `schedule db migrate` \
-                 goes on where this stopped\n"
-            ));
-            let patient = format!("SET SESSION lock_wait_timeout = {REBUILD_LOCK_WAIT_SECONDS}");
-            let table = table_of(sql);
-            // In place and at once, wherever the server can; an index beside those who write.
-            let (how, what) = if sql.contains(" ADD INDEX ") {
-                self.run_all(&patient)?;
-                let what = format!("lets nobody write to {table} while it makes an index of it");
-                ("ALGORITHM=INPLACE, LOCK=NONE", what)
-            } else {
-                ("ALGORITHM=INSTANT", format!("rebuilds {table}"))
-            };
-            match self.when_free(&format!("{sql}, {how}")) {
-                Err(Refused::ByServer(_)) => {}
-                Err(Refused::Told(failure)) => return Err(failure),
-                Ok(ran) => return Ok(ran),
-            }
-            eprintln!(
-                "schedule db: this server {what}: that may take long, and goes on if you \
-                 leave; `KILL QUERY {id}` at the server ends it"
-            );
-            self.run_all(&patient)?;
+        if !sql.starts_with("ALTER TABLE") {
+            return self.change_anyhow(sql);
         }
-        let ran = match self.when_free(sql) {
-            Ok(ran) => ran,
-            Err(Refused::Told(failure)) => return Err(failure),
-            Err(Refused::ByServer(err)) => return Err(self.explain_right(&err)),
+        let done = self.alter(sql);
+        self.wait_for_locks(LOCK_WAIT_SECONDS)?;
+        done
+    }
+
+    fn alter(&mut self, sql: &str) -> Result<Ran, Failure> {
+        let (id, table) = (self.conn.connection_id(), table_of(sql));
+        last_words(format!(
+            "\nschedule db: stopped; should a table be rebuilt now, the server goes on with \
+             it as connection {id}: `KILL QUERY {id}` ends it there, and `schedule db migrate` \
+             goes on where this stopped\n"
+        ));
+        // In place and at once, wherever the server can; an index beside those who write.
+        let (how, what) = if sql.contains(" ADD INDEX ") {
+            (BESIDE, format!("lets nobody write to {table} while it makes an index of it"))
+        } else {
+            ("ALGORITHM=INSTANT", format!("rebuilds {table}"))
         };
-        self.run_all(&format!("SET SESSION lock_wait_timeout = {LOCK_WAIT_SECONDS}"))?;
-        Ok(ran)
+        match self.when_free(&format!("{sql}, {how}")) {
+            Err(Refused::ByServer(_)) => {}
+            Err(Refused::Told(failure)) => return Err(failure),
+            Ok(ran) => return Ok(ran),
+        }
+        eprintln!(
+            "schedule db: this server {what}: that may take long, and goes on if you \
+             leave; `KILL QUERY {id}` at the server ends it"
+        );
+        self.wait_for_locks(REBUILD_LOCK_WAIT_SECONDS)?;
+        self.change_anyhow(sql)
+    }
+
+    fn change_anyhow(&mut self, sql: &str) -> Result<Ran, Failure> {
+        self.when_free(sql).map_err(|refused| match refused {
+            Refused::Told(failure) => failure,
+            Refused::ByServer(err) => self.explain_right(&err),
+        })
+    }
+
+    /// Each lock is waited for so long from now on, and others behind it.
+    fn wait_for_locks(&mut self, seconds: u32) -> Result<(), Failure> {
+        self.run_all(&format!("SET SESSION lock_wait_timeout = {seconds}"))
     }
 
     fn when_free(&mut self, sql: &str) -> Result<Ran, Refused> {
         let begin = Instant::now();
         loop {
+            let tried = Instant::now();
             match self.conn.query_drop(sql) {
                 Ok(()) => return Ok(Ran::Done),
                 Err(Error::MySqlError(err))
@@ -106,7 +125,11 @@ impl<'a> Session<'a> {
                 Err(Error::MySqlError(err))
                     if [LOCK_WAIT_TIMEOUT, DEADLOCK].contains(&err.code) =>
                 {
+                    let took = tried.elapsed();
                     self.wait_for_lock(table_of(sql), begin.elapsed()).map_err(Refused::Told)?;
+                    if took > MADE_SOMETHING && sql.ends_with(BESIDE) {
+                        self.wait_for_locks(LOST_LOCK_WAIT_SECONDS).map_err(Refused::Told)?;
+                    }
                 }
                 Err(err @ Error::MySqlError(_)) => return Err(Refused::ByServer(err)),
                 Err(err) => return Err(Refused::Told(self.lost(&err, sql))),
