@@ -222,7 +222,11 @@ fn upgrade_on(kind: Kind) {
     installed.files[0] = installed.files[1].clone();
     let again = renew(&groups, &daemon, &mut installed, true);
     midst.goes_on(&daemon);
-    assert_eq!(pasts(&daemon), past, "what is known of the past");
+    let (mut stopped, missed) = pasts(&daemon);
+    // Answers may have more fields than those of an earlier release, and never fewer.
+    let fields = stopped.as_object_mut().unwrap();
+    fields.retain(|name, _| past.0.get(name).is_some());
+    assert_eq!((stopped, missed), past, "what is known of the past");
     sleep(half / 2);
     midst.end(&groups, &daemon);
 
