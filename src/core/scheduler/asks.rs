@@ -165,7 +165,7 @@ impl Scheduler {
                 self.edits.next(now, &self.settings, &mut self.last_sequence, noted)
             }
             Purpose::History => self.reads.next(),
-            Purpose::Purge => self.purge_ask(now),
+            Purpose::Purge => self.purge.ask(now, &self.settings),
         }
     }
 
@@ -265,7 +265,8 @@ impl Scheduler {
             return self.news.extend(self.reads.answered(failure, staged.past));
         }
         if purpose == Purpose::Purge {
-            return self.purged(now, failure, staged.purged);
+            self.counters.records_deleted += self.purge.answered(now, failure, staged.purged);
+            return;
         }
         if purpose == Purpose::Change {
             let said = (staged.changing, staged.acts);

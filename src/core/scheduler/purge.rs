@@ -7,9 +7,9 @@
 //! when it has gone on evenly for a while, and one that was set ahead not for a day; the helper
 //! compares it with the database's, and looks whether all that is recorded would go at once.
 
-use super::Scheduler;
 use super::lanes::Waiter;
 use super::trouble::DatabaseState;
+use super::{Scheduler, Settings};
 use crate::core::clock;
 use crate::core::database::ErrorKind;
 use crate::core::plain::counted;
@@ -154,6 +154,67 @@ impl Purge {
     fn is_sure(&self, now: Now) -> bool {
         self.all_since_ms.is_some_and(|since_ms| now.mono_ms >= since_ms + DOUBT_MS)
     }
+
+    /// The question for the next piece; none: a slot is too near, or the clock was set.
+    pub(super) fn ask(&mut self, now: Now, settings: &Settings) -> Option<(Waiter, Ask)> {
+        let Some(wall_ms) = self.clock.at(now) else {
+            self.at_ms = now.mono_ms + EVEN_MS;
+            self.all_since_ms = None;
+            return None;
+        };
+        let clear_ms = clock::clear_of_slots(now, now.mono_ms);
+        if clear_ms > now.mono_ms {
+            self.at_ms = clear_ms;
+            return None;
+        }
+        let keep_ms = settings.keep_records_ms;
+        let before_ms = wall_ms.saturating_sub(i64::try_from(keep_ms).unwrap_or(i64::MAX));
+        self.asked_ms = now.mono_ms;
+        let ask = Ask::Purge {
+            server_id: settings.server_id,
+            before: datetime(before_ms, &settings.zone),
+            keep_s: keep_ms / 1_000,
+            now_s: now.wall_ms.div_euclid(1_000),
+            sure: self.is_sure(now),
+            limit: PIECE,
+        };
+        Some((Waiter::Nobody, ask))
+    }
+
+    /// A piece is deleted, or could not be. Returns how many rows went.
+    pub(super) fn answered(
+        &mut self,
+        now: Now,
+        failure: Option<(ErrorKind, String)>,
+        piece: Option<Purged>,
+    ) -> u64 {
+        let mut piece = piece.unwrap_or_default();
+        let held = piece.stays.take().map(|stays| self.held(now, stays));
+        if let Some(why) = failure.map(|(_, why)| why).or(held) {
+            if self.failed(now, &why) {
+                log::error!("records older than keep_records are not deleted: {why}");
+            }
+            return 0;
+        }
+        if let Some(round) = self.done(now, &piece) {
+            let told = [(round.runs, "run"), (round.skips, "skip"), (round.acts, "act")];
+            let told = told.map(|(count, what)| counted(count, what)).join(", ");
+            log::info!("records older than keep_records are deleted: {told}");
+        }
+        if piece.more {
+            return piece.rows();
+        }
+        if piece.failed.is_empty() {
+            self.told = None;
+            return piece.rows();
+        }
+        let tables = piece.failed.iter().map(|(table, why)| format!("{table}: {why}"));
+        let why = tables.collect::<Vec<_>>().join("; ");
+        if self.failed(now, &why) {
+            log::error!("not all records older than keep_records are deleted: {why}");
+        }
+        piece.rows()
+    }
 }
 
 impl Scheduler {
@@ -163,67 +224,6 @@ impl Scheduler {
         match self.settings.keep_records_ms > 0 && is_up && self.astray.is_none() {
             true => self.purge.at_ms,
             false => u64::MAX,
-        }
-    }
-
-    /// The question for the next piece; none: a slot is too near, or the clock was set.
-    pub(super) fn purge_ask(&mut self, now: Now) -> Option<(Waiter, Ask)> {
-        let Some(wall_ms) = self.purge.clock.at(now) else {
-            self.purge.at_ms = now.mono_ms + EVEN_MS;
-            self.purge.all_since_ms = None;
-            return None;
-        };
-        let clear_ms = clock::clear_of_slots(now, now.mono_ms);
-        if clear_ms > now.mono_ms {
-            self.purge.at_ms = clear_ms;
-            return None;
-        }
-        let keep_ms = self.settings.keep_records_ms;
-        let before_ms = wall_ms.saturating_sub(i64::try_from(keep_ms).unwrap_or(i64::MAX));
-        self.purge.asked_ms = now.mono_ms;
-        let ask = Ask::Purge {
-            server_id: self.settings.server_id,
-            before: datetime(before_ms, &self.settings.zone),
-            keep_s: keep_ms / 1_000,
-            now_s: now.wall_ms.div_euclid(1_000),
-            sure: self.purge.is_sure(now),
-            limit: PIECE,
-        };
-        Some((Waiter::Nobody, ask))
-    }
-
-    /// A piece is deleted, or could not be.
-    pub(super) fn purged(
-        &mut self,
-        now: Now,
-        failure: Option<(ErrorKind, String)>,
-        piece: Option<Purged>,
-    ) {
-        let mut piece = piece.unwrap_or_default();
-        let held = piece.stays.take().map(|stays| self.purge.held(now, stays));
-        if let Some(why) = failure.map(|(_, why)| why).or(held) {
-            if self.purge.failed(now, &why) {
-                log::error!("records older than keep_records are not deleted: {why}");
-            }
-            return;
-        }
-        self.counters.records_deleted += piece.rows();
-        if let Some(round) = self.purge.done(now, &piece) {
-            let told = [(round.runs, "run"), (round.skips, "skip"), (round.acts, "act")];
-            let told = told.map(|(count, what)| counted(count, what)).join(", ");
-            log::info!("records older than keep_records are deleted: {told}");
-        }
-        if piece.more {
-            return;
-        }
-        if piece.failed.is_empty() {
-            self.purge.told = None;
-            return;
-        }
-        let tables = piece.failed.iter().map(|(table, why)| format!("{table}: {why}"));
-        let why = tables.collect::<Vec<_>>().join("; ");
-        if self.purge.failed(now, &why) {
-            log::error!("not all records older than keep_records are deleted: {why}");
         }
     }
 }
