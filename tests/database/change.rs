@@ -80,18 +80,24 @@ fn a_job_is_made_changed_disabled_enabled_and_deleted() {
     }
 }
 
+/// A daemon that looks at its table seldom, and has job 7.
+pub fn with_job_7(kind: Kind) -> (Site, TestDatabase, Daemon) {
+    let (mut site, mut database) = Site::on(kind);
+    site.base = "sync_interval = 60\n".to_owned();
+    database.sql(
+        "INSERT INTO scheduler_jobs (id, name, command, cron, server_id, status)
+        VALUES (7, 'a', 'true', '0 3 * * *', 1, 1)",
+    );
+    let daemon = site.start();
+    daemon.wait_jobs(1);
+    (site, database, daemon)
+}
+
 /// What somebody changed by SQL since is seen, however the row was changed.
 #[test]
 fn who_comes_second_is_told_what_is_otherwise() {
     for kind in Kind::all() {
-        let (mut site, mut database) = Site::on(kind);
-        site.base = "sync_interval = 60\n".to_owned();
-        database.sql(
-            "INSERT INTO scheduler_jobs (id, name, command, cron, server_id, status)
-            VALUES (7, 'a', 'true', '0 3 * * *', 1, 1)",
-        );
-        let daemon = site.start();
-        daemon.wait_jobs(1);
+        let (_site, mut database, daemon) = with_job_7(kind);
         let seen = daemon.job(7).unwrap();
         database.sql("UPDATE scheduler_jobs SET cron = '1 1 * * *' WHERE id = 7");
         let edit = json!({"cron": "2 2 * * *"});

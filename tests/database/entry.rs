@@ -1,6 +1,7 @@
 //! Jobs are changed by the plain forms of the pages, as a browser without scripts sends them, on
 //! each database.
 
+use crate::change::with_job_7;
 use crate::common::database::Kind;
 use crate::daemon::http::Reply;
 use crate::daemon::{Daemon, Site};
@@ -189,14 +190,7 @@ fn a_person_makes_changes_disables_enables_and_deletes_a_job() {
 #[test]
 fn who_comes_second_is_told_who_was_first_and_what_they_changed() {
     for kind in Kind::all() {
-        let (mut site, mut database) = Site::on(kind);
-        site.base = "sync_interval = 60\n".to_owned();
-        database.sql(
-            "INSERT INTO scheduler_jobs (id, name, command, cron, server_id, status)
-            VALUES (7, 'a', 'true', '0 3 * * *', 1, 1)",
-        );
-        let daemon = site.start();
-        daemon.wait_jobs(1);
+        let (_site, mut database, daemon) = with_job_7(kind);
         let edit = "/jobs/7/edit";
         let mut form = Form::of(&open(&daemon, edit), SHEET);
         form.set("cron", "2 2 * * *").set("owner", "ann");
@@ -324,14 +318,7 @@ fn a_job_whose_command_ends_in_a_line_end_can_be_changed_and_deleted() {
 /// What others have written meanwhile is not lost because a form came back for another reason.
 #[test]
 fn a_form_that_comes_back_still_is_about_the_row_that_it_was_made_of() {
-    let (mut site, mut database) = Site::on(Kind::Sqlite);
-    site.base = "sync_interval = 60\n".to_owned();
-    database.sql(
-        "INSERT INTO scheduler_jobs (id, name, command, cron, server_id, status)
-        VALUES (7, 'a', 'true', '0 3 * * *', 1, 1)",
-    );
-    let daemon = site.start();
-    daemon.wait_jobs(1);
+    let (_site, mut database, daemon) = with_job_7(Kind::Sqlite);
     let (edit, delete) = ("/jobs/7/edit", "/jobs/7/delete");
     let mut form = Form::of(&open(&daemon, edit), SHEET);
     form.set("cron", "2 2 * * *").set("owner", "ann");

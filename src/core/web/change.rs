@@ -144,8 +144,7 @@ impl Web {
             self.repeats.begin(call.now, key);
         }
         let by = By { request: key.as_ref().map(Key::noted), ..call.by() };
-        let (by_whom, refused, done) = (asker, None, None);
-        let asked = Asked { is_new, is_dry_run, by: by_whom, refused, done, key };
+        let asked = Asked { is_new, is_dry_run, by: asker, refused: None, done: None, key };
         self.changes.insert(ticket, asked);
         scheduler.edits.add(call.now, ticket, change, by, doubt);
         Ok(())

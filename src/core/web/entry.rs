@@ -163,12 +163,16 @@ pub(super) fn key(request: &Request) -> Option<Key> {
 
 /// Where somebody is led who waits no longer.
 pub(super) fn back(request: &Request, change: &Change) -> Form {
-    let path = change.id().map_or("/".to_owned(), |id| format!("/jobs/{id}"));
-    Form::Back(303, Root::of(request).to(&path))
+    Form::Back(303, way(request, change.id()))
 }
 
 /// Where a change leads: to the job, or to all of them where it is gone.
 pub(super) fn done(request: &Request, job: Option<JobId>) -> Response {
+    Response::redirect(303, &way(request, job))
+}
+
+/// The way to a job from the page of a request; without one, to the list.
+fn way(request: &Request, job: Option<JobId>) -> String {
     let path = job.map_or("/".to_owned(), |id| format!("/jobs/{id}"));
-    Response::redirect(303, &Root::of(request).to(&path))
+    Root::of(request).to(&path)
 }

@@ -88,6 +88,8 @@ pub struct Route {
     /// Whether it stands in `docs/openapi.json`.
     pub is_described: bool,
     pub(super) does: Does,
+    /// Bytes of the path before the segment in braces: by them most routes are passed over.
+    before: usize,
     awaits: Awaits,
     parameters: &'static [&'static [&'static str]],
     any_host: bool,
@@ -96,7 +98,16 @@ pub struct Route {
 /// A route for programs that reads.
 pub(super) const fn get(path: &'static str, does: Does, role: Role) -> Route {
     let (method, awaits, parameters) = (Method::Get, Awaits::Nothing, &[]);
-    Route { path, method, role, is_described: true, does, awaits, parameters, any_host: false }
+    let (before, is_described, any_host) = (before_braces(path), true, false);
+    Route { path, method, role, is_described, does, before, awaits, parameters, any_host }
+}
+
+const fn before_braces(path: &str) -> usize {
+    let (bytes, mut at) = (path.as_bytes(), 0);
+    while at < bytes.len() && bytes[at] != b'{' {
+        at += 1;
+    }
+    at
 }
 
 /// A route for programs that acts.
@@ -143,11 +154,13 @@ impl Route {
 
     /// What a path has in place of the segment in braces, if it is a path of this route.
     fn argument<'a>(&self, path: &'a str) -> Option<&'a str> {
-        let Some((before, rest)) = self.path.split_once('{') else {
-            return (self.path == path).then_some("");
-        };
+        let (before, rest) = self.path.split_at(self.before);
+        let below = path.strip_prefix(before)?;
+        if rest.is_empty() {
+            return below.is_empty().then_some("");
+        }
         let (_, after) = rest.split_once('}')?;
-        let argument = path.strip_prefix(before)?.strip_suffix(after)?;
+        let argument = below.strip_suffix(after)?;
         (!argument.is_empty() && !argument.contains('/')).then_some(argument)
     }
 
