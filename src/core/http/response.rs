@@ -137,7 +137,8 @@ impl Response {
         let is_token = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
         if is_token && !OWN.iter().any(|own| own.eq_ignore_ascii_case(name)) {
             let mut value = value.into();
-            if value.chars().any(char::is_control) {
+            // Most values are plain, and every answer has some: bytes are quicker to look at.
+            if !value.bytes().all(|byte| (b' '..=b'~').contains(&byte)) {
                 value = value.replace(char::is_control, " ");
             }
             self.headers.push((name, value));
