@@ -15,6 +15,7 @@ pub mod custody;
 pub mod daemon;
 pub mod database;
 pub mod definition;
+pub mod earlier;
 pub mod event;
 pub mod export;
 pub mod files;

@@ -10,7 +10,7 @@ mod change;
 mod past;
 
 pub use change::{ChangeAsk, Changed, Find, Mark};
-pub use past::{Past, Place, Purged, RunsAsk, RunsEnd, Stays};
+pub use past::{ActsAsk, ActsEnd, Past, Place, Purged, RunsAsk, RunsEnd, Stays};
 
 use crate::core::change::Refused;
 pub use crate::core::columns::JobRow;
@@ -125,6 +125,8 @@ pub enum Ask {
     Change(Box<ChangeAsk>),
     /// Runs of the group, newest first.
     Runs(Box<RunsAsk>),
+    /// Who did what, newest first.
+    Acts(Box<ActsAsk>),
     /// Delete what is older than it is kept, so much of it.
     Purge {
         /// The group whose rows they are.
@@ -149,7 +151,7 @@ impl Ask {
             Ask::Sync { .. } => Purpose::Sync,
             Ask::Record { .. } => Purpose::Record,
             Ask::Change(_) => Purpose::Change,
-            Ask::Runs(_) => Purpose::History,
+            Ask::Runs(_) | Ask::Acts(_) => Purpose::History,
             Ask::Purge { .. } => Purpose::Purge,
         }
     }
@@ -299,6 +301,10 @@ pub enum Answer {
     Skipped(Box<SkipRecord>),
     /// The last line of [`Ask::Runs`].
     Runs(RunsEnd),
+    /// What somebody did, as it was recorded.
+    Did(Box<ActRecord>),
+    /// The last line of [`Ask::Acts`].
+    Acts(ActsEnd),
     /// What became of [`Ask::Purge`].
     Purged(Purged),
     /// The last line in place of [`Answer::Done`]: the question failed, nothing of this counts.
@@ -336,6 +342,8 @@ impl Answer {
             | Self::Run(_)
             | Self::Skipped(_)
             | Self::Runs(_)
+            | Self::Did(_)
+            | Self::Acts(_)
             | Self::Purged(_)
             | Self::Error { .. } => false,
         }

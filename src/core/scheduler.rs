@@ -258,7 +258,9 @@ impl Scheduler {
         let table = Table::new(settings.dialect, settings.zone.clone());
         let boot_id = replay.boot_id.clone();
         let homes = settings.homes(replay.homes.clone());
-        let acts = acts::Acts::told_by(replay.acts.clone(), replay.asked.clone());
+        let first = RunId::next(settings.server_id, 0, replay.last_sequence, now.wall_ms);
+        let before = first.sequence.saturating_sub(1);
+        let acts = acts::Acts::told_by(replay.acts.clone(), replay.asked.clone(), before);
         let mut scheduler = Scheduler {
             due: due::Due::new(now, replay.decided_ms, replay.boot_id != settings.boot_id),
             astray: None,
@@ -340,6 +342,8 @@ impl Scheduler {
     /// The next thing to do before anybody is answered. The journal goes first where a launch
     /// depends on it, and what is due before answers: pages may be many and take long to write.
     pub(in crate::core) fn next_urgent(&mut self) -> Option<Action> {
+        // What somebody did is there before who did it is answered.
+        self.acts.note(None, &self.settings, &mut self.last_sequence, &mut self.outbox);
         let flushed = self.outbox.must_flush.then(|| self.flush_journal()).flatten();
         let urgent = flushed.or_else(|| self.next_launch());
         urgent.or_else(|| self.actions.pop_front())

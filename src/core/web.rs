@@ -6,7 +6,6 @@
 //! - `parameters`: which there are, and which values make sense; `values`: numbers and instants
 //! - `pages`: HTML for people, in the words of `texts`
 //! - `api`: JSON for programs; `cache`: its answers, rendered once per change
-//! - `audit`: who did what
 //! - `terminal`: tables for terminals, for whom `wanted` says; `metrics`: figures for monitoring
 //! - `routes`: what there is at which path; `route`: what one is, and how it is found; `call`: what
 //!   its function is given; `named`: what a request names
@@ -14,7 +13,7 @@
 //! - `change`: jobs are changed; `repeats`: a request that is sent again makes nothing twice
 //! - `output`: what runs have written and the log, followed if wanted; `download`: as it is
 //! - `sources`: in which files that is
-//! - `runs`: runs of the past, from memory and the database
+//! - `past`: questions about what was: `runs`, `audit`, from memory and the database
 //! - `slow`: answers that are worked on in slices: `forecast`, what starts between two instants;
 //!   `export`, all that the group says
 //! - `stream`: what changes, as server-sent events
@@ -45,6 +44,7 @@ mod original;
 mod output;
 mod pages;
 mod parameters;
+mod past;
 mod preview;
 mod repeats;
 mod root;
@@ -107,7 +107,7 @@ pub struct Web {
     readers: output::Readers,
     streams: stream::Streams,
     slow: slow::Slow,
-    questions: runs::Questions,
+    questions: past::Questions,
     keys: original::Keys,
     /// Changes of jobs that were asked for.
     changes: change::Changes,
@@ -218,7 +218,10 @@ impl Web {
                 self.ask_slowly(scheduler, call, question);
                 None
             }
-            Does::Runs(which) => self.runs(scheduler, call, which)?,
+            Does::Past(question) => {
+                let question = question(scheduler, call)?;
+                self.look_back(scheduler, call, question)
+            }
             Does::Command(command) => {
                 self.command(scheduler, call, Form::Json, command(call)?);
                 None

@@ -6,6 +6,7 @@
 //! [`rows`] judges what was read, [`edit`] changes a job, [`records`] prepares what is written,
 //! [`carry`] has it written, [`schema`] makes tables.
 
+mod acts;
 mod answers;
 mod carry;
 mod desk;
@@ -189,6 +190,7 @@ fn perform(request: &Request, kept: &mut Kept, answers: &mut Answers) -> Result<
         }
         Ask::Change(ask) => edit::edit(kept, &request.database, ask, answers),
         Ask::Runs(ask) => past::read(kept, &request.database, ask, answers),
+        Ask::Acts(ask) => acts::read(kept, &request.database, ask, answers),
         Ask::Purge { server_id, before, keep_s, now_s, sure, limit } => {
             let (server_id, limit) = (*server_id, *limit);
             let (keep_s, now_s, sure) = (*keep_s, *now_s, *sure);

@@ -2,7 +2,13 @@
 
 use crate::change::{if_match, send};
 use crate::common::database::{Kind, TestDatabase};
+use crate::common::helper::{Standing, recorded};
 use crate::daemon::{Daemon, SOON, Site, wait_for};
+use crate::past::brute::act_answers;
+use schedule::core::database::{Database, Sqlite};
+use schedule::core::ids::RunId;
+use schedule::core::protocol::{ActRecord, ActsAsk, Answer, Ask, Record};
+use schedule::core::time::rfc3339;
 use serde_json::{Value, json};
 
 const ACTS: &str = "SELECT action, job_id, who, result FROM scheduler_audit ORDER BY uniq_id";
@@ -102,4 +108,132 @@ fn without_the_table_all_is_as_before() {
         assert!(!site.logged("no table scheduler_audit").is_empty(), "{kind:?}");
         assert_eq!(daemon.json("/api/v1/audit")["entries"].as_array().unwrap().len(), 2);
     }
+}
+
+/// Acts of two groups and three jobs; in some the clock was set back.
+fn acts() -> Vec<ActRecord> {
+    let zone = schedule::core::cron::zone("Europe/Berlin").unwrap();
+    let act = |n: u32| {
+        let server_id = if n % 7 == 3 { 36 } else { 1 };
+        // Over the hour that comes twice.
+        let ms = 1_792_885_000_000 + i64::from(n) * 90_000;
+        let at_ms = if n % 10 == 9 { ms - 200_000 } else { ms };
+        ActRecord {
+            server_id,
+            uniq_id: RunId::next(server_id, u64::from(n), 0, ms).to_string(),
+            at: rfc3339(at_ms, &zone),
+            who: ["ann", "Ann", "o'x", "database"][n as usize % 4].into(),
+            origin: "api 127.0.0.1".into(),
+            action: ["edit", "start", "edit_variable"][n as usize % 3].into(),
+            job_id: n % 3,
+            what: json!({"cron": ["备份 😀", n]}).to_string(),
+            result: "done".into(),
+            ..ActRecord::default()
+        }
+    };
+    (0..130).map(act).collect()
+}
+
+/// Each page is what a look at all rows comes to.
+#[test]
+fn each_page_of_acts_has_what_a_look_at_all_rows_comes_to() {
+    let all = acts();
+    let records: Vec<Record> = all.iter().map(|act| Record::Act(Box::new(act.clone()))).collect();
+    let group = ActsAsk { server_id: 1, limit: 7, ..ActsAsk::default() };
+    let since_ms = Some(1_792_885_000_000 + 70 * 90_000);
+    let from = all[60].uniq_id.clone();
+    let asks = [
+        group.clone(),
+        ActsAsk { limit: 1, ..group.clone() },
+        ActsAsk { limit: 1_000, ..group.clone() },
+        ActsAsk { job: Some(2), ..group.clone() },
+        ActsAsk { job: Some(99), ..group.clone() },
+        ActsAsk { who: "ann".into(), limit: 3, ..group.clone() },
+        ActsAsk { who: "o'x".into(), job: Some(1), ..group.clone() },
+        ActsAsk { actions: vec!["start".into(), "edit".into()], ..group.clone() },
+        ActsAsk { since_ms, from: from.clone(), ..group.clone() },
+        ActsAsk { job: Some(1), from, ..group.clone() },
+        ActsAsk { server_id: 36, ..group },
+    ];
+    for kind in Kind::all() {
+        let database = TestDatabase::new(kind);
+        recorded(&database.config, &records);
+        let mut helper = Standing::start();
+        for mut ask in asks.clone() {
+            loop {
+                let told = helper.ask(&database.config, Ask::Acts(Box::new(ask.clone())));
+                assert_eq!(told, act_answers(&all, &ask), "{kind:?}: {ask:?}");
+                let Some(Answer::Acts(end)) = told.last() else { panic!("{told:?}") };
+                let Some(down_to) = &end.down_to else { break };
+                ask.before.clone_from(down_to);
+            }
+        }
+    }
+}
+
+/// What was changed while there was no daemon is told once, and the past is there after restarts.
+#[test]
+fn what_the_table_was_changed_to_without_a_daemon_is_told_once() {
+    for kind in Kind::all() {
+        let (mut site, mut database) = Site::on(kind);
+        site.base = "sync_interval = 60\n".to_owned();
+        let daemon = site.start();
+        daemon.wait_jobs(0);
+        for name in ["one", "two", "three"] {
+            let new = json!({"name": name, "command": format!("echo {name}"), "cron": "0 3 * * *"});
+            assert_eq!(send(&daemon, "POST", "", "", &new).status, 201);
+        }
+        assert!(daemon.stop().success());
+        database.sql("DELETE FROM scheduler_jobs WHERE id = 1");
+        database.sql("UPDATE scheduler_jobs SET cron = '7 7 * * *' WHERE id = 2");
+        database.sql("UPDATE scheduler_jobs SET status = 0 WHERE id = 3");
+        let right = [
+            json!(["delete", 1, "echo one", null]),
+            json!(["edit", 2, "0 3 * * *", "7 7 * * *"]),
+            json!(["disable", 3, true, false]),
+        ];
+        let column = ["command", "cron", "enabled"];
+        for nth in 0..3 {
+            let daemon = site.start();
+            daemon.wait_jobs(1);
+            daemon.request("POST", "/api/v1/sync");
+            let by_sql = |it: &Value| it["who"] == "database";
+            let told = wait_for("what was changed", SOON, || {
+                let told = daemon.json("/api/v1/audit?limit=1000");
+                let told = told["entries"].as_array().unwrap().clone();
+                (told.iter().filter(|it| by_sql(it)).count() >= 3).then_some(told)
+            });
+            let mut found: Vec<&Value> = told.iter().filter(|it| by_sql(it)).collect();
+            found.sort_by_key(|it| it["job_id"].as_u64());
+            let short = |(it, column): (&&Value, &&str)| {
+                let pair = &it["what"][column];
+                json!([it["action"], it["job_id"], pair[0], pair[1]])
+            };
+            let found: Vec<Value> = found.iter().zip(&column).map(short).collect();
+            assert_eq!(found, right, "{kind:?}, start {nth}");
+            let made = told.iter().filter(|it| it["action"] == "create").count();
+            assert_eq!(made, 3, "{kind:?}, start {nth}: {told:#?}");
+            assert!(daemon.stop().success());
+        }
+    }
+}
+
+/// A database that is away costs five seconds at the most, and only where it is needed.
+#[test]
+fn without_the_database_what_is_remembered_is_told() {
+    let (mut site, database) = Site::on(Kind::Sqlite);
+    let Database::Sqlite(Sqlite { path }) = &database.config else { panic!("another") };
+    site.base = "sync_interval = 60\n".to_owned();
+    let daemon = site.start();
+    daemon.wait_jobs(0);
+    let new = json!({"name": "n", "command": "true", "cron": "0 3 * * *"});
+    assert_eq!(send(&daemon, "POST", "", "", &new).status, 201);
+    std::fs::rename(path, site.file("away")).unwrap();
+    let told = daemon.json("/api/v1/audit?limit=1");
+    assert_eq!(told["entries"][0]["action"], "create", "{told}");
+    let begin = std::time::Instant::now();
+    let refused = daemon.request("GET", "/api/v1/audit");
+    assert_eq!(refused.status, 503, "{refused:?}");
+    assert!(refused.header("retry-after").is_some(), "{refused:?}");
+    assert!(begin.elapsed().as_secs() < 6, "{:?}", begin.elapsed());
 }

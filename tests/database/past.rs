@@ -12,7 +12,7 @@ use schedule::shell::database::migrate;
 use serde_json::{Value, json};
 
 #[path = "../support/past_rows.rs"]
-mod brute;
+pub mod brute;
 
 const ORIGINAL: &str = include_str!("../support/common/original.sql");
 

@@ -83,7 +83,7 @@ fn a_row_is_made_as_it_was() {
     assert_eq!(json(&said)["cron"], "0 5 * * *");
     // What nobody knows.
     let said = edit(&["--back-to", "0123456789abcdef"]);
-    said.expect(1, "can't be made of what the daemon remembers").expect(1, "scheduler_audit");
+    said.expect(1, "can't be made of what is known to have been changed");
     said.expect(1, &second);
     assert_eq!(version(&groups, "one"), last);
     edit(&["--back-to", "x"]).expect(2, "16 hexadecimal digits");

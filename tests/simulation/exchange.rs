@@ -7,7 +7,7 @@ use schedule::core::change::{Of, Refused};
 use schedule::core::database::ErrorKind;
 use schedule::core::ids::{AskId, JobId};
 use schedule::core::protocol::{
-    Answer, Ask, ChangeAsk, Changed, Mark, Purged, Request, RunsAsk, RunsEnd, SetAside,
+    ActsEnd, Answer, Ask, ChangeAsk, Changed, Mark, Purged, Request, RunsEnd, SetAside,
 };
 use std::collections::VecDeque;
 
@@ -117,7 +117,7 @@ impl Exchange {
         let deadline_ms = match &request.ask {
             Ask::Sync { .. } | Ask::Record { .. } | Ask::Purge { .. } => mono_ms + DEADLINE_MS,
             // As long as who waits for it.
-            Ask::Change(_) | Ask::Runs(_) => u64::MAX,
+            Ask::Change(_) | Ask::Runs(_) | Ask::Acts(_) => u64::MAX,
         };
         Exchange {
             id: request.id,
@@ -148,7 +148,7 @@ impl Exchange {
         match &self.ask {
             Ask::Sync { .. } => true,
             Ask::Record { from, to, .. } => from < to,
-            Ask::Change(_) | Ask::Runs(_) | Ask::Purge { .. } => false,
+            Ask::Change(_) | Ask::Runs(_) | Ask::Acts(_) | Ask::Purge { .. } => false,
         }
     }
 
@@ -156,7 +156,9 @@ impl Exchange {
     pub fn from(&self) -> Option<u64> {
         match &self.ask {
             Ask::Record { from, .. } => Some(*from),
-            Ask::Sync { .. } | Ask::Change(_) | Ask::Runs(_) | Ask::Purge { .. } => None,
+            Ask::Sync { .. } | Ask::Change(_) | Ask::Runs(_) | Ask::Acts(_) | Ask::Purge { .. } => {
+                None
+            }
         }
     }
 
@@ -217,7 +219,14 @@ impl Exchange {
                 self.carry(asked, random, database, disk)
             }
             Ask::Change(ask) => return self.change(mono_ms, &ask, random, database),
-            Ask::Runs(ask) => return self.tell_past(mono_ms, &ask, random, database),
+            Ask::Runs(ask) => {
+                let answers = database.past_answers(self.named, &ask);
+                return self.tell_past(mono_ms, &answers, random);
+            }
+            Ask::Acts(ask) => {
+                let answers = database.act_answers(self.named, &ask);
+                return self.tell_past(mono_ms, &answers, random);
+            }
             Ask::Purge { .. } => vec![line(&Answer::Purged(Purged::default()))],
         };
         let last = self.spoil(&mut lines, random);
@@ -291,14 +300,7 @@ impl Exchange {
     }
 
     /// Says what was, as the database has it now.
-    fn tell_past(
-        &mut self,
-        mono_ms: u64,
-        ask: &RunsAsk,
-        random: &mut Random,
-        database: &mut Database,
-    ) -> Reply {
-        let answers = database.past_answers(self.named, ask);
+    fn tell_past(&mut self, mono_ms: u64, answers: &[Answer], random: &mut Random) -> Reply {
         let mut lines = answers.iter().map(line).collect();
         let last = self.spoil(&mut lines, random);
         let good = self.is_good();
@@ -326,6 +328,7 @@ impl Exchange {
                 Answer::Changed(Changed::to(mark))
             }
             Ask::Runs(_) => Answer::Runs(RunsEnd::default()),
+            Ask::Acts(_) => Answer::Acts(ActsEnd::default()),
             Ask::Purge { .. } => Answer::Purged(Purged::default()),
         };
         [Answer::To(id), what, Answer::Done(id)].iter().map(line).collect()

@@ -8,7 +8,8 @@ use schedule::core::cron::{Zone, zone};
 use schedule::core::event::Event;
 use schedule::core::http::{Connection, Limits, Response};
 use schedule::core::ids::{ConnId, RunId};
-use schedule::core::protocol::{Answer, RunRecord, RunsAsk};
+use schedule::core::protocol::{ActsAsk, ActsEnd, Answer, RunRecord, RunsAsk};
+use schedule::core::records::act_record;
 use schedule::core::scheduler::Run;
 use schedule::core::time::{Now, datetime};
 use serde_json::Value;
@@ -71,6 +72,17 @@ impl Database {
         let rows: Vec<RunRecord> = self.records[named].rows.values().cloned().collect();
         past::answers(&rows, ask)
     }
+
+    /// The same of who did what.
+    pub fn act_answers(&self, named: usize, ask: &ActsAsk) -> Vec<Answer> {
+        if !self.has_audit {
+            return vec![Answer::Acts(ActsEnd { no_table: true, ..ActsEnd::default() })];
+        }
+        let zone = self.zone.as_ref().expect("a zone");
+        let acts = self.records[named].acts.iter();
+        let rows: Vec<_> = acts.map(|act| act_record(act, ask.server_id, zone)).collect();
+        past::act_answers(&rows, ask)
+    }
 }
 
 /// A run of an answer, where it stands in the order.
@@ -78,6 +90,20 @@ fn place(run: &Value, zone: &Zone) -> (String, String) {
     let at = run["started_at"].as_str().expect("a start");
     let at: i64 = schedule::core::time::instant(at).expect("an instant");
     (datetime(at, zone), run["run_id"].as_str().expect("an id").to_owned())
+}
+
+/// What a client reads.
+pub fn body_of(connection: &mut Connection, now: Now, response: Response) -> Value {
+    assert!(connection.respond(now, response), "nobody waits");
+    let mut bytes = Vec::new();
+    while connection.output_bytes() > 0 {
+        bytes.extend_from_slice(connection.output());
+        let count = connection.output().len();
+        connection.sent(now, count);
+    }
+    let text = String::from_utf8(bytes).expect("text");
+    let body = text.split_once("\r\n\r\n").expect("a body").1;
+    serde_json::from_str(body).expect("JSON")
 }
 
 impl World {
@@ -117,16 +143,7 @@ impl World {
             return true;
         }
         assert_eq!(response.status(), 200, "a reader is told {}", response.status());
-        assert!(asked.connection.respond(self.now, response), "nobody waits");
-        let mut bytes = Vec::new();
-        while asked.connection.output_bytes() > 0 {
-            bytes.extend_from_slice(asked.connection.output());
-            let count = asked.connection.output().len();
-            asked.connection.sent(self.now, count);
-        }
-        let text = String::from_utf8(bytes).expect("text");
-        let body = text.split_once("\r\n\r\n").expect("a body").1;
-        let page: Value = serde_json::from_str(body).expect("JSON");
+        let page = body_of(&mut asked.connection, self.now, response);
         let told = self.readers.as_mut().and_then(|readers| readers.told.take());
         self.check_page(asked, &page, told);
         true

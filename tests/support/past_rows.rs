@@ -1,7 +1,9 @@
-//! What a database answers that is asked for runs of the past, by a reading of its own: all rows
-//! are looked at, sorted and cut.
+//! What a database answers that is asked for runs and acts of the past, by a reading of its own:
+//! all rows are looked at, sorted and cut.
 
-use schedule::core::protocol::{Answer, Place, RunRecord, RunsAsk, RunsEnd};
+use schedule::core::protocol::{
+    ActRecord, ActsAsk, ActsEnd, Answer, Place, RunRecord, RunsAsk, RunsEnd,
+};
 use schedule::core::run_kind::RunKind;
 
 fn place(row: &RunRecord) -> Place {
@@ -49,4 +51,25 @@ pub fn answers(rows: &[RunRecord], ask: &RunsAsk) -> Vec<Answer> {
     let rows = found.len();
     let runs = found.into_iter().map(|row| Answer::Run(Box::new(row.clone())));
     runs.chain([Answer::Runs(RunsEnd { below, down_to, rows })]).collect()
+}
+
+/// The same of a question about who did what.
+pub fn act_answers(rows: &[ActRecord], ask: &ActsAsk) -> Vec<Answer> {
+    let at = |row: &ActRecord| schedule::core::time::instant(&row.at).unwrap_or_default();
+    let mut found: Vec<&ActRecord> = rows.iter().collect();
+    found.retain(|row| {
+        row.server_id == ask.server_id
+            && ask.job.is_none_or(|job| row.job_id == job)
+            && (ask.who.is_empty() || row.who == ask.who)
+            && (ask.actions.is_empty() || ask.actions.contains(&row.action))
+            && ask.since_ms.is_none_or(|since_ms| at(row) >= since_ms)
+            && row.uniq_id >= ask.from
+            && (ask.before.is_empty() || row.uniq_id < ask.before)
+    });
+    found.sort_by_key(|row| std::cmp::Reverse(&row.uniq_id));
+    let down_to = found.get(ask.limit).map(|_| found[ask.limit - 1].uniq_id.clone());
+    found.truncate(ask.limit);
+    let rows = found.len();
+    let acts = found.into_iter().map(|row| Answer::Did(Box::new(row.clone())));
+    acts.chain([Answer::Acts(ActsEnd { down_to, rows, no_table: false })]).collect()
 }

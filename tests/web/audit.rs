@@ -1,7 +1,8 @@
 //! Who did what, as the API tells it.
 
-use crate::web_common::{Bench, row};
-use schedule::core::protocol::Answer;
+use crate::web_common::{Bench, START, row};
+use schedule::core::ids::RunId;
+use schedule::core::protocol::{ActRecord, Answer};
 use serde_json::{Value, json};
 
 const NEVER: &str = "0 0 1 1 *";
@@ -144,4 +145,127 @@ fn pages_follow_each_other() {
     for bad in ["?since=x", "?job=x", "?before=x", "?limit=0", "?wer=ann"] {
         bench.get(&format!("/api/v1/audit{bad}")).is(400);
     }
+}
+
+/// Something that only the database knows: so many seconds before the daemon began.
+fn past(job_id: u32, seconds: i64, who: &str, what: &Value) -> ActRecord {
+    let at_ms = START.wall_ms - seconds * 1_000;
+    let zone = schedule::core::cron::zone("Asia/Shanghai").unwrap();
+    ActRecord {
+        server_id: 1,
+        uniq_id: RunId::next(1, 3, 0, at_ms).to_string(),
+        at: schedule::core::time::rfc3339(at_ms, &zone),
+        who: who.into(),
+        origin: "api 10.0.0.9".into(),
+        action: "edit".into(),
+        job_id,
+        version: "0123456789abcdef".into(),
+        what: what.to_string(),
+        result: "done".into(),
+        ..ActRecord::default()
+    }
+}
+
+fn ids(bench: &mut Bench, query: &str) -> Vec<String> {
+    let (mut found, mut before) = (Vec::new(), String::new());
+    loop {
+        let page = bench.get(&format!("/api/v1/audit?{query}{before}")).is(200).json();
+        let entries = page["entries"].as_array().unwrap();
+        found.extend(entries.iter().map(|it| it["id"].as_str().unwrap().to_owned()));
+        let Some(next) = page["next"].as_str() else {
+            assert_eq!(page["complete"], true, "{page}");
+            return found;
+        };
+        before = format!("&before={next}");
+        assert!(found.len() < 1_000, "no end");
+    }
+}
+
+/// What the daemon remembers and what the database has are one list; what both have is there once.
+#[test]
+fn the_whole_past_is_told_page_by_page() {
+    let mut bench = bench();
+    for nth in 0..6 {
+        let body = format!("{{\"name\": \"{nth}\"}}");
+        bench.ask("PATCH", &format!("/api/v1/jobs/{}", 1 + nth % 2), "", &body).is(200);
+    }
+    let known: Vec<String> = entries(&mut bench, "?limit=6")
+        .iter()
+        .map(|it| it["id"].as_str().unwrap().to_owned())
+        .collect();
+    let asked = bench.pasts_asked;
+    bench.get("/api/v1/audit?limit=6").is(200);
+    bench.get("/api/v1/audit?since=2026-11-22T13:42:09%2B08:00").is(200);
+    assert_eq!(bench.pasts_asked, asked, "the daemon knows it itself");
+    let who = |nth: i64| if nth % 3 == 0 { "ann" } else { "bob" };
+    bench.acts =
+        (0..30).map(|nth| past(1 + nth as u32 % 2, 60 + 7 * nth, who(nth), &json!({}))).collect();
+    let mut all = known.clone();
+    all.extend(bench.acts.iter().map(|act| act.uniq_id.clone()));
+    // One that is remembered has arrived there.
+    let arrived = ActRecord { uniq_id: known[3].clone(), ..past(1, -1, "", &json!({})) };
+    bench.acts.push(arrived);
+    for limit in [1, 2, 5, 6, 7, 35, 36, 37, 1_000] {
+        assert_eq!(ids(&mut bench, &format!("limit={limit}")), all, "{limit}");
+    }
+    assert_eq!(ids(&mut bench, "limit=4&job=2").len(), 18);
+    assert_eq!(ids(&mut bench, "limit=4&who=ann").len(), 10);
+    // 2026-11-22T13:42:07+08:00 is when it began.
+    assert_eq!(ids(&mut bench, "limit=4&since=2026-11-22T13:40:00%2B08:00").len(), 6 + 10);
+    bench.database_error = Some("it is away".into());
+    let refused = bench.get("/api/v1/audit").is(503).clone();
+    assert!(refused.header("Retry-After").is_some(), "{refused:?}");
+    assert!(refused.body.contains("it is away"), "{refused:?}");
+    bench.get("/api/v1/audit?limit=6").is(200);
+    let page = bench.ask("GET", "/audit", "Accept: text/html\r\n", "");
+    assert!(page.is(200).body.contains(&known[5]) && page.body.contains("it is away"), "{page:?}");
+}
+
+/// A browser without scripts finds who did what, and brings back what was.
+#[test]
+fn a_page_tells_who_did_what_and_leads_back() {
+    let mut bench = bench();
+    let edit = r#"{"cron": "5 3 * * *", "owner": "<ann>"}"#;
+    bench.ask("PATCH", "/api/v1/jobs/1", "", edit).is(200);
+    bench.ask("DELETE", "/api/v1/jobs/2", "", "").is(204);
+    bench.acts =
+        vec![past(1, 60, "carl", &json!({"max_concurrence": [4, 1], "enabled": [false, true]}))];
+    let get = |bench: &mut Bench, path: &str| bench.ask("GET", path, "Accept: text/html\r\n", "");
+    let page = get(&mut bench, "/audit").is(200).clone();
+    for text in [
+        "<del>0 0 1 1 *</del>",
+        "<ins>5 3 * * *</ins>",
+        "<ins>&#60;ann&#62;</ins>",
+        "<bdi>carl</bdi>",
+        "Bring back what was before",
+        "href=\"./jobs/1\"",
+    ] {
+        assert!(page.body.contains(text), "{text}: {}", page.body);
+    }
+    assert!(get(&mut bench, "/audit?lang=zh").body.contains("恢复此前的内容"));
+    let only = get(&mut bench, "/audit?job=1&who=carl").body;
+    assert!(only.contains("carl") && !only.contains("5 3 * * *"), "{only}");
+    let of_job = get(&mut bench, "/jobs/1").body;
+    assert!(of_job.contains("How it came to be what it is") && of_job.contains("5 3 * * *"));
+    assert!(of_job.contains("href=\"../audit?job=1\""), "{of_job}");
+    let entries = entries(&mut bench, "");
+    let id = |at: usize| entries[at]["id"].as_str().unwrap().to_owned();
+    // The last one, which the daemon knows itself.
+    let form = get(&mut bench, &format!("/jobs/1/back?act={}", id(1))).is(200).body.clone();
+    let field = |name: &str, value: &str| format!("name=\"{name}\" value=\"{value}\"");
+    assert!(form.contains(&field("cron", NEVER)) && form.contains(&field("was_cron", "5 3 * * *")));
+    assert!(form.contains("This is what it was before"), "{form}");
+    // One behind that, which the database tells; the row between the two is another than it says.
+    let form = get(&mut bench, &format!("/jobs/1/back?act={}", id(2))).is(200).body.clone();
+    assert!(form.contains(&field("max_concurrence", "4")) && form.contains("nobody has told of"));
+    assert!(form.contains(&field("was_enabled", "1")), "{form}");
+    assert!(!form.contains("name=\"enabled\" value=\"1\" checked"), "{form}");
+    // A job that is gone comes back as a new one.
+    let form = get(&mut bench, &format!("/jobs/2/back?act={}", id(0))).is(200).body.clone();
+    assert!(form.contains("action=\"../../jobs/new\"") && form.contains(&field("name", "job 2")));
+    get(&mut bench, &format!("/jobs/2/back?act={}", id(1))).is(404);
+    get(&mut bench, "/jobs/1/back?act=x").is(400);
+    bench.database_error = Some("it is away".into());
+    get(&mut bench, &format!("/jobs/1/back?act={}", id(2))).is(503);
+    get(&mut bench, &format!("/jobs/1/back?act={}", id(1))).is(200);
 }

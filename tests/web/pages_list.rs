@@ -288,7 +288,7 @@ fn no_page_has_an_address_that_begins_at_the_root() {
     bench.end_all(0);
     bench.post("/api/v1/jobs/1/start").is(200);
     let texts = ["/?q=job&state=running", "/index.php?per_page=1", "/stderr.php?id=1", "/tail.php"];
-    let deep = ["/jobs/1", "/jobs/", "/log", "/none", "/a/b/c/", "/jobs/99", "//x"];
+    let deep = ["/jobs/1", "/jobs/", "/log", "/audit", "/none", "/a/b/c/", "/jobs/99", "//x"];
     let sheets = ["/jobs/new", "/jobs/1/edit", "/jobs/1/delete"];
     for target in ["/"].into_iter().chain(texts).chain(deep).chain(sheets) {
         let shown = page(&mut bench, target).body;
@@ -302,6 +302,7 @@ fn no_page_has_an_address_that_begins_at_the_root() {
                 "/jobs/1",
                 "/jobs/new",
                 "/log",
+                "/audit",
                 "/act",
                 "/assets/",
                 "/favicon.ico",

@@ -109,7 +109,7 @@ fn the_method_is_judged_before_the_query() {
 }
 
 /// Forms to change a job with: who may not send one has no use for it.
-const SHEETS: [&str; 3] = ["/jobs/new", "/jobs/{id}/edit", "/jobs/{id}/delete"];
+const SHEETS: [&str; 4] = ["/jobs/new", "/jobs/{id}/edit", "/jobs/{id}/delete", "/jobs/{id}/back"];
 
 /// Who may only look changes nothing. Nobody at all sees only what tells nothing of the jobs.
 #[test]

@@ -17,7 +17,9 @@ use schedule::core::ids::{AskId, ConnId, RunId};
 use schedule::core::launch::{LaunchError, Stream};
 use schedule::core::outcome::{Exit, Outcome};
 use schedule::core::places::Peer;
-use schedule::core::protocol::{Answer, Ask, JobRow, Purged, Purpose, Request, RunRecord};
+use schedule::core::protocol::{
+    ActRecord, Answer, Ask, JobRow, Purged, Purpose, Request, RunRecord,
+};
 use schedule::core::refusal::Refusal;
 use schedule::core::replay::Replay;
 use schedule::core::scheduler::Settings;
@@ -84,6 +86,8 @@ pub struct Bench {
     /// The runs that it has, and how often it was asked for them.
     pub past: Vec<RunRecord>,
     pub pasts_asked: usize,
+    /// What somebody did, as it has it.
+    pub acts: Vec<ActRecord>,
     /// Streams of these take nothing.
     pub stuffed: Vec<ConnId>,
     /// Where the journal is written; without one it is not.
@@ -193,6 +197,7 @@ impl Bench {
             silent: false,
             past: Vec::new(),
             pasts_asked: 0,
+            acts: Vec::new(),
             stuffed: Vec::new(),
             journal,
             next_pid: 4_711,
@@ -310,9 +315,12 @@ impl Bench {
             (None, Purpose::Change) => editing::answers(&mut self.table, question),
             (None, Purpose::History) => {
                 let request: Request = serde_json::from_slice(question).unwrap();
-                let Ask::Runs(ask) = request.ask else { panic!("{request:?}") };
                 self.pasts_asked += 1;
-                past::answers(&self.past, &ask)
+                match request.ask {
+                    Ask::Runs(ask) => past::answers(&self.past, &ask),
+                    Ask::Acts(ask) => past::act_answers(&self.acts, &ask),
+                    other => panic!("{other:?}"),
+                }
             }
             (None, Purpose::Sync) => self.table.clone(),
             (None, Purpose::Purge) => vec![Answer::Purged(Purged::default())],

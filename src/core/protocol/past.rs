@@ -1,6 +1,6 @@
-//! What is asked about runs of the past, how far an answer goes, and what went of them.
+//! What is asked about runs and acts of the past, how far an answer goes, and what went of them.
 
-use super::{RunRecord, SkipRecord};
+use super::{ActRecord, RunRecord, SkipRecord};
 use crate::core::run_kind::RunKind;
 use serde::{Deserialize, Serialize};
 
@@ -53,6 +53,38 @@ pub struct RunsEnd {
     pub rows: usize,
 }
 
+/// The question about who did what, the newest id first: ids grow with time.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ActsAsk {
+    /// The group.
+    pub server_id: u32,
+    /// With this job; none: with any, or with none.
+    pub job: Option<u32>,
+    /// By this one; empty: by anybody.
+    pub who: String,
+    /// In these words; none: in any.
+    pub actions: Vec<String>,
+    /// Done then or later, unix ms.
+    pub since_ms: Option<i64>,
+    /// The least id that is looked at. What was done since an instant has no lesser one.
+    pub from: String,
+    /// Ids are looked at that are less than this one; empty: from the newest on.
+    pub before: String,
+    /// So many at the most.
+    pub limit: usize,
+}
+
+/// How far an answer to [`Ask::Acts`](super::Ask::Acts) goes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ActsEnd {
+    /// All was looked at down to this id, and there may be more; none: to the end.
+    pub down_to: Option<String>,
+    /// So many lines stand for an act before this one.
+    pub rows: usize,
+    /// The database has no table for them.
+    pub no_table: bool,
+}
+
 /// What the database says of the past.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Past {
@@ -60,11 +92,20 @@ pub struct Past {
     pub runs: Vec<RunRecord>,
     /// Skipped slots, newest first.
     pub skips: Vec<SkipRecord>,
-    /// How far that goes; none: the answer is not whole.
+    /// What was done, newest first.
+    pub acts: Vec<ActRecord>,
+    /// How far that goes; none: the answer is not whole, or is about acts.
     pub end: Option<RunsEnd>,
+    /// The same of an answer about acts.
+    pub acts_end: Option<ActsEnd>,
 }
 
 impl Past {
+    /// Whether it came to an end.
+    pub fn is_whole(&self) -> bool {
+        self.end.is_some() || self.acts_end.is_some()
+    }
+
     /// The last line of it.
     ///
     /// # Errors
@@ -72,10 +113,24 @@ impl Past {
     pub fn ends(&mut self, end: RunsEnd) -> Result<(), String> {
         let (came, rows) = (self.runs.len() + self.skips.len(), end.rows);
         self.end = Some(end);
-        match came == rows {
-            true => Ok(()),
-            false => Err(format!("the answer has {came} of {rows} rows: nothing of it counts")),
-        }
+        counted(came, rows)
+    }
+
+    /// The last line of one about acts.
+    ///
+    /// # Errors
+    /// As [`Past::ends`].
+    pub fn acts_end(&mut self, end: ActsEnd) -> Result<(), String> {
+        let (came, rows) = (self.acts.len(), end.rows);
+        self.acts_end = Some(end);
+        counted(came, rows)
+    }
+}
+
+fn counted(came: usize, rows: usize) -> Result<(), String> {
+    match came == rows {
+        true => Ok(()),
+        false => Err(format!("the answer has {came} of {rows} rows: nothing of it counts")),
     }
 }
 

@@ -54,6 +54,8 @@ pub struct Acts {
     now: Now,
     /// The last ones, oldest first.
     last: VecDeque<ActEntry>,
+    /// None is missing whose id has a later sequence than this.
+    whole_after: u64,
     /// Changes that were asked for; what came of them is not known.
     open: BTreeMap<RunId, ActEntry>,
     /// Those that an earlier daemon had asked for.
@@ -64,17 +66,22 @@ pub struct Acts {
 }
 
 impl Acts {
-    /// Those that the journal tells of.
-    pub fn told_by(last: VecDeque<ActEntry>, open: BTreeMap<RunId, ActEntry>) -> Acts {
+    /// Those that the journal tells of. It need not have all before this sequence: what it had of
+    /// those may be in the database alone.
+    pub fn told_by(
+        last: VecDeque<ActEntry>,
+        open: BTreeMap<RunId, ActEntry>,
+        whole_after: u64,
+    ) -> Acts {
         let seen = Seen::told_by(&last);
         let inherited = open.keys().copied().collect();
         let is_group_in_doubt = open.values().any(|act| act.action == APPLY);
-        Acts { last, open, inherited, is_group_in_doubt, seen, ..Acts::default() }
+        Acts { last, whole_after, open, inherited, is_group_in_doubt, seen, ..Acts::default() }
     }
 
-    /// Whether nothing is forgotten.
-    pub fn is_complete(&self) -> bool {
-        self.last.len() < MAX_ACTS
+    /// None is missing whose id has a later sequence than this.
+    pub fn whole_after(&self) -> u64 {
+        self.whole_after
     }
 
     /// Somebody had something done: it is in the journal with the next tick.
@@ -157,8 +164,10 @@ impl Acts {
     pub fn done(&mut self, now: Now, act: ActEntry, outbox: &mut Outbox) {
         let act = ActEntry { change: None, is_said: false, before: None, ..act };
         outbox.record(now, &Entry::Act(Box::new(act.clone())));
+        outbox.must_flush = true;
         if self.last.len() == MAX_ACTS {
-            self.last.pop_front();
+            let forgotten = self.last.pop_front().map_or(0, |act| act.id.sequence);
+            self.whole_after = self.whole_after.max(forgotten);
         }
         self.last.push_back(act);
     }

@@ -184,9 +184,8 @@ impl Scheduler {
 
     /// Notes how far deciding has come, once all that was decided is in the journal itself: what
     /// still waits for its launch or is still counted has to be decided again by the next daemon,
-    /// should this one be killed now. And what was done in this turn.
+    /// should this one be killed now.
     pub(super) fn note_decided(&mut self) {
-        self.acts.note(None, &self.settings, &mut self.last_sequence, &mut self.outbox);
         if self.due.unnoted && self.runs.line().is_empty() && self.due.misfires.is_empty() {
             self.due.unnoted = false;
             self.outbox.note(&Entry::Decided(self.due.decided_ms));

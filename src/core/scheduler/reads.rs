@@ -4,7 +4,7 @@
 use super::lanes::Waiter;
 use super::news::News;
 use crate::core::database::ErrorKind;
-use crate::core::protocol::{Ask, Past, Purpose, RunsAsk};
+use crate::core::protocol::{Ask, Past, Purpose};
 use crate::core::time::Now;
 use std::collections::VecDeque;
 
@@ -12,7 +12,7 @@ use std::collections::VecDeque;
 #[derive(Debug)]
 struct Read {
     ticket: u64,
-    ask: Box<RunsAsk>,
+    ask: Ask,
     /// When it is given up, monotonic ms.
     until_ms: u64,
 }
@@ -27,9 +27,9 @@ pub struct Reads {
 
 impl Reads {
     /// Somebody wants to know.
-    pub fn add(&mut self, now: Now, ticket: u64, ask: RunsAsk) {
+    pub fn add(&mut self, now: Now, ticket: u64, ask: Ask) {
         let until_ms = now.mono_ms + Purpose::History.deadline_ms();
-        self.waiting.push_back(Read { ticket, ask: Box::new(ask), until_ms });
+        self.waiting.push_back(Read { ticket, ask, until_ms });
     }
 
     /// Nobody waits for this any more.
@@ -65,7 +65,7 @@ impl Reads {
     pub fn next(&mut self) -> Option<(Waiter, Ask)> {
         let Read { ticket, ask, until_ms } = self.waiting.pop_front()?;
         self.under_way = Some((ticket, until_ms));
-        Some((Waiter::Client { until_ms }, Ask::Runs(ask)))
+        Some((Waiter::Client { until_ms }, ask))
     }
 
     /// The question under way is answered, or failed. Returns what is to be told.

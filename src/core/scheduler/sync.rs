@@ -121,7 +121,7 @@ impl Staged {
             Purpose::Sync => self.same || self.digest.is_some(),
             Purpose::Record => self.recorded.is_some(),
             Purpose::Change => self.edited.is_some(),
-            Purpose::History => self.past.end.is_some(),
+            Purpose::History => self.past.is_whole(),
             Purpose::Purge => self.purged.is_some(),
         }
     }
@@ -191,17 +191,21 @@ impl Staged {
             Answer::NotChanged(refused) => self.edited = Some(Err(refused)),
             Answer::Run(run) => self.past.runs.push(*run),
             Answer::Skipped(skip) => self.past.skips.push(*skip),
-            Answer::Runs(end) => {
-                if let Err(message) = self.past.ends(end) {
-                    self.error.get_or_insert((ErrorKind::Other, message));
-                }
-            }
+            Answer::Did(act) => self.past.acts.push(*act),
+            Answer::Runs(end) => self.past_ends(Past::ends, end),
+            Answer::Acts(end) => self.past_ends(Past::acts_end, end),
             Answer::Purged(purged) => self.purged = Some(purged),
             Answer::Error { kind, message } => {
                 self.error.get_or_insert((kind, message));
             }
             // They stand around an answer, or are none.
             Answer::To(_) | Answer::Done(_) | Answer::Works => {}
+        }
+    }
+
+    fn past_ends<E>(&mut self, ends: fn(&mut Past, E) -> Result<(), String>, end: E) {
+        if let Err(message) = ends(&mut self.past, end) {
+            self.error.get_or_insert((ErrorKind::Other, message));
         }
     }
 

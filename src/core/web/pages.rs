@@ -6,6 +6,7 @@
 //! - `job`: `/jobs/ID`; `plot` draws its past
 //! - `log`: `/log`; `chosen`: what of a text is shown
 //! - `edit`: forms that change a job
+//! - `audit`: `/audit`, who did what
 //! - `ask`: what a link would do, behind a button
 //! - `error`: answers that are no success, for people
 //! - `words`: times, durations and outcomes as text
@@ -13,6 +14,7 @@
 
 mod ask;
 mod assets;
+mod audit;
 mod cache;
 mod chosen;
 mod edit;

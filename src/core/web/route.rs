@@ -6,7 +6,7 @@ use super::actions::Command;
 use super::call::{Awaits, Call, is_api};
 use super::origin::{self, Listening};
 use super::output::OriginalPage;
-use super::runs::Which;
+use super::past::Question;
 use super::slow::Work;
 use super::sources::Source;
 use crate::core::change::Change;
@@ -43,8 +43,8 @@ pub(super) enum Does {
     Events,
     /// Works on an answer in slices, and tells it when that is done.
     Slow(fn(&Scheduler, &Call<'_>) -> Result<Work, Response>),
-    /// Finds out what has run, and tells it when the database has answered.
-    Runs(Which),
+    /// Finds out what was, and tells it when the database has answered.
+    Past(fn(&Scheduler, &Call<'_>) -> Result<Question, Response>),
     /// Has something done, and tells what became of it as JSON.
     Command(fn(&Call<'_>) -> Result<Command, Response>),
     /// Has a job changed, and tells what became of it as JSON.
@@ -65,7 +65,8 @@ impl Does {
             Does::Show(_) | Does::Sheet(_) => Ok(()),
             // A link on another site may lead to a page; what is fetched by a script may not.
             Does::Original(_) if origin::is_link(request) => Ok(()),
-            Does::Original(_) | Does::File(_) | Does::Events | Does::Slow(_) | Does::Runs(_) => {
+            Does::Past(_) if !is_api(request.path()) && origin::is_link(request) => Ok(()),
+            Does::Original(_) | Does::File(_) | Does::Events | Does::Slow(_) | Does::Past(_) => {
                 listening.check_reader(request)
             }
             Does::Command(_) | Does::Change(_) | Does::Form | Does::Entry(_) => {

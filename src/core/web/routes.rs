@@ -7,12 +7,13 @@ use super::change;
 use super::entry;
 use super::named;
 use super::original;
+use super::past;
 use super::route::Does::{
-    Change, Command, Entry, Events, File, Form, Original, Runs, Sheet, Show, Slow,
+    Change, Command, Entry, Events, File, Form, Original, Past, Sheet, Show, Slow,
 };
 use super::route::Role::{Anyone, Editor, Operator, Viewer};
 use super::route::{Route, delete, form, get, page, patch, post};
-use super::runs::{self, Which};
+use super::runs;
 use super::slow;
 use super::words;
 
@@ -46,6 +47,12 @@ pub const LARGER_BODIES: &[(&str, usize)] = &[(APPLY_PATH, 16 << 20), ("/jobs/",
 
 /// Those of who did what.
 const AUDIT: &[&str] = &["job", "who", "since", "before", "limit"];
+
+/// The same of the page.
+const AUDIT_PAGE: &[&str] = &["job", "who", "before"];
+
+/// The act before which a definition was as it is wanted.
+const BACK: &[&str] = &["act"];
 
 /// Those of a list of runs.
 const RUNS: &[&str] = runs::PARAMETERS;
@@ -87,6 +94,8 @@ pub const ROUTES: &[Route] = &[
     form("/jobs/{id}/delete", Entry(entry::delete), Editor),
     form("/jobs/{id}/enable", Entry(entry::enable), Editor),
     form("/jobs/{id}/disable", Entry(entry::disable), Editor),
+    page("/jobs/{id}/back", Past(past::back), Editor).takes(&[BACK, LOOK]).awaits(Jobs),
+    page("/audit", Past(past::audit_page), Viewer).takes(&[AUDIT_PAGE, LOOK]),
     page("/log", Show(Web::log), Viewer).takes(&[LOG, LOOK]),
     page("/assets/{name}", Show(Web::asset), Anyone),
     page("/favicon.ico", Show(Web::icon), Anyone),
@@ -106,7 +115,7 @@ pub const ROUTES: &[Route] = &[
     get("/api/v1/jobs/{id}", Show(Web::job_view), Viewer).awaits(Jobs),
     patch("/api/v1/jobs/{id}", Change(change::edit), Editor),
     delete("/api/v1/jobs/{id}", Change(change::delete), Editor),
-    get("/api/v1/jobs/{id}/runs", Runs(Which::OfJob), Viewer).takes(&[RUNS]).awaits(Jobs),
+    get("/api/v1/jobs/{id}/runs", Past(past::runs_of_job), Viewer).takes(&[RUNS]).awaits(Jobs),
     get("/api/v1/jobs/{id}/output", File(named::job_file), Viewer).takes(&[FILE]).awaits(Jobs),
     get("/api/v1/vars", Slow(slow::vars), Viewer).awaits(Jobs),
     post("/api/v1/vars", Change(words::create_var), Editor),
@@ -118,9 +127,9 @@ pub const ROUTES: &[Route] = &[
     delete("/api/v1/tags/{id}", Change(words::delete_tag), Editor).takes(&[FORCE]),
     get("/api/v1/export", Slow(slow::export), Viewer).takes(&[EXPORT]).awaits(Jobs),
     get("/api/v1/forecast", Slow(slow::forecast), Viewer).takes(&[FORECAST]).awaits(Jobs),
-    get("/api/v1/audit", Show(Web::audit), Viewer).takes(&[AUDIT]),
-    get("/api/v1/runs", Runs(Which::All), Viewer).takes(&[RUNS]).awaits(Jobs),
-    get("/api/v1/runs/{run}", Runs(Which::One), Viewer).awaits(Jobs),
+    get("/api/v1/audit", Past(past::acts), Viewer).takes(&[AUDIT]),
+    get("/api/v1/runs", Past(past::all_runs), Viewer).takes(&[RUNS]).awaits(Jobs),
+    get("/api/v1/runs/{run}", Past(past::one_run), Viewer).awaits(Jobs),
     get("/api/v1/runs/{run}/output", File(named::run_file), Viewer).takes(&[FILE]).awaits(Jobs),
     get("/api/v1/log", File(named::log), Viewer).takes(&[FILE]),
     // The API: what it does.

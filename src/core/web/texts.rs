@@ -12,11 +12,15 @@ macro_rules! texts {
     ($(#[$meta:meta])* $kind:ident, $en:ident, $zh:ident;
      $($name:ident: $english:literal, $chinese:literal;)+) => {
         $(#[$meta])*
-        pub(super) struct $kind { $(pub(super) $name: &'static str,)+ }
+        pub(in crate::core::web) struct $kind { $(pub(in crate::core::web) $name: &'static str,)+ }
         static $en: $kind = $kind { $($name: $english,)+ };
         static $zh: $kind = $kind { $($name: $chinese,)+ };
     };
 }
+
+mod acts;
+
+pub(super) use acts::{ActTexts, acts};
 
 texts! {
     /// Texts that the server writes into pages.
@@ -25,6 +29,7 @@ texts! {
     skip: "Skip to the content", "跳到正文";
     jobs: "Jobs", "任务";
     log: "Log", "日志";
+    audit: "Audit", "变更记录";
     server: "Server {}", "服务器 {}";
     main_nav: "Main", "主导航";
     display: "Language and colours", "语言与配色";

@@ -381,7 +381,7 @@ fn has_words(command: &str, words: &[String]) -> bool {
     }
 }
 
-fn text_of(cell: Cell) -> String {
+pub(super) fn text_of(cell: Cell) -> String {
     match cell {
         Cell::Text(text) => text,
         Cell::Null | Cell::NotText | Cell::TooLong => String::new(),

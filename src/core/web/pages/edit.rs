@@ -1,5 +1,7 @@
 //! `/jobs/new`, `/jobs/ID/edit`, `/jobs/ID/delete`: forms that change a job, without scripts.
 
+mod back;
+
 use super::super::Web;
 use super::super::call::Call;
 use super::super::change::{self, Asker};
@@ -39,6 +41,8 @@ struct EditPage {
     key: String,
     /// Why it is shown again.
     why: String,
+    /// What it shows.
+    note: String,
     parts: Vec<(&'static str, Vec<Field>)>,
     shown: Option<Shown>,
     enabled: bool,
@@ -103,6 +107,7 @@ struct Sheet {
     version: String,
     key: String,
     why: String,
+    note: String,
     notes: Vec<Mistake>,
     warnings: Vec<Mistake>,
     shown: Option<Shown>,
@@ -257,6 +262,7 @@ impl Web {
             version: sheet.version,
             key: sheet.key,
             why: sheet.why,
+            note: sheet.note,
             parts: parts.into(),
             shown: sheet.shown,
             enabled: sheet.is.enabled,

@@ -26,6 +26,7 @@ const DROPPED_MS: i64 = 24 * 3_600_000;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Part {
     Jobs,
+    Audit,
     Log,
     None,
 }

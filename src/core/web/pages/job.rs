@@ -5,8 +5,9 @@ use super::super::call::Call;
 use super::super::missing;
 use super::super::parameters;
 use super::super::root::Root;
-use super::super::texts::{Texts, fill};
+use super::super::texts::{ActTexts, Texts, acts, fill};
 use super::super::views;
+use super::audit::{self, ActRow};
 use super::cache::RenderedPage;
 use super::chosen::{self, Chosen};
 use super::frame::{Alert, Frame, Part, blocked_alert, disabled_alert};
@@ -44,6 +45,11 @@ struct JobPage<'a> {
     plots: Plots,
     runs: Vec<RunRow>,
     skips: Vec<Skip>,
+    a: &'static ActTexts,
+    /// Of one job, its name is not said each time.
+    of_all: bool,
+    /// What was done with it.
+    acts: Vec<ActRow>,
     sources: Vec<OutputChoice>,
     chosen: Chosen,
     /// Where the text that is chosen is without scripts: an address, and a stream of it.
@@ -120,6 +126,9 @@ impl Web {
             dues: dues(scheduler, job),
             plots: plot::plots(t, job, row::zone_of(scheduler, def)),
             skips: skips(scheduler, now, t, job),
+            a: acts(look.lang),
+            of_all: false,
+            acts: audit::of_job(scheduler, call, def.id),
             sources,
             runs,
             row,

@@ -93,8 +93,8 @@ pub fn answer(
     json(text(scheduler, now, &lines, next, skips, why))
 }
 
-/// Why there may be runs that neither the database has nor the daemon remembers.
-fn untold(scheduler: &Scheduler) -> Option<String> {
+/// Why there may be records that neither the database has nor the daemon remembers.
+pub fn untold(scheduler: &Scheduler) -> Option<String> {
     let aside = scheduler.set_aside().tried();
     match &scheduler.sync_state().database {
         _ if !scheduler.has_recalled() => {

@@ -1,5 +1,5 @@
 //! `schedule job edit JOB --back-to VERSION`: an earlier row, made of the present one and of what
-//! the daemon knows to have been changed since.
+//! is known to have been changed since.
 
 use crate::core::ids::JobId;
 use crate::core::plain;
@@ -39,7 +39,7 @@ struct Page {
 pub(super) struct Changes(Vec<Entry>);
 
 impl Changes {
-    /// All that the daemon remembers.
+    /// All that the daemon remembers, and all that the database has.
     pub fn of(daemon: &Daemon, job: JobId) -> Result<Changes, Failed> {
         let (mut all, mut before) = (Vec::new(), String::new());
         loop {
@@ -82,12 +82,9 @@ impl Changes {
 
     /// What is told where a version is not known.
     pub fn unknown(&self, job: JobId, version: &str) -> Failed {
-        let hint = format!(
-            "`SELECT at, version, what FROM scheduler_audit WHERE job_id = {job} ORDER BY id` may \
-             know it: name its columns"
-        );
         let mut told = format!(
-            "job {job}: version {version} can't be made of what the daemon remembers: {hint}"
+            "job {job}: version {version} can't be made of what is known to have been changed: it \
+             is older, or a change was not recorded. Name the columns"
         );
         let known = self.0.iter().filter(|entry| entry.version.is_some());
         let known: Vec<String> = known.take(NAMED).map(Entry::told).collect();
