@@ -54,6 +54,7 @@ mod runs;
 mod slow;
 mod sort;
 mod sources;
+mod state_words;
 mod states;
 mod stops;
 mod stream;

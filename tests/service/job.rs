@@ -374,7 +374,7 @@ fn jobs_are_made_changed_and_deleted() {
     assert_eq!((said.code, &*said.out), (0, "job 2 (备份) was made\n"), "{said:?}");
     let view = json(&job(&groups, &["show", "备份", "--json"]));
     assert_eq!((&view["max_concurrence"], &view["enabled"]), (&2.into(), &true.into()));
-    job(&groups, &["edit", "备份", "--cron", "0 4 * * *"]).expect(0, "job 2 (备份) is as you want");
+    job(&groups, &["edit", "备份", "--cron", "0 4 * * *"]).expect(0, "job 2 (备份) was changed\n");
     job(&groups, &["show", "2"]).expect(0, "cron      0 4 * * *  (at 04:00)");
     job(&groups, &["disable", "备份"]).expect(0, "job 2 (备份) is disabled\n");
     job(&groups, &["list"]).expect(0, "1 of 1 jobs, 1 disabled");
@@ -385,6 +385,46 @@ fn jobs_are_made_changed_and_deleted() {
     assert_eq!(json(&said)["enabled"], false);
     job(&groups, &["delete", "备份"]).expect(0, "job 2 was deleted\n");
     job(&groups, &["delete", "2"]).expect(1, "there is no such job");
+}
+
+/// What is changed beside a live run is said to wait, and for which run; both definitions are shown.
+#[test]
+fn a_change_beside_a_run_is_told_to_wait() {
+    let groups = started(&[Row::new(1, Due::Never("0 5 * * *"), "sleep 60").named("one")]);
+    let run = json(&job(&groups, &["start", "one", "--json"]))["run_id"].clone();
+    let run = run.as_str().unwrap();
+    let edit = ["edit", "one", "--cron", "0 6 * * *", "--description", "x", "--output", ""];
+    let waits = format!("the new definition waits for run {run} of the old one");
+    assert_eq!(job(&groups, &edit).expect(0, "").out, format!("job 1 (one) was changed: {waits}\n"));
+    let said = job(&groups, &["show", "one"]);
+    let lines: Vec<String> = said.expect(0, "").out.lines().map(spaced).collect();
+    for line in [
+        &*format!("state deleting: {waits}"),
+        "cron 0 5 * * * (at 05:00)",
+        "new cron 0 6 * * * (at 06:00)",
+        "new description x",
+        "runs 1 of 1 at most",
+    ] {
+        assert!(lines.iter().any(|it| it == line), "{line} in {said:?}");
+    }
+    assert!(lines.iter().any(|it| it.starts_with("new next_due 2") && it.contains("T06:00:00")));
+    assert!(!lines.iter().any(|it| it.starts_with("new runs") || it.starts_with("new name")));
+    let view = json(&job(&groups, &["show", "one", "--json"]));
+    let told = ["cron", "description", "command", "raw_command", "tag_id", "owner"];
+    let told = told.map(|name| view["waiting"][name].clone());
+    assert_eq!(told, serde_json::json!(["0 6 * * *", "x", "sleep 60", "sleep 60", 0, ""]).as_array().unwrap()[..]);
+    let ends = format!("its row is disabled, and run {run} ends in peace");
+    job(&groups, &["disable", "one"]).expect(0, &format!("job 1 (one) is disabled: {ends}\n"));
+    job(&groups, &["show", "one"]).expect(0, &format!("deleting: {ends}\n"));
+    job(&groups, &["enable", "one"]).expect(0, &format!("job 1 (one) is enabled: {waits}\n"));
+    job(&groups, &["delete", "one"]).expect(0, "");
+    job(&groups, &["show", "1"]).expect(0, &format!("deleting: its row is gone, and run {run} ends"));
+    job(&groups, &["stop", "1"]).expect(0, "");
+}
+
+/// A line with one blank where there are several.
+fn spaced(line: &str) -> String {
+    line.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// Every mistake is told, on a line of its own; who comes second is told what is otherwise.
@@ -403,7 +443,7 @@ fn changes_that_are_refused_say_why() {
     let version = json(&job(&groups, &["show", "1", "--json"]))["version"].clone();
     let version = version.as_str().unwrap();
     let edit = |cron| job(&groups, &["edit", "1", "--cron", cron, "--if-version", version]);
-    edit("0 1 * * *").expect(0, "as you want");
+    edit("0 1 * * *").expect(0, "was changed\n");
     let said = edit("0 2 * * *");
     said.expect(1, "somebody was first").expect(1, "cron: it is now 0 1 * * *, and not 0 2 * * *");
     job(&groups, &["disable", "1", "--if-version", version]).expect(1, "somebody was first");

@@ -62,15 +62,15 @@ fn a_row_is_made_as_it_was() {
     let groups = started(&[Row::new(1, NEVER, "true").named("one")]);
     let edit = |words: &[&str]| job(&groups, &[&["edit", "one"][..], words].concat());
     let first = version(&groups, "one");
-    edit(&["--cron", "0 4 * * *", "--owner", "ann"]).expect(0, "as you want");
+    edit(&["--cron", "0 4 * * *", "--owner", "ann"]).expect(0, "was changed");
     let second = version(&groups, "one");
     job(&groups, &["disable", "one"]).expect(0, "");
-    edit(&["--cron", "0 5 * * *"]).expect(0, "as you want");
+    edit(&["--cron", "0 5 * * *"]).expect(0, "was changed");
     let last = version(&groups, "one");
     edit(&["--back-to", &second, "--dry-run"]).expect(0, "  - cron             0 5 * * *\n");
     assert_eq!(version(&groups, "one"), last, "a dry run");
     let said = edit(&["--back-to", &second]);
-    said.expect(0, "  + enabled          true\n").expect(0, "job 1 (one) is as you want it\n");
+    said.expect(0, "  + enabled          true\n").expect(0, "job 1 (one) was changed\n");
     assert_eq!(version(&groups, "one"), second);
     // No change made the first one: that it is so is seen.
     edit(&["--back-to", &first]).expect(0, "  - owner            ann\n");

@@ -223,3 +223,32 @@ fn many_of_them_make_no_list_slow() {
     let with = time(&mut few);
     assert!(with < without * 3, "{without:?} without them, {with:?} with 10,000");
 }
+
+/// What a row says by now is on its job's page while runs of what it said before are alive.
+#[test]
+fn a_new_definition_that_waits_is_shown() {
+    let mut bench = Bench::with(&[row(1, OFTEN, "sleep 9")]);
+    bench.post("/api/v1/jobs/1/start").is(200);
+    let run = bench.get("/api/v1/jobs/1").json()["live"][0]["run_id"].clone();
+    set(&mut bench, &[(row(1, "0 6 * * *", "sleep 8"), true)]);
+    let view = bench.get("/api/v1/jobs/1").json();
+    assert_eq!((&view["state"], &view["cron"]), (&"deleting".into(), &OFTEN.into()));
+    let waiting = ["cron", "raw_command", "description"].map(|name| &view["waiting"][name]);
+    assert_eq!(waiting, [&"0 6 * * *".into(), &"sleep 8".into(), &Value::from("")]);
+    let job = page(&mut bench, "/jobs/1", BROWSER);
+    let alert = job.split("class=\"alert warn\"").nth(1).unwrap();
+    let alert = alert.split("</section>").next().unwrap();
+    for part in [
+        "The new definition waits for these runs of the old one: ",
+        run.as_str().unwrap(),
+        "<dt>Schedule</dt><dd><bdi>0 6 * * *</bdi></dd>",
+        "<dt>Command</dt><dd><bdi>sleep 8</bdi></dd>",
+    ] {
+        assert!(alert.contains(part), "{part} in {alert}");
+    }
+    assert!(!alert.contains("<dt>Name</dt>"), "only what differs: {alert}");
+    let list = page(&mut bench, "/", "Accept: text/html\r\nCookie: lang=zh\r\n");
+    let states: Vec<&str> = list.split("<td class=state>").skip(1).collect();
+    let waits = "st deleting\" title=\"该行已修改:新定义等待旧定义的运行结束\">收尾中</span>";
+    assert!(states[0].contains(waits) && states[1].contains(">待生效</span>"), "{list}");
+}

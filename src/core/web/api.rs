@@ -10,7 +10,7 @@ use super::terminal;
 use super::views::{self, MAX_BAD_ROWS};
 use super::wanted::wants_text;
 use crate::core::columns::Column;
-use crate::core::definition::Block;
+use crate::core::definition::{Block, Definition};
 use crate::core::http::Response;
 use crate::core::scheduler::{DatabaseState, Scheduler};
 use crate::core::state_label::StateLabel;
@@ -201,26 +201,31 @@ pub(super) fn job_json(scheduler: &Scheduler, now: Now, job: &Job) -> Value {
         let counts = past.skipped.iter();
         counts.map(|(why, n)| (why.label().to_owned(), json!(n))).collect()
     });
-    view["command"] = json!(*def.command);
-    view["raw_command"] = json!(def.raw());
-    view["output"] = json!(*def.output);
-    view["stderr"] = json!(*def.stderr);
-    view["timezone"] = json!(def.timezone());
-    view["tag_id"] = json!(def.tag_id);
+    define(&mut view, def);
     view["enabled"] = json!(job.scheduled().is_some());
     view["version"] = json!(scheduler.table().version(def.id));
-    for column in Column::for_people() {
-        view[column.name()] = json!(def.optional.text(column));
-    }
     view["next_dues"] = json!(views::next_dues(scheduler, job));
     view["live"] = json!(views::live_runs(scheduler, now, job));
     view["skipped"] = Value::Object(skipped);
     view["skips"] = json!(skips);
     if let Phase::Replaced(next) = job.phase() {
         view["waiting"] = json!(views::job_line(scheduler, job, next, StateLabel::Waiting));
-        view["waiting"]["command"] = json!(*next.command);
+        define(&mut view["waiting"], next);
     }
     view
+}
+
+/// Adds to a line of the list the whole of what its row says.
+fn define(view: &mut Value, def: &Definition) {
+    view["command"] = json!(*def.command);
+    view["raw_command"] = json!(def.raw());
+    view["output"] = json!(*def.output);
+    view["stderr"] = json!(*def.stderr);
+    view["timezone"] = json!(def.timezone());
+    view["tag_id"] = json!(def.tag_id);
+    for column in Column::for_people() {
+        view[column.name()] = json!(def.optional.text(column));
+    }
 }
 
 /// The description of the API: OpenAPI 3.1.

@@ -2,10 +2,13 @@
 //! warning (a field that is never read); one that is missing in a language does not compile. `{}`
 //! is where a value goes: [`fill`].
 
+use super::state_words::state_text;
 use crate::core::columns::Column;
 use crate::core::cron::Lang;
 use crate::core::plain::isolated;
+use crate::core::state_label::StateLabel;
 use serde::Serialize;
+use serde_json::json;
 
 /// `name: "English", "中文";` makes a field and its two values.
 macro_rules! texts {
@@ -157,9 +160,6 @@ texts! {
     previous: "Previous", "上一页";
     following: "Next", "下一页";
     not_due: "never due", "不会到期";
-    invalid: "invalid", "无效";
-    off: "off", "停用";
-    disabled: "disabled", "已禁用";
     is_disabled: "It is disabled: nothing is started before its row has status = 1",
         "已禁用:其行的 status 为 1 之前不会启动";
     block_schedule: "never due: its schedule is wrong", "永不到期:计划有误";
@@ -175,10 +175,13 @@ texts! {
     never: "never run", "从未运行";
     at_limit: "At its limit of {} live runs", "已达并发上限 {}";
     limit_zero: "Its limit is 0: it never starts", "上限为 0:永不启动";
-    is_draining: "Its row is gone or was changed; it ends with its last run",
-        "该行已删除或已修改,最后一次运行结束后即消失";
-    is_waiting: "Waits until the runs of the old definition have ended",
-        "等待旧定义的运行结束";
+    is_draining: "Its row is gone; the job goes with its last run",
+        "该行已删除,任务在最后一次运行结束后消失";
+    is_waiting: "Its row was changed: the new definition waits for the runs of the old one",
+        "该行已修改:新定义等待旧定义的运行结束";
+    waits_for: "Its row was changed. The new definition waits for these runs of the old one: {}. \
+                It says:",
+        "该行已修改。新定义等待旧定义的以下运行结束:{}。其内容:";
     nothing_runs: "Nothing runs", "没有正在进行的运行";
     ms: "{} ms", "{} 毫秒";
     s: "{} s", "{} 秒";
@@ -322,11 +325,7 @@ texts! {
     soon: "in {}", "{} 后";
     ago: "{} ago", "{} 前";
     now: "now", "现在";
-    never: "never run", "从未运行";
     not_due: "never due", "不会到期";
-    invalid: "invalid", "无效";
-    off: "off", "停用";
-    disabled: "disabled", "已禁用";
     ms: "{} ms", "{} 毫秒";
     s: "{} s", "{} 秒";
     min: "{} min", "{} 分";
@@ -428,14 +427,17 @@ pub(super) fn texts(lang: Lang) -> &'static Texts {
     }
 }
 
-/// The texts of a language for the script, as JSON.
+/// The texts of a language for the script, as JSON; those of states by their labels.
 pub(super) fn script_texts(lang: Lang) -> String {
     let texts = match lang {
         Lang::En => &SCRIPT_EN,
         Lang::Zh => &SCRIPT_ZH,
     };
-    // Plain strings always become JSON.
-    serde_json::to_string(texts).unwrap_or_default()
+    let mut texts = json!(texts);
+    for state in StateLabel::ALL {
+        texts[state.label()] = state_text(lang, state).into();
+    }
+    texts.to_string()
 }
 
 /// Puts values in the places of a text, in their order, so that none turns the words around it. A

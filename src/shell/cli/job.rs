@@ -3,6 +3,7 @@
 mod back;
 mod change;
 mod columns;
+mod draining;
 mod events;
 mod followed;
 mod list;

@@ -365,6 +365,7 @@ function changed(job) {
     const label = row.querySelector(".st");
     label.className = `st ${state}`;
     label.textContent = T[state] ?? state;
+    label.removeAttribute("title");
     later();
   }
   if (location.search.includes("sort=")) later();

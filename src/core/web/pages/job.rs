@@ -5,7 +5,8 @@ use super::super::call::Call;
 use super::super::missing;
 use super::super::parameters;
 use super::super::root::Root;
-use super::super::texts::{ActTexts, Texts, acts, fill};
+use super::super::state_words::state_text;
+use super::super::texts::{ActTexts, Texts, acts, column_label, fill, written_columns};
 use super::super::views;
 use super::audit::{self, ActRow};
 use super::cache::RenderedPage;
@@ -16,17 +17,21 @@ use super::plot::{self, Plots};
 use super::row::{self, Row};
 use super::words::{self, Moment};
 use super::{links, render};
+use crate::core::columns::Column;
 use crate::core::definition::Definition;
 use crate::core::history::PastRun;
 use crate::core::http::{Request, Response};
-use crate::core::ids::{BadJobId, JobId};
+use crate::core::ids::{BadJobId, JobId, RunId};
 use crate::core::journal::SkipEntry;
 use crate::core::plain;
 use crate::core::scheduler::{Run, Scheduler};
 use crate::core::state_label::StateLabel;
-use crate::core::table::Job;
+use crate::core::table::{Job, Phase};
 use crate::core::time::Now;
 use askama::Template;
+
+/// Runs that an alert names one by one.
+const NAMED: usize = 5;
 
 #[derive(Template)]
 #[template(path = "job.html")]
@@ -35,7 +40,7 @@ struct JobPage<'a> {
     row: Row<'a>,
     /// Whether its row is in force.
     enabled: bool,
-    alert: Option<Alert>,
+    alerts: Vec<Alert>,
     zone: String,
     output: &'a str,
     stderr: &'a str,
@@ -107,7 +112,7 @@ impl Web {
         row.notes = row::notes(look, &job.def, usize::MAX);
         row.raw = job.def.unfilled().unwrap_or("").into();
         let def = &job.def;
-        let runs = run_rows(scheduler, now, t, job);
+        let runs = run_rows(scheduler, now, look, job);
         let here = chosen::address(&format!("/jobs/{id}"), request, &["run", "stream"]);
         let mut frame = self.frame(scheduler, call, look, (Part::Jobs, row.name), here);
         frame.events = frame.root.to(&format!("/api/v1/events?id={id}&state=all"));
@@ -118,7 +123,7 @@ impl Web {
             plain: shown.map_or_else(own, |source| source.at.clone()),
             chosen: Chosen::of(request)?,
             enabled: job.scheduled().is_some(),
-            alert: blocked_alert(t, job.block()).or_else(|| disabled_alert(t, job)),
+            alerts: alerts(scheduler, look, job),
             zone: zone_name(scheduler, t, def),
             output: &def.output,
             stderr: &def.stderr,
@@ -144,6 +149,34 @@ fn job_of_text<'a>(scheduler: &'a Scheduler, id: &str) -> Result<&'a Job, Respon
     scheduler.table().get(id).ok_or_else(|| missing::answer(missing::no_job(scheduler, id)))
 }
 
+/// Why it is never started, and what it waits for.
+fn alerts(scheduler: &Scheduler, look: Look, job: &Job) -> Vec<Alert> {
+    let t = look.texts();
+    let block = blocked_alert(t, job.block()).or_else(|| disabled_alert(t, job));
+    let drains = drains_alert(scheduler, look, job);
+    block.into_iter().chain(drains).collect()
+}
+
+/// That it ends with its runs, or what its row says by now.
+fn drains_alert(scheduler: &Scheduler, look: Look, job: &Job) -> Option<Alert> {
+    let t = look.texts();
+    let text = row::drains(scheduler, t, job)?;
+    let Phase::Replaced(next) = job.phase() else {
+        return Some(Alert { kind: "warn", text: text.to_owned(), rows: Vec::new() });
+    };
+    let mut runs: Vec<String> = job.live.iter().take(NAMED).map(RunId::to_string).collect();
+    if job.live.len() > NAMED {
+        runs.push("…".to_owned());
+    }
+    let (before, after) = (job.def.row(0), next.row(0));
+    let differs = |column: &Column| before.value(*column) != after.value(*column);
+    let told = |column: Column| {
+        (column_label(look.lang, column).to_owned(), after.value(column).into_owned())
+    };
+    let rows = written_columns().filter(differs).map(told).collect();
+    Some(Alert { kind: "warn", text: fill(t.waits_for, &[&runs.join(", ")]), rows })
+}
+
 fn zone_name(scheduler: &Scheduler, t: &Texts, def: &Definition) -> String {
     if !def.timezone().is_empty() {
         return def.timezone().to_owned();
@@ -158,17 +191,19 @@ fn dues(scheduler: &Scheduler, job: &Job) -> Vec<(String, String)> {
 }
 
 /// Live runs before those that ended, the newest first.
-fn run_rows(scheduler: &Scheduler, now: Now, t: &Texts, job: &Job) -> Vec<RunRow> {
+fn run_rows(scheduler: &Scheduler, now: Now, look: Look, job: &Job) -> Vec<RunRow> {
     let live = job.live.iter().rev().filter_map(|run| scheduler.runs().get(run));
-    let live = live.map(|run| live_row(scheduler, now, t, job, run));
+    let live = live.map(|run| live_row(scheduler, now, look, job, run));
     let past = job.history.iter().flat_map(|history| history.runs.iter().rev());
-    live.chain(past.map(|run| past_row(scheduler, now, t, job, run))).collect()
+    live.chain(past.map(|run| past_row(scheduler, now, look.texts(), job, run))).collect()
 }
 
-fn live_row(scheduler: &Scheduler, now: Now, t: &Texts, job: &Job, run: &Run) -> RunRow {
+fn live_row(scheduler: &Scheduler, now: Now, look: Look, job: &Job, run: &Run) -> RunRow {
+    let t = look.texts();
     let zone = row::zone_of(scheduler, &job.def);
     let state = run.phase().state();
-    let told = if state == StateLabel::Running { t.is_running } else { state.label() };
+    let told =
+        if state == StateLabel::Running { t.is_running } else { state_text(look.lang, state) };
     let refused = || run.refused.as_ref().map(|why| words::refusal(t, why));
     let detail = run.waits.as_deref().map(str::to_owned).or_else(refused);
     let detail = detail.map(|what| format!(": {what}")).unwrap_or_default();

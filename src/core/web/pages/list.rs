@@ -6,6 +6,7 @@ use super::super::filter::Paging;
 use super::super::listed::{self, Selection};
 use super::super::parameters::{self, check_list};
 use super::super::sort::Sort;
+use super::super::state_words::state_text;
 use super::super::texts::{Texts, fill};
 use super::cache::RenderedPage;
 use super::frame::{Alert, Frame, Part};
@@ -13,7 +14,7 @@ use super::links::Query;
 use super::look::Look;
 use super::render;
 use super::row;
-use super::row::{Row, state_text};
+use super::row::Row;
 use crate::core::columns;
 use crate::core::http::Response;
 use crate::core::scheduler::Scheduler;
@@ -113,7 +114,7 @@ impl Web {
         let (all, disabled) = (scheduler.table().len(), scheduler.table().disabled_len());
         let page = ListPage {
             carried: query.others(&["q", "tag", "tagid", "per_page"]),
-            states: states(t, &query, &found),
+            states: states(look, &query, &found),
             tags: tags(scheduler, &query, &found),
             columns: columns(t, &query),
             per_page: PER_PAGE.map(|length| (length, length == paging.per_page)).into(),
@@ -149,10 +150,10 @@ fn tags<'a>(scheduler: &'a Scheduler, query: &Query, found: &Selection<'_>) -> V
 }
 
 /// The states there are, and the one that was asked for.
-fn states(t: &Texts, query: &Query, found: &Selection<'_>) -> Vec<StateChoice> {
+fn states(look: Look, query: &Query, found: &Selection<'_>) -> Vec<StateChoice> {
     let asked = query.get("state");
     let state = |(state, count): (StateLabel, u64)| {
-        let (name, label) = (state.label(), state_text(t, state));
+        let (name, label) = (state.label(), state_text(look.lang, state));
         let chosen = asked == name;
         let href = query.with(&[("state", if chosen { "" } else { name })]);
         (count > 0 || chosen).then_some(StateChoice { name, label, count, href, chosen })

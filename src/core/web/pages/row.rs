@@ -1,6 +1,7 @@
 //! A line of the list of jobs.
 
 use super::super::listed;
+use super::super::state_words::state_text;
 use super::super::states::{Line, block_of, states_of};
 use super::super::texts::{Texts, column_label, fill};
 use super::look::Look;
@@ -21,6 +22,8 @@ pub(super) struct Row<'a> {
     pub name: &'a str,
     pub state: StateLabel,
     pub label: &'static str,
+    /// What that means where it can't be guessed, or what the API calls it.
+    pub means: &'static str,
     pub tag: &'a str,
     pub cron: &'a str,
     /// The schedule in words, or why it is none.
@@ -95,31 +98,12 @@ pub(super) struct Buttons {
     pub no_stop: &'static str,
 }
 
-/// A state as it is shown.
-pub(super) fn state_text(t: &Texts, state: StateLabel) -> &'static str {
-    match state {
-        StateLabel::Never => t.never,
-        StateLabel::Invalid => t.invalid,
-        StateLabel::Off => t.off,
-        StateLabel::Disabled => t.disabled,
-        StateLabel::Fatal
-        | StateLabel::Exited
-        | StateLabel::Unknown
-        | StateLabel::Backoff
-        | StateLabel::Stopping
-        | StateLabel::Starting
-        | StateLabel::Waiting
-        | StateLabel::Deleting
-        | StateLabel::Running
-        | StateLabel::Stopped => state.label(),
-    }
-}
-
 /// A line of the list as it is shown.
 pub(super) fn row<'a>(scheduler: &'a Scheduler, now: Now, look: Look, line: Line<'a>) -> Row<'a> {
     let (job, def, state) = line;
     let t = look.texts();
     let waits = state == StateLabel::Waiting;
+    let (text, name) = (state_text(look.lang, state), state.label());
     let words = match &def.schedule {
         Schedule::Due(cron, _) => cron.describe(look.lang),
         Schedule::Refused(_, why) => why.to_string(),
@@ -131,13 +115,14 @@ pub(super) fn row<'a>(scheduler: &'a Scheduler, now: Now, look: Look, line: Line
         id: def.id.0,
         name: if def.name.is_empty() { "—" } else { &def.name },
         state,
-        label: state_text(t, state),
+        label: text,
+        means: drains(scheduler, t, job).unwrap_or(if text == name { "" } else { name }),
         tag: scheduler.table().tags.get(&def.tag_id).map_or("", String::as_str),
         cron: &def.cron,
         words,
         not_due: block.map_or(t.not_due, |block| words::block(t, block)),
         mistake: block.is_some_and(|block| block.mistake().is_some()),
-        also: also.map(|state| (state, state_text(t, state))),
+        also: also.map(|state| (state, state_text(look.lang, state))),
         zone: def.timezone(),
         next: next.map(|due| Moment::new(now, due, zone_of(scheduler, def))),
         last: last_run(scheduler, now, t, job).filter(|_| !waits),
@@ -172,15 +157,25 @@ fn last_run(scheduler: &Scheduler, now: Now, t: &Texts, job: &Job) -> Option<Las
     })
 }
 
+/// What becomes of a job whose row was changed, disabled or deleted beside live runs.
+pub(super) fn drains(scheduler: &Scheduler, t: &Texts, job: &Job) -> Option<&'static str> {
+    match job.phase() {
+        Phase::Active | Phase::Disabled => None,
+        Phase::Draining if scheduler.table().is_disabled(job.def.id) => Some(t.is_disabled),
+        Phase::Draining => Some(t.is_draining),
+        Phase::Replaced(_) => Some(t.is_waiting),
+    }
+}
+
 /// Which buttons of a job work. What is refused all the same is said with the answer.
 pub(super) fn buttons(scheduler: &Scheduler, t: &Texts, job: &Job, none: bool) -> Buttons {
     let limit = job.def.max_concurrence;
     let no_start = match job.phase() {
         _ if scheduler.draining() => t.skip_draining.to_owned(),
         Phase::Disabled => t.is_disabled.to_owned(),
-        Phase::Draining if scheduler.table().is_disabled(job.def.id) => t.is_disabled.to_owned(),
-        Phase::Draining => t.is_draining.to_owned(),
-        Phase::Replaced(_) => t.is_waiting.to_owned(),
+        Phase::Draining | Phase::Replaced(_) => {
+            drains(scheduler, t, job).unwrap_or_default().to_owned()
+        }
         Phase::Active if job.def.command_flaw().is_some() => t.block_command.to_owned(),
         Phase::Active if limit == 0 => t.limit_zero.to_owned(),
         Phase::Active if job.live.len() >= limit as usize => {

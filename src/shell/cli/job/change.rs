@@ -1,9 +1,10 @@
 //! `schedule job add|edit|enable|disable|delete`: the rows of jobs are changed. Each is in force
-//! when the command ends; with `--dry-run` it is only told what would come of it.
+//! when the command ends, or it is told for which runs it waits; with `--dry-run` it is only told
+//! what would come of it.
 
 use super::back::Changes;
 use super::columns::Columns;
-use super::{named, preview};
+use super::{draining, named, preview};
 use crate::core::ids::JobId;
 use crate::core::plain;
 use crate::core::version::Version;
@@ -157,7 +158,7 @@ pub(super) fn edit(args: &EditArgs) -> Result<ExitCode, Failed> {
     let body = Value::Object(wanted.columns).to_string();
     let question = Question::patch(&format!("/api/v1/jobs/{job}")).json(&body);
     let body = done("job edit", daemon.ok(question.of_version(wanted.version.as_deref())))?;
-    told("job edit", body, args.json, |job| format!("job {job} is as you want it"))
+    told("job edit", body, args.json, |job| format!("job {job} was changed"))
 }
 
 pub(super) fn switch(args: &ChangeArgs, enabled: bool) -> Result<ExitCode, Failed> {
@@ -272,5 +273,7 @@ fn told(
         return paint::print(&body);
     }
     let name = plain::line(job["name"].as_str().unwrap_or_default());
-    paint::print(format!("{}\n", words(&format!("{} ({name})", job["id"]))).as_bytes())
+    let waits = draining::told(&job).map_or(String::new(), |what| format!(": {what}"));
+    let line = words(&format!("{} ({name})", job["id"]));
+    paint::print(format!("{line}{waits}\n").as_bytes())
 }

@@ -1,9 +1,8 @@
 //! `schedule job show`.
 
-use super::OneArgs;
 use super::list::colour;
-use super::named;
 use super::runs::{self, Run};
+use super::{OneArgs, draining, named};
 use crate::core::columns::Column;
 use crate::core::cron::{Cron, Dialect, Lang, readings_differ};
 use crate::core::list::Listed;
@@ -36,40 +35,27 @@ fn told(job: &Value, in_colour: bool) -> Result<String, Failed> {
         }
     };
     let state = state_of(job);
+    let (waiting, alive) = (&job["waiting"], &*text(&job["running"]));
     for column in Column::ALL {
-        let name = column.name();
-        match column {
-            Column::ServerId => {}
-            Column::Name => {
-                say(name, text(&job["name"]));
-                say("state", state.clone());
-            }
-            Column::Cron => say(name, schedule(&text(&job["cron"]))),
-            Column::MaxConcurrence => {
-                let (alive, limit) = (text(&job["running"]), text(&job[name]));
-                say("runs", format!("{alive} of {limit} at most"));
-            }
-            Column::TagId => say("tag", text(&job["tag"])),
-            Column::Command => {
-                say(name, text(&job[name]));
-                if job["raw_command"] != job[name] {
-                    say("raw_command", text(&job["raw_command"]));
-                }
-            }
-            Column::Id
-            | Column::Output
-            | Column::Stderr
-            | Column::Timezone
-            | Column::Description
-            | Column::Owner
-            | Column::Link => say(name, text(&job[name])),
+        let in_force = column_of(job, alive, *column);
+        let waits = waiting.is_object().then(|| column_of(waiting, alive, *column)).unwrap_or_default();
+        let waits: Vec<_> = waits.into_iter().filter(|it| !in_force.contains(it)).collect();
+        in_force.into_iter().for_each(|(name, value)| say(name, value));
+        for (name, value) in waits {
+            say(&format!("new {name}"), if value.is_empty() { "(empty)".into() } else { value });
+        }
+        if *column == Column::Name {
+            say("state", state.clone());
         }
     }
+    say("new error", text(&waiting["error"]));
     say("skipped", skipped(job));
     say("last_run", last_run(&job["last_run"])?);
     let dues = job["next_dues"].as_array();
     let dues: Vec<String> = dues.into_iter().flatten().map(text).collect();
-    say("next_due", dues.join("\n"));
+    // Whatever waits, its slots count.
+    let due = if waiting.is_object() { "new next_due" } else { "next_due" };
+    say(due, dues.join("\n"));
     let live: Vec<Run> = parsed(job["live"].to_string().as_bytes())?;
     let mut lines = String::new();
     for line in plain::table(&rows).lines() {
@@ -83,6 +69,30 @@ fn told(job: &Value, in_colour: bool) -> Result<String, Failed> {
         lines += &format!("\n{}", runs::table(&live, in_colour));
     }
     Ok(lines)
+}
+
+/// What is said of a column: by which name, and what. `alive` runs are there.
+fn column_of(job: &Value, alive: &str, column: Column) -> Vec<(&'static str, String)> {
+    let name = column.name();
+    let value = || text(&job[name]);
+    match column {
+        Column::ServerId => Vec::new(),
+        Column::Cron => vec![(name, schedule(&value()))],
+        Column::MaxConcurrence => vec![("runs", format!("{alive} of {} at most", value()))],
+        Column::TagId => vec![("tag", text(&job["tag"]))],
+        Column::Command if job["raw_command"] != job[name] => {
+            vec![(name, value()), ("raw_command", text(&job["raw_command"]))]
+        }
+        Column::Id
+        | Column::Name
+        | Column::Command
+        | Column::Output
+        | Column::Stderr
+        | Column::Timezone
+        | Column::Description
+        | Column::Owner
+        | Column::Link => vec![(name, value())],
+    }
 }
 
 /// A text as it is, another value as JSON; none is nothing.
@@ -100,6 +110,9 @@ fn state_of(job: &Value) -> String {
         "" => StateLabel::Never.label().to_owned(),
         state => state.to_owned(),
     };
+    if let Some(what) = draining::told(job) {
+        return format!("{state}: {what}");
+    }
     match (&job["error"], &job["blocked"]) {
         (Value::String(why), _) => format!("{state}: {why}"),
         (_, Value::String(what)) => format!("{state}: {what}"),
