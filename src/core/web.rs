@@ -36,6 +36,7 @@ mod filter;
 mod forecast;
 mod lines;
 mod listed;
+mod message;
 mod metrics;
 mod missing;
 mod named;
@@ -101,7 +102,7 @@ pub struct Web {
     /// How the process and its server are.
     pub vitals: Vitals,
     /// What was done last.
-    message: String,
+    message: message::Message,
     listening: origin::Listening,
     /// Clients that wait for the result of a command.
     pub waiting: actions::Waiting,

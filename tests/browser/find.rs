@@ -116,8 +116,7 @@ fn without_scripts_everything_works() {
     daemon.wait_job(3, "running", |job| job["running"] == 1);
     // Back where it was, with word of what was done.
     assert_eq!(ids(&page), before);
-    assert!(page.text("#message").contains("start 3 at "), "{}", page.text("#message"));
-    assert!(page.text("#message").contains("result:1"), "{}", page.text("#message"));
+    assert!(page.text("#message").contains("Job 3 was started at "), "{}", page.text("#message"));
     assert_eq!(page.count("#j3 .st.running"), 1);
     // Loading it again does not start it again.
     page.call("Page.reload", serde_json::json!({}));

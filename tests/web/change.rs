@@ -264,3 +264,36 @@ fn an_answer_comes_with_the_table_that_has_it() {
     bench.turn();
     assert_eq!(status(&mut bench, conn), Some(200));
 }
+
+/// The message line of a page, in the language of a cookie.
+fn message(bench: &mut Bench, lang: &str) -> String {
+    let headers = format!("Accept: text/html\r\nCookie: lang={lang}\r\n");
+    let page = bench.ask("GET", "/", &headers, "").is(200).body.clone();
+    let (_, line) = page.split_once("id=\"message\"").unwrap();
+    line.split_once('>').unwrap().1.split("</p>").next().unwrap().to_owned()
+}
+
+/// What was changed, or not, is said by its id and in words; what only looked at it says nothing.
+#[test]
+fn the_message_line_names_what_was_not_changed() {
+    let mut bench = bench();
+    send(&mut bench, "PATCH", "/1", "", &json!({"owner": "ann"})).is(200);
+    assert_eq!(message(&mut bench, "en"), "Job 1 was changed at 2026-11-22 13:42:07");
+    for (file, query, status) in [("{}", "?dry_run", 200), ("{\"jobs\": 7}", "?dry_run", 422)] {
+        bench.ask("POST", &format!("/api/v1/apply{query}"), "", file).is(status);
+        assert_eq!(message(&mut bench, "en"), "Job 1 was changed at 2026-11-22 13:42:07", "{file}");
+    }
+    send(&mut bench, "PATCH", "/1", "", &json!({"cron": "x"})).is(422);
+    let line = message(&mut bench, "en");
+    assert!(line.starts_with("Job 1 was not changed at 2026-11-22 13:42:07: cron: "), "{line}");
+    let line = message(&mut bench, "zh");
+    assert!(line.starts_with("任务 1 未更改(2026-11-22 13:42:07):cron: "), "{line}");
+    let line = bench.core.web.last_message();
+    assert!(line.starts_with("edit 1 at 2026-11-22 13:42:07 result:0 ("), "{line}");
+    send(&mut bench, "DELETE", "/77", "", &Value::Null).is(404);
+    let line = message(&mut bench, "en");
+    assert!(line.starts_with("Job 77 was not deleted at 2026-11-22 13:42:07: there is"), "{line}");
+    bench.ask("POST", "/api/v1/apply", "", "{}").is(200);
+    let line = message(&mut bench, "en");
+    assert_eq!(line, "The file of the group was applied at 2026-11-22 13:42:07");
+}

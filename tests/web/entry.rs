@@ -67,7 +67,7 @@ fn what_is_hardly_meant_is_told_after_it_was_saved() {
     let page = bench.ask("GET", "/jobs/1", HTML, "").is(200).body.clone();
     let (_, message) = page.split_once("id=\"message\"").unwrap();
     let message = message.split("</p>").next().unwrap();
-    assert!(message.contains("result:1; command: ") && message.contains("NOBODY"), "{message}");
+    assert!(message.contains("13:42:07; command: ") && message.contains("NOBODY"), "{message}");
 }
 
 #[test]

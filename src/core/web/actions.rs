@@ -7,6 +7,7 @@
 use super::Web;
 use super::audit;
 use super::call::Call;
+use super::message::Message;
 use super::missing;
 use super::sources::{self, Source};
 use super::stops::Stops;
@@ -16,9 +17,7 @@ use crate::core::files::{FileName, FileTrouble};
 use crate::core::http::Response;
 use crate::core::ids::{ConnId, JobId, RunId};
 use crate::core::journal::Cause;
-use crate::core::limits::cut;
 use crate::core::places::{Peer, Places};
-use crate::core::plain::line;
 use crate::core::scheduler::{Begun, Scheduler};
 use crate::core::state_label::StateLabel;
 use crate::core::table::Phase;
@@ -39,9 +38,6 @@ const STARTS_ANEW: &str =
 /// The same when the daemon ends.
 const ENDS: &str =
     "it was begun, but the daemon ends before its result is known: look what became of it";
-
-/// Characters of the message line.
-const MAX_MESSAGE_CHARS: usize = 400;
 
 /// What is to be done.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,10 +86,10 @@ impl Form {
 
 /// What became of a part of a command.
 #[derive(Debug)]
-struct Done {
+pub(super) struct Done {
     /// As the message line names it: a job, a run, nothing.
-    what: String,
-    result: Result<Value, (u16, String)>,
+    pub what: String,
+    pub result: Result<Value, (u16, String)>,
 }
 
 /// A client that waits.
@@ -151,12 +147,12 @@ impl Waiting {
 impl Web {
     /// What was done last over the web, as the original's page says it; empty at first.
     pub fn last_message(&self) -> &str {
-        &self.message
+        self.message.original()
     }
 
     /// That, as the program before this one knew it.
     pub(in crate::core) fn go_on_saying(&mut self, message: &str) {
-        self.message = message.to_owned();
+        self.message = Message::plain(message.to_owned());
     }
 
     /// Carries a command out. Its client is answered now or later.
@@ -202,9 +198,8 @@ impl Web {
     /// What is hardly meant of that which was done last goes with its message.
     pub(super) fn say_also(&mut self, warnings: &[Mistake]) {
         for Mistake { column, why } in warnings {
-            self.message = format!("{}; {column}: {}", self.message, line(why));
+            self.message.add(&format!("{column}: {why}"));
         }
-        self.message = cut(&self.message, MAX_MESSAGE_CHARS).into_owned();
     }
 
     /// A ticket for a client that waits for one thing, and for what else it will expect.
@@ -268,7 +263,9 @@ impl Web {
         for (ticket, pending) in std::mem::take(&mut self.waiting.pending) {
             self.waiting.places.leave(ticket);
             let time = datetime(now.wall_ms, &scheduler.settings().zone);
-            self.message = format!("{} at {time}: {told}", pending.verb);
+            if !self.changes.remove(&ticket).is_some_and(|asked| asked.is_dry_run()) {
+                self.message = Message::plain(format!("{} at {time}: {told}", pending.verb));
+            }
             let response = match pending.form {
                 // Nobody is there who could show what a redirection leads to.
                 Form::Back(..) if ends => Response::text(202, format!("{told}\n")),
@@ -312,8 +309,11 @@ impl Web {
         }
         let Some(pending) = self.waiting.pending.remove(&ticket) else { return };
         self.waiting.places.leave(ticket);
-        let time = datetime(now.wall_ms, &scheduler.settings().zone);
-        self.message = message(pending.verb, &pending.done, &time);
+        // What only told what would be done has done nothing.
+        if !pending.done.is_empty() || pending.answer.is_none() {
+            let time = datetime(now.wall_ms, &scheduler.settings().zone);
+            self.message = Message::of(pending.verb, &pending.done, &time);
+        }
         if let Some(by) = &pending.by {
             let of = (pending.verb, pending.of.as_ref());
             for Done { what, result } in &pending.done {
@@ -465,25 +465,4 @@ pub fn why_not_start(scheduler: &Scheduler, id: JobId) -> Option<(u16, String)> 
         }
         Phase::Active => None,
     }
-}
-
-/// `start 7 at 2026-11-22 13:42:07 result:1`, with a reason for each part that failed.
-fn message(verb: &str, done: &[Done], time: &str) -> String {
-    let good: Vec<&str> =
-        (done.iter()).filter(|done| done.result.is_ok()).map(|done| done.what.as_str()).collect();
-    let mut parts = Vec::new();
-    let named = |what: &str| if what.is_empty() { String::new() } else { format!(" {what}") };
-    if !good.is_empty() {
-        parts.push(format!("{verb}{} at {time} result:1", named(good.join(" ").trim())));
-    }
-    for Done { what, result } in done {
-        if let Err((_, why)) = result {
-            parts.push(format!("{verb}{} at {time} result:0 ({})", named(what), line(why)));
-        }
-    }
-    if parts.is_empty() {
-        parts.push(format!("{verb} at {time} result:0 (no job was named)"));
-    }
-    let all = parts.join("; ");
-    cut(&all, MAX_MESSAGE_CHARS).into_owned()
 }

@@ -43,6 +43,8 @@ pub(super) struct Asked {
     is_new: bool,
     /// Nothing is changed by it.
     is_dry_run: bool,
+    /// What is to be changed, as the message line names it; empty for what is not there yet.
+    of: String,
     by: Asker,
     /// That somebody was first; it is told when the next table has what they wrote.
     refused: Option<NotChanged>,
@@ -50,6 +52,13 @@ pub(super) struct Asked {
     done: Option<Changed>,
     /// By which it may come again.
     key: Option<Key>,
+}
+
+impl Asked {
+    /// Whether nothing is changed by it.
+    pub(super) fn is_dry_run(&self) -> bool {
+        self.is_dry_run
+    }
 }
 
 /// Those by ticket.
@@ -144,7 +153,8 @@ impl Web {
             self.repeats.begin(call.now, key);
         }
         let by = By { request: key.as_ref().map(Key::noted), ..call.by() };
-        let asked = Asked { is_new, is_dry_run, by: asker, refused: None, done: None, key };
+        let of = target(&change);
+        let asked = Asked { is_new, is_dry_run, of, by: asker, refused: None, done: None, key };
         self.changes.insert(ticket, asked);
         scheduler.edits.add(call.now, ticket, change, by, doubt);
         Ok(())
@@ -187,7 +197,7 @@ impl Web {
                 scheduler.sync_now();
                 self.waiting.wait_for_sync(ticket);
             }
-            Err(why) => self.refuse_change(scheduler, now, ticket, &asked.by, &why),
+            Err(why) => self.refuse_change(scheduler, now, ticket, &asked, &why),
         }
     }
 
@@ -197,12 +207,14 @@ impl Web {
         scheduler: &mut Scheduler,
         now: Now,
         ticket: u64,
-        by: &Asker,
+        asked: &Asked,
         why: &NotChanged,
     ) {
         let (status, told, mut response) = not_changed(scheduler, why);
-        self.note(ticket, String::new(), Err((status, told)));
-        if let Asker::Person(conn, request) = by {
+        if !asked.is_dry_run {
+            self.note(ticket, asked.of.clone(), Err((status, told)));
+        }
+        if let Asker::Person(conn, request) = &asked.by {
             response = self.entry_again(scheduler, (now, *conn, request), why, response);
         }
         self.waiting.answer_with(ticket, response);
@@ -220,7 +232,7 @@ impl Web {
     ) -> bool {
         let Some(asked) = self.changes.remove(&ticket) else { return false };
         if let Some(why) = &asked.refused {
-            self.refuse_change(scheduler, now, ticket, &asked.by, why);
+            self.refuse_change(scheduler, now, ticket, &asked, why);
             return true;
         }
         let Some(changed) = asked.done else { return false };
@@ -254,6 +266,19 @@ impl Web {
         }
         true
     }
+}
+
+/// What is to be changed, as the message line names it.
+fn target(change: &Change) -> String {
+    let word = match change {
+        Change::Word(word) => word.id.map(JobId),
+        Change::Create { .. }
+        | Change::Edit { .. }
+        | Change::Delete { .. }
+        | Change::Apply { .. }
+        | Change::Switch { .. } => None,
+    };
+    change.id().or(word).map_or_else(String::new, |id| id.to_string())
 }
 
 /// The answer to a group that is as a file says.

@@ -320,7 +320,7 @@ impl Web {
         let daemon = (now.mono_ms >= streams.next_daemon_ms).then(|| {
             streams.next_daemon_ms = now.mono_ms + DAEMON_MS;
             let mut status = self.status(scheduler, now);
-            status["message"] = self.last_message().into();
+            self.message.tell(&mut status);
             streams.alerts = frame::alerts_mark(scheduler, now);
             status["alerts"] = streams.alerts.as_str().into();
             format!("event: daemon\nid: {revision}\ndata: {status}\n\n")

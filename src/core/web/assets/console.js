@@ -289,9 +289,9 @@ function daemon(status) {
   if (synced && synced.tagName === "TIME" && status.sync_age_ms !== null) {
     synced.dateTime = new Date(Date.parse(status.now) - status.sync_age_ms).toISOString();
   }
-  const news = status.message && status.message !== heard;
-  if (news && Date.now() - actedAt > 4000) message(status.message, false);
-  heard = status.message;
+  const told = root.lang === "en" ? status.message : status.message_zh;
+  if (told && told !== heard && Date.now() - actedAt > 4000) message(told, false);
+  heard = told;
 }
 
 // Answers. Not each is the daemon's: something between (a proxy, a login, a cache) may have

@@ -123,7 +123,7 @@ impl Web {
                 .chain(alerts(scheduler, now, t))
                 .collect(),
             alerts_mark: alerts_mark(scheduler, now),
-            message: self.last_message().to_owned(),
+            message: self.message.in_words(look.lang).to_owned(),
         }
     }
 
