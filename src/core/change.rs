@@ -259,14 +259,16 @@ pub fn judge(planned: Planned, context: &Context) -> Result<Decided, Refused> {
         let all = before.is_none() || (after.enabled && !was_enabled);
         // What can't stand in a column at all is told once.
         let told: Vec<String> = mistakes.iter().map(|it| it.column.clone()).collect();
-        for Remark { severity, column, text } in remarks(&after.row, context) {
+        let is_judged = |column: Column| all || columns.contains(&column);
+        for Remark { severity, column, text } in
+            remarks(&after.row, context, is_judged(Column::Cron))
+        {
             if told.iter().any(|name| name == column.name()) {
                 continue;
             }
-            let is_judged = all || columns.contains(&column);
             match severity {
-                Severity::Error if is_judged => mistakes.push(Mistake::of(column, text)),
-                Severity::Error | Severity::Warning if all || is_judged || after.enabled => {
+                Severity::Error if is_judged(column) => mistakes.push(Mistake::of(column, text)),
+                Severity::Error | Severity::Warning if is_judged(column) || after.enabled => {
                     warnings.push(Mistake::of(column, text));
                 }
                 Severity::Error | Severity::Warning | Severity::Note => {}
@@ -279,8 +281,9 @@ pub fn judge(planned: Planned, context: &Context) -> Result<Decided, Refused> {
     Ok(Decided { before, after, columns, warnings })
 }
 
-/// All that is to be said of a row, by its columns.
-fn remarks(row: &JobRow, context: &Context) -> Vec<Remark> {
+/// All that is to be said of a row, by its columns. That a schedule may be meant otherwise is said
+/// where it is `new`.
+fn remarks(row: &JobRow, context: &Context, new: bool) -> Vec<Remark> {
     let Context { dialect, now_ms, vars, others, files } = context;
     let mut found = rules::command(row, vars);
     let other = |(id, cron, timezone): &(u32, String, String)| JobRow {
@@ -297,7 +300,8 @@ fn remarks(row: &JobRow, context: &Context) -> Vec<Remark> {
     found.extend(rules::program(row, vars));
     found.extend(rules::characters(row));
     found.extend(rules::placeholders(row, vars));
-    found.extend(rules::schedule(row, *dialect));
+    let schedule = rules::schedule(row, *dialect, false);
+    found.extend(schedule.filter(|it| new || it.severity == Severity::Error));
     found.extend(rules::timezone(row));
     found.extend(rules::over(row, *dialect, *now_ms));
     found.extend(rules::outputs(row, files));

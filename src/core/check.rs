@@ -90,10 +90,10 @@ pub fn check_rows(answers: &[Answer], files: &BTreeMap<String, OutputFile>) -> V
     findings
 }
 
-/// Checks the cron expressions and time zones, as the daemon in this dialect reads them, and tells
-/// of those that the other dialect would read differently.
-pub fn check_crons(answers: &[Answer], dialect: Dialect) -> Vec<Finding> {
-    let said = |job| rules::schedule(job, dialect).into_iter().chain(rules::timezone(job));
+/// Checks the cron expressions and time zones, as the daemon in this dialect reads them. Who comes
+/// from the PHP program (`moved`) is told of those that the other dialect would read differently.
+pub fn check_crons(answers: &[Answer], dialect: Dialect, moved: bool) -> Vec<Finding> {
+    let said = |job| rules::schedule(job, dialect, moved).into_iter().chain(rules::timezone(job));
     let told = |job| said(job).map(move |it| finding(job, it.severity, it.text));
     jobs(answers).flat_map(told).collect()
 }

@@ -174,16 +174,20 @@ pub fn over(job: &JobRow, dialect: Dialect, now_ms: i64) -> Option<Remark> {
     Some(warning(Column::Cron, format!("cron {:?}: {hint}", job.cron)))
 }
 
-/// What is to be said of an expression, in one piece.
-pub fn schedule(job: &JobRow, dialect: Dialect) -> Option<Remark> {
-    let other = readings_differ(&job.cron).map(|readings| {
+/// What is to be said of an expression, in one piece. How the other dialect reads it is said to who
+/// comes from the PHP program (`moved`, or its dialect), where it can't be read, and where both
+/// fields of days are restricted: that surprises everybody.
+pub fn schedule(job: &JobRow, dialect: Dialect, moved: bool) -> Option<Remark> {
+    let read = Cron::parse(&job.cron, dialect).map_err(|why| why.beside_expression());
+    let is_told =
+        moved || dialect == Dialect::Original || read.is_err() || by_both_days(&job.cron);
+    let other = readings_differ(&job.cron).filter(|_| is_told).map(|readings| {
         let (crontab, original) = readings.describe(Lang::En);
         match dialect {
             Dialect::Crontab => format!("cron_dialect = original would read it: {original}"),
             Dialect::Original => format!("cron_dialect = crontab would read it: {crontab}"),
         }
     });
-    let read = Cron::parse(&job.cron, dialect).map_err(|why| why.beside_expression());
     let (severity, text) = match (read, other) {
         (Ok(_), None) => return None,
         (Ok(cron), Some(other)) => {
@@ -194,6 +198,16 @@ pub fn schedule(job: &JobRow, dialect: Dialect) -> Option<Remark> {
     };
     let text = format!("cron {:?}: {text}", job.cron);
     Some(Remark { severity, column: Column::Cron, text })
+}
+
+/// Whether days of the month and days of the week are restricted.
+fn by_both_days(cron: &str) -> bool {
+    let fields: Vec<&str> = cron.split_whitespace().collect();
+    let is_restricted = |field: &str| !field.starts_with(['*', '?']);
+    match &fields[..] {
+        [_, .., days, _, week] => is_restricted(days) && is_restricted(week),
+        _ => false,
+    }
 }
 
 /// Names in `{…}` that no variable fills. They stay in the command as they are, which may be

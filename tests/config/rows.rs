@@ -241,7 +241,7 @@ fn crons() {
         let cron = crons[id as usize - 1].to_string();
         answer(JobRow { cron, ..job(id, "a") })
     });
-    let found = check_crons(&rows, Dialect::Crontab);
+    let found = check_crons(&rows, Dialect::Crontab, false);
     let told: Vec<_> = found.iter().map(|f| (f.job_id, f.severity)).collect();
     assert!(told.contains(&(1, Severity::Error)), "{found:#?}");
     assert!(told.contains(&(2, Severity::Warning)), "either day or both: {found:#?}");
@@ -272,7 +272,7 @@ fn a_schedule_that_is_over() {
 #[test]
 fn a_time_zone_that_is_none() {
     let row = JobRow { timezone: "Asia/Shangai".into(), ..job(4, "a") };
-    let found = check_crons(&[answer(row)], Dialect::Crontab);
+    let found = check_crons(&[answer(row)], Dialect::Crontab, false);
     assert_eq!(found.len(), 1, "{found:#?}");
     assert!(found[0].to_string().contains("Asia/Shanghai"), "{found:#?}");
 }
@@ -318,7 +318,7 @@ fn each_thing_is_told_once() {
     let files =
         output_files(&rows).into_iter().map(|path| (path, OutputFile::NoDirectory)).collect();
     let mut found = check_rows(&rows, &files);
-    found.extend(check_crons(&rows, Dialect::Crontab));
+    found.extend(check_crons(&rows, Dialect::Crontab, false));
     let ids = "40 jobs (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, …)";
     let starts = [
         format!("{ids}: warning: no row of scheduler_vars is called `X`"),
@@ -334,7 +334,7 @@ fn each_thing_is_told_once() {
 #[test]
 fn a_cron_is_told_in_one_piece_and_by_the_dialect_in_force() {
     let row = |cron: &str| [answer(JobRow { cron: cron.into(), ..job(1, "a") })];
-    let said = |cron: &str, dialect| lines(&check_crons(&row(cron), dialect));
+    let said = |cron: &str, dialect| lines(&check_crons(&row(cron), dialect, false));
     let year = said("0 0 * * * 2027", Dialect::Crontab);
     assert_eq!(year.len(), 1, "{year:#?}");
     assert!(year[0].contains("error: cron \"0 0 * * * 2027\": "), "{year:#?}");
@@ -365,6 +365,22 @@ fn a_cron_is_told_in_one_piece_and_by_the_dialect_in_force() {
              on Monday"
         )]
     );
+}
+
+/// Who never had the PHP program is not told how that would have read what is plain.
+#[test]
+fn the_other_dialect_is_told_to_who_comes_from_there() {
+    let rows = ["*/30 * * * * *", "@every 90s"]
+        .map(|cron| answer(JobRow { cron: cron.into(), ..job(1, "a") }));
+    assert_eq!(check_crons(&rows, Dialect::Crontab, false), []);
+    let moved = lines(&check_crons(&rows[..1], Dialect::Crontab, true));
+    assert!(moved[0].ends_with("cron_dialect = original would read it: every 30 minutes"));
+    let original = lines(&check_crons(&rows[..1], Dialect::Original, false));
+    assert!(original[0].ends_with("cron_dialect = crontab would read it: every 30 seconds"));
+    for cron in ["0 0 1 * MON", "30 0 0 1 * MON"] {
+        let row = [answer(JobRow { cron: cron.into(), ..job(1, "a") })];
+        assert_eq!(check_crons(&row, Dialect::Crontab, false).len(), 1, "either day: {cron}");
+    }
 }
 
 #[test]

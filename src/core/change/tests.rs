@@ -147,6 +147,10 @@ fn a_schedule_is_refused_with_where_and_what_would_be_right() {
     // Both day fields: the two dialects differ, and that is said.
     let said = warnings(cron("0 3 1 * 1"));
     assert!(said.len() == 1 && said[0].contains("cron_dialect = original"), "{said:?}");
+    let mut both = present();
+    both.row.cron = "0 3 1 * 1".into();
+    assert_eq!(warnings(edit(both, json!({"owner": "ann"}))), [""; 0], "it is no new one");
+    assert_eq!(warnings(cron("*/30 * * * * *")), [""; 0]);
     let why = mistake(edit(present(), json!({"timezone": "Asia/Shanhai"})), "timezone");
     assert!(why.contains("Asia/Shanghai"), "{why}");
 }

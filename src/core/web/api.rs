@@ -10,7 +10,8 @@ use super::terminal;
 use super::views::{self, MAX_BAD_ROWS};
 use super::wanted::wants_text;
 use crate::core::columns::Column;
-use crate::core::definition::{Block, Definition};
+use crate::core::cron::Lang;
+use crate::core::definition::{Block, Definition, Schedule};
 use crate::core::http::Response;
 use crate::core::scheduler::{DatabaseState, Scheduler};
 use crate::core::state_label::StateLabel;
@@ -221,6 +222,10 @@ fn define(view: &mut Value, def: &Definition) {
     view["raw_command"] = json!(def.raw());
     view["output"] = json!(*def.output);
     view["stderr"] = json!(*def.stderr);
+    view["in_words"] = match &def.schedule {
+        Schedule::Due(cron, _) => cron.describe(Lang::En).into(),
+        Schedule::Refused(..) => Value::Null,
+    };
     view["timezone"] = json!(def.timezone());
     view["tag_id"] = json!(def.tag_id);
     for column in Column::for_people() {

@@ -146,9 +146,11 @@ fn check_group(
     };
     let dialect = config.base.cron_dialect;
     let mut findings = rows_by(looker, &answers);
-    findings.extend(check_crons(&answers, dialect));
+    // Who can't read the catalogue is told nothing of the key.
+    let key = migrate::has_unique_md5(&config.database).unwrap_or(false);
+    findings.extend(check_crons(&answers, dialect, key || parsed.flat));
     findings.extend(check_future(&answers, dialect, clock::now().wall_ms));
-    findings.extend(moved(parsed, config, &answers));
+    findings.extend(moved((key, parsed.flat), config, &answers));
     findings.sort_by_key(|finding| finding.job_id);
     let mut told = told(&findings);
     told.extend(unwritable(config));
@@ -272,12 +274,11 @@ fn in_force(config: &Config) -> String {
     format!("schedules are read with cron_dialect = {} in {zone}", config.base.cron_dialect)
 }
 
-/// What is to be known by who comes from the PHP program.
-fn moved(parsed: &Parsed, config: &Config, answers: &[Answer]) -> Vec<Finding> {
-    // Who can't read the catalogue is told nothing of the key.
-    let key = migrate::has_unique_md5(&config.database).unwrap_or(false);
+/// What is to be known by who comes from the PHP program, by whose unique key or form of the
+/// configuration it is seen.
+fn moved((key, flat): (bool, bool), config: &Config, answers: &[Answer]) -> Vec<Finding> {
     let mut findings = Vec::new();
-    if !key && !parsed.flat {
+    if !key && !flat {
         return findings;
     }
     findings.extend(key.then(unique_key));

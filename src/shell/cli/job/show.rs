@@ -4,7 +4,6 @@ use super::list::colour;
 use super::runs::{self, Run};
 use super::{OneArgs, draining, named};
 use crate::core::columns::Column;
-use crate::core::cron::{Cron, Dialect, Lang, readings_differ};
 use crate::core::list::Listed;
 use crate::core::plain;
 use crate::core::state_label::StateLabel;
@@ -77,7 +76,7 @@ fn column_of(job: &Value, alive: &str, column: Column) -> Vec<(&'static str, Str
     let value = || text(&job[name]);
     match column {
         Column::ServerId => Vec::new(),
-        Column::Cron => vec![(name, schedule(&value()))],
+        Column::Cron => vec![(name, schedule(&value(), &job["in_words"]))],
         Column::MaxConcurrence => vec![("runs", format!("{alive} of {} at most", value()))],
         Column::TagId => vec![("tag", text(&job["tag"]))],
         Column::Command if job["raw_command"] != job[name] => {
@@ -128,14 +127,9 @@ fn coloured(rest: &str) -> String {
     format!("{blanks}{}", painted.unwrap_or_else(|| state.to_owned()))
 }
 
-/// The schedule, and what it means in words where each daemon reads it in one way.
-fn schedule(cron: &str) -> String {
-    match Cron::parse(cron, Dialect::default()) {
-        Ok(parsed) if readings_differ(cron).is_none() => {
-            format!("{cron}  ({})", parsed.describe(Lang::En))
-        }
-        Ok(_) | Err(_) => cron.to_owned(),
-    }
+/// The schedule, and what it means to the daemon.
+fn schedule(cron: &str, in_words: &Value) -> String {
+    in_words.as_str().map_or_else(|| cron.to_owned(), |words| format!("{cron}  ({words})"))
 }
 
 /// How many slots were skipped, and why.
