@@ -124,7 +124,8 @@ pub fn plan_all(
     let vars = after(&group.variables, &plan.variables);
     variables::judge(&mut plan, &users, (&group.variables, &vars), &mut mistakes);
     let planned = plan_jobs((group, file), &around, &mut mistakes);
-    let mut context = Context { vars, ..around.context };
+    let all_tags = Some(after(&group.tags, &plan.tags));
+    let mut context = Context { vars, tags: all_tags, ..around.context };
     let (gone, stay): (Vec<&Stand>, Vec<&Stand>) =
         group.jobs.values().filter(|it| lacks(&it.row.id)).partition(|_| prune);
     plan.left += stay.len();

@@ -165,6 +165,10 @@ pub struct Context {
     pub vars: Vars,
     /// Other rows in force with the same command: id, schedule, zone.
     pub others: Vec<(u32, String, String)>,
+    /// Another row with the same name.
+    pub namesake: Option<u32>,
+    /// The tags, where they are known.
+    pub tags: Option<BTreeMap<u32, String>>,
     /// What was found of the files that it names.
     pub files: BTreeMap<String, OutputFile>,
 }
@@ -182,6 +186,11 @@ impl Planned {
     /// The row as it is to be, if there is one: what is around it is looked for by it.
     pub fn row(&self) -> Option<&JobRow> {
         self.after.as_ref().map(|after| &after.row)
+    }
+
+    /// Whether it is a new row, or the change names this column.
+    pub fn names(&self, column: Column) -> bool {
+        self.before.is_none() || self.columns.contains(&column)
     }
 
     /// The same, and whether it is to be in force.
@@ -260,9 +269,7 @@ pub fn judge(planned: Planned, context: &Context) -> Result<Decided, Refused> {
         // What can't stand in a column at all is told once.
         let told: Vec<String> = mistakes.iter().map(|it| it.column.clone()).collect();
         let is_judged = |column: Column| all || columns.contains(&column);
-        for Remark { severity, column, text } in
-            remarks(&after.row, context, is_judged(Column::Cron))
-        {
+        for Remark { severity, column, text } in remarks(&after.row, context, is_judged) {
             if told.iter().any(|name| name == column.name()) {
                 continue;
             }
@@ -281,10 +288,10 @@ pub fn judge(planned: Planned, context: &Context) -> Result<Decided, Refused> {
     Ok(Decided { before, after, columns, warnings })
 }
 
-/// All that is to be said of a row, by its columns. That a schedule may be meant otherwise is said
-/// where it is `new`.
-fn remarks(row: &JobRow, context: &Context, new: bool) -> Vec<Remark> {
-    let Context { dialect, now_ms, vars, others, files } = context;
+/// All that is to be said of a row, by its columns. What may be meant as it is, is said where its
+/// column is new.
+fn remarks(row: &JobRow, context: &Context, is_new: impl Fn(Column) -> bool) -> Vec<Remark> {
+    let Context { dialect, now_ms, vars, others, namesake, tags, files } = context;
     let mut found = rules::command(row, vars);
     let other = |(id, cron, timezone): &(u32, String, String)| JobRow {
         id: *id,
@@ -301,7 +308,11 @@ fn remarks(row: &JobRow, context: &Context, new: bool) -> Vec<Remark> {
     found.extend(rules::characters(row));
     found.extend(rules::placeholders(row, vars));
     let schedule = rules::schedule(row, *dialect, false);
-    found.extend(schedule.filter(|it| new || it.severity == Severity::Error));
+    found.extend(schedule.filter(|it| is_new(Column::Cron) || it.severity == Severity::Error));
+    let tag = tags.as_ref().and_then(|tags| rules::tag(row, tags));
+    let tag = tag.map(|it| Remark { severity: Severity::Warning, ..it });
+    let name = namesake.map(rules::same_name);
+    found.extend(tag.into_iter().chain(name).filter(|it| is_new(it.column)));
     found.extend(rules::timezone(row));
     found.extend(rules::over(row, *dialect, *now_ms));
     found.extend(rules::outputs(row, files));
@@ -371,8 +382,11 @@ fn unknown(name: &str) -> Cow<'static, str> {
     if name == "status" {
         return format!("write `{ENABLED}`: true or false").into();
     }
-    let known = Column::ALL.iter().map(|column| column.name()).chain([ENABLED]);
-    match did_you_mean(name, known) {
+    let known = || Column::ALL.iter().map(|column| column.name()).chain([ENABLED]);
+    // `tag` for `tag_id`.
+    let begins =
+        || known().find(|known| known.strip_prefix(name).is_some_and(|it| it.starts_with('_')));
+    match did_you_mean(name, known()).or_else(begins) {
         Some(right) => format!("there is no such column: did you mean `{right}`?"),
         None => "there is no such column".to_owned(),
     }

@@ -64,7 +64,7 @@ pub fn output_files(answers: &[Answer]) -> BTreeSet<String> {
 pub fn check_rows(answers: &[Answer], files: &BTreeMap<String, OutputFile>) -> Vec<Finding> {
     let mut findings = unusable(answers);
     let vars = vars(answers);
-    let tags: BTreeSet<u32> = answers.iter().filter_map(tag).collect();
+    let tags: BTreeMap<u32, String> = answers.iter().filter_map(tag).collect();
     let (mut starts, mut ids) = (BTreeMap::new(), BTreeSet::new());
     for job in jobs(answers) {
         // The daemon does not look at it either.
@@ -154,9 +154,9 @@ fn vars(answers: &[Answer]) -> Vars {
     answers.iter().filter_map(var).collect()
 }
 
-fn tag(answer: &Answer) -> Option<u32> {
+fn tag(answer: &Answer) -> Option<(u32, String)> {
     match answer {
-        Answer::Tag { id, .. } => Some(*id),
+        Answer::Tag { id, name } => Some((*id, name.clone())),
         _ => None,
     }
 }

@@ -87,7 +87,9 @@ impl Preview {
         now_ms: i64,
     ) -> Result<Preview, Refused> {
         let planned = plan(current(table, change, server_id), change, server_id, &all_columns())?;
-        let context = Context { dialect, now_ms, vars: table.vars.clone(), ..Context::default() };
+        let tags = Some(table.tags.clone());
+        let context =
+            Context { dialect, now_ms, vars: table.vars.clone(), tags, ..Context::default() };
         let stand = planned.stand();
         let read = stand.and_then(|stand| read(table, &stand.row, dialect));
         let due = read.as_ref().filter(|_| stand.is_some_and(has_slots));
@@ -129,13 +131,17 @@ impl Preview {
     /// Looks at some of the other jobs.
     fn scan(&mut self, table: &Table, mut last: Option<JobId>) {
         let row = self.planned.as_ref().and_then(Planned::row);
-        let (id, command) = row.map_or((0, ""), |row| (row.id, row.command.as_str()));
+        let (id, command, name) =
+            row.map_or((0, "", ""), |row| (row.id, row.command.as_str(), row.name.as_str()));
         let mut count = 0;
         for job in table.iter_after(last).take(JOBS_A_SLICE) {
             (last, count) = (Some(job.def.id), count + 1);
             let Some(def) = job.scheduled().filter(|def| def.id.0 != id) else { continue };
             if let Some(crowd) = &mut self.crowd {
                 crowd.add(table, job);
+            }
+            if *def.name == *name && !name.is_empty() {
+                self.context.namesake.get_or_insert(def.id.0);
             }
             if def.raw() == command {
                 let (cron, timezone) = (def.cron.to_string(), def.timezone().to_owned());

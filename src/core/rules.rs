@@ -79,6 +79,14 @@ pub fn same_start(first: u32) -> Remark {
     warning(Column::Command, text)
 }
 
+/// That another job is called like this one.
+pub fn same_name(other: u32) -> Remark {
+    let text = format!(
+        "job {other} has the same name: on the terminal both can only be named by their ids"
+    );
+    warning(Column::Name, text)
+}
+
 /// Characters that no program can be given, or that are hardly meant.
 pub fn characters(job: &JobRow) -> Vec<Remark> {
     let mut found = Vec::new();
@@ -142,10 +150,28 @@ pub fn outputs(job: &JobRow, files: &BTreeMap<String, OutputFile>) -> Vec<Remark
     [told(Column::Output, output), told(Column::Stderr, stderr)].into_iter().flatten().collect()
 }
 
+/// Tags that are told where one is meant that there is not.
+const MAX_TAGS: usize = 10;
+
 /// A tag that has no row: the job is shown without one.
-pub fn tag(job: &JobRow, tags: &BTreeSet<u32>) -> Option<Remark> {
-    let id = Some(job.tag_id).filter(|id| *id != 0 && !tags.contains(id))?;
-    let text = format!("scheduler_tags has no row {id}: add it, or set another tag_id");
+pub fn tag(job: &JobRow, tags: &BTreeMap<u32, String>) -> Option<Remark> {
+    let id = Some(job.tag_id).filter(|id| *id != 0 && !tags.contains_key(id))?;
+    let mut known: Vec<String> = tags
+        .iter()
+        .take(MAX_TAGS)
+        .map(|(id, name)| format!("{id} ({})", cut(name, MAX_QUOTED_CHARS)))
+        .collect();
+    if tags.len() > MAX_TAGS {
+        known.push("…".to_owned());
+    }
+    let known = match known.is_empty() {
+        true => "no tags".to_owned(),
+        false => format!("the tags {}", known.join(", ")),
+    };
+    let text = format!(
+        "scheduler_tags has no row {id}, so the job is shown without a tag: add it, or set another \
+         tag_id; there are {known}"
+    );
     Some(Remark { severity: Severity::Note, column: Column::TagId, text })
 }
 
@@ -179,8 +205,7 @@ pub fn over(job: &JobRow, dialect: Dialect, now_ms: i64) -> Option<Remark> {
 /// fields of days are restricted: that surprises everybody.
 pub fn schedule(job: &JobRow, dialect: Dialect, moved: bool) -> Option<Remark> {
     let read = Cron::parse(&job.cron, dialect).map_err(|why| why.beside_expression());
-    let is_told =
-        moved || dialect == Dialect::Original || read.is_err() || by_both_days(&job.cron);
+    let is_told = moved || dialect == Dialect::Original || read.is_err() || by_both_days(&job.cron);
     let other = readings_differ(&job.cron).filter(|_| is_told).map(|readings| {
         let (crontab, original) = readings.describe(Lang::En);
         match dialect {

@@ -395,7 +395,10 @@ fn a_change_beside_a_run_is_told_to_wait() {
     let run = run.as_str().unwrap();
     let edit = ["edit", "one", "--cron", "0 6 * * *", "--description", "x", "--output", ""];
     let waits = format!("the new definition waits for run {run} of the old one");
-    assert_eq!(job(&groups, &edit).expect(0, "").out, format!("job 1 (one) was changed: {waits}\n"));
+    assert_eq!(
+        job(&groups, &edit).expect(0, "").out,
+        format!("job 1 (one) was changed: {waits}\n")
+    );
     let said = job(&groups, &["show", "one"]);
     let lines: Vec<String> = said.expect(0, "").out.lines().map(spaced).collect();
     for line in [
@@ -412,13 +415,17 @@ fn a_change_beside_a_run_is_told_to_wait() {
     let view = json(&job(&groups, &["show", "one", "--json"]));
     let told = ["cron", "description", "command", "raw_command", "tag_id", "owner"];
     let told = told.map(|name| view["waiting"][name].clone());
-    assert_eq!(told, serde_json::json!(["0 6 * * *", "x", "sleep 60", "sleep 60", 0, ""]).as_array().unwrap()[..]);
+    assert_eq!(
+        told,
+        serde_json::json!(["0 6 * * *", "x", "sleep 60", "sleep 60", 0, ""]).as_array().unwrap()[..]
+    );
     let ends = format!("its row is disabled, and run {run} ends in peace");
     job(&groups, &["disable", "one"]).expect(0, &format!("job 1 (one) is disabled: {ends}\n"));
     job(&groups, &["show", "one"]).expect(0, &format!("deleting: {ends}\n"));
     job(&groups, &["enable", "one"]).expect(0, &format!("job 1 (one) is enabled: {waits}\n"));
     job(&groups, &["delete", "one"]).expect(0, "");
-    job(&groups, &["show", "1"]).expect(0, &format!("deleting: its row is gone, and run {run} ends"));
+    job(&groups, &["show", "1"])
+        .expect(0, &format!("deleting: its row is gone, and run {run} ends"));
     job(&groups, &["stop", "1"]).expect(0, "");
 }
 

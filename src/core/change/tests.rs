@@ -247,6 +247,7 @@ fn all_that_is_wrong_is_told_at_once() {
     assert_eq!(names, expected, "{all:#?}");
     let why = |column: &str| &all.iter().find(|(name, _)| name == column).unwrap().1;
     assert!(why("comand").contains("did you mean `command`"));
+    assert!(why("tag").contains("did you mean `tag_id`"));
     assert!(why("status").contains("`enabled`"));
 }
 
@@ -269,4 +270,23 @@ fn what_was_wrong_before_keeps_nobody_from_mending_something_else() {
     let change = Change::Delete { id: JobId(7), expected: None };
     let gone = decide(Some(bad), &change, (1, &table()), &context()).unwrap();
     assert_eq!((gone.after.is_none(), gone.changes()), (true, true));
+}
+
+#[test]
+fn a_tag_that_does_not_exist_and_a_name_that_another_has_are_told() {
+    let tags: BTreeMap<u32, String> = [(1, "reports".to_owned()), (2, "备份".to_owned())].into();
+    let context = Context { tags: Some(tags), namesake: Some(3), ..context() };
+    let edit = |columns_: Value| {
+        let change = Change::Edit { id: JobId(7), columns: columns(columns_), expected: None };
+        warnings(decide(Some(present()), &change, (1, &table()), &context))
+    };
+    let said = edit(json!({"tag_id": 99}));
+    assert!(
+        said.len() == 1 && said[0].ends_with("there are the tags 1 (reports), 2 (备份)"),
+        "{said:?}"
+    );
+    assert_eq!(edit(json!({"tag_id": 2})), [""; 0]);
+    let said = edit(json!({"name": "x"}));
+    assert!(said.len() == 1 && said[0].starts_with("job 3 has the same name"), "{said:?}");
+    assert_eq!(edit(json!({"description": "x"})), [""; 0]);
 }

@@ -26,8 +26,8 @@ pub trait Desk {
     /// What stands for a text that is written.
     fn mark(&self) -> &'static str;
 
-    /// The condition that a command is a text.
-    fn is_command(&self) -> &'static str;
+    /// The condition that a column is a text, to the byte.
+    fn is_text(&self, column: &str) -> String;
 
     /// The rows of a query.
     fn query(&mut self, sql: &str, values: &[Field]) -> Result<Vec<Vec<Cell>>, Failure>;

@@ -244,7 +244,7 @@ impl Work<'_> {
         let sql = format!(
             "SELECT id, {cron}, {timezone} FROM scheduler_jobs WHERE server_id = ? \
              AND status = 1 AND id <> ? AND {}",
-            self.desk.is_command()
+            self.desk.is_text(Column::Command.name())
         );
         let values = [
             Field::Number(row.server_id.into()),
@@ -256,7 +256,28 @@ impl Work<'_> {
             Some((id.parse().ok()?, cron, timezone))
         };
         context.others = self.desk.query(&sql, &values)?.into_iter().filter_map(other).collect();
+        if planned.names(Column::Name) && !row.name.is_empty() {
+            context.namesake = self.namesake(row)?;
+        }
+        if planned.names(Column::TagId) && row.tag_id != 0 {
+            context.tags = Some(self.tags(false)?);
+        }
         Ok(context)
+    }
+
+    /// Another job that is called like a row.
+    fn namesake(&mut self, row: &JobRow) -> Result<Option<u32>, Failure> {
+        let sql = format!(
+            "SELECT MIN(id) FROM scheduler_jobs WHERE server_id = ? AND id <> ? AND {}",
+            self.desk.is_text(Column::Name.name())
+        );
+        let values = [
+            Field::Number(row.server_id.into()),
+            Field::Number(row.id.into()),
+            Field::Text(&row.name),
+        ];
+        let found = self.desk.query(&sql, &values)?;
+        Ok(found.into_iter().flatten().find_map(|cell| text_of(cell).parse().ok()))
     }
 
     /// What stands for a value that is written.

@@ -129,7 +129,7 @@ impl Work<'_> {
     /// All that the group says now; locked. What it has in common with others comes first: of two
     /// groups the second waits before it has anything.
     pub(super) fn group(&mut self) -> Result<Group, Failure> {
-        let (variables, tags) = (self.vars(true)?, self.tags()?);
+        let (variables, tags) = (self.vars(true)?, self.tags(true)?);
         let lock = self.desk.lock();
         let names: Vec<String> = self.table.iter().map(|it| it.name.clone()).collect();
         let columns = rows::job_columns(&names, self.desk.read());

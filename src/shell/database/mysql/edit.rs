@@ -94,10 +94,12 @@ impl desk::Desk for Desk<'_> {
         if self.converts { "CONVERT(? USING utf8mb4)" } else { "?" }
     }
 
-    fn is_command(&self) -> &'static str {
+    fn is_text(&self, column: &str) -> String {
         match self.converts {
-            true => "CAST(CONVERT(command USING utf8mb4) AS BINARY) = CAST(? AS BINARY)",
-            false => "CAST(command AS BINARY) = CAST(? AS BINARY)",
+            true => {
+                format!("CAST(CONVERT({column} USING utf8mb4) AS BINARY) = CAST(? AS BINARY)")
+            }
+            false => format!("CAST({column} AS BINARY) = CAST(? AS BINARY)"),
         }
     }
 

@@ -54,8 +54,8 @@ impl desk::Desk for Desk<'_> {
         "?"
     }
 
-    fn is_command(&self) -> &'static str {
-        "command = ?"
+    fn is_text(&self, column: &str) -> String {
+        format!("{column} = ?")
     }
 
     fn query(&mut self, sql: &str, values: &[Field]) -> Result<Vec<Vec<Cell>>, Failure> {
