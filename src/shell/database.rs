@@ -24,6 +24,7 @@ mod writer;
 
 use self::mysql::Kept;
 pub use self::mysql::told_to_change;
+use self::mysql::told_to_edit;
 use crate::core::cron::{Zone, zone};
 use crate::core::database::{Database, ErrorKind};
 use crate::core::limits::{MAX_MESSAGE_CHARS, cut};

@@ -78,9 +78,9 @@ fn each_way_to_fail_has_its_status() {
     groups.run(&["forecast", "-s1"]).expect(3, "server 1: not running: `schedule start 1`");
     groups.run(&["forecast"]).expect(2, "several groups: say which by -s, one of 1, 2");
     groups.run(&["forecast", "-s9"]).expect(2, "no [server_9]");
-    groups.run(&["forecast", "-s0"]).expect(2, "0 is not in 1..");
+    groups.run(&["forecast", "-s0"]).expect(2, "it must be a whole number, 1 or more");
     groups.run(&["forecast", "-s1", "--from=soon"]).expect(2, "\"soon\" is not an instant; write");
-    groups.run(&["forecast", "-s1", "-n0"]).expect(2, "0 is not in 1..=10000");
+    groups.run(&["forecast", "-s1", "-n0"]).expect(2, "it must be a whole number, 1 to 10000");
     groups.run(&["forecast", "-s1", "--url=http://a"]).expect(2, "cannot be used with");
     for url in ["127.0.0.1:3401", "https://127.0.0.1:1", "http://", "http://a b", "http://a?b"] {
         by_url(&groups, url, &[]).expect(2, "http");

@@ -447,6 +447,10 @@ fn changes_that_are_refused_say_why() {
     job(&groups, &["edit", "one"]).expect(2, "--cron");
     job(&groups, &["edit", "one", "--max_concurrence", "-1"]).expect(2, "max_concurrence");
     job(&groups, &["edit", "one", "--id", "5"]).expect(2, "--id");
+    let said = job(&groups, &["edit", "one", "--max_concurrence", "abc"]);
+    said.expect(2, "it must be a whole number, 0 or more");
+    groups.run(&["check", "all"]).expect(0, "server 1: 1 job, 0 errors");
+    groups.run(&["check", "one"]).expect(2, "a number as in [server_N], or `all`");
     let version = json(&job(&groups, &["show", "1", "--json"]))["version"].clone();
     let version = version.as_str().unwrap();
     let edit = |cron| job(&groups, &["edit", "1", "--cron", cron, "--if-version", version]);

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use super::BAD_CONFIGURATION;
+use super::control::Which;
 use crate::core::check::{
     Finding, OutputFile, check_crons, check_future, check_rows, moved_rows, moved_zone,
     output_files, rows_of_others, told, unique_key,
@@ -36,8 +37,10 @@ const SILENT: &str = "its file system does not answer: see to its mount";
 /// Arguments of `schedule check`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct CheckArgs {
-    /// Check this server group only; without it all of them
-    pub server_id: Option<u32>,
+    /// Check this server group only: the number of a [server_N] section. Without it, or by `all`,
+    /// each of them
+    #[arg(value_name = "SERVER_ID|all", default_value = "all", hide_default_value = true)]
+    pub which: Which,
     /// Configuration file [default: /etc/schedule/schedule.ini, then ./conf/schedule.ini]
     #[arg(short = 'c', long = "config", value_name = "FILE")]
     pub config: Option<PathBuf>,
@@ -92,7 +95,11 @@ fn checked(args: &CheckArgs) -> Result<(String, ExitCode), config_file::LoadErro
     let Some(config) = &parsed.config else {
         return Ok((lines, BAD_CONFIGURATION.into()));
     };
-    if let Some(id) = args.server_id.filter(|id| !config.servers.contains_key(id)) {
+    let only = match args.which {
+        Which::All => None,
+        Which::One(id) => Some(id),
+    };
+    if let Some(id) = only.filter(|id| !config.servers.contains_key(id)) {
         lines.push_str(&no_such_server(&parsed, config, id));
         return Ok((lines, BAD_CONFIGURATION.into()));
     }
@@ -102,7 +109,7 @@ fn checked(args: &CheckArgs) -> Result<(String, ExitCode), config_file::LoadErro
     }
     let mut right = true;
     let (mut report, mut looker) = (Report::default(), Looker::default());
-    for id in config.servers.keys().filter(|id| args.server_id.is_none_or(|only| only == **id)) {
+    for id in config.servers.keys().filter(|id| only.is_none_or(|only| only == **id)) {
         right &= check_group(&parsed, config, *id, (&mut report, &mut looker));
     }
     lines.push_str(&report.lines());

@@ -11,6 +11,7 @@ mod status;
 mod stop;
 
 use super::BAD_CONFIGURATION;
+use super::number::number;
 use crate::core::config::Config;
 use crate::core::plain;
 use crate::shell::config_file;
@@ -93,7 +94,7 @@ pub struct StopArgs {
     #[arg(long)]
     pub kill: bool,
     /// Wait so many seconds at the most [default: 30; with --drain and --kill as long as it takes]
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(long, value_name = "SECONDS", value_parser = number(0..=u32::MAX))]
     pub timeout: Option<u32>,
 }
 

@@ -5,6 +5,7 @@ use super::paint;
 use crate::core::http::percent_encode;
 use crate::core::plain;
 use crate::core::time::instant;
+use crate::shell::cli::number::number;
 use serde::Deserialize;
 use std::process::ExitCode;
 
@@ -46,7 +47,7 @@ pub struct ForecastArgs {
     pub tag: Option<String>,
     /// How many slots are shown one by one
     #[arg(short, value_name = "N", default_value_t = 100,
-          value_parser = clap::value_parser!(u32).range(1..=10_000))]
+          value_parser = number(1..=10_000))]
     pub n: u32,
     /// Print the daemon's answer as it is: GET /api/v1/forecast
     #[arg(long)]

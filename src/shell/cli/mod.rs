@@ -11,6 +11,7 @@ pub mod generate;
 pub mod import;
 pub mod job;
 pub mod next;
+mod number;
 pub mod paint;
 mod plan;
 pub mod run;

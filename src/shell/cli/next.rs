@@ -8,6 +8,7 @@ use jiff::Timestamp;
 
 use crate::core::cron::{Cron, CronCache, CronError, Dialect, Zone, zone};
 use crate::core::time::instant;
+use crate::shell::cli::number::number;
 use crate::shell::config_file;
 use crate::shell::system_zone::system_zone;
 
@@ -42,7 +43,7 @@ pub struct NextArgs {
     pub from: Option<String>,
     /// How many instants
     #[arg(short, value_name = "N", default_value_t = 5,
-          value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+          value_parser = number(1..=1_000_000))]
     pub n: u32,
     /// How to read the expression: crontab(5), or as the PHP program did [default: crontab]
     #[arg(long, value_name = "crontab|original")]

@@ -1,6 +1,7 @@
 //! `schedule run`: the daemon in the foreground.
 
 use super::BAD_CONFIGURATION;
+use super::number::number;
 use crate::core::config::{Config, Severity};
 use crate::shell::config_file;
 use crate::shell::detach;
@@ -31,6 +32,7 @@ pub enum Said {
 #[derive(Clone, Debug, clap::Args)]
 pub struct RunArgs {
     /// The group whose jobs are run: the number of a [server_N] section
+    #[arg(value_parser = number(1..=u32::MAX))]
     pub server_id: u32,
     /// Configuration file [default: /etc/schedule/schedule.ini, then ./conf/schedule.ini]
     #[arg(short = 'c', long = "config", value_name = "FILE")]

@@ -16,7 +16,7 @@ use super::mysql::{Desk as Mysql, Kept};
 use super::records::Field;
 use super::rows;
 use super::sqlite::Desk as Sqlite;
-use super::{Failure, written_zone};
+use super::{Failure, told_to_edit, written_zone};
 use crate::core::apply::File;
 use crate::core::cells::Cell;
 use crate::core::change::{
@@ -164,15 +164,12 @@ impl Work<'_> {
 
     /// What the database says, with what to do about a right that is missing.
     fn with_rights(&self, failure: Failure) -> String {
+        let tables = match self.ask.change.is_group() {
+            true => [Of::Job, Of::Var, Of::Tag].map(Of::table).to_vec(),
+            false => vec![self.ask.change.of().table()],
+        };
         match failure.kind {
-            ErrorKind::Rights => format!(
-                "{}: to change a {} the user needs SELECT, INSERT, UPDATE and DELETE on {}, and \
-                 SELECT and INSERT on scheduler_audit where that is there; to apply a file, the \
-                 same four on scheduler_vars and scheduler_tags",
-                failure.message,
-                self.ask.change.of().noun(),
-                self.ask.change.of().table(),
-            ),
+            ErrorKind::Rights => told_to_edit(failure, &tables).message,
             _ => failure.message,
         }
     }

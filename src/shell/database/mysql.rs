@@ -7,6 +7,7 @@ mod change;
 mod connect;
 mod edit;
 mod explain;
+mod grants;
 mod kept;
 mod past;
 mod rights;
@@ -17,7 +18,7 @@ mod width;
 mod write;
 
 pub use edit::Desk;
-pub use explain::told_to_change;
+pub use grants::{told_to_change, told_to_edit};
 pub use kept::Kept;
 pub use rights::may_write;
 pub use session::Session;

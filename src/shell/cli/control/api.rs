@@ -4,6 +4,7 @@
 use super::ask::{self, Begun};
 use super::{BAD_CONFIGURATION, FAILED, GroupArgs, Groups, NOT_PERMITTED, Which, no_permission};
 use crate::core::plain;
+use crate::shell::cli::number::number;
 use crate::shell::holder::Found;
 use crate::shell::predecessor;
 use serde::de::DeserializeOwned;
@@ -31,7 +32,7 @@ const TOKEN: &str = "SCHEDULE_TOKEN";
 pub struct ApiArgs {
     /// The group: the number of a [server_N] section [default: the only one]
     #[arg(short = 's', long = "server", value_name = "SERVER_ID", conflicts_with = "url",
-          value_parser = clap::value_parser!(u32).range(1..))]
+          value_parser = number(1..=u32::MAX))]
     pub server: Option<u32>,
     /// The daemon itself, wherever it is: http://HOST:PORT, and the path of a proxy before it
     #[arg(long, value_name = "URL")]

@@ -1,7 +1,8 @@
 //! `--COLUMN VALUE` for each column of a job that can be given: made from the one list of them.
 
 use crate::core::columns::{Column, ColumnKind};
-use clap::{Arg, ArgGroup, ArgMatches, Args, Command, Error, FromArgMatches, value_parser};
+use crate::shell::cli::number::number;
+use clap::{Arg, ArgGroup, ArgMatches, Args, Command, Error, FromArgMatches};
 use serde_json::{Map, Value};
 
 /// What is to stand in columns, by their names.
@@ -46,7 +47,7 @@ impl Args for Columns {
                 false => argument.alias(&*Box::leak(hyphens.into_boxed_str())),
             };
             match is_number(column) {
-                true => argument.value_name("NUMBER").value_parser(value_parser!(u32)),
+                true => argument.value_name("NUMBER").value_parser(number(0..=u32::MAX)),
                 false => argument.value_name("TEXT").allow_hyphen_values(true),
             }
         });

@@ -7,6 +7,7 @@ use crate::core::list::Listed;
 use crate::core::plain;
 use crate::core::state_label::StateLabel;
 use crate::shell::cli::control::api::{ApiArgs, Daemon, Failed, Question};
+use crate::shell::cli::number::number;
 use crate::shell::cli::paint::{self, BOLD, FAINT, GREEN, RED, YELLOW, painted};
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -34,11 +35,11 @@ pub struct ListArgs {
     pub tag: Option<String>,
     /// How many jobs are shown
     #[arg(short, value_name = "N", default_value_t = 1_000,
-          value_parser = clap::value_parser!(u32).range(1..=1_000))]
+          value_parser = number(1..=1_000))]
     pub n: u32,
     /// Which part of so many is shown, from 1 on
     #[arg(long, value_name = "PAGE", default_value_t = 1,
-          value_parser = clap::value_parser!(u32).range(1..))]
+          value_parser = number(1..=u32::MAX))]
     pub page: u32,
     /// Print what each job can be named by in other commands, one a line: its name, or its id where
     /// several jobs have one name

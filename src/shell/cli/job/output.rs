@@ -4,6 +4,7 @@ use super::followed::{Followed, Printer};
 use super::named;
 use super::patient::Patient;
 use crate::shell::cli::control::api::{ApiArgs, Daemon, Failed};
+use crate::shell::cli::number::number;
 use clap::builder::NonEmptyStringValueParser;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -34,7 +35,7 @@ pub struct OutputArgs {
     pub stderr: bool,
     /// How many lines
     #[arg(short, value_name = "LINES", default_value_t = 100,
-          value_parser = clap::value_parser!(u32).range(1..=100_000))]
+          value_parser = number(1..=100_000))]
     pub n: u32,
     /// Which daemon
     #[command(flatten)]

@@ -3,6 +3,7 @@
 use super::named;
 use crate::core::plain;
 use crate::shell::cli::control::api::{ApiArgs, Daemon, Failed, parsed};
+use crate::shell::cli::number::number;
 use crate::shell::cli::paint::{self, GREEN, RED, painted};
 use clap::builder::NonEmptyStringValueParser;
 use serde::Deserialize;
@@ -19,7 +20,7 @@ pub struct RunsArgs {
     pub job: String,
     /// How many runs are shown
     #[arg(short, value_name = "N", default_value_t = 20, conflicts_with = "json",
-          value_parser = clap::value_parser!(u32).range(1..))]
+          value_parser = number(1..=u32::MAX))]
     pub n: u32,
     /// Print the daemon's answer as it is: GET /api/v1/jobs/ID/runs
     #[arg(long)]

@@ -4,6 +4,7 @@ use super::super::{Failure, schema};
 use super::account;
 use super::address::{self, ANSWER_TIMEOUT, CONNECT_TIMEOUT};
 use super::blame::kind_of;
+use super::grants::{RIGHTS, grant, is_right_missing, not_permitted};
 use crate::core::database::{ErrorKind, Mysql};
 use crate::shell::panics::Panic;
 use mysql::{DriverError, Error, MySqlError};
@@ -14,12 +15,8 @@ use std::io;
 const HOST_REFUSED: [u16; 2] = [1129, 1130];
 const USER_REFUSED: [u16; 2] = [1045, 1698];
 const DATABASE_REFUSED: u16 = 1044;
-const RIGHT_MISSING: [u16; 4] = [1142, 1143, 1227, ROUTINE_FORBIDDEN];
-const ROUTINE_FORBIDDEN: u16 = 1370;
-/// What the daemon needs.
-const RIGHTS: &str = "SELECT, INSERT, UPDATE";
-/// What `schedule db` needs, too.
-const RIGHTS_TO_CHANGE: &str = "SELECT, INSERT, UPDATE, CREATE, ALTER";
+/// A routine that may not be called.
+pub const ROUTINE_FORBIDDEN: u16 = 1370;
 const NO_SUCH_DATABASE: u16 = 1049;
 pub const NO_SUCH_TABLE: u16 = 1146;
 const NO_SUCH_COLUMN: u16 = 1054;
@@ -311,39 +308,6 @@ fn other_reasons(database: &Mysql, code: u16) -> String {
     )
 }
 
-/// Whether the user lacks a right for a table, some of its columns, or a routine.
-pub fn is_right_missing(err: &MySqlError) -> bool {
-    RIGHT_MISSING.contains(&err.code)
-}
-
-/// The user may not do something; `account` is what the server calls it, where that is known.
-pub fn not_permitted(database: &Mysql, place: &str, said: &str, account: Option<&str>) -> Failure {
-    let user = &database.user;
-    let changes = ["CREATE", "ALTER"].iter().any(|verb| said.starts_with(verb));
-    let rights = if changes { RIGHTS_TO_CHANGE } else { RIGHTS };
-    let grant = grant(database, rights, account);
-    let message = format!("not permitted to user '{user}' at {place}: {said}: {grant}");
-    Failure::new(ErrorKind::Rights, message)
-}
-
-/// Of who is to change the schema: all rights that takes are told at once, also where the first
-/// that is missing is one to read.
-pub fn told_to_change(mut failure: Failure) -> Failure {
-    let all = format!("GRANT {RIGHTS_TO_CHANGE} ON");
-    failure.message = failure.message.replace(&format!("GRANT {RIGHTS} ON"), &all);
-    failure
-}
-
-/// The statement that gives all rights that are needed.
-fn grant(database: &Mysql, rights: &str, account: Option<&str>) -> String {
-    let Mysql { dbname, user, .. } = database;
-    let to = match account.and_then(|account| account.rsplit_once('@')) {
-        Some((user, host)) => format!("'{user}'@'{host}'"),
-        None => format!("'{user}'@… (the host as SELECT CURRENT_USER() tells it)"),
-    };
-    format!("GRANT {rights} ON `{dbname}`.* TO {to}")
-}
-
 /// 1290 is said of every option that forbids something.
 fn is_read_only(err: &MySqlError) -> bool {
     err.code != 1290 || err.message.contains("read-only") || err.message.contains("read_only")
@@ -422,31 +386,6 @@ mod tests {
         let kind = |verb| explain(&database(), &err(), verb).kind;
         assert_eq!(kind("connect to"), ErrorKind::Other);
         assert_eq!(kind("go on with"), ErrorKind::Refused);
-    }
-
-    #[test]
-    fn the_right_that_is_missing_comes_with_its_grant() {
-        let said = "UPDATE command denied to user 'cron'@'10.0.0.7' for column 'last_run_time'";
-        for (code, said) in [(1142, said), (1143, said), (1044, "Access denied for user 'cron'")] {
-            let (kind, message) = told(code, said);
-            assert_eq!(kind, ErrorKind::Rights, "{message}");
-            let grant = "GRANT SELECT, INSERT, UPDATE ON `jobs`.* TO 'cron'@";
-            assert!(message.contains(grant), "{message}");
-        }
-    }
-
-    #[test]
-    fn who_changes_the_schema_is_told_all_rights_at_once() {
-        for (code, said) in [
-            (1044, "Access denied for user 'cron'@'h' to database 'jobs'"),
-            (1142, "SELECT command denied to user 'cron'@'h' for table 'scheduler_jobs'"),
-            (1142, "CREATE command denied to user 'cron'@'h' for table 'scheduler_jobs'"),
-        ] {
-            let (kind, message) = told(code, said);
-            let failure = told_to_change(Failure::new(kind, message));
-            let grant = "GRANT SELECT, INSERT, UPDATE, CREATE, ALTER ON `jobs`.* TO 'cron'@";
-            assert!(failure.message.contains(grant), "{}", failure.message);
-        }
     }
 
     #[test]
