@@ -106,6 +106,9 @@ impl Web {
 
     fn rendered(&mut self, scheduler: &Scheduler, call: &Call<'_>, render: Render) -> Response {
         let (request, wall_ms) = (call.request, call.now.wall_ms);
+        if let Err(problem) = Look::check(request) {
+            return problem;
+        }
         let look = Look::of(request);
         let key = Key { path: request.path(), query: request.raw_query(), look };
         let stamp = (scheduler.revision(), wall_ms.div_euclid(1000));

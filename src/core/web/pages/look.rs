@@ -1,8 +1,9 @@
 //! In which language and colours a client wants its pages.
 
+use super::super::parameters::one_of;
 use super::super::texts::{Texts, texts};
 use crate::core::cron::Lang;
-use crate::core::http::Request;
+use crate::core::http::{Request, Response};
 
 /// Light, dark, or as the system has it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -48,6 +49,15 @@ impl Look {
         let accepted = || accepted_lang(request.header("accept-language").unwrap_or(""));
         let theme = chosen("theme").and_then(|name| Theme::of(&name));
         Look { lang: lang.unwrap_or_else(accepted), theme: theme.unwrap_or_default() }
+    }
+
+    /// Refuses a choice that means nothing: it would be remembered for a year.
+    pub(super) fn check(request: &Request) -> Result<(), Response> {
+        let is_lang = request.query("lang").is_some_and(|name| lang_of(&name).is_some());
+        if !is_lang {
+            one_of(request, "lang", &["en", "zh"])?;
+        }
+        one_of(request, "theme", &[Theme::Auto, Theme::Light, Theme::Dark].map(Theme::name)[..])
     }
 
     /// The texts of the language.
