@@ -14,6 +14,9 @@ use std::process::ExitCode;
 /// changed column was and will be: some times what the file says.
 const MAX_PLAN_BYTES: u64 = 256 << 20;
 
+/// Warnings of a column that are told one by one.
+const MAX_WARNINGS: usize = 20;
+
 /// Whether what was shown is to be done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Consent {
@@ -76,10 +79,7 @@ pub fn carry_out(
     let Wanted { verb, file, query, json } = *wanted;
     let body = daemon.ok(ask(&format!("?dry_run=true{query}"), file))?.body;
     let plan: Plan = parsed(&body)?;
-    for Warning { job, column, why } in &plan.warnings {
-        let line = format!("warning: job {job}: {column}: {why}");
-        eprintln!("schedule {verb}: {}", plain::line(&line));
-    }
+    warnings(&plan).iter().for_each(|line| eprintln!("schedule {verb}: {line}"));
     if !json {
         paint::print(told(&plan, paint::in_colour()).as_bytes())?;
     }
@@ -99,13 +99,31 @@ pub fn carry_out(
     let done = daemon.ok(ask(&query, file).of_version(Some(&plan.version)));
     match done {
         Ok(reply) if json => paint::print(&reply.body),
-        Ok(_) => paint::print(b"done, and in force\n"),
+        Ok(_) => paint::print(DONE),
         Err(Failed { status: Some(202), why, .. }) => {
             eprintln!("schedule {verb}: {}", plain::line(&why));
             Ok(ExitCode::SUCCESS)
         }
         Err(failed) => Err(failed),
     }
+}
+
+/// Lines about what is probably a mistake: the first of many of each column, and how many more.
+fn warnings(plan: &Plan) -> Vec<String> {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut lines = Vec::new();
+    for Warning { job, column, why } in &plan.warnings {
+        let count = counts.entry(column).or_default();
+        *count += 1;
+        if *count <= MAX_WARNINGS {
+            lines.push(plain::line(&format!("warning: job {job}: {column}: {why}")));
+        }
+    }
+    for (column, count) in counts.into_iter().filter(|(_, count)| *count > MAX_WARNINGS) {
+        let more = count - MAX_WARNINGS;
+        lines.push(format!("warning: {column}: and {more} more jobs"));
+    }
+    lines
 }
 
 fn ask(query: &str, file: &str) -> Question {
@@ -123,6 +141,9 @@ fn agree(what: &str) -> Result<(), Failed> {
         false => Err(Failed::new("nothing was changed")),
     }
 }
+
+/// What is said of what was done.
+const DONE: &[u8] = b"done, and in force; jobs with live runs as soon as these have ended\n";
 
 /// Whether somebody who sits there says yes.
 pub fn agreed(what: &str) -> Result<bool, Failed> {
@@ -210,5 +231,33 @@ fn value(value: &Value) -> String {
         Value::String(text) if text.is_empty() => "(empty)".to_owned(),
         Value::String(text) => plain::without_controls(text.clone()).replace(['\n', '\r'], "⏎"),
         other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_warnings_are_counted() {
+        let warning = |column: &str, number: usize| Warning {
+            job: number.to_string(),
+            column: column.to_owned(),
+            why: "is one too many?".to_owned(),
+        };
+        let mut warnings_: Vec<Warning> = (1..=3_000).map(|it| warning("command", it)).collect();
+        warnings_.push(warning("cron", 7));
+        let plan = Plan {
+            version: String::new(),
+            changes: Vec::new(),
+            unchanged: 0,
+            left: 0,
+            warnings: warnings_,
+        };
+        let lines = warnings(&plan);
+        assert_eq!(lines.len(), MAX_WARNINGS + 2, "{lines:?}");
+        assert_eq!(lines[0], "warning: job 1: command: is one too many?");
+        assert_eq!(lines[MAX_WARNINGS], "warning: job 7: cron: is one too many?");
+        assert_eq!(lines[MAX_WARNINGS + 1], "warning: command: and 2980 more jobs");
     }
 }
