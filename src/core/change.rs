@@ -85,7 +85,10 @@ pub struct Mistake {
 impl Mistake {
     /// One of this column.
     pub fn of(column: Column, why: impl Into<String>) -> Mistake {
-        Mistake { column: column.name().into(), why: why.into() }
+        // It is said with its column before it.
+        let (column, why) = (column.name(), why.into());
+        let bare = why.strip_prefix(column).and_then(|why| why.strip_prefix(": "));
+        Mistake { column: column.into(), why: bare.map_or_else(|| why.clone(), str::to_owned) }
     }
 }
 

@@ -130,6 +130,9 @@ fn what_other_programs_have_is_told_as_it_is_here() {
         ("@every 1x", "90s, 5m, 2h or 1d"),
         ("rate(0 minutes)", "has 2 fields"),
         ("Fri *-*-13 12:00:00", "a day that is either is due"),
+        ("OnCalendar=*-*-* 04:00:00", "written as for systemd (OnCalendar): write 0 4 * * *"),
+        ("oncalendar=daily", "written as for systemd (OnCalendar): write @daily"),
+        ("x", "has 1 field; write 5"),
         ("0 0 * * *%", "day of week \"*%\""),
     ] {
         assert!(refused(wrong).contains(said), "{}", refused(wrong));

@@ -392,10 +392,7 @@ fn an_export_makes_an_empty_group_what_it_was() {
         assert_eq!(database.value("SELECT COUNT(*) FROM scheduler_vars"), "2");
         let (status, out, _) = schedule(&daemon, &["apply", "-", "--prune", "--yes"], empty);
         assert_eq!(status, 0);
-        assert!(
-            out.contains("0 new, 0 changed, 5 deleted\ndone, and in force"),
-            "{kind:?}: {out}"
-        );
+        assert!(out.contains("0 new, 0 changed, 5 deleted\ndone, and in force"), "{kind:?}: {out}");
         assert_eq!(database.value("SELECT COUNT(*) FROM scheduler_jobs"), "1");
         let (status, out, err) = schedule(&daemon, &["apply", "-"], &file);
         assert_eq!((status, &*err), (0, ""), "{kind:?}");

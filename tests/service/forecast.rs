@@ -50,7 +50,7 @@ fn a_table_of_what_starts_and_what_is_counted() {
          run at 2030-01-01T08:00:00+08:00\n"
     );
     let said = groups.run(&[&["forecast", "-s1", "-n1"][..], &HOUR].concat());
-    said.expect(0, ", the first 1 are shown (-n); most").expect(0, "  3  ");
+    said.expect(0, ", the first 1 is shown (-n); most").expect(0, "  3  ");
     let said = groups.run(&[&["forecast", "-s1", "--tag=5"][..], &HOUR].concat());
     said.expect(0, "1 slot from").expect(0, "每日备份");
     let said = groups.run(&[&["forecast", "-s1", "--json"][..], &HOUR].concat());

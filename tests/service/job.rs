@@ -247,7 +247,7 @@ fn runs_are_stopped_told_and_read() {
     let run = json(&job(&groups, &["start", "long", "--json"]))["run_id"].clone();
     let run = run.as_str().unwrap();
     job(&groups, &["start", "long"]).expect(0, "is running");
-    job(&groups, &["start", "long"]).expect(1, "overlap limit: 2 of 2 runs are alive");
+    job(&groups, &["start", "long"]).expect(1, "overlap limit of 2 runs: 2 alive");
     wait_for("the output", SOON, || (job(&groups, &["output", run]).out == "out\n").then_some(()));
     let said = job(&groups, &["output", run, "--stderr"]);
     assert_eq!(said.expect(0, "").out, "err\n");

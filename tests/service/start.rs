@@ -220,7 +220,10 @@ fn a_database_that_refuses_is_told_by_whatever_renews_the_daemon() {
                 let told = groups.run(&[verb, "1"]);
                 told.expect(0, done).expect(0, "server 1: warning: ").expect(0, said);
                 assert_eq!(told.err.matches("server 1: ").count(), 1, "{kind:?}: {told:?}");
-                assert!(told.err.ends_with("; it is asked again and again\n"), "{told:?}");
+                assert!(
+                    told.err.ends_with("; the database is asked again and again\n"),
+                    "{told:?}"
+                );
                 // What helps stands at the end.
                 assert!(!told.err.contains("…; it is asked"), "{told:?}");
                 let told = groups.run(&["status", "1"]);

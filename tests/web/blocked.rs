@@ -194,7 +194,7 @@ fn what_still_runs_does_not_hide_it() {
     assert_eq!((ids(&list), &list["jobs"][0]["state"]), (vec![1], &"waiting".into()));
     let page = bench.ask("GET", "/", BROWSER, "").body;
     assert!(
-        page.contains("<span class=\"st waiting\">")
+        page.contains("<span class=\"st waiting\" title=")
             && page.contains("<span class=\"st invalid\">")
     );
     bench.end_all(0);

@@ -74,7 +74,7 @@ fn a_daemon_line_comes_at_most_once_a_second() {
         let last = found.iter().rfind(|(event, _)| event == "daemon");
         daemons += found.iter().filter(|(event, _)| event == "daemon").count();
         if let Some((_, data)) = last {
-            assert!(data["message"].as_str().unwrap().starts_with("start 1 at "));
+            assert!(data["message"].as_str().unwrap().starts_with("Job 1 was started at "));
         }
     }
     assert!((2..=4).contains(&daemons), "{daemons} in 3 seconds");

@@ -200,7 +200,7 @@ fn forms_work_alone() {
     let done = bench.form("job=2&back=%2F%3Fq%3Djob&action=start");
     assert_eq!(done.is(303).header("Location"), Some("./?q=job"));
     let shown = page(&mut bench, "/?q=job");
-    assert!(shown.body.contains("start 2 at 2026-11-22 13:42:07"), "{}", shown.body);
+    assert!(shown.body.contains("Job 2 was started at 2026-11-22 13:42:07"), "{}", shown.body);
     assert!(line(&shown, 2).contains("st running"));
     // A selection belongs to the form above the table.
     assert!(line(&shown, 3).contains("name=job value=3 form=sel"), "{}", line(&shown, 3));

@@ -3,6 +3,7 @@
 
 use crate::web_common::{Bench, Reply, row};
 use schedule::core::protocol::JobRow;
+use schedule::core::state_label::StateLabel;
 use std::collections::BTreeSet;
 
 fn ask(bench: &mut Bench, target: &str, headers: &str) -> Reply {
@@ -191,8 +192,8 @@ fn the_script_has_its_texts() {
             used.insert(name(&script[at + 2..]));
         }
     }
-    // What a state is called where the server's word for it is not shown.
+    // What states are called.
     assert!(script.contains("T[state] ?? state"));
-    used.extend(["never", "invalid", "off", "disabled"].map(str::to_owned));
+    used.extend(StateLabel::ALL.map(|state| state.label().to_owned()));
     assert_eq!(used, given);
 }

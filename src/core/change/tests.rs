@@ -227,7 +227,7 @@ fn what_the_database_lacks_is_refused_by_name_with_the_remedy() {
 fn all_that_is_wrong_is_told_at_once() {
     let all = mistakes(create(json!({
         "comand": "x", "status": 1, "server_id": 2, "max_concurrence": "3", "cron": 5,
-        "enabled": "yes", "name": "n".repeat(60), "command": "", "tag_id": -1,
+        "enabled": "yes", "tag": "x", "name": "n".repeat(60), "command": "", "tag_id": -1,
         "timezone": "Mars/Base",
     })));
     let mut names: Vec<&str> = all.iter().map(|(column, _)| column.as_str()).collect();
@@ -241,6 +241,7 @@ fn all_that_is_wrong_is_told_at_once() {
         "name",
         "server_id",
         "status",
+        "tag",
         "tag_id",
         "timezone",
     ];

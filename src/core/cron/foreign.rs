@@ -142,9 +142,12 @@ impl Expression<'_> {
         Some(format!("@every takes one whole number with a unit s, m, h or d: write {right}"))
     }
 
-    /// `Mon..Fri *-*-* 02:00:00`, `daily`.
+    /// `Mon..Fri *-*-* 02:00:00`, `daily`, `OnCalendar=daily`.
     fn systemd(&self) -> Option<String> {
-        let word = self.text.trim().to_ascii_lowercase();
+        let text = self.text.trim();
+        let is_line = text.get(..11).is_some_and(|key| key.eq_ignore_ascii_case("OnCalendar="));
+        let text = if is_line { text[11..].trim() } else { text };
+        let word = text.to_ascii_lowercase();
         let right = match word.as_str() {
             "yearly" | "annually" | "monthly" | "weekly" | "daily" | "hourly" => {
                 format!("@{word}")
@@ -153,7 +156,8 @@ impl Expression<'_> {
             "quarterly" => "0 0 1 1,4,7,10 *".to_owned(),
             "semiannually" => "0 0 1 1,7 *".to_owned(),
             _ => {
-                let (right, both) = calendar(&self.parts)?;
+                let parts: Vec<&str> = text.split_whitespace().collect();
+                let (right, both) = calendar(&parts)?;
                 if both {
                     return self.good(&right).map(|_| BOTH_DAYS.to_owned());
                 }

@@ -5,6 +5,7 @@ use super::days::{DaySpec, DomSet, DowSet, YearRange};
 use super::error::{CronError, Field};
 use super::item::{Base, Item};
 use super::{Dialect, original};
+use crate::core::plain::counted;
 
 /// Longest expression that is read, in bytes.
 pub(super) const MAX_EXPRESSION_BYTES: usize = 1024;
@@ -144,8 +145,8 @@ fn fields_of(text: &str, parts: &[&str], dialect: Dialect) -> Result<Fields, Cro
         (Dialect::Original, [fields @ .., year]) if fields.len() == 5 => ("0", fields, *year),
         _ => {
             let why = format!(
-                "has {} fields; write 5 (minute hour day-of-month month day-of-week), {extra}",
-                parts.len()
+                "has {}; write 5 (minute hour day-of-month month day-of-week), {extra}",
+                counted(parts.len() as u64, "field")
             );
             return Err(CronError::whole(text, why));
         }

@@ -18,6 +18,7 @@ use crate::core::http::Response;
 use crate::core::ids::{ConnId, JobId, RunId};
 use crate::core::journal::Cause;
 use crate::core::places::{Peer, Places};
+use crate::core::plain;
 use crate::core::scheduler::{Begun, Scheduler};
 use crate::core::state_label::StateLabel;
 use crate::core::table::Phase;
@@ -449,7 +450,8 @@ pub fn why_not_start(scheduler: &Scheduler, id: JobId) -> Option<(u16, String)> 
             conflict(format!("job {id} is draining: its row is gone, its last run ends in peace"))
         }
         Phase::Replaced(_) => conflict(format!(
-            "job {id} waits for {live} live runs of its old definition: stop them, or wait"
+            "job {id} waits for {} of its old definition: stop what is alive, or wait",
+            plain::counted(live as u64, "live run")
         )),
         Phase::Active if flaw.is_some() => flaw.map(|why| (409, format!("job {id}: {why}"))),
         Phase::Active if limit == 0 => {
@@ -459,8 +461,9 @@ pub fn why_not_start(scheduler: &Scheduler, id: JobId) -> Option<(u16, String)> 
             let runs: Vec<String> = job.live.iter().take(5).map(RunId::to_string).collect();
             let runs = runs.join(", ");
             conflict(format!(
-                "job {id} is at its overlap limit: {live} of {limit} runs are alive ({runs}): \
-                 wait for one to end, stop one, or raise max_concurrence"
+                "job {id} is at its overlap limit of {}: {live} alive ({runs}): wait for one to \
+                 end, stop one, or raise max_concurrence",
+                plain::counted(u64::from(limit), "run")
             ))
         }
         Phase::Active => None,

@@ -423,6 +423,7 @@ fn cannot_signal(id: u32, why: &io::Error) -> u8 {
 /// Tells what was wrong with the database's first answer to a daemon that serves now.
 fn warn_of_database(id: u32, warning: &str) {
     if !warning.is_empty() {
-        eprintln!("server {id}: warning: {warning}; it is asked again and again");
+        let warning = warning.trim_end_matches('?');
+        eprintln!("server {id}: warning: {warning}; the database is asked again and again");
     }
 }

@@ -160,7 +160,8 @@ fn summary(answer: &Answer) -> String {
     }
     let mut text = format!("{} from {from} until {to}", plain::counted(*total, "slot"));
     if *truncated {
-        text += &format!(", the first {} are shown (-n)", slots.len());
+        let verb = if slots.len() == 1 { "is" } else { "are" };
+        text += &format!(", the first {} {verb} shown (-n)", slots.len());
     }
     if let Some(Busiest { at, runs }) = busiest {
         let runs = plain::counted(*runs, "run");

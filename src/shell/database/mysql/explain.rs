@@ -290,8 +290,8 @@ fn other_reasons(database: &Mysql, code: u16) -> String {
              the user a password"
         ),
         (_, Some(_)) => format!(
-            "or the account may demand TLS (REQUIRE SSL), which is not spoken here, or that this \
-             runs as `{user}` of the system"
+            "or the account may demand TLS (REQUIRE SSL), which is not spoken here, or be known by \
+             its name in the system only: run this as `{user}` then"
         ),
         (_, None) => "or the account may demand TLS (REQUIRE SSL), which is not spoken here, or \
                       be known by the socket only, or the server has no RSA key for \
