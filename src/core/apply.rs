@@ -91,7 +91,7 @@ pub struct Plan {
     /// With jobs: those that change, in the order of the file, and those that go behind them. One
     /// that is new and has no id yet has the id 0.
     pub jobs: Vec<Decided>,
-    /// What is hardly meant.
+    /// What is probably a mistake.
     pub warnings: Vec<FileMistake>,
     /// So many jobs of the file are in the group as it says.
     pub unchanged: usize,

@@ -112,7 +112,7 @@ pub struct Decided {
     pub after: Option<Stand>,
     /// Columns that are to be written.
     pub columns: Vec<Column>,
-    /// What is hardly meant.
+    /// What is probably a mistake.
     pub warnings: Vec<Mistake>,
 }
 

@@ -87,7 +87,7 @@ pub fn same_name(other: u32) -> Remark {
     warning(Column::Name, text)
 }
 
-/// Characters that no program can be given, or that are hardly meant.
+/// Characters that no program can be given, or that are probably a mistake.
 pub fn characters(job: &JobRow) -> Vec<Remark> {
     let mut found = Vec::new();
     for (column, text) in job.texts() {
@@ -96,7 +96,7 @@ pub fn characters(job: &JobRow) -> Vec<Remark> {
             let (severity, what) = match column.part() {
                 // It keeps nothing from running.
                 Part::People => (Severity::Warning, "which is shown as `?`"),
-                Part::Key | Part::Job => (Severity::Error, "which is hardly meant"),
+                Part::Key | Part::Job => (Severity::Error, "which is probably a mistake"),
             };
             let text = format!("{} holds a NUL byte, {what}: take it out", column.name());
             found.push(Remark { severity, column, text });

@@ -274,7 +274,7 @@ fn a_preview_shows_what_would_come_and_changes_nothing() {
     assert_eq!(form.get("cron"), "0 4 * * *");
     let shown = form.set("do", "preview").send(&daemon, "/jobs/new");
     assert_eq!(shown.status, 200, "{shown:?}");
-    // The same command at the same times is hardly meant.
+    // The same command at the same times is probably a mistake.
     assert!(shown.body.contains("class=\"hardly\""), "{}", shown.body);
     assert_eq!(database.value("SELECT COUNT(*) FROM scheduler_jobs"), "1");
     let shown =

@@ -64,7 +64,7 @@ impl Mark {
 pub struct Changed {
     /// The row, and what it is now.
     pub mark: Mark,
-    /// What is hardly meant.
+    /// What is probably a mistake.
     pub warnings: Vec<Mistake>,
     /// What was changed by it.
     pub what: What,

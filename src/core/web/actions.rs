@@ -196,7 +196,7 @@ impl Web {
         self.one_less(scheduler, now, ticket);
     }
 
-    /// What is hardly meant of that which was done last goes with its message.
+    /// What is probably a mistake of what was done last goes with its message.
     pub(super) fn say_also(&mut self, warnings: &[Mistake]) {
         for Mistake { column, why } in warnings {
             self.message.add(&format!("{column}: {why}"));

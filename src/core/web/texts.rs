@@ -127,7 +127,7 @@ texts! {
     all: "All", "全部";
     apply: "Apply", "应用";
     reset: "Show all", "显示全部";
-    per_page: "A page", "每页";
+    per_page: "Per page", "每页";
     states: "State", "状态";
     name: "Name", "名称";
     schedule: "Schedule", "计划";
@@ -150,7 +150,7 @@ texts! {
     ask: "A link does not do this by itself: it may have been on a page of somebody else. If you \
         meant it, press the button.",
         "链接本身不会执行操作:它可能来自他人的页面。如确需执行,请按下按钮。";
-    ask_not: "Leave it", "取消";
+    ask_not: "Cancel", "取消";
     none_found: "No job matches.", "没有符合条件的任务。";
     no_jobs: "There are no jobs yet: add rows with status = 1 and server_id = {} to \
         scheduler_jobs; they are read within seconds.",
@@ -294,10 +294,10 @@ texts! {
     no_tag: "none", "无";
     not_saved: "Nothing was changed: {}", "未作任何更改:{}";
     correct_below: "see what is marked below", "见下方标记处";
-    was_first: "Nothing was changed: somebody was first, {}, at {}: {}. What they wrote is below, \
+    was_first: "Nothing was changed: somebody else was first ({}, at {}: {}). What they wrote is below, \
                 with what you changed. Save again if you want it so.",
         "未作任何更改:已有人先行修改({},{}:{})。下方为其内容与您的修改,如仍需要请再次保存。";
-    was_first_unknown: "Nothing was changed: somebody was first. What the row says by now is \
+    was_first_unknown: "Nothing was changed: somebody else was first. What the row says by now is \
                         below, with what you changed. Save again if you want it so.",
         "未作任何更改:已有人先行修改。下方为该行当前内容与您的修改,如仍需要请再次保存。";
     by_now: "By now: {}", "当前:{}";
@@ -315,7 +315,7 @@ texts! {
     not_allowed: "That is not possible here", "此处不允许该操作";
     refused: "That was refused", "请求被拒绝";
     broken: "The daemon could not do that", "守护进程无法完成";
-    bad_request: "That makes no sense", "请求无效";
+    bad_request: "Bad request", "请求无效";
 }
 
 texts! {
@@ -352,7 +352,7 @@ texts! {
         "不再生效:其行已删除、已停用或已不属于此列表";
     changed: "The list has changed. Show it", "列表已变化,点击刷新";
     page_changed: "There is news. Show it", "有新内容,点击显示";
-    alert_over: "What was wrong is over. Show it", "故障已解除,点击显示";
+    alert_over: "The problem is solved. Show it", "故障已解除,点击显示";
     show: "{} Show it", "{} 点击显示";
     started: "Started {}: run {}", "已启动 {}:运行 {}";
     told_stop: "Stopping {}, runs: {}", "正在停止 {},运行数:{}";

@@ -18,7 +18,7 @@ Examples:
 
 What would be changed is shown first. Jobs, variables and tags are one transaction: all of it is
 done, or nothing. A mistake anywhere, and nothing is; all of them are told, a line each. Each job of
-the file is a whole row: what it does not name is as by default. One without an id is new.
+the file is a whole row: what it does not name is the default. One without an id is new.
 
 Exit status: 0 done, 1 refused, 2 wrong arguments, 3 no daemon answers, 4 not permitted.";
 

@@ -13,7 +13,7 @@ Examples:
   schedule export --format crontab
 
 The same rows give the same bytes, and a row that is changed changes its own lines. Jobs come by id;
-what is as by default is left out. Variables are in it: their values may be secrets.
+defaults are left out. Variables are in it: their values may be secrets.
 
 Exit status: 0 done, 1 refused, 2 wrong arguments, 3 no daemon answers, 4 not permitted.";
 

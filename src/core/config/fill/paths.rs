@@ -50,7 +50,7 @@ const NOTHING: [&str; 7] = ["none", "off", "no", "null", "false", "disabled", "0
 /// Words that elsewhere mean that there is one.
 const SOME: [&str; 6] = ["on", "yes", "true", "1", "default", "file"];
 
-/// What is hardly meant as a file, with what to write.
+/// What is probably not meant as a file, with what to write.
 fn meant_otherwise(key: &str, written: &str) -> Option<String> {
     let value = written.to_ascii_lowercase();
     // `php://stderr`, `syslog://host`, `file:///var/log/x`.

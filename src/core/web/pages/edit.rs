@@ -64,7 +64,7 @@ struct Field {
     fixed: bool,
     /// What is wrong with it, or what it is by now.
     notes: Vec<String>,
-    /// What is hardly meant.
+    /// What is probably a mistake.
     warnings: Vec<String>,
 }
 

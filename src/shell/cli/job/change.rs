@@ -23,7 +23,7 @@ Examples:
   schedule job add --dry-run --name try --command true --cron '0 3 * * *'   # what would come of it
   schedule job add --disabled --name try --command true --cron @daily --timezone Asia/Shanghai
 
-All mistakes are told at once, one a line. Warnings tell what is hardly meant.";
+All mistakes are told at once, one a line. Warnings tell what is probably a mistake.";
 
 const EDITED: &str = "\
 Examples:
@@ -38,7 +38,7 @@ Columns that are not named stay as they are. An empty text is the default of a c
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = ADDED)]
 pub struct AddArgs {
-    /// What its row says; the rest is as by default
+    /// What its row says; the rest is the default
     #[command(flatten)]
     pub columns: Columns,
     /// Don't put it in force
@@ -253,7 +253,7 @@ fn done(
     }
 }
 
-/// Prints what was done, and what of it is hardly meant.
+/// Prints what was done, and what of it is probably a mistake.
 fn told(
     verb: &str,
     body: Vec<u8>,
