@@ -39,7 +39,7 @@ enum Command {
     Check(check::CheckArgs),
     Next(next::NextArgs),
     Forecast(forecast::ForecastArgs),
-    /// Look at the jobs of a running daemon, start and stop them
+    /// Look at the jobs of a running daemon; start, stop, make, change and delete them
     Job(job::JobArgs),
     Export(export::ExportArgs),
     Apply(apply::ApplyArgs),

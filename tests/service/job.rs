@@ -52,9 +52,10 @@ fn a_list_is_that_of_the_daemon() {
     assert!(lines[1].starts_with("-      1   每日备份  0 0 1 1 *  0/1   "), "{said:?}");
     assert_eq!(lines[3], "2 of 2 jobs, 1 disabled");
     assert!(!said.out.contains('\u{1b}'), "not on a terminal: {said:?}");
-    job(&groups, &["list", "DUMP"]).expect(0, "1 of 1 jobs, 1 disabled").expect(0, "mysqldump all");
-    job(&groups, &["list", "--tag", "5"]).expect(0, "1 of 1 jobs").expect(0, "每日备份");
+    job(&groups, &["list", "DUMP"]).expect(0, "1 of 1 job\n").expect(0, "mysqldump all");
+    job(&groups, &["list", "--tag", "5"]).expect(0, "1 of 1 job\n").expect(0, "每日备份");
     job(&groups, &["list", "--state", "disabled"]).expect(0, "old one");
+    job(&groups, &["list", "zzz"]).expect(0, "0 of 0 jobs\n");
     job(&groups, &["list", "--state", "lost"]).expect(1, "state: `lost` is none of");
     job(&groups, &["list", "-n1", "--page", "2"]).expect(0, "1 of 2 jobs").expect(0, "dump");
     let view = json(&job(&groups, &["list", "--json", "--state=all"]));
@@ -377,7 +378,7 @@ fn jobs_are_made_changed_and_deleted() {
     job(&groups, &["edit", "备份", "--cron", "0 4 * * *"]).expect(0, "job 2 (备份) was changed\n");
     job(&groups, &["show", "2"]).expect(0, "cron      0 4 * * *  (at 04:00)");
     job(&groups, &["disable", "备份"]).expect(0, "job 2 (备份) is disabled\n");
-    job(&groups, &["list"]).expect(0, "1 of 1 jobs, 1 disabled");
+    job(&groups, &["list"]).expect(0, "1 of 1 job, 1 disabled");
     job(&groups, &["enable", "备份"]).expect(0, "job 2 (备份) is enabled\n");
     let words = ["add", "--disabled", "--json", "--name=x", "--command=-v {NONE}", "--cron=@daily"];
     let said = job(&groups, &words);

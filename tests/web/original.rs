@@ -122,7 +122,7 @@ fn tables_are_aligned_also_with_wide_characters_and_harmless_to_terminals() {
     assert!(lines[2].ends_with("echo ?]0;owned?"), "{}", lines[2]);
     assert_eq!(lines[3], "2 of 2 jobs");
     let plain = bench.ask("GET", "/api/v1/jobs?q=%E5%A4%87", "Accept: text/plain\r\n", "");
-    assert!(plain.is(200).body.ends_with("1 of 1 jobs\n"));
+    assert!(plain.is(200).body.ends_with("1 of 1 job\n"));
     let json = bench.ask("GET", "/api/v1/jobs", curl, "");
     assert_eq!(json.is(200).json()["total"], 2);
 }

@@ -240,7 +240,7 @@ fn trouble_is_seen_in_a_terminal() {
     assert!(alerts.lines().any(|it| it.starts_with("  Job 1: ")), "{text}");
     // Whose jobs are well is told nothing.
     let well = table(&mut Bench::with(&many(1)));
-    assert!(well.ends_with("\n1 of 1 jobs\n"), "{well}");
+    assert!(well.ends_with("\n1 of 1 job\n"), "{well}");
 }
 
 #[test]

@@ -57,7 +57,7 @@ pub(super) fn known<'a>(
 
 /// How many disabled rows a list leaves out because nobody asks for them. They may be many: where
 /// nothing else is asked for either, they are not looked at.
-fn left_out(scheduler: &Scheduler, filter: &Filter) -> u64 {
+pub(super) fn left_out(scheduler: &Scheduler, filter: &Filter) -> u64 {
     let table = scheduler.table();
     if filter.takes_disabled() {
         return 0;

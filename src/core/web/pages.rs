@@ -125,10 +125,24 @@ impl Web {
 }
 
 fn answer(request: &Request, look: Look, page: RenderedPage) -> Response {
+    answer_kept(request, look, page, "no-cache")
+}
+
+/// One that nobody may keep.
+fn unkept(request: &Request, look: Look, page: RenderedPage) -> Response {
+    answer_kept(request, look, page, "no-store")
+}
+
+fn answer_kept(
+    request: &Request,
+    look: Look,
+    page: RenderedPage,
+    how: &'static str,
+) -> Response {
     let response = Response::new(page.status, "text/html; charset=utf-8", Body::Shared(page.body));
     let response = response
         .etag(page.etag)
-        .header("Cache-Control", "no-cache")
+        .header("Cache-Control", how)
         .header("Vary", "Accept-Language, Cookie");
     remember(request, look, response)
 }

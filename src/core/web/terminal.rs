@@ -1,6 +1,7 @@
 //! The list of jobs as a table of plain text, for curl and for terminals.
 
 use super::call::Call;
+use super::filter::Filter;
 use super::listed;
 use super::missing;
 use super::pages::frame;
@@ -12,7 +13,7 @@ use crate::core::columns::Column;
 use crate::core::definition::{Block, Definition, Flaw};
 use crate::core::http::Response;
 use crate::core::limits::{LISTED_COMMAND_CHARS, cut};
-use crate::core::plain::{clean, span, table};
+use crate::core::plain::{self, clean, span, table};
 use crate::core::scheduler::Scheduler;
 use crate::core::state_label::StateLabel;
 use crate::core::time::Now;
@@ -41,11 +42,12 @@ pub(super) fn text_list(scheduler: &Scheduler, call: &Call<'_>) -> Response {
     let mut rows: Vec<Vec<String>> = vec![titles.chain(["COMMAND".to_owned()]).collect()];
     rows.extend(lines.iter().map(|line| text_row(scheduler, now, *line, &notes)));
     let mut text = table(&rows);
-    let disabled = match scheduler.table().disabled_len() {
+    let disabled = match listed::left_out(scheduler, &Filter::new(call.request)) {
         0 => String::new(),
         count => format!(", {count} disabled"),
     };
-    text.push_str(&format!("{} of {total} jobs{disabled}\n", lines.len()));
+    let total = plain::counted(total as u64, "job");
+    text.push_str(&format!("{} of {total}{disabled}\n", lines.len()));
     text.extend(frame::alert_lines(scheduler, now).iter().map(|line| format!("{line}\n")));
     Response::text(200, text).header("Vary", "Accept, User-Agent")
 }

@@ -284,8 +284,9 @@ texts! {
     part_people: "For people", "备注";
     help_command: "Given to sh -c. {NAME} is replaced by a variable.",
         "交给 sh -c 执行。{NAME} 由变量替换。";
-    help_cron: "Minute, hour, day, month, weekday: 30 4 * * 1-5. Or @daily, @reboot.",
-        "分 时 日 月 星期:30 4 * * 1-5。或 @daily、@reboot。";
+    help_cron: "Minute, hour, day, month, weekday: 30 4 * * 1-5. Six fields begin with the \
+                second. Or @daily, @every 5m, @reboot.",
+        "分 时 日 月 星期:30 4 * * 1-5。六个字段时首个为秒。或 @daily、@every 5m、@reboot。";
     help_timezone: "Such as Europe/Berlin. Empty: the daemon's.", "例如 Europe/Berlin。留空:守护进程的时区。";
     help_output: "Appended to this file. Empty: a file for each run.", "追加到该文件。留空:每次运行一个文件。";
     help_limit: "So many runs at a time; what is due beyond that is skipped. 0: never.",

@@ -41,7 +41,8 @@ pub struct CheckArgs {
     /// each of them
     #[arg(value_name = "SERVER_ID|all", default_value = "all", hide_default_value = true)]
     pub which: Which,
-    /// Configuration file [default: /etc/schedule/schedule.ini, then ./conf/schedule.ini]
+    /// Configuration file [default: /etc/schedule/schedule.ini, then ./conf/schedule.ini; of a
+    /// program that is not installed the reverse]
     #[arg(short = 'c', long = "config", value_name = "FILE")]
     pub config: Option<PathBuf>,
 }

@@ -68,7 +68,8 @@ pub struct GroupArgs {
     /// The group: the number of a [server_N] section, or `all`
     #[arg(value_name = "SERVER_ID|all")]
     pub which: Which,
-    /// Configuration file [default: /etc/schedule/schedule.ini, then ./conf/schedule.ini]
+    /// Configuration file [default: /etc/schedule/schedule.ini, then ./conf/schedule.ini; of a
+    /// program that is not installed the reverse]
     #[arg(short = 'c', long = "config", value_name = "FILE")]
     pub config: Option<PathBuf>,
 }

@@ -20,7 +20,8 @@ pub struct DbArgs {
     /// What to do.
     #[command(subcommand)]
     pub command: DbCommand,
-    /// Configuration [default: /etc/schedule/schedule.ini, then ./conf/schedule.ini]
+    /// Configuration [default: /etc/schedule/schedule.ini, then ./conf/schedule.ini; of a program
+    /// that is not installed the reverse]
     #[arg(short, long, value_name = "FILE", global = true)]
     pub config: Option<PathBuf>,
 }

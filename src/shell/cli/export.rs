@@ -24,7 +24,7 @@ Exit status: 0 done, 1 refused, 2 wrong arguments, 3 no daemon answers, 4 not pe
 #[command(after_help = EXAMPLES)]
 pub struct ExportArgs {
     /// The form of the text
-    #[arg(long, value_name = "json|crontab", default_value = "json", hide_default_value = true,
+    #[arg(long, value_name = "json|crontab", default_value = "json",
           value_parser = ["json", "crontab"], hide_possible_values = true)]
     pub format: String,
     /// Which daemon

@@ -34,7 +34,8 @@ pub struct RunArgs {
     /// The group whose jobs are run: the number of a [server_N] section
     #[arg(value_parser = number(1..=u32::MAX))]
     pub server_id: u32,
-    /// Configuration file [default: /etc/schedule/schedule.ini, then ./conf/schedule.ini]
+    /// Configuration file [default: /etc/schedule/schedule.ini, then ./conf/schedule.ini; of a
+    /// program that is not installed the reverse]
     #[arg(short = 'c', long = "config", value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Log to stderr and not to the logfile, as `logfile = -` does

@@ -15,7 +15,7 @@ use super::super::texts::{Texts, column_label, fill, written_columns};
 use super::error::kept;
 use super::frame::{Frame, Part};
 use super::look::Look;
-use super::{answer, render};
+use super::{render, unkept};
 use crate::core::change::{ENABLED, Mistake, Refused, Stand};
 use crate::core::columns::{Column, ColumnKind, JobRow};
 use crate::core::http::{Request, Response};
@@ -269,7 +269,7 @@ impl Web {
             was_enabled,
             tags,
         };
-        answer(request, look, render(status, &page)).header("Cache-Control", "no-store")
+        unkept(request, look, render(status, &page))
     }
 
     fn delete_sheet(
@@ -296,7 +296,7 @@ impl Web {
             command: stand.row.command,
             hint: fill(t.delete_hint, &[&live.to_string()]),
         };
-        answer(request, look, render(status, &page)).header("Cache-Control", "no-store")
+        unkept(request, look, render(status, &page))
     }
 }
 

@@ -7,7 +7,7 @@ use super::super::routes::ROUTES;
 use super::super::texts::fill;
 use super::frame::{Frame, Part};
 use super::look::Look;
-use super::{answer, render};
+use super::{answer, render, unkept};
 use crate::core::http::{Request, Response};
 use crate::core::ids::ConnId;
 use crate::core::scheduler::Scheduler;
@@ -61,7 +61,7 @@ impl Web {
         let (status, title, detail) = (202, t.not_yet, fill(t.not_yet_why, &[why]));
         let frame = self.frame(scheduler, &call, look, (Part::None, title), "/".to_owned());
         let page = ErrorPage { frame, status, title, detail };
-        answer(request, look, render(status, &page)).header("Cache-Control", "no-store")
+        unkept(request, look, render(status, &page))
     }
 }
 

@@ -37,7 +37,8 @@ pub struct ApiArgs {
     /// The daemon itself, wherever it is: http://HOST:PORT, and the path of a proxy before it
     #[arg(long, value_name = "URL")]
     pub url: Option<String>,
-    /// Configuration file [default: /etc/schedule/schedule.ini, then ./conf/schedule.ini]
+    /// Configuration file [default: /etc/schedule/schedule.ini, then ./conf/schedule.ini; of a
+    /// program that is not installed the reverse]
     #[arg(short = 'c', long = "config", value_name = "FILE", conflicts_with = "url")]
     pub config: Option<PathBuf>,
     /// Who asks, where something before the daemon wants to know: sent as `Authorization: Bearer`.
@@ -283,7 +284,9 @@ fn by_configuration(verb: &str, args: &ApiArgs) -> Result<Target, (u8, String)> 
     let holder = match groups.find(id) {
         Found::Running(holder) => holder,
         Found::Nobody | Found::Stale => {
-            let why = format!("server {id}: not running: `schedule start {id}` starts it");
+            let of = args.config.as_ref().map(|file| format!(" -c {}", file.display()));
+            let start = format!("schedule start {id}{}", of.unwrap_or_default());
+            let why = format!("server {id}: not running: `{start}` starts it");
             return Err((NO_DAEMON, why));
         }
         Found::Predecessor(pid) => {

@@ -100,7 +100,7 @@ pub struct DeleteArgs {
     /// Only if its row is what you have seen: `version` of `schedule job show JOB --json`
     #[arg(long, value_name = "VERSION")]
     pub if_version: Option<String>,
-    /// Don't ask; without a terminal nobody is asked
+    /// Don't ask. On a terminal it asks first; without one nobody is asked
     #[arg(short, long)]
     pub yes: bool,
     /// Which daemon

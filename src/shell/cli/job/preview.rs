@@ -64,7 +64,11 @@ fn facts(preview: &Value) -> Vec<(&'static str, String)> {
     facts.push(("when", format!("{}{zone}", shown(&preview["in_words"]))));
     let next = list(preview, "next");
     if next.is_empty() {
-        facts.push(("next", "never by its schedule".into()));
+        let why = match preview["enabled"] == false {
+            true => "never while it is disabled",
+            false => "never by its schedule",
+        };
+        facts.push(("next", why.into()));
     }
     let labels = std::iter::once("next").chain(std::iter::repeat(""));
     facts.extend(labels.zip(next.iter().map(shown)));
