@@ -75,7 +75,7 @@ fn a_table_of_what_starts_and_what_is_counted() {
 #[test]
 fn each_way_to_fail_has_its_status() {
     let groups = Groups::with(&rows());
-    groups.run(&["forecast", "-s1"]).expect(3, "server 1: not running: `schedule start 1`");
+    groups.run(&["forecast", "-s1"]).expect(3, "server 1: not running: `schedule start 1 -c ");
     groups.run(&["forecast"]).expect(2, "several groups: say which by -s, one of 1, 2");
     groups.run(&["forecast", "-s9"]).expect(2, "no [server_9]");
     groups.run(&["forecast", "-s0"]).expect(2, "it must be a whole number, 1 or more");

@@ -281,7 +281,7 @@ fn no_daemon_wrong_arguments_and_no_permission_have_their_statuses() {
     job(&groups, &["list"]).expect(2, "several groups: say which by -s, one of 1, 2");
     for words in [&["list"][..], &["show", "1"], &["start", "x"], &["output", "1", "-f"]] {
         let said = job(&groups, &[words, &["-s", "1"]].concat());
-        said.expect(3, "server 1: not running: `schedule start 1`");
+        said.expect(3, "server 1: not running: `schedule start 1 -c ");
         said.expect(3, &format!("schedule job {}: ", words[0]));
     }
     job(&groups, &["remove", "1"]).expect(2, "unrecognized subcommand");
