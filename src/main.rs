@@ -28,7 +28,7 @@ enum Command {
     /// Make running daemons reopen their logs, after those were moved away
     Reopen(control::GroupArgs),
     /// Tell whether daemons run, where, since when, and what they do
-    Status(control::GroupArgs),
+    Status(control::StatusArgs),
     /// The parent of the runs of a group, started by its daemon
     #[command(hide = true)]
     Keeper {

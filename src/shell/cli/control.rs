@@ -74,6 +74,18 @@ pub struct GroupArgs {
     pub config: Option<PathBuf>,
 }
 
+/// Arguments of `schedule status`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct StatusArgs {
+    /// The group: the number of a [server_N] section; without it, or by `all`, each of them
+    #[arg(value_name = "SERVER_ID|all", default_value = "all", hide_default_value = true)]
+    pub which: Which,
+    /// Configuration file [default: /etc/schedule/schedule.ini, then ./conf/schedule.ini; of a
+    /// program that is not installed the reverse]
+    #[arg(short = 'c', long = "config", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
 /// Arguments of `schedule start`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct StartArgs {
@@ -394,8 +406,9 @@ pub fn reopen(args: &GroupArgs) -> ExitCode {
 }
 
 /// Tells how daemons are.
-pub fn status(args: &GroupArgs) -> ExitCode {
-    match Groups::read_most("status", args) {
+pub fn status(args: &StatusArgs) -> ExitCode {
+    let of = GroupArgs { which: args.which, config: args.config.clone() };
+    match Groups::read_most("status", &of) {
         Ok(groups) if args.which == Which::All => status::table(&groups).into(),
         Ok(groups) => groups.each(|id| status::line(&groups, id)),
         Err(()) => status::UNKNOWN.into(),
