@@ -205,10 +205,8 @@ fn tags_that_there_are_not() {
     let found = said(&[tag, row(1, 0), row(2, 5), row(3, 6)], &[]);
     assert_eq!(
         found,
-        [
-            "job 3 \"n3\": note: scheduler_tags has no row 6, so the job is shown without a tag: add \
-          it, or set another tag_id; there are the tags 5 (t)"
-        ]
+        ["job 3 \"n3\": note: scheduler_tags has no row 6, so the job is shown without a tag: \
+             add it, or set another tag_id; there are the tags 5 (t)"]
     );
 }
 

@@ -388,7 +388,7 @@ fn jobs_are_made_changed_and_deleted() {
     job(&groups, &["delete", "2"]).expect(1, "there is no such job");
 }
 
-/// What is changed beside a live run is said to wait, and for which run; both definitions are shown.
+/// What is changed beside a live run is said to wait, and for which; both definitions are shown.
 #[test]
 fn a_change_beside_a_run_is_told_to_wait() {
     let groups = started(&[Row::new(1, Due::Never("0 5 * * *"), "sleep 60").named("one")]);

@@ -30,7 +30,7 @@ fn a_start_is_answered_with_the_process_and_a_second_one_with_the_reason() {
     assert_eq!(bench.get("/api/v1/jobs/1").json()["live"][0]["run_id"], run);
     let refused = bench.post("/api/v1/jobs/1/start").is(409).json();
     let detail = refused["detail"].as_str().unwrap();
-    assert!(detail.contains("1 of 1 runs") && detail.contains(run), "{detail}");
+    assert!(detail.contains("limit of 1 run: 1 alive") && detail.contains(run), "{detail}");
     bench.end_all(0);
     bench.post("/api/v1/jobs/1/start").is(200);
 }

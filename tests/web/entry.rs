@@ -71,6 +71,16 @@ fn what_is_hardly_meant_is_told_after_it_was_saved() {
 }
 
 #[test]
+fn a_form_is_kept_by_nobody_and_says_so_once() {
+    let mut bench = Bench::that_asks_seldom(&[row(1, DAILY, "true")]);
+    for path in ["/jobs/new", "/jobs/1/edit", "/jobs/1/delete"] {
+        let head = bench.ask("GET", path, HTML, "").is(200).head.clone();
+        let told: Vec<&str> = head.lines().filter(|it| it.starts_with("Cache-Control")).collect();
+        assert_eq!(told, ["Cache-Control: no-store"], "{path}");
+    }
+}
+
+#[test]
 fn what_nobody_knows_is_not_told_as_nothing() {
     let mut bench = Bench::that_asks_seldom(&[row(1, DAILY, "true")]);
     let seen = version(&mut bench);

@@ -7,7 +7,7 @@
 use super::Web;
 use super::audit;
 use super::call::Call;
-use super::message::Message;
+use super::message::{Done, Message};
 use super::missing;
 use super::sources::{self, Source};
 use super::stops::Stops;
@@ -83,14 +83,6 @@ impl Form {
             Form::Json => Response::json(202, json!({ "detail": why }).to_string()),
         }
     }
-}
-
-/// What became of a part of a command.
-#[derive(Debug)]
-pub(super) struct Done {
-    /// As the message line names it: a job, a run, nothing.
-    pub what: String,
-    pub result: Result<Value, (u16, String)>,
 }
 
 /// A client that waits.

@@ -1,6 +1,5 @@
 //! The message line: what was done last over the web, as the original's page says it and in words.
 
-use super::actions::Done;
 use crate::core::cron::Lang;
 use crate::core::limits::cut;
 use crate::core::plain::line;
@@ -14,6 +13,14 @@ const MAX_WHY_CHARS: usize = 160;
 
 /// What stands before a reason, and is said by the words around it.
 const NOTHING_CHANGED: &str = "nothing was changed: ";
+
+/// What became of a part of a command.
+#[derive(Debug)]
+pub(super) struct Done {
+    /// As the message line names it: a job, a run, nothing.
+    pub what: String,
+    pub result: Result<Value, (u16, String)>,
+}
 
 /// See the module's text. Empty before anything was done.
 #[derive(Debug, Default)]

@@ -133,12 +133,7 @@ fn unkept(request: &Request, look: Look, page: RenderedPage) -> Response {
     answer_kept(request, look, page, "no-store")
 }
 
-fn answer_kept(
-    request: &Request,
-    look: Look,
-    page: RenderedPage,
-    how: &'static str,
-) -> Response {
+fn answer_kept(request: &Request, look: Look, page: RenderedPage, how: &'static str) -> Response {
     let response = Response::new(page.status, "text/html; charset=utf-8", Body::Shared(page.body));
     let response = response
         .etag(page.etag)
@@ -149,6 +144,9 @@ fn answer_kept(
 
 /// Keeps a choice that was made by a link (`?lang=zh`, `?theme=dark`) for the next pages.
 fn remember(request: &Request, look: Look, mut response: Response) -> Response {
+    if Look::check(request).is_err() {
+        return response;
+    }
     for (name, value) in [("lang", look.lang_name()), ("theme", look.theme.name())] {
         if request.query(name).is_some() {
             let cookie = format!("{name}={value}; Path=/; Max-Age={CHOICE_S}; SameSite=Lax");

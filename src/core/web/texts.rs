@@ -295,8 +295,8 @@ texts! {
     no_tag: "none", "无";
     not_saved: "Nothing was changed: {}", "未作任何更改:{}";
     correct_below: "see what is marked below", "见下方标记处";
-    was_first: "Nothing was changed: somebody else was first ({}, at {}: {}). What they wrote is below, \
-                with what you changed. Save again if you want it so.",
+    was_first: "Nothing was changed: somebody else was first ({}, at {}: {}). What they wrote is \
+                below, with what you changed. Save again if you want it so.",
         "未作任何更改:已有人先行修改({},{}:{})。下方为其内容与您的修改,如仍需要请再次保存。";
     was_first_unknown: "Nothing was changed: somebody else was first. What the row says by now is \
                         below, with what you changed. Save again if you want it so.",

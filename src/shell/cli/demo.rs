@@ -2,6 +2,7 @@
 
 use crate::core::config::{Config, parse};
 use crate::core::database::Database;
+use crate::shell::cli::number::port;
 use crate::shell::cli::run::{Said, serve};
 use crate::shell::database::{self, migrate};
 use crate::shell::own;
@@ -24,7 +25,7 @@ const DEFAULT_PORT: u16 = 3401;
 #[derive(Clone, Debug, clap::Args)]
 pub struct DemoArgs {
     /// Port of the page on 127.0.0.1 [default: 3401, or any other if that is taken]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = port)]
     pub port: Option<u16>,
     /// Directory for the database, the log and the output of the jobs; kept for the next time
     /// [default: schedule-demo-UID in the directory for temporary files]

@@ -15,6 +15,12 @@ pub fn number(
     }
 }
 
+/// The same of a port.
+pub fn port(text: &str) -> Result<u16, String> {
+    let found = number(0..=u16::MAX.into())(text)?;
+    u16::try_from(found).map_err(|why| why.to_string())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -26,6 +32,8 @@ mod tests {
         for wrong in ["abc", "", "-1", "0", "101", "1.5", "99999999999"] {
             assert_eq!(parse(wrong), Err("it must be a whole number, 1 to 100".into()), "{wrong}");
         }
+        assert_eq!(port("3401"), Ok(3401));
+        assert_eq!(port("65536"), Err("it must be a whole number, 0 to 65535".into()));
         assert_eq!(number(0..=u32::MAX)("x"), Err("it must be a whole number, 0 or more".into()));
     }
 }

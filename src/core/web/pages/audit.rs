@@ -11,7 +11,7 @@ use super::frame::{Frame, Part};
 use super::links;
 use super::look::Look;
 use super::words::Moment;
-use super::{answer, render};
+use super::{render, unkept};
 use crate::core::change::ENABLED;
 use crate::core::http::Response;
 use crate::core::ids::{ConnId, JobId};
@@ -116,7 +116,7 @@ impl Web {
             newest: newest.unwrap_or_default(),
             older: older.unwrap_or_default(),
         };
-        answer(request, look, render(200, &sheet)).header("Cache-Control", "no-store")
+        unkept(request, look, render(200, &sheet))
     }
 }
 

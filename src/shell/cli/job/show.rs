@@ -37,8 +37,10 @@ fn told(job: &Value, in_colour: bool) -> Result<String, Failed> {
     let (waiting, alive) = (&job["waiting"], &*text(&job["running"]));
     for column in Column::ALL {
         let in_force = column_of(job, alive, *column);
-        let waits =
-            waiting.is_object().then(|| column_of(waiting, alive, *column)).unwrap_or_default();
+        let waits = match waiting {
+            Value::Object(_) => column_of(waiting, alive, *column),
+            _ => Vec::new(),
+        };
         let waits: Vec<_> = waits.into_iter().filter(|it| !in_force.contains(it)).collect();
         in_force.into_iter().for_each(|(name, value)| say(name, value));
         for (name, value) in waits {

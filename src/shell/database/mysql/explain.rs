@@ -4,7 +4,7 @@ use super::super::{Failure, schema};
 use super::account;
 use super::address::{self, ANSWER_TIMEOUT, CONNECT_TIMEOUT};
 use super::blame::kind_of;
-use super::grants::{RIGHTS, grant, is_right_missing, not_permitted};
+use super::grants::{RIGHTS, ROUTINE_FORBIDDEN, grant, is_right_missing, not_permitted};
 use crate::core::database::{ErrorKind, Mysql};
 use crate::shell::panics::Panic;
 use mysql::{DriverError, Error, MySqlError};
@@ -15,8 +15,6 @@ use std::io;
 const HOST_REFUSED: [u16; 2] = [1129, 1130];
 const USER_REFUSED: [u16; 2] = [1045, 1698];
 const DATABASE_REFUSED: u16 = 1044;
-/// A routine that may not be called.
-pub const ROUTINE_FORBIDDEN: u16 = 1370;
 const NO_SUCH_DATABASE: u16 = 1049;
 pub const NO_SUCH_TABLE: u16 = 1146;
 const NO_SUCH_COLUMN: u16 = 1054;
@@ -321,6 +319,7 @@ fn quoted_name(said: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::grants::told_to_change;
     use super::*;
 
     fn database() -> Mysql {
@@ -386,6 +385,30 @@ mod tests {
         let kind = |verb| explain(&database(), &err(), verb).kind;
         assert_eq!(kind("connect to"), ErrorKind::Other);
         assert_eq!(kind("go on with"), ErrorKind::Refused);
+    }
+
+    #[test]
+    fn the_right_that_is_missing_comes_with_its_grant() {
+        let said = "UPDATE command denied to user 'cron'@'10.0.0.7' for column 'last_run_time'";
+        for (code, said) in [(1142, said), (1143, said), (1044, "Access denied for user 'cron'")] {
+            let (kind, message) = told(code, said);
+            assert_eq!(kind, ErrorKind::Rights, "{message}");
+            let grant = "GRANT SELECT, INSERT, UPDATE ON `jobs`.* TO 'cron'@";
+            assert!(message.contains(grant), "{message}");
+        }
+    }
+
+    #[test]
+    fn who_changes_the_schema_is_told_all_rights_at_once() {
+        for (code, said) in [
+            (1044, "Access denied for user 'cron'@'h' to database 'jobs'"),
+            (1142, "SELECT command denied to user 'cron'@'h' for table 'scheduler_jobs'"),
+            (1142, "CREATE command denied to user 'cron'@'h' for table 'scheduler_jobs'"),
+        ] {
+            let failure = told_to_change(Failure::new(ErrorKind::Rights, told(code, said).1));
+            let grant = "GRANT SELECT, INSERT, UPDATE, CREATE, ALTER ON `jobs`.* TO 'cron'@";
+            assert!(failure.message.contains(grant), "{}", failure.message);
+        }
     }
 
     #[test]
