@@ -1,8 +1,9 @@
 //! A fake database: rows that somebody edits, and the records that helpers carry there.
 
+use super::changes::{Past, word_id};
 use super::cron::Expr;
 use super::disk::Disk;
-use super::editors::Past;
+
 use super::profile::Profile;
 use super::random::Random;
 use schedule::core::cron::Zone;
@@ -78,6 +79,8 @@ pub struct Database {
     pub end_twice: BTreeSet<RunId>,
     /// That of the daemon.
     pub zone: Option<Zone>,
+    /// What stands in a row for each zone.
+    pub zones: Vec<String>,
     /// What the rows were, where somebody changes them over the API.
     pub past: Past,
     /// Whether there is the table of acts.
@@ -177,7 +180,7 @@ impl settle::Desk for Desk<'_> {
 impl Rows {
     fn lines(&self) -> Vec<Vec<u8>> {
         let var = |(name, value): (&String, &String)| Answer::Var {
-            id: 0,
+            id: word_id(name),
             name: name.clone(),
             value: value.clone(),
         };

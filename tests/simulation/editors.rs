@@ -1,43 +1,31 @@
-//! People who change jobs over the API, and the fake database's side of it. A ledger tells what
-//! they may be answered: what is called done was done once and is in force; what is called not done
+//! People who change jobs, variables and whole groups over the API. A ledger tells what they may be
+//! answered: what is called done was done once, all of it, and is in force; what is called not done
 //! never is; and who names a version has seen what is replaced.
 
-use super::cron::Expr;
-use super::database::{Database, Row};
+use super::changes::{address, number_of_act, word_id};
+use super::database::Database;
 use super::random::Random;
 use super::world::World;
-use schedule::core::change::{Context, Decided, Of, Refused, Stand, TableColumn, decide};
+use schedule::core::apply::Group;
+use schedule::core::change::words::Word;
+use schedule::core::change::{APPLY, ENABLED, Of, Stand};
 use schedule::core::columns::Column;
 use schedule::core::event::Event;
 use schedule::core::http::{Connection, Limits};
-use schedule::core::ids::{ConnId, JobId, RunId};
-use schedule::core::journal::{ActEntry, DONE};
+use schedule::core::ids::{ConnId, JobId};
 use schedule::core::places::Peer;
-use schedule::core::protocol::{ChangeAsk, Mark};
+use schedule::core::protocol::Mark;
+use schedule::core::table::Table;
 use schedule::core::version::Version;
+use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv4Addr};
 use std::rc::Rc;
-
-/// The fake database's memory of what its rows were.
-#[derive(Default)]
-pub struct Past {
-    /// What each schedule means that somebody may write.
-    exprs: BTreeMap<String, Expr>,
-    /// Each row that ever was, by its version.
-    stands: BTreeMap<Version, Stand>,
-    /// The versions of each row, in order; none: it was not there.
-    log: Vec<(u32, Option<Version>)>,
-    last: BTreeMap<u32, Version>,
-    /// The changes that were done, by their numbers: where the log was, and what came of them.
-    done: BTreeMap<u32, (usize, Mark)>,
-    /// Those for which nothing was to be done, likewise: committed or not is all the same.
-    idle: BTreeMap<u32, (usize, Mark)>,
-}
 
 /// A client that waits.
 pub struct Asked {
     number: u32,
+    /// Nothing is to be done.
+    is_dry_run: bool,
 }
 
 /// See the module's text.
@@ -59,184 +47,149 @@ impl Editors {
     }
 }
 
-/// Who asks has an address of its own.
-fn address(number: u32) -> IpAddr {
-    Ipv4Addr::from(0x0a00_0000 + number).into()
+/// What somebody sends.
+struct Wish {
+    method: &'static str,
+    path: String,
+    body: String,
+    /// The version that was seen.
+    seen: Option<Version>,
 }
 
-fn number_of(ask: &ChangeAsk) -> u32 {
-    number_of_act(&ask.act).expect("who came over the API")
-}
-
-/// Whose change it is; none: it is none of theirs.
-fn number_of_act(act: &ActEntry) -> Option<u32> {
-    let address = act.origin.strip_prefix("api ")?.parse::<Ipv4Addr>().ok()?;
-    u32::from(address).checked_sub(0x0a00_0000).filter(|number| *number < 0x0100_0000)
-}
-
-fn stand_of(row: &Row) -> Stand {
-    Stand { row: row.row.clone(), enabled: row.enabled }
-}
-
-/// All columns there are, each as wide as one likes.
-fn columns() -> Vec<TableColumn> {
-    let column = |it: &Column| TableColumn { name: it.name().into(), ..TableColumn::default() };
-    Column::ALL.iter().map(column).collect()
-}
-
-impl Database {
-    /// Takes note of what the rows are now.
-    pub fn note(&mut self) {
-        let past = &mut self.past;
-        let mut now = BTreeMap::new();
-        for (id, row) in &self.now.rows {
-            let stand = stand_of(row);
-            let version = stand.version();
-            let known = past.stands.entry(version).or_insert_with(|| stand.clone());
-            assert_eq!(*known, stand, "two rows have the version {version}");
-            if past.last.get(id) != Some(&version) {
-                past.log.push((*id, Some(version)));
-            }
-            now.insert(*id, version);
-        }
-        let gone = past.last.keys().filter(|id| !now.contains_key(id));
-        past.log.extend(gone.map(|id| (*id, None)).collect::<Vec<_>>());
-        past.last = now;
+impl Wish {
+    fn is_dry_run(&self) -> bool {
+        self.path.contains("dry_run")
     }
 
-    /// What a change would come to.
-    pub fn decide(&mut self, ask: &ChangeAsk, named: usize) -> Result<(Decided, Mark), Refused> {
-        self.note();
-        let current = ask.change.id().and_then(|id| self.now.rows.get(&id.0)).map(stand_of);
-        if let Some(find) = ask.find {
-            let nothing = Decided { before: None, after: None, columns: vec![], warnings: vec![] };
-            let found = match (self.act(ask.act.id, named), find.mark) {
-                (Some(act), _) if act.is_done() => act.job.map(|id| (id, act.version)),
-                _ if self.has_audit => None,
-                (_, None) => return Err(Refused::NobodyKnows),
-                (_, Some(mark)) => match current_version(self, mark.id) {
-                    now if now == mark.version => Some((mark.id, mark.version)),
-                    now if now == mark.before => None,
-                    _ => return Err(Refused::NobodyKnows),
-                },
-            };
-            let before = None;
-            let mark = found.map(|(id, version)| Mark { id, version, before, of: Of::Job });
-            let mark = mark.ok_or(Refused::NotDone)?;
-            return Ok((nothing, mark));
-        }
-        let vars = self.now.vars.clone();
-        let context = Context { vars, ..Context::default() };
-        let decided = decide(current.clone(), &ask.change, (1, &columns()), &context)?;
-        if let Some(expected) = ask.change.expected() {
-            let seen = self.past.stands.get(&expected);
-            assert_eq!(seen, current.as_ref(), "what is replaced is not what was seen");
-        }
-        let new_id = || self.now.rows.keys().last().map_or(1, |id| id + 1);
-        let id = ask.change.id().map_or_else(new_id, |id| id.0);
-        let mut decided = decided;
-        decided.after.iter_mut().for_each(|after| after.row.id = id);
-        let version = decided.after.as_ref().map(Stand::version);
-        let before = decided.before.as_ref().map(Stand::version);
-        let mark = Mark { id: JobId(id), version, before, of: Of::Job };
-        if !decided.changes() {
-            self.past.idle.insert(number_of(ask), (self.past.log.len(), mark));
-        }
-        Ok((decided, mark))
-    }
-
-    fn act(&self, id: RunId, named: usize) -> Option<&ActEntry> {
-        self.records[named].acts.iter().find(|act| act.id == id)
-    }
-
-    /// A helper, or the journal, says what somebody did: what came first stays. Both say the same.
-    pub fn record_act(&mut self, named: usize, act: &ActEntry) {
-        if !self.has_audit {
-            return;
-        }
-        let Some(known) = self.act(act.id, named) else {
-            let past = &self.past;
-            let made = |it| past.done.contains_key(&it) || past.idle.contains_key(&it);
-            let done = number_of_act(act).is_none_or(made);
-            assert!(!act.is_done() || done, "{act:?}: it was not done");
-            return self.records[named].acts.push(act.clone());
-        };
-        assert_eq!(known.is_done(), act.is_done(), "{known:?} is told otherwise: {act:?}");
-        assert_eq!((known.job, known.version), (act.job, act.version), "{known:?}: {act:?}");
-    }
-
-    /// What was looked for and not found never is: the row that says so keeps others out.
-    pub fn was_not_done(&mut self, ask: &ChangeAsk, named: usize) {
-        if self.has_audit && self.act(ask.act.id, named).is_none() {
-            let act = ActEntry { result: "not done".into(), ..(*ask.act).clone() };
-            self.records[named].acts.push(act);
-        }
-    }
-
-    /// A change is committed, and with it who made it.
-    pub fn commit_change(
-        &mut self,
-        ask: &ChangeAsk,
-        (decided, mark): (&Decided, Mark),
-        named: usize,
-    ) {
-        if ask.find.is_some() {
-            return;
-        }
-        if self.has_audit {
-            let known = self.act(ask.act.id, named);
-            assert_eq!(known, None, "a change is asked for once");
-            let act = ActEntry {
-                job: Some(mark.id),
-                version: mark.version,
-                what: decided.what(),
-                result: DONE.into(),
-                ..(*ask.act).clone()
-            };
-            self.records[named].acts.push(act);
-        }
-        if !decided.changes() {
-            return;
-        }
-        let number = number_of(ask);
-        let id = mark.id.0;
-        match &decided.after {
-            None => drop(self.now.rows.remove(&id)),
-            Some(after) => {
-                let known = self.now.rows.get(&id).map(|row| (row.expr.clone(), row.zone));
-                let same = known.filter(|_| {
-                    decided.before.as_ref().is_some_and(|it| it.row.cron == after.row.cron)
-                });
-                let (expr, zone) = same.unwrap_or_else(|| {
-                    (self.past.exprs[&after.row.cron].clone(), self.zone_of(id))
-                });
-                let (row, enabled) = (after.row.clone(), after.enabled);
-                self.now.rows.insert(id, Row { row, expr, zone, enabled });
-            }
-        }
-        self.forget_answer();
-        self.note();
-        let at = self.past.log.len();
-        let again = self.past.done.insert(number, (at, mark));
-        assert_eq!(again, None, "change {number} is done twice");
-    }
-
-    fn zone_of(&self, id: u32) -> usize {
-        self.now.rows.get(&id).map_or(0, |row| row.zone)
-    }
-
-    /// What the daemon may know of the row of a change that was done: what it was then, or later.
-    fn since(&self, number: u32) -> Option<(JobId, BTreeSet<Option<Version>>)> {
-        let idle = || self.past.idle.get(&number);
-        let (at, mark) = self.past.done.get(&number).or_else(idle)?;
-        let later = self.past.log[*at..].iter().filter(|(id, _)| *id == mark.id.0);
-        let versions = later.map(|(_, version)| *version).chain([mark.version]).collect();
-        Some((mark.id, versions))
+    fn bytes(&self) -> Vec<u8> {
+        let Wish { method, path, body, seen } = self;
+        let seen = seen.map_or_else(String::new, |it| format!("If-Match: \"{it}\"\r\n"));
+        let length = body.len();
+        format!(
+            "{method} /api/v1{path} HTTP/1.1\r\nHost: localhost\r\n{seen}\
+             Content-Length: {length}\r\n\r\n{body}"
+        )
+        .into_bytes()
     }
 }
 
-fn current_version(database: &Database, id: JobId) -> Option<Version> {
-    database.now.rows.get(&id.0).map(|row| stand_of(row).version())
+/// What a row of the table in force is: its version, as far as it has one.
+fn in_force(table: &Table, mark: Mark) -> Option<Version> {
+    match mark.of {
+        Of::Job => table.version(mark.id),
+        Of::Var | Of::Tag => {
+            let (name, value) = table.vars.iter().find(|(name, _)| word_id(name) == mark.id.0)?;
+            let word = Word { id: mark.id.0, name: name.clone(), value: value.clone() };
+            Some(word.version(mark.of))
+        }
+    }
+}
+
+/// A row as an export has it.
+fn exported(id: u32, stand: &Stand) -> Map<String, Value> {
+    let of_row = Column::ALL.iter().filter(|it| !matches!(it, Column::Id | Column::ServerId));
+    let columns = of_row.map(|it| (it.name().to_owned(), stand.value(Some(*it))));
+    let more = [("id".to_owned(), id.into()), (ENABLED.to_owned(), stand.enabled.into())];
+    columns.chain(more).collect()
+}
+
+/// A group as an export has it, changed here and there: a job is another one, is left out, or new.
+fn file(group: &Group, (number, cron): (u32, &str), random: &mut Random) -> String {
+    let mut jobs = Vec::new();
+    for (id, stand) in &group.jobs {
+        // It has a placeholder that nobody fills.
+        if stand.row.command.contains("{B}") {
+            continue;
+        }
+        let mut job = exported(*id, stand);
+        match random.below(6) {
+            0 => continue,
+            1 => drop(job.insert("name".into(), format!("by {number}").into())),
+            2 => drop(job.insert("cron".into(), cron.into())),
+            _ => {}
+        }
+        jobs.push(Value::Object(job));
+    }
+    if random.one_in(3) && group.jobs.len() < 14 {
+        jobs.push(json!({ "name": "new", "command": format!("date {number}"), "cron": cron }));
+    }
+    let mut variables = group.variables.clone();
+    match random.below(4) {
+        0 => drop(variables.insert("A".into(), number.to_string())),
+        1 => drop(variables.insert(format!("V{number}"), "new".into())),
+        _ => {}
+    }
+    if random.one_in(12) {
+        jobs.push(json!({ "name": "wrong", "command": "true", "cron": "61 * * * *" }));
+    }
+    json!({ "format": 1, "jobs": jobs, "variables": variables }).to_string()
+}
+
+fn wish_for_job(
+    database: &Database,
+    table: &Table,
+    (number, id, cron): (u32, u32, &str),
+    random: &mut Random,
+) -> Wish {
+    let one = match random.below(8) {
+        0 | 1 => json!({ "name": format!("by {number}") }),
+        2 => json!({ "max_concurrence": random.below(4) }),
+        3 | 4 => json!({ "cron": cron }),
+        5 => json!({ "enabled": random.one_in(2) }),
+        6 => json!({ "command": format!("true {number}") }),
+        _ => json!({ "comand": 1 }),
+    };
+    let is_few = database.now.rows.len() < 14;
+    let (method, path, body) = match random.below(10) {
+        0 if is_few => {
+            let new = json!({ "command": format!("date {number}"), "cron": cron });
+            ("POST", "/jobs".to_owned(), new.to_string())
+        }
+        1 => ("DELETE", format!("/jobs/{id}"), String::new()),
+        2 => ("POST", format!("/jobs/{id}/disable"), String::new()),
+        3 => ("POST", format!("/jobs/{id}/enable"), String::new()),
+        _ => ("PATCH", format!("/jobs/{id}"), one.to_string()),
+    };
+    let seen = table.version(JobId(id)).filter(|_| random.one_in(2));
+    let known = seen.is_none_or(|version| database.past.stands.contains_key(&version));
+    assert!(known, "job {id} is shown with version {seen:?}, which it never had");
+    Wish { method, path, body, seen }
+}
+
+fn wish_for_variable(table: &Table, number: u32, random: &mut Random) -> Wish {
+    let names: Vec<&String> = table.vars.keys().collect();
+    let name = match names.is_empty() {
+        true => "A",
+        false => names[random.below(names.len() as u64) as usize],
+    };
+    let (id, name) = (word_id(name), name.to_owned());
+    let (method, path, body) = match random.below(6) {
+        0 if names.len() < 6 => {
+            let new = json!({ "name": format!("V{number}"), "value": "new" });
+            ("POST", "/vars".to_owned(), new.to_string())
+        }
+        1 => ("DELETE", format!("/vars/{id}"), String::new()),
+        2 => ("DELETE", format!("/vars/{id}?force=1"), String::new()),
+        // None of these is filled.
+        3 => ("PATCH", format!("/vars/{id}"), json!({ "value": 7 }).to_string()),
+        _ => ("PATCH", format!("/vars/{id}"), json!({ "value": format!("{number}") }).to_string()),
+    };
+    let value = table.vars.get(&name).cloned();
+    let word = value.map(|value| Word { id, name, value });
+    let seen = word.map(|it| it.version(Of::Var)).filter(|_| method != "POST" && random.one_in(2));
+    Wish { method, path, body, seen }
+}
+
+fn wish_for_group(database: &mut Database, named: (u32, &str), random: &mut Random) -> Wish {
+    let exprs = database.now.rows.values().map(|row| (row.row.cron.clone(), row.expr.clone()));
+    database.past.exprs.extend(exprs);
+    database.past.groups_of.insert(named.0);
+    let group = database.group();
+    let body = file(&group, named, random);
+    let ways = ["/apply", "/apply", "/apply?prune=1", "/apply?dry_run=1"];
+    let path = random.pick(&ways).to_owned();
+    let seen = random.one_in(3).then(|| group.version());
+    Wish { method: "POST", path, body, seen }
 }
 
 impl World {
@@ -247,67 +200,59 @@ impl World {
         if self.calm || !editors.random.one_in(40) {
             return;
         }
-        let random = &mut editors.random;
         let number = editors.next;
         editors.next += 1;
-        let id = 1 + random.below(self.profile.jobs + 2) as u32;
+        let random = &mut editors.random;
         let expr = self.profile.expr(random);
         let cron = expr.text();
         self.database.past.exprs.insert(cron.clone(), expr);
-        let one = match random.below(8) {
-            0 | 1 => format!("\"name\": \"by {number}\""),
-            2 => format!("\"max_concurrence\": {}", random.below(4)),
-            3 | 4 => format!("\"cron\": \"{cron}\""),
-            5 => format!("\"enabled\": {}", random.one_in(2)),
-            6 => format!("\"command\": \"true {number}\""),
-            _ => "\"comand\": 1".to_owned(),
-        };
-        let is_few = self.database.now.rows.len() < 14;
-        let (method, path, body) = match random.below(10) {
-            0 if is_few => {
-                let body = format!("{{\"command\": \"date {number}\", \"cron\": \"{cron}\"}}");
-                ("POST", String::new(), body)
+        let table = core.scheduler.table();
+        let wish = match random.below(8) {
+            0 => wish_for_group(&mut self.database, (number, &cron), random),
+            1 | 2 => wish_for_variable(table, number, random),
+            _ => {
+                let id = 1 + random.below(self.profile.jobs + 2) as u32;
+                wish_for_job(&self.database, table, (number, id, &cron), random)
             }
-            1 => ("DELETE", format!("/{id}"), String::new()),
-            2 => ("POST", format!("/{id}/disable"), String::new()),
-            3 => ("POST", format!("/{id}/enable"), String::new()),
-            _ => ("PATCH", format!("/{id}"), format!("{{{one}}}")),
         };
-        let version = core.scheduler.table().version(JobId(id)).filter(|_| random.one_in(2));
-        if let Some(version) = version {
-            let known = self.database.past.stands.contains_key(&version);
-            assert!(known, "job {id} is shown with version {version}, which it never had");
-        }
-        let expected = version.map_or_else(String::new, |it| format!("If-Match: \"{it}\"\r\n"));
-        let head = format!(
-            "{method} /api/v1/jobs{path} HTTP/1.1\r\nHost: localhost\r\n{expected}\
-             Content-Length: {}\r\n\r\n{body}",
-            body.len()
-        );
         let mut connection = Connection::new(&Rc::new(Limits::default()), self.now);
-        connection.receive(self.now, head.as_bytes());
+        connection.receive(self.now, &wish.bytes());
         let mut request = connection.next_request().expect("a request");
         request.peer = Peer::at(address(number));
         let conn = ConnId(self.next_client);
         self.next_client += 1;
-        editors.waiting.insert(conn, Asked { number });
+        let is_dry_run = wish.is_dry_run();
+        editors.waiting.insert(conn, Asked { number, is_dry_run });
         core.handle(self.now, Event::Request(conn, Box::new(request)));
-        self.tell(|| format!("client {number} wants {method} {path} {expected:?} {body}"));
+        self.tell(|| {
+            let Wish { method, path, body, seen } = &wish;
+            format!("client {number} wants {method} {path} {seen:?} {body}")
+        });
     }
 
     /// A client has an answer; whether it is one of these.
     pub fn editor_answered(&mut self, conn: ConnId, status: u16) -> bool {
         let Some(editors) = &mut self.editors else { return false };
-        let Some(Asked { number }) = editors.waiting.remove(&conn) else { return false };
+        let Some(asked) = editors.waiting.remove(&conn) else { return false };
+        let Asked { number, is_dry_run } = asked;
         let done = self.database.since(number);
         match status {
+            200 if is_dry_run => {
+                let done = self.database.past.done.contains_key(&number);
+                assert!(!done, "client {number} wanted to know only, and it was done");
+            }
             200 | 201 | 202 | 204 => {
-                let Some((id, versions)) = done else {
+                let Some(rows) = done else {
                     panic!("client {number} is told {status}, and nothing was done")
                 };
-                let known = self.core.as_ref().and_then(|it| it.scheduler.table().version(id));
-                let is_in_force = status == 202 || versions.contains(&known);
-                assert!(is_in_force, "client {number} is told {status}: job {id} is {known:?}");
+                // That of the group says nothing more than those of its rows.
+                let rows = rows.iter().filter(|(mark, _)| mark.id != JobId(0));
+                for (mark, versions) in rows.filter(|_| status != 202) {
+                    let table = self.core.as_ref().map(|it| it.scheduler.table());
+                    let known = table.and_then(|table| in_force(table, *mark));
+                    let is_in_force = versions.contains(&known);
+                    assert!(is_in_force, "client {number} is told {status}: {mark:?} is {known:?}");
+                }
             }
             404 | 409 | 412 | 422 | 503 => {
                 let done = self.database.past.done.contains_key(&number);
@@ -347,16 +292,17 @@ impl World {
         let mut told = BTreeMap::new();
         for act in acts.filter(|act| act.is_done()) {
             let Some(number) = number_of_act(act) else { continue };
-            let mark = (act.job.expect("a job"), act.version);
-            let again = told.insert(number, mark);
+            // What was done with each job of a group is beside what was done with the group.
+            let is_group = past.groups_of.contains(&number);
+            if is_group && act.action != APPLY {
+                continue;
+            }
+            let again = told.insert(number, act.version);
             assert_eq!(again, None, "it is there twice: {act:?}");
         }
-        for (number, (_, mark)) in &past.done {
-            assert_eq!(
-                told.get(number),
-                Some(&(mark.id, mark.version)),
-                "who made change {number}"
-            );
+        for (number, (_, marks)) in &past.done {
+            let version = marks[0].version;
+            assert_eq!(told.get(number), Some(&version), "who made change {number}");
         }
         let lost =
             told.keys().find(|it| !past.done.contains_key(it) && !past.idle.contains_key(it));

@@ -270,16 +270,29 @@ impl Exchange {
     ) -> Reply {
         let named = self.named;
         let decided = database.decide(ask, named);
-        let mut lines = match &decided {
-            Ok((decided, mark)) => {
-                let changed = Changed { what: decided.what(), ..Changed::to(*mark) };
-                let changing = ask.find.is_none().then_some(Answer::Changing(*mark));
-                changing.into_iter().chain([Answer::Changed(changed)]).map(|it| line(&it)).collect()
+        let is_asked = ask.find.is_none() && !ask.change.is_dry_run();
+        let mut lines: Vec<Vec<u8>> = match &decided {
+            Ok((work, mark)) => {
+                let parts = if is_asked { work.parts(ask) } else { Vec::new() };
+                let parts = parts.into_iter().map(|part| Answer::Act(Box::new(part)));
+                let changed = Changed { what: work.what(*mark), ..Changed::to(*mark) };
+                let changing = is_asked.then_some(Answer::Changing(*mark));
+                parts.chain(changing).chain([Answer::Changed(changed)]).map(|it| line(&it)).collect()
+            }
+            Err(Refused::File(told)) => {
+                let refused = Refused::File(String::new());
+                vec![line(&Answer::Piece(told.clone())), line(&Answer::NotChanged(refused))]
             }
             Err(refused) => vec![line(&Answer::NotChanged(refused.clone()))],
         };
+        let changing = decided.as_ref().ok().map(|(_, mark)| line(&Answer::Changing(*mark)));
         let last = self.spoil(&mut lines, random);
-        let is_said = !lines.is_empty();
+        // Who only looks for something writes that it was not done.
+        let is_said = if is_asked {
+            changing.is_some_and(|it| lines.contains(&it))
+        } else {
+            !lines.is_empty()
+        };
         let commits = match self.fate {
             Fate::Good | Fate::Boasts | Fate::Garbage | Fate::Loses => true,
             Fate::NoStart | Fate::Refused => false,
@@ -288,8 +301,8 @@ impl Exchange {
             }
         };
         match decided.as_ref() {
-            Ok((decided, mark)) if commits => {
-                database.commit_change(ask, (decided, *mark), named);
+            Ok((work, mark)) if commits => {
+                database.commit_change(ask, (work, *mark), named);
             }
             Err(Refused::NotDone) if commits => database.was_not_done(ask, named),
             Ok(_) | Err(_) => {}
@@ -440,9 +453,9 @@ impl Exchange {
             && self.answer.is_none()
             && self.fate == Fate::Good
             && ask.find.is_none()
-            && let Ok((decided, mark)) = database.decide(ask, self.named)
+            && let Ok((work, mark)) = database.decide(ask, self.named)
         {
-            database.commit_change(ask, (&decided, mark), self.named);
+            database.commit_change(ask, (&work, mark), self.named);
         }
         if let Ask::Record {
             from, to, retry, believe, pace, ref taken, ref homes, ref aside, ..

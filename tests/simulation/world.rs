@@ -108,6 +108,8 @@ impl World {
         let zone = schedule::core::cron::zone(profile.zones[0].name).ok();
         let mut database = Database::default();
         database.zone = zone;
+        let others = profile.zones[1..].iter().map(|zone| zone.name.to_owned());
+        database.zones = [String::new()].into_iter().chain(others).collect();
         for id in 1..=profile.jobs as u32 {
             database.now.rows.insert(id, profile.row(&mut random, id));
         }
