@@ -392,6 +392,7 @@ impl Database {
                     let row = decided.after.as_ref().or(decided.before.as_ref());
                     self.put(decided, row.expect("a row").row.id);
                 }
+                self.check_group(ask, plan);
             }
             Work::Nothing => {}
         }
@@ -401,6 +402,25 @@ impl Database {
         let marks = [mark].into_iter().chain(work.marks()).collect();
         let again = self.past.done.insert(number, (at, marks));
         assert_eq!(again, None, "change {number} is done twice");
+    }
+
+    /// A group is as the file says: read here by other means than the core's.
+    fn check_group(&self, ask: &ChangeAsk, plan: &Plan) {
+        let Change::Apply { file, prune, .. } = &ask.change else { panic!("no file: {ask:?}") };
+        let file: serde_json::Value = serde_json::from_str(file).expect("a file");
+        let jobs = file["jobs"].as_array().expect("jobs");
+        let named: BTreeMap<u64, _> =
+            jobs.iter().filter_map(|job| Some((job["id"].as_u64()?, job))).collect();
+        for (id, job) in &named {
+            let row = self.now.rows.get(&(*id as u32)).map(|it| (&*it.row.name, &*it.row.cron));
+            let says = job["name"].as_str().zip(job["cron"].as_str());
+            assert_eq!(row, says, "job {id} is not as the file says");
+        }
+        let gone = plan.jobs.iter().filter(|it| it.after.is_none());
+        let wrong = gone.filter_map(|it| it.before.as_ref()).find(|before| {
+            !prune || named.contains_key(&u64::from(before.row.id))
+        });
+        assert_eq!(wrong, None, "it goes, and the file says nothing of that");
     }
 
     /// Writes the row of a job.
