@@ -417,9 +417,9 @@ impl Database {
             assert_eq!(row, says, "job {id} is not as the file says");
         }
         let gone = plan.jobs.iter().filter(|it| it.after.is_none());
-        let wrong = gone.filter_map(|it| it.before.as_ref()).find(|before| {
-            !prune || named.contains_key(&u64::from(before.row.id))
-        });
+        let wrong = gone
+            .filter_map(|it| it.before.as_ref())
+            .find(|before| !prune || named.contains_key(&u64::from(before.row.id)));
         assert_eq!(wrong, None, "it goes, and the file says nothing of that");
     }
 

@@ -277,7 +277,11 @@ impl Exchange {
                 let parts = parts.into_iter().map(|part| Answer::Act(Box::new(part)));
                 let changed = Changed { what: work.what(*mark), ..Changed::to(*mark) };
                 let changing = is_asked.then_some(Answer::Changing(*mark));
-                parts.chain(changing).chain([Answer::Changed(changed)]).map(|it| line(&it)).collect()
+                parts
+                    .chain(changing)
+                    .chain([Answer::Changed(changed)])
+                    .map(|it| line(&it))
+                    .collect()
             }
             Err(Refused::File(told)) => {
                 let refused = Refused::File(String::new());

@@ -62,7 +62,7 @@ impl Profile {
             journal_limit_bytes: if fat { 9 << 20 } else { limit },
             unwritten_limit_bytes: random.pick(&[8 << 20, 8 << 20, 4_000]),
             long_full: random.one_in(3),
-            astray: slow && apart.one_in(8),
+            astray: slow && apart.one_in(4),
             moves: apart.one_in(4),
             loses: apart.one_in(4),
             zones,

@@ -177,6 +177,7 @@ impl World {
         if !self.calm {
             self.happen();
             self.steal();
+            self.put_right();
         }
         self.move_away();
         if self.core.is_none() {
