@@ -86,7 +86,7 @@ fn word(name: &str, value: &str) -> Word {
 
 /// What is to be written.
 pub enum Work {
-    Row(Decided),
+    Row(Box<Decided>),
     Word(WordDecided),
     Group(Plan),
     /// What was looked for is found, or nothing is to be written.
@@ -261,7 +261,7 @@ impl Database {
         let version = decided.after.as_ref().map(Stand::version);
         let before = decided.before.as_ref().map(Stand::version);
         let mark = Mark { id: JobId(id), version, before, of: Of::Job };
-        Ok((Work::Row(decided), mark))
+        Ok((Work::Row(Box::new(decided)), mark))
     }
 
     fn new_id(&self) -> u32 {
