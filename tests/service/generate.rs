@@ -93,9 +93,10 @@ fn completions_know_jobs_and_groups() {
     fs::write(dir.file("conf/schedule.ini"), "[server_7]\n[server_12]\n").unwrap();
     let complete = |words: &[&str]| {
         let (cur, prev) = (words[words.len() - 1], words[words.len() - 2]);
+        // It can only be called where bash itself completes.
         let text = format!(
-            ". '{file}'; COMP_WORDS=({}); COMP_CWORD={}; _schedule schedule {cur} {prev}; \
-             printf '%s\\n' \"${{COMPREPLY[@]}}\"",
+            "compopt() {{ :; }}; . '{file}'; COMP_WORDS=({}); COMP_CWORD={}; \
+             _schedule schedule {cur} {prev}; printf '%s\\n' \"${{COMPREPLY[@]}}\"",
             words.join(" "),
             words.len() - 1
         );
@@ -115,5 +116,14 @@ fn completions_know_jobs_and_groups() {
     assert_eq!(complete(&["schedule", "job", "show", "-s", "''"]), "7\n12\n");
     assert_eq!(complete(&["schedule", "forecast", "--server", "1"]), "12\n");
     assert!(complete(&["schedule", "job", "show", "--js"]).contains("--json"));
+    assert_eq!(complete(&["schedule", "job", "list", "--state", "f"]), "fatal\n");
+    assert_eq!(complete(&["schedule", "next", "--dialect", "o"]), "original\n");
+    assert_eq!(complete(&["schedule", "export", "--format", "c"]), "crontab\n");
+    for (verb, option) in [("list", "--tag"), ("add", "--tag_id"), ("add", "--timezone")] {
+        let said = complete(&["schedule", "job", verb, option, "''"]);
+        assert_eq!(said, "\n", "no file is meant by {option}");
+    }
+    let files = complete(&["schedule", "job", "list", "-c", "com"]);
+    assert_eq!(files, "completion\n");
     assert!(complete(&["schedule", "job", "st"]).contains("start\nstop"));
 }

@@ -1,7 +1,8 @@
 //! Completions of the shells, with the groups of the configuration and the jobs of the running
 //! daemon as values.
 
-use clap::Command;
+use crate::core::state_label::StateLabel;
+use clap::{Arg, Command, ValueHint};
 use clap_complete::Shell;
 
 /// Completions without what is hidden.
@@ -33,7 +34,25 @@ fn shown(command: &Command) -> Command {
     }
     let arguments = command.get_arguments().filter(|argument| !argument.is_hide_set());
     let inner = command.get_subcommands().filter(|inner| !inner.is_hide_set());
-    shown.args(arguments.cloned()).subcommands(inner.map(self::shown))
+    shown.args(arguments.cloned().map(completed)).subcommands(inner.map(self::shown))
+}
+
+/// What options take that is a path, or is looked for when it is completed.
+const PATHS: [&str; 5] = ["FILE", "DIR", "SERVER_ID", "JOB", "JOB|RUN"];
+
+/// An argument with the words that its value can be; files are offered only where one is meant.
+fn completed(argument: Arg) -> Arg {
+    let states = StateLabel::ALL.map(StateLabel::label).into_iter().chain(["all"]);
+    let names = argument.get_value_names().unwrap_or_default();
+    let is_path = names.iter().any(|name| PATHS.contains(&name.as_str()));
+    match argument.get_long() {
+        Some("state") => argument.value_parser(states.collect::<Vec<_>>()),
+        Some("dialect") => argument.value_parser(["crontab", "original"]),
+        Some("output" | "stderr") => argument,
+        _ if is_path || argument.is_positional() => argument,
+        _ if argument.get_action().takes_values() => argument.value_hint(ValueHint::Other),
+        _ => argument,
+    }
 }
 
 /// Subcommands that take a group.
