@@ -87,7 +87,10 @@ impl Mistake {
     pub fn of(column: Column, why: impl Into<String>) -> Mistake {
         // It is said with its column before it.
         let (column, why) = (column.name(), why.into());
-        let bare = why.strip_prefix(column).and_then(|why| why.strip_prefix(": "));
+        let bare = why.strip_prefix(column).and_then(|why| {
+            // `output "x" is …`, `timezone: …`, and not `output and stderr: …`.
+            why.strip_prefix(": ").or(why.strip_prefix(' ').filter(|why| why.starts_with('"')))
+        });
         Mistake { column: column.into(), why: bare.map_or_else(|| why.clone(), str::to_owned) }
     }
 }
