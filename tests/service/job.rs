@@ -355,8 +355,8 @@ fn a_crontab_is_shown_as_jobs() {
     let said = run(&[&file, "--system", "--dry-run"]);
     assert_eq!(
         said.expect(0, "").out,
-        "+ a (line 4)\n    cron         0 3 * * *\n    command      export SHELL=/bin/bash; exec \
-         /bin/bash -c '/opt/a --all'\n    description  every night\n1 job, 0 lines refused\n"
+        "+ job (a), line 4\n    command      export SHELL=/bin/bash; exec /bin/bash -c '/opt/a \
+         --all'\n    cron         0 3 * * *\n    description  every night\n1 job, 0 lines refused\n"
     );
     said.expect(0, &format!("{file}: line 2: MAILTO: no mail is sent"));
     said.expect(0, "line 4: user `www-data` is left out");

@@ -112,22 +112,24 @@ fn file_of(crontab: &Crontab) -> String {
     json!({ "format": VERSION, "jobs": jobs }).to_string()
 }
 
-/// Each job with the columns that its row would have.
+/// Each job with the columns that its row would have, as the plan shows it that is carried out.
 fn told(crontab: &Crontab) -> String {
     let mut text = String::new();
     for job in &crontab.jobs {
         let CrontabJob { line, name, command, cron, timezone, description, .. } = job;
         let columns = [
-            ("cron", cron),
-            ("timezone", timezone),
             ("command", command),
+            ("cron", cron),
             ("description", description),
+            ("timezone", timezone),
         ];
+        let columns = columns.into_iter().filter(|(_, value)| !value.is_empty());
+        let width = columns.clone().map(|(column, _)| column.len()).max().unwrap_or_default();
         // A String takes every write.
-        let _ = writeln!(text, "+ {} (line {line})", plain::line(name));
-        for (column, value) in columns.into_iter().filter(|(_, value)| !value.is_empty()) {
+        let _ = writeln!(text, "+ job ({}), line {line}", plain::line(name));
+        for (column, value) in columns {
             let value = plain::without_controls(value.clone());
-            let _ = writeln!(text, "    {column:<11}  {value}");
+            let _ = writeln!(text, "    {column:<width$}  {value}");
         }
     }
     let jobs = plain::counted(crontab.jobs.len() as u64, "job");
