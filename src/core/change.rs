@@ -50,6 +50,13 @@ pub struct By {
     pub request: Option<(String, String)>,
 }
 
+impl By {
+    /// Who it is in a word or two: where nobody is known by name, from where it came.
+    pub fn name(&self) -> &str {
+        if self.who.is_empty() { &self.origin } else { &self.who }
+    }
+}
+
 /// A row, and whether it is in force.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Stand {

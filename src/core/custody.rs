@@ -8,6 +8,7 @@ use crate::core::clock::tick_of;
 use crate::core::event::{Ended, Event, Started};
 use crate::core::ids::{JobId, RunId};
 use crate::core::keeping::{KeptEnd, Notice};
+use crate::core::last_line;
 use crate::core::outcome::Outcome;
 use crate::core::plain::clean;
 use crate::core::time::Now;
@@ -213,7 +214,9 @@ impl Custody {
             // An earlier version of the keeper tells what the processes say of themselves.
             false => Outcome::LeftBehind(end.exit, clean(&end.left, LEFT_COLUMNS).into()),
         };
-        Ended { run: end.run, at: end.at, outcome, usage: end.usage }
+        // The keeper may be of another version.
+        let last_line = last_line::fitting(&end.last_line);
+        Ended { run: end.run, at: end.at, outcome, usage: end.usage, last_line }
     }
 
     /// All that was to be written in this turn is written. Returns the ends that the keeper may

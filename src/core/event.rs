@@ -141,12 +141,14 @@ pub struct Ended {
     pub outcome: Outcome,
     /// What it used.
     pub usage: Usage,
+    /// What it wrote last, as [`crate::core::last_line`] has it; empty: nothing, or nobody looked.
+    pub last_line: Box<str>,
 }
 
 impl Ended {
     /// The end of a run, where nobody can tell what it used.
     pub fn unseen(run: RunId, at: Now, outcome: Outcome) -> Ended {
-        Ended { run, at, outcome, usage: Usage::default() }
+        Ended { run, at, outcome, usage: Usage::default(), last_line: "".into() }
     }
 }
 

@@ -1,7 +1,7 @@
 //! What a job did: its last runs and the slots that were skipped, bounded.
 
 use crate::core::ids::RunId;
-use crate::core::journal::{Cause, RunEntry, SkipEntry, Skips};
+use crate::core::journal::{Cause, Remarks, RunEntry, SkipEntry, Skips};
 use crate::core::outcome::{Outcome, OutcomeKind, Usage};
 use crate::core::state_label::StateLabel;
 use std::collections::VecDeque;
@@ -21,6 +21,8 @@ pub struct PastRun {
     pub cause: Cause,
     /// The due instant, unix ms.
     pub slot_ms: Option<i64>,
+    /// Which attempt at its slot it was; the first is 1.
+    pub attempt: u32,
     /// When it was launched, unix ms.
     pub started_ms: i64,
     /// When it ended, unix ms.
@@ -35,6 +37,8 @@ pub struct PastRun {
     pub usage: Usage,
     /// Somebody had asked it to end.
     pub stopped: bool,
+    /// What else is worth knowing of it.
+    pub remarks: Option<Box<Remarks>>,
 }
 
 impl PastRun {
@@ -54,6 +58,11 @@ impl PastRun {
         if self.stopped { StateLabel::Stopped } else { self.outcome.state() }
     }
 
+    /// What it wrote last before it failed; empty: it did not fail, or that is not known.
+    pub fn last_line(&self) -> &str {
+        self.remarks.as_ref().map_or("", |remarks| &remarks.last_line)
+    }
+
     /// From the journal's entry; none if the run has not ended.
     pub fn from_entry(entry: &RunEntry<'_>) -> Option<PastRun> {
         let end = entry.end.as_ref()?;
@@ -61,6 +70,7 @@ impl PastRun {
             run: entry.run,
             cause: entry.cause,
             slot_ms: entry.slot_ms,
+            attempt: entry.attempt,
             started_ms: entry.at_ms,
             ended_ms: end.at_ms,
             duration_ms: end.duration_ms,
@@ -68,6 +78,7 @@ impl PastRun {
             outcome: end.outcome.clone(),
             usage: end.usage,
             stopped: end.stopped,
+            remarks: entry.remarks.clone(),
         })
     }
 }

@@ -10,12 +10,14 @@
 
 mod act;
 mod reasons;
+mod remarks;
 mod stand;
 mod stretch;
 mod table;
 
 pub use act::{ActEntry, DONE};
 pub use reasons::{Cause, SkipReason, Skips};
+pub use remarks::Remarks;
 pub use stand::Stand;
 pub use stretch::Stretch;
 pub use table::TableEntry;
@@ -83,6 +85,9 @@ pub struct RunEntry<'a> {
     /// did not say.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub home: u32,
+    /// What else is worth knowing of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remarks: Option<Box<Remarks>>,
 }
 
 /// Characters of a command that the journal keeps: the width of the original's column.

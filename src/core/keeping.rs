@@ -106,6 +106,9 @@ pub struct KeptEnd {
     /// Of a run that was told to end: processes of it that live on, with their names.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub left: String,
+    /// Of a run that was no success: what it wrote last, as [`crate::core::last_line`] has it.
+    #[serde(default, skip_serializing_if = "str::is_empty")]
+    pub last_line: Box<str>,
 }
 
 /// What a keeper leaves for the next one.

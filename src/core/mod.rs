@@ -26,6 +26,7 @@ pub mod http;
 pub mod ids;
 pub mod journal;
 pub mod keeping;
+pub mod last_line;
 pub mod launch;
 pub mod limits;
 pub mod list;

@@ -432,6 +432,24 @@ pub struct RunRecord {
     pub system_ms: u64,
     /// Peak resident memory in bytes. Optional column.
     pub max_rss_bytes: u64,
+    /// Which attempt at its slot it is; the first is 1. Optional column.
+    #[serde(default)]
+    pub attempt: u32,
+    /// Who started it; empty: its schedule. Optional column.
+    #[serde(default)]
+    pub who: String,
+    /// Who told it to end. Optional column.
+    #[serde(default)]
+    pub stopped_by: String,
+    /// What was said when it was started. Optional column.
+    #[serde(default)]
+    pub note: String,
+    /// What it was started with that others are not. Optional column.
+    #[serde(default)]
+    pub parameters: String,
+    /// What a failed run wrote last. Optional column.
+    #[serde(default)]
+    pub last_line: String,
 }
 
 /// Consecutive slots of a job that were skipped for one reason.

@@ -134,8 +134,16 @@ fn run_record(run: &RunEntry<'_>, server_id: u32, zone: &Zone) -> RunRecord {
         cause: run.cause.label().to_owned(),
         outcome: "running".to_owned(),
         kind: RunKind::Running,
+        attempt: run.attempt,
         ..RunRecord::default()
     };
+    if let Some(remarks) = &run.remarks {
+        record.who = remarks.who.to_string();
+        record.stopped_by = remarks.stopped_by.to_string();
+        record.note = remarks.note.to_string();
+        record.parameters = remarks.parameters.to_string();
+        record.last_line = remarks.last_line.to_string();
+    }
     if let Some(end) = &run.end {
         record.end_time = datetime(end.at_ms, zone);
         record.running_time_s = u32::try_from(end.duration_ms / 1000).unwrap_or(u32::MAX);

@@ -350,6 +350,7 @@ impl Replay {
                 kill_ms: None,
                 end: None,
                 home: 0,
+                remarks: None,
             };
             self.last_sequence = self.last_sequence.max(run.sequence);
             self.live.insert(*run, entry);

@@ -2,6 +2,9 @@
 //! `runs/JOB/RUN.out` and `.err`.
 
 mod spares;
+mod written;
+
+pub use written::Written;
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap};

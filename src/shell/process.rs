@@ -11,7 +11,7 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::process::{Signal, kill_process_group, test_kill_process_group};
 
-use super::output::{Given, Opener, Streams, launch_error};
+use super::output::{Given, Opener, Streams, Written, launch_error};
 use super::proc_fs::{is_same_process, kernel_start};
 use super::sys::{self, Newborn, Pid, Spawn};
 use crate::core::command_line::{CommandLine, parse};
@@ -57,6 +57,8 @@ pub struct Launcher {
     opener: Opener,
     /// See [`Launcher::take_trouble`].
     trouble: Option<String>,
+    /// See [`Launcher::take_written`].
+    written: Option<Written>,
 }
 
 /// Where a run writes to, and the control group it is in.
@@ -92,6 +94,7 @@ impl Launcher {
             null,
             opener: Opener::new(state_dir),
             trouble: None,
+            written: None,
         })
     }
 
@@ -175,11 +178,14 @@ impl Launcher {
             LaunchError { errno: 0, retryable: false, text }
         })?;
         let streams = self.opener.open(plan)?;
+        // Before it has written anything.
+        let written = Opener::written(plan, &streams);
         let place = Place { streams: &streams, group };
         let child = self.start(plan, &command, place).inspect_err(|_| {
             self.opener.outputs().forget(plan.job_id, &plan.run_id);
         })?;
         // Gives descriptors back first, so that reading /proc can't fail for want of one.
+        self.written = Some(written);
         self.trouble = streams.into_trouble();
         let pid = child.pid();
         Ok(Started { pid, kernel_start: kernel_start(pid).unwrap_or(0) })
@@ -188,6 +194,16 @@ impl Launcher {
     /// What was wrong with the output of the run that was launched last, if it runs all the same.
     pub fn take_trouble(&mut self) -> Option<String> {
         self.trouble.take()
+    }
+
+    /// Where the run writes to that was launched last.
+    pub fn take_written(&mut self) -> Option<Written> {
+        self.written.take()
+    }
+
+    /// See [`Opener::last_line`].
+    pub fn last_line(&self, run_id: &str, written: &Written) -> Box<str> {
+        self.opener.last_line(run_id, written)
     }
 
     fn start(

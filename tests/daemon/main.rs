@@ -25,6 +25,7 @@ mod killed;
 mod log;
 mod moved;
 mod output;
+mod remarks;
 mod process;
 mod refused;
 mod renewed;

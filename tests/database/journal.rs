@@ -75,6 +75,7 @@ fn entry(number: u64, pid: u32, end: Option<End>) -> Entry<'static> {
         kill_ms: None,
         end,
         home: 0,
+        remarks: None,
     })
 }
 

@@ -61,6 +61,7 @@ fn longest(journal: &mut Journal, number: u64, ended: bool) {
         kill_ms: None,
         end: ended.then_some(End { at_ms, outcome, usage, duration_ms: 0, stopped: false }),
         home: 0,
+        remarks: None,
     });
     encode(&mut journal.bytes, &entry);
 }

@@ -216,6 +216,12 @@ fn one_run_is_read_as_it_was_recorded() {
             user_ms: 15,
             system_ms: 4,
             max_rss_bytes: 1 << 33,
+            attempt: 3,
+            who: "ann".into(),
+            stopped_by: "api 10.0.0.7".into(),
+            note: "再试".into(),
+            parameters: "--all".into(),
+            last_line: "no 'room'".into(),
         };
         recorded(&database.config, &[run(whole.clone())]);
         let one = |run: &str, server_id| {

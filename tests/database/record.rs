@@ -166,6 +166,12 @@ fn nothing_that_a_record_holds_makes_a_batch_fail() {
             user_ms: u64::MAX,
             system_ms: u64::MAX,
             max_rss_bytes: u64::MAX,
+            attempt: u32::MAX,
+            who: long.clone(),
+            stopped_by: long.clone(),
+            note: long.clone(),
+            parameters: long.clone(),
+            last_line: long.clone(),
         };
         recorded(&database.config, &[run(started("a")), run(monster), run(ended("b"))]);
         let rows = database.query(RUNS);
@@ -178,6 +184,43 @@ fn nothing_that_a_record_holds_makes_a_batch_fail() {
         assert!(monster[11].starts_with("spawn failed: ' \" \\ % ; -- \0 测😀"));
         assert_eq!(monster[11].chars().count(), 200);
         assert_eq!(monster[12], i64::MAX.to_string());
+        let rest = database.query(
+            "SELECT attempt, who, stopped_by, note, parameters, last_line FROM scheduler_logs
+             WHERE uniq_id = '12345678901234567890'",
+        );
+        let of = |chars: usize| "测😀".repeat(chars / 2);
+        let expected = [of(100), of(100), of(200), of(1_000), of(200)];
+        assert_eq!(rest[0][0], u32::MAX.to_string());
+        assert_eq!(rest[0][1..], expected);
+    }
+}
+
+#[test]
+fn what_is_remarked_of_a_run_is_recorded_where_there_are_columns() {
+    for mut database in filled() {
+        let told = |run: RunRecord| RunRecord {
+            attempt: 2,
+            who: "ann".into(),
+            stopped_by: "bob".into(),
+            note: "再试".into(),
+            parameters: "--all".into(),
+            last_line: "no space".into(),
+            ..run
+        };
+        let all = [run(told(started("a"))), run(told(ended("b"))), run(ended("c"))];
+        recorded(&database.config, &all);
+        let columns = "SELECT attempt, who, stopped_by, note, parameters, last_line
+            FROM scheduler_logs ORDER BY uniq_id";
+        let words = ["2", "ann", "bob", "再试", "--all", "no space"];
+        let expected = [words, words, ["1", "", "", "", "", ""]];
+        assert_eq!(database.query(columns), expected);
+        for column in ["last_line", "who", "attempt"] {
+            database.sql(&format!("ALTER TABLE scheduler_logs DROP COLUMN {column}"));
+        }
+        recorded(&database.config, &[run(told(ended("a"))), run(told(ended("d")))]);
+        let left = database.query("SELECT uniq_id, note FROM scheduler_logs ORDER BY uniq_id");
+        assert_eq!(left, [["a", "再试"], ["b", "再试"], ["c", ""], ["d", "再试"]]);
+        assert_eq!(database.value("SELECT end_time FROM scheduler_logs WHERE uniq_id = 'a'").len(), 19);
     }
 }
 

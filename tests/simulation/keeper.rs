@@ -1,5 +1,6 @@
 //! A fake keeper: it starts processes and sees them end, also while there is no daemon.
 
+use super::ledger::remarks::last_words;
 use super::process::Process;
 use super::world::{Spawning, World};
 use schedule::core::event::{Event, Started};
@@ -118,7 +119,12 @@ impl World {
             let is_left = is_told && self.processes.strays.contains(&run);
             let left = if is_left { STRAY.to_owned() } else { String::new() };
             let (started, exit) = (process.started, process.exit);
-            let end = KeptEnd { run, started, at, exit, usage, left };
+            let last_line = match exit.is_success() {
+                true => String::new(),
+                false => last_words(run),
+            };
+            let last_line = last_line.into();
+            let end = KeptEnd { run, started, at, exit, usage, left, last_line };
             keeper.ends.insert(run, end.clone());
             keeper.notices.push_back(Notice::Ended(end));
         }

@@ -3,6 +3,7 @@
 use super::database::PATHS;
 use super::disk::Snapshot;
 use super::ledger::LastWord;
+use super::ledger::remarks::ANN;
 use super::random::Random;
 use super::renewals::Renewals;
 use super::world::{ASK_MS, Spawning, World};
@@ -140,7 +141,7 @@ impl World {
                 let Some(run) = self.any_live() else { return };
                 self.tell(|| format!("run {run} is stopped"));
                 let stopped =
-                    self.core.as_mut().is_some_and(|core| core.scheduler.stop_run(now, run));
+                    self.core.as_mut().is_some_and(|core| core.scheduler.stop_run(now, run, ANN));
                 assert!(stopped, "run {run} can't be stopped");
                 self.ledger.stopped(now, run);
             }

@@ -29,6 +29,7 @@ mod parameters;
 mod places;
 mod preview;
 mod program;
+mod remarks;
 mod routes;
 mod runs;
 mod silent;

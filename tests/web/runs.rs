@@ -102,6 +102,7 @@ fn the_pages_have_each_run_once_and_newest_first() {
         *old,
         json!({
             "run_id": of_two[8], "job_id": 2, "name": "job 2", "command": "echo exit 1 of 2",
+            "attempt": 1,
             "cause": "due", "slot": null, "started_at": "2026-11-22T13:38:23+08:00",
             "ended_at": "2026-11-22T13:38:24+08:00", "duration_ms": 1_234, "pid": 99,
             "outcome": "exit 1", "kind": "failure", "exit_code": 1, "signal": null,

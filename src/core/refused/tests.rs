@@ -31,6 +31,7 @@ fn run(sequence: u64, ended: bool) -> Entry<'static> {
         kill_ms: None,
         end: ended.then_some(end),
         home: 0,
+        remarks: None,
     })
 }
 

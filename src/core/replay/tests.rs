@@ -32,6 +32,7 @@ fn intent(sequence: i64) -> Entry<'static> {
         kill_ms: None,
         end: None,
         home: 0,
+        remarks: None,
     })
 }
 

@@ -201,6 +201,7 @@ impl Scheduler {
             refused: None,
             intended: true,
             home: if entry.home == 0 { self.home() } else { entry.home },
+            remarks: entry.remarks.clone(),
         };
         let server_id = self.settings.server_id;
         self.table.adopt(&entry, server_id);

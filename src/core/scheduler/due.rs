@@ -132,7 +132,7 @@ impl Scheduler {
         self.outbox.note(&Entry::Boot(self.settings.boot_id.as_str().into()));
         if reboot {
             for job in self.reboot_jobs() {
-                self.start_run(now, job, None, Cause::Reboot);
+                self.start_run(now, job, (None, Cause::Reboot), None);
             }
         }
     }
@@ -222,7 +222,7 @@ impl Scheduler {
         };
         match reason {
             None => {
-                self.start_run(now, id, Some(slot), Cause::Due);
+                self.start_run(now, id, (Some(slot), Cause::Due), None);
             }
             Some(reason) => {
                 let (first_ms, last_ms, home) = (slot, slot, self.home());

@@ -13,6 +13,9 @@ use crate::core::time::Now;
 /// What is waited for is said again after this long, ms.
 const SAY_AGAIN_MS: u64 = 10_000;
 
+/// Who stops the runs of a daemon that ends with them.
+const WITH_DAEMON: &str = "daemon";
+
 /// Runs that are named at a time.
 const MAX_NAMED: usize = 5;
 
@@ -45,7 +48,7 @@ impl Scheduler {
         log::info!("end: stopping {}", counted(self.runs.len() as u64, "run"));
         let runs: Vec<RunId> = self.runs.all().keys().copied().collect();
         for run in runs {
-            self.stop_run(now, run);
+            self.stop_run(now, run, WITH_DAEMON);
         }
     }
 

@@ -38,7 +38,7 @@
 
 use crate::core::clock;
 use crate::core::ids::{JobId, RunId};
-use crate::core::journal::{Cause, End, RunEntry, cut_command};
+use crate::core::journal::{Cause, End, Remarks, RunEntry, cut_command};
 use crate::core::refusal::Refusal;
 use crate::core::state_label::StateLabel;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -80,6 +80,8 @@ pub struct Run {
     pub intended: bool,
     /// The database that its job is of: see [`crate::core::homes::mark`].
     pub home: u32,
+    /// What else is worth knowing of it.
+    pub remarks: Option<Box<Remarks>>,
 }
 
 /// How far a run has got: see the module's text.
@@ -217,6 +219,7 @@ impl Run {
             kill_ms: self.kill_ms,
             end,
             home: self.home,
+            remarks: self.remarks.clone(),
         }
     }
 }

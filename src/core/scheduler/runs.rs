@@ -9,9 +9,10 @@ use crate::core::clock;
 use crate::core::event::{Action, Ended, Signal, Started};
 use crate::core::history::PastRun;
 use crate::core::ids::{JobId, RunId};
-use crate::core::journal::{Cause, End, Entry, FIRST_ATTEMPT};
+use crate::core::journal::{Cause, End, Entry, FIRST_ATTEMPT, Remarks};
 use crate::core::launch::{LaunchError, LaunchPlan, MAX_LAUNCHING};
 use crate::core::outcome::Outcome;
+use crate::core::run_kind::RunKind;
 use crate::core::state_label::StateLabel;
 use crate::core::table::{Job, Phase};
 use crate::core::time::{Now, rfc3339};
@@ -26,13 +27,14 @@ const RETRY_MAX_MS: u64 = 2_000;
 pub(super) const ROW_CHANGED: &str = "its row was changed or removed before it could be started";
 
 impl Scheduler {
-    /// Starts a run: it is queued to be launched. The limit is the caller's business.
+    /// Starts a run: it is queued to be launched. The limit is the caller's business. `remarks`: who
+    /// wants it and why, where somebody does.
     pub(in crate::core) fn start_run(
         &mut self,
         now: Now,
         id: JobId,
-        slot_ms: Option<i64>,
-        cause: Cause,
+        (slot_ms, cause): (Option<i64>, Cause),
+        remarks: Option<Box<Remarks>>,
     ) -> Option<RunId> {
         let (server_id, instance) = (self.settings.server_id, self.settings.instance);
         let job = self.table.get_mut(id)?;
@@ -62,6 +64,7 @@ impl Scheduler {
             refused: None,
             intended: false,
             home: self.home(),
+            remarks,
         };
         let id = run.id;
         let job = run.job;
@@ -201,7 +204,7 @@ impl Scheduler {
                     // What the keeper was to take note of goes to the process now, and not twice.
                     let is_note = |it: &Action| matches!(it, Action::Signal(run, _) if *run == id);
                     self.actions.retain(|action| !is_note(action));
-                    self.stop_run(now, id);
+                    self.stop_run(now, id, "");
                 }
             }
             Err(_) if stop => self.end_unstarted(now, id, STOPPED_BEFORE),
@@ -258,8 +261,8 @@ impl Scheduler {
     }
 
     pub(in crate::core) fn run_ended(&mut self, now: Now, ended: Ended) {
-        let Ended { run: id, at, outcome, usage } = ended;
-        let Some(run) = self.runs.remove(id) else { return };
+        let Ended { run: id, at, outcome, usage, last_line } = ended;
+        let Some(mut run) = self.runs.remove(id) else { return };
         let duration_ms = at.mono_ms.saturating_sub(run.mono_ms);
         // Its process has to have ended: what was lost, or never started, is another matter.
         let stopped = outcome.exit().is_some() && run.is_stopping();
@@ -272,6 +275,9 @@ impl Scheduler {
             Outcome::Ended(_) | Outcome::LeftBehind(..) => None,
         };
         let kind = end.outcome.kind(stopped);
+        if RunKind::FAILED.contains(&kind.into()) {
+            Remarks::say(&mut run.remarks, |it| &mut it.last_line, &last_line);
+        }
         self.metrics.outcomes.add(kind, 1);
         self.counters.ended(kind);
         if let Some(job) = self.table.get_mut(run.job) {

@@ -10,7 +10,7 @@ use super::news::News;
 use super::run::{Run, RunPhase};
 use crate::core::event::{Action, Signal};
 use crate::core::ids::RunId;
-use crate::core::journal::Entry;
+use crate::core::journal::{Entry, Remarks};
 use crate::core::refusal::Refusal;
 use crate::core::time::Now;
 use std::collections::BTreeSet;
@@ -20,9 +20,13 @@ pub(super) const STOPPED_BEFORE: &str = "stopped before it was started";
 
 impl Scheduler {
     /// Asks a run to end: TERM to its group now, KILL after the grace time. Asking again changes
-    /// nothing. Returns whether there is such a run.
-    pub fn stop_run(&mut self, now: Now, id: RunId) -> bool {
-        let Some(run) = self.runs.get(&id) else { return false };
+    /// nothing: who asked first has stopped it. `by`: who asks; empty = that is noted already.
+    /// Returns whether there is such a run.
+    pub fn stop_run(&mut self, now: Now, id: RunId, by: &str) -> bool {
+        let Some(run) = self.runs.get_mut(&id) else { return false };
+        if run.remarks.as_ref().is_none_or(|remarks| remarks.stopped_by.is_empty()) {
+            Remarks::say(&mut run.remarks, |it| &mut it.stopped_by, by);
+        }
         match run.phase() {
             RunPhase::Queued | RunPhase::Retry { .. } => {
                 self.end_unstarted(now, id, STOPPED_BEFORE);
@@ -60,6 +64,9 @@ impl Scheduler {
     fn note_stop(&mut self, id: RunId, kill_ms: Option<u64>) {
         let Some(run) = self.runs.get_mut(&id).filter(|run| run.kill_ms != kill_ms) else { return };
         run.kill_ms = kill_ms;
+        if kill_ms.is_none() {
+            Remarks::say(&mut run.remarks, |it| &mut it.stopped_by, "");
+        }
         let Some(job) = self.table.get(run.job) else { return };
         let md5 = job.def.md5_hex();
         let entry = run.entry(&job.def.name, &job.def.command, &md5, None);

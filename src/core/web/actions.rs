@@ -16,7 +16,7 @@ use crate::core::event::Action;
 use crate::core::files::{FileName, FileTrouble};
 use crate::core::http::Response;
 use crate::core::ids::{ConnId, JobId, RunId};
-use crate::core::journal::Cause;
+use crate::core::journal::{Cause, Remarks};
 use crate::core::places::{Peer, Places};
 use crate::core::plain;
 use crate::core::scheduler::{Begun, Scheduler};
@@ -43,8 +43,8 @@ const ENDS: &str =
 /// What is to be done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Command {
-    /// Start each of these jobs once.
-    Start(Vec<JobId>),
+    /// Start each of these jobs once, with what is said of it.
+    Start(Vec<JobId>, String),
     /// Stop all runs of these jobs.
     Stop(Vec<JobId>),
     /// Stop a run.
@@ -59,7 +59,7 @@ impl Command {
     /// Whether it is about jobs, which nobody knows before the first table.
     pub(super) fn needs_table(&self) -> bool {
         match self {
-            Command::Start(_) | Command::Stop(_) | Command::StopRun(_) => true,
+            Command::Start(..) | Command::Stop(_) | Command::StopRun(_) => true,
             Command::Sync => false,
             Command::Clear(sources) => sources.iter().any(|source| *source != Source::Log),
         }
@@ -158,21 +158,28 @@ impl Web {
     ) {
         let now = call.now;
         let verb = match &command {
-            Command::Start(_) => "start",
+            Command::Start(..) => "start",
             Command::Stop(_) | Command::StopRun(_) => "stop",
             Command::Sync => "flush",
             Command::Clear(_) => "clear",
         };
-        let ticket = self.ticket(call, form, verb, Some(call.by()));
+        let by = call.by();
+        let who = by.name().to_owned();
+        let ticket = self.ticket(call, form, verb, Some(by));
         match command {
             // Each one goes to the front of the queue.
-            Command::Start(jobs) => {
-                jobs.iter().rev().for_each(|job| self.start_by(scheduler, now, ticket, *job));
+            Command::Start(jobs, note) => {
+                let remarks = Remarks { who: who.into(), note: note.into(), ..Remarks::default() };
+                for job in jobs.iter().rev() {
+                    self.start_by(scheduler, now, ticket, *job, &remarks);
+                }
             }
             Command::Stop(jobs) => {
-                jobs.into_iter().for_each(|job| self.stop_job_by(scheduler, now, ticket, job));
+                for job in jobs {
+                    self.stop_job_by(scheduler, now, (ticket, &who), job);
+                }
             }
-            Command::StopRun(run) => self.stop_run_by(scheduler, now, ticket, run),
+            Command::StopRun(run) => self.stop_run_by(scheduler, now, (ticket, &who), run),
             Command::Sync => {
                 scheduler.sync_now();
                 self.waiting.sync_next.push(ticket);
@@ -328,11 +335,18 @@ impl Web {
         }
     }
 
-    fn start_by(&mut self, scheduler: &mut Scheduler, now: Now, ticket: u64, id: JobId) {
+    fn start_by(
+        &mut self,
+        scheduler: &mut Scheduler,
+        now: Now,
+        ticket: u64,
+        id: JobId,
+        remarks: &Remarks,
+    ) {
         if let Some(why) = why_not_start(scheduler, id) {
             return self.note(ticket, id.to_string(), Err(why));
         }
-        match scheduler.start_run(now, id, None, Cause::Manual) {
+        match scheduler.start_run(now, id, (None, Cause::Manual), Some(Box::new(remarks.clone()))) {
             Some(run) => {
                 self.waiting.runs.insert(run, (ticket, id));
                 self.expect(ticket);

@@ -11,13 +11,46 @@ use crate::core::http::{Request, Response, query_pairs};
 use crate::core::launch::Stream;
 use crate::core::plain;
 use crate::core::scheduler::Scheduler;
+use serde_json::Value;
+
+/// Characters of a note: the width of `scheduler_logs.note`.
+const MAX_NOTE_CHARS: usize = 200;
 
 /// Jobs of a selection at the most.
 const MAX_SELECTED: usize = 1_000;
 
 /// `POST /api/v1/jobs/ID/start`
 pub(super) fn start_job(call: &Call<'_>) -> Result<Command, Response> {
-    Ok(Command::Start(vec![job_id(call.argument)?]))
+    Ok(Command::Start(vec![job_id(call.argument)?], note_of(call.request)?))
+}
+
+/// What is said of a start: the body's `note`, if there is a body. A client that sends a form, or
+/// something that is no object, has always been answered.
+fn note_of(request: &Request) -> Result<String, Response> {
+    let refuse = |why: String| Err(Response::problem(400, &why));
+    let Ok(Value::Object(body)) = serde_json::from_slice(&request.body) else {
+        return Ok(String::new());
+    };
+    if let Some(other) = body.keys().find(|name| *name != "note") {
+        let other = plain::shown(other);
+        return refuse(format!("the body has `{other}`: only a `note` can be given with a start"));
+    }
+    match body.get("note") {
+        None | Some(Value::Null) => Ok(String::new()),
+        Some(Value::String(note)) => note_in(note),
+        Some(_) => refuse("note: it is a text".into()),
+    }
+}
+
+/// A line, with nothing in it that acts.
+fn note_in(note: &str) -> Result<String, Response> {
+    let note = note.trim();
+    let chars = note.chars().count();
+    if chars > MAX_NOTE_CHARS {
+        let why = format!("note: it has {chars} characters, and {MAX_NOTE_CHARS} are kept");
+        return Err(Response::problem(400, &why));
+    }
+    Ok(plain::clean(note, usize::MAX))
 }
 
 /// `POST /api/v1/jobs/ID/stop`
@@ -110,7 +143,7 @@ fn by_form(request: &Request) -> Result<Command, Response> {
     };
     let action = request.form("action").unwrap_or_default();
     Ok(match (action.as_ref(), given) {
-        ("start", _) => Command::Start(jobs),
+        ("start", _) => Command::Start(jobs, note_in(&request.form("note").unwrap_or_default())?),
         ("stop", Some(run)) => Command::StopRun(run),
         ("stop", None) => Command::Stop(jobs),
         ("sync" | "flush", _) => Command::Sync,

@@ -91,7 +91,7 @@ impl Web {
         &mut self,
         scheduler: &mut Scheduler,
         now: Now,
-        ticket: u64,
+        (ticket, who): (u64, &str),
         id: JobId,
     ) {
         let refused = match scheduler.table().get(id) {
@@ -101,7 +101,7 @@ impl Web {
             }
             Some(job) => {
                 let runs = job.live.clone();
-                return self.stop_by(scheduler, now, (ticket, id.to_string()), id, runs);
+                return self.stop_by(scheduler, now, (ticket, id.to_string(), who), id, runs);
             }
         };
         self.note(ticket, id.to_string(), Err(refused));
@@ -112,12 +112,13 @@ impl Web {
         &mut self,
         scheduler: &mut Scheduler,
         now: Now,
-        ticket: u64,
+        (ticket, who): (u64, &str),
         run: RunId,
     ) {
         let refused = match scheduler.runs().get(&run).map(|run| run.job) {
             Some(job) => {
-                return self.stop_by(scheduler, now, (ticket, run.to_string()), job, vec![run]);
+                let asked = (ticket, run.to_string(), who);
+                return self.stop_by(scheduler, now, asked, job, vec![run]);
             }
             None if sources::job_of_run(scheduler, run).is_some() => {
                 (409, format!("run {run} has ended already: there is nothing to stop"))
@@ -131,12 +132,12 @@ impl Web {
         &mut self,
         scheduler: &mut Scheduler,
         now: Now,
-        (ticket, what): (u64, String),
+        (ticket, what, who): (u64, String, &str),
         job: JobId,
         runs: Vec<RunId>,
     ) {
         let runs: Vec<Asked> =
-            runs.into_iter().map(|run| ask_to_end(scheduler, now, run)).collect();
+            runs.into_iter().map(|run| ask_to_end(scheduler, now, run, who)).collect();
         let left = runs.iter().filter(|asked| asked.did.is_none()).count();
         let stop = Stop { ticket, what, job, runs, left };
         if left == 0 {
@@ -187,9 +188,9 @@ impl Web {
     }
 }
 
-fn ask_to_end(scheduler: &mut Scheduler, now: Now, run: RunId) -> Asked {
+fn ask_to_end(scheduler: &mut Scheduler, now: Now, run: RunId, who: &str) -> Asked {
     let before = scheduler.runs().get(&run).map(|run| (run.phase(), run.pid));
-    scheduler.stop_run(now, run);
+    scheduler.stop_run(now, run, who);
     let (did, pid) = match before {
         Some((RunPhase::Queued | RunPhase::Retry { .. }, _)) => (Some("cancelled"), None),
         Some((RunPhase::Launching { .. }, _)) => (Some("terminated"), None),

@@ -4,6 +4,7 @@ use super::states::{Line, block_of};
 use crate::core::definition::{Block, Definition, Schedule};
 use crate::core::history::PastRun;
 use crate::core::ids::{JobId, RunId};
+use crate::core::journal::Remarks;
 use crate::core::limits::{LISTED_COMMAND_CHARS, LISTED_JSON_COMMAND_CHARS, cut};
 use crate::core::scheduler::{Run, RunPhase, Scheduler};
 use crate::core::state_label::StateLabel;
@@ -135,7 +136,7 @@ pub(super) fn time_of(scheduler: &Scheduler, def: &Definition, wall_ms: i64) -> 
 }
 
 pub(super) fn past_run(scheduler: &Scheduler, def: &Definition, run: &PastRun) -> Value {
-    json!({
+    let mut view = json!({
         "run_id": run.run,
         "cause": run.cause,
         "slot": run.slot_ms.map(|slot| time_of(scheduler, def, slot)),
@@ -150,7 +151,17 @@ pub(super) fn past_run(scheduler: &Scheduler, def: &Definition, run: &PastRun) -
         "user_ms": run.usage.user_ms,
         "system_ms": run.usage.system_ms,
         "max_rss_bytes": run.usage.max_rss_bytes,
-    })
+        "attempt": run.attempt,
+    });
+    remark(&mut view, run.remarks.as_deref());
+    view
+}
+
+/// What else is worth knowing of a run, where there is something: lists are long, and most runs
+/// have none of it.
+fn remark(view: &mut Value, remarks: Option<&Remarks>) {
+    let Some(Ok(Value::Object(said))) = remarks.map(serde_json::to_value) else { return };
+    view.as_object_mut().into_iter().for_each(|view| view.extend(said.clone()));
 }
 
 pub(super) fn next_dues(scheduler: &Scheduler, job: &Job) -> Vec<String> {
@@ -169,7 +180,7 @@ pub(super) fn live_runs(scheduler: &Scheduler, now: Now, job: &Job) -> Vec<Value
 
 pub(super) fn live_run(scheduler: &Scheduler, now: Now, def: &Definition, run: &Run) -> Value {
     let refused = || run.refused.as_ref().map(ToString::to_string);
-    json!({
+    let mut view = json!({
         "run_id": run.id,
         "cause": run.cause,
         "slot": run.slot_ms.map(|slot| time_of(scheduler, def, slot)),
@@ -179,5 +190,8 @@ pub(super) fn live_run(scheduler: &Scheduler, now: Now, def: &Definition, run: &
         "pid": (run.pid != 0).then_some(run.pid),
         "outcome": run.phase().state(),
         "detail": run.waits.as_deref().map(str::to_owned).or_else(refused),
-    })
+        "attempt": run.attempt,
+    });
+    remark(&mut view, run.remarks.as_deref());
+    view
 }

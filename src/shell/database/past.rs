@@ -368,6 +368,12 @@ fn put(record: &mut RunRecord, column: &str, text: String) {
         "user_ms" => record.user_ms = number(&text),
         "system_ms" => record.system_ms = number(&text),
         "max_rss_bytes" => record.max_rss_bytes = number(&text),
+        "attempt" => record.attempt = number(&text),
+        "who" => record.who = text,
+        "stopped_by" => record.stopped_by = text,
+        "note" => record.note = text,
+        "parameters" => record.parameters = text,
+        "last_line" => record.last_line = text,
         KIND if text.is_empty() => {}
         KIND => record.kind = RunKind::of_code(&text),
         _ => {}

@@ -3,6 +3,7 @@
 //! A batch is written whole or not at all, and is sent again until it was written. So no record
 //! may be able to make a database refuse it: that would be refused for ever, with all behind it.
 
+use crate::core::last_line;
 use crate::core::limits::RECORDED_COMMAND_CHARS;
 use crate::core::outcome::is_lost;
 use crate::core::protocol::{ActRecord, Record, RunRecord, SkipRecord};
@@ -25,8 +26,22 @@ pub const RUN_COLUMNS: [&str; 9] = [
 ];
 
 /// Columns of `scheduler_logs` that are filled where they exist.
-pub const OPTIONAL_RUN_COLUMNS: [&str; 8] =
-    ["slot", "cause", "outcome", "duration_ms", "user_ms", "system_ms", "max_rss_bytes", KIND];
+pub const OPTIONAL_RUN_COLUMNS: [&str; 14] = [
+    "slot",
+    "cause",
+    "outcome",
+    "duration_ms",
+    "user_ms",
+    "system_ms",
+    "max_rss_bytes",
+    KIND,
+    "attempt",
+    "who",
+    "stopped_by",
+    "note",
+    "parameters",
+    "last_line",
+];
 
 /// The one that says how a run stands.
 pub const KIND: &str = "kind";
@@ -103,6 +118,11 @@ fn fitting_run(mut run: RunRecord) -> RunRecord {
     keep_chars(&mut run.slot, 40);
     keep_chars(&mut run.cause, 20);
     keep_chars(&mut run.outcome, 200);
+    keep_chars(&mut run.who, 100);
+    keep_chars(&mut run.stopped_by, 100);
+    keep_chars(&mut run.note, 200);
+    keep_chars(&mut run.parameters, 1_000);
+    keep_chars(&mut run.last_line, last_line::MAX_CHARS);
     fitting_time(&mut run.start_time);
     fitting_time(&mut run.end_time);
     run
@@ -177,6 +197,12 @@ pub fn run_field<'a>(run: &'a RunRecord, column: &str) -> Field<'a> {
         // Filled with its end: a daemon that does not know the column leaves no run alive for ever.
         KIND if run.kind == RunKind::Running => Field::Number(RunKind::Unfilled.code()),
         KIND => Field::Number(run.kind.code()),
+        "attempt" => Field::Number(run.attempt.max(1).into()),
+        "who" => Field::Text(&run.who),
+        "stopped_by" => Field::Text(&run.stopped_by),
+        "note" => Field::Text(&run.note),
+        "parameters" => Field::Text(&run.parameters),
+        "last_line" => Field::Text(&run.last_line),
         _ => Field::Text(""),
     }
 }

@@ -32,6 +32,7 @@ files! {
     3 "003_people.sql"
     4 "004_audit.sql"
     5 "005_history.sql"
+    7 "007_remarks.sql"
 }
 
 /// The tables without which nothing works.

@@ -375,7 +375,7 @@ impl Keeper {
             // so before it signalled, so before the run ended.
             self.obey();
         }
-        for end in self.runs.ends(clock::now()) {
+        for end in self.runs.ends(clock::now(), &self.launcher) {
             self.say(&Notice::Ended(end.clone()));
             self.ends.add(end);
         }

@@ -13,6 +13,7 @@ use crate::core::refusal::Refusal;
 use crate::core::time::Now;
 use crate::shell::cgroup::{Group, Groups};
 use crate::shell::clock;
+use crate::shell::output::Written;
 use crate::shell::proc_fs;
 use crate::shell::process::{Launcher, is_group_alive, number};
 use crate::shell::refused::{self, Members};
@@ -61,6 +62,7 @@ pub struct Runs {
 
 struct Kept {
     started: Started,
+    written: Option<Written>,
     group: Option<Group>,
     stop: Option<Stop>,
     end: Option<(Now, Ended)>,
@@ -146,7 +148,8 @@ impl Runs {
         let made = made?;
         let pid = made.pid.as_raw_nonzero().get().unsigned_abs();
         let started = Started { pid, kernel_start: made.kernel_start, at: clock::now() };
-        self.kept.insert(run, Kept { started, group, stop: None, end: None });
+        let written = launcher.take_written();
+        self.kept.insert(run, Kept { started, written, group, stop: None, end: None });
         self.leaders.insert(pid, run);
         Ok(started)
     }
@@ -221,12 +224,12 @@ impl Runs {
         std::mem::take(&mut self.others)
     }
 
-    /// The ends that are to be told.
-    pub fn ends(&mut self, now: Now) -> Vec<KeptEnd> {
+    /// The ends that are to be told; who launched them knows where they have written to.
+    pub fn ends(&mut self, now: Now, launcher: &Launcher) -> Vec<KeptEnd> {
         let by_itself = |run: &RunId| self.kept.get(run).is_some_and(|kept| kept.stop.is_none());
         let by_itself: Vec<RunId> = self.ended.iter().copied().filter(by_itself).collect();
         let mut ends: Vec<KeptEnd> =
-            by_itself.into_iter().filter_map(|run| self.finish(run, String::new())).collect();
+            by_itself.into_iter().filter_map(|run| self.finish(launcher, run, String::new())).collect();
         if let Some(groups) = self.groups.as_mut().filter(|groups| groups.has_left())
             && now.mono_ms >= self.sweep_at_ms
         {
@@ -234,7 +237,7 @@ impl Runs {
             groups.sweep();
         }
         self.kill_again(now);
-        ends.extend(self.release(now));
+        ends.extend(self.release(now, launcher));
         ends
     }
 
@@ -248,7 +251,7 @@ impl Runs {
     }
 
     /// Held ends of runs that have nothing left, or nothing that could be killed.
-    fn release(&mut self, now: Now) -> Vec<KeptEnd> {
+    fn release(&mut self, now: Now, launcher: &Launcher) -> Vec<KeptEnd> {
         let may_search = now.mono_ms >= self.search_at_ms;
         let over = |run: &RunId| {
             let kept = self.kept.get(run)?;
@@ -282,12 +285,12 @@ impl Runs {
                 }
             };
             let left = proc_fs::named(&left);
-            self.finish(run, left)
+            self.finish(launcher, run, left)
         };
         over.into_iter().filter_map(end).collect()
     }
 
-    fn finish(&mut self, run: RunId, left: String) -> Option<KeptEnd> {
+    fn finish(&mut self, launcher: &Launcher, run: RunId, left: String) -> Option<KeptEnd> {
         self.ended.remove(&run);
         let kept = self.kept.remove(&run)?;
         if let (Some(groups), Some(group)) = (&mut self.groups, kept.group) {
@@ -305,7 +308,11 @@ impl Runs {
             }
         }
         let (at, Ended { exit, usage, .. }) = kept.end?;
-        Some(KeptEnd { run, started: kept.started, at, exit, usage, left })
+        let last_line = match kept.written.filter(|_| !exit.is_success()) {
+            Some(written) => launcher.last_line(&run.to_string(), &written),
+            None => Box::default(),
+        };
+        Some(KeptEnd { run, started: kept.started, at, exit, usage, left, last_line })
     }
 
     /// Takes away what is not needed any more.

@@ -1,7 +1,7 @@
 //! What the journal says, and what of it survives the daemon.
 
 use super::super::database::{PATHS, home};
-use super::{Before, End, Ledger, Run, State};
+use super::{Before, End, Ledger, Run, State, remarks};
 use schedule::core::daemon::Core;
 use schedule::core::ids::RunId;
 use schedule::core::journal::{self, Entry, RunEntry, SkipEntry, Stand, TableEntry, decode};
@@ -322,10 +322,12 @@ impl Ledger {
             assert!(!run.end_seen, "run {id} has two ends");
             run.end_seen = true;
             check_end(id, run.end.as_ref(), end);
+            remarks::check(id, run, &entry);
         }
         let Some(at) = durable else { return };
         run.durable = true;
         run.kill_ms = entry.kill_ms;
+        run.is_by = remarks::is_by(&entry);
         run.durable_end = entry.end.map(|end| (at, end.outcome)).or(run.durable_end.take());
         run.slot_durable = true;
         if let Some(slot) = run.slot.filter(|_| run.epoch == epoch) {
@@ -339,8 +341,10 @@ impl Ledger {
         let Some(run) = self.runs.get_mut(&id) else { panic!("run {id} was never decided") };
         run.durable |= durable.is_some();
         run.slot_durable |= durable.is_some();
+        remarks::check_stop(id, run, entry);
         if durable.is_some() {
             run.kill_ms = entry.kill_ms;
+            run.is_by = remarks::is_by(entry);
         }
     }
 

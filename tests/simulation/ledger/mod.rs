@@ -14,6 +14,7 @@
 
 mod figures;
 mod lines;
+pub mod remarks;
 mod runs;
 mod slots;
 mod stops;

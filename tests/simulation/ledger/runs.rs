@@ -85,6 +85,16 @@ pub struct Run {
     was_told: bool,
     /// How it ended.
     pub end: Option<End>,
+    /// It had been told to end by then.
+    pub ended_told: bool,
+    /// Somebody has stopped it, and this daemon was told so.
+    pub is_asked: bool,
+    /// The same of any daemon.
+    pub was_asked: bool,
+    /// It took no signal, and this daemon knows that it goes on.
+    pub goes_on: bool,
+    /// The journal has on the disk who has stopped it.
+    pub is_by: bool,
     pub intent_seen: bool,
     /// Where the log has its intent.
     pub intent_at: Option<u64>,
@@ -125,6 +135,11 @@ impl Run {
             killed_ms: None,
             was_told: false,
             end: None,
+            ended_told: false,
+            is_asked: false,
+            was_asked: false,
+            goes_on: false,
+            is_by: false,
             intent_seen: false,
             intent_at: None,
             end_seen: false,
@@ -326,6 +341,7 @@ impl Ledger {
         let told = matches!(run.state, State::Stopping { .. } | State::Killed);
         run.state = State::Gone;
         run.end = Some(end.clone());
+        run.ended_told = told;
         let job = run.job;
         self.count_end(&end, told);
         self.live.remove(&id);
@@ -345,6 +361,7 @@ impl Ledger {
         assert!(self.runs.contains_key(&id), "run {id} comes out of nothing");
         let run = self.run(id);
         assert_eq!(run.state, State::Unsettled, "run {id} has ended and is back");
+        (run.is_asked, run.goes_on) = (false, false);
         let fresh = run.slot.is_some_and(|slot| now.wall_ms - slot <= FRESH_MS);
         let noted_ms = run.kill_ms.filter(|_| same_boot);
         let kill_ms = noted_ms.or(heard_ms.map(|asked_ms| asked_ms + grace_ms));
@@ -362,6 +379,8 @@ impl Ledger {
     /// Somebody stops a run.
     pub fn stopped(&mut self, now: Now, id: RunId) {
         let kill_ms = now.mono_ms + self.grace_ms;
+        let run = self.run(id);
+        (run.is_asked, run.was_asked, run.goes_on) = (true, true, false);
         match self.run(id).state {
             State::Queued | State::Resumable | State::Retry { .. } => {
                 self.finish(id, End::NoProcess);
@@ -412,6 +431,7 @@ impl Ledger {
             run.killed_ms = None;
             if matches!(run.state, State::Stopping { .. } | State::Killed) {
                 run.state = State::Alive;
+                (run.is_asked, run.goes_on) = (false, true);
             }
         }
         run.refused = !is_taken;

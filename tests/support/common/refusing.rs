@@ -67,6 +67,7 @@ impl Journal {
             kill_ms: None,
             end: ended.then_some(end),
             home: self.home,
+            remarks: None,
         });
         encode(&mut self.bytes, &entry);
     }

@@ -64,7 +64,7 @@ fn asked(
         names.join(", ")
     };
     match command {
-        Command::Start(jobs) => (all(t.start_job, jobs), "start", jobs.clone()),
+        Command::Start(jobs, _) => (all(t.start_job, jobs), "start", jobs.clone()),
         Command::Stop(jobs) => (all(t.stop_job, jobs), "stop", jobs.clone()),
         Command::StopRun(run) => (fill(t.stop_job, &[&run.to_string()]), "stop", Vec::new()),
         Command::Sync => (t.sync.to_owned(), "sync", Vec::new()),

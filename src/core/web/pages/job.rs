@@ -22,7 +22,7 @@ use crate::core::definition::Definition;
 use crate::core::history::PastRun;
 use crate::core::http::{Request, Response};
 use crate::core::ids::{BadJobId, JobId, RunId};
-use crate::core::journal::SkipEntry;
+use crate::core::journal::{Remarks, SkipEntry};
 use crate::core::plain;
 use crate::core::scheduler::{Run, Scheduler};
 use crate::core::state_label::StateLabel;
@@ -66,6 +66,10 @@ struct RunRow {
     live: bool,
     state: StateLabel,
     outcome: String,
+    /// What it wrote last before it failed.
+    last_line: String,
+    /// What was said when it was started.
+    note: String,
     started: Moment,
     took: String,
     cpu: String,
@@ -212,6 +216,8 @@ fn live_row(scheduler: &Scheduler, now: Now, look: Look, job: &Job, run: &Run) -
         live: true,
         state,
         outcome: format!("{told}{detail}"),
+        last_line: String::new(),
+        note: note_of(run.remarks.as_deref()),
         started: Moment::new(now, run.at_ms, zone),
         took: words::duration(t, now.mono_ms.saturating_sub(run.mono_ms)),
         cpu: "–".to_owned(),
@@ -230,6 +236,8 @@ fn past_row(scheduler: &Scheduler, now: Now, t: &Texts, job: &Job, run: &PastRun
         live: false,
         state: run.state(),
         outcome: words::past(t, run),
+        last_line: run.last_line().to_owned(),
+        note: note_of(run.remarks.as_deref()),
         started: Moment::new(now, run.started_ms, zone),
         took: words::duration(t, run.duration_ms),
         cpu: known(words::duration(t, run.usage.user_ms + run.usage.system_ms)),
@@ -238,6 +246,10 @@ fn past_row(scheduler: &Scheduler, now: Now, t: &Texts, job: &Job, run: &PastRun
         slot: run.slot_ms.map(|slot| Moment::new(now, slot, zone)),
         pid: run.pid,
     }
+}
+
+fn note_of(remarks: Option<&Remarks>) -> String {
+    remarks.map_or(String::new(), |remarks| remarks.note.to_string())
 }
 
 fn skips(scheduler: &Scheduler, now: Now, t: &Texts, job: &Job) -> Vec<Skip> {

@@ -35,6 +35,17 @@ pub struct Row<'a> {
     user_ms: u64,
     system_ms: u64,
     max_rss_bytes: u64,
+    attempt: u32,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    who: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    stopped_by: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    note: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    parameters: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    last_line: &'a str,
 }
 
 /// A run that the daemon knows itself.
@@ -93,6 +104,12 @@ pub fn row<'a>(scheduler: &'a Scheduler, row: &'a RunRecord) -> Row<'a> {
         user_ms: row.user_ms,
         system_ms: row.system_ms,
         max_rss_bytes: row.max_rss_bytes,
+        attempt: row.attempt.max(1),
+        who: &row.who,
+        stopped_by: &row.stopped_by,
+        note: &row.note,
+        parameters: &row.parameters,
+        last_line: &row.last_line,
     }
 }
 

@@ -45,6 +45,9 @@ pub(super) struct Run {
     pub user_ms: Option<u64>,
     pub system_ms: Option<u64>,
     pub max_rss_bytes: Option<u64>,
+    /// What it wrote last before it failed.
+    #[serde(default)]
+    pub last_line: String,
 }
 
 /// Those that a job has, or is remembered to have had.
@@ -58,13 +61,25 @@ impl Run {
         self.exit_code == Some(0)
     }
 
-    /// How it ended, and when that is known how long it took.
+    /// How it ended; of one that failed with what it wrote last.
+    fn outcome(&self) -> String {
+        self.with_last_line(plain::clean(&self.outcome, COLUMNS))
+    }
+
+    fn with_last_line(&self, told: String) -> String {
+        match self.last_line.is_empty() {
+            true => told,
+            false => format!("{told}: {}", plain::clean(&self.last_line, COLUMNS)),
+        }
+    }
+
+    /// The same, and when that is known how long it took.
     pub fn told(&self) -> String {
         let outcome = plain::clean(&self.outcome, COLUMNS);
-        match self.duration_ms {
+        self.with_last_line(match self.duration_ms {
             Some(ms) if self.ended_at.is_some() => format!("{outcome}, after {}", took(ms)),
             Some(_) | None => outcome,
-        }
+        })
     }
 }
 
@@ -112,7 +127,7 @@ fn row(run: &Run) -> Vec<String> {
         known(run.duration_ms),
         known(cpu),
         memory,
-        clean(&run.outcome),
+        run.outcome(),
     ]
 }
 
@@ -140,18 +155,20 @@ mod tests {
             user_ms: ended.then_some(900),
             system_ms: ended.then_some(90),
             max_rss_bytes: ended.then_some(3 << 20),
+            last_line: String::new(),
         }
     }
 
     #[test]
     fn a_line_for_each_run() {
-        let runs = [run("1-c", false, None), run("1-b", true, Some(3)), run("1-a", true, Some(0))];
+        let failed = Run { last_line: "no\u{7}pe".into(), ..run("1-b", true, Some(3)) };
+        let runs = [run("1-c", false, None), failed, run("1-a", true, Some(0))];
         let text = table(&runs, false);
         assert_eq!(
             text,
             "RUN  CAUSE  STARTED                    TOOK    CPU    MEMORY  OUTCOME\n\
              1-c  due    2026-11-22T03:30:00+08:00  1m 33s  -      -       running\n\
-             1-b  due    2026-11-22T03:30:00+08:00  1m 33s  990ms  3.0 MB  exit 3\n\
+             1-b  due    2026-11-22T03:30:00+08:00  1m 33s  990ms  3.0 MB  exit 3: no?pe\n\
              1-a  due    2026-11-22T03:30:00+08:00  1m 33s  990ms  3.0 MB  exit 0\n"
         );
         let text = table(&runs, true);

@@ -11,7 +11,7 @@ use crate::shell::cli::control::api::{ApiArgs, Daemon, Failed, Question, parsed}
 use crate::shell::cli::paint;
 use clap::builder::NonEmptyStringValueParser;
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::process::ExitCode;
 use std::thread::sleep;
 use std::time::Duration;
@@ -36,6 +36,9 @@ pub struct StartArgs {
     /// The job: its id or its exact name
     #[arg(value_name = "JOB", value_parser = NonEmptyStringValueParser::new())]
     pub job: String,
+    /// Why it is started: a line that is shown with the run
+    #[arg(long, value_name = "TEXT")]
+    pub note: Option<String>,
     /// Wait until the run has ended, and end with its exit status
     #[arg(long, conflicts_with = "follow")]
     pub wait: bool,
@@ -72,7 +75,12 @@ pub(super) fn start(args: &StartArgs) -> Result<ExitCode, Failed> {
     let daemon = Daemon::find("job start", &args.daemon)?;
     let job = named::job(&daemon, &args.job)?;
     let ends = if args.follow { ends_of(&daemon, job)? } else { Vec::new() };
-    let body = daemon.ok(Question::post(&format!("/api/v1/jobs/{job}/start")))?.body;
+    let path = format!("/api/v1/jobs/{job}/start");
+    let question = match &args.note {
+        None => Question::post(&path),
+        Some(note) => Question::post(&path).json(&json!({ "note": note }).to_string()),
+    };
+    let body = daemon.ok(question)?.body;
     let started: Started = parsed(&body)?;
     let told = started.told(job);
     if !args.wait && !args.follow {
