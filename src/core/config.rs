@@ -56,6 +56,10 @@ pub struct Base {
     pub sync_interval_s: u32,
     /// Days that records are kept in the database, 1..=36,500; 0 = for ever.
     pub keep_records_days: u32,
+    /// Runs of each job whose output files are kept, 0..=100,000; 0 = all.
+    pub keep_output: u32,
+    /// Bytes of such a file at the most, 2^20..=2^40; 0 = any number.
+    pub output_limit_bytes: u64,
     /// The zone of schedules and displayed times; `None` = the system's.
     pub timezone: Option<Zone>,
     /// How cron expressions are read.

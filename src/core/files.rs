@@ -58,6 +58,9 @@ pub struct Piece {
     pub start: Mark,
     /// The length of the whole file, bytes.
     pub size: u64,
+    /// Bytes behind the beginning of the piece that are holes: they are never sent.
+    #[serde(default)]
+    pub holes: u64,
     /// What was read; between processes by itself.
     #[serde(skip)]
     pub bytes: Vec<u8>,

@@ -6,7 +6,7 @@ use crate::core::outcome::{Outcome, OutcomeKind, Usage};
 use crate::core::state_label::StateLabel;
 use std::collections::VecDeque;
 
-/// Runs of a job that are remembered, and whose output files are kept.
+/// Runs of a job that are remembered.
 pub const MAX_RUNS: usize = 20;
 
 /// Ranges of skipped slots of a job that are remembered.
@@ -97,10 +97,12 @@ pub struct History {
 }
 
 impl History {
-    /// Adds a run. Returns the one that is forgotten for it.
-    pub fn ended(&mut self, run: PastRun) -> Option<RunId> {
+    /// Adds a run. The oldest of too many is forgotten.
+    pub fn ended(&mut self, run: PastRun) {
         self.runs.push_back(run);
-        (self.runs.len() > MAX_RUNS).then(|| self.runs.pop_front().map(|old| old.run)).flatten()
+        if self.runs.len() > MAX_RUNS {
+            self.runs.pop_front();
+        }
     }
 
     /// Takes in a run that an earlier daemon saw end, before all that are known.

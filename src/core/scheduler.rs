@@ -18,6 +18,7 @@
 //! - `news`: what somebody above may want to hear
 //! - `trouble`: what is wrong with the database, and when it is tried again
 //! - `reads`: questions about what was
+//! - `outputs`: files of outputs are deleted and cut
 //! - `purge`: what is older than it is kept leaves the database
 //! - `outbox`: the journal's segments and how their records reach the database
 //! - `last_word`: what the next daemon is told beside the journal
@@ -43,6 +44,7 @@ mod life;
 mod metrics;
 mod news;
 mod outbox;
+mod outputs;
 mod purge;
 mod reads;
 mod run;
@@ -91,6 +93,10 @@ pub struct Settings {
     pub sync_interval_ms: u64,
     /// Milliseconds that records are kept in the database; 0: for ever.
     pub keep_records_ms: u64,
+    /// Runs of each job whose output files are kept, but for those that are alive; 0: of all.
+    pub keep_output: usize,
+    /// Bytes of such a file at the most; 0: any number.
+    pub output_limit_bytes: u64,
     /// Milliseconds between TERM and KILL when a run is stopped.
     pub stop_grace_ms: u64,
     /// How cron expressions are read.
@@ -218,6 +224,7 @@ pub struct Scheduler {
     pub(in crate::core) acts: acts::Acts,
     pub(in crate::core) reads: reads::Reads,
     purge: purge::Purge,
+    outputs: outputs::Outputs,
     sync: sync::Sync,
     snapshot: snapshot::Snapshot,
     refused: carry::Refused,
@@ -273,6 +280,7 @@ impl Scheduler {
             acts,
             reads: reads::Reads::default(),
             purge: purge::Purge::begin(now),
+            outputs: outputs::Outputs::of(&settings),
             sync: sync::Sync::new(),
             snapshot: snapshot::Snapshot::told_by(replay.table.clone()),
             refused: carry::Refused::told_by(replay.set_aside),

@@ -30,6 +30,7 @@ use crate::core::database::{Database, ErrorKind};
 use crate::core::limits::{MAX_MESSAGE_CHARS, cut};
 use crate::core::protocol::{Answer, Ask, Request, Statement};
 use crate::shell::helper::end_with_daemon;
+use crate::shell::output::Tender;
 use crate::shell::panics::caught;
 use crate::shell::system_zone::system_zone;
 use answers::Answers;
@@ -117,14 +118,14 @@ pub fn exchange() -> ExitCode {
 /// Exit status 0 says that there are no more. With 1 the last line is an [`Answer::Error`], as far
 /// as it could still be written: of a driver that failed nobody knows how it is.
 pub fn serve(mut stdin: impl BufRead, mut stdout: impl Write) -> ExitCode {
-    let mut kept = Kept::nothing();
+    let (mut kept, mut tender) = (Kept::nothing(), Tender::default());
     loop {
         let mut answers = Answers::new(&mut stdout);
         let done = caught(|| match read_request(&mut stdin)? {
             None => Ok(false),
             Some(request) => {
                 answers.begin(request.id)?;
-                perform(&request, &mut kept, &mut answers)?;
+                perform(&request, (&mut kept, &mut tender), &mut answers)?;
                 answers.finish(request.id).map(|()| true)
             }
         });
@@ -139,7 +140,11 @@ pub fn serve(mut stdin: impl BufRead, mut stdout: impl Write) -> ExitCode {
     }
 }
 
-fn perform(request: &Request, kept: &mut Kept, answers: &mut Answers) -> Result<(), Failure> {
+fn perform(
+    request: &Request,
+    (kept, tender): (&mut Kept, &mut Tender),
+    answers: &mut Answers,
+) -> Result<(), Failure> {
     match &request.ask {
         Ask::Sync { server_id, vars_server, digest, snapshot } => {
             answers.tee(snapshot);
@@ -198,6 +203,7 @@ fn perform(request: &Request, kept: &mut Kept, answers: &mut Answers) -> Result<
             let piece = purge::Piece { server_id, before, keep_s, now_s, sure, limit };
             purge::purge(kept, &request.database, &piece, answers)
         }
+        Ask::Outputs(ask) => answers.send(&Answer::Tended(tender.tend(ask))),
     }
 }
 

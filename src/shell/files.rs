@@ -97,16 +97,48 @@ fn identity_of(meta: &Metadata) -> Identity {
     Identity { device: meta.dev(), inode: meta.ino(), born_ns }
 }
 
+/// Where there is data between two places: from where on, and up to where.
+fn data_between(file: &File, from: u64, size: u64) -> Option<(u64, u64)> {
+    let begin = match rustix::fs::seek(file, SeekFrom::Data(from)) {
+        Ok(offset) => offset,
+        Err(Errno::NXIO) => return None,
+        Err(_) => from,
+    };
+    let end = rustix::fs::seek(file, SeekFrom::Hole(begin)).unwrap_or(size);
+    (begin < size).then_some((begin, end.min(size)))
+}
+
+/// Stretches with data from this place on: in a long output of a run there is a hole where its
+/// middle was.
+fn stretches(file: &File, from: u64, size: u64) -> impl Iterator<Item = (u64, u64)> {
+    const MAX_STRETCHES: usize = 1_000;
+    let first = data_between(file, from, size);
+    let all = std::iter::successors(first, move |(_, end)| data_between(file, *end, size));
+    all.take(MAX_STRETCHES)
+}
+
 fn read_piece(file: &File, from: Option<Mark>, max_bytes: u64) -> io::Result<Piece> {
     let meta = file.metadata()?;
     let (identity, size) = (identity_of(&meta), meta.size());
     let max_bytes = max_bytes.min(MAX_READ_BYTES);
-    let offset = match from {
+    let mut offset = match from {
         None => size.saturating_sub(max_bytes),
         Some(mark) if mark.identity == identity && mark.offset <= size => mark.offset,
         Some(_) => first_data(file, size),
     };
-    let mut bytes = vec![0; usize::try_from((size - offset).min(max_bytes)).unwrap_or(0)];
+    let (mut end, mut holes) = (size, 0);
+    // Few files have any.
+    if meta.blocks().saturating_mul(512) < size {
+        let data: Vec<(u64, u64)> = stretches(file, offset, size).collect();
+        let wanted = if from.is_none() { data.last() } else { data.first() };
+        let (begin, until) = wanted.copied().unwrap_or((size, size));
+        // Where there was nothing before it, a line begins there: a byte of the hole says so.
+        let is_begin = from.is_none() && begin > offset && begin == first_data(file, size);
+        (offset, end) = (begin - u64::from(is_begin), until);
+        let behind = data.iter().filter(|(begin, _)| *begin >= offset);
+        holes = size - offset - behind.map(|(begin, end)| end - begin).sum::<u64>();
+    }
+    let mut bytes = vec![0; usize::try_from((end - offset).min(max_bytes)).unwrap_or(0)];
     let mut length = 0;
     while length < bytes.len() {
         match file.read_at(&mut bytes[length..], offset + length as u64) {
@@ -117,7 +149,7 @@ fn read_piece(file: &File, from: Option<Mark>, max_bytes: u64) -> io::Result<Pie
         }
     }
     bytes.truncate(length);
-    Ok(Piece { start: Mark { identity, offset }, size, bytes })
+    Ok(Piece { start: Mark { identity, offset }, size, holes, bytes })
 }
 
 /// Makes the first of the files that exists empty. Who writes to it for append goes on at its

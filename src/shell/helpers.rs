@@ -36,11 +36,13 @@ fn tokens(purpose: Purpose) -> (Token, Token) {
 
 /// What keeps a helper from answering. A server that hangs is found out by the helper itself, which
 /// waits less for each of its answers.
-fn what_keeps(pid: Pid) -> String {
+fn what_keeps(purpose: Purpose, pid: Pid) -> String {
     if proc_fs::is_stopped(pid) {
         format!("its helper, process {pid}, was stopped by a signal, and is killed")
     } else if proc_fs::hangs(pid) {
         format!("its helper, process {pid}, waits for a disk or a file system that does not answer")
+    } else if purpose == Purpose::Outputs {
+        "is the disk of the state directory overloaded?".to_owned()
     } else {
         "is the database overloaded?".to_owned()
     }
@@ -125,7 +127,7 @@ impl Helpers {
     /// becomes of it, as far as that can be seen.
     pub fn kill(&mut self, purpose: Purpose) {
         if let Some(helper) = &mut self.0[purpose as usize].helper {
-            helper.kill_for(what_keeps(helper.pid()));
+            helper.kill_for(what_keeps(purpose, helper.pid()));
         }
     }
 

@@ -2,8 +2,10 @@
 //! `runs/JOB/RUN.out` and `.err`.
 
 mod spares;
+mod tend;
 mod written;
 
+pub use tend::Tender;
 pub use written::Written;
 
 use std::cell::Cell;

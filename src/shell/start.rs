@@ -31,7 +31,7 @@ use crate::shell::journal::{Journal, Opened};
 use crate::shell::keeper::ends;
 use crate::shell::lock::{self, Lock};
 use crate::shell::logging;
-use crate::shell::output::Outputs;
+use crate::shell::output::{Outputs, Swept};
 use crate::shell::own;
 use crate::shell::owner;
 use crate::shell::predecessor;
@@ -156,7 +156,8 @@ pub fn prepare(config: &Config, server_id: u32) -> Result<Ready, StartError> {
     let (mut core, journal, children) =
         recall(config, settings, (&state_dir, &before), poll.registry(), handed.as_ref())?;
     let live: Vec<String> = core.scheduler.runs().keys().map(RunId::to_string).collect();
-    let swept = outputs.sweep(crate::core::history::MAX_RUNS, &live, MAX_SWEPT);
+    let keep = config.base.keep_output as usize;
+    let swept = if keep > 0 { outputs.sweep(keep, &live, MAX_SWEPT) } else { Swept::default() };
     if let Some(why) = swept.trouble {
         log::warn!("old outputs can't be deleted, {} of them; the first: {why}", swept.refused);
     }
@@ -325,6 +326,8 @@ fn settings(
         vars_server: server.vars_server,
         sync_interval_ms: u64::from(base.sync_interval_s) * 1000,
         keep_records_ms: u64::from(base.keep_records_days) * 24 * 3_600_000,
+        keep_output: base.keep_output as usize,
+        output_limit_bytes: base.output_limit_bytes,
         stop_grace_ms: u64::from(base.stop_grace_s) * 1000,
         // The configuration takes no other text.
         dialect: base.cron_dialect,

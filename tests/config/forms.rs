@@ -129,6 +129,10 @@ fn both_forms_in_one_file() {
         let config = clean(&format!("keep_records = {text}\n[server_2]\nport=1\n[db]\npath=/d\n"));
         assert_eq!(config.base.keep_records_days, days);
     }
+    for (text, mb) in [("0", 0), ("1M", 1), ("64mb", 64), ("2 G", 2_048), ("1024G", 1 << 20)] {
+        let config = clean(&format!("output_limit = {text}\n[server_2]\nport=1\n[db]\npath=/d\n"));
+        assert_eq!(config.base.output_limit_bytes, mb << 20);
+    }
     assert_eq!(config.servers[&2].port, 1);
     assert_eq!(config.database, Database::Sqlite(Sqlite { path: "/d".into() }));
 }

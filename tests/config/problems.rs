@@ -135,6 +135,10 @@ fn numbers() {
     for value in ["90", "0d", "d", "+9d", "40000d", "9y"] {
         base(&format!("keep_records = {value}"), &["4 error: write days or weeks, from `1d`"]);
     }
+    for value in ["64", "-1M", "0M", "1025G", "M", "1T", "64M 1"] {
+        base(&format!("output_limit = {value}"), &["4 error: write megabytes or gigabytes"]);
+    }
+    base("keep_output = 100001", &["4 error: from 0 to 100000 (runs of each job, 0 = all)"]);
     base("sync_interval = 0", &["4 error: from 1 to 3600 (seconds)"]);
     base("stop_grace = 5 # s", &["4 error: a comment after a value begins with a blank and `;`"]);
     for value in ["31", "1T", "-1", "9999999G", "5000G"] {

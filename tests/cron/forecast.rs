@@ -140,7 +140,7 @@ impl Fleet {
         self.table.put(def, 1, 0);
         for (run, ms) in took_ms.iter().enumerate() {
             let ended = past(run as u64 + 1, Outcome::Ended(Exit::Code(0)), *ms);
-            let _ = self.table.get_mut(JobId(id)).unwrap().history_mut().ended(ended);
+            self.table.get_mut(JobId(id)).unwrap().history_mut().ended(ended);
         }
     }
 
@@ -291,9 +291,9 @@ fn how_long_a_job_takes_is_the_median_of_its_good_runs() {
     let history = fleet.table.get_mut(JobId(1)).unwrap().history_mut();
     let bad = [Outcome::Ended(Exit::Code(1)), Outcome::Lost("gone".into())];
     for outcome in bad.into_iter().cycle().take(9) {
-        let _ = history.ended(past(99, outcome, 7));
+        history.ended(past(99, outcome, 7));
     }
-    let _ = history.ended(PastRun { stopped: true, ..past(99, Outcome::Ended(Exit::Code(0)), 7) });
+    history.ended(PastRun { stopped: true, ..past(99, Outcome::Ended(Exit::Code(0)), 7) });
     let usual = |fleet: &Fleet| {
         let found = fleet.forecast(Span { from_ms: 0, to_ms: 600_000 }, 10);
         (found.jobs[0].usual_ms, found.busiest.unwrap())

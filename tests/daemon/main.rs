@@ -21,13 +21,14 @@ mod journal_back;
 mod journal_down;
 mod journal_gone;
 mod journal_limit;
+mod kept;
 mod killed;
 mod log;
 mod moved;
 mod output;
-mod remarks;
 mod process;
 mod refused;
+mod remarks;
 mod renewed;
 mod rows;
 #[path = "../support/service.rs"]

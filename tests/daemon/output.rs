@@ -74,22 +74,23 @@ fn the_last_twenty_runs_keep_their_own_files() {
     database.sql(&Row::new(1, Due::Step(1), says).limit(3).insert());
     let daemon = site.start();
     wait_for("24 runs", SOON * 3, || {
-        let job = daemon.job(1)?;
-        let ended = site.logged(" end job=1 ").len();
-        (ended >= 24 && job["running"] == 0).then_some(())
+        daemon.job(1)?;
+        (site.logged(" end job=1 ").len() >= 24).then_some(())
     });
-    daemon.stop();
+    database.sql("UPDATE scheduler_jobs SET status = 0");
+    daemon.wait_job(1, "disabled", |job| job["state"] == "disabled");
     let dir = site.dir.0.join("state.1/runs/1");
-    let files: BTreeSet<String> = fs::read_dir(&dir)
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .collect();
+    let files = || -> BTreeSet<String> {
+        let entries = fs::read_dir(&dir).unwrap();
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+    };
     let ends = site.logged(" end job=1 ");
     let last: Vec<&str> =
         ends.iter().rev().take(20).map(|line| daemon::log::field(line, "run").unwrap()).collect();
     let expected: BTreeSet<String> =
         last.iter().flat_map(|run| [format!("{run}.out"), format!("{run}.err")]).collect();
-    assert_eq!(files, expected);
+    wait_for("the files of the last twenty", SOON, || (files() == expected).then_some(()));
+    daemon.stop();
     let run = last[0];
     assert_eq!(fs::read_to_string(dir.join(format!("{run}.out"))).unwrap(), format!("out {run}\n"));
     assert_eq!(fs::read_to_string(dir.join(format!("{run}.err"))).unwrap(), format!("err {run}\n"));

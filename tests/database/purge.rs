@@ -207,6 +207,8 @@ impl Daemon {
             vars_server: 1,
             sync_interval_ms: 3_600_000,
             keep_records_ms: KEEP_S * 1_000,
+            keep_output: 20,
+            output_limit_bytes: 64 << 20,
             stop_grace_ms: 10_000,
             dialect: Dialect::Crontab,
             zone: zone("UTC").unwrap(),

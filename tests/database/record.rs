@@ -220,7 +220,10 @@ fn what_is_remarked_of_a_run_is_recorded_where_there_are_columns() {
         recorded(&database.config, &[run(told(ended("a"))), run(told(ended("d")))]);
         let left = database.query("SELECT uniq_id, note FROM scheduler_logs ORDER BY uniq_id");
         assert_eq!(left, [["a", "再试"], ["b", "再试"], ["c", ""], ["d", "再试"]]);
-        assert_eq!(database.value("SELECT end_time FROM scheduler_logs WHERE uniq_id = 'a'").len(), 19);
+        assert_eq!(
+            database.value("SELECT end_time FROM scheduler_logs WHERE uniq_id = 'a'").len(),
+            19
+        );
     }
 }
 

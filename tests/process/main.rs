@@ -11,3 +11,4 @@ mod launch;
 mod output;
 #[path = "support.rs"]
 mod process_support;
+mod tend;

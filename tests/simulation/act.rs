@@ -37,6 +37,7 @@ impl World {
         self.hear_memory();
         self.journaled();
         self.check_lanes();
+        self.check_files();
         let Some(core) = &self.core else { return };
         let in_vain = !self.clients.is_empty() && !self.ledger.is_launching();
         assert!(!in_vain, "clients wait in vain: {:?}", self.clients);

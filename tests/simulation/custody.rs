@@ -98,6 +98,8 @@ impl World {
                 }
             }
             Event::Ended(ended) => {
+                let job = core.scheduler.runs().get(&ended.run).map(|run| run.job.0);
+                job.into_iter().for_each(|job| self.disk.files.ended(now, job));
                 let is_seen = ended.outcome.exit().is_some();
                 let process = self.processes.alive.get(&ended.run);
                 let goes_on = process.is_some_and(|process| !process.gone);

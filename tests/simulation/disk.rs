@@ -1,6 +1,7 @@
 //! A disk that can be full, and whose journal is read back as the daemon's shell reads it.
 
 use super::database::Rows;
+use super::files::Files;
 use super::ledger::LastWord;
 use schedule::core::journal::{Segment, Stretch, past_segments};
 use schedule::core::replay::Replay;
@@ -29,6 +30,8 @@ pub struct Disk {
     /// No name in the directory can be made, changed or taken away; the journal, in one of its own,
     /// can be written.
     pub names_stay: bool,
+    /// Those of outputs.
+    pub files: Files,
     read: Read,
 }
 
@@ -51,6 +54,11 @@ struct Read {
 }
 
 impl Disk {
+    /// One with these files of outputs.
+    pub fn with(files: Files) -> Disk {
+        Disk { files, ..Disk::default() }
+    }
+
     /// Whether there is a segment to write to.
     pub fn is_open(&self) -> bool {
         self.open.is_some()

@@ -7,7 +7,7 @@ use schedule::core::change::{Of, Refused};
 use schedule::core::database::ErrorKind;
 use schedule::core::ids::{AskId, JobId};
 use schedule::core::protocol::{
-    ActsEnd, Answer, Ask, ChangeAsk, Changed, Mark, Purged, Request, RunsEnd, SetAside,
+    ActsEnd, Answer, Ask, ChangeAsk, Changed, Mark, Purged, Request, RunsEnd, SetAside, Tended,
 };
 use std::collections::VecDeque;
 
@@ -115,7 +115,9 @@ impl Exchange {
             delay_ms += if fate == Fate::Good { random.below(28_000) } else { 0 };
         }
         let deadline_ms = match &request.ask {
-            Ask::Sync { .. } | Ask::Record { .. } | Ask::Purge { .. } => mono_ms + DEADLINE_MS,
+            Ask::Sync { .. } | Ask::Record { .. } | Ask::Purge { .. } | Ask::Outputs(_) => {
+                mono_ms + DEADLINE_MS
+            }
             // As long as who waits for it.
             Ask::Change(_) | Ask::Runs(_) | Ask::Acts(_) => u64::MAX,
         };
@@ -148,7 +150,9 @@ impl Exchange {
         match &self.ask {
             Ask::Sync { .. } => true,
             Ask::Record { from, to, .. } => from < to,
-            Ask::Change(_) | Ask::Runs(_) | Ask::Acts(_) | Ask::Purge { .. } => false,
+            Ask::Change(_) | Ask::Runs(_) | Ask::Acts(_) | Ask::Purge { .. } | Ask::Outputs(_) => {
+                false
+            }
         }
     }
 
@@ -156,9 +160,12 @@ impl Exchange {
     pub fn from(&self) -> Option<u64> {
         match &self.ask {
             Ask::Record { from, .. } => Some(*from),
-            Ask::Sync { .. } | Ask::Change(_) | Ask::Runs(_) | Ask::Acts(_) | Ask::Purge { .. } => {
-                None
-            }
+            Ask::Sync { .. }
+            | Ask::Change(_)
+            | Ask::Runs(_)
+            | Ask::Acts(_)
+            | Ask::Purge { .. }
+            | Ask::Outputs(_) => None,
         }
     }
 
@@ -228,6 +235,14 @@ impl Exchange {
                 return self.tell_past(mono_ms, &answers, random);
             }
             Ask::Purge { .. } => vec![line(&Answer::Purged(Purged::default()))],
+            Ask::Outputs(ask) => {
+                // Whatever is said of it, it may be done.
+                if self.is_good() || random.one_in(2) {
+                    disk.files.tend(&ask);
+                }
+                let within_ms = if ask.live.is_empty() { 0 } else { 1 + random.below(40_000) };
+                vec![line(&Answer::Tended(Tended { within_ms, ..Tended::default() }))]
+            }
         };
         let last = self.spoil(&mut lines, random);
         if let Some((_, rows)) = &self.table {
@@ -347,6 +362,7 @@ impl Exchange {
             Ask::Runs(_) => Answer::Runs(RunsEnd::default()),
             Ask::Acts(_) => Answer::Acts(ActsEnd::default()),
             Ask::Purge { .. } => Answer::Purged(Purged::default()),
+            Ask::Outputs(_) => Answer::Tended(Tended::default()),
         };
         [Answer::To(id), what, Answer::Done(id)].iter().map(line).collect()
     }

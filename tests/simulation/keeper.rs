@@ -219,6 +219,7 @@ impl World {
         }
         self.check_limit(run);
         self.ledger.process_made(now, run);
+        self.disk.files.made(order.plan.job_id, run);
         self.launches += 1;
         let (duration_ms, exit) = self.profile.fate(&mut self.random);
         let end_ms = now.mono_ms + duration_ms;

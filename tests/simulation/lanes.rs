@@ -37,6 +37,8 @@ pub struct Lanes {
     random: Random,
     /// Of questions about the past.
     history: Random,
+    /// Of those about files of outputs.
+    outputs: Random,
     helpers: BTreeMap<Purpose, Helper>,
     /// When each lane was asked last, and whether that was answered well.
     asked: BTreeMap<Purpose, (u64, bool)>,
@@ -49,7 +51,8 @@ impl Lanes {
         let random = Random::new(seed.rotate_left(48) ^ 0x1a9e5);
         let (helpers, asked, late) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         let history = Random::new(seed.rotate_left(20) ^ 0x9a57);
-        Lanes { random, history, helpers, asked, late }
+        let outputs = Random::new(seed.rotate_left(12) ^ 0xf11e5);
+        Lanes { random, history, outputs, helpers, asked, late }
     }
 
     /// Whether nothing is under way.
@@ -98,6 +101,7 @@ impl World {
         let random = match (&mut self.editors, purpose) {
             (Some(editors), Purpose::Change) => &mut editors.random,
             (_, Purpose::History) => &mut self.lanes.history,
+            (_, Purpose::Outputs) => &mut self.lanes.outputs,
             _ => &mut self.random,
         };
         let database = &mut self.database;
@@ -139,6 +143,7 @@ impl World {
         match purpose {
             Purpose::Sync => self.ledger.answered(ending.rows.clone(), ending.good),
             Purpose::Record => self.check_set_aside(ending.good),
+            Purpose::Outputs => self.disk.files.answered(now, ending.good),
             Purpose::Change | Purpose::History | Purpose::Purge => {}
         }
     }
@@ -181,6 +186,7 @@ impl World {
         let random = match (&mut self.editors, purpose) {
             (Some(editors), Purpose::Change) => &mut editors.random,
             (_, Purpose::History) => &mut self.lanes.history,
+            (_, Purpose::Outputs) => &mut self.lanes.outputs,
             _ => &mut self.random,
         };
         if purpose == Purpose::History {
@@ -207,6 +213,9 @@ impl World {
             self.say(Event::HelperEnded(purpose, Err(why)));
             if purpose == Purpose::Sync {
                 self.ledger.answered(None, false);
+            }
+            if purpose == Purpose::Outputs {
+                self.disk.files.answered(now, false);
             }
             return;
         }
@@ -253,8 +262,15 @@ impl World {
                 exchange.abandon(&mut self.random, &mut self.database, &mut self.disk);
             }
         }
+        self.disk.files.daemon_ends();
         self.lanes.asked.clear();
         self.lanes.late.clear();
+    }
+
+    /// Whether somebody is at files of outputs.
+    pub fn is_tending(&self) -> bool {
+        let helper = self.lanes.helpers.get(&Purpose::Outputs);
+        helper.is_some_and(|helper| helper.exchange.is_some() || helper.leaves)
     }
 
     /// Whether a helper is at the journal.

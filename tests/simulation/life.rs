@@ -267,6 +267,8 @@ impl World {
             vars_server: 1,
             sync_interval_ms: self.profile.sync_interval_ms,
             keep_records_ms: 0,
+            keep_output: self.disk.files.keep,
+            output_limit_bytes: if self.disk.files.keep > 0 { 1 << 20 } else { 0 },
             stop_grace_ms: self.profile.stop_grace_ms,
             dialect: Dialect::Crontab,
             zone: zone(configured).unwrap(),

@@ -8,6 +8,7 @@ mod database;
 mod disk;
 mod editors;
 mod exchange;
+mod files;
 mod keeper;
 mod lanes;
 mod ledger;

@@ -3,6 +3,7 @@
 use super::database::{Database, home};
 use super::disk::Disk;
 use super::editors::Editors;
+use super::files::Files;
 use super::keeper::{Keeper, Legacy};
 use super::lanes::Lanes;
 use super::ledger::{Def, Ledger, State};
@@ -130,11 +131,11 @@ impl World {
             random,
             apart,
             others: Random::new(seed.rotate_left(32)),
+            disk: Disk::with(Files::new(seed, profile.fat || profile.crowd)),
             profile,
             named: 0,
             boots: 1,
             core: None,
-            disk: Disk::default(),
             processes: Processes::default(),
             neighbours: BTreeSet::new(),
             ahead_ms: 0,

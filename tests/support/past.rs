@@ -18,5 +18,7 @@ pub fn past(run: u64, outcome: Outcome, duration_ms: u64) -> PastRun {
         outcome,
         usage: Usage::default(),
         stopped: false,
+        attempt: 1,
+        remarks: None,
     }
 }

@@ -16,8 +16,7 @@ fn bench() -> Bench {
 fn end(bench: &mut Bench, code: u8, last_line: &str) {
     let run: RunId = *bench.core.scheduler.runs().keys().next().unwrap();
     let outcome = Outcome::Ended(Exit::Code(code));
-    let ended =
-        Ended { last_line: last_line.into(), ..Ended::unseen(run, bench.now, outcome) };
+    let ended = Ended { last_line: last_line.into(), ..Ended::unseen(run, bench.now, outcome) };
     bench.core.handle(bench.now, Event::Ended(Box::new(ended)));
     bench.turn();
 }

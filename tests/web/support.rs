@@ -18,7 +18,7 @@ use schedule::core::launch::{LaunchError, Stream};
 use schedule::core::outcome::{Exit, Outcome};
 use schedule::core::places::Peer;
 use schedule::core::protocol::{
-    ActRecord, Answer, Ask, JobRow, Purged, Purpose, Request, RunRecord,
+    ActRecord, Answer, Ask, JobRow, Purged, Purpose, Request, RunRecord, Tended,
 };
 use schedule::core::refusal::Refusal;
 use schedule::core::replay::Replay;
@@ -115,6 +115,8 @@ pub fn settings() -> Settings {
         vars_server: 1,
         sync_interval_ms: 10_000,
         keep_records_ms: 0,
+        keep_output: 20,
+        output_limit_bytes: 64 << 20,
         stop_grace_ms: 10_000,
         dialect: Dialect::Crontab,
         zone: zone("Asia/Shanghai").unwrap(),
@@ -324,6 +326,7 @@ impl Bench {
             }
             (None, Purpose::Sync) => self.table.clone(),
             (None, Purpose::Purge) => vec![Answer::Purged(Purged::default())],
+            (None, Purpose::Outputs) => vec![Answer::Tended(Tended::default())],
             (None, Purpose::Record) => vec![editing::recorded()],
         };
         if self.cut == Some(purpose) {
@@ -365,7 +368,7 @@ impl Bench {
         let from = usize::try_from(offset).unwrap();
         let until = bytes.len().min(from + usize::try_from(plan.max_bytes).unwrap());
         let start = Mark { identity, offset };
-        Ok(Piece { start, size, bytes: bytes[from..until].to_vec() })
+        Ok(Piece { start, size, holes: 0, bytes: bytes[from..until].to_vec() })
     }
 
     /// Sends a request without waiting for the answer.

@@ -17,7 +17,7 @@ use paths::{logfile, template};
 use section::Keys;
 
 /// Keys of `[base]`.
-const BASE: [&str; 12] = [
+const BASE: [&str; 14] = [
     "pidfile",
     "logfile",
     "statedir",
@@ -26,6 +26,8 @@ const BASE: [&str; 12] = [
     "memory_limit",
     "sync_interval",
     "keep_records",
+    "keep_output",
+    "output_limit",
     "timezone",
     "cron_dialect",
     "control_groups",
@@ -54,6 +56,8 @@ fn base(draft: &Draft, several: bool, problems: &mut Problems) -> Base {
         memory_limit_mb: memory_limit(&mut keys),
         sync_interval_s: keys.number("sync_interval", 10, 1..=3600, "seconds"),
         keep_records_days: keep_records(&mut keys),
+        keep_output: keys.number("keep_output", 20, 0..=100_000, "runs of each job, 0 = all"),
+        output_limit_bytes: output_limit(&mut keys),
         timezone: timezone(&mut keys),
         cron_dialect: cron_dialect(&mut keys),
         control_groups: keys.choice("control_groups", &["on", "off"], "on") == "on",
@@ -137,6 +141,38 @@ fn keep_records(keys: &mut Keys) -> u32 {
             );
             keys.problems.error(entry.line, text);
             0
+        }
+    }
+}
+
+/// Megabytes or gigabytes with their unit: a bare number could be meant as bytes.
+fn output_limit(keys: &mut Keys) -> u64 {
+    const DEFAULT: u64 = 64 << 20;
+    const MAX_MB: u64 = 1 << 20;
+    let Some(entry) = keys.find("output_limit") else { return DEFAULT };
+    let text = entry.value.to_ascii_lowercase();
+    if text == "0" {
+        return 0;
+    }
+    let text = text.strip_suffix('b').unwrap_or(&text);
+    let (digits, times) = match (text.strip_suffix('m'), text.strip_suffix('g')) {
+        (Some(digits), _) => (digits, 1),
+        (_, Some(digits)) => (digits, 1024),
+        (None, None) => ("", 0),
+    };
+    let digits = digits.trim();
+    let is_number = digits.bytes().all(|byte| byte.is_ascii_digit());
+    let mb = digits.parse().ok().and_then(|n: u64| n.checked_mul(times));
+    match mb.filter(|mb| is_number && (1..=MAX_MB).contains(mb)) {
+        Some(mb) => mb << 20,
+        None => {
+            let text = format!(
+                "`output_limit` is `{}`: write megabytes or gigabytes, from `1M` to `1024G`, as \
+                 `64M` or `1G`; 0 = no limit",
+                entry.value
+            );
+            keys.problems.error(entry.line, text);
+            DEFAULT
         }
     }
 }

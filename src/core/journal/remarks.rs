@@ -26,7 +26,11 @@ pub struct Remarks {
 
 impl Remarks {
     /// Notes something, where there is something to note.
-    pub fn say(all: &mut Option<Box<Remarks>>, what: fn(&mut Remarks) -> &mut Box<str>, text: &str) {
+    pub fn say(
+        all: &mut Option<Box<Remarks>>,
+        what: fn(&mut Remarks) -> &mut Box<str>,
+        text: &str,
+    ) {
         if let Some(remarks) = all {
             *what(remarks) = text.into();
             if **remarks == Remarks::default() {

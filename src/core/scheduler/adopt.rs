@@ -286,6 +286,8 @@ impl Scheduler {
                 let (job, pid) = (run.job, run.pid);
                 self.runs.set_phase(id, RunPhase::Live);
                 log::info!("adopt job={job} run={id} pid={pid}");
+                let job_of = self.table.get(job);
+                job_of.into_iter().for_each(|job| self.outputs.began(now, &job.def));
                 self.touch(job);
                 if unnoted {
                     self.launched(now, id, Ok(started));

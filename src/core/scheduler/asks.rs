@@ -135,6 +135,8 @@ impl Scheduler {
             Purpose::Change => self.edits.ask_ms(),
             Purpose::History => self.reads.ask_ms(),
             Purpose::Purge => self.purge_at(),
+            Purpose::Outputs if self.astray.is_some() => u64::MAX,
+            Purpose::Outputs => self.outputs.at_ms(),
         }
     }
 
@@ -166,6 +168,10 @@ impl Scheduler {
             }
             Purpose::History => self.reads.next(),
             Purpose::Purge => self.purge.ask(now, &self.settings),
+            Purpose::Outputs => {
+                let known = (&self.table, &self.runs, self.last_sequence);
+                self.outputs.ask(now, &self.settings, known)
+            }
         }
     }
 
@@ -257,6 +263,9 @@ impl Scheduler {
             self.outbox.record_at = Some(0);
             return;
         }
+        if purpose == Purpose::Outputs {
+            return self.outputs.answered(now, failure, staged.tended);
+        }
         if is_of_client(purpose) {
             // Nothing is told of the database, which the other lanes ask all the time.
             self.sync.state.count(failure.is_none());
@@ -305,7 +314,7 @@ impl Scheduler {
         match purpose {
             Purpose::Sync => self.sync.next_sync_ms = 0,
             Purpose::Record => self.outbox.record_at = Some(0),
-            Purpose::Change | Purpose::History | Purpose::Purge => {}
+            Purpose::Change | Purpose::History | Purpose::Purge | Purpose::Outputs => {}
         }
         if news {
             let jobs = self.table.len();
@@ -343,7 +352,7 @@ impl Scheduler {
 /// somebody who has locked it, and what was is many rows: that says nothing of the database.
 fn is_of_client(purpose: Purpose) -> bool {
     match purpose {
-        Purpose::Change | Purpose::History | Purpose::Purge => true,
+        Purpose::Change | Purpose::History | Purpose::Purge | Purpose::Outputs => true,
         Purpose::Sync | Purpose::Record => false,
     }
 }

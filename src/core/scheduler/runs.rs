@@ -27,8 +27,8 @@ const RETRY_MAX_MS: u64 = 2_000;
 pub(super) const ROW_CHANGED: &str = "its row was changed or removed before it could be started";
 
 impl Scheduler {
-    /// Starts a run: it is queued to be launched. The limit is the caller's business. `remarks`: who
-    /// wants it and why, where somebody does.
+    /// Starts a run: it is queued to be launched. The limit is the caller's business. `remarks`:
+    /// who wants it and why, where somebody does.
     pub(in crate::core) fn start_run(
         &mut self,
         now: Now,
@@ -226,6 +226,7 @@ impl Scheduler {
         let md5 = job.def.md5_hex();
         let entry = run.entry(&job.def.name, &job.def.command, &md5, None);
         self.outbox.record(now, &Entry::Run(entry));
+        self.outputs.began(now, &job.def);
         self.counters.launched += 1;
         if let Some(delay_ms) = delay_ms {
             self.metrics.lateness.count(delay_ms.saturating_mul(1000));
@@ -285,8 +286,8 @@ impl Scheduler {
             let entry = run.entry(&job.def.name, &job.def.command, &md5, Some(end));
             let past = PastRun::from_entry(&entry);
             self.outbox.record(now, &Entry::Run(entry));
-            let forgotten = past.and_then(|past| job.history_mut().ended(past));
-            self.actions.extend(forgotten.map(|old| Action::ForgetOutput(run.job, old)));
+            past.into_iter().for_each(|past| job.history_mut().ended(past));
+            self.outputs.ended(now, &job.def);
         }
         self.table.run_ended(run.job, id);
         self.touch(run.job);

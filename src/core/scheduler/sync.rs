@@ -14,7 +14,7 @@ use crate::core::database::ErrorKind;
 use crate::core::definition::{Definition, Vars, there_twice};
 use crate::core::ids::JobId;
 use crate::core::journal::{ActEntry, TableEntry};
-use crate::core::protocol::{Answer, Ask, Changed, JobRow, Mark, Past, Purged, Purpose};
+use crate::core::protocol::{Answer, Ask, Changed, JobRow, Mark, Past, Purged, Purpose, Tended};
 use crate::core::table::Table;
 use crate::core::time::Now;
 use applying::{Applying, Since};
@@ -102,6 +102,8 @@ pub(super) struct Staged {
     pub past: Past,
     /// What was deleted.
     pub purged: Option<Purged>,
+    /// What was done with files.
+    pub tended: Option<Tended>,
     pub error: Option<(ErrorKind, String)>,
 }
 
@@ -123,6 +125,7 @@ impl Staged {
             Purpose::Change => self.edited.is_some(),
             Purpose::History => self.past.is_whole(),
             Purpose::Purge => self.purged.is_some(),
+            Purpose::Outputs => self.tended.is_some(),
         }
     }
 
@@ -195,6 +198,7 @@ impl Staged {
             Answer::Runs(end) => self.past_ends(Past::ends, end),
             Answer::Acts(end) => self.past_ends(Past::acts_end, end),
             Answer::Purged(purged) => self.purged = Some(purged),
+            Answer::Tended(tended) => self.tended = Some(tended),
             Answer::Error { kind, message } => {
                 self.error.get_or_insert((kind, message));
             }

@@ -301,6 +301,7 @@ pub(super) fn did(
     let (of_job, of_run) = match of {
         Some(Source::Job(job, _)) => (Some(*job), None),
         Some(Source::Run(run, _)) => (None, Some(*run)),
+        Some(Source::RunOf(job, run, _)) => (Some(*job), Some(*run)),
         Some(Source::Log) | None => (None, None),
     };
     let value = result.as_ref().ok();

@@ -21,6 +21,15 @@ pub(super) struct Download {
     left: u64,
 }
 
+impl Download {
+    fn goes_on(&self, piece: &Piece) -> bool {
+        piece.start.identity == self.at.identity
+            && piece.start.offset >= self.at.offset
+            && !piece.bytes.is_empty()
+            && piece.bytes.len() as u64 <= self.left
+    }
+}
+
 impl Web {
     /// Begins to send what is from the start of `piece` on up to the present end of its file.
     pub(super) fn begin_download(
@@ -29,8 +38,8 @@ impl Web {
         names: Vec<FileName>,
         piece: Piece,
     ) -> Response {
-        let Piece { start, size, mut bytes } = piece;
-        let length = size.saturating_sub(start.offset);
+        let Piece { start, size, holes, mut bytes } = piece;
+        let length = size.saturating_sub(start.offset).saturating_sub(holes);
         bytes.truncate(PIECE_BYTES as usize);
         bytes.shrink_to_fit();
         let left = length - (bytes.len() as u64).min(length);
@@ -67,7 +76,7 @@ impl Web {
         }
         let offset = size - bytes.len() as u64;
         let start = Mark { offset, ..piece.start };
-        told(self.begin_download(conn, names, Piece { start, size, bytes }))
+        told(self.begin_download(conn, names, Piece { start, size, holes: 0, bytes }))
     }
 
     /// A client has taken what it got: the next piece is read.
@@ -78,7 +87,8 @@ impl Web {
         self.push_action(Action::ReadFile(conn, Box::new(plan)));
     }
 
-    /// A piece was read. A file that has become shorter or another one meanwhile is broken off.
+    /// A piece was read; a hole before it is left out. A file that has become shorter or another
+    /// one meanwhile is broken off.
     /// Returns the answer of the file if it is none of a download.
     pub(super) fn send_piece(
         &mut self,
@@ -87,9 +97,9 @@ impl Web {
     ) -> Option<Result<Piece, FileTrouble>> {
         let Some(download) = self.readers.downloads.get_mut(&conn) else { return Some(read) };
         match read {
-            Ok(piece) if piece.start == download.at && !piece.bytes.is_empty() => {
+            Ok(piece) if download.goes_on(&piece) => {
                 let count = piece.bytes.len() as u64;
-                download.at.offset += count;
+                download.at.offset = piece.start.offset + count;
                 download.left = download.left.saturating_sub(count);
                 if download.left == 0 {
                     self.readers.downloads.remove(&conn);

@@ -90,7 +90,11 @@ pub(super) fn job_file(call: &Call<'_>) -> Result<Source, Response> {
 
 /// What a run has written.
 pub(super) fn run_file(call: &Call<'_>) -> Result<Source, Response> {
-    Ok(Source::Run(run_id(call.argument)?, stream_of(call.request)?))
+    let (run, stream) = (run_id(call.argument)?, stream_of(call.request)?);
+    Ok(match call.request.query("job").filter(|job| !job.is_empty()) {
+        None => Source::Run(run, stream),
+        Some(job) => Source::RunOf(job_id(&job)?, run, stream),
+    })
 }
 
 /// The daemon's log.

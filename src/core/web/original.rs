@@ -83,7 +83,9 @@ impl Web {
         match request.query("action").as_deref() {
             Some("flush") => Ok(Command::Sync),
             Some("clear") => Ok(Command::Clear(vec![Source::Log])),
-            Some("start") => self.named_job(scheduler, request).map(|id| Command::Start(vec![id], String::new())),
+            Some("start") => {
+                self.named_job(scheduler, request).map(|id| Command::Start(vec![id], String::new()))
+            }
             Some("stop") => self.named_job(scheduler, request).map(|id| Command::Stop(vec![id])),
             Some("clear_1") => self.clear_named(scheduler, request, Stream::Stdout),
             Some("clear_2") => self.clear_named(scheduler, request, Stream::Stderr),

@@ -212,7 +212,7 @@ impl Web {
         read: Result<Piece, FileTrouble>,
     ) {
         let Tail { lines, level, head_only, form } = tail;
-        let read = read.map_err(|trouble| sources::may_have_given_way(scheduler, &names, trouble));
+        let read = read.map_err(|trouble| sources::may_be_gone(scheduler, &names, trouble));
         let response = match (form, read) {
             (TailForm::Original(page), read) => {
                 let read = read.map(|piece| last_lines(&piece, lines, level).to_vec());

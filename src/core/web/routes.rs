@@ -60,6 +60,9 @@ const RUNS: &[&str] = runs::PARAMETERS;
 /// Which of two files.
 const STREAM: &[&str] = &["stream"];
 
+/// Whose run it is, of one that the daemon does not remember.
+const OF_JOB: &[&str] = &["job"];
+
 /// Those of a page that shows what runs have written.
 const OUTPUT: &[&str] = &["run", "stream", "tail", "follow"];
 
@@ -130,7 +133,9 @@ pub const ROUTES: &[Route] = &[
     get("/api/v1/audit", Past(past::acts), Viewer).takes(&[AUDIT]),
     get("/api/v1/runs", Past(past::all_runs), Viewer).takes(&[RUNS]).awaits(Jobs),
     get("/api/v1/runs/{run}", Past(past::one_run), Viewer).awaits(Jobs),
-    get("/api/v1/runs/{run}/output", File(named::run_file), Viewer).takes(&[FILE]).awaits(Jobs),
+    get("/api/v1/runs/{run}/output", File(named::run_file), Viewer)
+        .takes(&[FILE, OF_JOB])
+        .awaits(Jobs),
     get("/api/v1/log", File(named::log), Viewer).takes(&[FILE]),
     // The API: what it does.
     post(APPLY_PATH, Change(change::apply), Editor).takes(&[APPLY]),

@@ -13,6 +13,8 @@ use crate::core::table::Job;
 pub(super) enum Source {
     /// What a run has written.
     Run(RunId, Stream),
+    /// The same of a run of this job, though it may be forgotten.
+    RunOf(JobId, RunId, Stream),
     /// The file a job writes to; without one, that of its newest run.
     Job(JobId, Stream),
     /// The daemon's log.
@@ -29,6 +31,12 @@ pub(super) fn names_of(
         Source::Run(run, stream) => match job_of_run(scheduler, run) {
             Some(job) => (job, Some(run), stream),
             None => return Err(missing::no_run(scheduler, run)),
+        },
+        Source::RunOf(job, run, stream) => match job_of_run(scheduler, run) {
+            Some(known) if known == job => (job, Some(run), stream),
+            Some(_) => return Err(missing::no_run(scheduler, run)),
+            // More outputs are kept than runs are remembered.
+            None => return Ok(vec![FileName::Run(job, run, stream)]),
         },
         Source::Job(job, stream) => (job, None, stream),
     };
@@ -66,12 +74,21 @@ pub(super) fn job_of_run(scheduler: &Scheduler, run: RunId) -> Option<JobId> {
     of_live().or_else(|| table.iter().chain(table.disabled()).find(has).map(|job| job.def.id))
 }
 
-/// What is not there of a run may have been: outputs give way where the disk is full.
-pub(super) fn may_have_given_way(
+/// What is not there of a run may have been: only so many outputs are kept, and they give way where
+/// the disk is full.
+pub(super) fn may_be_gone(
     scheduler: &Scheduler,
     names: &[FileName],
     trouble: FileTrouble,
 ) -> FileTrouble {
+    let keep = scheduler.settings().keep_output;
+    if names.iter().any(|name| is_not_kept(scheduler, name))
+        && let FileTrouble::Missing(why) = trouble
+    {
+        let last = if keep == 1 { "run".to_owned() } else { format!("{keep} runs") };
+        let kept = format!("of a job's last {last} it is (`keep_output`)");
+        return FileTrouble::Missing(format!("{why}: it is not kept any more: {kept}"));
+    }
     let dropped = scheduler.counters().outputs_dropped;
     let of_run = names.iter().any(|name| matches!(name, FileName::Run(..)));
     let Some(FileTrouble::Missing(why)) = (of_run && dropped > 0).then_some(&trouble) else {
@@ -82,6 +99,19 @@ pub(super) fn may_have_given_way(
     FileTrouble::Missing(format!("{why}; {may} (`outputs_dropped`)"))
 }
 
+/// Whether a file is that of a run that ended before the last ones.
+fn is_not_kept(scheduler: &Scheduler, name: &FileName) -> bool {
+    let (FileName::Run(job, run, _), keep) = (name, scheduler.settings().keep_output) else {
+        return false;
+    };
+    if keep == 0 || scheduler.runs().contains_key(run) {
+        return false;
+    }
+    let past = scheduler.table().get(*job).and_then(|job| job.history.as_ref());
+    let mut newest = past.into_iter().flat_map(|past| past.runs.iter().rev());
+    newest.position(|past| past.run == *run).is_none_or(|place| place >= keep)
+}
+
 /// Under which name a file is kept.
 pub(super) fn file_name(source: &Source) -> String {
     let stream = |stream: &Stream| match stream {
@@ -89,7 +119,9 @@ pub(super) fn file_name(source: &Source) -> String {
         Stream::Stderr => "stderr",
     };
     match source {
-        Source::Run(run, which) => format!("run-{run}-{}.txt", stream(which)),
+        Source::Run(run, which) | Source::RunOf(_, run, which) => {
+            format!("run-{run}-{}.txt", stream(which))
+        }
         Source::Job(job, which) => format!("job-{job}-{}.txt", stream(which)),
         Source::Log => "schedule-log.txt".into(),
     }

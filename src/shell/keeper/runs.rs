@@ -228,8 +228,10 @@ impl Runs {
     pub fn ends(&mut self, now: Now, launcher: &Launcher) -> Vec<KeptEnd> {
         let by_itself = |run: &RunId| self.kept.get(run).is_some_and(|kept| kept.stop.is_none());
         let by_itself: Vec<RunId> = self.ended.iter().copied().filter(by_itself).collect();
-        let mut ends: Vec<KeptEnd> =
-            by_itself.into_iter().filter_map(|run| self.finish(launcher, run, String::new())).collect();
+        let mut ends: Vec<KeptEnd> = by_itself
+            .into_iter()
+            .filter_map(|run| self.finish(launcher, run, String::new()))
+            .collect();
         if let Some(groups) = self.groups.as_mut().filter(|groups| groups.has_left())
             && now.mono_ms >= self.sweep_at_ms
         {

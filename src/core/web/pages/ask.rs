@@ -75,7 +75,7 @@ fn asked(
             Some(Source::Job(id, Stream::Stderr)) => {
                 (format!("{}: {}", named("{}", *id), t.clear_errors), "clear_stderr", vec![*id])
             }
-            Some(Source::Run(..) | Source::Log) | None => {
+            Some(Source::Run(..) | Source::RunOf(..) | Source::Log) | None => {
                 (t.clear_log.to_owned(), "clear_log", Vec::new())
             }
         },

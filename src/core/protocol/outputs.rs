@@ -1,0 +1,52 @@
+//! What is to be done with the files of runs' outputs, and what became of it.
+
+use crate::core::ids::{JobId, RunId};
+use serde::{Deserialize, Serialize};
+
+/// See the module's text.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutputsAsk {
+    /// State directory of the group.
+    pub state_dir: String,
+    /// Bytes of a file at the most: of a longer one the middle is left out; 0: any number.
+    pub limit_bytes: u64,
+    /// Runs that are alive, and their jobs: of a file that is too long by now.
+    pub live: Vec<(JobId, RunId)>,
+    /// Jobs whose runs have ended.
+    pub jobs: Vec<JobFiles>,
+    /// What was begun later has a greater sequence than this, and nothing of it is touched.
+    pub upto: u64,
+}
+
+/// The files of a job's runs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobFiles {
+    /// Which job.
+    pub job: JobId,
+    /// Runs that are alive, or about to be: their files stay as they are.
+    pub live: Vec<RunId>,
+    /// The last runs that have ended: their files stay.
+    pub last: Vec<RunId>,
+    /// Of so many other runs they stay, the newest ones; none: of all.
+    pub others: Option<usize>,
+}
+
+/// What became of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Tended {
+    /// Files that were deleted.
+    pub deleted: u64,
+    /// Bytes that were left out.
+    pub left_out_bytes: u64,
+    /// Jobs that have more files to be deleted.
+    pub more: Vec<JobId>,
+    /// Jobs whose files are to be looked at once more, when nobody follows them any longer.
+    pub again: Vec<JobId>,
+    /// Files of runs that are alive grow so fast that they are to be looked at after this, ms.
+    pub within_ms: u64,
+    /// The file system can't give back a part of a file: those of live runs grow.
+    pub no_holes: bool,
+    /// Why something could not be done; empty: all could.
+    pub trouble: String,
+}
