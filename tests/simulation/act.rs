@@ -218,6 +218,9 @@ impl World {
     fn write(&mut self, offset: u64, lines: &[u8], kept: usize) {
         self.tell(|| format!("journal {offset}+{kept}: {}", String::from_utf8_lossy(lines)));
         self.disk.write(offset, lines, kept);
+        if kept == lines.len() {
+            self.written.push(offset..offset + lines.len() as u64);
+        }
         let recorded = self.database.through.max(self.dropped);
         let piece = Piece { offset, bytes: lines, kept, segment: false, recorded };
         self.ledger.wrote(&piece);
@@ -230,6 +233,7 @@ impl World {
             self.disk.take_room(lines.len());
             self.disk.begin_segment(start, &lines);
             self.ledger.remember(start);
+            self.written.push(start..start + lines.len() as u64);
         }
         let kept = if full { 0 } else { lines.len() };
         let recorded = self.database.through.max(self.dropped);

@@ -13,6 +13,7 @@ mod keeper;
 mod lanes;
 mod ledger;
 mod life;
+mod memory;
 mod mover;
 mod process;
 mod profile;

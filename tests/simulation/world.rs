@@ -22,6 +22,7 @@ use schedule::core::records::Key;
 use schedule::core::refused::Refused;
 use schedule::core::time::Now;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::Range;
 
 /// A keeper that has runs is asked for a sign of life this often, ms.
 pub const ASK_MS: u64 = 30_000;
@@ -94,6 +95,8 @@ pub struct World {
     pub pressed: bool,
     /// Records before this offset were dropped at the journal's limit.
     pub dropped: u64,
+    /// What was written to the disk in this turn.
+    pub written: Vec<Range<u64>>,
     /// No more faults.
     pub calm: bool,
     still: u32,
@@ -156,6 +159,7 @@ impl World {
             up_ms: 0,
             pressed: false,
             dropped: 0,
+            written: Vec::new(),
             calm: false,
             still: 0,
             story: tell.then(VecDeque::new),
@@ -175,6 +179,7 @@ impl World {
 
     /// One turn of the loop, or of the time without a daemon.
     pub fn step(&mut self) {
+        let memory = self.memory();
         if !self.calm {
             self.happen();
             self.steal();
@@ -205,6 +210,7 @@ impl World {
         core.handle(now, Event::Tick);
         self.ledger.tick(now, core);
         self.act(now);
+        self.check_memory(memory);
         self.renew(now);
     }
 
