@@ -50,3 +50,4 @@ pub mod table;
 pub mod time;
 pub mod version;
 pub mod web;
+pub mod why;

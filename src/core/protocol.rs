@@ -13,7 +13,7 @@ mod records;
 
 pub use change::{ChangeAsk, Changed, Find, Mark};
 pub use outputs::{JobFiles, OutputsAsk, Tended};
-pub use past::{ActsAsk, ActsEnd, Past, Place, Purged, RunsAsk, RunsEnd, Stays};
+pub use past::{ActsAsk, ActsEnd, Past, Place, Purged, RunsAsk, RunsEnd, Stays, WhyAsk};
 pub use records::{ActRecord, Record, RunRecord, SkipRecord};
 
 use crate::core::change::Refused;
@@ -138,6 +138,8 @@ pub enum Ask {
     Runs(Box<RunsAsk>),
     /// Who did what, newest first.
     Acts(Box<ActsAsk>),
+    /// What tells why a job ran, or did not.
+    Why(Box<WhyAsk>),
     /// Delete what is older than it is kept, so much of it.
     Purge {
         /// The group whose rows they are.
@@ -164,7 +166,7 @@ impl Ask {
             Ask::Sync { .. } => Purpose::Sync,
             Ask::Record { .. } => Purpose::Record,
             Ask::Change(_) => Purpose::Change,
-            Ask::Runs(_) | Ask::Acts(_) => Purpose::History,
+            Ask::Runs(_) | Ask::Acts(_) | Ask::Why(_) => Purpose::History,
             Ask::Purge { .. } => Purpose::Purge,
             Ask::Outputs(_) => Purpose::Outputs,
         }

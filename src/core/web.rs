@@ -13,7 +13,8 @@
 //! - `change`: jobs are changed; `repeats`: a request that is sent again makes nothing twice
 //! - `output`: what runs have written and the log, followed if wanted; `download`: as it is
 //! - `sources`: in which files that is
-//! - `past`: questions about what was: `runs`, `audit`, from memory and the database
+//! - `past`: questions about what was: `runs`, `audit` and `why`, from memory and
+//!   the database
 //! - `slow`: answers that are worked on in slices: `forecast`, what starts between two instants;
 //!   `export`, all that the group says
 //! - `stream`: what changes, as server-sent events
@@ -64,6 +65,7 @@ mod texts;
 mod values;
 mod views;
 mod wanted;
+mod why;
 mod words;
 
 use crate::core::event::{Action, Vitals};

@@ -20,6 +20,7 @@ mod records;
 mod rows;
 mod schema;
 mod sqlite;
+mod why;
 mod writer;
 
 use self::mysql::Kept;
@@ -197,6 +198,7 @@ fn perform(
         Ask::Change(ask) => edit::edit(kept, &request.database, ask, answers),
         Ask::Runs(ask) => past::read(kept, &request.database, ask, answers),
         Ask::Acts(ask) => acts::read(kept, &request.database, ask, answers),
+        Ask::Why(ask) => why::read(kept, &request.database, ask, answers),
         Ask::Purge { server_id, before, keep_s, now_s, sure, limit } => {
             let (server_id, limit) = (*server_id, *limit);
             let (keep_s, now_s, sure) = (*keep_s, *now_s, *sure);

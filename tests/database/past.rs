@@ -5,7 +5,9 @@ use crate::common::database::{Kind, TestDatabase};
 use crate::common::helper::{Standing, recorded, run};
 use crate::daemon::{Daemon, SOON, Site, wait_for};
 use schedule::core::ids::RunId;
-use schedule::core::protocol::{Answer, Ask, Place, RunRecord, RunsAsk, RunsEnd};
+use schedule::core::protocol::{
+    ActsAsk, ActsEnd, Answer, Ask, Place, RunRecord, RunsAsk, RunsEnd, WhyAsk,
+};
 use schedule::core::run_kind::RunKind;
 use schedule::shell::cli::db::{DbCommand, perform};
 use schedule::shell::database::migrate;
@@ -95,6 +97,40 @@ fn asks() -> Vec<RunsAsk> {
         RunsAsk { words: vec!["'x'".into()], kinds: RunKind::FAILED.to_vec(), ..of(&many) },
         RunsAsk { server_id: 2, ..group },
     ]
+}
+
+/// What tells why is what looks at all rows come to, one behind the other.
+#[test]
+fn what_tells_why_is_read_in_one_session() {
+    for kind in Kind::all() {
+        let database = TestDatabase::new(kind);
+        let rows = rows();
+        let records: Vec<_> = rows.iter().cloned().map(run).collect();
+        recorded(&database.config, &records);
+        let jobs = Some(vec![2]);
+        let until = "2026-11-22 12:00:16".to_owned();
+        let of_job = RunsAsk { server_id: 1, jobs, until, limit: 20, ..RunsAsk::default() };
+        let near = RunsAsk { since: "2026-11-22 12:00:13".into(), ..of_job.clone() };
+        let kinds = vec![RunKind::Success];
+        let good = RunsAsk { kinds, limit: 1, ..of_job.clone() };
+        let acts = ActsAsk { server_id: 1, job: Some(2), limit: 9, ..ActsAsk::default() };
+        let words = ActsAsk { job: None, ..acts.clone() };
+        let ask = WhyAsk { changes: acts, near, skips: of_job, good, words };
+        let told = Standing::start().ask(&database.config, Ask::Why(Box::new(ask.clone())));
+        let end = Answer::Acts(ActsEnd::default());
+        let mut right = vec![end.clone()];
+        right.extend(brute::answers(&rows, &ask.near));
+        right.extend(brute::answers(&rows, &ask.skips));
+        let good = brute::answers(&rows, &ask.good);
+        let Answer::Run(since) = &good[0] else { panic!("{good:?}") };
+        let (kinds, since, until) =
+            (RunKind::FAILED.to_vec(), since.start_time.clone(), String::new());
+        let bad = RunsAsk { kinds, since, until, oldest: true, ..ask.good.clone() };
+        right.extend(good.clone());
+        right.extend(brute::answers(&rows, &bad));
+        right.push(end);
+        assert_eq!(told, right, "{kind:?}");
+    }
 }
 
 /// The ids of a page, and how far it goes.

@@ -119,7 +119,7 @@ impl Exchange {
                 mono_ms + DEADLINE_MS
             }
             // As long as who waits for it.
-            Ask::Change(_) | Ask::Runs(_) | Ask::Acts(_) => u64::MAX,
+            Ask::Change(_) | Ask::Runs(_) | Ask::Acts(_) | Ask::Why(_) => u64::MAX,
         };
         Exchange {
             id: request.id,
@@ -150,9 +150,12 @@ impl Exchange {
         match &self.ask {
             Ask::Sync { .. } => true,
             Ask::Record { from, to, .. } => from < to,
-            Ask::Change(_) | Ask::Runs(_) | Ask::Acts(_) | Ask::Purge { .. } | Ask::Outputs(_) => {
-                false
-            }
+            Ask::Change(_)
+            | Ask::Runs(_)
+            | Ask::Acts(_)
+            | Ask::Why(_)
+            | Ask::Purge { .. }
+            | Ask::Outputs(_) => false,
         }
     }
 
@@ -164,6 +167,7 @@ impl Exchange {
             | Ask::Change(_)
             | Ask::Runs(_)
             | Ask::Acts(_)
+            | Ask::Why(_)
             | Ask::Purge { .. }
             | Ask::Outputs(_) => None,
         }
@@ -234,6 +238,7 @@ impl Exchange {
                 let answers = database.act_answers(self.named, &ask);
                 return self.tell_past(mono_ms, &answers, random);
             }
+            Ask::Why(_) => panic!("nobody asks why"),
             Ask::Purge { .. } => vec![line(&Answer::Purged(Purged::default()))],
             Ask::Outputs(ask) => {
                 // Whatever is said of it, it may be done.
@@ -360,7 +365,7 @@ impl Exchange {
                 Answer::Changed(Changed::to(mark))
             }
             Ask::Runs(_) => Answer::Runs(RunsEnd::default()),
-            Ask::Acts(_) => Answer::Acts(ActsEnd::default()),
+            Ask::Acts(_) | Ask::Why(_) => Answer::Acts(ActsEnd::default()),
             Ask::Purge { .. } => Answer::Purged(Purged::default()),
             Ask::Outputs(_) => Answer::Tended(Tended::default()),
         };

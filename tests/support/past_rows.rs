@@ -46,6 +46,9 @@ pub fn answers(rows: &[RunRecord], ask: &RunsAsk) -> Vec<Answer> {
     let mut found: Vec<&RunRecord> = rows.iter().filter(|row| is_wanted(row, ask)).collect();
     found.retain(|row| below.as_ref().is_none_or(|below| place(row) < *below));
     found.sort_by_key(|row| std::cmp::Reverse(place(row)));
+    if ask.oldest {
+        found.reverse();
+    }
     let down_to = found.get(ask.limit).map(|_| place(found[ask.limit - 1]));
     found.truncate(ask.limit);
     let rows = found.len();

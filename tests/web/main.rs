@@ -36,4 +36,5 @@ mod silent;
 mod unread;
 #[path = "support.rs"]
 mod web_common;
+mod why;
 mod words;

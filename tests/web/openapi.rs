@@ -139,6 +139,9 @@ fn every_answer_is_described_and_every_description_is_answered() {
     tour.get("/api/v1/export", 200);
     tour.get("/api/v1/export?format=crontab", 200);
     tour.get("/api/v1/audit?since=x", 400);
+    for (target, status) in [("2/why", 200), ("2/why?at=x", 400), ("01/why", 404)] {
+        tour.get(&format!("/api/v1/jobs/{target}"), status);
+    }
     tour.bench.files.insert("/o".into(), b"a\nb\n".to_vec());
     tour.bench.files.insert("log".into(), b"a\nb\n".to_vec());
     commands(&mut tour);

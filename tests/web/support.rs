@@ -6,19 +6,20 @@
 mod editing;
 #[path = "../support/past_rows.rs"]
 mod past;
+#[path = "remembered.rs"]
+mod remembered;
 
 use schedule::core::cron::{Dialect, zone};
 use schedule::core::daemon::Core;
 use schedule::core::database::{Database, Sqlite};
-use schedule::core::event::{Action, Ended, Event, PushFailure, Signal, Started};
+use schedule::core::event::{Action, Event, PushFailure, Signal, Started};
 use schedule::core::files::{FileName, FileTrouble, Identity, Mark, Piece, ReadPlan};
 use schedule::core::http::{Connection, Limits};
 use schedule::core::ids::{AskId, ConnId, RunId};
 use schedule::core::launch::{LaunchError, Stream};
-use schedule::core::outcome::{Exit, Outcome};
 use schedule::core::places::Peer;
 use schedule::core::protocol::{
-    ActRecord, Answer, Ask, JobRow, Purged, Purpose, Request, RunRecord, Tended,
+    ActRecord, Answer, Ask, JobRow, Purged, Purpose, Request, RunRecord, SkipRecord, Tended,
 };
 use schedule::core::refusal::Refusal;
 use schedule::core::replay::Replay;
@@ -88,6 +89,10 @@ pub struct Bench {
     pub pasts_asked: usize,
     /// What somebody did, as it has it.
     pub acts: Vec<ActRecord>,
+    /// Slots that were skipped, as it has them.
+    pub skips: Vec<SkipRecord>,
+    /// All lines of the journal.
+    pub log: Vec<u8>,
     /// Streams of these take nothing.
     pub stuffed: Vec<ConnId>,
     /// Where the journal is written; without one it is not.
@@ -200,6 +205,8 @@ impl Bench {
             past: Vec::new(),
             pasts_asked: 0,
             acts: Vec::new(),
+            skips: Vec::new(),
+            log: Vec::new(),
             stuffed: Vec::new(),
             journal,
             next_pid: 4_711,
@@ -292,8 +299,12 @@ impl Bench {
                 let cleared = cleared.ok_or(FileTrouble::Missing("no such file".into()));
                 self.core.handle(self.now, Event::FileCleared(ticket, cleared));
             }
-            Action::Journal(offset, lines) => self.with_journal(|it| it.write(offset, &lines)),
+            Action::Journal(offset, lines) => {
+                self.log.extend_from_slice(&lines);
+                self.with_journal(|it| it.write(offset, &lines));
+            }
             Action::JournalSegment(start, lines) => {
+                self.log.extend_from_slice(&lines);
                 self.with_journal(|it| it.begin_segment(start, &lines));
             }
             Action::JournalForget(start) => self.with_journal(|it| it.forget(start)),
@@ -321,6 +332,7 @@ impl Bench {
                 match request.ask {
                     Ask::Runs(ask) => past::answers(&self.past, &ask),
                     Ask::Acts(ask) => past::act_answers(&self.acts, &ask),
+                    Ask::Why(ask) => self.why_answers(&ask),
                     other => panic!("{other:?}"),
                 }
             }
@@ -456,21 +468,6 @@ impl Bench {
     /// Opens a stream.
     pub fn stream(&mut self, target: &str) -> ConnId {
         self.send(&format!("GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n"))
-    }
-
-    /// All runs end with this status.
-    pub fn end_all(&mut self, code: u8) {
-        self.end_all_as(&Outcome::Ended(Exit::Code(code)));
-    }
-
-    /// All runs end like this.
-    pub fn end_all_as(&mut self, outcome: &Outcome) {
-        let runs: Vec<RunId> = self.core.scheduler.runs().keys().copied().collect();
-        for run in runs {
-            let ended = Ended::unseen(run, self.now, outcome.clone());
-            self.core.handle(self.now, Event::Ended(Box::new(ended)));
-        }
-        self.turn();
     }
 }
 

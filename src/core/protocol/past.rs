@@ -40,6 +40,9 @@ pub struct RunsAsk {
     pub limit: usize,
     /// With slots that were skipped in the same time.
     pub skips: bool,
+    /// Oldest first.
+    #[serde(default)]
+    pub oldest: bool,
 }
 
 /// How far an answer to [`Ask::Runs`](super::Ask::Runs) goes.
@@ -85,6 +88,22 @@ pub struct ActsEnd {
     pub no_table: bool,
 }
 
+/// The question why a job ran, or did not.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WhyAsk {
+    /// What has changed its row.
+    pub changes: ActsAsk,
+    /// Its runs that began at that time or a little later.
+    pub near: RunsAsk,
+    /// Its last runs that began before, and the slots that were skipped since: a range of those
+    /// ends where a slot is launched.
+    pub skips: RunsAsk,
+    /// Its last good run before that time. From there on its first bad one is looked for.
+    pub good: RunsAsk,
+    /// What was changed of variables since that good run.
+    pub words: ActsAsk,
+}
+
 /// What the database says of the past.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Past {
@@ -96,8 +115,10 @@ pub struct Past {
     pub acts: Vec<ActRecord>,
     /// How far that goes; none: the answer is not whole, or is about acts.
     pub end: Option<RunsEnd>,
-    /// The same of an answer about acts.
+    /// The same of an answer about acts; of several the first.
     pub acts_end: Option<ActsEnd>,
+    /// So many rows were counted before.
+    counted: usize,
 }
 
 impl Past {
@@ -111,9 +132,9 @@ impl Past {
     /// # Errors
     /// It has fewer or more rows than that says: nothing of the answer counts.
     pub fn ends(&mut self, end: RunsEnd) -> Result<(), String> {
-        let (came, rows) = (self.runs.len() + self.skips.len(), end.rows);
+        let rows = end.rows;
         self.end = Some(end);
-        counted(came, rows)
+        self.count(rows)
     }
 
     /// The last line of one about acts.
@@ -121,16 +142,20 @@ impl Past {
     /// # Errors
     /// As [`Past::ends`].
     pub fn acts_end(&mut self, end: ActsEnd) -> Result<(), String> {
-        let (came, rows) = (self.acts.len(), end.rows);
-        self.acts_end = Some(end);
-        counted(came, rows)
+        let rows = end.rows;
+        self.acts_end.get_or_insert(end);
+        self.count(rows)
     }
-}
 
-fn counted(came: usize, rows: usize) -> Result<(), String> {
-    match came == rows {
-        true => Ok(()),
-        false => Err(format!("the answer has {came} of {rows} rows: nothing of it counts")),
+    /// So many came since the last time, and so many there should be.
+    fn count(&mut self, rows: usize) -> Result<(), String> {
+        let all = self.runs.len() + self.skips.len() + self.acts.len();
+        let came = all - self.counted;
+        self.counted = all;
+        match came == rows {
+            true => Ok(()),
+            false => Err(format!("the answer has {came} of {rows} rows: nothing of it counts")),
+        }
     }
 }
 

@@ -6,7 +6,10 @@ use super::audit;
 use super::call::Call;
 use super::missing;
 use super::parameters::job_id;
+use super::preview;
 use super::runs::{self, Wanted};
+use super::why;
+use crate::core::cron::Lang;
 use crate::core::http::Response;
 use crate::core::ids::{ConnId, JobId};
 use crate::core::places::{Peer, Places};
@@ -34,6 +37,8 @@ pub(super) enum Question {
     AuditPage(Box<audit::Page>),
     /// An earlier definition, in the form of its job.
     Back(Box<audit::Back>),
+    /// Why a job ran, or did not.
+    Why(Box<why::Asked>),
 }
 
 /// One whose client waits.
@@ -92,6 +97,25 @@ pub(super) fn back(scheduler: &Scheduler, call: &Call<'_>) -> Result<Question, R
     Ok(Question::Back(Box::new(audit::Back::of(call.request, job)?)))
 }
 
+/// `GET /api/v1/jobs/ID/why`
+pub(super) fn why(scheduler: &Scheduler, call: &Call<'_>) -> Result<Question, Response> {
+    let job = job_id(call.argument)?;
+    table_is_read(scheduler)?;
+    let lang = preview::lang(call.request)?;
+    let asked = why::Asked::of(scheduler, call.now, (call.request, job, lang))?;
+    Ok(Question::Why(Box::new(asked)))
+}
+
+/// `GET /jobs/ID/why`
+pub(super) fn why_page(scheduler: &Scheduler, call: &Call<'_>) -> Result<Question, Response> {
+    let job = job_id(call.argument)?;
+    table_is_read(scheduler)?;
+    // The page says it in its own language.
+    let asked = why::Asked::of(scheduler, call.now, (call.request, job, Lang::En))?;
+    let request = Some(call.request.clone());
+    Ok(Question::Why(Box::new(why::Asked { request, ..asked })))
+}
+
 fn table_is_read(scheduler: &Scheduler) -> Result<(), Response> {
     missing::table_unread(scheduler).map_or(Ok(()), |why| Err(missing::answer(why)))
 }
@@ -111,6 +135,7 @@ impl Web {
             Question::Acts(wanted) => audit::known_answer(scheduler, wanted),
             Question::AuditPage(page) => self.audit_known(scheduler, (now, call.conn), page),
             Question::Back(back) => self.back_known(scheduler, (now, call.conn), back),
+            Question::Why(asked) => self.why_known(scheduler, (now, call.conn), asked),
         };
         if known.is_some() {
             return known;
@@ -152,6 +177,7 @@ impl Web {
             Question::Acts(wanted) => audit::answer(scheduler, &wanted, said),
             Question::AuditPage(page) => self.audit_page(scheduler, (now, conn), &page, said),
             Question::Back(back) => self.back_page(scheduler, (now, conn), &back, said),
+            Question::Why(asked) => self.why_answered(scheduler, (now, conn), &asked, said),
         };
         self.respond(conn, response);
     }
@@ -175,6 +201,7 @@ impl Question {
             Question::Acts(wanted) => Ask::Acts(Box::new(wanted.ask(scheduler))),
             Question::AuditPage(page) => Ask::Acts(Box::new(page.wanted.ask(scheduler))),
             Question::Back(back) => Ask::Acts(Box::new(back.wanted.ask(scheduler))),
+            Question::Why(asked) => Ask::Why(Box::new(asked.ask(scheduler))),
         }
     }
 }

@@ -9,7 +9,7 @@ use super::parameters::one_of;
 use super::views;
 use crate::core::change::{Change, Refused, Stand, Wanted};
 use crate::core::cron::{Lang, Zone};
-use crate::core::http::Response;
+use crate::core::http::{Request, Response};
 use crate::core::ids::JobId;
 use crate::core::preview::{Found, Preview, Slots, WEEK_MS};
 use crate::core::scheduler::Scheduler;
@@ -41,11 +41,17 @@ pub(super) enum Told {
     Sheet(Asker, Result<Box<Found>, Refused>),
 }
 
+/// In which language a program wants to be told.
+pub(super) fn lang(request: &Request) -> Result<Lang, Response> {
+    one_of(request, "lang", &LANGS.map(|(name, _)| name))?;
+    let given = request.query("lang").unwrap_or_default();
+    let found = LANGS.iter().find(|(name, _)| *name == given);
+    Ok(found.map_or(Lang::En, |(_, lang)| *lang))
+}
+
 /// What a request asks for.
 pub(super) fn question(scheduler: &Scheduler, call: &Call<'_>) -> Result<Question, Response> {
-    one_of(call.request, "lang", &LANGS.map(|(name, _)| name))?;
-    let given = call.request.query("lang").unwrap_or_default();
-    let lang = LANGS.iter().find(|(name, _)| *name == given).map_or(Lang::En, |(_, lang)| *lang);
+    let lang = lang(call.request)?;
     missing::table_unread(scheduler).map_or(Ok(()), |why| Err(missing::answer(why)))?;
     let mut columns = body::columns(call.request)?;
     let change = match id(&mut columns)? {

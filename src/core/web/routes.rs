@@ -54,6 +54,9 @@ const AUDIT_PAGE: &[&str] = &["job", "who", "before"];
 /// The act before which a definition was as it is wanted.
 const BACK: &[&str] = &["act"];
 
+/// The instant that somebody asks about.
+const AT: &[&str] = &["at"];
+
 /// Those of a list of runs.
 const RUNS: &[&str] = runs::PARAMETERS;
 
@@ -98,6 +101,7 @@ pub const ROUTES: &[Route] = &[
     form("/jobs/{id}/enable", Entry(entry::enable), Editor),
     form("/jobs/{id}/disable", Entry(entry::disable), Editor),
     page("/jobs/{id}/back", Past(past::back), Editor).takes(&[BACK, LOOK]).awaits(Jobs),
+    page("/jobs/{id}/why", Past(past::why_page), Viewer).takes(&[AT, LOOK]).awaits(Jobs),
     page("/audit", Past(past::audit_page), Viewer).takes(&[AUDIT_PAGE, LOOK]),
     page("/log", Show(Web::log), Viewer).takes(&[LOG, LOOK]),
     page("/assets/{name}", Show(Web::asset), Anyone),
@@ -119,6 +123,7 @@ pub const ROUTES: &[Route] = &[
     patch("/api/v1/jobs/{id}", Change(change::edit), Editor),
     delete("/api/v1/jobs/{id}", Change(change::delete), Editor),
     get("/api/v1/jobs/{id}/runs", Past(past::runs_of_job), Viewer).takes(&[RUNS]).awaits(Jobs),
+    get("/api/v1/jobs/{id}/why", Past(past::why), Viewer).takes(&[AT, PREVIEW]).awaits(Jobs),
     get("/api/v1/jobs/{id}/output", File(named::job_file), Viewer).takes(&[FILE]).awaits(Jobs),
     get("/api/v1/vars", Slow(slow::vars), Viewer).awaits(Jobs),
     post("/api/v1/vars", Change(words::create_var), Editor),

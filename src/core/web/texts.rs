@@ -22,8 +22,10 @@ macro_rules! texts {
 }
 
 mod acts;
+mod why;
 
 pub(super) use acts::{ActTexts, acts};
+pub(super) use why::{WhyTexts, why};
 
 texts! {
     /// Texts that the server writes into pages.

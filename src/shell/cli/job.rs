@@ -16,6 +16,7 @@ mod show;
 mod start;
 mod stop;
 mod waited;
+mod why;
 
 use super::control::api::{self, ApiArgs};
 use clap::Subcommand;
@@ -31,6 +32,7 @@ Examples:
   schedule job runs 7 -n 5
   schedule job output 7 -f
   schedule job stop 7
+  schedule job why 7 --at '2026-11-22 03:00'     # in the job's zone
   schedule job add --name backup --command '/opt/backup --all' --cron '30 3 * * *'
   schedule job edit backup --cron '0 4 * * *' --dry-run
   schedule job disable backup
@@ -66,6 +68,8 @@ pub enum Verb {
     Runs(runs::RunsArgs),
     /// Print what a job, or a run, has written
     Output(output::OutputArgs),
+    /// Say why a job ran, or did not, at an instant of the past or the future
+    Why(why::WhyArgs),
     /// Make a job
     Add(change::AddArgs),
     /// Change columns of a job's row
@@ -101,6 +105,7 @@ pub fn run(args: &JobArgs) -> ExitCode {
         Verb::Stop(args) => api::ended("job stop", stop::stop(args)),
         Verb::Runs(args) => api::ended("job runs", runs::runs(args)),
         Verb::Output(args) => api::ended("job output", output::output(args)),
+        Verb::Why(args) => api::ended("job why", why::why(args)),
         Verb::Add(args) => api::ended("job add", change::add(args)),
         Verb::Edit(args) => api::ended("job edit", change::edit(args)),
         Verb::Enable(args) => api::ended("job enable", change::switch(args, true)),

@@ -46,9 +46,6 @@ pub(super) fn read(
     ask: &ActsAsk,
     answers: &mut Answers,
 ) -> Result<(), Failure> {
-    if ![&ask.from, &ask.before].into_iter().all(|id| is_id(id)) {
-        return Err(Failure::new(ErrorKind::Other, "the question has no id in place of one"));
-    }
     match database {
         Database::Mysql(it) => {
             let (mut session, _) = Server::open_kept(kept, it, "DO 0")?;
@@ -66,7 +63,15 @@ fn is_id(text: &str) -> bool {
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
 }
 
-fn answer(reader: &mut impl Reader, ask: &ActsAsk, answers: &mut Answers) -> Result<(), Failure> {
+/// The same in a session that is open.
+pub(super) fn answer(
+    reader: &mut impl Reader,
+    ask: &ActsAsk,
+    answers: &mut Answers,
+) -> Result<(), Failure> {
+    if ![&ask.from, &ask.before].into_iter().all(|id| is_id(id)) {
+        return Err(Failure::new(ErrorKind::Other, "the question has no id in place of one"));
+    }
     if reader.columns(AUDIT)?.is_empty() {
         return answers.send(&Answer::Acts(ActsEnd { no_table: true, ..ActsEnd::default() }));
     }

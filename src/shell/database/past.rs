@@ -46,19 +46,30 @@ pub(super) fn read(
     ask: &RunsAsk,
     answers: &mut Answers,
 ) -> Result<(), Failure> {
-    check(ask)?;
     match database {
         Database::Mysql(it) => {
             let (mut session, _) = Server::open_kept(kept, it, "DO 0")?;
-            Work::begin(&mut session, ask)?.answer(answers)?;
+            answer(&mut session, ask, answers)?;
             kept.keep(session);
             Ok(())
         }
         Database::Sqlite(it) => {
             let mut session = Embedded::open(it, false)?;
-            Work::begin(&mut session, ask)?.answer(answers)
+            answer(&mut session, ask, answers).map(drop)
         }
     }
+}
+
+/// The same in a session that is open. Returns the first run that was sent.
+pub(super) fn answer(
+    reader: &mut impl Reader,
+    ask: &RunsAsk,
+    answers: &mut Answers,
+) -> Result<Option<RunRecord>, Failure> {
+    check(ask)?;
+    let mut work = Work::begin(reader, ask)?;
+    work.answer(answers)?;
+    Ok(work.first)
 }
 
 /// What goes into a query as text is only what an id and a time can be.
@@ -89,16 +100,17 @@ struct Work<'a, R: Reader> {
     indexes: Vec<String>,
     /// Lines that were sent.
     sent: usize,
+    first: Option<RunRecord>,
 }
 
 impl<'a, R: Reader> Work<'a, R> {
     fn begin(reader: &'a mut R, ask: &'a RunsAsk) -> Result<Self, Failure> {
         let columns = reader.columns("scheduler_logs")?;
         let indexes = reader.indexes("scheduler_logs")?;
-        Ok(Self { reader, ask, columns, indexes, sent: 0 })
+        Ok(Self { reader, ask, columns, indexes, sent: 0, first: None })
     }
 
-    fn answer(mut self, answers: &mut Answers) -> Result<(), Failure> {
+    fn answer(&mut self, answers: &mut Answers) -> Result<(), Failure> {
         if !self.ask.run.is_empty() {
             let (run, server_id) = (&self.ask.run, self.ask.server_id);
             let columns = self.selected("");
@@ -123,6 +135,9 @@ impl<'a, R: Reader> Work<'a, R> {
 
     fn send(&mut self, answers: &mut Answers, row: Answer) -> Result<(), Failure> {
         self.sent += 1;
+        if let (None, Answer::Run(run)) = (&self.first, &row) {
+            self.first = Some((**run).clone());
+        }
         answers.send(&row)
     }
 
@@ -196,7 +211,8 @@ impl<'a, R: Reader> Work<'a, R> {
         if stretches.is_empty() {
             return None;
         }
-        let newest = "ORDER BY start_time DESC, uniq_id DESC";
+        let order = if self.ask.oldest { "ASC" } else { "DESC" };
+        let newest = format!("ORDER BY start_time {order}, uniq_id {order}");
         let parts = stretches.iter().enumerate().map(|(at, (index, condition))| {
             format!(
                 "SELECT * FROM (SELECT id, start_time, uniq_id FROM scheduler_logs{index} \
@@ -207,7 +223,7 @@ impl<'a, R: Reader> Work<'a, R> {
         Some(format!(
             "SELECT {} FROM (SELECT id, start_time, uniq_id FROM ({}) AS parts {newest} \
              LIMIT {count}) AS k JOIN scheduler_logs AS l ON l.id = k.id \
-             ORDER BY k.start_time DESC, k.uniq_id DESC",
+             ORDER BY k.start_time {order}, k.uniq_id {order}",
             self.selected("l."),
             parts.join(" UNION ALL ")
         ))

@@ -6,7 +6,9 @@ use super::super::missing;
 use super::super::parameters;
 use super::super::root::Root;
 use super::super::state_words::state_text;
-use super::super::texts::{ActTexts, Texts, acts, column_label, fill, written_columns};
+use super::super::texts::{
+    ActTexts, Texts, WhyTexts, acts, column_label, fill, why, written_columns,
+};
 use super::super::views;
 use super::audit::{self, ActRow};
 use super::cache::RenderedPage;
@@ -51,6 +53,7 @@ struct JobPage<'a> {
     runs: Vec<RunRow>,
     skips: Vec<Skip>,
     a: &'static ActTexts,
+    w: &'static WhyTexts,
     /// Of one job, its name is not said each time.
     of_all: bool,
     /// What was done with it.
@@ -136,6 +139,7 @@ impl Web {
             plots: plot::plots(t, job, row::zone_of(scheduler, def)),
             skips: skips(scheduler, now, t, job),
             a: acts(look.lang),
+            w: why(look.lang),
             of_all: false,
             acts: audit::of_job(scheduler, call, def.id),
             sources,

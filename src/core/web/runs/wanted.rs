@@ -134,6 +134,7 @@ impl Wanted {
             words: self.words.clone(),
             limit: self.limit,
             skips: self.skips,
+            oldest: false,
         }
     }
 }
