@@ -1,5 +1,6 @@
 //! The journal's files: `STATE/journal/OFFSET.log`. What is in them is `core::journal`'s business.
 
+mod look;
 mod reserve;
 
 use crate::core::journal::{Segment, Stretch, count_records, past_segments};
@@ -14,6 +15,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+pub use look::{Missed, homes, left, missed};
 pub use reserve::{Standing, is_full, standing, why_full};
 
 /// Bytes of a segment at the most: one ends at 4 MB, or with what has waited for room on the disk.
@@ -382,55 +384,6 @@ fn read_segment(dir: &Path, start: u64, replay: &mut Replay) -> io::Result<u64> 
         file.seek(SeekFrom::End(0))?;
     }
     Ok(whole as u64)
-}
-
-/// The databases that the log knows of, for who only looks: see [`crate::core::homes`]. Each
-/// segment begins with them, but the last one may have been begun only.
-///
-/// # Errors
-/// It can't be read.
-pub fn homes(dir: &Path) -> io::Result<Vec<String>> {
-    for segment in list_segments(dir)?.into_iter().rev() {
-        let opened = own::open(&segment_path(dir, segment.start), OFlags::RDONLY);
-        let Some(file) = unless_gone(opened)? else { continue };
-        let mut bytes = Vec::new();
-        file.take(MAX_SEGMENT_BYTES).read_to_end(&mut bytes)?;
-        let mut replay = Replay::default();
-        replay.log(segment.start, &bytes);
-        if !replay.homes.is_empty() {
-            return Ok(replay.homes);
-        }
-    }
-    Ok(Vec::new())
-}
-
-/// What a daemon that has ended missed for good.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Missed {
-    /// Records that it had dropped.
-    pub dropped: u64,
-    /// Records that were in its memory alone, and why.
-    pub unwritten: (u64, String),
-}
-
-/// What the journal tells of that to who only looks.
-///
-/// # Errors
-/// It can't be read.
-pub fn missed(dir: &Path) -> io::Result<Missed> {
-    let segments = list_segments(dir)?;
-    let mut replay = Replay::default();
-    let mut end = segments.last().map_or(0, |last| last.start);
-    reserve::words_of(dir).iter().for_each(|word| replay.has_last_word(word, end));
-    let past = past_segments(segments.iter().rev().map(|segment| segment.bytes));
-    for segment in &segments[segments.len() - past..] {
-        let read = own::read(&segment_path(dir, segment.start), MAX_SEGMENT_BYTES);
-        let Some(bytes) = unless_gone(read)? else { continue };
-        end = segment.start + replay.log(segment.start, &bytes) as u64;
-    }
-    replay.log_ends(end);
-    let (records, why) = replay.lost();
-    Ok(Missed { dropped: replay.dropped.count, unwritten: (records, why.to_owned()) })
 }
 
 /// Reads the log from offset `from` up to `to`, at most `max_bytes` and only whole lines, for the

@@ -8,7 +8,8 @@ use super::guard;
 use super::keeper::KEEPER_TITLE;
 use super::proc_fs;
 use super::sys::Pid;
-use crate::core::ids::JobId;
+use crate::core::ids::{JobId, RunId};
+use crate::core::journal::RunEntry;
 use rustix::fs::{fstat, stat};
 use rustix::net::sockopt::socket_peercred;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
@@ -74,6 +75,15 @@ fn run_id_of(pid: Pid) -> Option<String> {
     variable(pid, b"SCHEDULE_RUN_ID=")
 }
 
+/// The run that a process says it is of.
+pub fn run_of(pid: Pid) -> Option<RunId> {
+    run_id_of(pid)?.parse().ok()
+}
+
+fn raw(pid: Pid) -> u32 {
+    pid.as_raw_nonzero().get().cast_unsigned()
+}
+
 /// The job of a run that a process leads, as its environment has it.
 pub fn job_of(pid: Pid) -> Option<JobId> {
     variable(pid, b"SCHEDULE_JOB_ID=")?.parse().ok().map(JobId)
@@ -86,6 +96,35 @@ fn variable(pid: Pid, name: &[u8]) -> Option<String> {
     let mut entries = text.split(|&byte| byte == 0);
     let value = entries.find_map(|entry| entry.strip_prefix(name))?;
     String::from_utf8(value.to_vec()).ok()
+}
+
+/// One process of each of these runs that is alive: the one that leads it, or else the first that
+/// is found. For who only looks: those of another user than `uid` are passed over, and those whose
+/// keeper works elsewhere.
+///
+/// # Errors
+/// As [`find_by_run_id`].
+pub fn left_of(
+    runs: &BTreeMap<RunId, RunEntry<'_>>,
+    uid: u32,
+    state_dir: &Path,
+) -> io::Result<Vec<Process>> {
+    let mut found = BTreeMap::new();
+    for pid in proc_fs::all()? {
+        let Some(start) = proc_fs::kernel_start(pid) else { continue };
+        let leads = |run: &&RunEntry<'_>| raw(pid) == run.pid && run.kernel_start == start;
+        let leads = runs.values().find(leads).map(|run| run.run);
+        let says = || run_of(pid).filter(|run| runs.contains_key(run));
+        let Some(run) = leads.or_else(says) else { continue };
+        let is_its = proc_fs::real_user(pid) == Some(uid) && !proc_fs::has_ended(pid);
+        if is_its && !is_kept_elsewhere(pid, state_dir) {
+            match leads {
+                Some(run) => _ = found.insert(run, (pid, start)),
+                None => _ = found.entry(run).or_insert((pid, start)),
+            }
+        }
+    }
+    Ok(found.into_values().collect())
 }
 
 /// Whether a process is the child of a keeper that works in another state directory than this: a

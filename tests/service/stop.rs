@@ -52,6 +52,69 @@ fn runs_go_on() {
     wait_for("the end of the run", SOON, || (!is_alive(run)).then_some(()));
 }
 
+/// A run that takes no TERM, and its pid.
+fn stubborn(groups: &mut Groups) -> Pid {
+    groups.edit("stop_grace = 1\n", "stop_grace = 600\n");
+    let file = groups.site.file("pid");
+    let job = format!("trap '' TERM; echo $$ >>'{file}'; while :; do sleep 0.1; done");
+    groups.database.sql(&Row::new(4, Due::Step(1), &job).insert());
+    groups.run(&["start", "1"]).expect(0, "started");
+    written_pid(groups, "pid")
+}
+
+/// Who kills the daemon meanwhile has not stopped the runs.
+#[test]
+fn a_daemon_that_is_killed_over_a_stop_has_not_stopped_its_runs() {
+    for (how, code) in [("--kill", 1), ("--drain", 1)] {
+        let mut groups = Groups::new();
+        let run = stubborn(&mut groups);
+        let mut stop = groups.command(env!("CARGO_BIN_EXE_schedule"));
+        stop.args(["stop", "1", how, "--timeout", "20", "-c", &groups.config]);
+        let stop = stop.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        wait_for("the stop", SOON, || groups.site.logged("waiting for 1 run").pop());
+        kill_process(groups.pid(1), Signal::KILL).unwrap();
+        let said = Said::of(&stop.wait_with_output().unwrap());
+        said.expect(code, "has ended, but not as it was told to").expect(code, "(1 run: job 4, ");
+        assert!(said.out.is_empty() && is_alive(run), "{said:?}");
+    }
+}
+
+/// Nor has who ends it by a second command.
+#[test]
+fn a_daemon_that_is_ended_over_a_stop_has_not_stopped_its_runs() {
+    let mut groups = Groups::new();
+    let run = stubborn(&mut groups);
+    let mut stop = groups.command(env!("CARGO_BIN_EXE_schedule"));
+    stop.args(["stop", "1", "--kill", "-c", &groups.config]);
+    let stop = stop.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    wait_for("the stop", SOON, || groups.site.logged("waiting for 1 run").pop());
+    groups.run(&["stop", "1"]).expect(0, "1 run goes on");
+    let said = Said::of(&stop.wait_with_output().unwrap());
+    said.expect(1, "has ended, but not as it was told to").expect(1, "start it, then it can stop");
+    assert!(is_alive(run));
+}
+
+/// Nobody is there who knows the run but the journal.
+#[test]
+fn a_run_whose_daemon_and_keeper_were_killed_is_told() {
+    let mut groups = Groups::new();
+    let run = stubborn(&mut groups);
+    kill_process(groups.pid(1), Signal::KILL).unwrap();
+    kill_process(groups.site.keeper(), Signal::KILL).unwrap();
+    let named = format!("without a keeper (1 run: job 4, pid {})", run.as_raw_nonzero());
+    wait_for("the end of the daemon", SOON, || {
+        groups.run(&["status", "1"]).out.contains("dead").then_some(())
+    });
+    groups.run(&["status", "1"]).expect(1, &named);
+    groups.run(&["status", "all"]).expect(3, &named);
+    groups.run(&["stop", "1", "--kill"]).expect(1, &named).expect(1, "start it, then it can stop");
+    groups.run(&["stop", "1", "--drain", "--timeout", "0"]).expect(1, "have not ended in 0 s");
+    groups.run(&["stop", "1"]).expect(0, &named);
+    kill_process(run, Signal::KILL).unwrap();
+    groups.run(&["stop", "1", "--drain"]).expect(0, "server 1: not running");
+    groups.run(&["status", "1"]).expect(3, "server 1: not running\n");
+}
+
 /// Who took the section out first has runs that nothing in the configuration leads to.
 #[test]
 fn runs_of_a_group_that_was_taken_out_are_told_with_what_to_do() {

@@ -16,11 +16,13 @@ use crate::core::config::Config;
 use crate::core::plain;
 use crate::shell::config_file;
 use crate::shell::holder::{self, Found, Holder};
+use crate::shell::journal;
 use crate::shell::keeper::SOCKET;
 use crate::shell::notify::Note;
 use crate::shell::owner;
 use crate::shell::predecessor;
-use crate::shell::search;
+use crate::shell::proc_fs;
+use crate::shell::search::{self, Process};
 use crate::shell::start::server_of;
 use crate::shell::sys::Pid;
 use std::fmt::Display;
@@ -132,9 +134,10 @@ const MAX_NAMED: usize = 5;
 
 /// Runs that go on without a daemon.
 struct Left {
-    keeper: Pid,
-    /// The processes that lead them.
-    runs: Vec<Pid>,
+    /// None: it was killed as well.
+    keeper: Option<Pid>,
+    /// The processes that lead them: children of the keeper, and others.
+    runs: Vec<Process>,
     /// Their user, if the files are another's by now.
     stranger: Option<String>,
     /// What to do where the configuration has their group no more; empty if it has.
@@ -144,18 +147,26 @@ struct Left {
 impl Left {
     /// With what to do, where that is not only to start the daemon.
     fn said(&self) -> String {
-        let (pid, runs) = (self.keeper.as_raw_nonzero(), self.named());
+        let kept = match self.keeper {
+            Some(pid) => format!("with keeper pid {}", pid.as_raw_nonzero()),
+            None => "without a keeper".to_owned(),
+        };
+        let runs = self.named();
         match &self.stranger {
-            None => {
-                let back = &self.back;
-                format!("; runs of it go on, with keeper pid {pid}{runs}{back}")
-            }
+            None => format!("; runs of it go on, {kept}{runs}{}", self.back),
             Some(user) => {
                 let advice = owner::advice_to_end(user);
-                format!(
-                    "; runs of it go on as user '{user}', with keeper pid {pid}{runs}: {advice}"
-                )
+                format!("; runs of it go on as user '{user}', {kept}{runs}: {advice}")
             }
+        }
+    }
+
+    /// Whether nothing of them is left. A keeper ends with its last run.
+    fn has_ended(&self) -> bool {
+        let over = |(pid, start): &Process| !proc_fs::is_running(*pid, *start);
+        match self.keeper {
+            Some(keeper) => proc_fs::has_ended(keeper) && self.runs.iter().all(over),
+            None => self.runs.iter().all(over),
         }
     }
 
@@ -164,7 +175,7 @@ impl Left {
         if self.runs.is_empty() {
             return String::new();
         }
-        let named = |pid: &Pid| {
+        let named = |(pid, _): &Process| {
             let job = search::job_of(*pid).map(|job| format!("job {job}, "));
             format!("{}pid {}", job.unwrap_or_default(), pid.as_raw_nonzero())
         };
@@ -174,6 +185,19 @@ impl Left {
         }
         let count = plain::counted(self.runs.len() as u64, "run");
         format!(" ({count}: {})", names.join("; "))
+    }
+}
+
+/// The runs of a state directory that go on and have no keeper, as the journal knows them: a
+/// process of each.
+fn orphans(dir: &Path, uid: u32, kept: &[Process]) -> Vec<Process> {
+    let mut runs = journal::left(&dir.join("journal")).unwrap_or_default();
+    for run in kept.iter().filter_map(|(pid, _)| search::run_of(*pid)) {
+        runs.remove(&run);
+    }
+    match runs.is_empty() {
+        true => Vec::new(),
+        false => search::left_of(&runs, uid, dir).unwrap_or_default(),
     }
 }
 
@@ -286,14 +310,20 @@ impl Groups {
     /// listens where their keeper would.
     fn without_daemon(&self, id: u32) -> (Option<Left>, String) {
         let dir = self.configured_state_dir(id);
-        let Some((keeper, uid)) = search::keeper_of(&dir) else {
+        let kept = search::keeper_of(&dir);
+        let owner = fs::metadata(&dir).map(|found| found.uid()).ok();
+        let of = |(keeper, _)| search::runs_of(keeper).into_iter();
+        let start = |pid| Some((pid, proc_fs::kernel_start(pid)?));
+        let mut runs: Vec<Process> = kept.into_iter().flat_map(of).filter_map(start).collect();
+        runs.extend(owner.map(|uid| orphans(&dir, uid, &runs)).unwrap_or_default());
+        if kept.is_none() && runs.is_empty() {
             let told = search::impostor_of(&dir).map(|found| impostor(&dir, found));
             return (None, told.unwrap_or_default());
-        };
-        let has_files = fs::metadata(&dir).is_ok_and(|found| found.uid() == uid);
-        let back = self.advice_to_put_back(id);
-        let stranger = (!has_files).then(|| owner::user(uid));
-        let left = Left { keeper, runs: search::runs_of(keeper), stranger, back };
+        }
+        let stranger = kept.filter(|(_, uid)| owner != Some(*uid));
+        let stranger = stranger.map(|(_, uid)| owner::user(uid));
+        let keeper = kept.map(|(keeper, _)| keeper);
+        let left = Left { keeper, runs, stranger, back: self.advice_to_put_back(id) };
         let told = left.said();
         (Some(left), told)
     }

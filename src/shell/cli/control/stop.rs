@@ -1,6 +1,6 @@
 //! `schedule stop`: daemons end.
 
-use super::{DONE, FAILED, Groups, cannot_signal, not_permitted, status};
+use super::{DONE, FAILED, Groups, Left, cannot_signal, not_permitted, status};
 use crate::core::plain::{self, counted, records_astray, runs_go_on};
 use crate::shell::cli::BAD_CONFIGURATION;
 use crate::shell::container::{self, Fate};
@@ -15,6 +15,7 @@ use crate::shell::signals::{drain_signal, stop_runs_signal};
 use crate::shell::sys::{Pid, Signal};
 use std::fs;
 use std::mem;
+use std::num::NonZeroI32;
 use std::path::Path;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -84,6 +85,8 @@ pub(super) fn stop(groups: &Groups, id: u32, how: How, timeout: Option<Duration>
         Err(why) => return cannot_signal(id, &why),
         Ok(()) => {}
     }
+    let began = Instant::now();
+    let time_left = || timeout.map(|timeout| timeout.saturating_sub(began.elapsed()));
     let patience = timeout.or((how == How::Leave).then_some(PATIENCE));
     let pid = holder.pid.as_raw_nonzero();
     if !gone(groups, id, &holder, patience) {
@@ -101,6 +104,9 @@ pub(super) fn stop(groups: &Groups, id: u32, how: How, timeout: Option<Duration>
         tell_of_refused(groups, id, &holder);
         return FAILED;
     }
+    if let Some(code) = killed(groups, id, (how, time_left()), (pid, &journal)) {
+        return code;
+    }
     let runs = runs.filter(|runs| *runs > 0).map_or(String::new(), |runs| left(runs, fate));
     println!("server {id}: stopped (it was pid {pid}){runs}");
     let astray = (astray > 0).then(|| records_astray(astray));
@@ -112,6 +118,35 @@ pub(super) fn stop(groups: &Groups, id: u32, how: How, timeout: Option<Duration>
         tell_of_predecessor(id);
     }
     DONE
+}
+
+/// The daemon is gone, and has not done what it was told: somebody has killed it, or told it to end
+/// at once, and its runs go on; the exit status.
+fn killed(
+    groups: &Groups,
+    id: u32,
+    (how, timeout): (How, Option<Duration>),
+    (pid, journal): (NonZeroI32, &Path),
+) -> Option<u8> {
+    let found = groups.find(id);
+    let is_stale = matches!(found, Found::Stale);
+    let has_runs = || journal::left(journal).is_ok_and(|runs| !runs.is_empty());
+    match found {
+        Found::Running(other) if how != How::Leave => {
+            let other = other.pid.as_raw_nonzero();
+            eprintln!(
+                "server {id}: pid {pid} has ended, and a daemon was started meanwhile, pid \
+                 {other}, which has the runs: say it again"
+            );
+            Some(FAILED)
+        }
+        // Its runs go on whatever ended it, and that is told.
+        _ if how == How::Leave || !(is_stale || has_runs()) => None,
+        _ => {
+            eprintln!("server {id}: pid {pid} has ended, but not as it was told to");
+            Some(nobody(groups, id, (how, timeout), is_stale))
+        }
+    }
 }
 
 /// There is no daemon; what it has left goes on.
@@ -130,7 +165,7 @@ fn nobody(groups: &Groups, id: u32, (how, timeout): (How, Option<Duration>), sta
             return FAILED;
         }
         (Some(left), How::Drain) => {
-            if let Err(why) = outlast(groups, id, (left.keeper, &told), timeout) {
+            if let Err(why) = outlast(groups, id, (&left, &told), timeout) {
                 eprintln!("server {id}: not running{why}");
                 return FAILED;
             }
@@ -145,17 +180,17 @@ fn nobody(groups: &Groups, id: u32, (how, timeout): (How, Option<Duration>), sta
     DONE
 }
 
-/// Waits until the keeper has ended, as it does with the last run; else what to do instead.
+/// Waits until the last run has ended, and the keeper with it; else what to do instead.
 fn outlast(
     groups: &Groups,
     id: u32,
-    (keeper, told_first): (Pid, &str),
+    (left, told_first): (&Left, &str),
     patience: Option<Duration>,
 ) -> Result<(), String> {
     let began = Instant::now();
     let mut told = began;
     let mut was_idle = false;
-    while !proc_fs::has_ended(keeper) {
+    while !left.has_ended() {
         if let Some(patience) = patience.filter(|patience| began.elapsed() >= *patience) {
             let seconds = patience.as_secs();
             return Err(format!("{told_first}; they have not ended in {seconds} s"));
@@ -166,12 +201,18 @@ fn outlast(
                 break;
             }
             // Twice: what has just ended is about to be left.
-            let is_idle = search::runs_of(keeper).is_empty();
-            if is_idle && mem::replace(&mut was_idle, is_idle) {
+            let idle = left.keeper.filter(|keeper| search::runs_of(*keeper).is_empty());
+            if let Some(keeper) = idle
+                && mem::replace(&mut was_idle, true)
+            {
                 cannot_leave(&groups.configured_state_dir(id), keeper).map_or(Ok(()), Err)?;
             }
-            let pid = keeper.as_raw_nonzero();
-            eprintln!("server {id}: waiting for the runs of keeper pid {pid}");
+            was_idle = idle.is_some();
+            let runs = left.keeper.map_or_else(
+                || "that have no keeper".to_owned(),
+                |keeper| format!("of keeper pid {}", keeper.as_raw_nonzero()),
+            );
+            eprintln!("server {id}: waiting for the runs {runs}");
         }
         sleep(Duration::from_millis(50));
     }
