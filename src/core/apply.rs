@@ -115,7 +115,8 @@ pub fn plan_all(
     let (tags, _) = steps(&group.tags, file.tags.as_ref(), false);
     let (variables, left) = variable_steps(group, file, prune);
     (plan.tags, plan.variables, plan.left) = (tags, variables, left);
-    variables::check(&plan, &around, &mut mistakes);
+    let last_tag = group.tags.last_key_value().map(|(id, _)| *id);
+    variables::check(&plan, (&around, most_id(last_tag)), &mut mistakes);
     let named: BTreeSet<u32> = file.jobs.iter().filter_map(|job| job.id).collect();
     let lacks = |id: &u32| !named.contains(id) && !file.left_out.contains(id);
     let is_made = |id: &u32| named.contains(id) || (prune && lacks(id));
@@ -186,14 +187,18 @@ fn no_id(id: u32, group: &Group, around: &Around) -> Option<String> {
     if group.jobs.contains_key(&id) {
         return None;
     }
-    // The next new job gets the id behind the greatest one: there must be ids left.
-    let most = around.last_id.map_or(MAX_NEW_ID, |last| last.saturating_add(MAX_ID_GAP));
-    let most = most.min(MAX_NEW_ID);
+    let most = most_id(around.last_id);
     (id > most)
         .then(|| format!("{id} is too far from the ids that there are, {most} at most: {HINT}"))
 }
 
-/// The greatest id that a file can give to a new job.
+/// The greatest id that a file can give to a new job, or tag, where this is the greatest one that
+/// there is. The next new one gets the id behind the greatest: there must be ids left.
+fn most_id(last: Option<u32>) -> u32 {
+    last.map_or(MAX_NEW_ID, |last| last.saturating_add(MAX_ID_GAP)).min(MAX_NEW_ID)
+}
+
+/// The greatest id that a file can give to what is new.
 const MAX_NEW_ID: u32 = i32::MAX.cast_unsigned();
 
 /// So far from the greatest id there is a new one may be.

@@ -60,6 +60,12 @@ pub fn clean(text: &str, columns: usize) -> String {
     kept
 }
 
+/// The text with a `?` for each character that [`acts`], but for what separates words and lines.
+pub fn without_marks(text: &str) -> String {
+    let is_odd = |c: char| acts(c) && !matches!(c, '\t' | '\n' | '\r');
+    text.chars().map(|c| if is_odd(c) { '?' } else { c }).collect()
+}
+
 /// The text with a `?` for each control character. What separates words and lines stays.
 pub fn without_controls(text: String) -> String {
     let stays = |c: char| !c.is_control() || matches!(c, '\t' | '\n' | '\r');

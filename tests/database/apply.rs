@@ -224,6 +224,15 @@ fn a_bad_line_anywhere_and_nothing_is_done() {
             "jobs[3]: cron",
         ];
         assert_eq!(found, expected, "{kind:?}: {told}");
+        // The next new tag gets the id behind the greatest one.
+        let far = json!({"format": 1, "jobs": [], "tags": {"4294967295": "x"}});
+        let told = is(422, &apply(&daemon, "", "", &far.to_string()));
+        assert_eq!(told["errors"][0]["column"], "tags.4294967295", "{kind:?}: {told}");
+        let many = json!({"format": 1, "jobs": vec![json!({"comand": "x"}); 1_000]});
+        let told = is(422, &apply(&daemon, "", "", &many.to_string()));
+        let detail = told["detail"].as_str().unwrap();
+        assert!(detail.contains("3000 mistakes in the file"), "{kind:?}: {detail}");
+        assert_eq!(told["errors"][1_000]["why"], "there are 2000 more mistakes");
         for bad in [
             "",
             "{",

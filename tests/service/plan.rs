@@ -112,3 +112,21 @@ fn an_answer_that_is_too_long_is_told_as_that() {
     run(&["forecast"]).expect(1, "the answer is longer than 16 MB");
     run(&["apply", &file, "--dry-run"]).expect(0, "0 new, 0 changed, 0 deleted, 3 as they are");
 }
+
+/// What turns the words around it, or can't be seen, is no part of what somebody agrees to.
+#[test]
+fn a_plan_has_no_marks_of_direction() {
+    let groups = Groups::new();
+    let file = groups.site.file("jobs.json");
+    fs::write(&file, "{}").unwrap();
+    let change = "{\"kind\":\"job\",\"key\":\"1\",\"name\":\"a\",\"action\":\"edit\",\
+        \"columns\":{\"description\":[\"x\\u202ey\",\"a\\u2066b\\u200bc\\nd\"]}}";
+    let answer = format!(
+        "HTTP/1.1 200 OK\r\n\r\n{{\"version\":\"1\",\"changes\":[{change}],\"unchanged\":0,\
+         \"left\":0,\"warnings\":[]}}"
+    );
+    let (url, _) = answers_once(answer.leak());
+    let mut command = groups.command(env!("CARGO_BIN_EXE_schedule"));
+    let said = command.args(["apply", &file, "--dry-run", "--url", &url]).output().unwrap();
+    Said::of(&said).expect(0, "x?y → a?b?c⏎d");
+}

@@ -3,13 +3,16 @@
 use crate::core::change::Mistake;
 use crate::core::limits::{MAX_MESSAGE_CHARS, MAX_QUOTED_CHARS, cut};
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// So many are told one by one.
 const MAX_TOLD: usize = 1_000;
 
 /// Bytes of all their texts.
 const MAX_TOLD_BYTES: usize = 512 << 10;
+
+/// The member that says how many more there are.
+const MORE: &str = "more";
 
 /// What is wrong with a part of a file, or to be known of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -63,10 +66,25 @@ impl Mistakes {
 
     /// All that is told, as the member `errors` of an answer.
     pub fn told(&self) -> String {
-        let more = (self.more > 0)
-            .then(|| FileMistake::of("file", format!("there are {} more mistakes", self.more)));
-        let all: Vec<&FileMistake> = self.told.iter().chain(&more).collect();
-        json!(all).to_string()
+        let mut all = json!(self.told);
+        if let (Some(all), 1..) = (all.as_array_mut(), self.more) {
+            let more = FileMistake::of("file", format!("there are {} more mistakes", self.more));
+            let mut more = json!(more);
+            more[MORE] = json!(self.more);
+            all.push(more);
+        }
+        all.to_string()
+    }
+
+    /// What [`Mistakes::told`] says, and how many mistakes there are with those that are not told
+    /// one by one.
+    pub fn counted(told: &str) -> (Value, u64) {
+        let mut errors: Value = serde_json::from_str(told).unwrap_or_default();
+        let all = errors.as_array_mut().map_or(&mut [][..], Vec::as_mut_slice);
+        let count = all.len() as u64;
+        let more = all.last_mut().and_then(Value::as_object_mut);
+        let more = more.and_then(|last| last.remove(MORE)).and_then(|more| more.as_u64());
+        (errors, count + more.map_or(0, |more| more - 1))
     }
 }
 

@@ -11,9 +11,14 @@ use std::collections::{BTreeMap, BTreeSet};
 /// So many jobs are named.
 const MAX_NAMED: usize = 5;
 
-/// Notes what is wrong with texts that come: the rules are those for one of them.
-pub(super) fn check(plan: &Plan, around: &Around, mistakes: &mut Mistakes) {
-    for Step { key, after, .. } in &plan.tags {
+/// Notes what is wrong with texts that come: the rules are those for one of them. No new tag has an
+/// id beyond `most_id`.
+pub(super) fn check(plan: &Plan, (around, most_id): (&Around, u32), mistakes: &mut Mistakes) {
+    for Step { key, before, after } in &plan.tags {
+        if before.is_none() && *key > most_id {
+            let why = format!("it is too far from the ids that there are, {most_id} at most");
+            mistakes.push(FileMistake::of(format!("tags.{key}"), why));
+        }
         let word = after.as_ref().map(|name| Word { name: name.clone(), ..Word::default() });
         check_one(word, Of::Tag, (&around.of_tags, &format!("tags.{key}")), mistakes);
     }

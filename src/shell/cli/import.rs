@@ -128,7 +128,7 @@ fn told(crontab: &Crontab) -> String {
         // A String takes every write.
         let _ = writeln!(text, "+ job ({}), line {line}", plain::line(name));
         for (column, value) in columns {
-            let value = plain::without_controls(value.clone());
+            let value = plain::without_marks(value);
             let _ = writeln!(text, "    {column:<width$}  {value}");
         }
     }

@@ -229,7 +229,7 @@ const MAX_OLD_WIDTH: usize = 40;
 fn value(value: &Value) -> String {
     match value {
         Value::String(text) if text.is_empty() => "(empty)".to_owned(),
-        Value::String(text) => plain::without_controls(text.clone()).replace(['\n', '\r'], "⏎"),
+        Value::String(text) => plain::without_marks(text).replace(['\n', '\r'], "⏎"),
         other => other.to_string(),
     }
 }
