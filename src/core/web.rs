@@ -310,6 +310,7 @@ impl Web {
         self.answer_early(scheduler, now);
         self.poll_followed(now);
         self.tell_news(scheduler, now);
+        self.late_changes(scheduler, now);
         self.answer_slowly(scheduler, now);
     }
 
@@ -335,7 +336,9 @@ impl Web {
     /// When [`Web::tick`] has something to do, monotonic ms.
     pub(super) fn next_wake(&self, scheduler: &Scheduler) -> Option<u64> {
         let early = self.early.first().map(|early| early.until_ms);
-        self.follow_wake().into_iter().chain(self.news_wake(scheduler)).chain(early).min()
+        let late = self.late_changes_wake(scheduler);
+        let wakes = self.follow_wake().into_iter().chain(self.news_wake(scheduler));
+        wakes.chain(early).chain(late).min()
     }
 }
 

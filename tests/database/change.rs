@@ -291,3 +291,44 @@ fn a_change_whose_answer_is_lost_is_found() {
         }
     }
 }
+
+/// Somebody has the file locked, or reads it: it is said what to do, and that nothing was changed.
+#[test]
+fn a_file_that_somebody_has_locked_is_told_as_that() {
+    let (mut site, mut database) = Site::on(Kind::Sqlite);
+    site.base = "sync_interval = 60\n".to_owned();
+    let daemon = site.start();
+    daemon.wait_jobs(0);
+    is(201, &send(&daemon, "POST", "", "", &json!({"command": "true", "cron": "@daily"})));
+    let version = daemon.job(1).unwrap()["version"].clone();
+    let locks = ["BEGIN EXCLUSIVE", "BEGIN; SELECT * FROM scheduler_jobs"];
+    for lock in locks {
+        database.sql(lock);
+        let told = is(503, &send(&daemon, "PATCH", "/1", "", &json!({"name": "x"})));
+        let detail = told["detail"].as_str().unwrap();
+        for words in ["nothing was changed: ", "end the transaction of the program that holds it"] {
+            assert!(detail.contains(words), "{lock}: {detail}");
+        }
+        database.sql("ROLLBACK");
+        assert_eq!(database.value("SELECT name FROM scheduler_jobs"), "", "{lock}");
+    }
+    let done = is(200, &send(&daemon, "PATCH", "/1", "", &json!({"name": "x"})));
+    assert_ne!(done["version"], version);
+}
+
+/// What a form takes, a program can send as well.
+#[test]
+fn the_longest_command_can_be_sent() {
+    let (site, _database) = Site::on(Kind::Sqlite);
+    let daemon = site.start();
+    daemon.wait_jobs(0);
+    let long = "x".repeat(131_000);
+    let new = json!({"command": format!("true {long}"), "cron": "@daily"});
+    is(201, &send(&daemon, "POST", "", "", &new));
+    let edit = json!({"command": format!("true y{long}")});
+    is(200, &send(&daemon, "PATCH", "/1", "", &edit));
+    let preview = json!({"id": 1, "command": format!("true z{long}")});
+    is(200, &send(&daemon, "POST", "/preview", "", &preview));
+    let var = json!({"name": "LONG", "value": long}).to_string();
+    is(201, &daemon.send("POST", "/api/v1/vars", "", &var));
+}

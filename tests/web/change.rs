@@ -2,6 +2,7 @@
 
 use crate::web_common::{Bench, Reply, row};
 use schedule::core::change::Of;
+use schedule::core::database::ErrorKind;
 use schedule::core::event::Event;
 use schedule::core::ids::ConnId;
 use schedule::core::protocol::{Answer, Purpose};
@@ -297,4 +298,62 @@ fn the_message_line_names_what_was_not_changed() {
     bench.ask("POST", "/api/v1/apply", "", nothing).is(200);
     let line = message(&mut bench, "en");
     assert_eq!(line, "The file of the group was applied at 2026-11-22 13:42:07");
+}
+
+/// Asks to make a job, with a key.
+fn ask_to_make(bench: &mut Bench, key: &str) -> ConnId {
+    let body = json!({"name": "n", "command": "/bin/true", "cron": NEVER}).to_string();
+    bench.send(&format!(
+        "POST /api/v1/jobs HTTP/1.1\r\nHost: localhost\r\nIdempotency-Key: {key}\r\n\
+         Content-Length: {}\r\n\r\n{body}",
+        body.len()
+    ))
+}
+
+/// The change is made, and no table that has it comes. Who asks again meanwhile is told that the
+/// first one is under way; the first one is told soon that it is done.
+#[test]
+fn a_table_that_does_not_come_is_not_waited_for_as_long_as_it_takes() {
+    let mut bench = bench();
+    bench.silent = true;
+    let first = ask_to_make(&mut bench, "k");
+    let id = bench.core.scheduler.asked(Purpose::Change).unwrap();
+    let mark = schedule::core::protocol::Mark {
+        id: schedule::core::ids::JobId(3),
+        version: Some("0123456789abcdef".parse().unwrap()),
+        before: None,
+        of: Of::Job,
+    };
+    let changed = schedule::core::protocol::Changed::to(mark);
+    say(
+        &mut bench,
+        &[Answer::To(id), Answer::Changing(mark), Answer::Changed(changed), Answer::Done(id)],
+    );
+    assert_eq!(status(&mut bench, first), None);
+    let again = ask_to_make(&mut bench, "k");
+    assert_eq!(status(&mut bench, again), Some(409));
+    bench.pass(4_900);
+    assert_eq!(status(&mut bench, first), None);
+    bench.pass(200);
+    assert_eq!(status(&mut bench, first), Some(202));
+    let again = ask_to_make(&mut bench, "k");
+    let told = bench.received(again);
+    assert!(told.starts_with("HTTP/1.1 202 ") && told.contains("not yet, if the"), "{told}");
+}
+
+/// Who had to wait for others is not told that the database is overloaded.
+#[test]
+fn who_waited_for_others_is_told_so() {
+    let mut bench = bench();
+    let first = ask_to_edit(&mut bench, "a");
+    let second = ask_to_edit(&mut bench, "b");
+    bench.pass(4_000);
+    let id = bench.core.scheduler.asked(Purpose::Change).unwrap();
+    let error = Answer::Error { kind: ErrorKind::Other, message: "the row is locked".into() };
+    say(&mut bench, &[Answer::To(id), error]);
+    assert_eq!(status(&mut bench, first), Some(503));
+    assert!(bench.core.scheduler.asked(Purpose::Change).is_some());
+    bench.pass(1_000);
+    let told = bench.received(second);
+    assert!(told.starts_with("HTTP/1.1 503 ") && told.contains("wait for others"), "{told}");
 }

@@ -229,3 +229,16 @@ fn what_is_told_again_acts_on_nobodys_terminal() {
     }
     refused(&bench.get("/api/v1/jobs?tag=z"), &["3 (x?y?[31m)"]);
 }
+
+/// One of two would be taken, and nobody knows which was meant.
+#[test]
+fn a_flag_that_contradicts_itself_is_refused() {
+    let mut bench = bench();
+    let file = "{\"format\": 1, \"jobs\": []}";
+    for query in ["dry_run&dry_run=0", "prune=0&dry_run&prune=1"] {
+        let reply = bench.ask("POST", &format!("/api/v1/apply?{query}"), "", file);
+        refused(&reply, &["is there twice"]);
+    }
+    let reply = bench.ask("POST", "/api/v1/apply?dry_run=maybe&dry_run", "", file);
+    refused(&reply, &["`maybe` is none of true, false"]);
+}

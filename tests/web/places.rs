@@ -118,6 +118,7 @@ fn commands_that_wait_lock_nobody_out() {
     bench.post("/api/v1/jobs/1/start").is(200);
     let told = bench.received(many[0]);
     assert!(told.starts_with("HTTP/1.1 202 ") && told.contains("too many wait"), "{told}");
+    assert!(!told.contains("it is done"), "nobody knows: {told}");
     // One has ended meanwhile; then who has gone makes room, and nobody is displaced.
     bench.leave(many[1]);
     let form = "POST /actions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 11\r\n\r\naction=sync";

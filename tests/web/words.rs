@@ -55,6 +55,19 @@ fn variables_and_tags_tell_which_jobs_they_touch() {
     assert_eq!(tags, json!({ "tags": [tag] }));
 }
 
+/// The same key and body make no job of what was a tag.
+#[test]
+fn a_key_is_of_what_it_has_made() {
+    let mut bench = bench();
+    let (key, body) = ("Idempotency-Key: k7\r\n", json!({"name": "x"}));
+    send(&mut bench, "POST", "tags", key, &body).is(201);
+    for path in ["jobs", "vars"] {
+        let told = send(&mut bench, "POST", path, key, &body).is(422).json();
+        assert_eq!(told["errors"][0]["column"], "Idempotency-Key", "{path}: {told}");
+    }
+    send(&mut bench, "POST", "tags", key, &body).is(201);
+}
+
 #[test]
 fn a_variable_is_made_changed_and_deleted() {
     let mut bench = bench();

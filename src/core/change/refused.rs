@@ -41,9 +41,11 @@ pub enum Refused {
     ByDatabase(String),
     /// It was looked for, and was not done.
     NotDone,
+    /// The database did not take it in the end, and nothing of it is done; why.
+    Undone(String),
     /// It was looked for, and what came of it can't be told any more.
     NobodyKnows,
-    /// A request with the same key had another body.
+    /// A request with the same key had another body, or was to make something else.
     OtherBody,
 }
 
@@ -72,8 +74,11 @@ impl Refused {
             Refused::Duplicate(id) => format!("job {id} has this command"),
             Refused::ByDatabase(why) => format!("the database refuses it: {why}"),
             Refused::NotDone => "not done: the answer was lost".into(),
+            Refused::Undone(why) => format!("nothing was changed: {why}"),
             Refused::NobodyKnows => "nobody knows: the answer was lost".into(),
-            Refused::OtherBody => "the key came with another body before".into(),
+            Refused::OtherBody => {
+                "the key came with another body, or to make something else, before".into()
+            }
         }
     }
 }

@@ -67,6 +67,19 @@ impl Asks {
     }
 }
 
+/// What is said of a question whose helper was killed.
+fn no_answer(purpose: Purpose, given_ms: u64, why: &str) -> String {
+    let given = given_ms.div_ceil(1000);
+    match given_ms + 1_000 <= purpose.deadline_ms() {
+        // What has kept the database busy is what was asked before.
+        true => format!(
+            "it had to wait for others that were asked before, and there was no answer in the \
+             {given} s that were left: ask again"
+        ),
+        false => format!("no answer within {given} s: {why}"),
+    }
+}
+
 impl Scheduler {
     /// The question of this purpose that is under way.
     pub fn asked(&self, purpose: Purpose) -> Option<AskId> {
@@ -232,7 +245,7 @@ impl Scheduler {
             Ok(()) => NO_END.to_owned(),
         };
         let why = match asked.killed {
-            true => format!("no answer within {} s: {why}", asked.given_ms.div_ceil(1000)),
+            true => no_answer(purpose, asked.given_ms, &why),
             false => why,
         };
         self.answered(now, purpose, &asked, Err((ErrorKind::Other, why)));

@@ -283,6 +283,7 @@ impl Edits {
                     Refused::NotDone => NotChanged::Away(
                         "the database went away before it had taken the change".into(),
                     ),
+                    Refused::Undone(why) => NotChanged::Away(why),
                     Refused::NobodyKnows => edit.not_known(refused.told()),
                     refused => NotChanged::Refused(refused),
                 };

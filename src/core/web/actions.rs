@@ -30,7 +30,8 @@ use std::collections::BTreeMap;
 const MAX_WAITING: usize = 1_000;
 
 /// What a client is told that is to wait no longer.
-const TOO_MANY_WAIT: &str = "it is done, but too many wait for the results: look at the job";
+const TOO_MANY_WAIT: &str = "too many wait for results: this one is not known yet, and what was asked \
+                             for may be done all the same: look before you ask again";
 
 /// What a client is told whose command is under way when another program takes over.
 const STARTS_ANEW: &str =
@@ -231,9 +232,11 @@ impl Web {
         let gone = waiting.pending.iter().find(|(_, it)| it.conn.is_none()).map(|(it, _)| *it);
         let Some(ticket) = gone.or_else(|| waiting.places.gives_way_to(newcomer)) else { return };
         waiting.places.leave(ticket);
-        let Some(Pending { conn: Some(conn), form, .. }) = waiting.pending.remove(&ticket) else {
+        let Some(Pending { conn: Some(conn), form, verb, .. }) = waiting.pending.remove(&ticket)
+        else {
             return;
         };
+        self.message = Message::plain(format!("{verb}: {TOO_MANY_WAIT}"));
         self.respond(conn, form.without_result(TOO_MANY_WAIT));
     }
 

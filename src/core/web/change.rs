@@ -10,13 +10,14 @@ use super::entry;
 use super::parameters::{flag, job_id};
 use super::repeats::{self, Key, Known};
 use super::words;
+use crate::core::apply::Mistakes;
 use crate::core::change::words::User;
 use crate::core::change::{By, Change, Of, Refused};
 use crate::core::http::{Request, Response};
 use crate::core::ids::{ConnId, JobId};
 use crate::core::plain;
 use crate::core::protocol::{Changed, Mark};
-use crate::core::scheduler::{NotChanged, Scheduler};
+use crate::core::scheduler::{DatabaseState, NotChanged, Scheduler};
 use crate::core::time::Now;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -50,14 +51,24 @@ pub(super) struct Asked {
     refused: Option<NotChanged>,
     /// What it was made of, once it was.
     done: Option<Changed>,
+    /// Then the table is waited for until then, monotonic ms, if the database is away.
+    until_ms: u64,
     /// By which it may come again.
     key: Option<Key>,
 }
+
+/// So long who has changed something waits for a table that has it, while the database is away, in
+/// milliseconds.
+const TABLE_MS: u64 = 5_000;
 
 impl Asked {
     /// Whether nothing is changed by it.
     pub(super) fn is_dry_run(&self) -> bool {
         self.is_dry_run
+    }
+
+    fn awaits_table(&self) -> bool {
+        self.done.is_some() || self.refused.is_some()
     }
 }
 
@@ -118,19 +129,13 @@ impl Web {
         let is_dry_run = change.is_dry_run();
         let key = match &asker {
             _ if !is_new => None,
-            Asker::Program => Key::of(call.request)?,
-            Asker::Person(..) => entry::key(call.request),
+            Asker::Program => Key::of(call.request, change.of())?,
+            Asker::Person(..) => entry::key(call.request, change.of()),
         };
         let doubt = match key.as_ref().map(|key| self.repeats.find(call.now, key)) {
             None | Some(Known::Not) => None,
             Some(Known::Doubted(doubt)) => Some(doubt),
-            Some(Known::Made(mark)) => {
-                let made = in_force(scheduler, call.now, &Changed::to(mark), true);
-                return Err(match &asker {
-                    Asker::Program => made,
-                    Asker::Person(_, request) => entry::done(request, Some(mark.id)),
-                });
-            }
+            Some(Known::Made(mark)) => return Err(self.made(scheduler, call.now, mark, asker)),
             Some(Known::OtherBody) => {
                 let plain = repeats::other_body();
                 let Asker::Person(conn, request) = asker else { return Err(plain) };
@@ -154,10 +159,23 @@ impl Web {
         }
         let by = By { request: key.as_ref().map(Key::noted), ..call.by() };
         let of = target(&change);
-        let asked = Asked { is_new, is_dry_run, of, by: asker, refused: None, done: None, key };
+        let (refused, done, until_ms) = (None, None, 0);
+        let asked = Asked { is_new, is_dry_run, of, by: asker, refused, done, until_ms, key };
         self.changes.insert(ticket, asked);
         scheduler.edits.add(call.now, ticket, change, by, doubt);
         Ok(())
+    }
+
+    /// The answer to who asks for what was made before.
+    fn made(&mut self, scheduler: &Scheduler, now: Now, mark: Mark, asker: Asker) -> Response {
+        let is_there = !mark.of.is_job() || scheduler.table().get(mark.id).is_some();
+        match &asker {
+            Asker::Program => in_force(scheduler, now, &Changed::to(mark), true),
+            Asker::Person(_, request) if is_there => entry::done(request, Some(mark.id)),
+            Asker::Person(conn, request) => {
+                self.not_yet_page(scheduler, (now, *conn, request), NOT_IN_TABLE)
+            }
+        }
     }
 
     /// A change was made, or not.
@@ -171,13 +189,15 @@ impl Web {
         let Some(mut asked) = self.changes.remove(&ticket) else { return };
         if let Some(key) = &asked.key {
             match &result {
-                Ok(changed) => self.repeats.is(key, Known::Made(changed.mark)),
+                // Who asks again meanwhile waits for the table as well.
+                Ok(_) => {}
                 Err(NotChanged::InDoubt { doubt, .. }) => {
                     self.repeats.is(key, Known::Doubted(doubt.clone()));
                 }
                 Err(NotChanged::Refused(_) | NotChanged::Away(_)) => self.repeats.forget(key),
             }
         }
+        asked.until_ms = now.mono_ms + TABLE_MS;
         match result {
             Ok(changed) if asked.is_dry_run => {
                 self.waiting.answer_with(ticket, Response::json(200, changed.report));
@@ -221,6 +241,25 @@ impl Web {
         self.one_less(scheduler, now, ticket);
     }
 
+    /// Tells those whose change is made that a table which has it does not come for now.
+    pub(super) fn late_changes(&mut self, scheduler: &mut Scheduler, now: Now) {
+        let database = &scheduler.sync_state().database;
+        let DatabaseState::Down { message, .. } = database else { return };
+        let message = message.clone();
+        let is_late = |it: &Asked| it.awaits_table() && it.until_ms <= now.mono_ms;
+        let late = self.changes.iter().filter(|(_, it)| is_late(it)).map(|(ticket, _)| *ticket);
+        for ticket in late.collect::<Vec<u64>>() {
+            self.is_change_in_force(scheduler, now, ticket, &Err(message.clone()));
+        }
+    }
+
+    /// When that is to be looked at, monotonic ms.
+    pub(super) fn late_changes_wake(&self, scheduler: &Scheduler) -> Option<u64> {
+        let is_down = || matches!(scheduler.sync_state().database, DatabaseState::Down { .. });
+        let waits = self.changes.values().filter(|it| it.awaits_table()).map(|it| it.until_ms);
+        waits.min().filter(|_| is_down())
+    }
+
     /// A table is in force, or could not be had. Returns whether who waits had changed a job; then
     /// the client is answered.
     pub(super) fn is_change_in_force(
@@ -236,6 +275,9 @@ impl Web {
             return true;
         }
         let Some(changed) = asked.done else { return false };
+        if let Some(key) = &asked.key {
+            self.repeats.is(key, Known::Made(changed.mark));
+        }
         let warnings = changed.warnings.clone();
         let (id, noun) = (changed.mark.id, changed.mark.of.noun());
         let is_group = id == JobId(0);
@@ -281,6 +323,10 @@ fn target(change: &Change) -> String {
     change.id().or(word).map_or_else(String::new, |id| id.to_string())
 }
 
+/// What is said where the table in force lacks what was made.
+pub(super) const NOT_IN_TABLE: &str =
+    "the table in force does not have it: not yet, if the database is away, or its row is gone";
+
 /// The answer to a group that is as a file says.
 fn group_in_force(changed: Changed) -> Response {
     if changed.report.is_empty() {
@@ -300,7 +346,7 @@ fn in_force(scheduler: &Scheduler, now: Now, changed: &Changed, is_new: bool) ->
         return Response::no_content();
     }
     let Some(job) = scheduler.table().get(*id) else {
-        let told = format!("job {id} was changed, and its row is gone, or is no job, by now");
+        let told = format!("job {id} was changed, and {NOT_IN_TABLE}");
         return Response::json(202, json!({ "detail": told }).to_string());
     };
     let mut view = job_json(scheduler, now, job);
@@ -355,8 +401,7 @@ pub(super) fn refused_answer(scheduler: &Scheduler, refused: &Refused) -> (u16, 
             (412, why, response)
         }
         Refused::File(errors) => {
-            let errors: Value = serde_json::from_str(errors).unwrap_or_default();
-            let count = errors.as_array().map_or(0, Vec::len) as u64;
+            let (errors, count) = Mistakes::counted(errors);
             let why = format!(
                 "nothing was changed: {} in the file: see `errors`",
                 plain::counted(count, "mistake")
@@ -380,6 +425,7 @@ pub(super) fn refused_answer(scheduler: &Scheduler, refused: &Refused) -> (u16, 
         ),
         Refused::ByDatabase(why) => plain(409, format!("the database refuses it: {why}")),
         Refused::NotDone => plain(503, "nothing was changed".into()),
+        Refused::Undone(why) => plain(503, format!("nothing was changed: {why}")),
         Refused::NobodyKnows => plain(504, "nobody knows whether it was changed".into()),
         Refused::OtherBody => (422, refused.told(), repeats::other_body()),
     }

@@ -12,7 +12,7 @@ use super::parameters::job_id;
 use super::repeats::Key;
 use super::root::Root;
 use super::texts::written_columns;
-use crate::core::change::{Change, ENABLED, Wanted};
+use crate::core::change::{Change, ENABLED, Of, Wanted};
 use crate::core::columns::{Column, ColumnKind};
 use crate::core::definition::hex;
 use crate::core::http::{Request, Response};
@@ -155,10 +155,10 @@ pub(super) fn is_preview(request: &Request) -> bool {
 }
 
 /// What keeps a form that is sent twice from making two jobs.
-pub(super) fn key(request: &Request) -> Option<Key> {
+pub(super) fn key(request: &Request, of: Of) -> Option<Key> {
     let text = field(request, "key");
     let is_good = (1..=MAX_KEY_CHARS).contains(&text.len()) && text.is_ascii();
-    is_good.then(|| Key::with(&text, request))
+    is_good.then(|| Key::with(&text, request, of))
 }
 
 /// Where somebody is led who waits no longer.

@@ -60,16 +60,22 @@ pub(super) fn one_of(request: &Request, name: &str, choices: &[&str]) -> Result<
     Err(Response::problem(400, &why))
 }
 
-/// Whether something is wanted: `true`, `1`, or the name alone.
+/// Whether something is wanted: `true`, `1`, or the name alone. What is there twice says the same.
 pub(super) fn flag(request: &Request, name: &str) -> Result<bool, Response> {
-    match request.query(name).as_deref() {
-        None | Some("false" | "0") => Ok(false),
-        Some("" | "true" | "1") => Ok(true),
-        Some(other) => {
-            let shown = plain::shown(other);
-            Err(Response::problem(400, &format!("{name}: `{shown}` is none of true, false")))
+    let refuse = |why: &str| Err(Response::problem(400, &format!("{name}: {why}")));
+    let mut wanted = None;
+    for (_, value) in request.query_pairs().filter(|(its, _)| its == name) {
+        let this = match &*value {
+            "false" | "0" => false,
+            "" | "true" | "1" => true,
+            other => return refuse(&format!("`{}` is none of true, false", plain::shown(other))),
+        };
+        if wanted.is_some_and(|before| before != this) {
+            return refuse("it is there twice, once as true and once as false");
         }
+        wanted = Some(this);
     }
+    Ok(wanted.unwrap_or(false))
 }
 
 /// The id of a job in a path or a form.

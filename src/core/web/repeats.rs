@@ -3,6 +3,7 @@
 //! request. Keys are known for a day: here as long as the program runs, and for longer in the
 //! database, where that has the table of acts.
 
+use crate::core::change::Of;
 use crate::core::definition::hex;
 use crate::core::http::{Request, Response};
 use crate::core::plain;
@@ -25,16 +26,16 @@ const MAX_KEY_CHARS: usize = 255;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Key {
     text: String,
-    /// MD5 of the body.
+    /// MD5 of the body, and of what it is to make: the same body may be a tag, or a job.
     digest: String,
 }
 
 impl Key {
-    /// That of a request, if it has one. It may be in quotes.
+    /// That of a request to make something, if it has one. It may be in quotes.
     ///
     /// # Errors
     /// The answer to one that is no good.
-    pub(super) fn of(request: &Request) -> Result<Option<Key>, Response> {
+    pub(super) fn of(request: &Request, of: Of) -> Result<Option<Key>, Response> {
         let mut all = request.headers("idempotency-key");
         let (Some(text), more) = (all.next(), all.next()) else { return Ok(None) };
         let text = str::from_utf8(text).unwrap_or_default();
@@ -49,23 +50,31 @@ impl Key {
             );
             return Err(Response::problem(400, &why));
         }
-        Ok(Some(Key::with(bare, request)))
+        Ok(Some(Key::with(bare, request, of)))
     }
 
     /// The key with this text that came with a request.
-    pub(super) fn with(text: &str, request: &Request) -> Key {
-        Key { text: text.to_owned(), digest: hex(&Md5::digest(&request.body)) }
+    pub(super) fn with(text: &str, request: &Request, of: Of) -> Key {
+        let mut digest = Md5::new();
+        match of {
+            // The database has it of jobs as earlier versions wrote it.
+            Of::Job => {}
+            Of::Tag | Of::Var => digest.update(format!("{}\n", of.noun())),
+        }
+        digest.update(&request.body);
+        Key { text: text.to_owned(), digest: hex(&digest.finalize()) }
     }
 
-    /// MD5 of the key, and of the body that came with it: so it is known for longer.
+    /// MD5 of the key, and of what came with it: so it is known for longer.
     pub(super) fn noted(&self) -> (String, String) {
         (hex(&Md5::digest(self.text.as_bytes())), self.digest.clone())
     }
 }
 
-/// The answer to a key that came with another body before.
+/// The answer to a key that came with another body, or to another path, before.
 pub(super) fn other_body() -> Response {
-    let why = "Idempotency-Key: it was sent with another body before: take another key";
+    let why = "Idempotency-Key: it was sent with another body, or to make something else, before: \
+               take another key";
     let errors = serde_json::json!([{ "column": "Idempotency-Key", "why": why }]);
     Response::problem_with(422, why, serde_json::json!({ "errors": errors }))
 }
@@ -80,7 +89,7 @@ pub(super) fn under_way() -> Response {
 pub(super) enum Known {
     /// Nothing.
     Not,
-    /// It came with another body before.
+    /// It came with another body, or to make something else, before.
     OtherBody,
     /// It is under way.
     UnderWay,

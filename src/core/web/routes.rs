@@ -41,9 +41,16 @@ const APPLY: &[&str] = &["dry_run", "prune"];
 /// Where such a file is sent. It may be larger than other bodies.
 const APPLY_PATH: &str = "/api/v1/apply";
 
-/// Paths whose bodies may be larger than others, in bytes: a file, and a form with the longest
-/// command, each byte written as three.
-pub const LARGER_BODIES: &[(&str, usize)] = &[(APPLY_PATH, 16 << 20), ("/jobs/", 1 << 20)];
+/// Paths whose bodies may be larger than others, in bytes: a file, and what has the longest command
+/// in it, or as long a value: each byte is written as three in a form, as six in JSON.
+pub const LARGER_BODIES: &[(&str, usize)] = &[
+    (APPLY_PATH, 16 << 20),
+    ("/jobs/", 1 << 20),
+    ("/api/v1/jobs", 1 << 20),
+    ("/api/v1/jobs/", 1 << 20),
+    ("/api/v1/vars", 1 << 20),
+    ("/api/v1/vars/", 1 << 20),
+];
 
 /// Those of who did what.
 const AUDIT: &[&str] = &["job", "who", "since", "before", "limit"];

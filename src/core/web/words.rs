@@ -2,6 +2,7 @@
 
 use super::body::{body, expected};
 use super::call::Call;
+use super::change::NOT_IN_TABLE;
 use super::missing;
 use super::parameters::flag;
 use crate::core::change::words::{Word, uses};
@@ -201,7 +202,7 @@ pub(super) fn in_force(scheduler: &Scheduler, changed: &Changed, is_new: bool) -
     }
     let table = scheduler.table();
     let Some(word) = words(of, table).find(|word| word.id == id) else {
-        let told = format!("{} {id} was changed, and its row is gone by now", of.noun());
+        let told = format!("{} {id} was changed, and {NOT_IN_TABLE}", of.noun());
         return Response::json(202, json!({ "detail": told }).to_string());
     };
     let mut users = Users::default();

@@ -38,6 +38,9 @@ pub trait Desk {
     /// Ends the transaction: all of it is done.
     fn commit(&mut self) -> Result<(), Failure>;
 
+    /// After a commit that failed: whether it is certain that nothing of the transaction is done.
+    fn is_undone(&mut self) -> bool;
+
     /// Ends the transaction: nothing of it is.
     fn roll_back(&mut self) -> Result<(), Failure>;
 }

@@ -143,8 +143,13 @@ impl Work<'_> {
                     answers.send(&Answer::Changing(changed.mark))?;
                     answers.flush()?;
                 }
-                self.desk.commit()?;
-                answers.send(&Answer::Changed(changed))
+                match self.desk.commit() {
+                    Ok(()) => answers.send(&Answer::Changed(changed)),
+                    Err(failure) if self.ask.find.is_none() && self.desk.is_undone() => {
+                        answers.send(&Answer::NotChanged(Refused::Undone(failure.message)))
+                    }
+                    Err(failure) => Err(failure),
+                }
             }
             // That it was not done is written down.
             Ok(Err(refused)) if self.ask.find.is_some() => {

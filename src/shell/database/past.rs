@@ -54,7 +54,7 @@ pub(super) fn read(
             Ok(())
         }
         Database::Sqlite(it) => {
-            let mut session = Embedded::open(it, false)?;
+            let mut session = Embedded::open_for_client(it)?;
             answer(&mut session, ask, answers).map(drop)
         }
     }

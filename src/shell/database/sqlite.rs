@@ -29,6 +29,11 @@ pub use write::Writer;
 
 /// How long a lock of another program is waited for.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The same where a client waits: both for the lock to begin with and for the one of the COMMIT
+/// there is time enough before the helper is killed, and it can say what the matter is.
+const CLIENTS_BUSY_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// A file younger than this may change again without its times showing it (their grain is some
 /// milliseconds, on some file systems two seconds): it gets no stamp yet.
 const SETTLED: Duration = Duration::from_secs(2);
@@ -37,6 +42,8 @@ const SETTLED: Duration = Duration::from_secs(2);
 pub struct Session<'a> {
     conn: Connection,
     database: &'a Sqlite,
+    /// How long a lock is waited for.
+    patience: Duration,
 }
 
 /// Answers an [`Ask::Sync`](crate::core::protocol::Ask::Sync).
@@ -125,12 +132,21 @@ impl<'a> Session<'a> {
         }
         let conn = Connection::open_with_flags(&database.path, flags)
             .and_then(|conn| conn.busy_timeout(BUSY_TIMEOUT).map(|()| conn));
-        let conn = conn.map_err(|err| explain(database, &err))?;
-        Ok(Self { conn, database })
+        let conn = conn.map_err(|err| explain(database, BUSY_TIMEOUT, &err))?;
+        Ok(Self { conn, database, patience: BUSY_TIMEOUT })
+    }
+
+    /// Opens the file for what a client waits for.
+    pub fn open_for_client(database: &'a Sqlite) -> Result<Self, Failure> {
+        let session = Self::open(database, false)?;
+        let patience = CLIENTS_BUSY_TIMEOUT;
+        let set = session.conn.busy_timeout(patience);
+        set.map_err(|err| explain(database, patience, &err))?;
+        Ok(Self { patience, ..session })
     }
 
     fn explain(&self, err: &Error) -> Failure {
-        explain(self.database, err)
+        explain(self.database, self.patience, err)
     }
 
     pub fn run_all(&self, sql: &str) -> Result<(), Failure> {
@@ -248,7 +264,7 @@ fn is_records_own_fault(code: ErrorCode) -> bool {
     matches!(code, ConstraintViolation | TooBig | TypeMismatch)
 }
 
-fn explain(database: &Sqlite, err: &Error) -> Failure {
+fn explain(database: &Sqlite, patience: Duration, err: &Error) -> Failure {
     let path = &database.path;
     let said = err.to_string();
     if let Some(what) = no_file(Path::new(path)) {
@@ -285,7 +301,7 @@ fn explain(database: &Sqlite, err: &Error) -> Failure {
             Failure::new(ErrorKind::Connect, format!("can't open {path}: {said}: {hint}"))
         }
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
-            let waited = BUSY_TIMEOUT.as_secs();
+            let waited = patience.as_secs();
             let hint = "end the transaction of the program that holds it";
             let message = format!("{path} has been locked for {waited} s: {hint}");
             Failure::new(ErrorKind::Other, message)

@@ -119,6 +119,11 @@ impl desk::Desk for Desk<'_> {
         self.session.run_all("COMMIT")
     }
 
+    fn is_undone(&mut self) -> bool {
+        // What a server has said of a COMMIT may have come too late, or from a proxy.
+        false
+    }
+
     fn roll_back(&mut self) -> Result<(), Failure> {
         self.session.run_all("ROLLBACK")
     }

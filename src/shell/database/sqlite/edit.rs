@@ -17,7 +17,7 @@ impl<'a> Desk<'a> {
     /// Opens the file, and begins. For writing from the start: a lock that is asked for later may
     /// be refused without a wait.
     pub fn open(database: &'a Sqlite) -> Result<Self, Failure> {
-        let session = Session::open(database, false)?;
+        let session = Session::open_for_client(database)?;
         session.run_all("BEGIN IMMEDIATE")?;
         Ok(Self(session))
     }
@@ -77,6 +77,11 @@ impl desk::Desk for Desk<'_> {
 
     fn commit(&mut self) -> Result<(), Failure> {
         self.0.run_all("COMMIT")
+    }
+
+    fn is_undone(&mut self) -> bool {
+        // Somebody reads: the transaction is still under way, and can be ended.
+        !self.0.conn.is_autocommit() && self.0.run_all("ROLLBACK").is_ok()
     }
 
     fn roll_back(&mut self) -> Result<(), Failure> {
