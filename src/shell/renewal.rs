@@ -7,6 +7,7 @@
 //! the files, as they are now; if not, the old one goes on. Then no new request is begun until
 //! those under way are answered, and between two slots the program is executed.
 
+use crate::core::limits::cut;
 use crate::shell::exchange::Exchange;
 use crate::shell::helper::Helper;
 use crate::shell::sys::{self, Ended};
@@ -29,6 +30,11 @@ const AGREES: &str = "schedule ";
 
 /// The program has this long to answer, in milliseconds.
 const PROBE_MS: u64 = 10_000;
+
+/// It says no more than so many lines, and of each so many characters are kept: a configuration may
+/// have many mistakes. What says more is another program, and is not heard to its end.
+const MAX_SAID_LINES: usize = 200;
+const MAX_SAID_CHARS: usize = 500;
 
 /// This program, even if its file was replaced.
 pub const THIS: &str = "/proc/self/exe";
@@ -154,9 +160,12 @@ impl Renewal {
         match &mut self.state {
             State::Quiet { since_ms } => Step::Execute { agreed_ms: now_ms - *since_ms },
             State::Probing { probe, until_ms, said } => {
-                if probe.readable {
-                    let keep = |line: &[u8]| said.push(String::from_utf8_lossy(line).into_owned());
-                    probe.read(scratch, keep);
+                if probe.readable && !hear(probe, scratch, said) {
+                    probe.kill();
+                    let (program, most) = (named(&self.program), MAX_SAID_LINES);
+                    let text = "and does not answer as `schedule` does";
+                    let why = format!("{program} says more than {most} lines {text}: {NO_GOOD}");
+                    return Step::Refused(why);
                 }
                 match probe.result() {
                     Some(Ok(())) if !said.iter().any(|line| line.starts_with(AGREES)) => {
@@ -184,6 +193,20 @@ impl Renewal {
             }
         }
     }
+}
+
+/// Takes in what the program says. Returns whether that is not too much.
+fn hear(probe: &mut Exchange, scratch: &mut Vec<u8>, said: &mut Vec<String>) -> bool {
+    let mut lines = said.len();
+    probe.read(scratch, |line: &[u8]| {
+        lines += 1;
+        if lines <= MAX_SAID_LINES {
+            // A character has four bytes at the most.
+            let line = String::from_utf8_lossy(&line[..line.len().min(4 * MAX_SAID_CHARS)]);
+            said.push(cut(&line, MAX_SAID_CHARS).into_owned());
+        }
+    });
+    lines <= MAX_SAID_LINES
 }
 
 /// The file that was started, to be found again when another one was put in its place: not what

@@ -72,6 +72,7 @@ fn a_bad_configuration_or_program_changes_nothing() {
         ("#!/bin/sh\necho no, thank you; exit 9\n", "no, thank you".to_owned()),
         ("#!/bin/sh\n", format!("{program} ended with exit 0, but does not answer as `schedule`")),
         ("#!/bin/sh\n", "to go back to an earlier version, stop the daemon".to_owned()),
+        ("#!/bin/sh\nexec yes schedule\n", format!("{program} says more than 200 lines and does")),
         ("#!/bin/sh\necho true 9\n", "does not answer as `schedule` does (true 9)".to_owned()),
     ] {
         fs::remove_file(&program).unwrap();

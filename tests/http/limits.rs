@@ -258,14 +258,27 @@ fn who_still_waits_is_told_that_no_answer_comes() {
     let mut connection = connect(Limits::default());
     connection.give_up(NOW);
     connection.receive(NOW, &get("/"));
-    connection.give_up(NOW);
-    assert_eq!(connection.output_bytes(), 0, "nobody has acted on it");
     assert!(connection.next_request().is_some());
     connection.give_up(NOW);
     connection.give_up(NOW);
     let told = answers(connection.output(), &[]);
     assert_eq!((told[0].status, told[0].header("retry-after")), (504, None));
     assert_eq!(told.len(), 1);
+}
+
+/// Nobody has acted on these: they may be sent again.
+#[test]
+fn who_still_sends_is_told_that_nothing_was_done() {
+    let half = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nhalf".to_vec();
+    for sent in [half, get("/")] {
+        let mut connection = connect(Limits::default());
+        connection.receive(NOW, &sent);
+        connection.give_up(NOW);
+        let told = answers(connection.output(), &[]);
+        assert_eq!((told[0].status, told[0].header("retry-after")), (503, Some("5")));
+        assert_eq!(told.len(), 1);
+        assert!(connection.next_request().is_none());
+    }
 }
 
 #[test]

@@ -245,3 +245,20 @@ fn forecasts_that_wait_lock_nobody_out() {
         assert!(bench.received(*conn).starts_with("HTTP/1.1 200 "));
     }
 }
+
+/// What takes less than a forecast does not wait for the end of one.
+#[test]
+fn others_that_take_long_take_turns_with_it() {
+    let mut bench = many();
+    let forecast = begin(&mut bench, "?limit=10000&to=2026-12-20T00:00:00Z");
+    let paths = ["/api/v1/vars", "/api/v1/export"];
+    let get = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    let others = paths.map(|path| bench.hand_in(&get(path)));
+    while others.iter().any(|conn| bench.clients[conn].output_bytes() == 0) {
+        assert_eq!(bench.clients[&forecast].output_bytes(), 0, "they have waited for it");
+        one_turn(&mut bench);
+    }
+    assert_eq!(bench.clients[&forecast].output_bytes(), 0, "it takes longer");
+    bench.turn();
+    assert!(bench.received(forecast).starts_with("HTTP/1.1 200 "));
+}

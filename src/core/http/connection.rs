@@ -35,10 +35,6 @@ use crate::core::time::Now;
 const LATE: &str = "The daemon did not answer in time. What was asked for may be done all the \
                     same: look before you ask again.";
 
-/// The same where the daemon can't answer any more.
-const GIVEN_UP: &str = "The daemon ends or starts again before its answer. What was asked for may \
-                        be done all the same: look before you ask again.";
-
 /// Where a connection stands; see the picture above.
 #[derive(Debug)]
 enum State {
@@ -314,13 +310,6 @@ impl Connection {
             }
             State::Answering => self.refuse(now, refuse(504, LATE)),
             _ => self.close(),
-        }
-    }
-
-    /// Who still waits for an answer gets none any more, and is told so.
-    pub fn give_up(&mut self, now: Now) {
-        if matches!(self.state, State::Answering) {
-            self.refuse(now, refuse(504, GIVEN_UP));
         }
     }
 

@@ -1,5 +1,6 @@
 //! Answers that take long where jobs are many: they are worked on in slices, one answer after the
-//! other, while their clients wait.
+//! other, while their clients wait. A forecast takes the longest: forecasts and all others take
+//! turns, a slice each.
 
 use super::Web;
 use super::call::Call;
@@ -16,8 +17,8 @@ use crate::core::scheduler::{NotChanged, Scheduler};
 use crate::core::time::Now;
 use std::collections::VecDeque;
 
-/// Clients that may wait for such an answer at a time; beyond, one is told to ask again. One answer
-/// takes memory at a time: of the others only the question is kept.
+/// Clients that may wait for such an answer at a time; beyond, one is told to ask again. A forecast
+/// and one other answer take memory at a time: of the others only the question is kept.
 const MAX_WAITING: usize = 16;
 
 /// What a client is told that is to wait no longer.
@@ -70,17 +71,30 @@ impl Work {
     }
 }
 
-/// The clients that wait; something is done for the first of them.
+/// The clients that wait; something is done for the first of them that wants a forecast, and for
+/// the first of the others.
 #[derive(Debug, Default)]
 pub struct Slow {
     questions: VecDeque<(ConnId, Work)>,
     places: Places<ConnId>,
+    /// The last slice was of a forecast.
+    was_forecast: bool,
 }
 
 impl Slow {
     /// Whether somebody waits.
     pub(super) fn is_wanted(&self) -> bool {
         !self.questions.is_empty()
+    }
+
+    /// Whose turn it is.
+    fn next(&mut self) -> Option<&mut (ConnId, Work)> {
+        let is_forecast = |work: &Work| matches!(work, Work::Forecast(_));
+        let find = |wanted| self.questions.iter().position(|(_, work)| is_forecast(work) == wanted);
+        let at = find(!self.was_forecast).or_else(|| find(self.was_forecast))?;
+        let next = self.questions.get_mut(at)?;
+        self.was_forecast = is_forecast(&next.1);
+        Some(next)
     }
 
     /// A client waits no longer; what was begun for it is let go.
@@ -119,12 +133,12 @@ impl Web {
         self.respond(conn, answer);
     }
 
-    /// Does a slice of what the first client waits for. What is due goes before.
+    /// Does a slice of what a client waits for. What is due goes before.
     pub(super) fn answer_slowly(&mut self, scheduler: &Scheduler, now: Now) {
         if scheduler.busy() {
             return;
         }
-        let Some((conn, work)) = self.slow.questions.front_mut() else { return };
+        let Some((conn, work)) = self.slow.next() else { return };
         let Some(told) = work.go_on(scheduler) else { return };
         let conn = *conn;
         self.slow.forget(conn);

@@ -1,8 +1,31 @@
 //! What another program has to know to go on with a client.
 
-use super::{Connection, State};
+use super::{Connection, State, refuse};
+use crate::core::time::Now;
+
+/// What a client is told whose request was taken up.
+const GIVEN_UP: &str = "The daemon ends or starts again before its answer. What was asked for may \
+                        be done all the same: look before you ask again.";
+
+/// The same of a request that was not taken up.
+const NOT_BEGUN: &str = "The daemon ends or starts again, and the request was not taken up: nothing \
+                         was done. Send it again.";
 
 impl Connection {
+    /// Who still waits for an answer, or still sends a request, gets none any more, and is told so.
+    pub fn give_up(&mut self, now: Now) {
+        match self.state {
+            State::Answering => self.refuse(now, refuse(504, GIVEN_UP)),
+            State::Body(_) | State::Ready(_) => self.refuse(now, refuse(503, NOT_BEGUN)),
+            State::Head
+            | State::Streaming
+            | State::Sending(_)
+            | State::Last
+            | State::Linger
+            | State::Closed => {}
+        }
+    }
+
     /// Whether nothing is under way that has to be answered first, before the program that serves
     /// it is replaced by another.
     pub fn is_settled(&self) -> bool {
