@@ -20,7 +20,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 pub const MAX_ACTS: usize = 1_000;
 
 /// So many jobs of one file are in the journal one by one.
-const MAX_PARTS: usize = MAX_ACTS / 2;
+pub(super) const MAX_PARTS: usize = MAX_ACTS / 2;
 
 /// Something that somebody had the daemon do.
 #[derive(Clone, Debug, Default)]
@@ -143,21 +143,21 @@ impl Acts {
     }
 
     /// The same of a job of a group that is made to be as a file says.
-    pub fn said_of_job(&mut self, mark: Mark) {
-        self.seen.said(mark);
+    pub fn part(&mut self, act: &ActEntry) {
+        self.seen.part(act);
     }
 
-    /// It is known what came of a change; `parts` is what was done with each job of a group.
-    /// Nothing is told twice.
+    /// It is known what came of a change; `parts` is what was done with jobs of a group, as many as
+    /// are in the journal. Nothing is told twice.
     pub fn settled(&mut self, now: Now, act: ActEntry, parts: Vec<ActEntry>, outbox: &mut Outbox) {
-        if self.open.remove(&act.id).is_none() {
-            return;
-        }
+        let Some(asked) = self.open.remove(&act.id) else { return };
         self.seen.settled(&act);
+        if act.action == APPLY {
+            self.seen.parts_settled(act.is_done(), asked.is_said);
+        }
         self.done(now, act, outbox);
-        parts.iter().for_each(|part| self.seen.settled(part));
         // The database has them all.
-        parts.into_iter().take(MAX_PARTS).for_each(|part| self.done(now, part, outbox));
+        parts.into_iter().for_each(|part| self.done(now, part, outbox));
     }
 
     /// Somebody did something.

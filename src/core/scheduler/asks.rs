@@ -220,7 +220,10 @@ impl Scheduler {
             answer if lane.is_named() => {
                 let staged = &mut self.asks.staged[purpose as usize];
                 if let Ok(Answer::Changing(mark)) = &answer {
-                    self.edits.changing(*mark, &staged.acts, &mut self.acts, &mut self.outbox);
+                    self.edits.changing(*mark, &mut self.acts, &mut self.outbox);
+                }
+                if let Ok(Answer::Act(act)) = &answer {
+                    self.acts.part(act);
                 }
                 staged.line(line, answer, &mut self.table, self.sync.seen);
             }

@@ -11,7 +11,7 @@ use super::acts::{Acts, Did, entry, next_id};
 use super::lanes::Waiter;
 use super::news::{Doubt, News, NotChanged};
 use super::outbox::Outbox;
-use crate::core::change::{By, Change, Of, Refused};
+use crate::core::change::{By, Change, Refused};
 use crate::core::database::ErrorKind;
 use crate::core::homes::Homes;
 use crate::core::ids::{JobId, RunId};
@@ -204,14 +204,9 @@ impl Edits {
     }
 
     /// Who was asked has said what comes of it.
-    pub fn changing(&self, mark: Mark, parts: &[ActEntry], acts: &mut Acts, outbox: &mut Outbox) {
+    pub fn changing(&self, mark: Mark, acts: &mut Acts, outbox: &mut Outbox) {
         let Some(id) = self.under_way.as_ref().and_then(Edit::id) else { return };
         acts.said(id, mark, outbox);
-        for ActEntry { job, version, .. } in parts {
-            let of = Of::Job;
-            let mark = job.map(|id| Mark { id, version: *version, before: None, of });
-            mark.into_iter().for_each(|mark| acts.said_of_job(mark));
-        }
     }
 
     /// The question under way is answered, or failed; what was said of it.

@@ -4,6 +4,7 @@
 pub(super) mod applying;
 
 use super::Scheduler;
+use super::acts::MAX_PARTS;
 use super::carry::{Carried, MAX_TOLD};
 use super::changes::Changes;
 use super::news::News;
@@ -94,7 +95,7 @@ pub(super) struct Staged {
     pub changing: Option<Mark>,
     /// What is said of a file that a group is made by.
     report: String,
-    /// What is done with each of its jobs.
+    /// What is done with each of its jobs, the first of them.
     pub acts: Vec<ActEntry>,
     /// What became of it.
     pub edited: Option<Result<Changed, Refused>>,
@@ -182,7 +183,8 @@ impl Staged {
                 self.recorded = Some(carried);
             }
             Answer::Piece(text) => self.piece(&text),
-            Answer::Act(act) => self.acts.push(*act),
+            Answer::Act(act) if self.acts.len() < MAX_PARTS => self.acts.push(*act),
+            Answer::Act(_) => {}
             Answer::Changing(mark) => self.changing = Some(mark),
             Answer::Changed(changed) => {
                 let report = mem::take(&mut self.report);

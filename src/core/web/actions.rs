@@ -133,8 +133,10 @@ impl Waiting {
 
     /// What a client is answered once the last part of its command is done.
     pub(super) fn answer_with(&mut self, ticket: u64, response: Response) {
-        let pending = self.pending.get_mut(&ticket);
-        pending.into_iter().for_each(|pending| pending.answer = Some(response.clone()));
+        // One of a whole group is long.
+        if let Some(pending) = self.pending.get_mut(&ticket) {
+            pending.answer = Some(response);
+        }
     }
 }
 

@@ -26,6 +26,14 @@ struct Made {
     is_done: bool,
     /// The table that is asked for has it, or what came behind it.
     is_due: bool,
+    /// It is of a group that is made to be as a file says, and that is not settled yet.
+    is_part: bool,
+}
+
+impl Made {
+    fn of(version: Option<Version>, what: What, is_done: bool) -> Made {
+        Made { version, what, is_done, is_due: false, is_part: false }
+    }
 }
 
 /// See the module's text.
@@ -37,6 +45,8 @@ pub struct Seen {
     noted: BTreeMap<JobId, Vec<Option<Version>>>,
     /// So many were noted of the table that is being put in force.
     count: usize,
+    /// Some of them are parts of a group.
+    has_parts: bool,
 }
 
 impl Seen {
@@ -56,8 +66,32 @@ impl Seen {
         if id == JobId(0) {
             return;
         }
-        let made = Made { version, what: What::new(), is_done: false, is_due: false };
+        self.made.entry(id).or_default().push(Made::of(version, What::new(), false));
+    }
+
+    /// A job of a group comes to this. Each is taken in as it is told: all of them at once would
+    /// hold up everybody.
+    pub fn part(&mut self, act: &ActEntry) {
+        let Some(id) = act.job else { return };
+        let made = Made { is_part: true, ..Made::of(act.version, act.what.clone(), false) };
         self.made.entry(id).or_default().push(made);
+        self.has_parts = true;
+    }
+
+    /// It is known what came of a group. What may have been committed stays.
+    pub fn parts_settled(&mut self, is_done: bool, may_be_done: bool) {
+        if !std::mem::take(&mut self.has_parts) {
+            return;
+        }
+        if !is_done && !may_be_done {
+            self.made.retain(|_, made| {
+                made.retain(|it| !it.is_part);
+                !made.is_empty()
+            });
+        }
+        for made in self.made.values_mut().flatten().filter(|it| it.is_part) {
+            (made.is_done, made.is_part) = (is_done, false);
+        }
     }
 
     /// It was made, or not.
@@ -70,8 +104,7 @@ impl Seen {
                 (made[at].what, made[at].is_done) = (act.what.clone(), true);
             }
             None if act.is_done() => {
-                let (what, is_done, is_due) = (act.what.clone(), true, false);
-                made.push(Made { version: act.version, what, is_done, is_due });
+                made.push(Made::of(act.version, act.what.clone(), true));
             }
             Some(_) | None => {}
         }
