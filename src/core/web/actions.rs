@@ -30,8 +30,8 @@ use std::collections::BTreeMap;
 const MAX_WAITING: usize = 1_000;
 
 /// What a client is told that is to wait no longer.
-const TOO_MANY_WAIT: &str = "too many wait for results: this one is not known yet, and what was asked \
-                             for may be done all the same: look before you ask again";
+const TOO_MANY_WAIT: &str = "too many wait for results: this one is not known yet, and what was \
+                             asked for may be done all the same: look before you ask again";
 
 /// What a client is told whose command is under way when another program takes over.
 const STARTS_ANEW: &str =

@@ -9,7 +9,7 @@ use super::call::Call;
 use super::entry;
 use super::parameters::{flag, job_id};
 use super::repeats::{self, Key, Known};
-use super::words;
+use super::words::{self, NOT_IN_TABLE};
 use crate::core::apply::Mistakes;
 use crate::core::change::words::User;
 use crate::core::change::{By, Change, Of, Refused};
@@ -322,10 +322,6 @@ fn target(change: &Change) -> String {
     };
     change.id().or(word).map_or_else(String::new, |id| id.to_string())
 }
-
-/// What is said where the table in force lacks what was made.
-pub(super) const NOT_IN_TABLE: &str =
-    "the table in force does not have it: not yet, if the database is away, or its row is gone";
 
 /// The answer to a group that is as a file says.
 fn group_in_force(changed: Changed) -> Response {

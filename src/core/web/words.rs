@@ -2,7 +2,6 @@
 
 use super::body::{body, expected};
 use super::call::Call;
-use super::change::NOT_IN_TABLE;
 use super::missing;
 use super::parameters::flag;
 use crate::core::change::words::{Word, uses};
@@ -193,6 +192,10 @@ fn view(of: Of, word: &Word, users: Users) -> Value {
     }
     view
 }
+
+/// What is said where the table in force lacks what was made.
+pub(super) const NOT_IN_TABLE: &str =
+    "the table in force does not have it: not yet, if the database is away, or its row is gone";
 
 /// The answer to a change that is in force.
 pub(super) fn in_force(scheduler: &Scheduler, changed: &Changed, is_new: bool) -> Response {

@@ -8,8 +8,8 @@ const GIVEN_UP: &str = "The daemon ends or starts again before its answer. What 
                         be done all the same: look before you ask again.";
 
 /// The same of a request that was not taken up.
-const NOT_BEGUN: &str = "The daemon ends or starts again, and the request was not taken up: nothing \
-                         was done. Send it again.";
+const NOT_BEGUN: &str = "The daemon ends or starts again, and the request was not taken up: \
+                         nothing was done. Send it again.";
 
 impl Connection {
     /// Who still waits for an answer, or still sends a request, gets none any more, and is told so.

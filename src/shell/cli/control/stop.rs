@@ -114,9 +114,7 @@ pub(super) fn stop(groups: &Groups, id: u32, how: How, timeout: Option<Duration>
         .into_iter()
         .chain(missed(&journal))
         .for_each(|text| eprintln!("server {id}: warning: {text}"));
-    if !is_told {
-        tell_of_predecessor(id);
-    }
+    _ = (!is_told).then(|| tell_of_predecessor(id));
     DONE
 }
 
