@@ -53,7 +53,7 @@ pub(super) fn read(
             kept.keep(session);
             Ok(())
         }
-        Database::Sqlite(it) => answer(&mut Embedded::open(it, false)?, ask, answers),
+        Database::Sqlite(it) => answer(&mut Embedded::open_for_client(it)?, ask, answers),
     }
 }
 
