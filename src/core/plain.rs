@@ -198,6 +198,14 @@ pub fn span(ms: i64) -> String {
     }
 }
 
+/// The same, and milliseconds where it is less than a second.
+pub fn took(ms: u64) -> String {
+    match ms {
+        0..1_000 => format!("{ms}ms"),
+        ms => span(i64::try_from(ms).unwrap_or(i64::MAX)),
+    }
+}
+
 /// `1.5 MB`: powers of 1,024, as `ls -h` has them.
 pub fn size(bytes: u64) -> String {
     let units = ["kB", "MB", "GB", "TB"];

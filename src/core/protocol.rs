@@ -10,18 +10,24 @@ mod change;
 mod outputs;
 mod past;
 mod records;
+mod settled;
+mod statistics;
+mod timeline;
 
 pub use change::{ChangeAsk, Changed, Find, Mark};
 pub use outputs::{JobFiles, OutputsAsk, Tended};
 pub use past::{ActsAsk, ActsEnd, Past, Place, Purged, RunsAsk, RunsEnd, Stays, WhyAsk};
 pub use records::{ActRecord, Record, RunRecord, SkipRecord};
+pub use settled::{SetAside, Statement};
+pub use statistics::{DayTold, Rolled, Statistics, StatisticsAsk, Uncounted};
+pub use timeline::{LaneTold, TimelineAsk, TimelineEnd};
 
 use crate::core::change::Refused;
 pub use crate::core::columns::JobRow;
 use crate::core::database::{Database, ErrorKind};
 use crate::core::homes::Homes;
 use crate::core::ids::AskId;
-use crate::core::journal::{ActEntry, Stand};
+use crate::core::journal::ActEntry;
 
 use serde::{Deserialize, Serialize};
 
@@ -41,17 +47,20 @@ pub enum Purpose {
     Purge,
     /// Files of outputs are deleted and cut: no question to the database.
     Outputs,
+    /// What the runs of past days came to is written down.
+    RollUp,
 }
 
 impl Purpose {
     /// All of them; what is wrong with the first of several is told first.
-    pub const ALL: [Purpose; 6] = [
+    pub const ALL: [Purpose; 7] = [
         Purpose::Sync,
         Purpose::Record,
         Purpose::Change,
         Purpose::History,
         Purpose::Purge,
         Purpose::Outputs,
+        Purpose::RollUp,
     ];
 
     /// So many milliseconds a helper has for an answer; then it is killed.
@@ -63,6 +72,8 @@ impl Purpose {
             Purpose::Record | Purpose::Purge | Purpose::Outputs => 30_000,
             // Who has clicked does not wait for longer.
             Purpose::Change | Purpose::History => 5_000,
+            // As long as a day of very many runs takes. Nobody waits.
+            Purpose::RollUp => 300_000,
         }
     }
 }
@@ -140,6 +151,20 @@ pub enum Ask {
     Acts(Box<ActsAsk>),
     /// What tells why a job ran, or did not.
     Why(Box<WhyAsk>),
+    /// What the runs of a job came to.
+    Statistics(Box<StatisticsAsk>),
+    /// A picture of the past.
+    Timeline(Box<TimelineAsk>),
+    /// Write down what the runs of some past days came to.
+    RollUp {
+        /// The group whose runs they are.
+        server_id: u32,
+        /// The day that is not over, `YYYY-MM-DD` in the configured zone.
+        today: String,
+        /// The last two days are counted once more: a daemon of another version may have written
+        /// of them and not said so.
+        afresh: bool,
+    },
     /// Delete what is older than it is kept, so much of it.
     Purge {
         /// The group whose rows they are.
@@ -166,52 +191,12 @@ impl Ask {
             Ask::Sync { .. } => Purpose::Sync,
             Ask::Record { .. } => Purpose::Record,
             Ask::Change(_) => Purpose::Change,
-            Ask::Runs(_) | Ask::Acts(_) | Ask::Why(_) => Purpose::History,
+            Ask::Runs(_) | Ask::Acts(_) | Ask::Why(_) | Ask::Statistics(_) | Ask::Timeline(_) => {
+                Purpose::History
+            }
+            Ask::RollUp { .. } => Purpose::RollUp,
             Ask::Purge { .. } => Purpose::Purge,
             Ask::Outputs(_) => Purpose::Outputs,
-        }
-    }
-}
-
-/// What is written by a statement of its own: each may be refused while the others are taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Statement {
-    /// The row of a run is made.
-    Insert,
-    /// The end of a run is put into its row.
-    Update,
-    /// When a job ran last.
-    LastRun,
-    /// Skipped slots.
-    Skip,
-    /// Nothing was done with skipped slots: the optional table for them is not there.
-    NoSkips,
-    /// What somebody did.
-    Act,
-    /// Nothing was done with that: the optional table for it is not there.
-    NoActs,
-}
-
-impl Statement {
-    /// What of SQL it is.
-    pub fn label(self) -> &'static str {
-        match self {
-            Self::Insert => "INSERT INTO scheduler_logs",
-            Self::Update => "UPDATE scheduler_logs",
-            Self::LastRun => "UPDATE scheduler_jobs",
-            Self::Skip | Self::NoSkips => "INSERT INTO scheduler_skips",
-            Self::Act | Self::NoActs => "INSERT INTO scheduler_audit",
-        }
-    }
-
-    pub(super) fn what(self) -> &'static str {
-        match self {
-            Self::Insert => "row of a run",
-            Self::Update => "end of a run",
-            Self::LastRun => "last run of a job",
-            Self::Skip | Self::NoSkips => "skipped slot",
-            Self::Act | Self::NoActs => "act",
         }
     }
 }
@@ -325,6 +310,14 @@ pub enum Answer {
     Purged(Purged),
     /// What became of [`Ask::Outputs`].
     Tended(Tended),
+    /// What is said to [`Ask::Statistics`].
+    Statistics(Box<Statistics>),
+    /// A lane of the picture of [`Ask::Timeline`].
+    Lane(LaneTold),
+    /// The last line of it.
+    Timeline(TimelineEnd),
+    /// What became of [`Ask::RollUp`].
+    Rolled(Rolled),
     /// The last line in place of [`Answer::Done`]: the question failed, nothing of this counts.
     Error {
         /// What kind of failure, for the page and the log.
@@ -364,34 +357,11 @@ impl Answer {
             | Self::Acts(_)
             | Self::Purged(_)
             | Self::Tended(_)
+            | Self::Statistics(_)
+            | Self::Lane(_)
+            | Self::Timeline(_)
+            | Self::Rolled(_)
             | Self::Error { .. } => false,
         }
-    }
-}
-
-/// Records that are set aside: the database refused them for themselves, or they are of another.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct SetAside {
-    /// How many are kept.
-    pub count: u64,
-    /// So many of them are of another database than the configuration names: they are not tried.
-    pub elsewhere: u64,
-    /// So many of the others were so before, and their database has not been tried yet.
-    pub waiting: u64,
-    /// So many records should be there, are not, and are still to be counted.
-    pub gone: u64,
-    /// How the file stands: what is gone counts until it is counted.
-    pub stand: Stand,
-    /// The last one that is tried again and why it was refused; empty if there is none.
-    pub last: String,
-    /// The last one of another database, and what to do; empty if there is none.
-    pub last_elsewhere: String,
-}
-
-impl SetAside {
-    /// So many are tried again.
-    pub fn tried(&self) -> u64 {
-        self.count.saturating_sub(self.elsewhere)
     }
 }

@@ -20,6 +20,7 @@
 //! - `reads`: questions about what was
 //! - `outputs`: files of outputs are deleted and cut
 //! - `purge`: what is older than it is kept leaves the database
+//! - `rollup`: what the runs of past days came to is written down
 //! - `outbox`: the journal's segments and how their records reach the database
 //! - `last_word`: what the next daemon is told beside the journal
 //! - `snapshot`: what a daemon that starts goes by until the database answers
@@ -47,6 +48,7 @@ mod outbox;
 mod outputs;
 mod purge;
 mod reads;
+mod rollup;
 mod run;
 mod runs;
 mod segments;
@@ -225,6 +227,7 @@ pub struct Scheduler {
     pub(in crate::core) reads: reads::Reads,
     purge: purge::Purge,
     outputs: outputs::Outputs,
+    roll_up: rollup::RollUp,
     sync: sync::Sync,
     snapshot: snapshot::Snapshot,
     refused: carry::Refused,
@@ -281,6 +284,7 @@ impl Scheduler {
             reads: reads::Reads::default(),
             purge: purge::Purge::begin(now),
             outputs: outputs::Outputs::of(&settings),
+            roll_up: rollup::RollUp::begin(now),
             sync: sync::Sync::new(),
             snapshot: snapshot::Snapshot::told_by(replay.table.clone()),
             refused: carry::Refused::told_by(replay.set_aside),

@@ -13,8 +13,8 @@
 //! - `change`: jobs are changed; `repeats`: a request that is sent again makes nothing twice
 //! - `output`: what runs have written and the log, followed if wanted; `download`: as it is
 //! - `sources`: in which files that is
-//! - `past`: questions about what was: `runs`, `audit` and `why`, from memory and
-//!   the database
+//! - `past`: questions about what was: `runs`, `audit`, `why`, `statistics`, `timeline`, from
+//!   memory and the database
 //! - `slow`: answers that are worked on in slices: `forecast`, what starts between two instants;
 //!   `export`, all that the group says
 //! - `stream`: what changes, as server-sent events
@@ -58,10 +58,12 @@ mod sort;
 mod sources;
 mod state_words;
 mod states;
+mod statistics;
 mod stops;
 mod stream;
 mod terminal;
 mod texts;
+mod timeline;
 mod values;
 mod views;
 mod wanted;
@@ -219,7 +221,7 @@ impl Web {
             Does::Events => self.open_events(scheduler, call),
             Does::Slow(question) => {
                 let question = question(scheduler, call)?;
-                self.ask_slowly(scheduler, call, question);
+                self.ask_slowly(scheduler, call.asker(), question);
                 None
             }
             Does::Past(question) => {
@@ -239,7 +241,7 @@ impl Web {
                 let change = change(call)?;
                 if entry::is_preview(call.request) {
                     let question = preview::by_form(scheduler, call, change)?;
-                    self.ask_slowly(scheduler, call, Work::Preview(Box::new(question)));
+                    self.ask_slowly(scheduler, call.asker(), Work::Preview(Box::new(question)));
                 } else {
                     self.change(scheduler, call, change, Asker::person(call))?;
                 }

@@ -20,6 +20,8 @@ mod records;
 mod rows;
 mod schema;
 mod sqlite;
+mod statistics;
+mod timeline;
 mod why;
 mod writer;
 
@@ -152,53 +154,20 @@ fn perform(
             let group = Group { server_id: *server_id, vars_server: *vars_server, digest };
             sync(kept, &request.database, &group, answers)
         }
-        Ask::Record {
-            journal,
-            from,
-            to,
-            server_id,
-            timezone,
-            refused,
-            retry,
-            believe,
-            pace,
-            taken,
-            aside,
-            homes,
-        } => {
-            let carried = carry::carry(
-                kept,
-                &request.database,
-                &Range {
-                    journal: Path::new(journal),
-                    from: *from,
-                    to: *to,
-                    server_id: *server_id,
-                    zone: written_zone(timezone)?,
-                    refused: Path::new(refused),
-                    retry: *retry,
-                    believe: *believe,
-                    pace: *pace,
-                    taken,
-                    known: aside,
-                    homes,
-                },
-                // Whether anybody hears it, the end of the answer tells.
-                &mut || drop(answers.works()),
-            )?;
-            for told in carried.told.into_iter().take(MAX_TOLD) {
-                answers.send(&Answer::Refused(told))?;
-            }
-            let Carried { count, through, aside, unkept, pace, again, taken, found, .. } = carried;
-            let found = Some(found);
-            let recorded =
-                Answer::Recorded { count, through, aside, unkept, pace, again, taken, found };
-            answers.send(&recorded)
-        }
+        Ask::Record { .. } => record(request, kept, answers),
         Ask::Change(ask) => edit::edit(kept, &request.database, ask, answers),
         Ask::Runs(ask) => past::read(kept, &request.database, ask, answers),
         Ask::Acts(ask) => acts::read(kept, &request.database, ask, answers),
         Ask::Why(ask) => why::read(kept, &request.database, ask, answers),
+        Ask::Statistics(ask) => statistics::read(kept, &request.database, ask, answers),
+        Ask::Timeline(ask) => {
+            let zone = written_zone(&ask.timezone)?;
+            timeline::read(kept, &request.database, (ask, &zone), answers)
+        }
+        Ask::RollUp { server_id, today, afresh } => {
+            let piece = (*server_id, today.as_str(), *afresh);
+            statistics::roll_up(kept, &request.database, piece, answers)
+        }
         Ask::Purge { server_id, before, keep_s, now_s, sure, limit } => {
             let (server_id, limit) = (*server_id, *limit);
             let (keep_s, now_s, sure) = (*keep_s, *now_s, *sure);
@@ -207,6 +176,54 @@ fn perform(
         }
         Ask::Outputs(ask) => answers.send(&Answer::Tended(tender.tend(ask))),
     }
+}
+
+/// Carries records, and tells what became of them.
+fn record(request: &Request, kept: &mut Kept, answers: &mut Answers) -> Result<(), Failure> {
+    let Ask::Record {
+        journal,
+        from,
+        to,
+        server_id,
+        timezone,
+        refused,
+        retry,
+        believe,
+        pace,
+        taken,
+        aside,
+        homes,
+    } = &request.ask
+    else {
+        return Ok(());
+    };
+    let carried = carry::carry(
+        kept,
+        &request.database,
+        &Range {
+            journal: Path::new(journal),
+            from: *from,
+            to: *to,
+            server_id: *server_id,
+            zone: written_zone(timezone)?,
+            refused: Path::new(refused),
+            retry: *retry,
+            believe: *believe,
+            pace: *pace,
+            taken,
+            known: aside,
+            homes,
+        },
+        // Whether anybody hears it, the end of the answer tells.
+        &mut || drop(answers.works()),
+    )?;
+    for told in carried.told.into_iter().take(MAX_TOLD) {
+        answers.send(&Answer::Refused(told))?;
+    }
+    let Carried { count, through, aside, unkept, pace, again, taken, found, .. } = carried;
+    let found = Some(found);
+    let recorded = Answer::Recorded { count, through, aside, unkept, pace, again, taken, found };
+    answers.send(&recorded)
 }
 
 /// Refused records that the daemon is told of one by one.

@@ -34,5 +34,8 @@ mod schema;
 mod settling;
 mod size;
 mod sqlite;
+mod statistics;
+mod statistics_killed;
 mod sync;
+mod timeline;
 mod words;

@@ -44,13 +44,14 @@ fn writes(config: &Database) -> Result<u64, (ErrorKind, String)> {
 }
 
 /// All that is needed, table by table, column by column.
-const ENOUGH: [&str; 6] = [
+const ENOUGH: [&str; 7] = [
     "SELECT, UPDATE (last_run_time) ON {db}.scheduler_jobs",
     "SELECT ON {db}.scheduler_vars",
     "SELECT ON {db}.scheduler_tags",
     "SELECT, INSERT, UPDATE ON {db}.scheduler_logs",
     "SELECT, INSERT, UPDATE ON {db}.scheduler_skips",
     "SELECT, INSERT, UPDATE ON {db}.scheduler_audit",
+    "SELECT, INSERT, UPDATE, DELETE ON {db}.scheduler_statistics",
 ];
 
 #[test]

@@ -63,7 +63,7 @@ fn a_fresh_database_gets_everything_at_once() {
         let (text, complete) = perform(DbCommand::Init, &database.config).unwrap();
         assert!(complete);
         let made: Vec<_> = text.lines().collect();
-        assert_eq!(made.len(), 7, "{text}");
+        assert_eq!(made.len(), 8, "{text}");
         assert!(made.contains(&"created table scheduler_jobs"), "{text}");
         assert!(made.contains(&"created table scheduler_skips"), "{text}");
         sync(&database.config, "").digest();
@@ -155,7 +155,7 @@ fn migrate_wants_the_tables_first() {
 fn all_kinds_have_the_same_columns() {
     let mut sqlite = TestDatabase::new(Kind::Sqlite);
     for mut server in TestDatabase::each_server() {
-        for table in ["jobs", "vars", "tags", "logs", "skips", "audit", "schema"] {
+        for table in ["jobs", "vars", "tags", "logs", "skips", "audit", "statistics", "schema"] {
             let columns = server.query(&format!(
                 "SELECT column_name FROM information_schema.columns WHERE table_schema = DATABASE()
                  AND table_name = 'scheduler_{table}' ORDER BY ordinal_position"

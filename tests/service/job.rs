@@ -117,6 +117,10 @@ fn a_job_is_shown_by_its_columns() {
     assert!(text.contains(", exit 3, after "), "{text}");
     assert_eq!(text.lines().filter(|line| line.starts_with("          2")).count(), 9, "{text}");
     assert_eq!(json(&job(&groups, &["show", "7", "--json"]))["id"], 7);
+    wait_for("the record of the run", SOON, || {
+        let text = job(&groups, &["show", "7"]).out;
+        text.contains("\npast      24h: 1 run, 1 failed; took ").then_some(())
+    });
 }
 
 /// A job can be named by its id and by its whole name, and by nothing else.

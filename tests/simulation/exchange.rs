@@ -7,7 +7,8 @@ use schedule::core::change::{Of, Refused};
 use schedule::core::database::ErrorKind;
 use schedule::core::ids::{AskId, JobId};
 use schedule::core::protocol::{
-    ActsEnd, Answer, Ask, ChangeAsk, Changed, Mark, Purged, Request, RunsEnd, SetAside, Tended,
+    ActsEnd, Answer, Ask, ChangeAsk, Changed, Mark, Purged, Purpose, Request, Rolled, RunsEnd,
+    SetAside, Tended, TimelineEnd,
 };
 use std::collections::VecDeque;
 
@@ -114,12 +115,13 @@ impl Exchange {
             ]);
             delay_ms += if fate == Fate::Good { random.below(28_000) } else { 0 };
         }
-        let deadline_ms = match &request.ask {
-            Ask::Sync { .. } | Ask::Record { .. } | Ask::Purge { .. } | Ask::Outputs(_) => {
+        let deadline_ms = match request.ask.purpose() {
+            Purpose::Sync | Purpose::Record | Purpose::Purge | Purpose::Outputs => {
                 mono_ms + DEADLINE_MS
             }
+            Purpose::RollUp => mono_ms + Purpose::RollUp.deadline_ms(),
             // As long as who waits for it.
-            Ask::Change(_) | Ask::Runs(_) | Ask::Acts(_) | Ask::Why(_) => u64::MAX,
+            Purpose::Change | Purpose::History => u64::MAX,
         };
         Exchange {
             id: request.id,
@@ -147,30 +149,16 @@ impl Exchange {
     /// Whether the next one of its purpose waits after it has failed: not so one that only looks at
     /// what is set aside.
     pub fn is_paced(&self) -> bool {
-        match &self.ask {
-            Ask::Sync { .. } => true,
-            Ask::Record { from, to, .. } => from < to,
-            Ask::Change(_)
-            | Ask::Runs(_)
-            | Ask::Acts(_)
-            | Ask::Why(_)
-            | Ask::Purge { .. }
-            | Ask::Outputs(_) => false,
-        }
+        let Ask::Record { from, to, .. } = &self.ask else {
+            return self.ask.purpose() == Purpose::Sync;
+        };
+        from < to
     }
 
     /// From which offset records were asked for.
     pub fn from(&self) -> Option<u64> {
-        match &self.ask {
-            Ask::Record { from, .. } => Some(*from),
-            Ask::Sync { .. }
-            | Ask::Change(_)
-            | Ask::Runs(_)
-            | Ask::Acts(_)
-            | Ask::Why(_)
-            | Ask::Purge { .. }
-            | Ask::Outputs(_) => None,
-        }
+        let Ask::Record { from, .. } = &self.ask else { return None };
+        Some(*from)
     }
 
     /// When there is something to do; none: never.
@@ -239,6 +227,8 @@ impl Exchange {
                 return self.tell_past(mono_ms, &answers, random);
             }
             Ask::Why(_) => panic!("nobody asks why"),
+            Ask::Statistics(_) => vec![line(&Answer::Statistics(Box::default()))],
+            Ask::Timeline(_) => vec![line(&Answer::Timeline(TimelineEnd::default()))],
             Ask::Purge { .. } => vec![line(&Answer::Purged(Purged::default()))],
             Ask::Outputs(ask) => {
                 // Whatever is said of it, it may be done.
@@ -248,6 +238,7 @@ impl Exchange {
                 let within_ms = if ask.live.is_empty() { 0 } else { 1 + random.below(40_000) };
                 vec![line(&Answer::Tended(Tended { within_ms, ..Tended::default() }))]
             }
+            Ask::RollUp { .. } => vec![line(&Answer::Rolled(Rolled::default()))],
         };
         let last = self.spoil(&mut lines, random);
         if let Some((_, rows)) = &self.table {
@@ -366,8 +357,11 @@ impl Exchange {
             }
             Ask::Runs(_) => Answer::Runs(RunsEnd::default()),
             Ask::Acts(_) | Ask::Why(_) => Answer::Acts(ActsEnd::default()),
+            Ask::Statistics(_) => Answer::Statistics(Box::default()),
+            Ask::Timeline(_) => Answer::Timeline(TimelineEnd::default()),
             Ask::Purge { .. } => Answer::Purged(Purged::default()),
             Ask::Outputs(_) => Answer::Tended(Tended::default()),
+            Ask::RollUp { .. } => Answer::Rolled(Rolled::default()),
         };
         [Answer::To(id), what, Answer::Done(id)].iter().map(line).collect()
     }

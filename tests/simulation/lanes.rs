@@ -144,7 +144,7 @@ impl World {
             Purpose::Sync => self.ledger.answered(ending.rows.clone(), ending.good),
             Purpose::Record => self.check_set_aside(ending.good),
             Purpose::Outputs => self.disk.files.answered(now, ending.good),
-            Purpose::Change | Purpose::History | Purpose::Purge => {}
+            Purpose::Change | Purpose::History | Purpose::Purge | Purpose::RollUp => {}
         }
     }
 

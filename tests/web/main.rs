@@ -33,6 +33,8 @@ mod remarks;
 mod routes;
 mod runs;
 mod silent;
+mod statistics;
+mod timeline;
 mod unread;
 #[path = "support.rs"]
 mod web_common;

@@ -5,8 +5,9 @@ use jsonschema::Validator;
 use schedule::core::journal::{Cause, SkipReason};
 use schedule::core::launch::LaunchError;
 use schedule::core::outcome::{Exit, Outcome, OutcomeKind};
-use schedule::core::protocol::RunRecord;
+use schedule::core::protocol::{DayTold, RunRecord, Statistics, Uncounted};
 use schedule::core::state_label::StateLabel;
+use schedule::core::statistics::{Summary, Told};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
@@ -148,6 +149,7 @@ fn every_answer_is_described_and_every_description_is_answered() {
     errors(&mut tour);
     tour.get("/api/v1/runs", 200);
     tour.get("/api/v1/runs/1-1", 503);
+    tour.get("/api/v1/jobs/1/statistics", 503);
     tour.bench.database_error = None;
     past(&mut tour);
     changes(&mut tour);
@@ -248,6 +250,16 @@ fn past(tour: &mut Tour) {
     tour.get("/api/v1/runs/1-1", 404);
     tour.get("/api/v1/runs/%27", 400);
     tour.get("/api/v1/runs?limit=0", 400);
+    let summary = Summary { runs: 1, mean: 7, p50: 7, p95: 7, max: 7 };
+    let told = Told { runs: 1, ok: 1, duration_ms: Some(summary), ..Told::default() };
+    tour.bench.counted.found = Statistics {
+        windows: vec![Told::default(), told.clone(), told.clone()],
+        days: vec![DayTold { day: "2026-11-20".into(), told }],
+        from: "2026-11-01".into(),
+        uncounted: Some(Uncounted::NotYet),
+    };
+    tour.get("/api/v1/jobs/1/statistics", 200);
+    tour.get("/api/v1/timeline", 200);
 }
 
 /// Jobs are changed.
@@ -330,7 +342,9 @@ fn vars_and_tags(tour: &mut Tour) {
 }
 
 fn errors(tour: &mut Tour) {
-    for path in ["/api/v1/jobs/x", "/api/v1/jobs/x/runs", "/api/v1/jobs/x/output"] {
+    for path in ["", "/runs", "/output", "/statistics"] {
+        let path = format!("/api/v1/jobs/x{path}");
+        let path = path.as_str();
         tour.get(path, 400);
         tour.get(&path.replace('x', "9"), 404);
     }
@@ -347,6 +361,7 @@ fn errors(tour: &mut Tour) {
     tour.get("/api/v1/log?level=loud", 400);
     tour.get("/api/v1/jobs?page=0", 400);
     tour.get("/api/v1/forecast?to=2026-11-01T00:00:00Z", 400);
+    tour.get("/api/v1/timeline?from=2026-11-01T00:00:00Z&to=2026-11-01T00:00:00Z", 400);
     tour.get("/api/v1/export?format=yaml", 400);
     tour.get("/api/v1/events?page=x", 400);
     tour.bench.files.clear();

@@ -4,6 +4,8 @@
 
 #[path = "editing.rs"]
 mod editing;
+#[path = "looking_back.rs"]
+mod looking_back;
 #[path = "../support/past_rows.rs"]
 mod past;
 #[path = "remembered.rs"]
@@ -19,7 +21,7 @@ use schedule::core::ids::{AskId, ConnId, RunId};
 use schedule::core::launch::{LaunchError, Stream};
 use schedule::core::places::Peer;
 use schedule::core::protocol::{
-    ActRecord, Answer, Ask, JobRow, Purged, Purpose, Request, RunRecord, SkipRecord, Tended,
+    ActRecord, Answer, Ask, JobRow, Purged, Purpose, Request, Rolled, RunRecord, SkipRecord, Tended,
 };
 use schedule::core::refusal::Refusal;
 use schedule::core::replay::Replay;
@@ -93,6 +95,7 @@ pub struct Bench {
     pub skips: Vec<SkipRecord>,
     /// All lines of the journal.
     pub log: Vec<u8>,
+    pub counted: looking_back::Counted,
     /// Streams of these take nothing.
     pub stuffed: Vec<ConnId>,
     /// Where the journal is written; without one it is not.
@@ -207,6 +210,7 @@ impl Bench {
             acts: Vec::new(),
             skips: Vec::new(),
             log: Vec::new(),
+            counted: looking_back::Counted::default(),
             stuffed: Vec::new(),
             journal,
             next_pid: 4_711,
@@ -327,18 +331,18 @@ impl Bench {
             (Some(why), _) => vec![editing::gone(why)],
             (None, Purpose::Change) => editing::answers(&mut self.table, question),
             (None, Purpose::History) => {
-                let request: Request = serde_json::from_slice(question).unwrap();
                 self.pasts_asked += 1;
-                match request.ask {
+                match serde_json::from_slice::<Request>(question).unwrap().ask {
                     Ask::Runs(ask) => past::answers(&self.past, &ask),
                     Ask::Acts(ask) => past::act_answers(&self.acts, &ask),
                     Ask::Why(ask) => self.why_answers(&ask),
-                    other => panic!("{other:?}"),
+                    ask => self.counted.answers(ask, &self.past),
                 }
             }
             (None, Purpose::Sync) => self.table.clone(),
             (None, Purpose::Purge) => vec![Answer::Purged(Purged::default())],
             (None, Purpose::Outputs) => vec![Answer::Tended(Tended::default())],
+            (None, Purpose::RollUp) => vec![Answer::Rolled(Rolled::default())],
             (None, Purpose::Record) => vec![editing::recorded()],
         };
         if self.cut == Some(purpose) {

@@ -1,6 +1,6 @@
 //! What is asked about runs and acts of the past, how far an answer goes, and what went of them.
 
-use super::{ActRecord, RunRecord, SkipRecord};
+use super::{ActRecord, LaneTold, RunRecord, SkipRecord, Statistics, TimelineEnd};
 use crate::core::run_kind::RunKind;
 use serde::{Deserialize, Serialize};
 
@@ -119,12 +119,21 @@ pub struct Past {
     pub acts_end: Option<ActsEnd>,
     /// So many rows were counted before.
     counted: usize,
+    /// What runs of a job came to, if that was the question.
+    pub statistics: Option<Box<Statistics>>,
+    /// A picture of the past, if that was the question; [`Past::lanes_end`] says how far it goes.
+    pub lanes: Vec<LaneTold>,
+    /// How far the picture goes.
+    pub lanes_end: Option<TimelineEnd>,
 }
 
 impl Past {
     /// Whether it came to an end.
     pub fn is_whole(&self) -> bool {
-        self.end.is_some() || self.acts_end.is_some()
+        self.end.is_some()
+            || self.acts_end.is_some()
+            || self.statistics.is_some()
+            || self.lanes_end.as_ref().is_some_and(|end| end.lanes == self.lanes.len())
     }
 
     /// The last line of it.

@@ -150,6 +150,7 @@ impl Scheduler {
             Purpose::Purge => self.purge_at(),
             Purpose::Outputs if self.astray.is_some() => u64::MAX,
             Purpose::Outputs => self.outputs.at_ms(),
+            Purpose::RollUp => self.roll_up_at(),
         }
     }
 
@@ -185,6 +186,7 @@ impl Scheduler {
                 let known = (&self.table, &self.runs, self.last_sequence);
                 self.outputs.ask(now, &self.settings, known)
             }
+            Purpose::RollUp => self.roll_up.ask(now, &self.settings),
         }
     }
 
@@ -293,19 +295,21 @@ impl Scheduler {
             self.counters.records_deleted += self.purge.answered(now, failure, staged.purged);
             return;
         }
+        if purpose == Purpose::RollUp {
+            return self.roll_up.answered(now, failure, staged.rolled);
+        }
         if purpose == Purpose::Change {
             let said = (staged.changing, staged.acts);
             let told = self.edits.answered(now, failure, said, staged.edited);
             if let Some(act) = told.act {
                 self.acts.settled(now, *act, told.parts, &mut self.outbox);
             }
-            let news = told.news;
-            if news.as_ref().is_some_and(News::may_be_new_to_the_table) {
+            if told.news.as_ref().is_some_and(News::may_be_new_to_the_table) {
                 // Who waits is told when it is in force.
                 self.sync.next_sync_ms = 0;
                 self.asks.troubles.forget_pauses();
             }
-            self.news.extend(news);
+            self.news.extend(told.news);
             return;
         }
         // What has a reason of its own was not too much.
@@ -330,7 +334,11 @@ impl Scheduler {
         match purpose {
             Purpose::Sync => self.sync.next_sync_ms = 0,
             Purpose::Record => self.outbox.record_at = Some(0),
-            Purpose::Change | Purpose::History | Purpose::Purge | Purpose::Outputs => {}
+            Purpose::Change
+            | Purpose::History
+            | Purpose::Purge
+            | Purpose::Outputs
+            | Purpose::RollUp => {}
         }
         if news {
             let jobs = self.table.len();
@@ -368,7 +376,11 @@ impl Scheduler {
 /// somebody who has locked it, and what was is many rows: that says nothing of the database.
 fn is_of_client(purpose: Purpose) -> bool {
     match purpose {
-        Purpose::Change | Purpose::History | Purpose::Purge | Purpose::Outputs => true,
+        Purpose::Change
+        | Purpose::History
+        | Purpose::Purge
+        | Purpose::Outputs
+        | Purpose::RollUp => true,
         Purpose::Sync | Purpose::Record => false,
     }
 }

@@ -15,7 +15,9 @@ use crate::core::database::ErrorKind;
 use crate::core::definition::{Definition, Vars, there_twice};
 use crate::core::ids::JobId;
 use crate::core::journal::{ActEntry, TableEntry};
-use crate::core::protocol::{Answer, Ask, Changed, JobRow, Mark, Past, Purged, Purpose, Tended};
+use crate::core::protocol::{
+    Answer, Ask, Changed, JobRow, Mark, Past, Purged, Purpose, Rolled, Tended,
+};
 use crate::core::table::Table;
 use crate::core::time::Now;
 use applying::{Applying, Since};
@@ -105,6 +107,8 @@ pub(super) struct Staged {
     pub purged: Option<Purged>,
     /// What was done with files.
     pub tended: Option<Tended>,
+    /// What of past days was written down.
+    pub rolled: Option<Rolled>,
     pub error: Option<(ErrorKind, String)>,
 }
 
@@ -127,6 +131,7 @@ impl Staged {
             Purpose::History => self.past.is_whole(),
             Purpose::Purge => self.purged.is_some(),
             Purpose::Outputs => self.tended.is_some(),
+            Purpose::RollUp => self.rolled.is_some(),
         }
     }
 
@@ -201,6 +206,10 @@ impl Staged {
             Answer::Acts(end) => self.past_ends(Past::acts_end, end),
             Answer::Purged(purged) => self.purged = Some(purged),
             Answer::Tended(tended) => self.tended = Some(tended),
+            Answer::Statistics(found) => self.past.statistics = Some(found),
+            Answer::Lane(lane) => self.past.lanes.push(lane),
+            Answer::Timeline(end) => self.past.lanes_end = Some(end),
+            Answer::Rolled(rolled) => self.rolled = Some(rolled),
             Answer::Error { kind, message } => {
                 self.error.get_or_insert((kind, message));
             }

@@ -3,6 +3,7 @@
 use crate::core::change::By;
 use crate::core::http::{Method, Request};
 use crate::core::ids::ConnId;
+use crate::core::places::Peer;
 use crate::core::time::Now;
 
 /// A request: when and from whom it came, and what there is at its path.
@@ -21,6 +22,11 @@ impl Call<'_> {
     /// Whether a program asks for something, and not a browser for a page.
     pub(super) fn is_of_api(&self) -> bool {
         is_api(self.request.path())
+    }
+
+    /// When it came, and from whom.
+    pub(super) fn asker(&self) -> (Now, ConnId, Peer) {
+        (self.now, self.conn, self.request.peer)
     }
 
     /// Who it is, and by which way: over the API, by a form of a page, or by a URL of the original.

@@ -7,6 +7,7 @@
 //! - `log`: `/log`; `chosen`: what of a text is shown
 //! - `edit`: forms that change a job
 //! - `audit`: `/audit`, who did what; `why`: why a job ran, or did not
+//! - `statistics`: `/jobs/ID/statistics`
 //! - `ask`: what a link would do, behind a button
 //! - `error`: answers that are no success, for people
 //! - `words`: times, durations and outcomes as text
@@ -27,6 +28,7 @@ mod log;
 mod look;
 mod plot;
 mod row;
+mod statistics;
 mod why;
 mod words;
 

@@ -8,6 +8,9 @@ use super::missing;
 use super::parameters::job_id;
 use super::preview;
 use super::runs::{self, Wanted};
+use super::slow::Work;
+use super::statistics;
+use super::timeline;
 use super::why;
 use crate::core::cron::Lang;
 use crate::core::http::Response;
@@ -39,6 +42,10 @@ pub(super) enum Question {
     Back(Box<audit::Back>),
     /// Why a job ran, or did not.
     Why(Box<why::Asked>),
+    /// What runs of a job came to.
+    Statistics(Box<statistics::Wanted>),
+    /// A picture of the past and of what is due.
+    Timeline(Box<timeline::Wanted>),
 }
 
 /// One whose client waits.
@@ -116,6 +123,26 @@ pub(super) fn why_page(scheduler: &Scheduler, call: &Call<'_>) -> Result<Questio
     Ok(Question::Why(Box::new(why::Asked { request, ..asked })))
 }
 
+/// `GET /api/v1/jobs/ID/statistics`
+pub(super) fn statistics(scheduler: &Scheduler, call: &Call<'_>) -> Result<Question, Response> {
+    let wanted = statistics::Wanted::of(scheduler, call)?;
+    Ok(Question::Statistics(Box::new(wanted)))
+}
+
+/// `GET /jobs/ID/statistics`
+pub(super) fn statistics_page(
+    scheduler: &Scheduler,
+    call: &Call<'_>,
+) -> Result<Question, Response> {
+    let wanted = statistics::Wanted::of_page(scheduler, call)?;
+    Ok(Question::Statistics(Box::new(wanted)))
+}
+
+/// `GET /api/v1/timeline`
+pub(super) fn timeline(scheduler: &Scheduler, call: &Call<'_>) -> Result<Question, Response> {
+    Ok(Question::Timeline(Box::new(timeline::Wanted::of(scheduler, call)?)))
+}
+
 fn table_is_read(scheduler: &Scheduler) -> Result<(), Response> {
     missing::table_unread(scheduler).map_or(Ok(()), |why| Err(missing::answer(why)))
 }
@@ -129,6 +156,14 @@ impl Web {
         question: Question,
     ) -> Option<Response> {
         let now = call.now;
+        let question = match question {
+            Question::Timeline(wanted) if !wanted.has_past() => {
+                let work = timeline::Question::new(scheduler, wanted, None);
+                self.ask_slowly(scheduler, call.asker(), Work::Timeline(Box::new(work)));
+                return None;
+            }
+            question => question,
+        };
         let known = match &question {
             Question::Runs(wanted) => runs::known_page(scheduler, now, wanted),
             Question::Run(run) => runs::one_known(scheduler, now, run),
@@ -136,6 +171,7 @@ impl Web {
             Question::AuditPage(page) => self.audit_known(scheduler, (now, call.conn), page),
             Question::Back(back) => self.back_known(scheduler, (now, call.conn), back),
             Question::Why(asked) => self.why_known(scheduler, (now, call.conn), asked),
+            Question::Statistics(_) | Question::Timeline(_) => None,
         };
         if known.is_some() {
             return known;
@@ -178,6 +214,17 @@ impl Web {
             Question::AuditPage(page) => self.audit_page(scheduler, (now, conn), &page, said),
             Question::Back(back) => self.back_page(scheduler, (now, conn), &back, said),
             Question::Why(asked) => self.why_answered(scheduler, (now, conn), &asked, said),
+            Question::Statistics(wanted) => match &wanted.page {
+                Some(request) => {
+                    self.statistics_page(scheduler, (now, conn), (&wanted, request), said)
+                }
+                None => statistics::answer(scheduler, &wanted, said),
+            },
+            Question::Timeline(wanted) => {
+                let asker = (now, conn, wanted.peer);
+                let work = timeline::Question::new(scheduler, wanted, Some(said));
+                return self.ask_slowly(scheduler, asker, Work::Timeline(Box::new(work)));
+            }
         };
         self.respond(conn, response);
     }
@@ -202,6 +249,8 @@ impl Question {
             Question::AuditPage(page) => Ask::Acts(Box::new(page.wanted.ask(scheduler))),
             Question::Back(back) => Ask::Acts(Box::new(back.wanted.ask(scheduler))),
             Question::Why(asked) => Ask::Why(Box::new(asked.ask(scheduler))),
+            Question::Statistics(wanted) => Ask::Statistics(Box::new(wanted.ask(scheduler))),
+            Question::Timeline(wanted) => Ask::Timeline(Box::new(wanted.ask(scheduler))),
         }
     }
 }

@@ -26,6 +26,9 @@ const FILE: &[&str] = &["stream", "tail", "follow", "download", "level"];
 /// Those of a forecast.
 const FORECAST: &[&str] = &["from", "to", "tag", "limit"];
 
+/// Those of a timeline.
+const TIMELINE: &[&str] = &["from", "to", "tag"];
+
 /// Those of a preview.
 const PREVIEW: &[&str] = &["lang"];
 
@@ -110,6 +113,7 @@ pub const ROUTES: &[Route] = &[
     page("/jobs/{id}/back", Past(past::back), Editor).takes(&[BACK, LOOK]).awaits(Jobs),
     page("/jobs/{id}/why", Past(past::why_page), Viewer).takes(&[AT, LOOK]).awaits(Jobs),
     page("/audit", Past(past::audit_page), Viewer).takes(&[AUDIT_PAGE, LOOK]),
+    page("/jobs/{id}/statistics", Past(past::statistics_page), Viewer).takes(&[LOOK]).awaits(Jobs),
     page("/log", Show(Web::log), Viewer).takes(&[LOG, LOOK]),
     page("/assets/{name}", Show(Web::asset), Anyone),
     page("/favicon.ico", Show(Web::icon), Anyone),
@@ -131,6 +135,7 @@ pub const ROUTES: &[Route] = &[
     delete("/api/v1/jobs/{id}", Change(change::delete), Editor),
     get("/api/v1/jobs/{id}/runs", Past(past::runs_of_job), Viewer).takes(&[RUNS]).awaits(Jobs),
     get("/api/v1/jobs/{id}/why", Past(past::why), Viewer).takes(&[AT, PREVIEW]).awaits(Jobs),
+    get("/api/v1/jobs/{id}/statistics", Past(past::statistics), Viewer).awaits(Jobs),
     get("/api/v1/jobs/{id}/output", File(named::job_file), Viewer).takes(&[FILE]).awaits(Jobs),
     get("/api/v1/vars", Slow(slow::vars), Viewer).awaits(Jobs),
     post("/api/v1/vars", Change(words::create_var), Editor),
@@ -142,6 +147,7 @@ pub const ROUTES: &[Route] = &[
     delete("/api/v1/tags/{id}", Change(words::delete_tag), Editor).takes(&[FORCE]),
     get("/api/v1/export", Slow(slow::export), Viewer).takes(&[EXPORT]).awaits(Jobs),
     get("/api/v1/forecast", Slow(slow::forecast), Viewer).takes(&[FORECAST]).awaits(Jobs),
+    get("/api/v1/timeline", Past(past::timeline), Viewer).takes(&[TIMELINE]).awaits(Jobs),
     get("/api/v1/audit", Past(past::acts), Viewer).takes(&[AUDIT]),
     get("/api/v1/runs", Past(past::all_runs), Viewer).takes(&[RUNS]).awaits(Jobs),
     get("/api/v1/runs/{run}", Past(past::one_run), Viewer).awaits(Jobs),

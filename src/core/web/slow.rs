@@ -8,11 +8,12 @@ use super::change::Asker;
 use super::export;
 use super::forecast;
 use super::preview::{self, Told};
+use super::timeline;
 use super::words;
 use crate::core::change::Of;
 use crate::core::http::Response;
 use crate::core::ids::ConnId;
-use crate::core::places::Places;
+use crate::core::places::{Peer, Places};
 use crate::core::scheduler::{NotChanged, Scheduler};
 use crate::core::time::Now;
 use std::collections::VecDeque;
@@ -32,6 +33,7 @@ pub(super) enum Work {
     Export(export::Question),
     Preview(Box<preview::Question>),
     Words(words::Question),
+    Timeline(Box<timeline::Question>),
 }
 
 /// `GET /api/v1/forecast`
@@ -67,6 +69,7 @@ impl Work {
             Work::Export(question) => question.go_on(scheduler).map(Told::Answer),
             Work::Preview(question) => question.go_on(scheduler),
             Work::Words(question) => question.go_on(scheduler).map(Told::Answer),
+            Work::Timeline(question) => question.go_on(scheduler).map(Told::Answer),
         }
     }
 }
@@ -107,18 +110,23 @@ impl Slow {
 
 impl Web {
     /// Takes a question in.
-    pub(super) fn ask_slowly(&mut self, scheduler: &Scheduler, call: &Call<'_>, work: Work) {
-        self.make_room_for_question(scheduler, call);
-        self.slow.places.take(call.conn, call.request.peer);
-        self.slow.questions.push_back((call.conn, work));
+    pub(super) fn ask_slowly(
+        &mut self,
+        scheduler: &Scheduler,
+        (now, conn, peer): (Now, ConnId, Peer),
+        work: Work,
+    ) {
+        self.make_room_for_question(scheduler, now, peer);
+        self.slow.places.take(conn, peer);
+        self.slow.questions.push_back((conn, work));
     }
 
-    fn make_room_for_question(&mut self, scheduler: &Scheduler, call: &Call<'_>) {
+    fn make_room_for_question(&mut self, scheduler: &Scheduler, now: Now, newcomer: Peer) {
         let slow = &mut self.slow;
         if slow.places.len() < MAX_WAITING {
             return;
         }
-        let Some(conn) = slow.places.gives_way_to(call.request.peer) else { return };
+        let Some(conn) = slow.places.gives_way_to(newcomer) else { return };
         let at = slow.questions.iter().position(|(asked, _)| *asked == conn);
         let work = at.and_then(|at| slow.questions.remove(at)).map(|(_, work)| work);
         slow.places.leave(conn);
@@ -128,7 +136,7 @@ impl Web {
         {
             // What somebody has written is not lost.
             let why = NotChanged::Away(TOO_MANY_WAIT.into());
-            answer = self.entry_again(scheduler, (call.now, *conn, request), &why, answer);
+            answer = self.entry_again(scheduler, (now, *conn, request), &why, answer);
         }
         self.respond(conn, answer);
     }

@@ -22,9 +22,11 @@ macro_rules! texts {
 }
 
 mod acts;
+mod statistics;
 mod why;
 
 pub(super) use acts::{ActTexts, acts};
+pub(super) use statistics::{StatisticsTexts, of_statistics};
 pub(super) use why::{WhyTexts, why};
 
 texts! {
@@ -208,6 +210,7 @@ texts! {
     key: "Key (md5)", "键(md5)";
     next_dues: "Next due", "接下来到期";
     history: "Last runs", "最近运行";
+    statistics: "Statistics", "统计";
     run: "Run", "运行";
     cause: "Cause", "起因";
     cause_due: "due", "到期";

@@ -259,6 +259,7 @@ fn crowded(config: &Config) -> Option<(Severity, String)> {
 fn without(table: &str) -> String {
     let what = match table {
         "scheduler_skips" => "skipped slots are not recorded",
+        "scheduler_statistics" => "statistics are slow, and go no further than the runs",
         _ => "who changed or did what is not recorded in the database",
     };
     format!(

@@ -164,9 +164,14 @@ fn done_without(lacks: &[String]) -> String {
         true => String::new(),
         false => format!("not kept: {}", what.join("; ")),
     };
-    if lacks.iter().any(history) {
+    let slow = [
+        ("pages of old runs", lacks.iter().any(history)),
+        ("statistics", has("table scheduler_statistics")),
+    ];
+    let slow: Vec<&str> = slow.into_iter().filter(|(_, is)| *is).map(|(what, _)| what).collect();
+    if !slow.is_empty() {
         text += if text.is_empty() { "slow: " } else { "; slow: " };
-        text += "pages of old runs";
+        text += &slow.join(", ");
     }
     text
 }

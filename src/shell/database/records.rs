@@ -9,7 +9,7 @@ use crate::core::outcome::is_lost;
 use crate::core::protocol::{ActRecord, Record, RunRecord, SkipRecord};
 use crate::core::run_kind::RunKind;
 use jiff::civil::DateTime;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Columns of `scheduler_logs` that the original has, but for `end_time`: while a run is alive
 /// that stays at its default, which is a zero date with the original and 1970 with ours.
@@ -74,6 +74,8 @@ pub struct Batch {
     pub acts: Vec<ActRecord>,
     /// The latest start of each job.
     pub last_runs: BTreeMap<u32, String>,
+    /// The groups and days of runs that ended, by when they began.
+    pub days: BTreeSet<(u32, String)>,
 }
 
 /// A value on its way into a column.
@@ -107,6 +109,10 @@ impl Batch {
             if *last < run.start_time {
                 last.clone_from(&run.start_time);
             }
+        }
+        if ended {
+            let day = run.start_time.get(..10).unwrap_or_default();
+            self.days.insert((run.server_id, day.to_owned()));
         }
         if ended { self.ends.push(run) } else { self.starts.push(run) }
     }
@@ -238,6 +244,21 @@ pub const ACT_COLUMNS: [&str; 13] = [
     "request_body",
     "what",
     "result",
+];
+
+/// Columns of the optional table `scheduler_statistics`.
+pub const STATISTICS_COLUMNS: [&str; 11] = [
+    "server_id",
+    "day",
+    "job_id",
+    "changed",
+    "runs",
+    "ok",
+    "failed",
+    "stopped",
+    "took",
+    "cpu",
+    "memory",
 ];
 
 /// What an act has for the columns of [`ACT_COLUMNS`], in their order.

@@ -33,6 +33,7 @@ files! {
     4 "004_audit.sql"
     5 "005_history.sql"
     7 "007_remarks.sql"
+    8 "008_statistics.sql"
 }
 
 /// The tables without which nothing works.
@@ -43,10 +44,13 @@ pub(super) const REQUIRED: [&str; 4] =
 pub(super) const NOTES: &str = "scheduler_schema";
 
 /// The tables that a database may lack.
-pub(super) const OPTIONAL_TABLES: [&str; 2] = ["scheduler_skips", AUDIT];
+pub(super) const OPTIONAL_TABLES: [&str; 3] = ["scheduler_skips", AUDIT, STATISTICS];
 
 /// The one of who did what.
 pub(super) const AUDIT: &str = "scheduler_audit";
+
+/// The one of what runs came to.
+pub(super) const STATISTICS: &str = "scheduler_statistics";
 
 /// What `Status::optional` of `migrate` looks for beside those tables.
 pub(super) const OPTIONAL: [(&str, &[&str]); 2] = [
@@ -66,7 +70,12 @@ pub fn is_our_table(name: &str) -> bool {
 /// Whether a column is one that this program reads or writes.
 pub fn is_our_column(name: &str) -> bool {
     let tables = REQUIRED_COLUMNS.iter().chain(&OPTIONAL).map(|(_, columns)| *columns);
-    let others = [&super::records::SKIP_COLUMNS[..], &super::records::ACT_COLUMNS, &["end_time"]];
+    let others = [
+        &super::records::SKIP_COLUMNS[..],
+        &super::records::ACT_COLUMNS,
+        &super::records::STATISTICS_COLUMNS,
+        &["end_time"],
+    ];
     let mut ours = tables.chain(others).flatten();
     ours.any(|column| column.eq_ignore_ascii_case(name))
 }

@@ -77,7 +77,7 @@ impl Run {
     pub fn told(&self) -> String {
         let outcome = plain::clean(&self.outcome, COLUMNS);
         self.with_last_line(match self.duration_ms {
-            Some(ms) if self.ended_at.is_some() => format!("{outcome}, after {}", took(ms)),
+            Some(ms) if self.ended_at.is_some() => format!("{outcome}, after {}", plain::took(ms)),
             Some(_) | None => outcome,
         })
     }
@@ -115,7 +115,7 @@ pub(super) fn table(runs: &[Run], colour: bool) -> String {
 }
 
 fn row(run: &Run) -> Vec<String> {
-    let known = |ms: Option<u64>| ms.map_or("-".to_owned(), took);
+    let known = |ms: Option<u64>| ms.map_or("-".to_owned(), plain::took);
     let cpu = run.user_ms.zip(run.system_ms).map(|(user, system)| user + system);
     let memory = run.max_rss_bytes.filter(|bytes| *bytes > 0);
     let memory = memory.map_or("-".to_owned(), plain::size);
@@ -129,13 +129,6 @@ fn row(run: &Run) -> Vec<String> {
         memory,
         run.outcome(),
     ]
-}
-
-fn took(ms: u64) -> String {
-    match ms {
-        0..1_000 => format!("{ms}ms"),
-        ms => plain::span(i64::try_from(ms).unwrap_or(i64::MAX)),
-    }
 }
 
 #[cfg(test)]

@@ -19,11 +19,47 @@ pub(super) fn show(args: &OneArgs) -> Result<ExitCode, Failed> {
     if args.json {
         return paint::print(&body);
     }
-    paint::print(told(&parsed(&body)?, paint::in_colour())?.as_bytes())
+    let statistics = statistics(&daemon, &job.to_string());
+    paint::print(told(&parsed(&body)?, &statistics, paint::in_colour())?.as_bytes())
+}
+
+/// What its runs came to: a line for each stretch of time. What is known of the job is shown
+/// without that where the database is away.
+fn statistics(daemon: &Daemon, job: &str) -> String {
+    let found = daemon.get(&format!("/api/v1/jobs/{job}/statistics"));
+    let body: Value = match found.and_then(|body| parsed(&body)) {
+        Ok(body) => body,
+        // A daemon of an earlier version does not know of it.
+        Err(failed) if failed.status == Some(404) => return String::new(),
+        Err(failed) => return failed.why,
+    };
+    let windows = body["windows"].as_array().into_iter().flatten();
+    let windows = windows.filter(|it| it["runs"] != 0 || it["skipped"] != 0).map(window);
+    let why = body["why"].as_str().map(str::to_owned);
+    windows.chain(why).collect::<Vec<_>>().join("\n")
+}
+
+fn window(window: &Value) -> String {
+    let count = |name: &str| window[name].as_u64().unwrap_or(0);
+    let mut line = format!("{}: {}", text(&window["window"]), plain::counted(count("runs"), "run"));
+    for name in ["failed", "stopped", "skipped"] {
+        if count(name) > 0 {
+            line += &format!(", {} {name}", count(name));
+        }
+    }
+    for (name, what) in [("duration_ms", "took"), ("cpu_ms", "cpu"), ("max_rss_bytes", "memory")] {
+        let told = if name == "max_rss_bytes" { plain::size } else { plain::took };
+        if let [Some(p50), Some(p95), Some(max)] =
+            ["p50", "p95", "max"].map(|part| window[name][part].as_u64().map(told))
+        {
+            line += &format!("; {what} {p50}, 95 % {p95}, most {max}");
+        }
+    }
+    line
 }
 
 /// What is known of a job: a line for each of its columns and figures, then its live runs.
-fn told(job: &Value, in_colour: bool) -> Result<String, Failed> {
+fn told(job: &Value, statistics: &str, in_colour: bool) -> Result<String, Failed> {
     let mut rows: Vec<Vec<String>> = Vec::new();
     let mut say = |name: &str, value: String| {
         let value = plain::without_controls(value);
@@ -53,6 +89,7 @@ fn told(job: &Value, in_colour: bool) -> Result<String, Failed> {
     say("new error", text(&waiting["error"]));
     say("skipped", skipped(job));
     say("last_run", last_run(&job["last_run"])?);
+    say("past", statistics.to_owned());
     let dues = job["next_dues"].as_array();
     let dues: Vec<String> = dues.into_iter().flatten().map(text).collect();
     // Whatever waits, its slots count.

@@ -2,7 +2,7 @@
 
 use super::super::Failure;
 use super::super::records::{self, ACT_COLUMNS, SKIP_COLUMNS};
-use super::super::schema::AUDIT;
+use super::super::schema::{AUDIT, STATISTICS};
 use super::Session;
 use super::explain::place;
 use super::grants::{is_right_missing, not_permitted};
@@ -26,7 +26,12 @@ pub fn may_write(database: &Mysql) -> Result<(), Failure> {
          SET job.last_run_time = job.last_run_time WHERE 1 = 0",
     )?;
     for table in session.optional_tables()? {
-        let columns = if table == AUDIT { &ACT_COLUMNS[..] } else { &SKIP_COLUMNS };
+        let columns = match table {
+            AUDIT => &ACT_COLUMNS[..],
+            // Records are written without it.
+            STATISTICS => continue,
+            _ => &SKIP_COLUMNS,
+        };
         session.try_on_nothing(&insert_nothing(table, columns))?;
     }
     Ok(())

@@ -3,11 +3,12 @@
 
 use super::super::Failure;
 use super::super::records::{self, Batch, Field};
-use super::super::schema::AUDIT;
+use super::super::schema::{AUDIT, STATISTICS};
+use super::super::statistics;
 use super::width::{LogColumns, too_narrow};
 use super::{Kept, Session};
 use super::{explain, settings};
-use crate::core::database::Mysql;
+use crate::core::database::{Driver, Mysql};
 use crate::core::protocol::{ActRecord, RunRecord, SkipRecord, Statement};
 use crate::core::settle::Taken;
 use mysql::prelude::Queryable;
@@ -115,7 +116,20 @@ impl<'a> Writer<'a> {
         for acts in batch.acts.chunks(ROWS_A_STATEMENT) {
             self.insert_acts(acts)?;
         }
-        Ok(())
+        self.mark_days(batch)
+    }
+
+    /// Says on which days runs began whose ends were written.
+    fn mark_days(&mut self, batch: &Batch) -> Result<(), Failure> {
+        let days = batch.days.iter().map(|(server_id, day)| (*server_id, day.as_str()));
+        let Some(mark) = statistics::mark(Driver::Mysql, days) else { return Ok(()) };
+        if !self.has_table(STATISTICS)? {
+            return Ok(());
+        }
+        match self.session.run_all(&mark) {
+            Err(failure) if statistics::does_without(&failure) => Ok(()),
+            done => done,
+        }
     }
 
     /// The statements for all of the rows, each short enough for the server.

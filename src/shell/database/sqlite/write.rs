@@ -2,9 +2,10 @@
 
 use super::super::Failure;
 use super::super::records::{self, Batch, Field};
-use super::super::schema::AUDIT;
+use super::super::schema::{AUDIT, STATISTICS};
+use super::super::statistics;
 use super::Session;
-use crate::core::database::Sqlite;
+use crate::core::database::{Driver, Sqlite};
 use crate::core::protocol::{RunRecord, Statement};
 use crate::core::settle::Taken;
 use rusqlite::types::{ToSqlOutput, Value, ValueRef};
@@ -15,16 +16,18 @@ pub struct Writer<'a> {
     session: Session<'a>,
     /// Columns of `scheduler_logs` in the transaction under way.
     existing: Vec<String>,
-    /// Whether it sees a table of skips, and one of acts.
+    /// Whether it sees a table of skips, one of acts, and one of what runs came to.
     skips: bool,
     acts: bool,
+    counts: bool,
 }
 
 impl<'a> Writer<'a> {
     /// Opens the file.
     pub fn open(database: &'a Sqlite) -> Result<Self, Failure> {
         let session = Session::open(database, false)?;
-        Ok(Self { session, existing: Vec::new(), skips: false, acts: false })
+        let (skips, acts, counts) = (false, false, false);
+        Ok(Self { session, existing: Vec::new(), skips, acts, counts })
     }
 
     /// Writes all of the batch or nothing.
@@ -50,6 +53,7 @@ impl<'a> Writer<'a> {
         }
         self.skips = !self.session.columns("scheduler_skips")?.is_empty();
         self.acts = !self.session.columns(AUDIT)?.is_empty();
+        self.counts = !self.session.columns(STATISTICS)?.is_empty();
         Ok(())
     }
 
@@ -61,7 +65,18 @@ impl<'a> Writer<'a> {
         self.insert_runs(&missing, true, taken)?;
         self.move_last_runs(batch, taken)?;
         self.insert_skips(batch, taken)?;
-        self.insert_acts(batch, taken)
+        self.insert_acts(batch, taken)?;
+        self.mark_days(batch)
+    }
+
+    /// Says on which days runs began whose ends were written.
+    fn mark_days(&self, batch: &Batch) -> Result<(), Failure> {
+        let days = batch.days.iter().map(|(server_id, day)| (*server_id, day.as_str()));
+        let mark = statistics::mark(Driver::Sqlite, days).filter(|_| self.counts);
+        match mark.map_or(Ok(()), |mark| self.session.run_all(&mark)) {
+            Err(failure) if statistics::does_without(&failure) => Ok(()),
+            done => done,
+        }
     }
 
     /// Which of these runs have a row that they change, and which have none. A run takes one id of
