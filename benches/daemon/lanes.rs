@@ -31,7 +31,8 @@ impl Helper {
     /// Asks for the table of a group, and reads the answer up to its end.
     fn ask(&mut self, database: &Database, server_id: u32) -> io::Result<()> {
         let (digest, snapshot) = (String::new(), String::new());
-        let ask = Ask::Sync { server_id, vars_server: server_id, digest, snapshot };
+        let ask =
+            Ask::Sync { server_id, vars_server: server_id, digest, snapshot, last_runs: false };
         let request = Request { id: AskId(1), database: database.clone(), ask };
         let mut line = serde_json::to_vec(&request)?;
         line.push(b'\n');

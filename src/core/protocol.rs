@@ -105,6 +105,9 @@ pub enum Ask {
         /// File to which the helper also writes its whole answer (except `Same`), so that the
         /// daemon can rename it to the last good snapshot; empty = don't.
         snapshot: String,
+        /// Whether it is also wanted when jobs ran last, as their rows say it.
+        #[serde(default)]
+        last_runs: bool,
     },
     /// Carry the records of the journal to the database, idempotent by their keys. The helper reads
     /// the journal's segments itself (`core::journal`), at most a bounded number of entries, and
@@ -242,6 +245,14 @@ pub enum Answer {
         /// Display name.
         name: String,
     },
+    /// When a job ran last, as its row says it: `YYYY-MM-DD HH:MM:SS` in the configured zone. It is
+    /// no part of the table.
+    LastRun {
+        /// Its id.
+        id: u32,
+        /// When.
+        at: String,
+    },
     /// The last line of a whole table.
     End {
         /// The digest to ask with next time.
@@ -342,6 +353,7 @@ impl Answer {
             | Self::End { .. }
             | Self::Digest(_)
             | Self::Works
+            | Self::LastRun { .. }
             | Self::Refused(_)
             | Self::Recorded { .. }
             | Self::NoSnapshot(_)

@@ -79,7 +79,7 @@ use crate::core::homes::Homes;
 use crate::core::ids::{JobId, RunId};
 use crate::core::journal::Segment;
 use crate::core::replay::Replay;
-use crate::core::table::Table;
+use crate::core::table::{Job, Table};
 use crate::core::time::Now;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
@@ -401,6 +401,11 @@ impl Scheduler {
     /// The jobs in force.
     pub fn table(&self) -> &Table {
         &self.table
+    }
+
+    /// When a job ran last that has no known run: see [`sync::Sync::last_run_ms`].
+    pub fn last_run_ms(&self, job: &Job) -> Option<i64> {
+        self.sync.last_run_ms(job)
     }
 
     /// Runs that have not ended, by id.

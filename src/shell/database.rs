@@ -11,6 +11,7 @@ mod answers;
 mod carry;
 mod desk;
 mod edit;
+mod last;
 pub mod migrate;
 mod mysql;
 mod past;
@@ -149,10 +150,14 @@ fn perform(
     answers: &mut Answers,
 ) -> Result<(), Failure> {
     match &request.ask {
-        Ask::Sync { server_id, vars_server, digest, snapshot } => {
+        Ask::Sync { server_id, vars_server, digest, snapshot, last_runs } => {
             answers.tee(snapshot);
             let group = Group { server_id: *server_id, vars_server: *vars_server, digest };
-            sync(kept, &request.database, &group, answers)
+            sync(kept, &request.database, &group, answers)?;
+            match last_runs {
+                true => last::runs(kept, &request.database, *server_id, answers),
+                false => Ok(()),
+            }
         }
         Ask::Record { .. } => record(request, kept, answers),
         Ask::Change(ask) => edit::edit(kept, &request.database, ask, answers),

@@ -261,7 +261,13 @@ impl Daemon {
                     }],
                     Ask::Sync { server_id, vars_server, digest, .. } => {
                         let snapshot = String::new();
-                        let ask = Ask::Sync { server_id, vars_server, digest, snapshot };
+                        let ask = Ask::Sync {
+                            server_id,
+                            vars_server,
+                            digest,
+                            snapshot,
+                            last_runs: false,
+                        };
                         self.helper.ask(&request.database, ask)
                     }
                     ask => self.helper.ask(&request.database, ask),

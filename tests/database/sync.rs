@@ -122,6 +122,7 @@ fn the_digest_belongs_to_its_groups() {
                 vars_server,
                 digest: digest.clone(),
                 snapshot: String::new(),
+                last_runs: false,
             };
             helper::talk(&helper::request(&database.config, ask)).digest();
         }
@@ -356,6 +357,7 @@ fn the_snapshot_file_is_the_answer() {
             vars_server: 7,
             digest: digest.to_owned(),
             snapshot: snapshot.clone(),
+            last_runs: true,
         };
         let reply = helper::talk(&helper::request(&database.config, ask("")));
         let text = fs::read_to_string(&snapshot).unwrap();
@@ -382,6 +384,7 @@ fn a_snapshot_that_cannot_be_written_costs_no_jobs() {
                 vars_server: 7,
                 digest: String::new(),
                 snapshot: snapshot.clone(),
+                last_runs: false,
             };
             let reply = helper::talk(&helper::request(&database.config, ask));
             assert_eq!((reply.jobs().len(), reply.code), (2, Some(0)));
@@ -389,5 +392,37 @@ fn a_snapshot_that_cannot_be_written_costs_no_jobs() {
             // Nobody may take a torn file for a snapshot.
             assert!(fs::symlink_metadata(&snapshot).is_err());
         }
+    }
+}
+
+#[test]
+fn when_jobs_ran_last_is_told_beside_the_table() {
+    for mut database in filled() {
+        database
+            .sql("UPDATE scheduler_jobs SET last_run_time = '2026-11-20 13:42:07' WHERE id = 9");
+        let dir = TempDir::new();
+        let snapshot = dir.file("snapshot");
+        let ask = |digest: &str, last_runs| Ask::Sync {
+            server_id: 1,
+            vars_server: 7,
+            digest: digest.to_owned(),
+            snapshot: snapshot.clone(),
+            last_runs,
+        };
+        let ran = Answer::LastRun { id: 9, at: "2026-11-20 13:42:07".into() };
+        let talk = |ask| helper::talk(&helper::request(&database.config, ask));
+        let reply = talk(ask("", true));
+        assert_eq!(reply.answers.last(), Some(&ran));
+        // It is no part of the table: it would not be one that the next daemon could believe.
+        let text = fs::read_to_string(&snapshot).unwrap();
+        assert_eq!(text.lines().count(), reply.answers.len() - 1);
+        let Some(Answer::End { digest, .. }) =
+            reply.answers.iter().find(|answer| matches!(answer, Answer::End { .. }))
+        else {
+            panic!("{reply:?}")
+        };
+        let again = talk(ask(digest, true));
+        assert!(matches!(&again.answers[..], [Answer::Same(_), last] if *last == ran), "{again:?}");
+        assert!(matches!(talk(ask(digest, false)).answers[..], [Answer::Same(_)]));
     }
 }

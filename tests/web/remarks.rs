@@ -4,6 +4,7 @@ use crate::web_common::{Bench, row};
 use schedule::core::event::{Ended, Event};
 use schedule::core::ids::RunId;
 use schedule::core::outcome::{Exit, Outcome};
+use schedule::core::protocol::Answer;
 use serde_json::Value;
 
 const NEVER: &str = "0 0 1 1 *";
@@ -68,4 +69,28 @@ fn the_last_line_of_a_failed_run_is_shown() {
     end(&mut bench, 3, "told to end");
     let last = bench.get("/api/v1/jobs/1").json()["last_run"].clone();
     assert_eq!((&last["stopped_by"], &last["last_line"]), (&"loopback".into(), &Value::Null));
+}
+
+#[test]
+fn a_job_that_was_taken_over_shows_when_it_ran() {
+    let mut bench = bench();
+    assert_eq!(bench.get("/api/v1/jobs/1").json()["last_run_time"], Value::Null);
+    // It is asked for once, so another daemon hears of it.
+    let rows = [row(1, NEVER, "backup"), row(2, NEVER, "never")];
+    let mut bench = Bench::asleep(bench.now, 0, None);
+    bench.set_rows(&rows);
+    bench.table.insert(0, Answer::LastRun { id: 1, at: "2026-11-20 13:42:07".into() });
+    bench.table.insert(0, Answer::LastRun { id: 2, at: "0000-00-00 00:00:00".into() });
+    bench.turn();
+    let told = |bench: &mut Bench, job: u32| {
+        bench.get(&format!("/api/v1/jobs/{job}")).json()["last_run_time"].clone()
+    };
+    assert_eq!(told(&mut bench, 1), "2026-11-20T13:42:07+08:00");
+    assert_eq!(told(&mut bench, 2), Value::Null);
+    assert!(bench.get("/jobs/1").is(200).body.contains("as its row says"));
+    let text = bench.ask("GET", "/", "Accept: text/plain\r\n", "").body;
+    assert!(text.contains("2d 0h ago"), "{text}");
+    bench.post("/api/v1/jobs/1/start").is(200);
+    end(&mut bench, 0, "");
+    assert_eq!(told(&mut bench, 1), Value::Null, "a run is known by now");
 }

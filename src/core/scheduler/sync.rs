@@ -11,6 +11,7 @@ use super::news::News;
 use super::trouble::DatabaseState;
 use crate::core::apply::MAX_REPORT_BYTES;
 use crate::core::change::Refused;
+use crate::core::cron::Zone;
 use crate::core::database::ErrorKind;
 use crate::core::definition::{Definition, Vars, there_twice};
 use crate::core::ids::JobId;
@@ -18,8 +19,8 @@ use crate::core::journal::{ActEntry, TableEntry};
 use crate::core::protocol::{
     Answer, Ask, Changed, JobRow, Mark, Past, Purged, Purpose, Rolled, Tended,
 };
-use crate::core::table::Table;
-use crate::core::time::Now;
+use crate::core::table::{Job, Table};
+use crate::core::time::{Now, instant_of};
 use applying::{Applying, Since};
 use std::collections::{BTreeMap, VecDeque};
 use std::mem;
@@ -67,6 +68,8 @@ pub struct Sync {
     pub(super) seen: u32,
     /// When the database is asked next, monotonic ms.
     pub(super) next_sync_ms: u64,
+    /// When jobs ran last, unix ms, as their rows said it at the first sync; none: it was not yet.
+    last_runs: Option<BTreeMap<JobId, i64>>,
 }
 
 /// An answer so far.
@@ -89,6 +92,8 @@ pub(super) struct Staged {
     rows: u64,
     pub digest: Option<String>,
     same: bool,
+    /// When jobs ran last.
+    last_runs: BTreeMap<u32, String>,
     /// Why there is no snapshot of it.
     no_snapshot: Option<String>,
     pub refused: Vec<String>,
@@ -181,6 +186,9 @@ impl Staged {
             }
             Answer::Digest(digest) => self.digest = Some(digest),
             Answer::NoSnapshot(why) => self.no_snapshot = Some(why),
+            Answer::LastRun { id, at } => {
+                self.last_runs.insert(id, at);
+            }
             Answer::Refused(why) if self.refused.len() < MAX_TOLD => self.refused.push(why),
             Answer::Refused(_) => {}
             Answer::Recorded { count: _, through, aside, unkept, pace, again, taken, found } => {
@@ -309,6 +317,7 @@ impl Sync {
             answered: false,
             known: false,
             digest: String::new(),
+            last_runs: None,
             seen: 0,
             next_sync_ms: 0,
         }
@@ -375,11 +384,17 @@ impl Scheduler {
             vars_server: self.settings.vars_server,
             digest: self.sync.digest.clone(),
             snapshot: format!("{}/snapshot.new", self.settings.state_dir),
+            last_runs: self.sync.last_runs.is_none(),
         }
     }
 
     /// The database has answered what its table is.
-    pub(super) fn synced(&mut self, now: Now, staged: Staged) {
+    pub(super) fn synced(&mut self, now: Now, mut staged: Staged) {
+        if self.sync.last_runs.is_none() {
+            let told = mem::take(&mut staged.last_runs);
+            self.sync.last_runs = Some(last_runs(told, &self.settings.zone));
+            self.changes.all_at_once();
+        }
         let first = self.sync.state.synced_mono_ms.replace(now.mono_ms).is_none();
         self.touch_daemon();
         if staged.same {
@@ -396,5 +411,21 @@ impl Scheduler {
             self.table_in_force(mark, now.wall_ms);
             self.begin_applying(staged, Since::answered(now, first));
         }
+    }
+}
+
+/// Texts of rows as instants.
+fn last_runs(told: BTreeMap<u32, String>, zone: &Zone) -> BTreeMap<JobId, i64> {
+    let instant = |(id, at): (u32, String)| Some((JobId(id), instant_of(&at, zone, None)?));
+    told.into_iter().filter_map(instant).collect()
+}
+
+impl Sync {
+    /// When a job ran last, unix ms, if no run of it is known; none: it never did, or that is not
+    /// known yet.
+    pub fn last_run_ms(&self, job: &Job) -> Option<i64> {
+        let is_known = job.history.as_ref().is_some_and(|past| !past.runs.is_empty());
+        let told = self.last_runs.as_ref().filter(|_| !is_known);
+        told.and_then(|told| told.get(&job.def.id)).copied()
     }
 }

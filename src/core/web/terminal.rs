@@ -78,7 +78,9 @@ fn text_row(
     let due = due.map_or("-".into(), |at| span(at.saturating_sub(now.wall_ms)));
     let due = block_of(job, def).map_or(due, |block| format!("never: {}", said(block)));
     let last = job.history.as_ref().and_then(|history| history.runs.back());
-    let last = last.map_or("-".into(), |run| {
+    let ago = |ms: i64| span(now.wall_ms.saturating_sub(ms));
+    let told = scheduler.last_run_ms(job).map_or("-".into(), |at| format!("{} ago", ago(at)));
+    let last = last.map_or(told, |run| {
         let ago = span(now.wall_ms.saturating_sub(run.ended_ms));
         format!("{} {ago} ago", clean(&run.outcome.to_string(), NAME_COLUMNS))
     });

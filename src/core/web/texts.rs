@@ -177,6 +177,7 @@ texts! {
     correct_row: "{}: {}. Correct its row; it is read within seconds.",
         "{}:{}。请更正该行,数秒内即会读取。";
     never: "never run", "从未运行";
+    ran_then: "as its row says", "据任务行所载";
     at_limit: "At its limit of {} live runs", "已达并发上限 {}";
     limit_zero: "Its limit is 0: it never starts", "上限为 0:永不启动";
     is_draining: "Its row is gone; the job goes with its last run",

@@ -41,6 +41,9 @@ pub struct JobLine<'a> {
     pub(super) overtime: u64,
     pub(super) next_due: Option<String>,
     pub(super) last_run: Option<Value>,
+    /// When that was, where its row alone knows it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) last_run_time: Option<String>,
     pub(super) md5: String,
     /// What is said in columns for people, by their names.
     #[serde(flatten)]
@@ -116,6 +119,7 @@ pub(super) fn job_line<'a>(
         overtime: job.overtime,
         next_due: job.next_due_ms.map(|due| time_of(scheduler, def, due)),
         last_run: last.map(|run| past_run(scheduler, def, run)),
+        last_run_time: scheduler.last_run_ms(job).map(|at| time_of(scheduler, def, at)),
         md5: def.md5_hex(),
         notes: notes(def).collect(),
     }

@@ -389,6 +389,7 @@ fn ask(config: &Config, id: u32) -> Result<Vec<Answer>, String> {
         vars_server: server.vars_server,
         digest: String::new(),
         snapshot: String::new(),
+        last_runs: false,
     };
     let request = Request { id: AskId::default(), database: config.database.clone(), ask };
     let question = serde_json::to_vec(&request).map_err(|why| why.to_string())?;

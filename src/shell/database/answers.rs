@@ -72,6 +72,17 @@ impl<'a> Answers<'a> {
         written.and_then(|()| self.stdout.flush()).map_err(|err| unwritten(&err))
     }
 
+    /// Writes an answer that the snapshot knows nothing of.
+    ///
+    /// # Errors
+    /// Nobody reads stdout any more.
+    pub fn beside(&mut self, answer: &Answer) -> Result<(), Failure> {
+        let path = mem::take(&mut self.path);
+        let sent = self.send(answer);
+        self.path = path;
+        sent
+    }
+
     /// Out with what was said, though there is more to come.
     ///
     /// # Errors

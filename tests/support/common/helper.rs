@@ -170,7 +170,8 @@ pub fn request(database: &Database, ask: Ask) -> Vec<u8> {
 
 /// The question for group 1 and the variables of machine 7.
 pub fn ask_sync(digest: &str) -> Ask {
-    Ask::Sync { server_id: 1, vars_server: 7, digest: digest.to_owned(), snapshot: String::new() }
+    let (digest, snapshot) = (digest.to_owned(), String::new());
+    Ask::Sync { server_id: 1, vars_server: 7, digest, snapshot, last_runs: false }
 }
 
 /// A sync of group 1 and the variables of machine 7.

@@ -148,7 +148,15 @@ pub(super) fn zone_of<'a>(
 }
 
 fn last_run(scheduler: &Scheduler, now: Now, t: &Texts, job: &Job) -> Option<Last> {
-    let run = job.history.as_ref()?.runs.back()?;
+    let Some(run) = job.history.as_ref().and_then(|past| past.runs.back()) else {
+        let at_ms = scheduler.last_run_ms(job)?;
+        return Some(Last {
+            ended: Moment::new(now, at_ms, zone_of(scheduler, &job.def)),
+            outcome: t.ran_then.to_owned(),
+            good: true,
+            took: String::new(),
+        });
+    };
     Some(Last {
         ended: Moment::new(now, run.ended_ms, zone_of(scheduler, &job.def)),
         outcome: words::past(t, run),

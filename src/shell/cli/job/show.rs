@@ -88,7 +88,7 @@ fn told(job: &Value, statistics: &str, in_colour: bool) -> Result<String, Failed
     }
     say("new error", text(&waiting["error"]));
     say("skipped", skipped(job));
-    say("last_run", last_run(&job["last_run"])?);
+    say("last_run", last_run(&job["last_run"], &job["last_run_time"])?);
     say("past", statistics.to_owned());
     let dues = job["next_dues"].as_array();
     let dues: Vec<String> = dues.into_iter().flatten().map(text).collect();
@@ -180,8 +180,9 @@ fn skipped(job: &Value) -> String {
     counted.join(", ")
 }
 
-fn last_run(run: &Value) -> Result<String, Failed> {
+/// What is known of the run that ended last: its row may say no more than when it was.
+fn last_run(run: &Value, time: &Value) -> Result<String, Failed> {
     let run: Option<Run> = parsed(run.to_string().as_bytes())?;
     let told = |run: Run| format!("{} {}, {}", run.run_id, run.started_at, run.told());
-    Ok(run.map_or(String::new(), told))
+    Ok(run.map_or(text(time), told))
 }
