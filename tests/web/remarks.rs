@@ -29,6 +29,7 @@ fn a_note_goes_with_a_start() {
     let mut start = |body: &str| bench.ask("POST", "/api/v1/jobs/1/start", headers, body);
     for (body, why) in [
         (r#"{"note": 5}"#, "note: it is a text"),
+        (r#"{"note": "x""#, "the body is no JSON"),
         (r#"{"notes": "x"}"#, "`notes`"),
         (&format!(r#"{{"note": "{}"}}"#, "x".repeat(201)), "201 characters, and 200 are kept"),
     ] {

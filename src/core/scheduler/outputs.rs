@@ -24,7 +24,7 @@ const SOON_MS: u64 = 1_000;
 
 /// Files of runs that are alive are looked at as often as this, ms, and at least as often as that.
 const LEAST_MS: u64 = 100;
-const MOST_MS: u64 = 30_000;
+const MOST_MS: u64 = 3_000;
 
 /// Files that are too long are cut for good when nobody follows them any longer, ms.
 const AGAIN_MS: u64 = 60_000;

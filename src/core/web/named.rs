@@ -28,8 +28,13 @@ pub(super) fn start_job(call: &Call<'_>) -> Result<Command, Response> {
 /// something that is no object, has always been answered.
 fn note_of(request: &Request) -> Result<String, Response> {
     let refuse = |why: String| Err(Response::problem(400, &why));
-    let Ok(Value::Object(body)) = serde_json::from_slice(&request.body) else {
-        return Ok(String::new());
+    let body = match serde_json::from_slice(&request.body) {
+        Ok(Value::Object(body)) => body,
+        // It was meant to be one, and the note would be lost.
+        Err(why) if request.body.trim_ascii_start().starts_with(b"{") => {
+            return refuse(format!("the body is no JSON: {why}: write {{\"note\": \"...\"}}"));
+        }
+        Ok(_) | Err(_) => return Ok(String::new()),
     };
     if let Some(other) = body.keys().find(|name| *name != "note") {
         let other = plain::shown(other);

@@ -31,8 +31,9 @@ const MAX_DELETED: usize = 500;
 /// Of a file that grows it is looked again before it has taken so much of the limit: an eighth.
 const PART: u64 = 8;
 
-/// Files that did not grow are looked at again after this, ms.
-const IDLE_MS: u64 = 30_000;
+/// Files that did not grow are looked at again after this, ms: one may write nothing for an hour,
+/// and then a gigabyte in some seconds.
+const IDLE_MS: u64 = 3_000;
 
 /// A file by its device and number.
 type File = (u64, u64);
@@ -147,8 +148,10 @@ fn tend_job(dir: &Path, files: &JobFiles, ask: &OutputsAsk, tended: &mut Tended)
         let rest: Vec<RunId> = rest.copied().collect();
         let (kept, gone) = rest.split_at(others.min(rest.len()));
         let now = gone.iter().rev().take(MAX_DELETED).filter_map(|run| runs.get(run));
+        let before = tended.deleted;
         delete(dir, &entries, now, tended)?;
-        if gone.len() > MAX_DELETED {
+        // Where nothing can be deleted the next run to end is time enough.
+        if gone.len() > MAX_DELETED && tended.deleted > before {
             tended.more.push(files.job);
         }
         stay.extend(kept);

@@ -7,7 +7,7 @@
 //! line, and the file is as long as it takes.
 
 use rustix::fs::{
-    FallocateFlags, Stat, Timespec, Timestamps, fallocate, fstat, ftruncate, futimens,
+    FallocateFlags, Stat, Timespec, Timestamps, fallocate, fdatasync, fstat, ftruncate, futimens,
 };
 use rustix::io::{Errno, pread, pwrite};
 use std::io;
@@ -16,6 +16,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Parts of a file are given back in whole blocks; those of no file system are larger.
 const BLOCK: u64 = 64 << 10;
+
+/// Bytes of a tail that is moved, at the most.
+const MOST_MOVED: u64 = 256 << 20;
 
 /// Bytes that are moved at a time.
 const PIECE: usize = 256 << 10;
@@ -92,7 +95,9 @@ pub fn cut_live(file: &OwnedFd, limit: u64) -> io::Result<Cut> {
 }
 
 /// Moves the tail of a file up to where its middle began: nobody writes to it any more. What a
-/// process in the background writes meanwhile is moved as well.
+/// process in the background writes meanwhile is moved as well. A tail that is longer than the
+/// middle, or very long, stays where it is: who dies while it is moved over itself has lost it, and
+/// there is not time for any length. The middle takes no room then either.
 ///
 /// # Errors
 /// The system's. What was moved by then is moved again the next time.
@@ -101,6 +106,10 @@ pub fn cut_ended(file: &OwnedFd, limit: u64) -> io::Result<Cut> {
     let Some(middle) = Middle::of(length(&found), limit) else { return Ok(Cut::Not) };
     if middle.bytes() <= BLOCK {
         return Ok(Cut::Not);
+    }
+    let tail = length(&found) - middle.end;
+    if tail > middle.bytes() || tail > MOST_MOVED {
+        return cut_live(file, limit);
     }
     // It was cut before, and has grown since.
     let is_whole = blocks(&found) >= length(&found);
@@ -115,8 +124,10 @@ pub fn cut_ended(file: &OwnedFd, limit: u64) -> io::Result<Cut> {
         write_at(file, &bytes[..count], to)?;
         (from, to) = (from + count as u64, to + count as u64);
     }
-    ftruncate(file, to)?;
+    // The tail is on the disk in its new place before the old one goes, and so is the line.
     say(file, middle.begin, middle.bytes() + before)?;
+    fdatasync(file)?;
+    ftruncate(file, to)?;
     let at = |seconds, nanoseconds: u64| Timespec {
         tv_sec: seconds,
         tv_nsec: i64::try_from(nanoseconds).unwrap_or(0),
