@@ -43,6 +43,7 @@ impl World {
         assert!(!in_vain, "clients wait in vain: {:?}", self.clients);
         self.ledger.check_runs(ticked, core);
         self.check_reading(ticked);
+        self.check_reading_acts(ticked);
         self.check_killed();
         self.ledger.check_figures(core);
         self.ledger.check_table_told(self.disk.word_that_counts());
@@ -201,7 +202,7 @@ impl World {
     }
 
     /// What waits in the core's memory was told as well.
-    fn hear_memory(&mut self) {
+    pub fn hear_memory(&mut self) {
         let Some(core) = &self.core else { return };
         let recorded = self.database.through.max(self.dropped);
         for waiting in core.scheduler.outbox().unwritten.pieces() {
@@ -211,6 +212,7 @@ impl World {
                 continue;
             };
             let offset = waiting.offset + known as u64;
+            self.acts.wrote(bytes);
             self.ledger.wrote(&Piece { offset, bytes, kept: 0, segment: false, recorded });
         }
     }
@@ -218,6 +220,7 @@ impl World {
     fn write(&mut self, offset: u64, lines: &[u8], kept: usize) {
         self.tell(|| format!("journal {offset}+{kept}: {}", String::from_utf8_lossy(lines)));
         self.disk.write(offset, lines, kept);
+        self.acts.wrote(lines);
         if kept == lines.len() {
             self.written.push(offset..offset + lines.len() as u64);
         }
@@ -297,9 +300,14 @@ impl World {
     /// A client has its answer.
     fn answered(&mut self, conn: ConnId, response: Response) {
         let status = response.status();
-        if self.editor_answered(conn, status) || self.reader_answered(conn, &mut Some(response)) {
+        let mut response = Some(response);
+        if self.editor_answered(conn, status)
+            || self.acts_answered(conn, &mut response)
+            || self.reader_answered(conn, &mut response)
+        {
             return;
         }
+        self.start_answered(conn, status);
         let done = self.clients.remove(&conn).expect("nobody asked, or it was answered already");
         // What was to be done may still have failed: that is 500.
         // 503: before the first table nobody knew whether there is such a job.

@@ -168,9 +168,10 @@ impl World {
         let mut connection = Connection::new(&Rc::new(Limits::default()), now);
         let head = "HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n";
         connection.receive(now, format!("POST /api/v1/jobs/{id}/start {head}").as_bytes());
-        let request = connection.next_request().expect("a request");
+        let mut request = connection.next_request().expect("a request");
         let conn = ConnId(self.next_client);
         self.next_client += 1;
+        request.peer = self.acts.peer(conn);
         core.handle(now, Event::Request(conn, Box::new(request)));
         let started = self.ledger.started_by_hand(now, core, id);
         self.clients.insert(conn, started);
@@ -195,6 +196,7 @@ impl World {
         self.clients.clear();
         self.editors_leave();
         self.readers_leave();
+        self.acts.down();
         self.kill_in = None;
         self.lose_newest();
         // With a full disk no note was left of some. Nobody can be asked to count those.

@@ -1,6 +1,7 @@
 //! A world around the core: clocks, processes, a database, a disk, and a ledger.
 
 mod act;
+mod acts;
 mod changes;
 mod cron;
 mod custody;

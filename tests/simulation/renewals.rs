@@ -236,6 +236,7 @@ impl World {
         self.clients.clear();
         self.editors_leave();
         self.readers_leave();
+        self.acts.down();
         self.kill_in = None;
         let word = LastWord::read(self.disk.word_that_counts());
         for run in self.ledger.down(word) {

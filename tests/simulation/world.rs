@@ -1,5 +1,6 @@
 //! The loop around the core as `shell/daemon.rs` has it, and what may happen to it.
 
+use super::acts::Acts;
 use super::database::{Database, home};
 use super::disk::Disk;
 use super::editors::Editors;
@@ -52,6 +53,8 @@ pub struct World {
     pub mover: Option<Mover>,
     /// Who changes jobs over the API, if anybody does.
     pub editors: Option<Editors>,
+    /// Who did what.
+    pub acts: Acts,
     /// Who looks at the past, if anybody does.
     pub readers: Option<Readers>,
     /// Programs that take the daemon's place, if any do.
@@ -127,6 +130,7 @@ impl World {
             thief: Thief::new(seed),
             mover: Mover::new(seed),
             editors: Editors::new(seed, profile.fat || profile.crowd),
+            acts: Acts::new(seed),
             readers: Readers::new(seed, profile.fat || profile.crowd),
             renewals: Renewals::new(seed, profile.fat),
             now: Now { wall_ms: profile.wall_ms, mono_ms: 50_000 },
@@ -205,6 +209,7 @@ impl World {
         }
         self.edit_by_hand();
         self.read_by_hand();
+        self.read_acts_by_hand();
         let Some(core) = &mut self.core else { return };
         self.ledger.before_tick(core);
         core.handle(now, Event::Tick);
@@ -295,6 +300,7 @@ impl World {
         self.check_records();
         self.check_editors();
         self.check_readers();
+        self.check_acts();
     }
 
     /// Goes on until all has ended, and what is for the database that is named is recorded.
