@@ -59,6 +59,7 @@ fn rows() -> Vec<RunRecord> {
             end_time,
             pid: n,
             concurrent: 1,
+            attempt: 1,
             outcome: outcome.into(),
             kind,
             duration_ms: 7,
