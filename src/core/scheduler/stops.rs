@@ -24,7 +24,8 @@ impl Scheduler {
     /// Returns whether there is such a run.
     pub fn stop_run(&mut self, now: Now, id: RunId, by: &str) -> bool {
         let Some(run) = self.runs.get_mut(&id) else { return false };
-        if run.remarks.as_ref().is_none_or(|remarks| remarks.stopped_by.is_empty()) {
+        let nobody = run.remarks.as_ref().is_none_or(|remarks| remarks.stopped_by.is_empty());
+        if nobody {
             Remarks::say(&mut run.remarks, |it| &mut it.stopped_by, by);
         }
         match run.phase() {
@@ -41,6 +42,14 @@ impl Scheduler {
                 log::info!("stop job={} run={id} pid={}", run.job, run.pid);
                 self.kill_at(id, now.mono_ms + self.settings.stop_grace_ms);
                 self.actions.push_back(Action::Signal(id, Signal::Term));
+            }
+            // That it ends was heard of the keeper alone, and nobody knew by whom.
+            RunPhase::Launching { stop: true, .. }
+            | RunPhase::Stopping { .. }
+            | RunPhase::Killed
+                if nobody && !by.is_empty() =>
+            {
+                self.note_run(id);
             }
             RunPhase::Launching { stop: true, .. }
             | RunPhase::Stopping { .. }
@@ -67,6 +76,12 @@ impl Scheduler {
         if kill_ms.is_none() {
             Remarks::say(&mut run.remarks, |it| &mut it.stopped_by, "");
         }
+        self.note_run(id);
+    }
+
+    /// Has the journal know what there is to know of a run now.
+    fn note_run(&mut self, id: RunId) {
+        let Some(run) = self.runs.get(&id) else { return };
         let Some(job) = self.table.get(run.job) else { return };
         let md5 = job.def.md5_hex();
         let entry = run.entry(&job.def.name, &job.def.command, &md5, None);

@@ -380,7 +380,9 @@ impl Ledger {
     pub fn stopped(&mut self, now: Now, id: RunId) {
         let kill_ms = now.mono_ms + self.grace_ms;
         let run = self.run(id);
-        (run.is_asked, run.was_asked, run.goes_on) = (true, true, false);
+        // What the journal was told of a stop before this may have no word of anybody.
+        run.is_asked |= !matches!(run.state, State::Stopping { .. } | State::Killed);
+        (run.was_asked, run.goes_on) = (true, false);
         match self.run(id).state {
             State::Queued | State::Resumable | State::Retry { .. } => {
                 self.finish(id, End::NoProcess);
