@@ -7,7 +7,7 @@ use schedule::core::ids::RunId;
 use schedule::core::journal::{self, Entry, RunEntry, SkipEntry, Stand, TableEntry, decode};
 use schedule::core::outcome::Outcome;
 use std::cmp::Ordering;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What a daemon left that could not write its journal.
 pub struct LastWord {
@@ -186,6 +186,7 @@ impl Ledger {
             durable: self.durable.clone(),
             kept_skips: self.kept_skips.clone(),
             runs: open.map(|(id, run)| (*id, known(run))).collect(),
+            gone: BTreeMap::new(),
         };
     }
 
@@ -197,6 +198,7 @@ impl Ledger {
             return None;
         }
         let mut ended = Vec::new();
+        self.runs.extend(before.gone);
         for (id, run) in &mut self.runs {
             if run.durable_end.as_ref().is_some_and(|(at, _)| *at <= start) {
                 continue;

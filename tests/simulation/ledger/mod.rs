@@ -156,6 +156,9 @@ struct Before {
     kept_skips: BTreeMap<(u32, i64, u32), Vec<(SkipEntry, u64)>>,
     /// Runs whose end is not: whether they are known, and their slots, and when they are killed.
     runs: BTreeMap<RunId, (bool, bool, Option<u64>)>,
+    /// Runs of which nobody knows with the segment: it says nothing of them. Without it they are
+    /// back.
+    gone: BTreeMap<RunId, Run>,
 }
 
 impl Ledger {
@@ -250,7 +253,9 @@ impl Ledger {
             run.end_seen = false;
         }
         for id in &forgotten {
-            self.runs.remove(id);
+            let was_durable = self.before.runs.get(id).is_some_and(|(durable, ..)| *durable);
+            let run = self.runs.remove(id).filter(|_| was_durable);
+            self.before.gone.extend(run.map(|run| (*id, run)));
         }
         self.jobs.clear();
         self.disabled.clear();
