@@ -182,7 +182,7 @@ fn everything_works(database: &mut TestDatabase, config: &Database) {
 #[test]
 fn a_fresh_database_is_made_and_served() {
     each_server(|mut database, config| {
-        assert_eq!(migrate::init(&config).unwrap().len(), 7);
+        assert_eq!(migrate::init(&config).unwrap().len(), 8);
         assert_eq!(migrate::init(&config).unwrap(), [""; 0]);
         assert_eq!(migrate::migrate(&config).unwrap(), [""; 0]);
         database.sql(JOBS);
