@@ -202,7 +202,7 @@ impl World {
     }
 
     /// What waits in the core's memory was told as well.
-    pub fn hear_memory(&mut self) {
+    fn hear_memory(&mut self) {
         let Some(core) = &self.core else { return };
         let recorded = self.database.through.max(self.dropped);
         for waiting in core.scheduler.outbox().unwritten.pieces() {

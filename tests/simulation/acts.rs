@@ -90,9 +90,15 @@ fn address(number: u32) -> IpAddr {
 }
 
 impl World {
+    /// What waits in the core's memory was told as well.
+    fn hear_acts(&mut self) {
+        let Some(core) = &self.core else { return };
+        core.scheduler.outbox().unwritten.pieces().for_each(|piece| self.acts.wrote(&piece.lines));
+    }
+
     /// A client that has started a job has its answer.
     pub fn start_answered(&mut self, conn: ConnId, status: u16) {
-        self.hear_memory();
+        self.hear_acts();
         let Some(number) = self.acts.starts.remove(&conn) else { return };
         // Before the first table, and where there is no such job, nothing was done.
         let origin = format!("api {}", address(number));
@@ -109,7 +115,8 @@ impl World {
 
     /// Somebody looks at the record, perhaps.
     pub fn read_acts_by_hand(&mut self) {
-        if self.calm || self.readers.is_none() || !self.acts.random.one_in(60) {
+        if self.calm || self.profile.loses || self.readers.is_none() || !self.acts.random.one_in(60)
+        {
             return;
         }
         let limit = 1 + self.acts.random.below(9) as usize;
@@ -127,9 +134,14 @@ impl World {
         let conn = ConnId(self.next_client);
         self.next_client += 1;
         // Of what is under way only the database may know what came of it.
-        let open: BTreeSet<RunId> = core.scheduler.acts().open().map(|act| act.id).collect();
-        let recorded = self.database.records[self.named].acts.iter().map(|act| act.id);
-        let recorded = recorded.filter(|id| self.database.has_audit && !open.contains(id));
+        // The parts of a group's change have its time.
+        let open = core.scheduler.acts().open().map(|act| act.id.sequence);
+        let open: BTreeSet<u64> = open.collect();
+        // Of a dry run whose answer was lost it has a row, and the daemon none.
+        let recorded = self.database.records[self.named].acts.iter().filter(|act| act.is_done());
+        let recorded = recorded.map(|act| act.id);
+        let recorded =
+            recorded.filter(|id| self.database.has_audit && !open.contains(&id.sequence));
         // What a daemon has in memory it may have forgotten, where it has very many.
         let remembered = self.acts.of_daemon.iter().rev().take(500).copied();
         let there = recorded.chain(remembered).map(|id| id.to_string()).collect();
@@ -154,7 +166,7 @@ impl World {
     }
 
     fn check_acts_page(&mut self, asked: Asked, page: &Value) {
-        self.hear_memory();
+        self.hear_acts();
         let entries = page["entries"].as_array().expect("entries");
         let next = page["next"].as_str();
         let id = |entry: &Value| entry["id"].as_str().expect("an id").to_owned();

@@ -171,7 +171,10 @@ impl World {
         let mut request = connection.next_request().expect("a request");
         let conn = ConnId(self.next_client);
         self.next_client += 1;
-        request.peer = self.acts.peer(conn);
+        // Where the journal is lost, what it told of is no one's word.
+        if !self.profile.loses {
+            request.peer = self.acts.peer(conn);
+        }
         core.handle(now, Event::Request(conn, Box::new(request)));
         let started = self.ledger.started_by_hand(now, core, id);
         self.clients.insert(conn, started);
