@@ -10,6 +10,8 @@ use crate::core::time::Now;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Call<'a> {
     pub now: Now,
+    /// When it came, monotonic ms: it may have waited for the first table.
+    pub since_ms: u64,
     pub conn: ConnId,
     pub request: &'a Request,
     /// What the path has in place of the segment in braces of its route; empty if there is none.

@@ -183,7 +183,8 @@ impl Web {
         let ticket = questions.last;
         questions.places.take(ticket, call.request.peer);
         questions.asked.insert(ticket, Asked { conn: call.conn, question });
-        scheduler.reads.add(now, ticket, ask);
+        let since = Now { mono_ms: call.since_ms, ..now };
+        scheduler.reads.add(since, ticket, ask);
         None
     }
 

@@ -198,7 +198,7 @@ impl<'a> Place<'a> {
         let route = self.route(request.method).or(self.routes.first());
         let parameters = route.map(|route| route.parameters);
         let parameters = parameters.filter(|them| !them.is_empty() || is_api(request.path()));
-        Call { now, conn, request, argument: self.argument, parameters }
+        Call { now, since_ms: now.mono_ms, conn, request, argument: self.argument, parameters }
     }
 
     /// What must be known for an answer.
