@@ -5,7 +5,6 @@
 
 mod forms;
 mod long;
-mod pause;
 mod problems;
 mod rows;
 mod values;

@@ -26,7 +26,6 @@ mod killed;
 mod log;
 mod moved;
 mod output;
-mod paused;
 mod process;
 mod refused;
 mod remarks;

@@ -26,7 +26,6 @@ mod original;
 mod overlong;
 mod packet;
 mod past;
-mod pause;
 mod purge;
 mod record;
 mod refused;

@@ -198,7 +198,6 @@ impl World {
         self.core = None;
         self.clients.clear();
         self.editors_leave();
-        self.pausers_leave();
         self.readers_leave();
         self.acts.down();
         self.kill_in = None;

@@ -16,7 +16,6 @@ mod ledger;
 mod life;
 mod memory;
 mod mover;
-mod pausers;
 mod process;
 mod profile;
 mod random;

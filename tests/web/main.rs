@@ -26,7 +26,6 @@ mod original;
 mod pages_list;
 mod pages_look;
 mod parameters;
-mod pause;
 mod places;
 mod preview;
 mod program;

@@ -318,7 +318,6 @@ fn target(change: &Change) -> String {
         | Change::Edit { .. }
         | Change::Delete { .. }
         | Change::Apply { .. }
-        | Change::Pause { .. }
         | Change::Switch { .. } => None,
     };
     change.id().or(word).map_or_else(String::new, |id| id.to_string())

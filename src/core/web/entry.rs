@@ -12,14 +12,12 @@ use super::parameters::job_id;
 use super::repeats::Key;
 use super::root::Root;
 use super::texts::written_columns;
-use crate::core::change::{Change, ENABLED, NOTE, Of, Wanted};
+use crate::core::change::{Change, ENABLED, Of, Wanted};
 use crate::core::columns::{Column, ColumnKind};
 use crate::core::definition::hex;
 use crate::core::http::{Request, Response};
 use crate::core::ids::JobId;
-use crate::core::journal::NOTE_CHARS;
 use crate::core::plain;
-use crate::core::time::{self, OPEN_END};
 use crate::core::version::Version;
 use md5::{Digest, Md5};
 use serde_json::Value;
@@ -59,24 +57,6 @@ pub(super) fn enable(call: &Call<'_>) -> Result<Change, Response> {
 /// `POST /jobs/ID/disable`
 pub(super) fn disable(call: &Call<'_>) -> Result<Change, Response> {
     Ok(Change::Switch { id: job_id(call.argument)?, enabled: false, expected: None })
-}
-
-/// `POST /jobs/ID/pause`
-pub(super) fn pause(call: &Call<'_>) -> Result<Change, Response> {
-    let until = field(call.request, "until").trim().to_owned();
-    let refuse = |why: &str| Response::problem(400, &format!("until: {why}"));
-    if !until.is_empty() && time::instant(&until).map_err(|why| refuse(&why))? <= call.now.wall_ms {
-        return Err(refuse("it is past: name an instant to come, or leave it empty"));
-    }
-    let until = if until.is_empty() { OPEN_END.to_owned() } else { until };
-    let note = field(call.request, NOTE).trim().chars().take(NOTE_CHARS).collect();
-    Ok(Change::Pause { id: job_id(call.argument)?, until, note })
-}
-
-/// `POST /jobs/ID/resume`
-pub(super) fn resume(call: &Call<'_>) -> Result<Change, Response> {
-    let (until, note) = (String::new(), String::new());
-    Ok(Change::Pause { id: job_id(call.argument)?, until, note })
 }
 
 /// The version of the row that the form shows.

@@ -10,7 +10,6 @@
 //! - `statistics`: `/jobs/ID/statistics`
 //! - `ask`: what a link would do, behind a button
 //! - `error`: answers that are no success, for people
-//! - `pauses`: what is said where jobs are paused
 //! - `words`: times, durations and outcomes as text
 //! - `links`, `assets`, `cache`: addresses, files, rendered pages
 
@@ -27,7 +26,6 @@ mod links;
 mod list;
 mod log;
 mod look;
-mod pauses;
 mod plot;
 mod row;
 mod statistics;

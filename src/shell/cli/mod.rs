@@ -13,7 +13,6 @@ pub mod job;
 pub mod next;
 mod number;
 pub mod paint;
-pub mod pause;
 mod plan;
 pub mod run;
 

@@ -1,7 +1,6 @@
 //! What the journal says, and what of it survives the daemon.
 
 use super::super::database::{PATHS, home};
-use super::pauses::{self, Pauses};
 use super::{Before, End, Ledger, Run, State, remarks};
 use schedule::core::daemon::Core;
 use schedule::core::ids::RunId;
@@ -21,7 +20,6 @@ pub struct LastWord {
     pub decided: i64,
     pub boot: String,
     pub table: Option<Told>,
-    pub pauses: Pauses,
 }
 
 /// The table in force, as the journal has it.
@@ -55,12 +53,11 @@ impl LastWord {
             Entry::Decided(at) => Some(at),
             _ => None,
         });
-        let pauses = pauses::of_word(word)?;
         let table = entries.find_map(|entry| match entry {
             Entry::Table(table) => Some(Told::of(&table)),
             _ => None,
         });
-        Some(LastWord { end, until, anew: anew?, decided: decided?, boot, table, pauses })
+        Some(LastWord { end, until, anew: anew?, decided: decided?, boot, table })
     }
 }
 
@@ -167,9 +164,6 @@ impl Ledger {
         if is_older(durable.at.table) {
             durable.table = word.table.or(durable.table.take());
         }
-        if is_older(durable.at.pauses) {
-            durable.pauses = word.pauses;
-        }
         if is_older(durable.at.boot) {
             durable.boot = word.boot;
         }
@@ -245,9 +239,10 @@ impl Ledger {
             match entry {
                 Entry::Checkpoint => {
                     assert!(piece.segment && at == line.len(), "a checkpoint");
-                    self.begins_segment(piece, news, durable);
+                    if durable.is_some() {
+                        self.durable.table = None;
+                    }
                 }
-                Entry::Pauses(all) => self.pauses_told(pauses::told(&all), news, durable),
                 Entry::Table(table) if durable.is_some() => {
                     self.durable.table = Some(Told::of(&table));
                     self.durable.at.table = piece.offset + at as u64;
@@ -456,16 +451,6 @@ impl Ledger {
         for id in &self.fresh {
             let slot = self.runs[id].slot.filter(|slot| *slot <= upto);
             assert_eq!(slot, None, "decided up to {upto} is told before the intent of {id}");
-        }
-    }
-
-    fn begins_segment(&mut self, piece: &Piece<'_>, news: bool, durable: Option<u64>) {
-        if durable.is_some() {
-            self.durable.table = None;
-        }
-        // Without a word of them there are none.
-        if !pauses::says(piece.bytes) {
-            self.pauses_told(Pauses::new(), news, durable);
         }
     }
 

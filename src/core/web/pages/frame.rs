@@ -8,7 +8,6 @@ use super::super::texts::{Texts, fill, script_texts, texts};
 use super::super::views::MAX_BAD_ROWS;
 use super::links;
 use super::look::{Look, Theme};
-use super::pauses;
 use super::words::{self, Moment};
 use crate::core::cron::Lang;
 use crate::core::database::ErrorKind;
@@ -175,7 +174,6 @@ pub(in super::super) fn alerts_mark(scheduler: &Scheduler, now: Now) -> String {
 fn alerts(scheduler: &Scheduler, now: Now, t: &Texts) -> Vec<Alert> {
     let sync = scheduler.sync_state();
     let mut alerts = Vec::new();
-    alerts.extend(pauses::of_many(scheduler, t).into_iter().map(pause_alert));
     if let DatabaseState::Down { kind, message, .. } = &sync.database {
         let text = if scheduler.knows_table() { t.db_alert } else { t.db_alert_unread };
         let text = fill(text, &[database_trouble(t, *kind), message]);
@@ -263,11 +261,6 @@ fn blocked_jobs(scheduler: &Scheduler, t: &Texts) -> Option<Alert> {
     let rows: Vec<_> = mistakes.iter().take(MAX_BAD_ROWS).map(row).collect();
     let text = fill(t.blocked_jobs, &[&mistakes.len().to_string()]);
     (!rows.is_empty()).then_some(Alert { kind: "bad", text, rows })
-}
-
-/// What is said of a pause.
-pub(super) fn pause_alert((text, rows): pauses::Told) -> Alert {
-    Alert { kind: "warn", text, rows }
 }
 
 /// What a job's own page says of why it is never started.

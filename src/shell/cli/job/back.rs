@@ -1,7 +1,6 @@
 //! `schedule job edit JOB --back-to VERSION`: an earlier row, made of the present one and of what
 //! is known to have been changed since.
 
-use crate::core::change::NOTE;
 use crate::core::ids::JobId;
 use crate::core::plain;
 use crate::shell::cli::control::api::{Daemon, Failed};
@@ -74,8 +73,7 @@ impl Changes {
             if action == CREATE {
                 return None;
             }
-            // Why somebody did it is no column.
-            for (column, of) in what.iter().flatten().filter(|(name, _)| *name != NOTE) {
+            for (column, of) in what.iter().flatten() {
                 columns.insert(column.clone(), of[0].clone());
             }
         }
@@ -126,7 +124,7 @@ mod tests {
     fn changes_are_taken_back_one_by_one() {
         let changes = Changes(vec![
             entry("edit", "v4", json!({"cron": ["c3", "c4"]})),
-            entry("disable", "v3", json!({"enabled": [true, false], "note": [null, "x"]})),
+            entry("disable", "v3", json!({"enabled": [true, false]})),
             entry("edit", "v2", json!({"cron": ["c1", "c3"], "max_concurrence": [1, 2]})),
         ]);
         let to = |version| changes.back_to("v4", version).map(Value::Object);
