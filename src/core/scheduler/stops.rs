@@ -43,17 +43,14 @@ impl Scheduler {
                 self.kill_at(id, now.mono_ms + self.settings.stop_grace_ms);
                 self.actions.push_back(Action::Signal(id, Signal::Term));
             }
-            // That it ends was heard of the keeper alone, and nobody knew by whom.
             RunPhase::Launching { stop: true, .. }
             | RunPhase::Stopping { .. }
-            | RunPhase::Killed
-                if nobody && !by.is_empty() =>
-            {
-                self.note_run(id);
+            | RunPhase::Killed => {
+                // That it ends was heard of the keeper alone, and nobody knew by whom.
+                if nobody && !by.is_empty() {
+                    self.note_run(id);
+                }
             }
-            RunPhase::Launching { stop: true, .. }
-            | RunPhase::Stopping { .. }
-            | RunPhase::Killed => {}
         }
         self.check_invariants();
         true

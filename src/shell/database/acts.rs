@@ -11,11 +11,9 @@
 use super::Failure;
 use super::answers::Answers;
 use super::mysql::Kept;
-use super::mysql::Session as Server;
-use super::past::text_of;
+use super::past::{text_of, with_reader};
 use super::reader::Reader;
 use super::schema::AUDIT;
-use super::sqlite::Session as Embedded;
 use crate::core::cells::Cell;
 use crate::core::database::{Database, ErrorKind};
 use crate::core::ids::RUN_ID_CHARS;
@@ -46,15 +44,7 @@ pub(super) fn read(
     ask: &ActsAsk,
     answers: &mut Answers,
 ) -> Result<(), Failure> {
-    match database {
-        Database::Mysql(it) => {
-            let (mut session, _) = Server::open_kept(kept, it, "DO 0")?;
-            answer(&mut session, ask, answers)?;
-            kept.keep(session);
-            Ok(())
-        }
-        Database::Sqlite(it) => answer(&mut Embedded::open_for_client(it)?, ask, answers),
-    }
+    with_reader(kept, database, |reader| answer(reader, ask, answers))
 }
 
 /// What goes into a query as text is only what an id can be.
@@ -65,7 +55,7 @@ fn is_id(text: &str) -> bool {
 
 /// The same in a session that is open.
 pub(super) fn answer(
-    reader: &mut impl Reader,
+    reader: &mut dyn Reader,
     ask: &ActsAsk,
     answers: &mut Answers,
 ) -> Result<(), Failure> {
@@ -101,7 +91,7 @@ pub(super) fn answer(
 /// The ids of the acts that are wanted, as many as are, and the last one that was looked at if
 /// there may be more.
 fn chosen(
-    reader: &mut impl Reader,
+    reader: &mut dyn Reader,
     ask: &ActsAsk,
     answers: &mut Answers,
 ) -> Result<(Vec<String>, Option<String>), Failure> {
@@ -148,7 +138,7 @@ fn chosen(
 /// What is needed to choose, of so many rows. A plus keeps SQLite from going by a key, and is
 /// nothing to a server, which is told the key.
 fn query(
-    reader: &impl Reader,
+    reader: &dyn Reader,
     keys: &[String],
     ask: &ActsAsk,
     before: &str,
@@ -185,7 +175,7 @@ fn last_id(server_id: u32) -> String {
     format!("{group}-{}", "z".repeat(digits))
 }
 
-fn records(reader: &mut impl Reader, ids: &[String]) -> Result<Vec<ActRecord>, Failure> {
+fn records(reader: &mut dyn Reader, ids: &[String]) -> Result<Vec<ActRecord>, Failure> {
     let ids: Vec<String> = ids.iter().map(|id| format!("'{id}'")).collect();
     let sql = format!(
         "SELECT server_id, uniq_id, at, who, origin, action, job_id, run_id, version, what, result \

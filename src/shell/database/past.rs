@@ -14,8 +14,7 @@
 
 use super::Failure;
 use super::answers::Answers;
-use super::mysql::Kept;
-use super::mysql::Session as Server;
+use super::mysql::{Kept, Session as Server};
 use super::reader::Reader;
 use super::records::{HAS_ENDED, KIND, OF_GROUP, OF_JOB, OPTIONAL_RUN_COLUMNS, RUN_COLUMNS};
 use super::sqlite::Session as Embedded;
@@ -39,6 +38,23 @@ const BUDGET: Duration = Duration::from_secs(2);
 /// Ranges of skipped slots at the most.
 const MAX_SKIPS: usize = 1_000;
 
+/// Has a question of a client answered, whichever database it is.
+pub(super) fn with_reader(
+    kept: &mut Kept,
+    database: &Database,
+    answer: impl FnOnce(&mut dyn Reader) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    match database {
+        Database::Mysql(it) => {
+            let (mut session, _) = Server::open_kept(kept, it, "DO 0")?;
+            answer(&mut session)?;
+            kept.keep(session);
+            Ok(())
+        }
+        Database::Sqlite(it) => answer(&mut Embedded::open_for_client(it)?),
+    }
+}
+
 /// Answers an [`Ask::Runs`](crate::core::protocol::Ask::Runs).
 pub(super) fn read(
     kept: &mut Kept,
@@ -46,23 +62,12 @@ pub(super) fn read(
     ask: &RunsAsk,
     answers: &mut Answers,
 ) -> Result<(), Failure> {
-    match database {
-        Database::Mysql(it) => {
-            let (mut session, _) = Server::open_kept(kept, it, "DO 0")?;
-            answer(&mut session, ask, answers)?;
-            kept.keep(session);
-            Ok(())
-        }
-        Database::Sqlite(it) => {
-            let mut session = Embedded::open_for_client(it)?;
-            answer(&mut session, ask, answers).map(drop)
-        }
-    }
+    with_reader(kept, database, |reader| answer(reader, ask, answers).map(drop))
 }
 
 /// The same in a session that is open. Returns the first run that was sent.
 pub(super) fn answer(
-    reader: &mut impl Reader,
+    reader: &mut dyn Reader,
     ask: &RunsAsk,
     answers: &mut Answers,
 ) -> Result<Option<RunRecord>, Failure> {
@@ -92,8 +97,8 @@ fn check(ask: &RunsAsk) -> Result<(), Failure> {
     }
 }
 
-struct Work<'a, R: Reader> {
-    reader: &'a mut R,
+struct Work<'a> {
+    reader: &'a mut dyn Reader,
     ask: &'a RunsAsk,
     /// Columns of `scheduler_logs` that are there.
     columns: Vec<String>,
@@ -103,8 +108,8 @@ struct Work<'a, R: Reader> {
     first: Option<RunRecord>,
 }
 
-impl<'a, R: Reader> Work<'a, R> {
-    fn begin(reader: &'a mut R, ask: &'a RunsAsk) -> Result<Self, Failure> {
+impl<'a> Work<'a> {
+    fn begin(reader: &'a mut dyn Reader, ask: &'a RunsAsk) -> Result<Self, Failure> {
         let columns = reader.columns("scheduler_logs")?;
         let indexes = reader.indexes("scheduler_logs")?;
         Ok(Self { reader, ask, columns, indexes, sent: 0, first: None })

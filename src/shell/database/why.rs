@@ -4,9 +4,8 @@
 use super::Failure;
 use super::answers::Answers;
 use super::mysql::Kept;
-use super::mysql::Session as Server;
+use super::past::with_reader;
 use super::reader::Reader;
-use super::sqlite::Session as Embedded;
 use super::{acts, past};
 use crate::core::database::Database;
 use crate::core::ids::RunId;
@@ -20,18 +19,10 @@ pub(super) fn read(
     ask: &WhyAsk,
     answers: &mut Answers,
 ) -> Result<(), Failure> {
-    match database {
-        Database::Mysql(it) => {
-            let (mut session, _) = Server::open_kept(kept, it, "DO 0")?;
-            answer(&mut session, ask, answers)?;
-            kept.keep(session);
-            Ok(())
-        }
-        Database::Sqlite(it) => answer(&mut Embedded::open_for_client(it)?, ask, answers),
-    }
+    with_reader(kept, database, |reader| answer(reader, ask, answers))
 }
 
-fn answer(reader: &mut impl Reader, ask: &WhyAsk, answers: &mut Answers) -> Result<(), Failure> {
+fn answer(reader: &mut dyn Reader, ask: &WhyAsk, answers: &mut Answers) -> Result<(), Failure> {
     acts::answer(reader, &ask.changes, answers)?;
     past::answer(reader, &ask.near, answers)?;
     past::answer(reader, &ask.skips, answers)?;
