@@ -69,7 +69,7 @@ impl Core {
             Event::JournalThere(segments) => scheduler.segments_there(&segments),
             Event::JournalWritten => scheduler.journal_written(),
             Event::Turned(us) => scheduler.turned(us),
-            Event::Room { full, is_short } => scheduler.room(full, is_short),
+            Event::Room { full, is_short } => scheduler.room(now, full, is_short),
             Event::Astray(why) => scheduler.state_dir_astray(why),
             Event::SetAsideChanged => scheduler.set_aside_changed(),
             Event::Twin(pid) => scheduler.found_twin(pid),

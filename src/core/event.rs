@@ -2,7 +2,7 @@
 
 use crate::core::files::{FileName, FileTrouble, Piece, ReadPlan};
 use crate::core::http::{Request, Response};
-use crate::core::ids::{AskId, ConnId, JobId, RunId};
+use crate::core::ids::{AskId, ConnId, RunId};
 use crate::core::journal::Segment;
 use crate::core::launch::{LaunchError, LaunchPlan};
 use crate::core::outcome::{Outcome, Usage};
@@ -184,8 +184,6 @@ pub enum Action {
     /// [`Event::NotSignalled`]; of one that is being started, have the keeper take note that it is
     /// to end.
     Signal(RunId, Signal),
-    /// Delete the output files of a run.
-    ForgetOutput(JobId, RunId),
     /// Write this line to the helper of this lane, and start one if there is none.
     Ask(Purpose, AskId, Vec<u8>),
     /// The helper of this lane is asked no more and is to end by itself; [`Event::HelperEnded`]

@@ -244,8 +244,6 @@ pub struct Scheduler {
     /// When it is said again what is waited for, monotonic ms.
     say_again_ms: u64,
     pub(in crate::core) counters: Counters,
-    /// Runs that ended until then (unix ms) have no outputs any more, for want of room.
-    given_way_ms: i64,
     metrics: Metrics,
     pub(in crate::core) changes: changes::Changes,
     /// How far it was looked at what must never be.
@@ -307,7 +305,6 @@ impl Scheduler {
                 records_dropped_why: replay.dropped.why,
                 ..Counters::default()
             },
-            given_way_ms: i64::MIN,
             metrics: Metrics::new(),
             changes: changes::Changes::default(),
             checked: std::cell::Cell::default(),

@@ -391,9 +391,6 @@ impl Daemon {
                 let sent = self.children.signal(run, signal);
                 self.core.handle(self.now, sent);
             }
-            Action::ForgetOutput(job, run) => {
-                self.outputs.forget(job.0, &run.to_string());
-            }
             Action::Ask(purpose, id, question) => self.ask_helper(purpose, id, question),
             Action::EndHelper(purpose) => self.helpers.end(purpose),
             Action::KillHelper(purpose) => self.helpers.kill(purpose),

@@ -6,7 +6,9 @@
 use crate::common::database::{Kind, Parts, TestDatabase};
 use crate::common::our_program;
 use crate::daemon;
+use crate::daemon::rows::{Due, Row};
 use crate::daemon::{Daemon, Site, alone, setting, wait_for};
+use schedule::core::ids::RunId;
 use schedule::shell::journal::Journal;
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -233,6 +235,48 @@ fn what_is_in_memory_is_counted_though_a_last_word_is_deleted() {
         let (.., missing, dropped) = account(&site, &daemon, &mut database);
         assert!(missing > 0, "all was written: {dropped} dropped");
     }
+}
+
+/// The daemon remembers 20 runs of a job: those that it has forgotten are older, and go first.
+#[test]
+fn the_oldest_outputs_give_way_whether_or_not_their_runs_are_remembered() {
+    let mut database = TestDatabase::new(Kind::Sqlite);
+    let mut site = Site::new(&database.config);
+    site.base.push_str("keep_output = 100\n");
+    let Some(disk) = Disk::mount(&site, "64m") else { return };
+    database.sql(&Row::new(1, Due::Never("0 0 1 1 *"), "head -c 300000 /dev/zero").insert());
+    let dir = disk.0.join("runs/1");
+    fs::create_dir_all(&dir).unwrap();
+    // So long ago that the daemon knows nothing of them.
+    let mut last = 0;
+    let old: Vec<PathBuf> = (0..36)
+        .map(|_| {
+            let run = RunId::next(1, 9, last, 1_750_000_000_000);
+            last = run.sequence;
+            let file = dir.join(format!("{run}.out"));
+            fs::write(&file, vec![b'x'; 1 << 20]).unwrap();
+            file
+        })
+        .collect();
+    // What is kept for the journal finds no room.
+    let mut filler = File::create(disk.0.join("filler")).unwrap();
+    filler.write_all(&vec![1; 22 << 20]).unwrap();
+    let daemon = site.start();
+    let runs: Vec<String> = (0..3)
+        .map(|_| {
+            daemon.start_job(1);
+            daemon.wait_end(1)["run_id"].as_str().unwrap().to_owned()
+        })
+        .collect();
+    while filler.write(&[1; 4 << 10]).is_ok() {}
+    wait_for("the oldest to be gone", daemon::SOON, || (!old[0].exists()).then_some(()));
+    let is_there = |run: &String| dir.join(format!("{run}.out")).exists();
+    assert!(runs.iter().all(is_there), "the newest are gone");
+    let dropped = || daemon.metric("schedule_outputs_dropped_total");
+    wait_for("its number to be told", daemon::SOON, || (dropped() >= 32).then_some(()));
+    let left = old.iter().filter(|file| file.exists()).count() as u64;
+    assert!(old.iter().rev().take(left as usize).all(|file| file.exists()), "{left} are left");
+    assert!(!site.logged("the oldest outputs, of 32 runs, are deleted; 32 in all").is_empty());
 }
 
 #[test]

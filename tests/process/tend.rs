@@ -36,7 +36,8 @@ impl Site {
         let job = JobId(7);
         let files = JobFiles { job, live: live.to_vec(), last: last.to_vec(), others };
         let state_dir = self.0.display().to_string();
-        OutputsAsk { state_dir, limit_bytes: LIMIT, live: Vec::new(), jobs: vec![files], upto }
+        let (live, jobs, give_way) = (Vec::new(), vec![files], None);
+        OutputsAsk { state_dir, limit_bytes: LIMIT, live, jobs, upto, give_way }
     }
 
     /// Looks at a run that is alive.
@@ -126,6 +127,29 @@ fn many_files_are_deleted_some_at_a_time() {
         assert_eq!(tended.more, [JobId(7)]);
     }
     assert_eq!(left, [600, 100, 5]);
+}
+
+#[test]
+fn on_a_full_disk_the_oldest_outputs_go_whichever_job_they_are_of() {
+    let site = Site::new("full");
+    fs::create_dir_all(site.0.join("runs/8")).unwrap();
+    let all = runs(50);
+    let mebibyte = vec![b'x'; 1 << 20];
+    let file = |at: usize| site.0.join(format!("runs/{}/{}.out", 7 + at % 2, all[at]));
+    (0..50).for_each(|at| fs::write(file(at), &mebibyte).unwrap());
+    fs::write(site.file("notes.out"), "mine").unwrap();
+    // The second goes on. The last ten were launched after the question was made.
+    let ask = site.ask(&[], &[], None, all[39].sequence);
+    let ask = OutputsAsk { jobs: Vec::new(), give_way: Some(vec![all[1]]), ..ask };
+    let mut tender = Tender::default();
+    let left = || (0..50).filter(|at| file(*at).exists()).collect::<Vec<_>>();
+    let tended = tender.tend(&ask);
+    assert_eq!((tended.trouble.as_str(), tended.gave_way), ("", 32));
+    assert_eq!(left(), [&[1][..], &(33..50).collect::<Vec<_>>()].concat());
+    assert_eq!(tender.tend(&ask).gave_way, 7);
+    assert_eq!(left(), [&[1][..], &(40..50).collect::<Vec<_>>()].concat());
+    assert_eq!(tender.tend(&ask), Tended::default());
+    assert!(site.file("notes.out").exists());
 }
 
 #[test]

@@ -126,10 +126,6 @@ impl World {
                 self.ledger.taken(run, refusal.is_none());
                 self.say(Event::Signalled(run, refusal.map(Box::new)));
             }
-            Action::ForgetOutput(_, run) => {
-                let ended = !self.ledger.live.contains(&run);
-                assert!(ended, "the output of run {run} is deleted while it runs");
-            }
             Action::Ask(purpose, id, question) => self.ask(purpose, id, &question),
             Action::EndHelper(purpose) => self.end_helper(purpose),
             Action::KillHelper(purpose) => self.kill_helper(purpose),

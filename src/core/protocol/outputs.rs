@@ -16,6 +16,10 @@ pub struct OutputsAsk {
     pub jobs: Vec<JobFiles>,
     /// What was begun later has a greater sequence than this, and nothing of it is touched.
     pub upto: u64,
+    /// The disk is full: the oldest files of all jobs go, but those of these runs, which are alive
+    /// or about to be; none: there is room.
+    #[serde(default)]
+    pub give_way: Option<Vec<RunId>>,
 }
 
 /// The files of a job's runs.
@@ -37,6 +41,8 @@ pub struct JobFiles {
 pub struct Tended {
     /// Files that were deleted.
     pub deleted: u64,
+    /// Runs whose files were, because the disk is full.
+    pub gave_way: u64,
     /// Bytes that were left out.
     pub left_out_bytes: u64,
     /// Jobs that have more files to be deleted.

@@ -282,7 +282,7 @@ impl Scheduler {
             return;
         }
         if purpose == Purpose::Outputs {
-            return self.outputs.answered(now, failure, staged.tended);
+            return self.outputs_tended(now, failure, staged.tended);
         }
         if is_of_client(purpose) {
             // Nothing is told of the database, which the other lanes ask all the time.

@@ -1,6 +1,7 @@
 //! Files of outputs: of each job those of the last runs are kept (`keep_output`), and of a file
 //! that is too long the middle is left out (`output_limit`). A helper does both. Here it is decided
-//! which files stay whatever else is there, and when it is looked.
+//! which files stay whatever else is there, and when it is looked. Where the disk is full, and the
+//! journal is about to need more than is kept for it, the helper deletes the oldest files of all.
 //!
 //! Nothing of this survives the daemon, and nothing need: the helper goes by what is in a job's
 //! directory, and the end of the job's next run has it look there again.
@@ -55,8 +56,14 @@ pub struct Outputs {
     look_ms: Option<u64>,
     /// Nothing is asked before, monotonic ms.
     not_before_ms: u64,
+    /// When the oldest files are to be deleted for want of room, monotonic ms; none: there is some.
+    give_way_ms: Option<u64>,
+    /// Nothing was there to be deleted: it is looked again then.
+    none_until_ms: u64,
     /// Jobs of the question under way.
     asked: Vec<JobId>,
+    /// It asks for room.
+    asks_room: bool,
     /// Live runs up to this one were looked at.
     upto: Option<RunId>,
     /// What the log was told of trouble.
@@ -90,6 +97,14 @@ impl Outputs {
         }
     }
 
+    /// The disk is full, and room is needed.
+    pub(super) fn give_way(&mut self, now: Now) {
+        // What is being deleted may be enough: that is seen when it is done.
+        if !self.asks_room {
+            self.give_way_ms.get_or_insert(now.mono_ms.max(self.none_until_ms));
+        }
+    }
+
     /// The files of a job are to be looked at then, or before.
     fn look_at(&mut self, job: JobId, at_ms: u64) {
         let before = self.when.get(&job).copied();
@@ -103,7 +118,7 @@ impl Outputs {
     /// When the next question is due, monotonic ms.
     pub(super) fn at_ms(&self) -> u64 {
         let due = self.due.first().map(|(at_ms, _)| *at_ms);
-        let first = due.into_iter().chain(self.look_ms).min();
+        let first = due.into_iter().chain(self.look_ms).chain(self.give_way_ms).min();
         first.map_or(u64::MAX, |at_ms| at_ms.max(self.not_before_ms))
     }
 
@@ -125,7 +140,10 @@ impl Outputs {
         self.asked = self.next_jobs(now);
         let files = |job: &JobId| files_of(*job, settings.keep_output, table);
         let jobs: Vec<JobFiles> = self.asked.iter().map(files).collect();
-        if live.is_empty() && jobs.is_empty() {
+        let give_way = self.give_way_ms.take_if(|at_ms| *at_ms <= now.mono_ms);
+        let give_way = give_way.map(|_| runs.all().keys().copied().collect());
+        self.asks_room = give_way.is_some();
+        if live.is_empty() && jobs.is_empty() && !self.asks_room {
             return None;
         }
         let ask = OutputsAsk {
@@ -134,6 +152,7 @@ impl Outputs {
             live,
             jobs,
             upto: last_sequence,
+            give_way,
         };
         Some((Waiter::Nobody, Ask::Outputs(Box::new(ask))))
     }
@@ -165,14 +184,19 @@ impl Outputs {
         jobs
     }
 
-    /// It was done, or could not be: then it is tried again.
+    /// It was done, or could not be: then it is tried again. Returns how many runs have no files
+    /// any more for want of room.
     pub(super) fn answered(
         &mut self,
         now: Now,
         failure: Option<(ErrorKind, String)>,
         tended: Option<Tended>,
-    ) {
+    ) -> u64 {
         let asked = std::mem::take(&mut self.asked);
+        let gave_way = tended.as_ref().map_or(0, |tended| tended.gave_way);
+        if std::mem::take(&mut self.asks_room) && gave_way == 0 {
+            self.none_until_ms = now.mono_ms + RETRY_MS;
+        }
         let tended = match (failure, tended) {
             (None, Some(tended)) => tended,
             (failure, _) => {
@@ -180,7 +204,7 @@ impl Outputs {
                 self.tell(&format!("files of outputs can't be looked after: {why}"));
                 asked.into_iter().for_each(|job| self.look_at(job, now.mono_ms + RETRY_MS));
                 self.look_ms = self.look_ms.or(self.cuts.then_some(now.mono_ms + RETRY_MS));
-                return;
+                return gave_way;
             }
         };
         for job in &tended.more {
@@ -204,6 +228,7 @@ impl Outputs {
         } else {
             self.tell(&format!("files of outputs: {}", tended.trouble));
         }
+        gave_way
     }
 
     /// The same is told once.

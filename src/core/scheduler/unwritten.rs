@@ -6,18 +6,17 @@
 //! depends on these lines there is a *last word*, in a place that needs no more room (`last_word`).
 
 use super::{Counters, Scheduler};
+use crate::core::database::ErrorKind;
 use crate::core::event::Action;
-use crate::core::ids::{JobId, RunId};
+use crate::core::ids::RunId;
 use crate::core::journal::{Dropped, Entry, Loss, count_records, decode};
 use crate::core::plain::counted;
+use crate::core::protocol::Tended;
 use crate::core::time::Now;
 use std::collections::{BTreeSet, VecDeque};
 
 /// A piece that could not be written is tried again after this long, in milliseconds.
 const RETRY_MS: u64 = 200;
-
-/// Runs whose outputs are deleted at a time, for want of room.
-const OUTPUTS_AT_ONCE: usize = 500;
 
 /// Pieces are put together up to this many bytes.
 const PIECE_BYTES: usize = 64 << 10;
@@ -291,8 +290,8 @@ impl Scheduler {
     }
 
     /// How much room there is. Where the journal is about to need more than is kept for it, the
-    /// outputs of runs go first.
-    pub(in crate::core) fn room(&mut self, full: Option<String>, is_short: bool) {
+    /// outputs of runs go first: a helper deletes the oldest ones that there are.
+    pub(in crate::core) fn room(&mut self, now: Now, full: Option<String>, is_short: bool) {
         if full != self.outbox.full {
             match &full {
                 Some(why) => log::error!("{why}: the journal goes on in the room kept for it"),
@@ -302,7 +301,7 @@ impl Scheduler {
             self.touch_daemon();
         }
         if is_short && self.outbox.full.is_some() {
-            self.give_way();
+            self.outputs.give_way(now);
         }
     }
 
@@ -318,25 +317,20 @@ impl Scheduler {
         self.touch_daemon();
     }
 
-    /// Has the outputs deleted of the runs that ended first.
-    fn give_way(&mut self) {
-        let since_ms = self.given_way_ms;
-        let mut ended: Vec<(i64, JobId, RunId)> = Vec::new();
-        for job in self.table.iter() {
-            let runs = job.history.iter().flat_map(|history| &history.runs);
-            let later = runs.filter(|run| run.ended_ms > since_ms);
-            ended.extend(later.map(|run| (run.ended_ms, job.def.id, run.run)));
+    /// Files of outputs were looked after, or could not be.
+    pub(super) fn outputs_tended(
+        &mut self,
+        now: Now,
+        failure: Option<(ErrorKind, String)>,
+        tended: Option<Tended>,
+    ) {
+        let count = self.outputs.answered(now, failure, tended);
+        if count > 0 {
+            self.counters.outputs_dropped += count;
+            let total = self.counters.outputs_dropped;
+            let runs = counted(count, "run");
+            log::warn!("the disk is full: the oldest outputs, of {runs}, are deleted; {total} in all");
         }
-        ended.sort_unstable();
-        ended.truncate(OUTPUTS_AT_ONCE);
-        let Some((last_ms, ..)) = ended.last() else { return };
-        self.given_way_ms = *last_ms;
-        let count = ended.len() as u64;
-        self.counters.outputs_dropped += count;
-        let total = self.counters.outputs_dropped;
-        let runs = counted(count, "run");
-        log::warn!("the outputs of {runs} that ended first give way, {total} in all");
-        self.actions.extend(ended.into_iter().map(|(_, job, run)| Action::ForgetOutput(job, run)));
     }
 }
 

@@ -5,6 +5,7 @@
 //! job, and no link is followed: what a row names itself is none of them, wherever it is.
 
 mod limit;
+mod room;
 
 use super::{Outputs, next_name, own_entries};
 use crate::core::ids::{JobId, RunId};
@@ -49,6 +50,9 @@ impl Tender {
     pub fn tend(&mut self, ask: &OutputsAsk) -> Tended {
         let mut tended = Tended::default();
         let outputs = Outputs::new(Path::new(&ask.state_dir));
+        if let Some(live) = &ask.give_way {
+            room::make(&outputs.root, live, ask.upto, &mut tended);
+        }
         let sizes = std::mem::take(&mut self.sizes);
         for (job, run) in &ask.live {
             let dir = outputs.dir_of(*job);
@@ -183,13 +187,17 @@ fn runs_of(entries: &mut Dir, upto: u64) -> BTreeMap<RunId, RunFiles> {
     {
         seen += 1;
         let Some(name) = name.to_str() else { continue };
-        let run = name.split_once('.').filter(|(_, ending)| ENDINGS.contains(ending));
-        let run = run.and_then(|(run, _)| run.parse::<RunId>().ok());
-        if let Some(run) = run.filter(|run| run.sequence <= upto) {
+        if let Some((run, _)) = run_of(name).filter(|(run, _)| run.sequence <= upto) {
             runs.entry(run).or_default().names.push(name.to_owned());
         }
     }
     runs
+}
+
+/// The run that a file is of by its name, and what that ends in.
+fn run_of(name: &str) -> Option<(RunId, &str)> {
+    let (run, ending) = name.split_once('.').filter(|(_, ending)| ENDINGS.contains(ending))?;
+    Some((run.parse().ok()?, ending))
 }
 
 fn delete<'a>(
