@@ -130,6 +130,18 @@ fn many_files_are_deleted_some_at_a_time() {
 }
 
 #[test]
+fn however_many_are_kept_the_others_are_deleted() {
+    let site = Site::new("very-many");
+    let all = runs(50_100);
+    all.iter().for_each(|run| drop(write(&site.file(&format!("{run}.out")), b"")));
+    let ask = site.ask(&[], &[], Some(50_000), u64::MAX);
+    let tended = Tender::default().tend(&OutputsAsk { limit_bytes: 0, ..ask });
+    assert_eq!((tended.trouble.as_str(), tended.deleted), ("", 100));
+    let is_there = |run: &RunId| site.file(&format!("{run}.out")).exists();
+    assert!(!all[..100].iter().any(is_there) && is_there(&all[100]));
+}
+
+#[test]
 fn on_a_full_disk_the_oldest_outputs_go_whichever_job_they_are_of() {
     let site = Site::new("full");
     fs::create_dir_all(site.0.join("runs/8")).unwrap();

@@ -329,7 +329,9 @@ impl Scheduler {
             self.counters.outputs_dropped += count;
             let total = self.counters.outputs_dropped;
             let runs = counted(count, "run");
-            log::warn!("the disk is full: the oldest outputs, of {runs}, are deleted; {total} in all");
+            log::warn!(
+                "the disk is full: the oldest outputs, of {runs}, are deleted; {total} in all"
+            );
         }
     }
 }

@@ -23,8 +23,8 @@ use std::time::Instant;
 /// What the files of a run end in.
 const ENDINGS: [&str; 2] = ["out", "err"];
 
-/// A job whose directory has more entries is looked at in parts, one each time.
-const MAX_ENTRIES: usize = 50_000;
+/// A job whose directory has so many more files than are kept is looked at in parts, one each time.
+const MORE_FILES: usize = 50_000;
 
 /// Files that are deleted at a time, of a job.
 const MAX_DELETED: usize = 500;
@@ -136,24 +136,19 @@ fn note(tended: &mut Tended, path: &Path, done: io::Result<()>) {
     }
 }
 
-/// A run's files in the directory of its job.
-#[derive(Default)]
-struct RunFiles {
-    names: Vec<String>,
-}
-
 fn tend_job(dir: &Path, files: &JobFiles, ask: &OutputsAsk, tended: &mut Tended) -> io::Result<()> {
     let live: BTreeSet<RunId> = files.live.iter().copied().collect();
     let mut stay: BTreeSet<RunId> = files.last.iter().copied().collect();
     if let Some(others) = files.others {
         let mut entries = own_entries(dir)?;
-        let runs = runs_of(&mut entries, ask.upto);
-        let rest = runs.keys().rev().filter(|run| !live.contains(run) && !stay.contains(run));
+        // With as many as are kept, there are some that need not be.
+        let kept = ENDINGS.len() * (live.len() + stay.len() + others);
+        let runs = runs_of(&mut entries, ask.upto, kept + MORE_FILES);
+        let rest = runs.iter().rev().filter(|run| !live.contains(run) && !stay.contains(run));
         let rest: Vec<RunId> = rest.copied().collect();
         let (kept, gone) = rest.split_at(others.min(rest.len()));
-        let now = gone.iter().rev().take(MAX_DELETED).filter_map(|run| runs.get(run));
         let before = tended.deleted;
-        delete(dir, &entries, now, tended)?;
+        delete(dir, &entries, gone.iter().rev().take(MAX_DELETED), tended)?;
         // Where nothing can be deleted the next run to end is time enough.
         if gone.len() > MAX_DELETED && tended.deleted > before {
             tended.more.push(files.job);
@@ -179,37 +174,40 @@ fn tend_job(dir: &Path, files: &JobFiles, ask: &OutputsAsk, tended: &mut Tended)
 }
 
 /// The runs that have files here, up to a sequence; others are no business of ours.
-fn runs_of(entries: &mut Dir, upto: u64) -> BTreeMap<RunId, RunFiles> {
-    let mut runs: BTreeMap<RunId, RunFiles> = BTreeMap::new();
+fn runs_of(entries: &mut Dir, upto: u64, most: usize) -> BTreeSet<RunId> {
+    let mut runs = BTreeSet::new();
     let mut seen = 0;
     while let Some(name) = next_name(entries)
-        && seen < MAX_ENTRIES
+        && seen < most
     {
-        seen += 1;
-        let Some(name) = name.to_str() else { continue };
-        if let Some((run, _)) = run_of(name).filter(|(run, _)| run.sequence <= upto) {
-            runs.entry(run).or_default().names.push(name.to_owned());
+        let run = name.to_str().and_then(run_of);
+        if let Some(run) = run.filter(|run| run.sequence <= upto) {
+            seen += 1;
+            runs.insert(run);
         }
     }
     runs
 }
 
-/// The run that a file is of by its name, and what that ends in.
-fn run_of(name: &str) -> Option<(RunId, &str)> {
-    let (run, ending) = name.split_once('.').filter(|(_, ending)| ENDINGS.contains(ending))?;
-    Some((run.parse().ok()?, ending))
+/// The run that a file is of by its name.
+fn run_of(name: &str) -> Option<RunId> {
+    let (run, _) = name.split_once('.').filter(|(_, ending)| ENDINGS.contains(ending))?;
+    run.parse().ok()
 }
 
 fn delete<'a>(
     dir: &Path,
     entries: &Dir,
-    gone: impl Iterator<Item = &'a RunFiles>,
+    gone: impl Iterator<Item = &'a RunId>,
     tended: &mut Tended,
 ) -> io::Result<()> {
-    for name in gone.flat_map(|files| &files.names) {
-        match unlinkat(entries.fd()?, name.as_str(), AtFlags::empty()) {
-            Ok(()) => tended.deleted += 1,
-            Err(why) => note(tended, &dir.join(name), Err(why.into())),
+    for run in gone {
+        for ending in ENDINGS {
+            let name = format!("{run}.{ending}");
+            match unlinkat(entries.fd()?, name.as_str(), AtFlags::empty()) {
+                Ok(()) => tended.deleted += 1,
+                Err(why) => note(tended, &dir.join(name), Err(why.into())),
+            }
         }
     }
     Ok(())

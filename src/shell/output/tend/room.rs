@@ -63,8 +63,8 @@ fn find(
 ) -> io::Result<()> {
     let mut entries = own_entries(&root.join(job.to_string()))?;
     while let Some(name) = next_name(&mut entries) {
-        let run = name.to_str().and_then(run_of).map(|(run, _)| run);
-        let Some(run) = run.filter(|run| is_old(*run)) else { continue };
+        let run = name.to_str().and_then(run_of).filter(|run| is_old(*run));
+        let Some(run) = run else { continue };
         let old = (run.sequence, run, job);
         if oldest.len() < MAX_RUNS || oldest.last().is_some_and(|newest| old < *newest) {
             oldest.insert(old);
