@@ -324,7 +324,7 @@ fn remarks(row: &JobRow, context: &Context, is_new: impl Fn(Column) -> bool) -> 
     found.extend(schedule.filter(|it| is_new(Column::Cron) || it.severity == Severity::Error));
     let tag = tags.as_ref().and_then(|tags| rules::tag(row, tags));
     let tag = tag.map(|it| Remark { severity: Severity::Warning, ..it });
-    let name = namesake.map(rules::same_name);
+    let name = namesake.map(rules::same_name).into_iter().chain(rules::name(row));
     found.extend(tag.into_iter().chain(name).filter(|it| is_new(it.column)));
     found.extend(rules::timezone(row));
     found.extend(rules::over(row, *dialect, *now_ms));

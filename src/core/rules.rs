@@ -7,6 +7,7 @@ use crate::core::command_line::relative_program;
 use crate::core::config::{Severity, did_you_mean};
 use crate::core::cron::{self, Cron, Dialect, Lang, readings_differ};
 use crate::core::definition::{Vars, braces, command_flaw, fill};
+use crate::core::ids::JobId;
 use crate::core::limits::{MAX_QUOTED_CHARS, cut};
 use crate::core::plain;
 use serde::{Deserialize, Serialize};
@@ -85,6 +86,16 @@ pub fn same_name(other: u32) -> Remark {
         "job {other} has the same name: on the terminal both can only be named by their ids"
     );
     warning(Column::Name, text)
+}
+
+/// That a name reads like the id of another job.
+pub fn name(row: &JobRow) -> Option<Remark> {
+    let read: JobId = row.name.parse().ok().filter(|it: &JobId| it.0 != row.id)?;
+    let text = format!(
+        "on the terminal `{read}` is the job with the id {read}, so this one can only be named by \
+         its id"
+    );
+    Some(warning(Column::Name, text))
 }
 
 /// Characters that no program can be given, or that are probably a mistake.

@@ -49,6 +49,8 @@ pub struct Ran {
     pub started_ms: i64,
     /// How it ended; empty: it has not.
     pub outcome: String,
+    /// Somebody told it to end: who, empty if that is not known.
+    pub stopped: Option<String>,
     /// Whether that is no success.
     pub failed: bool,
 }

@@ -49,8 +49,9 @@ pub struct Lock {
 pub enum LockError {
     /// Another daemon has it.
     #[error(
-        "master still alive: pid {holder} runs server {server_id} already (pid file {}): leave it, \
-         or end it first: `schedule stop {server_id}`, with its configuration",
+        "master still alive: pid {holder} runs server {server_id} already (pid file {}), and a \
+         group has one daemon: leave that, or end it first: `schedule stop {server_id}`, with its \
+         configuration",
         path.display()
     )]
     Held {

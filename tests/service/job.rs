@@ -264,7 +264,10 @@ fn runs_are_stopped_told_and_read() {
     let said = job(&groups, &["runs", "long"]);
     let lines: Vec<&str> = said.expect(0, "RUN ").out.lines().collect();
     assert_eq!(lines.len(), 3, "{said:?}");
-    assert!(lines[2].starts_with(run) && lines[2].ends_with("signal 15"), "{said:?}");
+    assert!(
+        lines[2].starts_with(run) && lines[2].ends_with("signal 15, stopped by loopback"),
+        "{said:?}"
+    );
     assert_eq!(job(&groups, &["runs", "long", "-n1"]).out.lines().count(), 2);
     let view = json(&job(&groups, &["runs", "long", "--json"]));
     assert_eq!(view["runs"].as_array().map(Vec::len), Some(2));
@@ -388,8 +391,8 @@ fn jobs_are_made_changed_and_deleted() {
     let said = job(&groups, &words);
     said.expect(0, "schedule job add: warning: command: ");
     assert_eq!(json(&said)["enabled"], false);
-    job(&groups, &["delete", "备份"]).expect(0, "job 2 was deleted\n");
-    job(&groups, &["delete", "2"]).expect(1, "there is no such job");
+    job(&groups, &["delete", "备份", "--yes"]).expect(0, "job 2 (备份) was deleted\n");
+    job(&groups, &["delete", "2", "--yes"]).expect(1, "there is no such job");
 }
 
 /// What is changed beside a live run is said to wait, and for which; both definitions are shown.
@@ -428,7 +431,7 @@ fn a_change_beside_a_run_is_told_to_wait() {
     job(&groups, &["disable", "one"]).expect(0, &format!("job 1 (one) is disabled: {ends}\n"));
     job(&groups, &["show", "one"]).expect(0, &format!("deleting: {ends}\n"));
     job(&groups, &["enable", "one"]).expect(0, &format!("job 1 (one) is enabled: {waits}\n"));
-    job(&groups, &["delete", "one"]).expect(0, "");
+    job(&groups, &["delete", "one", "-y"]).expect(0, "");
     job(&groups, &["show", "1"])
         .expect(0, &format!("deleting: its row is gone, and run {run} ends"));
     job(&groups, &["stop", "1"]).expect(0, "");
@@ -463,5 +466,5 @@ fn changes_that_are_refused_say_why() {
     let said = edit("0 2 * * *");
     said.expect(1, "somebody was first").expect(1, "cron: it is now 0 1 * * *, and not 0 2 * * *");
     job(&groups, &["disable", "1", "--if-version", version]).expect(1, "somebody was first");
-    job(&groups, &["delete", "1", "--if-version", version]).expect(1, "somebody was first");
+    job(&groups, &["delete", "1", "-y", "--if-version", version]).expect(1, "somebody was first");
 }

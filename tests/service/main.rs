@@ -24,3 +24,4 @@ mod start;
 mod stop;
 mod strangers;
 mod users;
+mod words;

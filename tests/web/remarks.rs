@@ -72,6 +72,19 @@ fn the_last_line_of_a_failed_run_is_shown() {
     assert_eq!((&last["stopped_by"], &last["last_line"]), (&"loopback".into(), &Value::Null));
 }
 
+/// Why it ended so is told with that.
+#[test]
+fn why_a_run_ended_says_who_stopped_it() {
+    let mut bench = Bench::with(&[row(1, "* * * * *", "backup")]);
+    bench.pass(60_000);
+    bench.post("/api/v1/jobs/1/stop").is(200);
+    end(&mut bench, 3, "");
+    let why = bench.get("/api/v1/jobs/1/why").json()["answer"].clone();
+    assert!(why.as_str().unwrap().ends_with(" ended with exit 3, stopped by loopback."), "{why}");
+    let why = bench.get("/api/v1/jobs/1/why?lang=zh").json()["answer"].clone();
+    assert!(why.as_str().unwrap().ends_with("结果为 exit 3,由 loopback 停止。"), "{why}");
+}
+
 #[test]
 fn a_job_that_was_taken_over_shows_when_it_ran() {
     let mut bench = bench();

@@ -292,6 +292,20 @@ fn a_tag_that_does_not_exist_and_a_name_that_another_has_are_told() {
     assert_eq!(edit(json!({"description": "x"})), [""; 0]);
 }
 
+#[test]
+fn a_name_that_reads_like_an_id_is_told() {
+    let edit = |name: &str| {
+        let columns = columns(json!({ "name": name }));
+        let change = Change::Edit { id: JobId(7), columns, expected: None };
+        warnings(decide(Some(present()), &change, (1, &table()), &context()))
+    };
+    let said = edit("8");
+    assert!(said.len() == 1 && said[0].contains("can only be named by its id"), "{said:?}");
+    for name in ["7", "08", "8a", "x"] {
+        assert_eq!(edit(name), [""; 0], "{name}");
+    }
+}
+
 /// Who is told the column before the reason is not told it twice.
 #[test]
 fn a_column_is_said_once() {

@@ -270,9 +270,8 @@ fn runs(scheduler: &Scheduler, job: JobId, rows: &[RunRecord]) -> Vec<Ran> {
 }
 
 fn live(run: &Run) -> Ran {
-    let (outcome, failed) = (String::new(), false);
     let (slot_ms, started_ms) = (run.slot_ms, run.at_ms);
-    Ran { run: run.id.to_string(), slot_ms, started_ms, outcome, failed }
+    Ran { run: run.id.to_string(), slot_ms, started_ms, ..Ran::default() }
 }
 
 fn ended(run: &PastRun) -> Ran {
@@ -283,6 +282,9 @@ fn ended(run: &PastRun) -> Ran {
         slot_ms: run.slot_ms,
         started_ms: run.started_ms,
         outcome: run.outcome.to_string(),
+        stopped: run
+            .stopped
+            .then(|| run.remarks.as_ref().map(|it| it.stopped_by.to_string()).unwrap_or_default()),
         failed: !is_good,
     }
 }
@@ -296,6 +298,7 @@ fn recorded(row: &RunRecord, zone: &Zone) -> Ran {
         slot_ms: time::instant(&row.slot).ok(),
         started_ms: instant_of(&row.start_time, zone, near_s).unwrap_or_default(),
         outcome: if is_alive { String::new() } else { row.outcome.clone() },
+        stopped: (row.kind == RunKind::Stopped).then(|| row.stopped_by.clone()),
         failed: RunKind::FAILED.contains(&row.kind),
     }
 }
@@ -434,7 +437,7 @@ pub(super) fn sentences(
         Verdict::Ran(run) if run.outcome.is_empty() => {
             fill(t.runs, &[&run.run, &at(run.started_ms)])
         }
-        Verdict::Ran(run) => fill(t.ran, &[&run.run, &at(run.started_ms), &run.outcome]),
+        Verdict::Ran(run) => fill(t.ran, &[&run.run, &at(run.started_ms), &t.end(run)]),
         Verdict::Skipped(skip) => t.reason(&skip.reason),
         Verdict::Disabled(_) if is_future => t.is_disabled.to_owned(),
         Verdict::Disabled(_) => t.was_disabled.to_owned(),

@@ -36,7 +36,7 @@ Examples:
   schedule job add --name backup --command '/opt/backup --all' --cron '30 3 * * *'
   schedule job edit backup --cron '0 4 * * *' --dry-run
   schedule job disable backup
-  schedule job delete backup                     # asks first, on a terminal
+  schedule job delete backup                     # asks first; --yes is the answer
 
 JOB is a job's id or its exact name. Of several jobs with one name the id tells which is meant.
 

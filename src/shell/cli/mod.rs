@@ -2,6 +2,7 @@
 
 pub mod apply;
 pub mod check;
+mod consent;
 pub mod control;
 pub mod db;
 pub mod demo;

@@ -1,5 +1,6 @@
 //! What is to be changed in a group: shown, agreed to, and carried out as it was shown.
 
+use super::consent::agree;
 use super::control::api::{Daemon, Failed, Question, parsed};
 use super::paint::{self, FAINT, GREEN, RED, YELLOW, painted};
 use crate::core::plain;
@@ -7,7 +8,6 @@ use serde::Deserialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fmt::Write;
-use std::io::{self, BufRead, IsTerminal, Write as _};
 use std::process::ExitCode;
 
 /// Bytes of a plan at the most. It tells all columns of each new job, and of another what each
@@ -131,29 +131,8 @@ fn ask(query: &str, file: &str) -> Question {
     question.answered_within(MAX_PLAN_BYTES)
 }
 
-/// Asks who sits there. Where nobody does, nothing is done.
-fn agree(what: &str) -> Result<(), Failed> {
-    if !io::stdin().is_terminal() {
-        return Err(Failed::new("nothing was changed: say --yes where nobody can be asked"));
-    }
-    match agreed(what)? {
-        true => Ok(()),
-        false => Err(Failed::new("nothing was changed")),
-    }
-}
-
 /// What is said of what was done.
 const DONE: &[u8] = b"done, and in force; jobs with live runs as soon as these have ended\n";
-
-/// Whether somebody who sits there says yes.
-pub fn agreed(what: &str) -> Result<bool, Failed> {
-    eprint!("{what} [y/N] ");
-    let _ = io::stderr().flush(); // it is shown, or nobody is there
-    let mut line = String::new();
-    let read = io::stdin().lock().read_line(&mut line);
-    read.map_err(|why| Failed::new(why.to_string()))?;
-    Ok(matches!(line.trim(), "y" | "Y" | "yes"))
-}
 
 fn rows(count: u64) -> String {
     plain::counted(count, "row")

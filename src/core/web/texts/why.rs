@@ -1,6 +1,7 @@
 //! Texts of why a job ran, or did not.
 
 use crate::core::cron::Lang;
+use crate::core::why::Ran;
 
 texts! {
     /// What is said of it.
@@ -12,6 +13,8 @@ texts! {
     ask: "Why?", "为什么?";
     then: "Definition then", "当时的定义";
     ran: "It ran: run {} began at {} and ended with {}.", "已运行:运行 {} 开始于 {},结果为 {}。";
+    stopped_by: "{}, stopped by {}", "{},由 {} 停止";
+    by_hand: "{}, stopped by hand", "{},手动停止";
     runs: "It runs: run {} began at {} and has not ended.", "正在运行:运行 {} 开始于 {},尚未结束。";
     overlap: "It was due, and skipped: as many runs as it may have were alive.",
         "到期但被跳过:已达并发上限。";
@@ -65,6 +68,15 @@ pub(in crate::core::web) fn why(lang: Lang) -> &'static WhyTexts {
 }
 
 impl WhyTexts {
+    /// How a run ended, and by whom it was told to.
+    pub(in crate::core::web) fn end(&self, run: &Ran) -> String {
+        match run.stopped.as_deref() {
+            None => run.outcome.clone(),
+            Some("") => super::fill(self.by_hand, &[&run.outcome]),
+            Some(by) => super::fill(self.stopped_by, &[&run.outcome, by]),
+        }
+    }
+
     /// Why slots were skipped.
     pub(in crate::core::web) fn reason(&self, reason: &str) -> String {
         let text = match reason {

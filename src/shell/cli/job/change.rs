@@ -8,13 +8,12 @@ use super::{draining, named, preview};
 use crate::core::ids::JobId;
 use crate::core::plain;
 use crate::core::version::Version;
+use crate::shell::cli::consent::agree;
 use crate::shell::cli::control::api::{ApiArgs, Daemon, Failed, NO_DAEMON, Question, parsed};
-use crate::shell::cli::plan::agreed;
 use crate::shell::cli::{BAD_CONFIGURATION, paint};
 use clap::builder::NonEmptyStringValueParser;
 use serde_json::{Map, Value};
 use std::fs;
-use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 
 const ADDED: &str = "\
@@ -100,7 +99,7 @@ pub struct DeleteArgs {
     /// Only if its row is what you have seen: `version` of `schedule job show JOB --json`
     #[arg(long, value_name = "VERSION")]
     pub if_version: Option<String>,
-    /// Don't ask. On a terminal it asks first; without one nobody is asked
+    /// Don't ask; without a terminal nothing is deleted without this
     #[arg(short, long)]
     pub yes: bool,
     /// Which daemon
@@ -176,16 +175,20 @@ pub(super) fn switch(args: &ChangeArgs, enabled: bool) -> Result<ExitCode, Faile
 pub(super) fn delete(args: &DeleteArgs) -> Result<ExitCode, Failed> {
     let daemon = Daemon::find("job delete", &args.daemon)?;
     let job = named::job(&daemon, &args.job)?;
-    if !args.yes && io::stdin().is_terminal() {
-        let name = daemon.json::<Value>(&format!("/api/v1/jobs/{job}"))?["name"].clone();
-        let name = plain::line(name.as_str().unwrap_or_default());
-        if !agreed(&format!("delete job {job} ({name})?"))? {
-            return Err(Failed::new("nothing was deleted"));
+    let shown = match daemon.json::<Value>(&format!("/api/v1/jobs/{job}")) {
+        Ok(view) => {
+            format!("job {job} ({})", plain::line(view["name"].as_str().unwrap_or_default()))
         }
+        // There may be a row that the daemon has not read yet.
+        Err(Failed { status: Some(404), .. }) => format!("job {job}"),
+        Err(failed) => return Err(failed),
+    };
+    if !args.yes {
+        agree(&format!("delete {shown}?"))?;
     }
     let question = Question::delete(&format!("/api/v1/jobs/{job}"));
     done("job delete", daemon.ok(question.of_version(args.if_version.as_deref())))?;
-    paint::print(format!("job {job} was deleted\n").as_bytes())
+    paint::print(format!("{shown} was deleted\n").as_bytes())
 }
 
 /// What is to be changed.

@@ -80,7 +80,8 @@ fn by_name(daemon: &Daemon, name: &str) -> Result<Option<JobId>, Failed> {
 /// What is said of a name that no job has.
 fn unknown(daemon: &Daemon, name: &str) -> Result<Failed, Failed> {
     let known = lines(daemon, "state=all")?;
-    let hint = match did_you_mean(name, known.iter().map(|line| &*line.name)) {
+    let names = known.iter().map(|line| &*line.name).filter(|name| !name.is_empty());
+    let hint = match did_you_mean(name, names) {
         Some(near) => format!("did you mean `{}`?", plain::line(near)),
         None => "`schedule job list --state all` shows which there are".to_owned(),
     };

@@ -45,6 +45,12 @@ pub(super) struct Run {
     pub user_ms: Option<u64>,
     pub system_ms: Option<u64>,
     pub max_rss_bytes: Option<u64>,
+    /// Somebody told it to end.
+    #[serde(default)]
+    pub stopped: bool,
+    /// Who, where that is known.
+    #[serde(default)]
+    pub stopped_by: String,
     /// What it wrote last before it failed.
     #[serde(default)]
     pub last_line: String,
@@ -63,7 +69,17 @@ impl Run {
 
     /// How it ended; of one that failed with what it wrote last.
     fn outcome(&self) -> String {
-        self.with_last_line(plain::clean(&self.outcome, COLUMNS))
+        self.with_last_line(self.end())
+    }
+
+    /// How it ended, and by whom it was told to.
+    fn end(&self) -> String {
+        let outcome = plain::clean(&self.outcome, COLUMNS);
+        match (self.stopped, &*self.stopped_by) {
+            (false, _) => outcome,
+            (true, "") => format!("{outcome}, stopped by hand"),
+            (true, by) => format!("{outcome}, stopped by {}", plain::clean(by, COLUMNS)),
+        }
     }
 
     fn with_last_line(&self, told: String) -> String {
@@ -75,7 +91,7 @@ impl Run {
 
     /// The same, and when that is known how long it took.
     pub fn told(&self) -> String {
-        let outcome = plain::clean(&self.outcome, COLUMNS);
+        let outcome = self.end();
         self.with_last_line(match self.duration_ms {
             Some(ms) if self.ended_at.is_some() => format!("{outcome}, after {}", plain::took(ms)),
             Some(_) | None => outcome,
@@ -148,8 +164,20 @@ mod tests {
             user_ms: ended.then_some(900),
             system_ms: ended.then_some(90),
             max_rss_bytes: ended.then_some(3 << 20),
+            stopped: false,
+            stopped_by: String::new(),
             last_line: String::new(),
         }
+    }
+
+    #[test]
+    fn who_stopped_a_run_is_told() {
+        let stopped = |by: &str| {
+            let (stopped, stopped_by) = (true, by.to_owned());
+            Run { outcome: "signal 15".into(), stopped, stopped_by, ..run("1-a", true, None) }
+        };
+        assert_eq!(stopped("loopback").outcome(), "signal 15, stopped by loopback");
+        assert_eq!(stopped("").told(), "signal 15, stopped by hand, after 1m 33s");
     }
 
     #[test]
