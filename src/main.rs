@@ -2,7 +2,7 @@
 
 use clap::{CommandFactory, Parser};
 use schedule::shell::cli::{
-    apply, check, control, db, demo, export, forecast, generate, import, job, next, run,
+    apply, check, control, db, demo, export, forecast, generate, import, job, next, pause, run,
 };
 use schedule::shell::look;
 use schedule::shell::panics::caught;
@@ -41,6 +41,8 @@ enum Command {
     Forecast(forecast::ForecastArgs),
     /// Look at the jobs of a running daemon; start, stop, make, change and delete them
     Job(job::JobArgs),
+    Pause(pause::PauseArgs),
+    Resume(pause::ResumeArgs),
     Export(export::ExportArgs),
     Apply(apply::ApplyArgs),
     /// Make jobs of the lines of a crontab
@@ -56,8 +58,8 @@ enum Command {
 
 const EXIT_CODES: &str = "\
 Exit status: 0 done (a start of what runs, or a stop of what does not, is done); 1 not done; \
-2 wrong arguments or configuration; 3 job, export, apply, import, forecast: no daemon answers; \
-4 not permitted; \
+2 wrong arguments or configuration; 3 job, pause, resume, export, apply, import, forecast: \
+no daemon answers; 4 not permitted; \
 7 reload: it does not run. \
 status: 0 running, 1 dead: its pid file is not empty, 3 not running, 4 unknown. \
 With `all`, the highest of the groups.";
@@ -97,6 +99,8 @@ fn main() -> ExitCode {
         Command::Next(args) => done(|| next::run(&args)),
         Command::Forecast(args) => done(|| forecast::run(&args)),
         Command::Job(args) => done(|| job::run(&args)),
+        Command::Pause(args) => done(|| pause::pause(&args)),
+        Command::Resume(args) => done(|| pause::resume(&args)),
         Command::Export(args) => done(|| export::run(&args)),
         Command::Apply(args) => done(|| apply::run(&args)),
         Command::Import(args) => done(|| import::run(&args)),

@@ -144,6 +144,7 @@ pub fn plan_all(
         after: None,
         columns: Vec::new(),
         warnings: Vec::new(),
+        note: String::new(),
     };
     plan.jobs.extend(gone.into_iter().map(goes));
     if mistakes.is_empty() { Ok(plan) } else { Err(mistakes) }

@@ -39,6 +39,9 @@ pub type What = Map<String, Value>;
 /// The name under which a row says whether it is in force.
 pub const ENABLED: &str = "enabled";
 
+/// The name under which it is written down why somebody did something.
+pub const NOTE: &str = "note";
+
 /// Who changes something.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct By {
@@ -124,6 +127,8 @@ pub struct Decided {
     pub columns: Vec<Column>,
     /// What is probably a mistake.
     pub warnings: Vec<Mistake>,
+    /// Why, as somebody has put it; empty where nobody did.
+    pub note: String,
 }
 
 impl Decided {
@@ -134,7 +139,11 @@ impl Decided {
 
     /// What it changes.
     pub fn what(&self) -> What {
-        what(self.before.as_ref(), self.after.as_ref())
+        let mut what = what(self.before.as_ref(), self.after.as_ref());
+        if !self.note.is_empty() {
+            what.insert(NOTE.to_owned(), vec![Value::Null, self.note.as_str().into()].into());
+        }
+        what
     }
 }
 
@@ -143,10 +152,20 @@ pub fn verb(before: Option<&Stand>, after: Option<&Stand>) -> &'static str {
     match (before, after) {
         (None, _) => "create",
         (Some(_), None) => "delete",
+        (Some(before), Some(after)) if is_pause(before, after) => {
+            kinds::pause_verb(&after.row.paused_until)
+        }
         (Some(before), Some(after)) if before.row != after.row => "edit",
         (Some(_), Some(Stand { enabled: true, .. })) => "enable",
         (Some(_), Some(Stand { enabled: false, .. })) => "disable",
     }
+}
+
+/// Whether two rows differ in nothing but when their slots are skipped.
+fn is_pause(before: &Stand, after: &Stand) -> bool {
+    let paused_until = before.row.paused_until.clone();
+    let same = JobRow { paused_until, ..after.row.clone() };
+    before.row != after.row && before.row == same && before.enabled == after.enabled
 }
 
 /// In what two rows differ. Of a row that comes or goes it is what is not as by default.
@@ -193,6 +212,7 @@ pub struct Planned {
     after: Option<Stand>,
     columns: Vec<Column>,
     mistakes: Vec<Mistake>,
+    note: String,
 }
 
 impl Planned {
@@ -243,7 +263,8 @@ pub fn plan(
         // A new row says everything.
         let is_there = |column: &Column| fit::has(table, *column) && *column != Column::Id;
         written = Column::ALL.iter().copied().filter(is_there).collect();
-        return Ok(Planned { before: None, after: Some(after), columns: written, mistakes });
+        let (after, note) = (Some(after), String::new());
+        return Ok(Planned { before: None, after, columns: written, mistakes, note });
     }
     let before = current.ok_or(Refused::NotThere)?;
     let version = before.version();
@@ -258,13 +279,26 @@ pub fn plan(
             after.enabled = *enabled;
             Vec::new()
         }
+        Change::Pause { until, .. } => {
+            after.row.paused_until.clone_from(until);
+            vec![Column::PausedUntil]
+        }
         Change::Delete { .. } | Change::Create { .. } | Change::Apply { .. } | Change::Word(_) => {
             Vec::new()
         }
     };
+    let note = match change {
+        Change::Pause { note, .. } => note.clone(),
+        Change::Create { .. }
+        | Change::Edit { .. }
+        | Change::Delete { .. }
+        | Change::Switch { .. }
+        | Change::Apply { .. }
+        | Change::Word(_) => String::new(),
+    };
     fit::check(&after.row, &columns, table, &mut mistakes);
     let after = Some(after).filter(|_| !matches!(change, Change::Delete { .. }));
-    Ok(Planned { before: Some(before), after, columns, mistakes })
+    Ok(Planned { before: Some(before), after, columns, mistakes, note })
 }
 
 /// Whether a change that is planned can be done, by the rules of `schedule check`: those that are
@@ -274,7 +308,7 @@ pub fn plan(
 /// # Errors
 /// All that is wrong with it.
 pub fn judge(planned: Planned, context: &Context) -> Result<Decided, Refused> {
-    let Planned { before, after, columns, mut mistakes } = planned;
+    let Planned { before, after, columns, mut mistakes, note } = planned;
     let mut warnings = Vec::new();
     if let Some(after) = after.as_ref().filter(|_| before != after) {
         let was_enabled = before.as_ref().is_some_and(|before| before.enabled);
@@ -298,7 +332,7 @@ pub fn judge(planned: Planned, context: &Context) -> Result<Decided, Refused> {
     if !mistakes.is_empty() {
         return Err(Refused::Mistakes(mistakes));
     }
-    Ok(Decided { before, after, columns, warnings })
+    Ok(Decided { before, after, columns, warnings, note })
 }
 
 /// All that is to be said of a row, by its columns. What may be meant as it is, is said where its
@@ -327,6 +361,7 @@ fn remarks(row: &JobRow, context: &Context, is_new: impl Fn(Column) -> bool) -> 
     let name = namesake.map(rules::same_name).into_iter().chain(rules::name(row));
     found.extend(tag.into_iter().chain(name).filter(|it| is_new(it.column)));
     found.extend(rules::timezone(row));
+    found.extend(rules::pause(row));
     found.extend(rules::over(row, *dialect, *now_ms));
     found.extend(rules::outputs(row, files));
     found.extend(rules::limit(row));
@@ -422,8 +457,10 @@ fn differences(present: &Stand, change: &Change) -> Vec<Difference> {
         Change::Switch { enabled, .. } => {
             of_column((&ENABLED.to_owned(), &Value::Bool(*enabled))).into_iter().collect()
         }
-        Change::Create { .. } | Change::Delete { .. } | Change::Apply { .. } | Change::Word(_) => {
-            Vec::new()
-        }
+        Change::Create { .. }
+        | Change::Delete { .. }
+        | Change::Pause { .. }
+        | Change::Apply { .. }
+        | Change::Word(_) => Vec::new(),
     }
 }

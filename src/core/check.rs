@@ -84,6 +84,7 @@ pub fn check_rows(answers: &[Answer], files: &BTreeMap<String, OutputFile>) -> V
         remarks.extend(rules::outputs(job, files));
         remarks.extend(rules::tag(job, &tags));
         remarks.extend(rules::limit(job));
+        remarks.extend(rules::pause(job));
         findings.extend(remarks.into_iter().map(|it| finding(job, it.severity, it.text)));
     }
     findings.sort_by_key(|finding| finding.job_id);

@@ -36,6 +36,8 @@ pub enum Part {
     Key,
     /// A row that is changed in it is another job.
     Job,
+    /// Which of its slots are launched: what is run does not depend on it, so no run is waited for.
+    Slots,
     /// It is for people, who see it wherever the job is shown; what is run does not depend on it.
     People,
 }
@@ -69,7 +71,9 @@ macro_rules! take {
     };
     ($cells:ident, $column:expr, $text:ident) => {
         match $column.part() {
-            Part::Key | Part::Job => $cells.text($column.name(), $column.max_bytes())?,
+            Part::Key | Part::Job | Part::Slots => {
+                $cells.text($column.name(), $column.max_bytes())?
+            }
             // Whatever stands there, the job runs.
             Part::People => $cells.note($column.max_bytes()),
         }
@@ -249,6 +253,8 @@ columns! {
         Owner = owner: Text, People;
         /// Where to read more.
         Link = link: Link, People;
+        /// Slots before this instant (RFC 3339) are skipped; empty = none.
+        PausedUntil = paused_until: Text, Slots;
     }
 }
 
@@ -358,7 +364,7 @@ impl Optional {
     pub fn same(&self, other: &Optional) -> bool {
         let of_job = |(column, _): &&(Column, Rc<str>)| match column.part() {
             Part::Key | Part::Job => true,
-            Part::People => false,
+            Part::Slots | Part::People => false,
         };
         self.0.iter().filter(of_job).eq(other.0.iter().filter(of_job))
     }

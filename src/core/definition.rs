@@ -6,6 +6,7 @@ use crate::core::ids::JobId;
 use crate::core::limits::MAX_COMMAND_BYTES;
 use crate::core::shared_text::SharedTexts;
 use crate::core::state_label::StateLabel;
+use crate::core::time;
 use crate::core::version::Version;
 use md5::{Digest, Md5};
 use std::collections::BTreeMap;
@@ -68,6 +69,8 @@ pub enum Flaw {
     Timezone,
     /// There is no instant to come that fits it.
     Over,
+    /// When its pause ends.
+    Pause,
     /// Its command: there is none, or none that a process can be given.
     Command,
     /// Nothing is known of it: it is gone.
@@ -89,7 +92,7 @@ impl<'a> Block<'a> {
         Block::Flawed(Flaw::Over, "its schedule is never due again: correct it, or set status = 0");
 
     /// The words of all blocks, those that are mistakes first.
-    pub const WORDS: [&'static str; 4] = ["schedule", "timezone", "command", "limit"];
+    pub const WORDS: [&'static str; 5] = ["schedule", "timezone", "pause", "command", "limit"];
 
     /// Its word for programs, of [`Block::WORDS`].
     pub fn word(self) -> &'static str {
@@ -97,6 +100,7 @@ impl<'a> Block<'a> {
             // What is gone is never asked for.
             Block::Flawed(Flaw::Schedule | Flaw::Over | Flaw::Gone, _) => "schedule",
             Block::Flawed(Flaw::Timezone, _) => "timezone",
+            Block::Flawed(Flaw::Pause, _) => "pause",
             Block::Flawed(Flaw::Command, _) => "command",
             Block::LimitZero => "limit",
         }
@@ -208,11 +212,21 @@ impl Definition {
         self.optional.text(Column::Timezone)
     }
 
+    /// The first instant whose slots are launched again, unix ms; the greatest if somebody has to
+    /// end the pause. None: its row says nothing of one.
+    pub fn paused_until_ms(&self) -> Option<i64> {
+        // What is no instant is a flaw of the row.
+        time::pause_end(self.optional.text(Column::PausedUntil)).ok().flatten()
+    }
+
     /// Why there is nothing that even somebody's hand could start.
     pub fn command_flaw(&self) -> Option<&str> {
         match &self.schedule {
             Schedule::Refused(Flaw::Command, why) => Some(why),
-            Schedule::Refused(Flaw::Schedule | Flaw::Timezone | Flaw::Over | Flaw::Gone, _)
+            Schedule::Refused(
+                Flaw::Schedule | Flaw::Timezone | Flaw::Pause | Flaw::Over | Flaw::Gone,
+                _,
+            )
             | Schedule::Due(..) => None,
         }
     }

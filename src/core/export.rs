@@ -103,8 +103,8 @@ fn said(def: &Definition, column: Column) -> Option<Value> {
     let text = |text: &str| Some(Value::from(text)).filter(|_| !text.is_empty());
     match column {
         Column::Id => Some(def.id.0.into()),
-        // Another group may be made of it.
-        Column::ServerId => None,
+        // Another group may be made of it, and a pause is what happens now, not what the job is.
+        Column::ServerId | Column::PausedUntil => None,
         Column::Name => Some((*def.name).into()),
         Column::Command => Some(def.raw().into()),
         Column::Cron => Some((*def.cron).into()),

@@ -9,6 +9,7 @@
 //! outage of any length costs the daemon no memory.
 
 mod act;
+mod pause;
 mod reasons;
 mod remarks;
 mod stand;
@@ -16,6 +17,7 @@ mod stretch;
 mod table;
 
 pub use act::{ActEntry, DONE};
+pub use pause::{MAX_PAUSES, NOTE_CHARS, PauseEntry, PauseOf};
 pub use reasons::{Cause, SkipReason, Skips};
 pub use remarks::Remarks;
 pub use stand::Stand;
@@ -220,6 +222,8 @@ pub enum Entry<'a> {
     Asked(Box<ActEntry>),
     /// Somebody did something, or it was not done.
     Act(Box<ActEntry>),
+    /// All pauses of tags and of all jobs that there are now, in place of those before.
+    Pauses(Vec<PauseEntry>),
     /// Every slot up to this instant (unix ms) is decided.
     Decided(i64),
     /// A table came into force: a snapshot of the one before counts no more.
@@ -338,6 +342,7 @@ impl Entry<'_> {
             | Entry::Keeper(_)
             | Entry::Carried(_)
             | Entry::Asked(_)
+            | Entry::Pauses(_)
             | Entry::Decided(_)
             | Entry::Slot { .. }
             | Entry::Anew(_)

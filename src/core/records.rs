@@ -34,6 +34,7 @@ pub fn key(entry: &Entry<'_>) -> Option<Key> {
         | Entry::Keeper(_)
         | Entry::Carried(_)
         | Entry::Asked(_)
+        | Entry::Pauses(_)
         | Entry::Decided(_)
         | Entry::Slot { .. }
         | Entry::Anew(_)

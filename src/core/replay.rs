@@ -4,8 +4,8 @@ use crate::core::custody::Machine;
 use crate::core::history::PastRun;
 use crate::core::ids::{JobId, RunId};
 use crate::core::journal::{
-    ActEntry, Cause, Dropped, Entry, FIRST_ATTEMPT, Loss, RunEntry, SkipEntry, Stand, TableEntry,
-    count_first, decode, whole_lines,
+    ActEntry, Cause, Dropped, Entry, FIRST_ATTEMPT, Loss, PauseEntry, RunEntry, SkipEntry, Stand,
+    TableEntry, count_first, decode, whole_lines,
 };
 use crate::core::keeping::Notice;
 use crate::core::plain::counted;
@@ -38,6 +38,8 @@ pub struct Replay {
     pub acts: VecDeque<ActEntry>,
     /// Changes that were asked for, and it is not known what came of them.
     pub asked: BTreeMap<RunId, ActEntry>,
+    /// Pauses of tags and of all jobs; some may have ended.
+    pub pauses: Vec<PauseEntry>,
     /// The table that was in force last.
     pub table: Option<TableEntry<'static>>,
     /// The last boot seen.
@@ -142,6 +144,7 @@ impl Replay {
                 self.held.clear();
                 self.set_aside = None;
                 self.table = None;
+                self.pauses.clear();
             }
             Entry::Boot(id) => self.boot_id = id.into_owned(),
             Entry::Home(place) => self.homes.push(place.into_owned()),
@@ -157,6 +160,7 @@ impl Replay {
                 self.asked.insert(act.id, *act);
             }
             Entry::Act(act) => self.act(*act),
+            Entry::Pauses(pauses) => self.pauses = pauses,
             Entry::Decided(at) => {
                 // It goes back only then, should the other line have been lost.
                 if self.decided_ms.is_some_and(|before| at < before) {

@@ -10,6 +10,7 @@ use crate::core::definition::{Vars, braces, command_flaw, fill};
 use crate::core::ids::JobId;
 use crate::core::limits::{MAX_QUOTED_CHARS, cut};
 use crate::core::plain;
+use crate::core::time;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -107,7 +108,9 @@ pub fn characters(job: &JobRow) -> Vec<Remark> {
             let (severity, what) = match column.part() {
                 // It keeps nothing from running.
                 Part::People => (Severity::Warning, "which is shown as `?`"),
-                Part::Key | Part::Job => (Severity::Error, "which is probably a mistake"),
+                Part::Key | Part::Job | Part::Slots => {
+                    (Severity::Error, "which is probably a mistake")
+                }
             };
             let text = format!("{} holds a NUL byte, {what}: take it out", column.name());
             found.push(Remark { severity, column, text });
@@ -197,6 +200,13 @@ pub fn timezone(job: &JobRow) -> Option<Remark> {
     let zone = Some(&job.timezone).filter(|zone| !zone.is_empty())?;
     let why = cron::zone(zone).err()?;
     Some(error(Column::Timezone, format!("timezone: {why}")))
+}
+
+/// What is to be said of when a pause ends.
+pub fn pause(job: &JobRow) -> Option<Remark> {
+    let why = time::pause_end(&job.paused_until).err()?;
+    let text = format!("paused_until: {why}, or leave it empty");
+    Some(error(Column::PausedUntil, text))
 }
 
 /// A schedule that can be read and will not come again.

@@ -3,6 +3,7 @@
 //! [`News`].
 //!
 //! - `due`: which slots are launched and which are skipped
+//! - `pauses`: slots of a tag, or of all jobs, that are skipped because somebody wanted that
 //! - `run`: the runs that have not ended, and their phases
 //! - `runs`: a run from its intent to its end
 //! - `life`: how far the daemon itself has got
@@ -46,6 +47,7 @@ mod metrics;
 mod news;
 mod outbox;
 mod outputs;
+mod pauses;
 mod purge;
 mod reads;
 mod rollup;
@@ -66,6 +68,7 @@ pub use figures::{Figures, if_known};
 pub use metrics::{Counters, Histogram, Metrics};
 pub use news::{Begun, Doubt, News, NotChanged};
 pub use outbox::Outbox;
+pub use pauses::{PauseOrder, Pauses, Pausing};
 pub use run::{Run, RunPhase};
 pub use snapshot::{Kept, Loaded, SnapshotTrouble};
 pub use sync::SyncState;
@@ -233,6 +236,7 @@ pub struct Scheduler {
     refused: carry::Refused,
     homes: Homes,
     due: due::Due,
+    pauses: pauses::Pauses,
     past: Option<Box<adopt::Past>>,
     last_sequence: u64,
     started: Now,
@@ -271,6 +275,7 @@ impl Scheduler {
         let acts = acts::Acts::told_by(replay.acts.clone(), replay.asked.clone(), before);
         let mut scheduler = Scheduler {
             due: due::Due::new(now, replay.decided_ms, replay.boot_id != settings.boot_id),
+            pauses: pauses::Pauses::told_by(&replay.pauses),
             astray: None,
             outbox: outbox::Outbox::new(boot_id, replay.recorded, journal_end, segments)
                 .kept_by(replay.keepers.clone())
@@ -323,6 +328,7 @@ impl Scheduler {
         self.run_timers(now);
         self.apply_some(Some(now));
         self.decide(now);
+        pauses::look(self, now);
         self.ask_if_due(now);
         self.rotate_if_due(now);
         self.end_if_done(now);
@@ -385,9 +391,7 @@ impl Scheduler {
         let (end, retry) = (self.end_wake(), self.outbox.unwritten.retry_at_ms());
         let mono = [timer, ask, hold, last, end, retry];
         let due = self.table.first_due().map(|(slot, _)| slot);
-        // While decisions are held the past-due slots must not keep the loop awake.
-        let wall = due.filter(|_| self.due.hold_until().is_none());
-        Wake { mono_ms: mono.into_iter().flatten().min(), wall_ms: wall }
+        Wake { mono_ms: mono.into_iter().flatten().min(), wall_ms: self.wall_wake(due) }
     }
 
     /// Whether runs are about to be launched.

@@ -28,6 +28,8 @@ list! {
         Running = "running",
         /// Somebody wanted it never to be started.
         Off = "off",
+        /// Its slots are skipped for a while, because somebody wanted that.
+        Paused = "paused",
         /// Its row is disabled: it is not in force.
         Disabled = "disabled",
         /// It never ran.

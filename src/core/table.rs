@@ -44,6 +44,7 @@
 //! alive it is there twice: as the job that drains, and as what is left when that has gone.
 
 mod disabled;
+mod paused;
 
 use crate::core::cron::{Cron, CronCache, Dialect, Zone};
 use crate::core::definition::{Block, Definition, Flaw, Schedule, Vars};
@@ -52,6 +53,7 @@ use crate::core::ids::{JobId, RunId};
 use crate::core::journal::RunEntry;
 use crate::core::protocol::JobRow;
 use crate::core::shared_text::SharedTexts;
+use crate::core::time;
 use crate::core::version::Version;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
@@ -177,6 +179,7 @@ pub struct Table {
     /// Rows that are disabled: see the module's text.
     disabled: BTreeMap<JobId, Box<Job>>,
     due: BTreeSet<(i64, JobId)>,
+    pause_ends: paused::PauseEnds,
     crons: CronCache,
     texts: SharedTexts,
     dialect: Dialect,
@@ -200,6 +203,7 @@ impl Table {
             jobs: BTreeMap::new(),
             disabled: BTreeMap::new(),
             due: BTreeSet::new(),
+            pause_ends: paused::PauseEnds::default(),
             crons: CronCache::default(),
             texts: SharedTexts::default(),
             dialect,
@@ -268,7 +272,12 @@ impl Table {
 
     /// Understands a row.
     pub fn define(&mut self, row: JobRow, vars: &Vars) -> Definition {
-        let schedule = match self.read_schedule(&row.cron, &row.timezone) {
+        let read = self.read_schedule(&row.cron, &row.timezone);
+        let read = read.and_then(|read| match time::pause_end(&row.paused_until) {
+            Ok(_) => Ok(read),
+            Err(why) => Err((Flaw::Pause, format!("paused_until: {why}"))),
+        });
+        let schedule = match read {
             Ok((cron, zone)) => Schedule::Due(cron, zone),
             Err((flaw, why)) => Schedule::Refused(flaw, why.into_boxed_str()),
         };
@@ -301,6 +310,7 @@ impl Table {
     pub fn put(&mut self, def: Definition, seen: u32, decided_ms: i64) {
         let id = def.id;
         self.generation += 1;
+        self.pause_ends.set(id, def.paused_until_ms());
         let disabled = self.disabled.remove(&id);
         match self.jobs.get_mut(&id) {
             None => {
@@ -329,6 +339,7 @@ impl Table {
             self.due.remove(&(due, id));
         }
         self.blocked.remove(&id);
+        self.pause_ends.set(id, None);
         self.generation += 1;
         if job.live.is_empty() {
             self.jobs.remove(&id);

@@ -46,6 +46,25 @@ pub fn instant(text: &str) -> Result<i64, String> {
     Ok(instant.as_nanosecond().div_euclid(1_000_000) as i64) // jiff's range fits
 }
 
+/// From this instant on (unix ms) a pause is one that somebody has to end: it is how a row says so.
+pub const OPEN_END_MS: i64 = SCHEDULED_MS.end;
+
+/// The same as a row has it.
+pub const OPEN_END: &str = "9999-01-01T00:00:00Z";
+
+/// What stands in a row about when its pause ends: the first instant whose slots are launched
+/// again, unix ms; the greatest if somebody has to end it; none if there is no pause.
+///
+/// # Errors
+/// It is no instant: what would be one.
+pub fn pause_end(text: &str) -> Result<Option<i64>, String> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let at_ms = instant(text)?;
+    Ok(Some(if at_ms >= OPEN_END_MS { i64::MAX } else { at_ms }))
+}
+
 /// The same time of the wall clock so many days later, unix ms; as many times 24 hours where the
 /// calendar ends.
 pub fn days_later(wall_ms: i64, days: i64, zone: &Zone) -> i64 {
@@ -88,6 +107,17 @@ pub fn instant_of(text: &str, zone: &Zone, near_s: Option<i64>) -> Option<i64> {
 mod tests {
     use super::*;
     use crate::core::cron::zone;
+
+    #[test]
+    fn the_end_of_a_pause_is_an_instant_or_open() {
+        assert_eq!(pause_end(""), Ok(None));
+        assert_eq!(pause_end("2026-12-01T07:00:00+08:00"), Ok(Some(1_796_079_600_000)));
+        assert_eq!(pause_end(OPEN_END), Ok(Some(i64::MAX)));
+        assert_eq!(instant(OPEN_END), Ok(OPEN_END_MS));
+        for text in ["tomorrow", "2026-12-01 07:00:00", "0", " "] {
+            assert!(pause_end(text).unwrap_err().contains("is not an instant"), "{text}");
+        }
+    }
 
     #[test]
     fn a_local_time_is_an_instant_and_of_two_the_nearer_one() {

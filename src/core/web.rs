@@ -10,6 +10,7 @@
 //! - `routes`: what there is at which path; `route`: what one is, and how it is found; `call`: what
 //!   its function is given; `named`: what a request names
 //! - `actions`: what commands do; `stops`: the stops among them
+//! - `pause`: slots are skipped for a while; `pausing`: what is told of that
 //! - `change`: jobs are changed; `repeats`: a request that is sent again makes nothing twice
 //! - `output`: what runs have written and the log, followed if wanted; `download`: as it is
 //! - `sources`: in which files that is
@@ -47,6 +48,9 @@ mod output;
 mod pages;
 mod parameters;
 mod past;
+mod pause;
+mod pause_form;
+mod pausing;
 mod preview;
 mod repeats;
 mod root;
@@ -236,6 +240,11 @@ impl Web {
             }
             Does::Change(change) => {
                 self.change(scheduler, call, change(call)?, Asker::Program)?;
+                None
+            }
+            Does::Pause(wants) => {
+                let wants = wants(scheduler, call)?;
+                self.pause(scheduler, call, wants)?;
                 None
             }
             Does::Sheet(sheet) => Some(sheet(self, scheduler, call)?),

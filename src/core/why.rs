@@ -5,9 +5,12 @@
 //! launched was due, whatever somebody has changed in that second.
 
 use crate::core::change::{ENABLED, Stand, What};
+use crate::core::columns::Column;
 use crate::core::cron::{Cron, Dialect, Zone, zone};
 use crate::core::earlier::{self, Change};
 use crate::core::ids::RunId;
+use crate::core::journal::{PauseOf, SkipReason};
+use crate::core::time;
 use serde_json::Value;
 
 /// What is due is launched, or called skipped, within this time, ms.
@@ -68,6 +71,29 @@ pub struct Skipped {
     pub count: u64,
 }
 
+/// That somebody paused slots of many jobs, or had them launched again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PauseDone {
+    /// Whose slots.
+    pub of: PauseOf,
+    /// The first instant whose slots are launched again, unix ms; the greatest: somebody has to say
+    /// so. The smallest: somebody did.
+    pub end_ms: i64,
+    /// What was done.
+    pub done: Done,
+}
+
+/// Who had slots of a job skipped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Paused {
+    /// All, or those with a tag; none: the job itself.
+    pub of: Option<PauseOf>,
+    /// The first instant whose slots are launched again, unix ms; none: somebody has to say so.
+    pub until_ms: Option<i64>,
+    /// What was done.
+    pub done: Done,
+}
+
 /// What is known.
 #[derive(Clone, Debug)]
 pub struct Facts<'a> {
@@ -85,6 +111,8 @@ pub struct Facts<'a> {
     pub present: Option<Stand>,
     /// All that has changed it, newest first.
     pub changes: Vec<Done>,
+    /// Pauses of tags and of all jobs, newest first, and their ends.
+    pub pauses: Vec<PauseDone>,
     /// None of later than this is missing among the changes, unix ms.
     pub known_since_ms: i64,
     /// Runs of the time around the instant.
@@ -114,12 +142,24 @@ pub enum Verdict {
     NotDue,
     /// It will be due then, if nobody changes anything.
     WillRun,
+    /// It would be due then, and is paused until later.
+    Paused,
     /// It was due a moment ago.
     Undecided,
     /// It was due, and no record tells what came of it. It was changed near that time, perhaps.
     NoRecord(Option<Done>),
     /// Its definition of that time is not known any more.
     Unknown,
+}
+
+impl Verdict {
+    /// Whether nothing was started, or will be, for it was paused.
+    fn is_paused(&self) -> bool {
+        match self {
+            Verdict::Skipped(skip) => skip.reason == SkipReason::Paused.label(),
+            verdict => *verdict == Verdict::Paused,
+        }
+    }
 }
 
 /// The answer.
@@ -133,6 +173,8 @@ pub struct Answer {
     pub nearest_ms: [Option<i64>; 2],
     /// The row as it was then.
     pub then: Option<Stand>,
+    /// Who paused it, where that is why nothing was started, if that is known.
+    pub paused: Option<Paused>,
     /// The row as it was then follows from what is known to have been changed.
     pub is_sure: bool,
 }
@@ -180,6 +222,13 @@ impl Slots {
 pub fn slot_before(cron: &str, dialect: Dialect, zone: &Zone, at_ms: i64) -> Option<i64> {
     let cron = Cron::parse(cron, dialect).ok()?;
     Slots { cron, zone: zone.clone() }.before(at_ms)
+}
+
+impl Answer {
+    /// Whether it was paused, and by whom is not known.
+    pub fn needs_pause(&self) -> bool {
+        self.verdict.is_paused() && self.paused.is_none()
+    }
 }
 
 impl Facts<'_> {
@@ -233,7 +282,37 @@ impl Facts<'_> {
         let is_enabled = then.as_ref().is_some_and(|then| then.enabled);
         let was_due = recorded.is_some() || is_slot && is_enabled && limit > 0;
         let verdict = recorded.unwrap_or_else(|| self.unrecorded(then.as_ref(), slots, is_slot));
-        Answer { verdict, was_due, nearest_ms, then, is_sure }
+        let is_paused = verdict.is_paused();
+        let paused = then.as_ref().filter(|_| is_paused).and_then(|then| self.paused(then));
+        Answer { verdict, was_due, nearest_ms, then, paused, is_sure }
+    }
+
+    /// Who paused it: itself, all jobs, or those with its tag. A slot may be decided late, and then
+    /// a pause counts that was made after it.
+    fn paused(&self, then: &Stand) -> Option<Paused> {
+        let of_row = self.changes.iter().filter_map(|done| {
+            let end = new_value(&done.what, Column::PausedUntil.name())?.as_str()?;
+            Some((None, row_end_ms(end), done))
+        });
+        let of = |of: PauseOf| {
+            let its = self.pauses.iter().filter(move |pause| pause.of == of);
+            its.map(move |pause| (Some(of), pause.end_ms, &pause.done)).collect()
+        };
+        let mut all = vec![of_row.collect(), of(PauseOf::All)];
+        if then.row.tag_id > 0 {
+            all.push(of(PauseOf::Tag(then.row.tag_id)));
+        }
+        let reaches = |found: &&(_, i64, _)| found.1 > self.at_ms;
+        let is_before = |found: &&(_, _, &Done)| found.2.at_ms <= self.at_ms;
+        let before = |its: &Vec<_>| its.iter().find(is_before).filter(reaches).copied();
+        let since = |its: &Vec<_>| {
+            let since = its.iter().rev().skip_while(is_before);
+            since.into_iter().find(reaches).copied()
+        };
+        let found = all.iter().find_map(before).or_else(|| all.iter().find_map(since));
+        let (of, end_ms, done) = found?;
+        let until_ms = Some(end_ms).filter(|end_ms| *end_ms != i64::MAX);
+        Some(Paused { of, until_ms, done: done.clone() })
     }
 
     fn unrecorded(
@@ -267,7 +346,9 @@ impl Facts<'_> {
             return Verdict::NeverDue(LIMIT.into());
         }
         if self.at_ms > self.now_ms {
-            return Verdict::WillRun;
+            let row = row_end_ms(&then.row.paused_until);
+            let is_paused = row > self.at_ms || self.paused(then).is_some();
+            return if is_paused { Verdict::Paused } else { Verdict::WillRun };
         }
         if self.now_ms - self.at_ms < DECIDED_MS {
             return Verdict::Undecided;
@@ -290,6 +371,11 @@ impl Facts<'_> {
             |done: &Done| ["cron", "timezone"].iter().any(|it| done.what.contains_key(*it));
         Verdict::OtherSchedule(self.first_since(changes))
     }
+}
+
+/// When the pause of a row ends, unix ms; the smallest: it has none.
+fn row_end_ms(text: &str) -> i64 {
+    time::pause_end(text).ok().flatten().unwrap_or(i64::MIN)
 }
 
 /// Why a job is never due that may not run.

@@ -5,6 +5,7 @@
 
 mod forms;
 mod long;
+mod pause;
 mod problems;
 mod rows;
 mod values;

@@ -26,6 +26,7 @@ mod killed;
 mod log;
 mod moved;
 mod output;
+mod paused;
 mod process;
 mod refused;
 mod remarks;

@@ -26,6 +26,7 @@ mod original;
 mod overlong;
 mod packet;
 mod past;
+mod pause;
 mod purge;
 mod record;
 mod refused;

@@ -116,10 +116,11 @@ fn what_tells_why_is_read_in_one_session() {
         let good = RunsAsk { kinds, limit: 1, ..of_job.clone() };
         let acts = ActsAsk { server_id: 1, job: Some(2), limit: 9, ..ActsAsk::default() };
         let words = ActsAsk { job: None, ..acts.clone() };
-        let ask = WhyAsk { changes: acts, near, skips: of_job, good, words };
+        let pauses = words.clone();
+        let ask = WhyAsk { changes: acts, pauses, near, skips: of_job, good, words };
         let told = Standing::start().ask(&database.config, Ask::Why(Box::new(ask.clone())));
         let end = Answer::Acts(ActsEnd::default());
-        let mut right = vec![end.clone()];
+        let mut right = vec![end.clone(), end.clone()];
         right.extend(brute::answers(&rows, &ask.near));
         right.extend(brute::answers(&rows, &ask.skips));
         let good = brute::answers(&rows, &ask.good);

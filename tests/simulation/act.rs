@@ -297,7 +297,8 @@ impl World {
     fn answered(&mut self, conn: ConnId, response: Response) {
         let status = response.status();
         let mut response = Some(response);
-        if self.editor_answered(conn, status)
+        if self.pauser_answered(conn, status)
+            || self.editor_answered(conn, status)
             || self.acts_answered(conn, &mut response)
             || self.reader_answered(conn, &mut response)
         {

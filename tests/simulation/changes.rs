@@ -214,6 +214,7 @@ impl Database {
             Change::Create { .. }
             | Change::Edit { .. }
             | Change::Delete { .. }
+            | Change::Pause { .. }
             | Change::Switch { .. } => self.decide_row(&ask.change)?,
         };
         if !work.changes() {

@@ -33,6 +33,8 @@ pub struct Row {
 pub struct Rows {
     pub rows: BTreeMap<u32, Row>,
     pub vars: BTreeMap<String, String>,
+    /// Ids of tags.
+    pub tags: Vec<u32>,
 }
 
 /// Paths of the databases that a configuration may name. The second one is a copy of the first that
@@ -188,8 +190,10 @@ impl Rows {
             true => Answer::Job(Box::new(row.row.clone())),
             false => Answer::Disabled(Box::new(row.row.clone())),
         };
+        let tag = |id| Answer::Tag { id, name: format!("tag {id}") };
         let jobs = self.rows.values().map(answer);
-        let answers = self.vars.iter().map(var).chain(jobs);
+        let tags = self.tags.iter().map(|id| tag(*id));
+        let answers = self.vars.iter().map(var).chain(tags).chain(jobs);
         answers.map(|answer| serde_json::to_vec(&answer).unwrap()).collect()
     }
 

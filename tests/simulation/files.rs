@@ -65,6 +65,11 @@ impl Files {
         }
     }
 
+    /// Nobody could ask meanwhile.
+    pub fn stood_still(&mut self, now: Now) {
+        self.since_ms = now.mono_ms;
+    }
+
     /// A question about them was answered, well or not.
     pub fn answered(&mut self, now: Now, good: bool) {
         if !good {

@@ -130,6 +130,7 @@ impl World {
             _ => self.random.below(1_500),
         };
         self.pass(ms);
+        self.disk.files.stood_still(self.now);
         self.tell(|| format!("a stall of {ms} ms"));
     }
 
@@ -198,6 +199,7 @@ impl World {
         self.core = None;
         self.clients.clear();
         self.editors_leave();
+        self.pausers_leave();
         self.readers_leave();
         self.acts.down();
         self.kill_in = None;

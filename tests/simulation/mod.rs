@@ -16,6 +16,7 @@ mod ledger;
 mod life;
 mod memory;
 mod mover;
+mod pausers;
 mod process;
 mod profile;
 mod random;

@@ -28,6 +28,8 @@ pub struct Profile {
     pub moves: bool,
     /// Somebody takes the newest segment of the journal away while no daemon looks.
     pub loses: bool,
+    /// Jobs have tags.
+    pub tagged: bool,
     /// The configured zone first.
     pub zones: Vec<FakeZone>,
     pub wall_ms: i64,
@@ -65,6 +67,7 @@ impl Profile {
             astray: slow && apart.one_in(4),
             moves: apart.one_in(4),
             loses: apart.one_in(4),
+            tagged: false,
             zones,
             wall_ms: start * 1000 + random.within(0..=999),
         }
@@ -84,6 +87,8 @@ impl Profile {
             cron: expr.text(),
             max_concurrence: random.pick(limit),
             server_id: 1,
+            // There are two, where somebody pauses what has one.
+            tag_id: if self.tagged { id % 3 } else { 0 },
             timezone,
             ..JobRow::default()
         };

@@ -38,6 +38,9 @@ pub struct Readers {
     waiting: BTreeMap<ConnId, Asked>,
     /// What the database has said last: where the runs stand.
     told: Option<Vec<(String, String)>>,
+    /// Answers that are on their way behind the journal, while the next one is asked for already:
+    /// what was told of them is not known any more.
+    late: usize,
 }
 
 impl Readers {
@@ -45,13 +48,24 @@ impl Readers {
     pub fn new(seed: u64, is_large: bool) -> Option<Readers> {
         let mut random = Random::new(seed.rotate_left(40) ^ 0x4ead_e451);
         let is_there = random.one_in(3) && !is_large;
-        let (waiting, told) = (BTreeMap::new(), None);
-        is_there.then_some(Readers { random, waiting, told })
+        let (waiting, told, late) = (BTreeMap::new(), None, 0);
+        is_there.then_some(Readers { random, waiting, told, late })
     }
 
     /// The database is asked.
     pub fn is_asked(&mut self) {
-        self.told = Some(Vec::new());
+        self.late += usize::from(self.told.replace(Vec::new()).is_some());
+    }
+
+    /// What was told of the answer that has come; none: nothing, or it is not known.
+    fn take_told(&mut self) -> Option<Vec<(String, String)>> {
+        match self.late.checked_sub(1) {
+            Some(late) => {
+                self.late = late;
+                None
+            }
+            None => self.told.take(),
+        }
     }
 
     /// It says something.
@@ -140,11 +154,12 @@ impl World {
         let Some(mut asked) = readers.waiting.remove(&conn) else { return false };
         let response = response.take().expect("an answer");
         if response.status() == 503 {
+            self.readers.iter_mut().for_each(|readers| drop(readers.take_told()));
             return true;
         }
         assert_eq!(response.status(), 200, "a reader is told {}", response.status());
         let page = body_of(&mut asked.connection, self.now, response);
-        let told = self.readers.as_mut().and_then(|readers| readers.told.take());
+        let told = self.readers.as_mut().and_then(Readers::take_told);
         self.check_page(asked, &page, told);
         true
     }
@@ -196,7 +211,10 @@ impl World {
 
     /// Nobody waits any more: the daemon is gone.
     pub fn readers_leave(&mut self) {
-        self.readers.iter_mut().for_each(|readers| readers.waiting.clear());
+        if let Some(readers) = &mut self.readers {
+            readers.waiting.clear();
+            (readers.told, readers.late) = (None, 0);
+        }
     }
 
     /// Who has waited long enough was answered in this turn.

@@ -9,6 +9,7 @@ use super::keeper::{Keeper, Legacy};
 use super::lanes::Lanes;
 use super::ledger::{Def, Ledger, State};
 use super::mover::Mover;
+use super::pausers::Pausers;
 use super::process::Processes;
 use super::profile::Profile;
 use super::random::Random;
@@ -55,6 +56,8 @@ pub struct World {
     pub editors: Option<Editors>,
     /// Who did what.
     pub acts: Acts,
+    /// Who pauses jobs, if anybody does.
+    pub pausers: Option<Pausers>,
     /// Who looks at the past, if anybody does.
     pub readers: Option<Readers>,
     /// Programs that take the daemon's place, if any do.
@@ -111,7 +114,9 @@ impl World {
     pub fn new(seed: u64, tell: bool) -> World {
         let mut random = Random::new(seed);
         let mut apart = Random::new(!seed);
-        let profile = Profile::new(&mut random, &mut apart);
+        let mut profile = Profile::new(&mut random, &mut apart);
+        let pausers = Pausers::new(seed, profile.slow);
+        profile.tagged = pausers.is_some();
         let zone = schedule::core::cron::zone(profile.zones[0].name).ok();
         let mut database = Database::default();
         database.zone = zone;
@@ -121,6 +126,7 @@ impl World {
             database.now.rows.insert(id, profile.row(&mut random, id));
         }
         database.now.vars.insert("A".into(), "1".into());
+        database.now.tags = if profile.tagged { vec![1, 2] } else { Vec::new() };
         database.note();
         database.has_audit = !Random::new(seed ^ 0xac7).one_in(4);
         let mut ledger = Ledger::new(profile.zones.clone(), profile.stop_grace_ms);
@@ -131,6 +137,7 @@ impl World {
             mover: Mover::new(seed),
             editors: Editors::new(seed, profile.fat || profile.crowd),
             acts: Acts::new(seed),
+            pausers,
             readers: Readers::new(seed, profile.fat || profile.crowd),
             renewals: Renewals::new(seed, profile.fat),
             now: Now { wall_ms: profile.wall_ms, mono_ms: 50_000 },
@@ -208,6 +215,7 @@ impl World {
             self.command(now);
         }
         self.edit_by_hand();
+        self.pause_by_hand();
         self.read_by_hand();
         self.read_acts_by_hand();
         let Some(core) = &mut self.core else { return };
@@ -327,6 +335,9 @@ impl World {
                 core.scheduler.acts().open().any(|act| homes.has_act(act))
             };
             let quiet = quiet && !self.core.as_ref().is_some_and(is_open);
+            // What somebody did is told as well.
+            let told_all = |core: &Core| core.scheduler.outbox().waiting_bytes() == 0;
+            let quiet = quiet && self.core.as_ref().is_none_or(told_all);
             // A sync that was slow may have begun before their changes.
             let quiet = quiet && self.editors.as_ref().is_none_or(|it| it.waiting.is_empty());
             let counted =

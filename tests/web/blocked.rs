@@ -75,7 +75,7 @@ fn each_reason_has_its_word_in_the_api() {
 fn status_and_metrics_count_them_by_reason() {
     let mut bench = spoilt();
     let status = bench.get("/api/v1/status").json();
-    let counts = json!({"schedule": 1, "timezone": 1, "command": 1, "limit": 1});
+    let counts = json!({"schedule": 1, "timezone": 1, "pause": 0, "command": 1, "limit": 1});
     assert_eq!(status["blocked"], counts);
     let bad = status["bad_rows"].as_array().unwrap();
     let told: Vec<_> = bad.iter().map(|row| (row["id"].as_u64(), row["what"].as_str())).collect();

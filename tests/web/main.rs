@@ -26,6 +26,7 @@ mod original;
 mod pages_list;
 mod pages_look;
 mod parameters;
+mod pause;
 mod places;
 mod preview;
 mod program;

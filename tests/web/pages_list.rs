@@ -311,9 +311,10 @@ fn no_page_has_an_address_that_begins_at_the_root() {
             let known = to == "/" || known.iter().any(|known| to.starts_with(known));
             assert!(known && to != "/log/", "{target}: {address} → {to}");
             // Files are not there, a stream does not end, a form is posted.
-            let page_of_its_own = !["/output", "/events", "/actions", "able", "api/v1/log"]
-                .iter()
-                .any(|other| to.contains(other));
+            let page_of_its_own =
+                !["/output", "/events", "/actions", "able", "/pause", "api/v1/log"]
+                    .iter()
+                    .any(|other| to.contains(other));
             let status = if page_of_its_own { page(&mut bench, &to).status } else { 200 };
             assert_eq!(status, 200, "{target}: {address} → {to}");
             seen += 1;

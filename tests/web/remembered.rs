@@ -52,6 +52,7 @@ impl Bench {
     /// What tells why, as the helper puts it together.
     pub fn why_answers(&self, ask: &WhyAsk) -> Vec<Answer> {
         let mut all = past::act_answers(&self.acts, &ask.changes);
+        all.extend(past::act_answers(&self.acts, &ask.pauses));
         // To look at those of all jobs each time takes long.
         let is_its = |row: &&RunRecord| ask.near.jobs.iter().flatten().any(|it| *it == row.job_id);
         let rows: Vec<RunRecord> = self.past.iter().filter(is_its).cloned().collect();

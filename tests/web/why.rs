@@ -1,7 +1,10 @@
 //! Why a job ran, or did not: 10,000 questions about a month that was lived through, with jobs that
-//! are changed, disabled, deleted and made, outages, and runs that take longer than their slots are
-//! apart. A ledger of its own tells what is right: it reads schedules by arithmetic alone, and
-//! knows of each slot what must have become of it.
+//! are changed, disabled, paused, deleted and made, outages, and runs that take longer than their
+//! slots are apart. A ledger of its own tells what is right: it reads schedules by arithmetic
+//! alone, and knows of each slot what must have become of it.
+
+mod pauses;
+mod turned;
 
 use crate::web_common::{Bench, START, row, settings};
 use schedule::core::event::{Ended, Event};
@@ -92,6 +95,8 @@ struct Month {
     fates: BTreeMap<(u32, i64), Fate>,
     /// Who disabled each job last.
     disabled_by: BTreeMap<u32, Vec<(i64, &'static str)>>,
+    /// Who paused each job, and all.
+    pauses: pauses::Pauses,
     /// The runs that are alive, and when they end.
     alive: BTreeMap<u32, Vec<i64>>,
     /// Runs of an older definition are alive until then.
@@ -118,6 +123,7 @@ impl Month {
             lives: lives.collect(),
             fates: BTreeMap::new(),
             disabled_by: BTreeMap::new(),
+            pauses: pauses::Pauses::default(),
             alive: BTreeMap::new(),
             waits: BTreeMap::new(),
             restarts: 0,
@@ -164,8 +170,11 @@ impl Month {
             return;
         }
         for (id, def) in due {
+            let is_paused = self.pauses.end(id) > at;
             let alive = self.alive.entry(id).or_default();
-            let fate = if self.waits.get(&id).is_some_and(|until| *until > at) {
+            let fate = if is_paused {
+                Fate::Skipped("paused")
+            } else if self.waits.get(&id).is_some_and(|until| *until > at) {
                 Fate::Skipped("waiting")
             } else if alive.len() >= def.limit {
                 Fate::Skipped("overlap")
@@ -290,7 +299,9 @@ impl Month {
             for id in self.ids() {
                 let def = self.def(id, at).unwrap();
                 if def.enabled && def.is_due(at) {
-                    self.fates.insert((id, at), Fate::Skipped("misfire"));
+                    let is_paused = self.pauses.end(id) > at;
+                    let why = if is_paused { "paused" } else { "misfire" };
+                    self.fates.insert((id, at), Fate::Skipped(why));
                 }
             }
             at += MINUTE;
@@ -310,7 +321,10 @@ impl Month {
             self.minute(at);
             if at >= next_change {
                 self.go_to(at + 15_000);
-                self.change();
+                match self.random.below(3) {
+                    0 => self.pause(),
+                    _ => self.change(),
+                }
                 next_change = at + (30 + self.random.below(400)) * MINUTE;
             }
             if at >= next_outage {
@@ -320,7 +334,8 @@ impl Month {
             }
             at = (self.now().max(at).div_euclid(MINUTE) + 1) * MINUTE;
         }
-        self.go_to(at);
+        // What is due then is none of the month.
+        self.go_to(at - 1);
         self.bench.carry_all();
     }
 
@@ -374,7 +389,7 @@ impl Month {
         }
         if then.is_due(at) {
             assert!(at > self.now(), "slot {at} of job {id} is forgotten: {then:?}");
-            return ("will_run", None);
+            return (if self.pauses.end(id) > at { "paused" } else { "will_run" }, None);
         }
         let other = now.filter(|now| now.cron() != then.cron());
         match other.is_some_and(|now| now.is_due(at)) {
@@ -396,8 +411,13 @@ impl Month {
             _ => &Value::Null,
         };
         assert_eq!(said.as_str(), more, "{}", what());
-        let is_slot = self.fates.contains_key(&(id, at)) || verdict == "will_run";
+        let is_slot =
+            self.fates.contains_key(&(id, at)) || ["will_run", "paused"].contains(&verdict);
         assert_eq!(told["was_due"], is_slot, "{}", what());
+        if verdict == "paused" || more == Some("paused") {
+            let by = self.pauses.check(id, at, &told);
+            *counts.entry(by).or_default() += 1;
+        }
         let then = self.def(id, at);
         let cron = told["definition_then"]["cron"].as_str().map(str::to_owned);
         assert_eq!(cron, then.map(|then| then.cron()), "{}", what());
@@ -443,55 +463,12 @@ fn ten_thousand_answers_are_right() {
         "overlap",
         "misfire",
         "waiting",
+        "paused",
+        "paused by its row",
+        "paused with all",
         "database",
         "loopback",
     ] {
         assert!(counts.get(verdict).is_some_and(|count| *count > 1), "{verdict}: {counts:?}");
     }
-}
-
-/// Of a run that failed it is told since when, and what was changed.
-#[test]
-fn what_turned_good_runs_into_bad_ones_is_told() {
-    let mut bench = Bench::that_asks_seldom(&[row(1, "*/10 * * * *", "echo {DIR}")]);
-    let slot = |nth: i64| 1_795_326_600_000 + nth * 10 * MINUTE;
-    for nth in 0..4 {
-        bench.pass(u64::try_from(slot(nth) + 100 - bench.now.wall_ms).unwrap());
-        bench.pass(1_000);
-        bench.end_all(u8::from(nth >= 2));
-        if nth == 1 {
-            bench.ask("PATCH", "/api/v1/jobs/1", "", r#"{"owner": "ann"}"#).is(200);
-            bench.pass(1_000);
-            let var = r#"{"name": "DIR", "value": "/x"}"#;
-            bench.ask("POST", "/api/v1/vars", "", var).is(201);
-            let other = r#"{"name": "OTHER", "value": "/y"}"#;
-            bench.ask("POST", "/api/v1/vars", "", other).is(201);
-        }
-    }
-    bench.carry_all();
-    let told = bench.get("/api/v1/jobs/1/why").is(200).json();
-    assert_eq!((&told["verdict"], &told["was_due"]), (&"ran".into(), &true.into()), "{told:#}");
-    let since = &told["since_good"];
-    let started =
-        |run: &str| schedule::core::time::instant(since[run]["started_at"].as_str().unwrap());
-    assert_eq!(started("good").unwrap() / MINUTE, slot(1) / MINUTE, "{told:#}");
-    assert_eq!(started("bad").unwrap() / MINUTE, slot(2) / MINUTE, "{told:#}");
-    let changes = since["changes"].as_array().unwrap();
-    let actions: Vec<&str> = changes.iter().map(|it| it["action"].as_str().unwrap()).collect();
-    assert_eq!(actions, ["create_variable", "edit"], "{told:#}");
-    assert_eq!(since["restarted"], false);
-    let good = bench.get("/api/v1/jobs/1/why?at=2026-11-22%2014:00").is(200).json();
-    assert_eq!((&good["verdict"], &good["since_good"]), (&"ran".into(), &Value::Null), "{good:#}");
-    let page =
-        bench.ask("GET", "/jobs/1/why?at=2026-11-22+14:20&lang=zh", "Accept: text/html\r\n", "");
-    assert!(page.is(200).body.contains("最近一次成功的运行"), "{}", page.body);
-    assert!(bench.get("/jobs/1").body.contains("action=\"../jobs/1/why\""));
-    for bad in ["at=x", "at=1900-01-01", "lang=de", "when=now"] {
-        bench.get(&format!("/api/v1/jobs/1/why?{bad}")).is(400);
-    }
-    bench.database_error = Some("it is away".into());
-    bench.get("/api/v1/jobs/1/why?at=2026-11-22%2014:20").is(503);
-    bench.get("/api/v1/jobs/1/why?at=2026-11-22%2014:00").is(200);
-    let next = bench.get("/api/v1/jobs/1/why?at=2099-11-22%2014:00").is(200).json();
-    assert_eq!(next["verdict"], "will_run");
 }

@@ -50,10 +50,12 @@ impl FileJob {
         }
     }
 
-    /// All columns of its row: what the file does not name is as by default.
+    /// All columns of its row: what the file does not name is as by default. A pause is no part of
+    /// what a job is, and is left as it stands unless the file names it.
     pub fn whole(&self) -> Wanted {
         let mut columns = self.columns.clone();
-        let of_row = |it: &&Column| !matches!(it, Column::Id | Column::ServerId);
+        let of_row =
+            |it: &&Column| !matches!(it, Column::Id | Column::ServerId | Column::PausedUntil);
         let names = Column::ALL.iter().filter(of_row).map(|it| it.name()).chain([ENABLED]);
         for name in names {
             columns.entry(name).or_insert(Value::Null);

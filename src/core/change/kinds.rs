@@ -43,6 +43,15 @@ pub enum Change {
         /// What the row must be.
         expected: Option<Version>,
     },
+    /// Its slots are skipped for a while, or launched again.
+    Pause {
+        /// Which.
+        id: JobId,
+        /// Until when, as its row says it; empty: they are launched.
+        until: String,
+        /// Why.
+        note: String,
+    },
     /// Of a variable or a tag.
     Word(WordChange),
     /// The group is made to be as a file says: see `core::apply`.
@@ -58,21 +67,27 @@ pub enum Change {
     },
 }
 
+/// What is done where a row says this of its pause, in a word.
+pub(super) fn pause_verb(until: &str) -> &'static str {
+    if until.is_empty() { "resume" } else { "pause" }
+}
+
 impl Change {
     /// The job; none for one that is made, and where it is about no job.
     pub fn id(&self) -> Option<JobId> {
         match self {
             Change::Create { .. } | Change::Apply { .. } | Change::Word(_) => None,
-            Change::Edit { id, .. } | Change::Delete { id, .. } | Change::Switch { id, .. } => {
-                Some(*id)
-            }
+            Change::Edit { id, .. }
+            | Change::Delete { id, .. }
+            | Change::Pause { id, .. }
+            | Change::Switch { id, .. } => Some(*id),
         }
     }
 
     /// What the row, or the group, must be.
     pub fn expected(&self) -> Option<Version> {
         match self {
-            Change::Create { .. } => None,
+            Change::Create { .. } | Change::Pause { .. } => None,
             Change::Word(word) => word.expected,
             Change::Edit { expected, .. }
             | Change::Apply { expected, .. }
@@ -89,6 +104,7 @@ impl Change {
             | Change::Edit { .. }
             | Change::Delete { .. }
             | Change::Apply { .. }
+            | Change::Pause { .. }
             | Change::Switch { .. } => Of::Job,
         }
     }
@@ -101,6 +117,7 @@ impl Change {
             Change::Edit { .. }
             | Change::Delete { .. }
             | Change::Apply { .. }
+            | Change::Pause { .. }
             | Change::Switch { .. } => false,
         }
     }
@@ -118,6 +135,7 @@ impl Change {
             Change::Delete { .. } => "delete",
             Change::Switch { enabled: true, .. } => "enable",
             Change::Switch { enabled: false, .. } => "disable",
+            Change::Pause { until, .. } => pause_verb(until),
             Change::Apply { .. } => APPLY,
             Change::Word(word) => word.verb(),
         }
@@ -140,6 +158,7 @@ impl Change {
             Change::Create { .. }
             | Change::Edit { .. }
             | Change::Delete { .. }
+            | Change::Pause { .. }
             | Change::Word(_)
             | Change::Switch { .. } => self.clone(),
         }

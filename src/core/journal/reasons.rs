@@ -22,6 +22,8 @@ list! {
     pub enum SkipReason {
         /// As many runs as the job may have were alive.
         Overlap = "overlap",
+        /// Somebody wanted it: its job, its tag, or all jobs were paused.
+        Paused = "paused",
         /// The daemon is ending.
         Draining = "draining",
         /// Runs of the row's old definition were alive.
@@ -46,6 +48,6 @@ mod tests {
     fn words_of_a_later_version_are_read() {
         assert_eq!(serde_json::from_str::<Cause>(r#""retry""#).unwrap(), Cause::Other);
         assert_eq!(serde_json::from_str::<Cause>(r#""reboot""#).unwrap(), Cause::Reboot);
-        assert_eq!(serde_json::from_str::<SkipReason>(r#""paused""#).unwrap(), SkipReason::Other);
+        assert_eq!(serde_json::from_str::<SkipReason>(r#""eclipse""#).unwrap(), SkipReason::Other);
     }
 }

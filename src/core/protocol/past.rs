@@ -93,6 +93,8 @@ pub struct ActsEnd {
 pub struct WhyAsk {
     /// What has changed its row.
     pub changes: ActsAsk,
+    /// Who paused tags, or all jobs, or resumed them, around that time.
+    pub pauses: ActsAsk,
     /// Its runs that began at that time or a little later.
     pub near: RunsAsk,
     /// Its last runs that began before, and the slots that were skipped since: a range of those

@@ -55,9 +55,11 @@ pub struct Due {
     first_of_boot: bool,
 }
 
-/// Slots of a job that came too late.
+/// Slots of a job that go at once, and are yet to be counted: they came too late, or while it was
+/// paused.
 struct Gap {
     job: JobId,
+    reason: SkipReason,
     /// The last slot counted.
     at_ms: i64,
     /// Slots later than this are no part of it.
@@ -132,9 +134,23 @@ impl Scheduler {
         self.outbox.note(&Entry::Boot(self.settings.boot_id.as_str().into()));
         if reboot {
             for job in self.reboot_jobs() {
-                self.start_run(now, job, (None, Cause::Reboot), None);
+                self.start_at_boot(now, job);
             }
         }
+    }
+
+    fn start_at_boot(&mut self, now: Now, job: JobId) {
+        let slot_ms = now.wall_ms;
+        match self.pause_of_slot(job, slot_ms) {
+            None => drop(self.start_run(now, job, (None, Cause::Reboot), None)),
+            Some(_) => self.skip_slot(now, job, SkipReason::Paused, slot_ms),
+        }
+    }
+
+    /// When a pause ends that a slot of a job falls into, unix ms.
+    fn pause_of_slot(&self, id: JobId, slot_ms: i64) -> Option<i64> {
+        let end_ms = self.pauses.end_ms(self.table.get(id)?.scheduled()?);
+        (slot_ms < end_ms).then_some(end_ms)
     }
 
     fn reboot_jobs(&self) -> Vec<JobId> {
@@ -195,15 +211,21 @@ impl Scheduler {
     fn decide_slot(&mut self, now: Now, id: JobId, slot: i64) {
         let misfire = clock::is_misfire(slot, now.wall_ms);
         let draining = self.draining();
+        let pause = self.pause_of_slot(id, slot);
         let Some(job) = self.table.get_mut(id) else { return };
         debug_assert!(job.last_slot_ms < slot, "slot {slot} of job {id} is decided twice");
         job.last_slot_ms = slot;
         self.due.last_slot_ms = self.due.last_slot_ms.max(slot);
-        if misfire {
+        // What is paused goes behind what is yet to be counted: the ranges of a job come in order.
+        if misfire || (pause.is_some() && !self.due.misfires.is_empty()) {
             // All that came too late goes at once; how many there were is counted later.
-            let to_ms = now.wall_ms - clock::FRESH_MS - 1;
+            let (to_ms, reason) = match pause {
+                // It would not have been started by a daemon that was there either.
+                Some(end_ms) => (now.wall_ms.min(end_ms - 1), SkipReason::Paused),
+                None => (now.wall_ms - clock::FRESH_MS - 1, SkipReason::Misfire),
+            };
             job.last_slot_ms = to_ms;
-            let gap = Gap { job: id, at_ms: slot, to_ms, first_ms: slot, count: 1 };
+            let gap = Gap { job: id, reason, at_ms: slot, to_ms, first_ms: slot, count: 1 };
             self.due.misfires.push_back(gap);
             self.table.reschedule(id, to_ms);
             self.tell_if_last(id);
@@ -211,7 +233,9 @@ impl Scheduler {
         }
         let at_limit = job.live.len() >= job.def.max_concurrence as usize;
         let waits = matches!(job.phase(), Phase::Replaced(_));
-        let reason = if draining {
+        let reason = if pause.is_some() {
+            Some(SkipReason::Paused)
+        } else if draining {
             Some(SkipReason::Draining)
         } else if waits {
             Some(SkipReason::Waiting)
@@ -224,14 +248,16 @@ impl Scheduler {
             None => {
                 self.start_run(now, id, (Some(slot), Cause::Due), None);
             }
-            Some(reason) => {
-                let (first_ms, last_ms, home) = (slot, slot, self.home());
-                self.skip(now, SkipEntry { job: id, reason, first_ms, last_ms, count: 1, home });
-            }
+            Some(reason) => self.skip_slot(now, id, reason, slot),
         }
         self.table.reschedule(id, slot);
         self.tell_if_last(id);
         self.touch(id);
+    }
+
+    fn skip_slot(&mut self, now: Now, job: JobId, reason: SkipReason, slot_ms: i64) {
+        let (first_ms, last_ms, home) = (slot_ms, slot_ms, self.home());
+        self.skip(now, SkipEntry { job, reason, first_ms, last_ms, count: 1, home });
     }
 
     /// After the last slot of a schedule its job is one that is never started again.
@@ -301,7 +327,7 @@ impl Scheduler {
                     let now = Now { wall_ms: self.due.decided_ms, mono_ms: 0 };
                     let skip = SkipEntry {
                         job: gap.job,
-                        reason: SkipReason::Misfire,
+                        reason: gap.reason,
                         first_ms: gap.first_ms,
                         last_ms: gap.at_ms,
                         count: gap.count,
@@ -315,7 +341,8 @@ impl Scheduler {
     }
 
     fn begin_anew(&mut self, now: Now) {
-        let old = crate::core::time::rfc3339(self.due.decided_ms, &self.settings.zone);
+        let decided_ms = self.due.decided_ms;
+        let old = crate::core::time::rfc3339(decided_ms, &self.settings.zone);
         log::warn!("clock went back from {old} by more than 3 h: the schedule begins again");
         self.due.decided_ms = now.wall_ms;
         self.due.last_slot_ms = now.wall_ms;
@@ -331,6 +358,8 @@ impl Scheduler {
         self.due.anew_sequence = self.last_sequence;
         self.outbox.note(&Entry::Anew(self.last_sequence));
         self.outbox.note(&Entry::Decided(now.wall_ms));
+        // A pause that is over does not come back with the time.
+        self.pauses.forget_ended(decided_ms, &mut self.outbox);
     }
 
     fn put_anew(&mut self) {

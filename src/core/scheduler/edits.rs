@@ -334,6 +334,7 @@ fn deadline_ms(change: &Change) -> u64 {
         Change::Create { .. }
         | Change::Edit { .. }
         | Change::Delete { .. }
+        | Change::Pause { .. }
         | Change::Word(_)
         | Change::Switch { .. } => Purpose::Change.deadline_ms(),
     }

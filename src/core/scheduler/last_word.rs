@@ -103,6 +103,7 @@ impl Scheduler {
         let live = living.len() as u64;
         encode(&mut word, &Entry::Written { segment, end: outbox.written_to, live });
         self.snapshot.entry().iter().for_each(|entry| encode(&mut word, entry));
+        encode(&mut word, &self.pauses.of_word());
         outbox.held.last_said(outbox.not_on_disk()).iter().for_each(|it| encode(&mut word, it));
         let other = word.len() + LINE_BYTES + SAID_BYTES;
         let room = MAX_WORD_BYTES.saturating_sub(other) / NAMED_BYTES;

@@ -127,6 +127,7 @@ impl Scheduler {
         self.refused.entry().iter().for_each(|entry| encode(&mut lines, entry));
         encode(&mut lines, &Entry::Anew(self.due.anew_sequence));
         encode(&mut lines, &Entry::Decided(self.due.decided_ms));
+        self.pauses.of_checkpoint().iter().for_each(|entry| encode(&mut lines, entry));
         self.snapshot.entry().iter().for_each(|entry| encode(&mut lines, entry));
         for (job, slot_ms) in self.slots_beyond_decided() {
             encode(&mut lines, &Entry::Slot { job, slot_ms });

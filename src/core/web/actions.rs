@@ -19,7 +19,7 @@ use crate::core::ids::{ConnId, JobId, RunId};
 use crate::core::journal::{Cause, Remarks};
 use crate::core::places::{Peer, Places};
 use crate::core::plain;
-use crate::core::scheduler::{Begun, Scheduler};
+use crate::core::scheduler::{Begun, PauseOrder, Scheduler};
 use crate::core::state_label::StateLabel;
 use crate::core::table::Phase;
 use crate::core::time::{Now, datetime, rfc3339};
@@ -50,6 +50,8 @@ pub(super) enum Command {
     Stop(Vec<JobId>),
     /// Stop a run.
     StopRun(RunId),
+    /// Skip slots, or launch them again.
+    Pause(PauseOrder),
     /// Ask the database now.
     Sync,
     /// Empty files.
@@ -61,7 +63,7 @@ impl Command {
     pub(super) fn needs_table(&self) -> bool {
         match self {
             Command::Start(..) | Command::Stop(_) | Command::StopRun(_) => true,
-            Command::Sync => false,
+            Command::Sync | Command::Pause(_) => false,
             Command::Clear(sources) => sources.iter().any(|source| *source != Source::Log),
         }
     }
@@ -163,12 +165,16 @@ impl Web {
         let verb = match &command {
             Command::Start(..) => "start",
             Command::Stop(_) | Command::StopRun(_) => "stop",
+            Command::Pause(order) if order.is_pause => "pause_many",
+            Command::Pause(_) => "resume_many",
             Command::Sync => "flush",
             Command::Clear(_) => "clear",
         };
         let by = call.by();
         let who = by.name().to_owned();
-        let ticket = self.ticket(call, form, verb, Some(by));
+        // Who has paused something is written down with the pause.
+        let by = Some(by).filter(|_| !matches!(command, Command::Pause(_)));
+        let ticket = self.ticket(call, form, verb, by);
         match command {
             // Each one goes to the front of the queue.
             Command::Start(jobs, note) => {
@@ -183,6 +189,7 @@ impl Web {
                 }
             }
             Command::StopRun(run) => self.stop_run_by(scheduler, now, (ticket, &who), run),
+            Command::Pause(order) => self.pause_by(scheduler, call, ticket, &order),
             Command::Sync => {
                 scheduler.sync_now();
                 self.waiting.sync_next.push(ticket);

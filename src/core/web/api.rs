@@ -6,6 +6,7 @@ use super::call::Call;
 use super::listed;
 use super::missing;
 use super::parameters::{check_list, job_id};
+use super::pausing;
 use super::terminal;
 use super::views::{self, MAX_BAD_ROWS};
 use super::wanted::wants_text;
@@ -46,10 +47,7 @@ impl Web {
             .into_iter()
             .map(|(word, n)| (word.into(), json!(n)))
             .collect();
-        let stops_refused = scheduler.stops_refused().take(MAX_BAD_ROWS).map(
-            |(run, why)| json!({"run_id": run.id, "job_id": run.job, "reason": why.to_string()}),
-        );
-        let stops_refused: Vec<Value> = stops_refused.collect();
+        let stops_refused = stops_refused(scheduler);
         let mut status = json!({
             "server_id": scheduler.settings().server_id,
             "version": env!("CARGO_PKG_VERSION"),
@@ -93,6 +91,7 @@ impl Web {
             "stops_refused": stops_refused,
             "php_pid": scheduler.twin(),
         });
+        status["pauses"] = json!(pausing::pauses_json(scheduler));
         status["records_deleted"] = json!(counters.records_deleted);
         status["disabled"] = json!(scheduler.table().disabled_len());
         status["table_changing"] = json!(scheduler.is_table_changing());
@@ -141,6 +140,15 @@ impl Web {
             Ok(text_of(&job_json(scheduler, now, job)))
         })
     }
+}
+
+/// Runs that go on though they were told to end.
+fn stops_refused(scheduler: &Scheduler) -> Vec<Value> {
+    let told = scheduler
+        .stops_refused()
+        .take(MAX_BAD_ROWS)
+        .map(|(run, why)| json!({"run_id": run.id, "job_id": run.job, "reason": why.to_string()}));
+    told.collect()
 }
 
 /// The rows that nothing is ever started for, by mistake; of those that can't even be jobs the
@@ -205,6 +213,7 @@ pub(super) fn job_json(scheduler: &Scheduler, now: Now, job: &Job) -> Value {
     define(&mut view, def);
     view["enabled"] = json!(job.scheduled().is_some());
     view["version"] = json!(scheduler.table().version(def.id));
+    view["pauses"] = json!(pausing::pausing_json(scheduler, def));
     view["next_dues"] = json!(views::next_dues(scheduler, job));
     view["live"] = json!(views::live_runs(scheduler, now, job));
     view["skipped"] = Value::Object(skipped);
@@ -228,6 +237,7 @@ fn define(view: &mut Value, def: &Definition) {
     };
     view["timezone"] = json!(def.timezone());
     view["tag_id"] = json!(def.tag_id);
+    view["paused_until"] = json!(def.optional.text(Column::PausedUntil));
     for column in Column::for_people() {
         view[column.name()] = json!(def.optional.text(column));
     }

@@ -318,6 +318,7 @@ fn target(change: &Change) -> String {
         | Change::Edit { .. }
         | Change::Delete { .. }
         | Change::Apply { .. }
+        | Change::Pause { .. }
         | Change::Switch { .. } => None,
     };
     change.id().or(word).map_or_else(String::new, |id| id.to_string())

@@ -9,6 +9,7 @@
 use super::actions::Form;
 use super::call::Call;
 use super::parameters::job_id;
+use super::pause_form;
 use super::repeats::Key;
 use super::root::Root;
 use super::texts::written_columns;
@@ -18,6 +19,7 @@ use crate::core::definition::hex;
 use crate::core::http::{Request, Response};
 use crate::core::ids::JobId;
 use crate::core::plain;
+use crate::core::time::OPEN_END;
 use crate::core::version::Version;
 use md5::{Digest, Md5};
 use serde_json::Value;
@@ -57,6 +59,19 @@ pub(super) fn enable(call: &Call<'_>) -> Result<Change, Response> {
 /// `POST /jobs/ID/disable`
 pub(super) fn disable(call: &Call<'_>) -> Result<Change, Response> {
     Ok(Change::Switch { id: job_id(call.argument)?, enabled: false, expected: None })
+}
+
+/// `POST /jobs/ID/pause`
+pub(super) fn pause(call: &Call<'_>) -> Result<Change, Response> {
+    let (until, note) = pause_form::of_form(call)?;
+    let until = until.map_or(OPEN_END.to_owned(), |(text, _)| text);
+    Ok(Change::Pause { id: job_id(call.argument)?, until, note })
+}
+
+/// `POST /jobs/ID/resume`
+pub(super) fn resume(call: &Call<'_>) -> Result<Change, Response> {
+    let (until, note) = (String::new(), String::new());
+    Ok(Change::Pause { id: job_id(call.argument)?, until, note })
 }
 
 /// The version of the row that the form shows.

@@ -116,7 +116,7 @@ fn has_none(scheduler: &Scheduler, (job, def, state): &Line<'_>, sort: Sort) -> 
     match sort {
         Sort::Id | Sort::State | Sort::Name | Sort::Overtime => false,
         Sort::Tag => !scheduler.table().tags.contains_key(&def.tag_id),
-        Sort::Next => next_of(job, *state).is_none(),
+        Sort::Next => next_of(scheduler, job, *state).is_none(),
         Sort::Last => ended(job, *state).is_none(),
         Sort::Runs => running_of(scheduler, job, *state) == 0,
     }
@@ -131,7 +131,9 @@ fn order(scheduler: &Scheduler, lines: &mut [Line<'_>], sort: Sort) {
             let tag = |def: &Definition| scheduler.table().tags.get(&def.tag_id);
             lines.sort_by(|a, b| tag(a.1).cmp(&tag(b.1)));
         }
-        Sort::Next => lines.sort_by_key(|(job, _, state)| next_of(job, *state)),
+        Sort::Next => {
+            lines.sort_by_cached_key(|(job, _, state)| next_of(scheduler, job, *state));
+        }
         // What ran last is what one looks for.
         Sort::Last => lines.sort_by_key(|(job, _, state)| Reverse(ended(job, *state))),
         Sort::Runs => {
@@ -143,9 +145,9 @@ fn order(scheduler: &Scheduler, lines: &mut [Line<'_>], sort: Sort) {
 
 /// The next slot of a line that is to be launched. The slots of a job that is being replaced
 /// are those of its new definition.
-pub(super) fn next_of(job: &Job, state: StateLabel) -> Option<i64> {
+pub(super) fn next_of(scheduler: &Scheduler, job: &Job, state: StateLabel) -> Option<i64> {
     let its_own = (state == StateLabel::Waiting) == matches!(job.phase(), Phase::Replaced(_));
-    job.next_due_ms.filter(|_| its_own)
+    scheduler.next_start_ms(job).filter(|_| its_own)
 }
 
 /// How many runs a line shows.

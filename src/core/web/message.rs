@@ -73,7 +73,11 @@ impl Message {
     }
 }
 
+/// What a verb ends with that is about a tag, or about all jobs.
+pub(super) const MANY: &str = "_many";
+
 fn original(verb: &str, done: &[Done], time: &str) -> String {
+    let verb = verb.trim_end_matches(MANY);
     let good: Vec<&str> = good(done).collect();
     let mut parts = Vec::new();
     let named = |what: &str| if what.is_empty() { String::new() } else { format!(" {what}") };
@@ -141,6 +145,7 @@ fn subject(lang: Lang, verb: &str, whats: &[&str]) -> String {
         "flush" => ("The table of jobs", "", "任务表"),
         "clear" => ("The file", "", "文件"),
         "apply" => ("The file of the group", "", "本组的文件"),
+        verb if verb.ends_with(MANY) => ("The pause of", "", "暂停"),
         verb if verb.ends_with("_variable") => ("Variable", "Variables", "变量"),
         verb if verb.ends_with("_tag") => ("Tag", "Tags", "标签"),
         _ if is_run => ("Run", "Runs", "运行"),
@@ -151,6 +156,10 @@ fn subject(lang: Lang, verb: &str, whats: &[&str]) -> String {
         (Lang::En, ids) if ids.is_empty() => format!("A {}", one.to_lowercase()),
         (Lang::En, ids) => format!("{} {ids}", if many { all } else { one }),
         (Lang::Zh, ids) if ids.is_empty() => zh.to_owned(),
+        (Lang::Zh, ids) if verb.ends_with(MANY) => match ids.strip_prefix("tag ") {
+            Some(id) => format!("标签 {id} 的{zh}"),
+            None => format!("所有任务的{zh}"),
+        },
         (Lang::Zh, ids) => format!("{zh} {ids} "),
     }
 }
@@ -169,6 +178,10 @@ fn words(lang: Lang, verb: &str, count: usize, is_done: bool) -> String {
         "enable" => ("enabled", "启用"),
         "disable" => ("disabled", "禁用"),
         "apply" => ("applied", "应用"),
+        "pause" => ("paused", "暂停"),
+        "resume" => ("resumed", "恢复"),
+        "pause_many" => ("begun", "开始"),
+        "resume_many" => ("ended", "结束"),
         // What a later verb is called says enough.
         other => (other, other),
     };
@@ -199,6 +212,19 @@ mod tests {
         let bad = |why| done("7", Some(why));
         for (verb, done, en, zh) in [
             ("start", &[done("7", None)][..], "Job 7 was started at T", "任务 7 已启动(T)"),
+            ("pause", &[done("7", None)], "Job 7 was paused at T", "任务 7 已暂停(T)"),
+            (
+                "resume_many",
+                &[done("all jobs", None)],
+                "The pause of all jobs was ended at T",
+                "所有任务的暂停已结束(T)",
+            ),
+            (
+                "pause_many",
+                &[done("tag 3", None)],
+                "The pause of tag 3 was begun at T",
+                "标签 3 的暂停已开始(T)",
+            ),
             (
                 "start",
                 &[done("1", None), bad("it is disabled"), done("3", None)],

@@ -3,6 +3,7 @@
 use super::Web;
 use super::api;
 use super::call::Call;
+use super::states::is_paused;
 use super::views;
 use crate::core::http::{Body, Response};
 use crate::core::list::{Listed, Tally};
@@ -129,13 +130,14 @@ fn write_jobs(scheduler: &Scheduler, out: &mut Writer) {
         return;
     }
     let mut states = States::default();
-    for (.., state) in scheduler.table().iter().flat_map(|job| views::rows(scheduler, job)) {
+    for (job, def, state) in scheduler.table().iter().flat_map(|job| views::rows(scheduler, job)) {
         states.add(state, 1);
+        states.add(StateLabel::Paused, u64::from(is_paused(scheduler, job, def)));
     }
     // As the status counts them: one that drains is among them.
     states.add(StateLabel::Disabled, scheduler.table().disabled_len() as u64);
     let help = "Jobs by state; those disabled are not in force, and what of them drains is \
-                deleting, too.";
+                deleting, too; those paused have the state of their last run, too.";
     out.family("schedule_jobs", "gauge", "", help);
     out.by("schedule_jobs", "state", &states);
     let help = "Rows that nothing is started for by mistake.";

@@ -5,6 +5,7 @@ use super::actions::{Command, Form};
 use super::call::Call;
 use super::missing;
 use super::parameters::{job_id, run_id};
+use super::pause_form;
 use super::root::Root;
 use super::sources::Source;
 use crate::core::http::{Request, Response, query_pairs};
@@ -115,7 +116,7 @@ impl Web {
         call: &Call<'_>,
     ) -> Result<(), Response> {
         let request = call.request;
-        let command = by_form(request)?;
+        let command = by_form(call)?;
         // What a page is sent back to could not tell that nothing was done.
         if command.needs_table()
             && let Some(unread) = missing::table_unread(scheduler)
@@ -129,8 +130,10 @@ impl Web {
     }
 }
 
-/// The fields of a form: `action`, `job` (as often as there are jobs), `run`, `stream`.
-fn by_form(request: &Request) -> Result<Command, Response> {
+/// The fields of a form: `action`, `job` (as often as there are jobs), `run`, `stream`; `tag`, and
+/// what else there is to say of a pause.
+fn by_form(call: &Call<'_>) -> Result<Command, Response> {
+    let request = call.request;
     let refuse = |why: &str| Response::problem(400, why);
     let body = std::str::from_utf8(&request.body).map_err(|_| refuse("the form is not UTF-8"))?;
     let mut jobs = Vec::new();
@@ -155,6 +158,8 @@ fn by_form(request: &Request) -> Result<Command, Response> {
         ("start", _) => Command::Start(jobs, note_in(&request.form("note").unwrap_or_default())?),
         ("stop", Some(run)) => Command::StopRun(run),
         ("stop", None) => Command::Stop(jobs),
+        ("pause", _) => Command::Pause(pause_form::order_of_form(call, true)?),
+        ("resume", _) => Command::Pause(pause_form::order_of_form(call, false)?),
         ("sync" | "flush", _) => Command::Sync,
         ("clear_log" | "clear", _) => Command::Clear(vec![Source::Log]),
         ("clear_output" | "clear_1", _) => clear(Stream::Stdout),
@@ -162,8 +167,8 @@ fn by_form(request: &Request) -> Result<Command, Response> {
         (other, _) => {
             let other = plain::shown(other);
             return Err(refuse(&format!(
-                "action: `{other}` is none of start, stop, sync, clear_log, clear_output, \
-                 clear_stderr"
+                "action: `{other}` is none of start, stop, pause, resume, sync, clear_log, \
+                 clear_output, clear_stderr"
             )));
         }
     })

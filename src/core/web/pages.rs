@@ -10,6 +10,7 @@
 //! - `statistics`: `/jobs/ID/statistics`
 //! - `ask`: what a link would do, behind a button
 //! - `error`: answers that are no success, for people
+//! - `pauses`: what is said where jobs are paused
 //! - `words`: times, durations and outcomes as text
 //! - `links`, `assets`, `cache`: addresses, files, rendered pages
 
@@ -26,6 +27,7 @@ mod links;
 mod list;
 mod log;
 mod look;
+mod pauses;
 mod plot;
 mod row;
 mod statistics;

@@ -131,9 +131,14 @@ pub(super) fn awaits_table(scheduler: &Scheduler, request: &Request, awaits: Awa
 /// A tag that neither a row nor a job has. (The original's links, with `tagid`, lead to an
 /// empty list there and here.)
 pub(super) fn check_tag(scheduler: &Scheduler, request: &Request) -> Result<(), Response> {
+    let asked = request.query("tag").filter(|tag| !tag.is_empty());
+    asked.map_or(Ok(()), |asked| check_tag_named(scheduler, &asked))
+}
+
+/// The same of one that is named elsewhere.
+pub(super) fn check_tag_named(scheduler: &Scheduler, asked: &str) -> Result<(), Response> {
     /// Tags that are listed in the answer.
     const MAX_LISTED: usize = 20;
-    let Some(asked) = request.query("tag").filter(|tag| !tag.is_empty()) else { return Ok(()) };
     let table = scheduler.table();
     let id = asked.parse::<u32>().ok();
     let of_jobs = || table.iter().chain(table.disabled()).any(|it| Some(it.def.tag_id) == id);
@@ -151,6 +156,6 @@ pub(super) fn check_tag(scheduler: &Scheduler, request: &Request) -> Result<(), 
         true => "there are no tags".to_owned(),
         false => format!("write one of {}", known.join(", ")),
     };
-    let shown = plain::shown(&asked);
+    let shown = plain::shown(asked);
     Err(Response::problem(400, &format!("tag: `{shown}` is no tag: {right}")))
 }

@@ -7,6 +7,7 @@ use super::call::{Awaits, Call, is_api};
 use super::origin::{self, Listening};
 use super::output::OriginalPage;
 use super::past::Question;
+use super::pause::Wants;
 use super::slow::Work;
 use super::sources::Source;
 use crate::core::change::Change;
@@ -49,6 +50,8 @@ pub(super) enum Does {
     Command(fn(&Call<'_>) -> Result<Command, Response>),
     /// Has a job changed, and tells what became of it as JSON.
     Change(fn(&Call<'_>) -> Result<Change, Response>),
+    /// Has slots skipped, or launched again, and tells what became of it as JSON.
+    Pause(fn(&Scheduler, &Call<'_>) -> Result<Wants, Response>),
     /// Has done what a form of a page says, and leads back to that page.
     Form,
     /// Shows a form to fill in.
@@ -69,7 +72,7 @@ impl Does {
             Does::Original(_) | Does::File(_) | Does::Events | Does::Slow(_) | Does::Past(_) => {
                 listening.check_reader(request)
             }
-            Does::Command(_) | Does::Change(_) | Does::Form | Does::Entry(_) => {
+            Does::Command(_) | Does::Change(_) | Does::Pause(_) | Does::Form | Does::Entry(_) => {
                 listening.check_change(request)
             }
         }

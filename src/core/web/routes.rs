@@ -8,8 +8,9 @@ use super::entry;
 use super::named;
 use super::original;
 use super::past;
+use super::pause;
 use super::route::Does::{
-    Change, Command, Entry, Events, File, Form, Original, Past, Sheet, Show, Slow,
+    Change, Command, Entry, Events, File, Form, Original, Past, Pause, Sheet, Show, Slow,
 };
 use super::route::Role::{Anyone, Editor, Operator, Viewer};
 use super::route::{Route, delete, form, get, page, patch, post};
@@ -114,6 +115,8 @@ pub const ROUTES: &[Route] = &[
     page("/jobs/{id}/why", Past(past::why_page), Viewer).takes(&[AT, LOOK]).awaits(Jobs),
     page("/audit", Past(past::audit_page), Viewer).takes(&[AUDIT_PAGE, LOOK]),
     page("/jobs/{id}/statistics", Past(past::statistics_page), Viewer).takes(&[LOOK]).awaits(Jobs),
+    form("/jobs/{id}/pause", Entry(entry::pause), Operator),
+    form("/jobs/{id}/resume", Entry(entry::resume), Operator),
     page("/log", Show(Web::log), Viewer).takes(&[LOG, LOOK]),
     page("/assets/{name}", Show(Web::asset), Anyone),
     page("/favicon.ico", Show(Web::icon), Anyone),
@@ -165,5 +168,7 @@ pub const ROUTES: &[Route] = &[
     post("/api/v1/runs/{run}/stop", Command(named::stop_run), Operator),
     post("/api/v1/runs/{run}/output/clear", Command(named::clear_run), Operator).takes(&[STREAM]),
     post("/api/v1/log/clear", Command(named::clear_log), Operator),
+    post("/api/v1/pause", Pause(pause::pause), Operator),
+    post("/api/v1/resume", Pause(pause::resume), Operator),
     post("/api/v1/sync", Command(named::sync), Operator),
 ];

@@ -17,6 +17,7 @@ pub(super) fn state_text(lang: Lang, state: StateLabel) -> &'static str {
         StateLabel::Deleting => ("deleting", "收尾中"),
         StateLabel::Running => ("running", "运行中"),
         StateLabel::Off => ("off", "停用"),
+        StateLabel::Paused => ("paused", "已暂停"),
         StateLabel::Disabled => ("disabled", "已禁用"),
         StateLabel::Never => ("never run", "从未运行"),
         StateLabel::Stopped => ("stopped", "空闲"),

@@ -10,12 +10,11 @@ pub(super) type Line<'a> = (&'a Job, &'a Definition, StateLabel);
 
 /// Why no slot of a line of the list is ever launched. Of what drains none is due anyway.
 pub(super) fn block_of<'a>(job: &'a Job, def: &Definition) -> Option<Block<'a>> {
-    let in_force = job.scheduled().is_some_and(|scheduled| std::ptr::eq(scheduled, def));
-    job.block().filter(|_| in_force)
+    job.block().filter(|_| has_slots(job, def))
 }
 
-/// The states by which a line is found: its own, and that of what keeps it from ever being started
-/// where runs of it are alive all the same.
+/// The states by which a line is found: its own, that of what keeps it from ever being started
+/// where runs of it are alive all the same, and that it is paused.
 pub(super) fn states_of(
     scheduler: &Scheduler,
     (job, def, state): Line<'_>,
@@ -24,7 +23,18 @@ pub(super) fn states_of(
     let disabled = drains && scheduler.table().is_disabled(def.id);
     let block = block_of(job, def).map(Block::state);
     let also = block.or(disabled.then_some(StateLabel::Disabled));
-    std::iter::once(state).chain(also.filter(|also| *also != state))
+    let paused = is_paused(scheduler, job, def).then_some(StateLabel::Paused);
+    std::iter::once(state).chain(also.filter(|also| *also != state)).chain(paused)
+}
+
+/// Whether slots of a line that fall due now are skipped because somebody wanted that.
+pub(super) fn is_paused(scheduler: &Scheduler, job: &Job, def: &Definition) -> bool {
+    has_slots(job, def) && scheduler.is_paused(def)
+}
+
+/// Whether the slots of a job are those of this line.
+fn has_slots(job: &Job, def: &Definition) -> bool {
+    job.scheduled().is_some_and(|scheduled| std::ptr::eq(scheduled, def))
 }
 
 /// Whether lists have a state where nobody asks for one: disabled rows are not in force, and may be

@@ -7,7 +7,7 @@ use super::missing;
 use super::pages::frame;
 use super::parameters::{check_list, check_names};
 use super::states::Line;
-use super::states::block_of;
+use super::states::{block_of, is_paused};
 use super::views;
 use crate::core::columns::Column;
 use crate::core::definition::{Block, Definition, Flaw};
@@ -74,8 +74,13 @@ fn text_row(
     notes: &[Column],
 ) -> Vec<String> {
     let waiting = state == StateLabel::Waiting;
-    let due = job.next_due_ms.filter(|_| waiting || job.scheduled().is_some());
-    let due = due.map_or("-".into(), |at| span(at.saturating_sub(now.wall_ms)));
+    let due = scheduler.next_start_ms(job).filter(|_| waiting || job.scheduled().is_some());
+    let due = due.map(|at| span(at.saturating_sub(now.wall_ms)));
+    let due = match (is_paused(scheduler, job, def), due) {
+        (false, due) => due.unwrap_or("-".into()),
+        (true, None) => "paused".into(),
+        (true, Some(due)) => format!("paused, {due}"),
+    };
     let due = block_of(job, def).map_or(due, |block| format!("never: {}", said(block)));
     let last = job.history.as_ref().and_then(|history| history.runs.back());
     let ago = |ms: i64| span(now.wall_ms.saturating_sub(ms));
@@ -105,6 +110,7 @@ fn said(block: Block<'_>) -> &'static str {
         Block::Flawed(Flaw::Schedule | Flaw::Gone, _) => "bad schedule",
         Block::Flawed(Flaw::Over, _) => "no slot left",
         Block::Flawed(Flaw::Timezone, _) => "unknown time zone",
+        Block::Flawed(Flaw::Pause, _) => "bad pause",
         Block::Flawed(Flaw::Command, _) => "no command",
         Block::LimitZero => "limit 0",
     }

@@ -56,6 +56,15 @@ texts! {
     started: "Started", "启动于";
     pid: "Pid", "进程号";
     version: "Version", "版本";
+    paused_all: "Maintenance: all jobs are paused. Slots are skipped, none is started later.",
+        "维护中:所有任务已暂停。期间到期的时刻将被跳过,之后也不会补启动。";
+    paused_tag: "The jobs with tag {} are paused.", "标签 {} 的任务已暂停。";
+    paused_job: "It is paused: slots meanwhile are skipped, and none is started later.",
+        "已暂停:期间到期的时刻将被跳过,之后也不会补启动。";
+    paused_until: "Until {}", "截至 {}";
+    paused_open: "Until somebody resumes it", "直到有人恢复";
+    help_pause: "Slots before this instant are skipped: 2026-12-01T07:00:00+08:00",
+        "此刻之前的时刻将被跳过,如:2026-12-01T07:00:00+08:00";
     draining: "The daemon is ending: it waits for its last runs and starts no more.",
         "守护进程正在退出:等待最后的运行结束,不再启动新的运行。";
     refused_one: "not permitted: process {} belongs to user '{}': ",
@@ -164,11 +173,18 @@ texts! {
     previous: "Previous", "上一页";
     following: "Next", "下一页";
     not_due: "never due", "不会到期";
+    pause: "Pause", "暂停";
+    resume: "Resume", "恢复";
+    pause_until: "Until this instant; empty: until somebody resumes it", "截至时刻;留空则直到手动恢复";
+    pause_note: "Why", "原因";
+    pause_many: "Pause all jobs, or those with a tag", "暂停所有任务,或带有某标签的任务";
+    is_paused: "paused, until somebody resumes it", "已暂停,等待手动恢复";
     is_disabled: "It is disabled: nothing is started before its row has status = 1",
         "已禁用:其行的 status 为 1 之前不会启动";
     block_schedule: "never due: its schedule is wrong", "永不到期:计划有误";
     block_over: "never due: its schedule has no slot left", "永不到期:计划已无后续时刻";
     block_timezone: "never due: its time zone is unknown", "永不到期:时区未知";
+    block_pause: "never due: when its pause ends is no instant", "永不到期:暂停截止不是有效时刻";
     block_command: "never started: its command can't be run", "永不启动:命令无法运行";
     block_limit: "never started: limit 0", "永不启动:上限为 0";
     blocked_jobs: "Jobs that are not started until their rows are corrected: {}",
@@ -233,6 +249,7 @@ texts! {
     skip_overlap: "at the limit of live runs", "已达并发上限";
     skip_draining: "the daemon was ending", "守护进程正在退出";
     skip_waiting: "the old definition was still running", "旧定义仍在运行";
+    skip_paused: "paused: somebody wanted that", "已暂停(人工操作)";
     skip_misfire: "too late: the daemon was down or the clock jumped",
         "过期:守护进程未运行或时钟跳变";
     durations: "Durations", "用时";
@@ -409,6 +426,7 @@ const COLUMN_LABELS: &[(Column, [&str; 2])] = &[
     (Column::Description, ["Description", "说明"]),
     (Column::Owner, ["Owner", "负责人"]),
     (Column::Link, ["Link", "链接"]),
+    (Column::PausedUntil, ["Paused until", "暂停至"]),
 ];
 
 /// Those columns, in the order in which they are shown.

@@ -1,6 +1,6 @@
 //! What the daemon shows of jobs and runs, whatever the form: JSON, text or HTML.
 
-use super::states::{Line, block_of};
+use super::states::{Line, block_of, is_paused};
 use crate::core::definition::{Block, Definition, Schedule};
 use crate::core::history::PastRun;
 use crate::core::ids::{JobId, RunId};
@@ -36,6 +36,8 @@ pub struct JobLine<'a> {
     pub(super) blocked: Option<&'static str>,
     /// The same as a sentence where that is a mistake.
     pub(super) error: Option<&'a str>,
+    /// Whether slots of it that fall due now are skipped because somebody wanted that.
+    pub(super) paused: bool,
     pub(super) running: usize,
     pub(super) max_concurrence: u32,
     pub(super) overtime: u64,
@@ -117,7 +119,8 @@ pub(super) fn job_line<'a>(
         running: if state == StateLabel::Waiting { 0 } else { processes_of(scheduler, job) },
         max_concurrence: def.max_concurrence,
         overtime: job.overtime,
-        next_due: job.next_due_ms.map(|due| time_of(scheduler, def, due)),
+        paused: is_paused(scheduler, job, def),
+        next_due: scheduler.next_start_ms(job).map(|due| time_of(scheduler, def, due)),
         last_run: last.map(|run| past_run(scheduler, def, run)),
         last_run_time: scheduler.last_run_ms(job).map(|at| time_of(scheduler, def, at)),
         md5: def.md5_hex(),
@@ -172,7 +175,7 @@ pub(super) fn next_dues(scheduler: &Scheduler, job: &Job) -> Vec<String> {
     let Some(def) = job.scheduled() else { return Vec::new() };
     let Schedule::Due(cron, zone) = &def.schedule else { return Vec::new() };
     let next = |after: &i64| cron.next_after(scheduler.table().zone(*zone), *after);
-    let first = job.next_due_ms;
+    let first = scheduler.next_start_ms(job);
     let dues = std::iter::successors(first, next).take(NEXT_DUES);
     dues.map(|due| time_of(scheduler, def, due)).collect()
 }

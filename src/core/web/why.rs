@@ -1,6 +1,8 @@
 //! `GET /api/v1/jobs/ID/why?at=`: why a job ran, or did not. The facts are put together here, of
 //! what the daemon remembers and what the database has; the answer is `core::why`'s.
 
+mod paused;
+
 use super::audit::{Line, Wanted as ActsWanted};
 use super::texts::{WhyTexts, fill, why as texts};
 use crate::core::change::{ENABLED, Stand, words::uses};
@@ -10,7 +12,7 @@ use crate::core::history::PastRun;
 use crate::core::http::{Request, Response};
 use crate::core::ids::JobId;
 use crate::core::outcome::OutcomeKind;
-use crate::core::protocol::{ActsAsk, Past, RunRecord, RunsAsk, SkipRecord, WhyAsk};
+use crate::core::protocol::{ActRecord, ActsAsk, Past, RunRecord, RunsAsk, SkipRecord, WhyAsk};
 use crate::core::run_kind::RunKind;
 use crate::core::scheduler::{Run, Scheduler};
 use crate::core::time::{self, Now, datetime, instant_of, offset_s, rfc3339};
@@ -19,7 +21,7 @@ use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
 
 /// The actions that change a job's row.
-const CHANGES: [&str; 5] = ["create", "edit", "delete", "enable", "disable"];
+const CHANGES: [&str; 7] = ["create", "edit", "delete", "enable", "disable", "pause", "resume"];
 
 /// Those that change what its command means.
 const WORDS: [&str; 4] = ["create_variable", "edit_variable", "delete_variable", "apply"];
@@ -89,6 +91,11 @@ impl Asked {
         let before = RunsAsk { server_id, jobs, until, ..RunsAsk::default() };
         WhyAsk {
             changes: acts(Some(self.job.0), &CHANGES),
+            pauses: ActsAsk {
+                from: paused::made_at(settings, self.at_ms - paused::LOOKED_BACK_MS),
+                before: paused::made_at(settings, self.at_ms + paused::LATE_MS),
+                ..acts(None, &paused::VERBS)
+            },
             near: RunsAsk {
                 since: datetime(self.at_ms - fold_ms, zone),
                 until: datetime(self.at_ms + LATE_MS + fold_ms, zone),
@@ -152,7 +159,8 @@ pub(super) fn known(scheduler: &Scheduler, now: Now, asked: &Asked) -> Option<To
     let is_enough = match &told.answer.verdict {
         // Since when it has failed the database may know.
         Verdict::Ran(run) => !run.failed,
-        Verdict::Skipped(_) | Verdict::WillRun => true,
+        Verdict::Skipped(_) | Verdict::Paused => !told.answer.needs_pause(),
+        Verdict::WillRun => true,
         Verdict::Disabled(_)
         | Verdict::OtherSchedule(_)
         | Verdict::NotThere(_)
@@ -214,7 +222,9 @@ fn facts<'a>(
     let words = lines.iter().filter(used).map(done).collect();
     let known_since_ms = match past.and_then(|past| past.acts_end.as_ref()) {
         Some(end) if end.down_to.is_some() => {
-            past_or_not.acts.last().map_or(now.wall_ms, |act| Line::row(act).at_ms)
+            let is_its = |act: &&ActRecord| act.job_id == asked.job.0;
+            let last = past_or_not.acts.iter().rfind(is_its);
+            last.map_or(now.wall_ms, |act| Line::row(act).at_ms)
         }
         _ => i64::MIN,
     };
@@ -226,6 +236,7 @@ fn facts<'a>(
         zone: &settings.zone,
         present,
         changes,
+        pauses: paused::known(scheduler, &lines),
         known_since_ms,
         runs: runs(scheduler, asked.job, &past_or_not.runs),
         skips: skips(scheduler, asked.job, &past_or_not.skips),
@@ -368,7 +379,7 @@ pub(super) fn json(scheduler: &Scheduler, now: Now, asked: &Asked, told: &Told) 
         "skip": skip,
         "nearest": answer.nearest_ms.map(|slot| slot.map(at)),
         "definition_then": answer.then.as_ref().map(definition),
-        "changed": by(&answer.verdict).map(done),
+        "changed": by(answer).map(done),
         "since_good": turn,
     }))
 }
@@ -395,6 +406,7 @@ fn word(verdict: &Verdict) -> &'static str {
         Verdict::NoSchedule => "no_schedule",
         Verdict::NotDue => "not_due",
         Verdict::WillRun => "will_run",
+        Verdict::Paused => "paused",
         Verdict::Undecided => "undecided",
         Verdict::NoRecord(_) => "no_record",
         Verdict::Unknown => "unknown",
@@ -402,14 +414,14 @@ fn word(verdict: &Verdict) -> &'static str {
 }
 
 /// The change that tells more.
-fn by(verdict: &Verdict) -> Option<&Done> {
-    match verdict {
+fn by(answer: &Answer) -> Option<&Done> {
+    match &answer.verdict {
         Verdict::Disabled(done)
         | Verdict::OtherSchedule(done)
         | Verdict::NotThere(done)
         | Verdict::NoRecord(done) => done.as_ref(),
+        Verdict::Skipped(_) | Verdict::Paused => answer.paused.as_ref().map(|it| &it.done),
         Verdict::Ran(_)
-        | Verdict::Skipped(_)
         | Verdict::NeverDue(_)
         | Verdict::NoSchedule
         | Verdict::NotDue
@@ -450,12 +462,15 @@ pub(super) fn sentences(
         Verdict::NotDue if is_future => t.is_not_due.to_owned(),
         Verdict::NotDue => t.was_not_due.to_owned(),
         Verdict::WillRun => t.will_run.to_owned(),
+        Verdict::Paused => t.is_paused.to_owned(),
         Verdict::Undecided => t.undecided.to_owned(),
         Verdict::NoRecord(_) => t.no_record.to_owned(),
         Verdict::Unknown => t.unknown.to_owned(),
     };
-    let changed = by(&answer.verdict);
-    let changed = changed.map(|it| fill(t.changed_by, &[&it.who, &at(it.at_ms), &it.action]));
+    let changed = by(answer).map(|it| match &answer.paused {
+        Some(paused) => paused::sentence(t, paused, at),
+        None => fill(t.changed_by, &[&it.who, &at(it.at_ms), &it.action]),
+    });
     let slot = |slot: Option<i64>| slot.map_or(t.none.to_owned(), at);
     let [before, after] = answer.nearest_ms.map(slot);
     let is_slot = answer.was_due || answer.nearest_ms == [None, None];

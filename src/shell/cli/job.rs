@@ -7,7 +7,7 @@ mod draining;
 mod events;
 mod followed;
 mod list;
-mod named;
+pub(super) mod named;
 mod output;
 mod patient;
 mod preview;

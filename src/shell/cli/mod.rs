@@ -14,6 +14,7 @@ pub mod job;
 pub mod next;
 mod number;
 pub mod paint;
+pub mod pause;
 mod plan;
 pub mod run;
 

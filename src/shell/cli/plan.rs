@@ -147,7 +147,7 @@ fn told(plan: &Plan, colour: bool) -> String {
     };
     let parts = [
         (count(&["create"]), "new"),
-        (count(&["edit", "enable", "disable"]), "changed"),
+        (count(&["edit", "enable", "disable", "pause", "resume"]), "changed"),
         (count(&["delete"]), "deleted"),
         (plan.unchanged, "as they are"),
         (plan.left, "not in the file, left as they are"),

@@ -78,7 +78,9 @@ fn look_at_files(change: &Change, file: &File) -> BTreeMap<String, OutputFile> {
     let rows: Vec<&Wanted> = match change {
         Change::Create { columns } | Change::Edit { columns, .. } => vec![columns],
         Change::Apply { .. } => file.jobs.iter().map(|job| &job.columns).collect(),
-        Change::Delete { .. } | Change::Switch { .. } | Change::Word(_) => return BTreeMap::new(),
+        Change::Delete { .. } | Change::Switch { .. } | Change::Pause { .. } | Change::Word(_) => {
+            return BTreeMap::new();
+        }
     };
     let named = |columns: &Wanted| {
         [Column::Output, Column::Stderr].map(|column| columns.get(column.name()).cloned())
@@ -196,6 +198,7 @@ impl Work<'_> {
             Change::Create { .. }
             | Change::Edit { .. }
             | Change::Delete { .. }
+            | Change::Pause { .. }
             | Change::Switch { .. } => self.change(files)?,
         };
         if let Ok(Changed { mark, what, .. }) = &done

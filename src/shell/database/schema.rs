@@ -32,6 +32,7 @@ files! {
     3 "003_people.sql"
     4 "004_audit.sql"
     5 "005_history.sql"
+    6 "006_pause.sql"
     7 "007_remarks.sql"
     8 "008_statistics.sql"
 }

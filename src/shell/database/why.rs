@@ -1,5 +1,6 @@
-//! Reads what tells why a job ran, or did not, at an instant: what has changed its row, its runs
-//! and skips around that time, and of one that failed the last good run and the first bad one.
+//! Reads what tells why a job ran, or did not, at an instant: what has changed its row, who
+//! paused it, its runs and skips around that time, and of one that failed the last good run and the
+//! first bad one.
 
 use super::Failure;
 use super::answers::Answers;
@@ -24,6 +25,7 @@ pub(super) fn read(
 
 fn answer(reader: &mut dyn Reader, ask: &WhyAsk, answers: &mut Answers) -> Result<(), Failure> {
     acts::answer(reader, &ask.changes, answers)?;
+    acts::answer(reader, &ask.pauses, answers)?;
     past::answer(reader, &ask.near, answers)?;
     past::answer(reader, &ask.skips, answers)?;
     let Some(good) = past::answer(reader, &ask.good, answers)? else { return Ok(()) };

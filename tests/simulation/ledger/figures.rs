@@ -1,6 +1,7 @@
 //! How runs ended and why slots were skipped since the daemon started, and whether a program in its
 //! place would know.
 
+use super::slots::LATE;
 use super::{End, Ledger};
 use schedule::core::daemon::Core;
 use schedule::core::journal::SkipReason;
@@ -56,7 +57,7 @@ impl Ledger {
         let carried: Carried = serde_json::from_str(&given).unwrap();
         let metrics = carried.metrics();
         assert_eq!(metrics, *core.scheduler.metrics(), "figures in the next program, and in this");
-        for reason in SkipReason::ALL.into_iter().filter(|it| *it != SkipReason::Misfire) {
+        for reason in SkipReason::ALL.into_iter().filter(|it| !LATE.contains(it)) {
             let due = self.figures.skipped.get(&reason).copied().unwrap_or(0);
             let counted = metrics.skipped.get(reason);
             assert_eq!(counted, due, "{reason:?}: slots counted, and those that were skipped");

@@ -1,6 +1,7 @@
 //! What the journal says, and what of it survives the daemon.
 
 use super::super::database::{PATHS, home};
+use super::pauses::{self, Pauses};
 use super::{Before, End, Ledger, Run, State, remarks};
 use schedule::core::daemon::Core;
 use schedule::core::ids::RunId;
@@ -20,6 +21,7 @@ pub struct LastWord {
     pub decided: i64,
     pub boot: String,
     pub table: Option<Told>,
+    pub pauses: Pauses,
 }
 
 /// The table in force, as the journal has it.
@@ -53,11 +55,12 @@ impl LastWord {
             Entry::Decided(at) => Some(at),
             _ => None,
         });
+        let pauses = pauses::of_word(word)?;
         let table = entries.find_map(|entry| match entry {
             Entry::Table(table) => Some(Told::of(&table)),
             _ => None,
         });
-        Some(LastWord { end, until, anew: anew?, decided: decided?, boot, table })
+        Some(LastWord { end, until, anew: anew?, decided: decided?, boot, table, pauses })
     }
 }
 
@@ -164,6 +167,9 @@ impl Ledger {
         if is_older(durable.at.table) {
             durable.table = word.table.or(durable.table.take());
         }
+        if is_older(durable.at.pauses) {
+            durable.pauses = word.pauses;
+        }
         if is_older(durable.at.boot) {
             durable.boot = word.boot;
         }
@@ -239,10 +245,9 @@ impl Ledger {
             match entry {
                 Entry::Checkpoint => {
                     assert!(piece.segment && at == line.len(), "a checkpoint");
-                    if durable.is_some() {
-                        self.durable.table = None;
-                    }
+                    self.begins_segment(piece.bytes, news, durable);
                 }
+                Entry::Pauses(all) => self.pauses_told(pauses::told(&all), news, durable),
                 Entry::Table(table) if durable.is_some() => {
                     self.durable.table = Some(Told::of(&table));
                     self.durable.at.table = piece.offset + at as u64;

@@ -10,10 +10,12 @@
 //! - `runs`: attempts, ends, stops
 //! - `stops`: what becomes of a stop, whoever is killed
 //! - `figures`: what is counted
+//! - `pauses`: which slots somebody wants to be skipped
 //! - `lines`: what the journal says, and what of it survives the daemon
 
 mod figures;
 mod lines;
+mod pauses;
 pub mod remarks;
 mod runs;
 mod slots;
@@ -29,7 +31,7 @@ use super::database::Rows;
 use schedule::core::ids::RunId;
 use schedule::core::journal::{SkipEntry, Stand};
 use schedule::core::time::Now;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 
 /// A slot is launched when it is at most this late, ms. Also for how long a launch is retried.
@@ -50,6 +52,7 @@ pub struct Durable {
     /// The table that was in force last.
     pub table: Option<Told>,
     pub boot: String,
+    pauses: pauses::Pauses,
     /// How what is set aside stands.
     pub set_aside: Option<Stand>,
     /// How often the schedule began anew.
@@ -64,6 +67,7 @@ pub struct Durable {
 #[derive(Clone, Default)]
 struct Places {
     decided: u64,
+    pauses: u64,
     table: u64,
     boot: u64,
     anew: u64,
@@ -93,6 +97,11 @@ pub struct Ledger {
     /// From which instant on it began anew.
     anew_ms: i64,
     pub durable: Durable,
+    /// Pauses of tags and of all jobs; some may have ended.
+    pauses: pauses::Pauses,
+    /// Those that the journal was told of last, and those that it is yet to be told of.
+    pauses_said: pauses::Pauses,
+    pauses_unsaid: VecDeque<pauses::Pauses>,
     /// Last slots of jobs as earlier daemons decided them.
     beyond: BTreeMap<u32, i64>,
     held_until: Option<u64>,
@@ -182,6 +191,9 @@ impl Ledger {
             before_anew: None,
             anew_ms: 0,
             durable: Durable::default(),
+            pauses: pauses::Pauses::new(),
+            pauses_said: pauses::Pauses::new(),
+            pauses_unsaid: VecDeque::new(),
             beyond: BTreeMap::new(),
             held_until: None,
             answered: false,
@@ -292,6 +304,9 @@ impl Ledger {
         self.decided = self.durable.decided.unwrap_or(now.wall_ms);
         self.durable.epoch = self.epoch;
         self.beyond = self.durable.last.clone();
+        self.pauses = self.durable.pauses.clone();
+        self.pauses_said = self.pauses.clone();
+        self.pauses_unsaid.clear();
         self.held_until = Some(now.mono_ms + HOLD_MS);
         self.answered = false;
         self.synced = false;

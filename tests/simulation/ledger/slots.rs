@@ -12,6 +12,13 @@ use std::collections::BTreeMap;
 /// A launch: job, and slot if it has one.
 type Launch = (u32, Option<i64>);
 
+/// Why slots are skipped that may be counted later than they are decided.
+pub const LATE: [SkipReason; 2] = [SkipReason::Misfire, SkipReason::Paused];
+
+fn ids(jobs: &[(&u32, &Job)]) -> Vec<u32> {
+    jobs.iter().map(|(id, _)| **id).collect()
+}
+
 impl Ledger {
     /// The core is about to be told that time has passed.
     pub fn before_tick(&mut self, core: &Core) {
@@ -62,7 +69,7 @@ impl Ledger {
             self.held_until = None;
             self.able = if self.goes_on { i64::MIN } else { now.wall_ms };
             self.resume(core);
-            launches = self.reboot_jobs();
+            launches = self.reboot_jobs(now);
         }
         if self.decided - now.wall_ms > MAX_BACK_MS {
             self.begin_anew(now, core);
@@ -75,16 +82,23 @@ impl Ledger {
         launches
     }
 
-    fn reboot_jobs(&mut self) -> Vec<Launch> {
+    fn reboot_jobs(&mut self, now: Now) -> Vec<Launch> {
         if !std::mem::take(&mut self.first_of_boot) || self.draining {
             return Vec::new();
         }
         let reboot = self.jobs.iter().filter(|(_, job)| {
             let def = job.scheduled();
             let room = |row: &JobRow| job.live.len() < row.max_concurrence as usize;
-            def.is_some_and(|def| def.expr == Expr::Reboot && room(&def.row))
+            def.is_some_and(|def| def.expr == Expr::Reboot && !def.is_flawed() && room(&def.row))
         });
-        reboot.map(|(id, _)| (*id, None)).collect()
+        let is_paused =
+            |job: &Job| job.scheduled().is_some_and(|it| self.pause_end(it) > now.wall_ms);
+        let (paused, due): (Vec<_>, Vec<_>) = reboot.partition(|(_, job)| is_paused(job));
+        let (paused, due) = (ids(&paused), ids(&due));
+        for id in paused {
+            self.skipped(id, SkipReason::Paused, now.wall_ms);
+        }
+        due.into_iter().map(|id| (id, None)).collect()
     }
 
     /// The clock was wrong: what was decided by it counts no more.
@@ -93,6 +107,7 @@ impl Ledger {
         // The journal has yet to tell it.
         self.anew_from = u64::MAX;
         self.before_anew = Some(self.decided);
+        self.forget_pauses_before(self.decided);
         self.decided = now.wall_ms;
         self.able = i64::MIN;
         self.beyond.clear();
@@ -104,9 +119,9 @@ impl Ledger {
             // Gaps that were still being counted are of a time that never was.
             let history =
                 core.scheduler.table().get(JobId(id)).and_then(|job| job.history.as_ref());
-            job.forget_misfires(
-                history.map_or(0, |history| history.skipped.get(SkipReason::Misfire)),
-            );
+            for reason in LATE {
+                job.forget_uncounted(reason, history.map_or(0, |it| it.skipped.get(reason)));
+            }
             job.reschedule(&self.zones);
         }
         self.misfired.clear();
@@ -120,6 +135,8 @@ impl Ledger {
 
     fn decide_until(&mut self, now: Now, core: &Core, launches: &mut Vec<Launch>) {
         let busy = core.busy();
+        let ends = |job: &Job| job.scheduled().map_or(i64::MIN, |def| self.pause_end(def));
+        let ends: BTreeMap<u32, i64> = self.jobs.iter().map(|(id, job)| (*id, ends(job))).collect();
         for (&id, job) in &mut self.jobs {
             if job.next.is_none_or(|next| next > now.wall_ms) {
                 continue;
@@ -138,7 +155,9 @@ impl Ledger {
             let before = job.live.iter().filter(was_alive).count();
             while let Some(slot) = job.next.filter(|next| *next <= upto) {
                 let limit = job.def.row.max_concurrence as usize;
-                let reason = if now.wall_ms - slot > FRESH_MS {
+                let reason = if slot < ends[&id] {
+                    Some(SkipReason::Paused)
+                } else if now.wall_ms - slot > FRESH_MS {
                     Some(SkipReason::Misfire)
                 } else if self.draining {
                     Some(SkipReason::Draining)
@@ -159,7 +178,7 @@ impl Ledger {
                         *job.counts.entry(reason).or_default() += 1;
                         self.figures.skipped(reason);
                         job.untold.push((reason, slot));
-                        self.misfired.extend((reason == SkipReason::Misfire).then_some(id));
+                        self.misfired.extend(LATE.contains(&reason).then_some(id));
                     }
                 }
                 job.last = slot;
@@ -167,7 +186,7 @@ impl Ledger {
             }
             let counted = core_job.and_then(|job| job.history.as_ref());
             // Those that came too late are compared once they are counted.
-            for reason in SkipReason::ALL.into_iter().filter(|it| *it != SkipReason::Misfire) {
+            for reason in SkipReason::ALL.into_iter().filter(|it| !LATE.contains(it)) {
                 let counted = counted.map_or(0, |history| history.skipped.get(reason));
                 let due = job.count(reason);
                 assert_eq!(counted, due, "job {id}: slots skipped (left) and due for {reason:?}");
@@ -179,14 +198,25 @@ impl Ledger {
         self.decided = self.decided.max(now.wall_ms.min(next - 1));
     }
 
+    /// A slot that is none of a schedule is skipped.
+    fn skipped(&mut self, id: u32, reason: SkipReason, slot: i64) {
+        self.figures.skipped(reason);
+        self.misfired.insert(id);
+        let Some(job) = self.jobs.get_mut(&id) else { return };
+        *job.counts.entry(reason).or_default() += 1;
+        job.untold.push((reason, slot));
+    }
+
     fn compare_misfires(&mut self, core: &Core) {
         for id in std::mem::take(&mut self.misfired) {
             let Some(job) = self.jobs.get(&id) else { continue };
             let history =
                 core.scheduler.table().get(JobId(id)).and_then(|job| job.history.as_ref());
-            let reason = SkipReason::Misfire;
-            let counted = history.map_or(0, |history| history.skipped.get(reason));
-            assert_eq!(counted, job.count(reason), "job {id}: misfires (left) and slots missed");
+            for reason in LATE {
+                let counted = history.map_or(0, |history| history.skipped.get(reason));
+                let due = job.count(reason);
+                assert_eq!(counted, due, "job {id}: {reason:?}: counted (left) and slots missed");
+            }
         }
     }
 

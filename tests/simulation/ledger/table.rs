@@ -1,6 +1,6 @@
 //! Which definitions are in force.
 
-use super::{End, Ledger, State};
+use super::{End, Ledger, State, pauses};
 use crate::simulation::cron::{Expr, FakeZone};
 use crate::simulation::database::{Row, Rows};
 use schedule::core::daemon::Core;
@@ -32,7 +32,12 @@ impl Def {
     }
 
     fn same(&self, other: &Def) -> bool {
-        self.row == other.row && self.command == other.command
+        without_pause(&self.row) == without_pause(&other.row) && self.command == other.command
+    }
+
+    /// When its pause ends is no instant: nothing of it is started.
+    pub(super) fn is_flawed(&self) -> bool {
+        pauses::of_row(&self.row.paused_until).is_none()
     }
 
     /// As far as the original's key goes: it knows no zone and no placeholders.
@@ -40,7 +45,7 @@ impl Def {
         let key = |def: &Def| JobRow {
             command: def.command.clone(),
             timezone: String::new(),
-            ..def.row.clone()
+            ..without_pause(&def.row)
         };
         key(self) == key(other)
     }
@@ -52,6 +57,11 @@ impl Def {
             && self.row.timezone == core.timezone()
             && self.row.max_concurrence == core.max_concurrence
     }
+}
+
+/// What is run does not depend on it.
+fn without_pause(row: &JobRow) -> JobRow {
+    JobRow { paused_until: String::new(), ..row.clone() }
 }
 
 /// A job as it should be.
@@ -105,7 +115,7 @@ impl Job {
     pub fn reschedule(&mut self, zones: &[FakeZone]) {
         let after = self.last.max(self.since);
         // With a limit of 0 there is nothing to be skipped.
-        let def = self.scheduled().filter(|def| def.row.max_concurrence > 0);
+        let def = self.scheduled().filter(|def| def.row.max_concurrence > 0 && !def.is_flawed());
         self.next = def.and_then(|def| def.expr.next(&zones[def.zone], after));
     }
 
@@ -115,10 +125,10 @@ impl Job {
     }
 
     /// Of the slots missed only so many count, the first ones; the others were not told yet.
-    pub fn forget_misfires(&mut self, counted: u64) {
-        let count = self.counts.entry(SkipReason::Misfire).or_default();
+    pub fn forget_uncounted(&mut self, why: SkipReason, counted: u64) {
+        let count = self.counts.entry(why).or_default();
         while *count > counted {
-            let last = self.untold.iter().rposition(|(reason, _)| *reason == SkipReason::Misfire);
+            let last = self.untold.iter().rposition(|(reason, _)| *reason == why);
             let last = last.expect("slots missed that were told are not counted");
             self.untold.remove(last);
             *count -= 1;
@@ -181,13 +191,14 @@ impl Ledger {
             self.jobs.insert(id, job);
             return;
         };
-        let untouched = !job.draining && job.scheduled().is_some_and(|old| old.same(&def));
-        if untouched {
+        let is_same = !job.draining && job.scheduled().is_some_and(|old| old.same(&def));
+        let pause = |of: &Rc<Def>| of.row.paused_until.clone();
+        if is_same && job.scheduled().map(pause) == Some(pause(&def)) {
             return;
         }
         let was_adopted = job.adopted;
         // In the first answer nobody knows since when it is another.
-        let is_new = job.draining || self.first;
+        let is_new = job.draining || (self.first && !is_same);
         job.change(def);
         if was_adopted {
             job.last = job.last.max(self.beyond.get(&id).copied().unwrap_or(i64::MIN));

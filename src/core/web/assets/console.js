@@ -358,6 +358,7 @@ function changed(job) {
   const same = text(row, ".schedule code") === job.cron && text(row, ".name code") === job.command
     && (text(row, ".name a") === job.name || job.name === "");
   if (!same || !says(row, job) || job.waiting || by(`w${job.id}`)) return later();
+  if (job.paused !== Boolean(row.querySelector(".st.paused"))) return later();
   rendered.delete(row);
   const state = job.state || "never";
   if (!row.classList.contains(state)) {
@@ -371,8 +372,8 @@ function changed(job) {
   if (location.search.includes("sort=")) later();
   changes += 1;
   changedAt.set(row.id, changes);
-  // What is never started has its reason there, as the daemon rendered it.
-  if (!job.blocked) next(row.querySelector(".next"), job.next_due);
+  // What is not started has its reason there, as the daemon rendered it.
+  if (!job.blocked && (job.next_due || !job.paused)) next(row.querySelector(".next"), job.next_due);
   last(row.querySelector(".last"), job.last_run);
   row.querySelector(".runs").textContent = `${job.running}/${job.max_concurrence}`;
   row.querySelector(".over").textContent = job.overtime;

@@ -67,6 +67,8 @@ fn asked(
         Command::Start(jobs, _) => (all(t.start_job, jobs), "start", jobs.clone()),
         Command::Stop(jobs) => (all(t.stop_job, jobs), "stop", jobs.clone()),
         Command::StopRun(run) => (fill(t.stop_job, &[&run.to_string()]), "stop", Vec::new()),
+        // No link of the original's does that.
+        Command::Pause(order) => (order.verb().to_owned(), order.verb(), Vec::new()),
         Command::Sync => (t.sync.to_owned(), "sync", Vec::new()),
         Command::Clear(sources) => match sources.first() {
             Some(Source::Job(id, Stream::Stdout)) => {

@@ -472,7 +472,7 @@ fn part(t: &Texts, column: Column) -> &'static str {
     match column {
         Column::Id | Column::ServerId => "",
         Column::Name | Column::Command | Column::TagId => t.part_what,
-        Column::Cron | Column::Timezone => t.part_when,
+        Column::Cron | Column::Timezone | Column::PausedUntil => t.part_when,
         Column::MaxConcurrence | Column::Output | Column::Stderr => t.part_how,
         Column::Description | Column::Owner | Column::Link => t.part_people,
     }
@@ -484,6 +484,7 @@ fn help(t: &Texts, column: Column) -> &'static str {
         Column::Command => t.help_command,
         Column::Cron => t.help_cron,
         Column::Timezone => t.help_timezone,
+        Column::PausedUntil => t.help_pause,
         Column::Output | Column::Stderr => t.help_output,
         Column::MaxConcurrence => t.help_limit,
         Column::Id

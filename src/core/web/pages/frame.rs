@@ -8,6 +8,7 @@ use super::super::texts::{Texts, fill, script_texts, texts};
 use super::super::views::MAX_BAD_ROWS;
 use super::links;
 use super::look::{Look, Theme};
+use super::pauses::{self, OfMany};
 use super::words::{self, Moment};
 use crate::core::cron::Lang;
 use crate::core::database::ErrorKind;
@@ -66,6 +67,7 @@ pub(super) struct Frame {
     pub langs: Vec<Choice>,
     pub themes: Vec<Choice>,
     pub daemon: Daemon,
+    pub pauses: Vec<OfMany>,
     pub alerts: Vec<Alert>,
     /// What events say of the alerts as long as they are these.
     pub alerts_mark: String,
@@ -118,6 +120,7 @@ impl Web {
             root,
             here,
             daemon: self.daemon_line(scheduler, now, t),
+            pauses: pauses::of_many(scheduler, t),
             alerts: unknown_parameter(t, call)
                 .into_iter()
                 .chain(alerts(scheduler, now, t))
@@ -163,7 +166,10 @@ pub(in super::super) fn alert_lines(scheduler: &Scheduler, now: Now) -> Vec<Stri
         let rows = rows.map(|row| format!("  {row}"));
         std::iter::once(format!("! {}", line(alert.text))).chain(rows)
     };
-    alerts(scheduler, now, texts(Lang::En)).into_iter().flat_map(lines).collect()
+    let t = texts(Lang::En);
+    let paused = pauses::of_many(scheduler, t).into_iter();
+    let paused = paused.map(|it| pause_alert((it.text, vec![(it.end, it.said)])));
+    paused.chain(alerts(scheduler, now, t)).flat_map(lines).collect()
 }
 
 /// Names all that is wrong: another mark, other alerts. In whatever language a page is.
@@ -261,6 +267,11 @@ fn blocked_jobs(scheduler: &Scheduler, t: &Texts) -> Option<Alert> {
     let rows: Vec<_> = mistakes.iter().take(MAX_BAD_ROWS).map(row).collect();
     let text = fill(t.blocked_jobs, &[&mistakes.len().to_string()]);
     (!rows.is_empty()).then_some(Alert { kind: "bad", text, rows })
+}
+
+/// What is said of a pause.
+pub(super) fn pause_alert((text, rows): pauses::Told) -> Alert {
+    Alert { kind: "warn", text, rows }
 }
 
 /// What a job's own page says of why it is never started.

@@ -13,8 +13,9 @@ use super::super::views;
 use super::audit::{self, ActRow};
 use super::cache::RenderedPage;
 use super::chosen::{self, Chosen};
-use super::frame::{Alert, Frame, Part, blocked_alert, disabled_alert};
+use super::frame::{Alert, Frame, Part, blocked_alert, disabled_alert, pause_alert};
 use super::look::Look;
+use super::pauses;
 use super::plot::{self, Plots};
 use super::row::{self, Row};
 use super::words::{self, Moment};
@@ -42,6 +43,8 @@ struct JobPage<'a> {
     row: Row<'a>,
     /// Whether its row is in force.
     enabled: bool,
+    /// Whether its row says that it is paused.
+    paused: bool,
     alerts: Vec<Alert>,
     zone: String,
     output: &'a str,
@@ -130,6 +133,7 @@ impl Web {
             plain: shown.map_or_else(own, |source| source.at.clone()),
             chosen: Chosen::of(request)?,
             enabled: job.scheduled().is_some(),
+            paused: pauses::of_job(scheduler, t, job).is_some(),
             alerts: alerts(scheduler, look, job),
             zone: zone_name(scheduler, t, def),
             output: &def.output,
@@ -162,7 +166,8 @@ fn alerts(scheduler: &Scheduler, look: Look, job: &Job) -> Vec<Alert> {
     let t = look.texts();
     let block = blocked_alert(t, job.block()).or_else(|| disabled_alert(t, job));
     let drains = drains_alert(scheduler, look, job);
-    block.into_iter().chain(drains).collect()
+    let paused = pauses::of_job(scheduler, t, job).map(pause_alert);
+    block.into_iter().chain(paused).chain(drains).collect()
 }
 
 /// That it ends with its runs, or what its row says by now.

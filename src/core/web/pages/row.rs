@@ -2,7 +2,7 @@
 
 use super::super::listed;
 use super::super::state_words::state_text;
-use super::super::states::{Line, block_of, states_of};
+use super::super::states::{Line, block_of, is_paused, states_of};
 use super::super::texts::{Texts, column_label, fill};
 use super::look::Look;
 use super::words::{self, Moment};
@@ -110,7 +110,8 @@ pub(super) fn row<'a>(scheduler: &'a Scheduler, now: Now, look: Look, line: Line
     };
     let block = block_of(job, def);
     let also = states_of(scheduler, line).find(|also| *also != state);
-    let next = listed::next_of(job, state);
+    let next = listed::next_of(scheduler, job, state);
+    let not_due = if is_paused(scheduler, job, def) { t.is_paused } else { t.not_due };
     Row {
         id: def.id.0,
         name: if def.name.is_empty() { "—" } else { &def.name },
@@ -120,7 +121,7 @@ pub(super) fn row<'a>(scheduler: &'a Scheduler, now: Now, look: Look, line: Line
         tag: scheduler.table().tags.get(&def.tag_id).map_or("", String::as_str),
         cron: &def.cron,
         words,
-        not_due: block.map_or(t.not_due, |block| words::block(t, block)),
+        not_due: block.map_or(not_due, |block| words::block(t, block)),
         mistake: block.is_some_and(|block| block.mistake().is_some()),
         also: also.map(|state| (state, state_text(look.lang, state))),
         zone: def.timezone(),

@@ -78,6 +78,7 @@ pub(super) fn block(t: &Texts, block: Block<'_>) -> &'static str {
         Block::Flawed(Flaw::Schedule | Flaw::Gone, _) => t.block_schedule,
         Block::Flawed(Flaw::Over, _) => t.block_over,
         Block::Flawed(Flaw::Timezone, _) => t.block_timezone,
+        Block::Flawed(Flaw::Pause, _) => t.block_pause,
         Block::Flawed(Flaw::Command, _) => t.block_command,
         Block::LimitZero => t.block_limit,
     }
@@ -114,6 +115,7 @@ pub(super) fn cause(t: &Texts, cause: Cause) -> &'static str {
 pub(super) fn reason(t: &Texts, reason: SkipReason) -> &'static str {
     match reason {
         SkipReason::Overlap => t.skip_overlap,
+        SkipReason::Paused => t.skip_paused,
         SkipReason::Draining => t.skip_draining,
         SkipReason::Waiting => t.skip_waiting,
         SkipReason::Misfire => t.skip_misfire,

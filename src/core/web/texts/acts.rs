@@ -34,6 +34,8 @@ texts! {
     delete: "delete", "删除";
     enable: "enable", "启用";
     disable: "disable", "禁用";
+    pause: "pause", "暂停";
+    resume: "resume", "恢复";
     apply: "apply", "应用文件";
     start: "start", "启动";
     stop: "stop", "停止";
@@ -64,6 +66,8 @@ impl ActTexts {
             "delete" => self.delete,
             "enable" => self.enable,
             "disable" => self.disable,
+            "pause" => self.pause,
+            "resume" => self.resume,
             "apply" => self.apply,
             "start" => self.start,
             "stop" => self.stop,

@@ -25,6 +25,14 @@ texts! {
               stood still, or the clock jumped.",
         "到期但被跳过:已过期(守护进程未运行、机器停顿或时钟跳变)。";
     paused: "It was due, and skipped: it was paused.", "到期但被跳过:已暂停。";
+    is_paused: "By its schedule it would be due, and it is paused.", "按计划应到期,但已暂停。";
+    paused_job: "It was paused by {} at {}, {}.", "该任务由 {} 于 {} 暂停,{}。";
+    paused_all: "All jobs were paused by {} at {}, {}.", "所有任务由 {} 于 {} 暂停,{}。";
+    paused_tag: "The jobs with its tag were paused by {} at {}, {}.",
+        "带有其标签的任务由 {} 于 {} 暂停,{}。";
+    paused_until: "until {}", "截至 {}";
+    paused_open: "until somebody resumes it", "直到有人恢复";
+    paused_why: "The reason: {}.", "原因:{}。";
     skipped: "It was due, and skipped: {}.", "到期但被跳过:{}。";
     was_disabled: "By its schedule it would have been due, and it was disabled.",
         "按计划应到期,但当时已禁用。";

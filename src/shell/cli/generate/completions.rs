@@ -62,14 +62,17 @@ const OF_GROUPS: [&str; 8] =
 /// What subcommands of `job` call a job that they take.
 const JOB: [&str; 2] = ["JOB", "JOB|RUN"];
 
-/// The subcommands of `job` that take one.
-fn of_jobs(command: &Command) -> Vec<String> {
+/// The subcommands of `job`, and those beside it, that take one.
+fn of_jobs(command: &Command) -> [Vec<String>; 2] {
     let takes = |inner: &&Command| {
         let mut names = inner.get_positionals().filter_map(|it| it.get_value_names()).flatten();
         names.any(|name| JOB.contains(&name.as_str()))
     };
     let job = command.find_subcommand("job").into_iter().flat_map(Command::get_subcommands);
-    job.filter(takes).map(|inner| inner.get_name().to_owned()).collect()
+    let names = |all: &mut dyn Iterator<Item = &Command>| {
+        all.filter(takes).map(|inner| inner.get_name().to_owned()).collect()
+    };
+    [names(&mut job.into_iter()), names(&mut command.get_subcommands())]
 }
 
 /// Prints the groups of the configurations that are read where none is named; for any shell.
@@ -84,7 +87,7 @@ const JOBS: &str = "timeout 3 schedule job list --state all --names $options 2>/
 /// Those options, which have a value each.
 const OPTIONS: &str = "-s --server -c --config --url --token";
 
-fn in_bash(text: &str, of_jobs: &[String]) -> String {
+fn in_bash(text: &str, [of_jobs, others]: &[Vec<String>; 2]) -> String {
     let (jobs, options) =
         (JOBS.replace("$options", "\"${options[@]}\""), OPTIONS.replace(' ', "|"));
     let mut all = format!(
@@ -135,7 +138,9 @@ _schedule_jobs() {{
             all += line;
         }
         all.push('\n');
-        if is_opts && of_job.is_some_and(|sub| of_jobs.iter().any(|it| it == sub)) {
+        let takes_job = of_job
+            .map_or(others.iter().any(|it| it == sub), |sub| of_jobs.iter().any(|it| it == sub));
+        if is_opts && takes_job {
             all += "            if [[ ${cur} != -* && ${prev} != -* ]] ; then\n                \
                     _schedule_jobs \"${cur}\"\n                return 0\n            fi\n";
         }
@@ -193,8 +198,9 @@ _schedule_jobs() {{
     all
 }
 
-fn in_fish(text: &str, of_jobs: &[String]) -> String {
+fn in_fish(text: &str, [of_jobs, others]: &[Vec<String>; 2]) -> String {
     let (of_groups, of_jobs) = (OF_GROUPS.join(" "), of_jobs.join(" "));
+    let others = others.join(" ");
     format!(
         r#"{text}
 function __schedule_numbers
@@ -214,10 +220,11 @@ function __schedule_jobs
     {JOBS}
 end
 complete -c schedule -n "__fish_schedule_using_subcommand {of_groups}" -f -a "(__schedule_groups)"
-complete -c schedule -n "__fish_seen_subcommand_from job forecast" -s s -l server -x \
+complete -c schedule -n "__fish_seen_subcommand_from job forecast {others}" -s s -l server -x \
     -a "(__schedule_numbers)"
 complete -c schedule -n "__fish_schedule_using_subcommand job; \
     and __fish_seen_subcommand_from {of_jobs}" -f -a "(__schedule_jobs)"
+complete -c schedule -n "__fish_schedule_using_subcommand {others}" -f -a "(__schedule_jobs)"
 "#
     )
 }

@@ -1,6 +1,7 @@
 //! `schedule job edit JOB --back-to VERSION`: an earlier row, made of the present one and of what
 //! is known to have been changed since.
 
+use crate::core::change::NOTE;
 use crate::core::ids::JobId;
 use crate::core::plain;
 use crate::shell::cli::control::api::{Daemon, Failed};
@@ -73,7 +74,8 @@ impl Changes {
             if action == CREATE {
                 return None;
             }
-            for (column, of) in what.iter().flatten() {
+            // Why somebody did it is no column.
+            for (column, of) in what.iter().flatten().filter(|(name, _)| *name != NOTE) {
                 columns.insert(column.clone(), of[0].clone());
             }
         }
@@ -124,7 +126,7 @@ mod tests {
     fn changes_are_taken_back_one_by_one() {
         let changes = Changes(vec![
             entry("edit", "v4", json!({"cron": ["c3", "c4"]})),
-            entry("disable", "v3", json!({"enabled": [true, false]})),
+            entry("disable", "v3", json!({"enabled": [true, false], "note": [null, "x"]})),
             entry("edit", "v2", json!({"cron": ["c1", "c3"], "max_concurrence": [1, 2]})),
         ]);
         let to = |version| changes.back_to("v4", version).map(Value::Object);

@@ -33,6 +33,7 @@ fn help(column: Column) -> &'static str {
         Column::Description => "What it is for",
         Column::Owner => "Who answers for it: a person, or a team",
         Column::Link => "Where to read more",
+        Column::PausedUntil => "Slots before this instant (RFC 3339) are skipped; empty = none",
     }
 }
 

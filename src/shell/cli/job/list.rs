@@ -125,7 +125,7 @@ pub(super) fn colour(state: StateLabel) -> &'static str {
         | StateLabel::Waiting
         | StateLabel::Deleting => YELLOW,
         StateLabel::Running => GREEN,
-        StateLabel::Off | StateLabel::Disabled => FAINT,
+        StateLabel::Off | StateLabel::Paused | StateLabel::Disabled => FAINT,
         StateLabel::Never | StateLabel::Stopped => "",
     }
 }

@@ -43,7 +43,7 @@ impl Named {
 
 /// The job with this id, or with exactly this name. Whether there is a job with the id, the answer
 /// to what is asked next tells.
-pub(super) fn job(daemon: &Daemon, text: &str) -> Result<JobId, Failed> {
+pub(in crate::shell::cli) fn job(daemon: &Daemon, text: &str) -> Result<JobId, Failed> {
     match text.parse() {
         Ok(id) => Ok(id),
         Err(_) => by_name(daemon, text)?.ok_or(()).or_else(|()| Err(unknown(daemon, text)?)),

@@ -122,6 +122,7 @@ fn column_of(job: &Value, alive: &str, column: Column) -> Vec<(&'static str, Str
         Column::Command if job["raw_command"] != job[name] => {
             vec![(name, value()), ("raw_command", text(&job["raw_command"]))]
         }
+        Column::PausedUntil => vec![("paused", pauses(job))],
         Column::Id
         | Column::Name
         | Column::Command
@@ -141,6 +142,25 @@ fn text(value: &Value) -> String {
         Value::String(text) => text.clone(),
         other => other.to_string(),
     }
+}
+
+/// What pauses it, and until when; a line each.
+fn pauses(job: &Value) -> String {
+    let told = |pause: &Value| {
+        let by = match &*text(&pause["of"]) {
+            "job" => String::new(),
+            "tag" => format!(", by tag {}", text(&pause["tag_id"])),
+            _ => ", as all jobs are".to_owned(),
+        };
+        let until = match &*text(&pause["until"]) {
+            "" => "until somebody resumes it".to_owned(),
+            until => format!("until {until}"),
+        };
+        let note = Some(text(&pause["note"])).filter(|note| !note.is_empty());
+        until + &by + &note.map_or(String::new(), |note| format!(": {note}"))
+    };
+    let told: Vec<String> = job["pauses"].as_array().into_iter().flatten().map(told).collect();
+    told.join("\n")
 }
 
 /// The state, and what keeps the job from being started.
