@@ -366,7 +366,7 @@ impl Scheduler {
 
     /// The next thing to do at the end of a turn.
     pub(in crate::core) fn next_last(&mut self) -> Option<Action> {
-        self.note_decided();
+        self.due.note_decided(&self.runs, &mut self.outbox);
         let last = self.flush_journal().or_else(|| {
             // Lines were written since.
             let is_old = self.outbox.said.end < self.outbox.written_to;

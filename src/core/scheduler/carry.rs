@@ -125,6 +125,34 @@ impl Refused {
         }
     }
 
+    /// Why records could not be set aside; empty: they could. Returns whether that is news.
+    fn told_of_unkept(&mut self, why: String) -> bool {
+        let why = (!why.is_empty()).then_some(why);
+        if why == self.unkept {
+            return false;
+        }
+        match &why {
+            Some(why) => log::error!("records: {why}"),
+            None => log::info!("records: what is to be set aside is kept again"),
+        }
+        self.unkept = why;
+        true
+    }
+
+    /// This is set aside. The journal is told in the same breath as what was dropped of it. Returns
+    /// whether it is something else than before.
+    fn is_aside(&mut self, now: Now, aside: SetAside, outbox: &mut Outbox) -> bool {
+        self.look_ms = (aside.gone > 0).then_some(now.mono_ms + UNKEPT_MS);
+        if self.noted != Some(aside.stand) {
+            self.noted = Some(aside.stand);
+            outbox.note(&Entry::SetAside(aside.stand));
+            outbox.must_flush = true;
+        }
+        let is_news = self.aside != aside;
+        self.aside = aside;
+        is_news
+    }
+
     fn keep_pace(&mut self, pace: u32) {
         if pace > 0 {
             self.pace = pace;
@@ -204,7 +232,9 @@ impl Scheduler {
             self.refused.aside.stand = aside.stand;
         }
         self.count_dropped(&aside);
-        self.is_aside(now, aside);
+        if self.refused.is_aside(now, aside, &mut self.outbox) {
+            self.touch_daemon();
+        }
         self.refused.look_ms = self.refused.look_ms.map(|_| 0);
         self.check_invariants();
     }
@@ -288,7 +318,9 @@ impl Scheduler {
         self.refused.taken.extend(taken.map(|statement| (*statement, until)));
         self.refused.taken.retain(|_, until| *until > carried.through);
         self.outbox.recorded_by(now, &carried);
-        self.told_of_unkept(carried.unkept);
+        if self.refused.told_of_unkept(carried.unkept) {
+            self.touch_daemon();
+        }
         self.told_of_refused(now, told, carried.aside);
         self.refused.keep_pace(carried.pace);
     }
@@ -296,27 +328,14 @@ impl Scheduler {
     /// A helper has tried again what was set aside.
     pub(super) fn tried_again(&mut self, now: Now, carried: Carried, told: &[String]) {
         // That nothing is wrong is for one to say that had something to keep.
-        if !carried.unkept.is_empty() {
-            self.told_of_unkept(carried.unkept);
+        if !carried.unkept.is_empty() && self.refused.told_of_unkept(carried.unkept) {
+            self.touch_daemon();
         }
         self.told_of_refused(now, told, carried.aside);
         self.refused.keep_pace(carried.pace);
         if carried.again {
             self.refused.retry_now();
         }
-    }
-
-    fn told_of_unkept(&mut self, why: String) {
-        let why = (!why.is_empty()).then_some(why);
-        if why == self.refused.unkept {
-            return;
-        }
-        match &why {
-            Some(why) => log::error!("records: {why}"),
-            None => log::info!("records: what is to be set aside is kept again"),
-        }
-        self.refused.unkept = why;
-        self.touch_daemon();
     }
 
     /// A helper has carried records: what it says of those that were refused.
@@ -343,7 +362,9 @@ impl Scheduler {
         if before == 0 && tried > 0 {
             self.refused.retry_ms = clock::between_slots(now, now.mono_ms + RETRY_MS);
         }
-        self.is_aside(now, aside);
+        if self.refused.is_aside(now, aside, &mut self.outbox) {
+            self.touch_daemon();
+        }
     }
 
     /// Counts what was dropped of what is set aside, and returns how many records.
@@ -353,19 +374,5 @@ impl Scheduler {
             self.records_dropped(dropped, Loss::Aside);
         }
         dropped
-    }
-
-    /// This is set aside. The journal is told in the same breath as what was dropped of it.
-    fn is_aside(&mut self, now: Now, aside: SetAside) {
-        self.refused.look_ms = (aside.gone > 0).then_some(now.mono_ms + UNKEPT_MS);
-        if self.refused.noted != Some(aside.stand) {
-            self.refused.noted = Some(aside.stand);
-            self.outbox.note(&Entry::SetAside(aside.stand));
-            self.outbox.must_flush = true;
-        }
-        if self.refused.aside != aside {
-            self.refused.aside = aside;
-            self.touch_daemon();
-        }
     }
 }

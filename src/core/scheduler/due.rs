@@ -2,6 +2,8 @@
 //! [`crate::core::clock`]; the table of reasons is [`SkipReason`].
 
 use super::life::Life;
+use super::outbox::Outbox;
+use super::run::Runs;
 use super::{HOLD_MS, Scheduler};
 use crate::core::clock::{self, Step};
 use crate::core::definition::Schedule;
@@ -110,6 +112,16 @@ impl Due {
     pub fn has_misfires(&self) -> bool {
         !self.misfires.is_empty() || self.anew.is_some()
     }
+
+    /// Notes how far deciding has come, once all that was decided is in the journal itself: what
+    /// still waits for its launch or is still counted has to be decided again by the next daemon,
+    /// should this one be killed now.
+    pub(super) fn note_decided(&mut self, runs: &Runs, outbox: &mut Outbox) {
+        if self.unnoted && runs.line().is_empty() && self.misfires.is_empty() {
+            self.unnoted = false;
+            outbox.note(&Entry::Decided(self.decided_ms));
+        }
+    }
 }
 
 impl Scheduler {
@@ -196,16 +208,6 @@ impl Scheduler {
         let decided_ms = self.due.decided_ms;
         self.due.beyond.retain(|_, slot_ms| *slot_ms > decided_ms);
         self.due.unnoted |= some;
-    }
-
-    /// Notes how far deciding has come, once all that was decided is in the journal itself: what
-    /// still waits for its launch or is still counted has to be decided again by the next daemon,
-    /// should this one be killed now.
-    pub(super) fn note_decided(&mut self) {
-        if self.due.unnoted && self.runs.line().is_empty() && self.due.misfires.is_empty() {
-            self.due.unnoted = false;
-            self.outbox.note(&Entry::Decided(self.due.decided_ms));
-        }
     }
 
     fn decide_slot(&mut self, now: Now, id: JobId, slot: i64) {

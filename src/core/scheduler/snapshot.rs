@@ -7,9 +7,10 @@
 //! It also names the database that told it, and how its rows were read: who starts a daemon by
 //! another configuration by mistake is not to run one's jobs by the rules of the other.
 
-use super::Scheduler;
+use super::outbox::Outbox;
 use super::sync::Staged;
 use super::sync::applying::Since;
+use super::{Scheduler, Settings};
 use crate::core::event::Action;
 use crate::core::journal::{Entry, TableEntry};
 use std::borrow::Cow;
@@ -113,6 +114,88 @@ impl Snapshot {
             source: told.source.as_deref().map(Into::into),
         }))
     }
+
+    /// A table comes into force with an answer of this time, unix ms. The journal says so before
+    /// anything is done by it.
+    pub fn in_force(
+        &mut self,
+        (mark, at_ms): (String, i64),
+        settings: &Settings,
+        outbox: &mut Outbox,
+    ) {
+        self.note(mark, at_ms, Some(settings.source().into()), outbox);
+    }
+
+    /// The database has answered that the table in force is its own: one of a snapshot that did not
+    /// say so.
+    pub fn is_the_databases(&mut self, settings: &Settings, outbox: &mut Outbox) {
+        if let Some(TableEntry { digest, at_ms, source: None, .. }) = &self.told {
+            let table = (digest.clone().into_owned(), *at_ms);
+            self.in_force(table, settings, outbox);
+        }
+    }
+
+    fn note(
+        &mut self,
+        mark: String,
+        at_ms: i64,
+        source: Option<Cow<'static, str>>,
+        outbox: &mut Outbox,
+    ) {
+        let is_noted = |told: &TableEntry<'_>| told.digest == mark && told.source == source;
+        if self.told.as_ref().is_some_and(is_noted) {
+            return;
+        }
+        let digest = mark.into();
+        self.told = Some(TableEntry { digest, at_ms, before: None, source });
+        if let Some(entry) = self.entry() {
+            outbox.note(&entry);
+        }
+        outbox.must_flush = true;
+        outbox.unwritten.word_is_due();
+    }
+
+    /// This is wrong with it from now on. Returns whether that is news.
+    fn has_trouble(&mut self, trouble: Option<SnapshotTrouble>, settings: &Settings) -> bool {
+        if self.trouble == trouble {
+            return false;
+        }
+        self.trouble = trouble;
+        self.error(settings).iter().for_each(|why| log::warn!("{why}"));
+        true
+    }
+
+    /// What is wrong with it as a sentence.
+    fn error(&self, settings: &Settings) -> Option<String> {
+        let path = format!("{}/snapshot", settings.state_dir);
+        self.trouble.as_ref().map(|trouble| match trouble {
+            SnapshotTrouble::Stale => format!(
+                "{path} was not of the table that was in force last: nothing is started before \
+                 the database has answered"
+            ),
+            SnapshotTrouble::Foreign(theirs) => format!(
+                "{path} is of {theirs}, the configuration says {}: nothing is started before the \
+                 database has answered; if it is the wrong configuration, stop the daemon and \
+                 start it by the right one (-c FILE)",
+                settings.source()
+            ),
+            SnapshotTrouble::Missing => format!(
+                "{path} of the table that was in force last is missing: nothing is started before \
+                 the database has answered"
+            ),
+            SnapshotTrouble::NotWhole => {
+                format!("{path} is not whole: nothing is started before the database has answered")
+            }
+            SnapshotTrouble::Unreadable(why) => format!(
+                "the snapshot can't be read ({why}): nothing is started before the database has \
+                 answered"
+            ),
+            SnapshotTrouble::NotKept(why) => format!(
+                "{path} of the table in force could not be written ({why}): after a restart \
+                 nothing is started before the database has answered"
+            ),
+        })
+    }
 }
 
 impl Scheduler {
@@ -138,34 +221,7 @@ impl Scheduler {
 
     /// The same as a sentence.
     pub fn snapshot_error(&self) -> Option<String> {
-        let path = format!("{}/snapshot", self.settings.state_dir);
-        self.snapshot.trouble.as_ref().map(|trouble| match trouble {
-            SnapshotTrouble::Stale => format!(
-                "{path} was not of the table that was in force last: nothing is started before \
-                 the database has answered"
-            ),
-            SnapshotTrouble::Foreign(theirs) => format!(
-                "{path} is of {theirs}, the configuration says {}: nothing is started before the \
-                 database has answered; if it is the wrong configuration, stop the daemon and \
-                 start it by the right one (-c FILE)",
-                self.settings.source()
-            ),
-            SnapshotTrouble::Missing => format!(
-                "{path} of the table that was in force last is missing: nothing is started before \
-                 the database has answered"
-            ),
-            SnapshotTrouble::NotWhole => {
-                format!("{path} is not whole: nothing is started before the database has answered")
-            }
-            SnapshotTrouble::Unreadable(why) => format!(
-                "the snapshot can't be read ({why}): nothing is started before the database has \
-                 answered"
-            ),
-            SnapshotTrouble::NotKept(why) => format!(
-                "{path} of the table in force could not be written ({why}): after a restart \
-                 nothing is started before the database has answered"
-            ),
-        })
+        self.snapshot.error(&self.settings)
     }
 
     /// Loads the last good snapshot: the lines of an answer.
@@ -186,7 +242,7 @@ impl Scheduler {
         self.put_snapshot_in_force(staged);
         // Which database it is of is known when that has answered.
         let source = self.snapshot.told.as_ref().and_then(|told| told.source.clone());
-        self.note_table(mark, self.due.decided_ms, source);
+        self.snapshot.note(mark, self.due.decided_ms, source, &mut self.outbox);
         Loaded::InForce
     }
 
@@ -232,52 +288,17 @@ impl Scheduler {
         self.check_invariants();
     }
 
-    /// A table comes into force with an answer of this time, unix ms. The journal says so before
-    /// anything is done by it.
-    pub(super) fn table_in_force(&mut self, mark: String, at_ms: i64) {
-        let source = Some(self.settings.source().into());
-        self.note_table(mark, at_ms, source);
-    }
-
-    /// The database has answered that the table in force is its own: one of a snapshot that did not
-    /// say so.
-    pub(super) fn table_is_the_databases(&mut self) {
-        if let Some(TableEntry { digest, at_ms, source: None, .. }) = &self.snapshot.told {
-            let (mark, at_ms) = (digest.clone().into_owned(), *at_ms);
-            self.table_in_force(mark, at_ms);
-        }
-    }
-
-    fn note_table(&mut self, mark: String, at_ms: i64, source: Option<Cow<'static, str>>) {
-        let is_noted = |told: &TableEntry<'_>| told.digest == mark && told.source == source;
-        if self.snapshot.told.as_ref().is_some_and(is_noted) {
-            return;
-        }
-        let digest = mark.into();
-        self.snapshot.told = Some(TableEntry { digest, at_ms, before: None, source });
-        if let Some(entry) = self.snapshot.entry() {
-            self.outbox.note(&entry);
-        }
-        self.outbox.must_flush = true;
-        self.outbox.unwritten.word_is_due();
-    }
-
     /// A helper wrote the next one, or could not for this reason. That is told at once: on a full
     /// disk it may take long until the journal has all.
     pub(super) fn snapshot_waits(&mut self, unwritten: Option<String>) {
         self.snapshot.waits = true;
         if let Some(why) = &unwritten {
-            self.snapshot_is(Some(SnapshotTrouble::NotKept(why.clone())));
+            let trouble = Some(SnapshotTrouble::NotKept(why.clone()));
+            if self.snapshot.has_trouble(trouble, &self.settings) {
+                self.touch_daemon();
+            }
         }
         self.snapshot.unwritten = unwritten;
-    }
-
-    fn snapshot_is(&mut self, trouble: Option<SnapshotTrouble>) {
-        if self.snapshot.trouble != trouble {
-            self.snapshot.trouble = trouble;
-            self.snapshot_error().iter().for_each(|why| log::warn!("{why}"));
-            self.touch_daemon();
-        }
     }
 
     /// What became of the snapshot that was to be kept. Without one the next answer is to have all
@@ -297,7 +318,9 @@ impl Scheduler {
                 Some(SnapshotTrouble::NotKept(why))
             }
         };
-        self.snapshot_is(trouble);
+        if self.snapshot.has_trouble(trouble, &self.settings) {
+            self.touch_daemon();
+        }
         self.check_invariants();
     }
 

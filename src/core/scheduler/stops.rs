@@ -7,16 +7,45 @@
 
 use super::Scheduler;
 use super::news::News;
-use super::run::{Run, RunPhase};
+use super::outbox::Outbox;
+use super::run::{Run, RunPhase, Runs};
 use crate::core::event::{Action, Signal};
 use crate::core::ids::RunId;
 use crate::core::journal::{Entry, Remarks};
 use crate::core::refusal::Refusal;
+use crate::core::table::Table;
 use crate::core::time::Now;
 use std::collections::BTreeSet;
 
 /// What becomes of a run that was told to end before it had a process.
 pub(super) const STOPPED_BEFORE: &str = "stopped before it was started";
+
+impl Runs {
+    /// Has the journal know when a run is killed that was told to end, or that the run goes on.
+    fn note_stop(
+        &mut self,
+        id: RunId,
+        kill_ms: Option<u64>,
+        (table, outbox): (&Table, &mut Outbox),
+    ) {
+        let Some(run) = self.get_mut(&id).filter(|run| run.kill_ms != kill_ms) else { return };
+        run.kill_ms = kill_ms;
+        if kill_ms.is_none() {
+            Remarks::say(&mut run.remarks, |it| &mut it.stopped_by, "");
+        }
+        self.note(id, (table, outbox));
+    }
+
+    /// Has the journal know what there is to know of a run now.
+    fn note(&self, id: RunId, (table, outbox): (&Table, &mut Outbox)) {
+        let Some(run) = self.get(&id) else { return };
+        let Some(job) = table.get(run.job) else { return };
+        let md5 = job.def.md5_hex();
+        let entry = run.entry(&job.def.name, &job.def.command, &md5, None);
+        outbox.note(&Entry::Carried(entry));
+        outbox.must_flush = true;
+    }
+}
 
 impl Scheduler {
     /// Asks a run to end: TERM to its group now, KILL after the grace time. Asking again changes
@@ -34,7 +63,8 @@ impl Scheduler {
             }
             RunPhase::Launching { pause_ms, stop: false } => {
                 self.runs.set_phase(id, RunPhase::Launching { pause_ms, stop: true });
-                self.note_stop(id, Some(now.mono_ms + self.settings.stop_grace_ms));
+                let kill_ms = now.mono_ms + self.settings.stop_grace_ms;
+                self.runs.note_stop(id, Some(kill_ms), (&self.table, &mut self.outbox));
                 // The keeper takes note, should we be gone before it has started it.
                 self.actions.push_back(Action::Signal(id, Signal::Term));
             }
@@ -48,7 +78,7 @@ impl Scheduler {
             | RunPhase::Killed => {
                 // That it ends was heard of the keeper alone, and nobody knew by whom.
                 if nobody && !by.is_empty() {
-                    self.note_run(id);
+                    self.runs.note(id, (&self.table, &mut self.outbox));
                 }
             }
         }
@@ -61,29 +91,9 @@ impl Scheduler {
         let Some(run) = self.runs.get_mut(&id) else { return };
         run.refused = None;
         let job = run.job;
-        self.note_stop(id, Some(kill_at_mono_ms));
+        self.runs.note_stop(id, Some(kill_at_mono_ms), (&self.table, &mut self.outbox));
         self.runs.set_phase(id, RunPhase::Stopping { kill_at_mono_ms });
         self.touch(job);
-    }
-
-    /// Has the journal know when a run is killed that was told to end, or that the run goes on.
-    fn note_stop(&mut self, id: RunId, kill_ms: Option<u64>) {
-        let Some(run) = self.runs.get_mut(&id).filter(|run| run.kill_ms != kill_ms) else { return };
-        run.kill_ms = kill_ms;
-        if kill_ms.is_none() {
-            Remarks::say(&mut run.remarks, |it| &mut it.stopped_by, "");
-        }
-        self.note_run(id);
-    }
-
-    /// Has the journal know what there is to know of a run now.
-    fn note_run(&mut self, id: RunId) {
-        let Some(run) = self.runs.get(&id) else { return };
-        let Some(job) = self.table.get(run.job) else { return };
-        let md5 = job.def.md5_hex();
-        let entry = run.entry(&job.def.name, &job.def.command, &md5, None);
-        self.outbox.note(&Entry::Carried(entry));
-        self.outbox.must_flush = true;
     }
 
     /// What was last sent to runs that were told to end, once more: who was to see to it is gone.
@@ -117,7 +127,7 @@ impl Scheduler {
         let (job, is_stopping) = (run.job, run.is_stopping());
         if is_stopping && refusal.goes_on() {
             self.runs.set_phase(id, RunPhase::Live);
-            self.note_stop(id, None);
+            self.runs.note_stop(id, None, (&self.table, &mut self.outbox));
         }
         self.touch(job);
         self.touch_daemon();

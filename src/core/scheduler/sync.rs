@@ -399,7 +399,7 @@ impl Scheduler {
         self.touch_daemon();
         if staged.same {
             self.sync.digest = staged.digest.unwrap_or_default();
-            self.table_is_the_databases();
+            self.snapshot.is_the_databases(&self.settings, &mut self.outbox);
             self.acts.saw_all(now.wall_ms, (&self.table, self.settings.server_id));
             self.news.push_back(News::SyncEnded(Ok(())));
         } else {
@@ -408,7 +408,7 @@ impl Scheduler {
             self.due.unnoted = true;
             self.snapshot_waits(staged.no_snapshot.clone());
             let mark = TableEntry::mark(staged.digest.as_deref().unwrap_or_default());
-            self.table_in_force(mark, now.wall_ms);
+            self.snapshot.in_force((mark, now.wall_ms), &self.settings, &mut self.outbox);
             self.begin_applying(staged, Since::answered(now, first));
         }
     }
