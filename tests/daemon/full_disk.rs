@@ -262,6 +262,7 @@ fn the_oldest_outputs_give_way_whether_or_not_their_runs_are_remembered() {
     let mut filler = File::create(disk.0.join("filler")).unwrap();
     filler.write_all(&vec![1; 22 << 20]).unwrap();
     let daemon = site.start();
+    daemon.wait_jobs(1);
     let runs: Vec<String> = (0..3)
         .map(|_| {
             daemon.start_job(1);
