@@ -125,6 +125,31 @@ fn a_follower_hears_that_the_file_was_removed_and_replaced() {
     assert_eq!(appended(&mut bench, conn), begun);
 }
 
+/// A minute after the end of its run a long file is made shorter: that loses nothing of what was
+/// told, and is no new file.
+#[test]
+fn a_follower_is_not_told_that_a_file_was_cleared_when_its_middle_is_left_out() {
+    let mut bench = Bench::with(&[row(1, NEVER, "sleep 9")]);
+    let run = bench.post("/api/v1/jobs/1/start").json()["run_id"].as_str().unwrap().to_owned();
+    let name = format!("1/{run}.out");
+    let long = |bytes: usize| [vec![b'x'; bytes].as_slice(), b"\nthe end\n"].concat();
+    bench.files.insert(name.clone(), long(70 << 20));
+    let conn = bench.stream(&format!("/api/v1/runs/{run}/output?follow=1&tail=1"));
+    assert_eq!(appended(&mut bench, conn)[1], ("append".into(), "the end\n".into()));
+    bench.end_all(0);
+    bench.files.insert(name.clone(), long(64 << 20));
+    bench.pass(1_000);
+    assert_eq!(appended(&mut bench, conn), [("cut".into(), (6 << 20).to_string())]);
+    // What somebody adds is told, and that it is cleared as well.
+    bench.files.get_mut(&name).unwrap().extend_from_slice(b"more\n");
+    bench.pass(1_000);
+    assert_eq!(appended(&mut bench, conn), [("append".into(), "more\n".into())]);
+    bench.files.insert(name, b"new\n".to_vec());
+    bench.pass(1_000);
+    let begun = [("reset".into(), "cleared".into()), ("append".into(), "new\n".into())];
+    assert_eq!(appended(&mut bench, conn), begun);
+}
+
 #[test]
 fn a_follower_that_does_not_read_gets_it_later() {
     let mut job = row(1, NEVER, "sleep 9");

@@ -313,6 +313,13 @@ impl Web {
             Err(FileTrouble::Missing(_)) => return self.follow_none(scheduler, now, conn),
         };
         follower.is_told = false;
+        // What was told stays true, and it goes on at the end.
+        if let Some(at) = follower.at.filter(|at| is_cut(scheduler, &follower.names, *at, &piece)) {
+            follower.quiet = 0;
+            follower.before = follower.at.replace(Mark { offset: piece.size, ..at });
+            let shorter = (at.offset - piece.size).to_string();
+            return self.push_action(Action::Push(conn, sse("cut", piece.size, &shorter)));
+        }
         let mut events = Vec::new();
         if let Some(at) = follower.at.filter(|at| *at != piece.start) {
             let same = at.identity == piece.start.identity;
@@ -434,6 +441,16 @@ pub(super) fn number(
             _ => Err(Response::problem(400, &format!("{name}: a whole number from 1 on"))),
         },
     }
+}
+
+/// Whether a file became shorter because its middle was left out (`output_limit`): then its run has
+/// ended, and it is still about as long as it may be. One that was cleared is empty.
+fn is_cut(scheduler: &Scheduler, names: &[FileName], at: Mark, piece: &Piece) -> bool {
+    let limit = scheduler.settings().output_limit_bytes;
+    let has_ended = matches!(names, [FileName::Run(_, run, _)]
+        if !scheduler.runs().contains_key(run));
+    let is_same = at.identity == piece.start.identity;
+    has_ended && is_same && limit > 0 && (limit..at.offset).contains(&piece.size)
 }
 
 fn end_of(piece: &Piece, used: usize) -> Mark {

@@ -145,6 +145,8 @@ function follow(url) {
   on("removed", (at) => gap(fill(T.file_removed, at.slice(11, 19))));
   on("skipped", (bytes) => gap(fill(T.lines_lost, size(Number(bytes)))));
   on("trouble", gap);
+  // A minute after its run has ended the middle of a long file is left out: not of what is shown.
+  on("cut", () => {});
   on("beat", () => {});
   // Others need the place: it is tried again, but not at once.
   stream.addEventListener("displaced", () => { displaced = true; });

@@ -151,6 +151,8 @@ impl Followed {
                 daemon.tell(&format!("the file was {text}"));
                 self.printed = *id;
             }
+            // All that was printed stays true.
+            "cut" => self.printed = *id,
             "before" | "skipped" => {
                 let to = if kind == "before" { text.parse().unwrap_or(0) } else { *id };
                 if !std::mem::take(&mut self.from_tail) {
