@@ -9,7 +9,7 @@ mod words;
 use std::ffi::{CStr, c_char};
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
 use std::sync::OnceLock;
 
@@ -311,6 +311,26 @@ pub fn set_title(title: &str, name: &CStr) -> io::Result<()> {
     };
     strings.write(title.as_bytes());
     Ok(())
+}
+
+/// Whether somebody has this file open to write to it; this descriptor must not be such a one. Where
+/// the file system can't tell, nobody has.
+///
+/// The kernel grants a lease for reading only where nobody has (fcntl(2)). It is given back at once:
+/// who opens the file in between waits for that, and the signal that says so does nothing.
+pub fn is_written(file: &OwnedFd) -> bool {
+    /// As linux/fcntl.h has it; the crate does not.
+    const F_SETSIG: libc::c_int = 10;
+    let fd = file.as_raw_fd();
+    // SAFETY: three numbers, and a descriptor that is open.
+    unsafe { libc::fcntl(fd, F_SETSIG, libc::SIGURG) };
+    // SAFETY: as above.
+    if unsafe { libc::fcntl(fd, libc::F_SETLEASE, libc::F_RDLCK) } != 0 {
+        return io::Error::last_os_error().kind() == io::ErrorKind::WouldBlock;
+    }
+    // SAFETY: as above.
+    unsafe { libc::fcntl(fd, libc::F_SETLEASE, libc::F_UNLCK) };
+    false
 }
 
 #[cfg(test)]

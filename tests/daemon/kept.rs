@@ -107,3 +107,28 @@ fn of_a_long_output_head_and_tail_are_kept_while_the_run_goes_on() {
     assert_eq!(daemon.wait_end(1)["outcome"], "exit 0");
     daemon.stop();
 }
+
+/// The run has ended, and what it has left in the background writes on.
+#[test]
+fn a_process_in_the_background_is_held_to_the_limit() {
+    let (mut site, mut database) = Site::on(Driver::Sqlite);
+    site.base.push_str("output_limit = 1M\n");
+    let piece = "head -c 1048576 /dev/zero | tr '\\0' x; sleep 0.05";
+    let writes =
+        format!("i=0; while [ $i -lt 30 ]; do {piece}; i=$((i+1)); done; {}", site.waits());
+    let command = format!("setsid sh -c '{}' & echo begun", writes.replace('\'', "'\\''"));
+    database.sql(&Row::new(1, NEVER, &command).insert());
+    let daemon = site.start();
+    daemon.wait_jobs(1);
+    let id = run(&daemon, 1);
+    let file = site.dir.0.join(format!("state.1/runs/1/{id}.out"));
+    let long = || fs::metadata(&file).unwrap().len() > 30 << 20;
+    wait_for("what is written", 3 * SOON, || long().then_some(()));
+    wait_for("blocks to be given back", SOON, || {
+        let taken = fs::metadata(&file).unwrap().blocks() * 512;
+        (taken <= 3 << 19).then_some(())
+    });
+    assert!(long(), "it is not made shorter as long as somebody writes");
+    site.go();
+    daemon.stop();
+}

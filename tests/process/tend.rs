@@ -36,8 +36,8 @@ impl Site {
         let job = JobId(7);
         let files = JobFiles { job, live: live.to_vec(), last: last.to_vec(), others };
         let state_dir = self.0.display().to_string();
-        let (live, jobs, give_way) = (Vec::new(), vec![files], None);
-        OutputsAsk { state_dir, limit_bytes: LIMIT, live, jobs, upto, give_way }
+        let jobs = vec![files];
+        OutputsAsk { state_dir, limit_bytes: LIMIT, jobs, upto, ..OutputsAsk::default() }
     }
 
     /// Looks at a run that is alive.
@@ -209,12 +209,14 @@ fn of_a_long_file_head_and_tail_are_kept_and_the_run_goes_on() {
     assert_eq!(head.len() as u64 + missing + tail.len() as u64, all);
     assert!(head.len() as u64 > LIMIT / 2 - 1_000 && tail.len() as u64 >= LIMIT / 2);
     // The run has ended just now: somebody may follow the file.
+    drop(file);
+    let touch = |at| File::open(&path).unwrap().set_modified(at).unwrap();
     let ask = site.ask(&[], &[run], Some(0), u64::MAX);
     let tended = tender.tend(&ask);
     assert_eq!((&*tended.again, fs::metadata(&path).unwrap().len()), (&[JobId(7)][..], all));
     // A while later the file has no hole any more.
     let long_ago = SystemTime::now() - Duration::from_secs(3_600);
-    file.set_modified(long_ago).unwrap();
+    touch(long_ago);
     let tended = tender.tend(&ask);
     assert_eq!((tended.trouble.as_str(), tended.again.len()), ("", 0));
     let text = fs::read(&path).unwrap();
@@ -226,14 +228,44 @@ fn of_a_long_file_head_and_tail_are_kept_and_the_run_goes_on() {
     // Nothing more is to be done.
     assert_eq!(tender.tend(&ask), Tended::default());
     assert_eq!(fs::read(&path).unwrap(), text);
-    // What a process in the background writes on is kept likewise, and all is counted.
-    file.write_all(&lines(all / 64, 2 * LIMIT / 64)).unwrap();
-    file.set_modified(long_ago).unwrap();
+    // What somebody adds is kept likewise, and all is counted.
+    drop(write(&path, &lines(all / 64, 2 * LIMIT / 64)));
+    touch(long_ago);
     assert_eq!(tender.tend(&ask).trouble, "");
     let whole = lines(0, (all + 2 * LIMIT) / 64);
     let (head, missing, tail) = parts(&fs::read(&path).unwrap());
     assert!(whole.starts_with(&head) && whole.ends_with(&tail));
     assert_eq!(head.len() as u64 + missing + tail.len() as u64, all + 2 * LIMIT);
+}
+
+/// A process in the background has outlived its run.
+#[test]
+fn a_file_is_held_to_its_limit_for_as_long_as_somebody_writes_to_it() {
+    let site = Site::new("written");
+    let run = runs(1)[0];
+    let path = site.file(&format!("{run}.out"));
+    let mut file = write(&path, b"begun\n");
+    let mut tender = Tender::default();
+    let of_job = site.ask(&[], &[run], Some(0), u64::MAX);
+    let written = vec![(JobId(7), run)];
+    assert_eq!(tender.tend(&of_job).written, written);
+    let look = OutputsAsk { written: written.clone(), jobs: Vec::new(), ..of_job.clone() };
+    let long_ago = SystemTime::now() - Duration::from_secs(3_600);
+    for from in (0..32_768).step_by(8_192) {
+        file.write_all(&lines(from, 8_192)).unwrap();
+        let tended = tender.tend(&look);
+        assert_eq!((tended.trouble.as_str(), &tended.written), ("", &written));
+        assert!(tended.within_ms > 0, "it is looked at again");
+        assert!(blocks(&path) <= LIMIT + LIMIT / 4, "{} bytes on the disk", blocks(&path));
+        // However long it writes nothing: the end of the file is not moved under it.
+        file.set_modified(long_ago).unwrap();
+        assert_eq!(tender.tend(&of_job).written, written);
+        assert_eq!(fs::metadata(&path).unwrap().len(), 6 + (from + 8_192) * 64);
+    }
+    drop(file);
+    assert_eq!(tender.tend(&look).written, []);
+    assert_eq!(tender.tend(&of_job).written, []);
+    assert!(fs::metadata(&path).unwrap().len() <= LIMIT + (64 << 10));
 }
 
 #[test]

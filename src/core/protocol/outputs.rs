@@ -12,6 +12,10 @@ pub struct OutputsAsk {
     pub limit_bytes: u64,
     /// Runs that are alive, and their jobs: of a file that is too long by now.
     pub live: Vec<(JobId, RunId)>,
+    /// Runs that have ended, and whose files somebody goes on writing to: they are looked at as if
+    /// they were alive.
+    #[serde(default)]
+    pub written: Vec<(JobId, RunId)>,
     /// Jobs whose runs have ended.
     pub jobs: Vec<JobFiles>,
     /// What was begun later has a greater sequence than this, and nothing of it is touched.
@@ -27,7 +31,8 @@ pub struct OutputsAsk {
 pub struct JobFiles {
     /// Which job.
     pub job: JobId,
-    /// Runs that are alive, or about to be: their files stay as they are.
+    /// Runs that are alive, or about to be, or whose files are written to all the same: these files
+    /// stay as they are.
     pub live: Vec<RunId>,
     /// The last runs that have ended: their files stay.
     pub last: Vec<RunId>,
@@ -51,6 +56,8 @@ pub struct Tended {
     pub again: Vec<JobId>,
     /// Files of runs that are alive grow so fast that they are to be looked at after this, ms.
     pub within_ms: u64,
+    /// Runs that have ended, and whose files somebody has open to write to them.
+    pub written: Vec<(JobId, RunId)>,
     /// The file system can't give back a part of a file: those of live runs grow.
     pub no_holes: bool,
     /// Why something could not be done; empty: all could.

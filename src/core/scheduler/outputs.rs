@@ -39,6 +39,10 @@ const PAUSE_MS: u64 = 20;
 /// Runs that are alive, in one question.
 const MAX_LIVE: usize = 1_000;
 
+/// Runs that have ended and whose files are written to, at the most: those of others are looked at
+/// when the next run of their job has ended.
+const MAX_WRITTEN: usize = 1_000;
+
 /// Jobs in one question.
 const MAX_JOBS: usize = 50;
 
@@ -52,7 +56,7 @@ pub struct Outputs {
     due: BTreeSet<(u64, JobId)>,
     /// The same by job.
     when: BTreeMap<JobId, u64>,
-    /// When those of runs that are alive are; none: there are none.
+    /// When those that are written to are, mostly by runs that are alive; none: there are none.
     look_ms: Option<u64>,
     /// Nothing is asked before, monotonic ms.
     not_before_ms: u64,
@@ -60,8 +64,11 @@ pub struct Outputs {
     give_way_ms: Option<u64>,
     /// Nothing was there to be deleted: it is looked again then.
     none_until_ms: u64,
-    /// Jobs of the question under way.
+    /// Runs that have ended, and whose files somebody writes to: a process in the background.
+    written: BTreeSet<(JobId, RunId)>,
+    /// Jobs of the question under way, and those of these runs that it asks about.
     asked: Vec<JobId>,
+    asked_written: Vec<(JobId, RunId)>,
     /// It asks for room.
     asks_room: bool,
     /// Live runs up to this one were looked at.
@@ -85,9 +92,13 @@ impl Outputs {
     /// A run has a process.
     pub(super) fn began(&mut self, now: Now, def: &Definition) {
         if self.cuts && has_own(def) {
-            let at_ms = now.mono_ms + SOON_MS;
-            self.look_ms = Some(self.look_ms.map_or(at_ms, |look_ms| look_ms.min(at_ms)));
+            self.look_by(now.mono_ms + SOON_MS);
         }
+    }
+
+    /// Files that are written to are to be looked at then, or before.
+    fn look_by(&mut self, at_ms: u64) {
+        self.look_ms = Some(self.look_ms.map_or(at_ms, |look_ms| look_ms.min(at_ms)));
     }
 
     /// A run of a job has ended.
@@ -133,23 +144,28 @@ impl Outputs {
         if self.not_before_ms > now.mono_ms {
             return None;
         }
-        let live = match self.look_ms {
-            Some(at_ms) if at_ms <= now.mono_ms => self.next_live(now, table, runs),
-            Some(_) | None => Vec::new(),
-        };
+        let (mut live, mut written) = (Vec::new(), Vec::new());
+        if self.look_ms.is_some_and(|at_ms| at_ms <= now.mono_ms) {
+            live = self.next_live(now, table, runs);
+            written.extend(&self.written);
+        }
+        self.asked_written.clone_from(&written);
         self.asked = self.next_jobs(now);
-        let files = |job: &JobId| files_of(*job, settings.keep_output, table);
+        let files = |job: &JobId| files_of(*job, settings.keep_output, table, &self.written);
         let jobs: Vec<JobFiles> = self.asked.iter().map(files).collect();
         let give_way = self.give_way_ms.take_if(|at_ms| *at_ms <= now.mono_ms);
-        let give_way = give_way.map(|_| runs.all().keys().copied().collect());
+        // To delete what is written to makes no room, and nobody would see it grow any more.
+        let stay = runs.all().keys().chain(self.written.iter().map(|(_, run)| run));
+        let give_way = give_way.map(|_| stay.copied().collect());
         self.asks_room = give_way.is_some();
-        if live.is_empty() && jobs.is_empty() && !self.asks_room {
+        if live.is_empty() && written.is_empty() && jobs.is_empty() && !self.asks_room {
             return None;
         }
         let ask = OutputsAsk {
             state_dir: settings.state_dir.clone(),
             limit_bytes: settings.output_limit_bytes,
             live,
+            written,
             jobs,
             upto: last_sequence,
             give_way,
@@ -193,6 +209,7 @@ impl Outputs {
         tended: Option<Tended>,
     ) -> u64 {
         let asked = std::mem::take(&mut self.asked);
+        let asked_written = std::mem::take(&mut self.asked_written);
         let gave_way = tended.as_ref().map_or(0, |tended| tended.gave_way);
         if std::mem::take(&mut self.asks_room) && gave_way == 0 {
             self.none_until_ms = now.mono_ms + RETRY_MS;
@@ -213,9 +230,17 @@ impl Outputs {
         for job in &tended.again {
             self.look_at(*job, now.mono_ms + AGAIN_MS);
         }
+        for (job, run) in asked_written.into_iter().filter(|it| !tended.written.contains(it)) {
+            self.written.remove(&(job, run));
+            self.look_at(job, now.mono_ms + AGAIN_MS);
+        }
+        for run in tended.written {
+            if self.written.len() < MAX_WRITTEN && self.written.insert(run) {
+                self.look_by(now.mono_ms + SOON_MS);
+            }
+        }
         if tended.within_ms > 0 {
-            let at_ms = now.mono_ms + tended.within_ms.clamp(LEAST_MS, MOST_MS);
-            self.look_ms = Some(self.look_ms.map_or(at_ms, |look_ms| look_ms.min(at_ms)));
+            self.look_by(now.mono_ms + tended.within_ms.clamp(LEAST_MS, MOST_MS));
         }
         if tended.no_holes && !std::mem::replace(&mut self.is_told_of_holes, true) {
             log::warn!(
@@ -240,10 +265,11 @@ impl Outputs {
     }
 }
 
-/// What stays of a job's files: those of runs that are alive, and of the last ones.
-fn files_of(id: JobId, keep: usize, table: &Table) -> JobFiles {
+/// What stays of a job's files: those of runs that are alive, or written to, and of the last ones.
+fn files_of(id: JobId, keep: usize, table: &Table, written: &BTreeSet<(JobId, RunId)>) -> JobFiles {
     let job = table.get(id);
-    let live = job.map_or_else(Vec::new, |job| job.live.clone());
+    let mut live = job.map_or_else(Vec::new, |job| job.live.clone());
+    live.extend(written.iter().filter(|(job, _)| *job == id).map(|(_, run)| run));
     let past = job.and_then(|job| job.history.as_ref());
     let newest = past.into_iter().flat_map(|past| past.runs.iter().rev());
     let last: Vec<RunId> = match keep {
@@ -293,6 +319,24 @@ mod tests {
         outputs.answered(at(20_000), None, Some(Tended { again, ..Tended::default() }));
         assert_eq!(outputs.when.get(&JobId(1)), Some(&(20_000 + AGAIN_MS)));
         assert!(outputs.told.is_empty());
+    }
+
+    #[test]
+    fn what_is_written_to_is_asked_about_until_nobody_writes_to_it() {
+        let mut outputs = outputs();
+        let run = (JobId(1), RunId::next(1, 9, 0, 1_800_000_000_000));
+        let tended = |written: &[_]| Tended { written: written.to_vec(), ..Tended::default() };
+        outputs.answered(at(0), None, Some(tended(&[run])));
+        assert_eq!(outputs.at_ms(), SOON_MS);
+        // Neither what was not asked about nor what was not answered is over.
+        outputs.answered(at(0), None, Some(tended(&[])));
+        outputs.asked_written = vec![run];
+        outputs.answered(at(0), Some((ErrorKind::Other, "gone".into())), None);
+        assert_eq!(outputs.written.len(), 1);
+        outputs.asked_written = vec![run];
+        outputs.answered(at(0), None, Some(tended(&[])));
+        assert!(outputs.written.is_empty());
+        assert_eq!(outputs.when.get(&JobId(1)), Some(&AGAIN_MS));
     }
 
     #[test]

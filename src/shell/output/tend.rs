@@ -11,6 +11,7 @@ use super::{Outputs, next_name, own_entries};
 use crate::core::ids::{JobId, RunId};
 use crate::core::protocol::{JobFiles, OutputsAsk, Tended};
 use crate::shell::own::{self, told};
+use crate::shell::sys;
 use limit::{Cut, cut_ended, cut_live};
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat, fstat, openat, statat, unlinkat};
 use rustix::io::Errno;
@@ -54,7 +55,7 @@ impl Tender {
             room::make(&outputs.root, live, ask.upto, &mut tended);
         }
         let sizes = std::mem::take(&mut self.sizes);
-        for (job, run) in &ask.live {
+        for (job, run) in ask.live.iter().chain(&ask.written) {
             let dir = outputs.dir_of(*job);
             for ending in ENDINGS {
                 let file = dir.join(format!("{run}.{ending}"));
@@ -62,12 +63,17 @@ impl Tender {
                 note(&mut tended, &file, looked);
             }
         }
+        let goes_on = |(job, run): &&(JobId, RunId)| {
+            let dir = own::enter_ours(&outputs.dir_of(*job), OFlags::PATH);
+            dir.is_ok_and(|dir| is_written(dir.as_fd(), *run))
+        };
+        tended.written.extend(ask.written.iter().filter(goes_on));
         for files in &ask.jobs {
             let dir = outputs.dir_of(files.job);
             let done = tend_job(&dir, files, ask, &mut tended);
             note(&mut tended, &dir, done);
         }
-        if !ask.live.is_empty() && tended.within_ms == 0 {
+        if !(ask.live.is_empty() && ask.written.is_empty()) && tended.within_ms == 0 {
             tended.within_ms = IDLE_MS;
         }
         tended
@@ -160,6 +166,11 @@ fn tend_job(dir: &Path, files: &JobFiles, ask: &OutputsAsk, tended: &mut Tended)
     }
     let entered = own::enter_ours(dir, OFlags::PATH)?;
     for run in stay.difference(&live) {
+        // Of older ones it is known, or they are short.
+        if files.last.contains(run) && is_written(entered.as_fd(), *run) {
+            tended.written.push((files.job, *run));
+            continue;
+        }
         for ending in ENDINGS {
             let name = format!("{run}.{ending}");
             match look_at_ended(entered.as_fd(), &name, ask.limit_bytes, tended) {
@@ -211,6 +222,13 @@ fn delete<'a>(
         }
     }
     Ok(())
+}
+
+/// Whether somebody has a file of a run open to write to it.
+fn is_written(dir: BorrowedFd<'_>, run: RunId) -> bool {
+    let how = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let open = |ending| openat(dir, format!("{run}.{ending}"), how, Mode::empty());
+    ENDINGS.into_iter().any(|ending| open(ending).is_ok_and(|file| sys::is_written(&file)))
 }
 
 /// Cuts a file whose run has ended. Returns whether that is done; not as long as somebody may
