@@ -102,6 +102,43 @@ fn nothing_waits_for(far: Far, files: &[String]) {
     daemon.stop();
 }
 
+/// A run writes to a file, and something is mounted over that which hangs: its last line is not
+/// looked for there, by a keeper that no daemon has told anything since.
+#[test]
+fn what_was_mounted_over_the_file_of_a_run_does_not_hold_the_keeper() {
+    let (site, mut database) = Site::on(Driver::Sqlite);
+    let dir = TempDir::new();
+    let fails = format!("echo begun; {}; echo failed; exit 3", site.waits());
+    database.sql(&Row::new(1, NEVER, &fails).output(&dir.file("out")).insert());
+    let daemon = site.start();
+    daemon.wait_jobs(1);
+    daemon.start_job(1);
+    wait_for("the run", SOON, || {
+        fs::read_to_string(dir.file("out")).is_ok_and(|text| text == "begun\n").then_some(())
+    });
+    let keeper = site.keeper().as_raw_nonzero();
+    daemon.kill();
+    let Some(far) = Far::mount() else { return site.go() };
+    let mut bind = Command::new("mount");
+    bind.arg("--bind").arg(far.point());
+    let Some(_mounted) = Mounted::by(&mut bind, dir.0.display().to_string()) else {
+        return site.go();
+    };
+    // Gone first when something fails.
+    let far = far;
+    far.hang(true);
+    site.go();
+    let is_there = || {
+        let stat = fs::read_to_string(format!("/proc/{keeper}/stat")).unwrap_or_default();
+        stat.rsplit_once(") ").is_some_and(|(_, state)| !state.starts_with('Z'))
+    };
+    wait_for("the end of the keeper, which has nothing to keep", SOON, || {
+        (!is_there()).then_some(())
+    });
+    assert_eq!(far.held(), 0, "it was asked");
+    far.hang(false);
+}
+
 #[test]
 fn an_overlay_hangs_with_its_layers() {
     let _alone = alone();

@@ -375,6 +375,10 @@ impl Keeper {
             // so before it signalled, so before the run ended.
             self.obey();
         }
+        // The last line of a run is read from its file: not where by now something may hang.
+        if self.runs.holds_ends() {
+            self.launcher.refresh();
+        }
         for end in self.runs.ends(clock::now(), &self.launcher) {
             self.say(&Notice::Ended(end.clone()));
             self.ends.add(end);
