@@ -313,11 +313,11 @@ pub fn set_title(title: &str, name: &CStr) -> io::Result<()> {
     Ok(())
 }
 
-/// Whether somebody has this file open to write to it; this descriptor must not be such a one. Where
-/// the file system can't tell, nobody has.
+/// Whether somebody has this file open to write to it; this descriptor must not be such a one.
+/// Where the file system can't tell, nobody has.
 ///
-/// The kernel grants a lease for reading only where nobody has (fcntl(2)). It is given back at once:
-/// who opens the file in between waits for that, and the signal that says so does nothing.
+/// The kernel grants a lease for reading only where nobody has (fcntl(2)). It is given back at
+/// once: who opens the file in between waits for that, and the signal that says so does nothing.
 pub fn is_written(file: &OwnedFd) -> bool {
     /// As linux/fcntl.h has it; the crate does not.
     const F_SETSIG: libc::c_int = 10;

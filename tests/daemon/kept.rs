@@ -1,5 +1,6 @@
 //! Which outputs are kept, and how much of each: `keep_output` and `output_limit`.
 
+use crate::common::our_program;
 use crate::daemon::rows::{Due, Row, insert};
 use crate::daemon::{Daemon, SOON, Site, wait_for};
 use schedule::core::database::Driver;
@@ -63,6 +64,13 @@ fn the_outputs_of_so_many_runs_are_kept() {
     assert_eq!(daemon.get(&path).status, 404);
     assert_eq!(daemon.get(&format!("{path}?job=1")).body, format!("{}\n", ids[4]));
     assert_eq!(daemon.get(&format!("{path}?job=x")).status, 400);
+    // The command asks the history which job that is.
+    let said = wait_for("its record", SOON, || {
+        let words = ["job", "output", &ids[4], "-c", &site.file("schedule.ini")];
+        let output = our_program().args(words).output().unwrap();
+        output.status.success().then(|| String::from_utf8(output.stdout).unwrap())
+    });
+    assert_eq!(said, format!("{}\n", ids[4]));
     (0..2).for_each(|_| drop(run(&daemon, 1)));
     wait_for("an older one to be deleted", SOON, || {
         (!runs_in(&dir).contains(&ids[3])).then_some(())

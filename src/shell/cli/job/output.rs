@@ -1,11 +1,13 @@
 //! `schedule job output`.
 
 use super::followed::{Followed, Printer};
-use super::named;
+use super::named::{self, Named};
 use super::patient::Patient;
+use crate::core::ids::JobId;
 use crate::shell::cli::control::api::{ApiArgs, Daemon, Failed};
 use crate::shell::cli::number::number;
 use clap::builder::NonEmptyStringValueParser;
+use serde::Deserialize;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -42,11 +44,27 @@ pub struct OutputArgs {
     pub daemon: ApiArgs,
 }
 
+/// A run, as the API tells of it.
+#[derive(Debug, Deserialize)]
+struct Run {
+    job_id: JobId,
+}
+
+/// The rest of the query, for a run. More outputs are kept than the daemon remembers runs: the
+/// history knows the job of an older one.
+fn of_job(daemon: &Daemon, what: Named) -> Result<String, Failed> {
+    if !matches!(what, Named::Run(_)) {
+        return Ok(String::new());
+    }
+    let Run { job_id } = daemon.json(&what.path())?;
+    Ok(format!("&job={job_id}"))
+}
+
 pub(super) fn output(args: &OutputArgs) -> Result<ExitCode, Failed> {
     let daemon = Daemon::find("job output", &args.daemon)?;
     let what = named::job_or_run(&daemon, &args.what)?;
     let stream = if args.stderr { "stderr" } else { "stdout" };
-    let path = format!("{}/output?stream={stream}", what.path());
+    let path = format!("{}/output?stream={stream}{}", what.path(), of_job(&daemon, what)?);
     if !args.follow {
         let text = daemon.get(&format!("{path}&tail={}", args.n))?;
         return Printer::Out.print(&text).map(|_| ExitCode::SUCCESS);
