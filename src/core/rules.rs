@@ -5,7 +5,7 @@
 use crate::core::columns::{Column, ColumnKind, JobRow, Part};
 use crate::core::command_line::relative_program;
 use crate::core::config::{Severity, did_you_mean};
-use crate::core::cron::{self, Cron, Dialect, Lang, readings_differ};
+use crate::core::cron::{self, Cron, Dialect, Lang, Zone, readings_differ};
 use crate::core::definition::{Vars, braces, command_flaw, fill};
 use crate::core::ids::JobId;
 use crate::core::limits::{MAX_QUOTED_CHARS, cut};
@@ -222,11 +222,19 @@ pub fn over(job: &JobRow, dialect: Dialect, now_ms: i64) -> Option<Remark> {
 }
 
 /// What is to be said of an expression, in one piece. How the other dialect reads it is said to who
-/// comes from the PHP program (`moved`, or its dialect), where it can't be read, and where both
-/// fields of days are restricted: that surprises everybody.
+/// comes from the PHP program (`moved`, or its dialect), where it can only be read there, and where
+/// both fields of days are restricted: that surprises everybody.
 pub fn schedule(job: &JobRow, dialect: Dialect, moved: bool) -> Option<Remark> {
     let read = Cron::parse(&job.cron, dialect).map_err(|why| why.beside_expression());
-    let is_told = moved || dialect == Dialect::Original || read.is_err() || by_both_days(&job.cron);
+    // What has no slot in the other dialect is a mistake there as well.
+    let is_meant = || {
+        Cron::parse(&job.cron, Dialect::Original)
+            .is_ok_and(|it| it.next_after(&Zone::UTC, 0).is_some())
+    };
+    let is_told = moved
+        || dialect == Dialect::Original
+        || by_both_days(&job.cron)
+        || (read.is_err() && is_meant());
     let other = readings_differ(&job.cron).filter(|_| is_told).map(|readings| {
         let (crontab, original) = readings.describe(Lang::En);
         match dialect {

@@ -65,6 +65,20 @@ pub fn pause_end(text: &str) -> Result<Option<i64>, String> {
     Ok(Some(if at_ms >= OPEN_END_MS { i64::MAX } else { at_ms }))
 }
 
+/// An instant as people write it, unix ms: RFC 3339, or a time of the wall clock in `zone`, with or
+/// without seconds.
+///
+/// # Errors
+/// It is none: what would be one.
+pub fn instant_in(text: &str, zone: &Zone) -> Result<i64, String> {
+    instant(text).or_else(|why| {
+        let local = text.trim().replace('T', " ");
+        let seconds = if local.matches(':').count() == 1 { ":00" } else { "" };
+        let found = instant_of(&format!("{local}{seconds}"), zone, None);
+        found.ok_or_else(|| format!("{why}, or by the local time as 2026-11-22 13:42"))
+    })
+}
+
 /// The same time of the wall clock so many days later, unix ms; as many times 24 hours where the
 /// calendar ends.
 pub fn days_later(wall_ms: i64, days: i64, zone: &Zone) -> i64 {
@@ -116,6 +130,24 @@ mod tests {
         assert_eq!(instant(OPEN_END), Ok(OPEN_END_MS));
         for text in ["tomorrow", "2026-12-01 07:00:00", "0", " "] {
             assert!(pause_end(text).unwrap_err().contains("is not an instant"), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_instant_is_written_with_an_offset_or_by_the_local_time() {
+        let shanghai = zone("Asia/Shanghai").unwrap();
+        for text in [
+            "2026-11-22T13:42:00+08:00",
+            "2026-11-22 05:42:00Z",
+            "2026-11-22 13:42",
+            " 2026-11-22T13:42 ",
+            "2026-11-22 13:42:00",
+        ] {
+            assert_eq!(instant_in(text, &shanghai), Ok(1_795_326_120_000), "{text}");
+        }
+        for text in ["", "2026-11-22", "13:42", "soon", "2026-11-22 13:42 Z"] {
+            let why = instant_in(text, &shanghai).unwrap_err();
+            assert!(why.ends_with("or by the local time as 2026-11-22 13:42"), "{text}: {why}");
         }
     }
 

@@ -343,6 +343,8 @@ fn a_cron_is_told_in_one_piece_and_by_the_dialect_in_force() {
     assert!(
         year[0].ends_with("; cron_dialect = original would read it: at 00:00, in the year 2027")
     );
+    let typo = said("0 99 * * *", Dialect::Crontab);
+    assert!(typo.len() == 1 && !typo[0].contains("cron_dialect"), "never there: {typo:#?}");
     // The expression stands there once, whether a field or the whole of it is wrong.
     for cron in ["0 0 30 2 *", "", "@fortnightly", "CRON_TZ=UTC 0 0 * * *", "H * * * *"] {
         for dialect in [Dialect::Crontab, Dialect::Original] {

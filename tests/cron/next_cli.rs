@@ -64,7 +64,9 @@ fn refusals_and_never() {
     let (code, _, err) = next(&["* * * * *", "--tz", "Asia/Shangai"]);
     assert!(code == 1 && err.contains("did you mean Asia/Shanghai?"), "{err}");
     let (code, _, err) = next(&["* * * * *", "--from", "yesterday"]);
-    assert!(code == 1 && err.contains("write it as 2026-11-22T13:42:07+08:00"), "{err}");
+    assert!(code == 2 && err.contains("write it as 2026-11-22T13:42:07+08:00"), "{err}");
+    let local = ["@daily", "--tz", "Asia/Shanghai", "--from", "2026-11-22 03:00", "-n1"];
+    assert_eq!(next(&local).1, "2026-11-23T00:00:00+08:00\n");
     let (code, _, err) = next(&["* * * * *", "--dialect", "quartz"]);
     assert!(code == 2 && err.contains("write crontab or original"), "{err}");
     let (code, _, _) = next(&[]);

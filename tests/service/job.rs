@@ -247,7 +247,7 @@ fn runs_are_stopped_told_and_read() {
     let mut row = Row::new(1, NEVER, "echo out; echo err >&2; exec sleep 600").limit(2);
     row.name = "long".into();
     let groups = started(&[row]);
-    job(&groups, &["runs", "long"]).expect(0, "job 1 has no runs that are remembered");
+    job(&groups, &["runs", "long"]).expect(0, "job 1 has no runs that are known");
     job(&groups, &["output", "long"]).expect(1, "job 1 has written nothing yet");
     let run = json(&job(&groups, &["start", "long", "--json"]))["run_id"].clone();
     let run = run.as_str().unwrap();

@@ -83,7 +83,7 @@ fn a_row_is_made_as_it_was() {
     assert_eq!(json(&said)["cron"], "0 5 * * *");
     let said = job(&groups, &["why", "one", "--at", "2098-01-01 05:00"]);
     said.expect(0, "2098-01-01T05:00:00").expect(0, "and it is disabled. See");
-    job(&groups, &["why", "one", "--at", "yesterday"]).expect(1, "not an instant");
+    job(&groups, &["why", "one", "--at", "yesterday"]).expect(2, "not an instant");
     assert_eq!(json(&job(&groups, &["why", "one", "--json"]))["job_id"], 1);
     // What nobody knows.
     let said = edit(&["--back-to", "0123456789abcdef"]);

@@ -6,6 +6,7 @@ use super::runs::untold;
 use super::sources::Source;
 use super::values::{instant, number};
 use crate::core::change::{By, What};
+use crate::core::cron::Zone;
 use crate::core::http::{Request, Response};
 use crate::core::ids::{JobId, RunId};
 use crate::core::journal::{ActEntry, DONE};
@@ -62,13 +63,13 @@ pub(super) struct Back {
 
 impl Wanted {
     /// What a program asks for.
-    pub fn of(request: &Request) -> Result<Wanted, Response> {
+    pub fn of(request: &Request, zone: &Zone) -> Result<Wanted, Response> {
         let limit = number(request, "limit", DEFAULT_ENTRIES, Some(MAX_ENTRIES))?;
         let given = |name| request.query(name).filter(|text| !text.is_empty());
         Ok(Wanted {
             job: given("job").map(|text| job_id(&text)).transpose()?,
             who: given("who").map(|text| text.into_owned()),
-            since_ms: instant(request, "since")?,
+            since_ms: instant(request, "since", zone)?,
             before: given("before").map(|text| run_id(&text)).transpose()?,
             from: None,
             limit,
@@ -110,8 +111,8 @@ impl Wanted {
 
 impl Page {
     /// What a browser asks for.
-    pub fn of(request: &Request) -> Result<Page, Response> {
-        let wanted = Wanted { limit: SHOWN_ENTRIES, ..Wanted::of(request)? };
+    pub fn of(request: &Request, zone: &Zone) -> Result<Page, Response> {
+        let wanted = Wanted { limit: SHOWN_ENTRIES, ..Wanted::of(request, zone)? };
         Ok(Page { wanted, request: request.clone() })
     }
 }

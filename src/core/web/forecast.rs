@@ -160,14 +160,14 @@ fn write_slots(
 
 /// The stretch of time that is asked about; of itself the next 24 hours.
 fn span(scheduler: &Scheduler, request: &Request, now: Now) -> Result<Span, Response> {
-    let from_ms = instant(request, "from")?.unwrap_or(now.wall_ms);
-    let to_ms = instant(request, "to")?.unwrap_or(from_ms + DAY_MS);
+    let zone = &scheduler.settings().zone;
+    let from_ms = instant(request, "from", zone)?.unwrap_or(now.wall_ms);
+    let to_ms = instant(request, "to", zone)?.unwrap_or(from_ms + DAY_MS);
     let refuse = |why: &str| Err(Response::problem(400, why));
     if to_ms <= from_ms {
         return refuse("to: an instant later than `from`");
     }
     // Days by the wall clock may be an hour longer.
-    let zone = &scheduler.settings().zone;
     let day = |days: i64| days_later(from_ms, days, zone).max(from_ms + days * DAY_MS);
     if to_ms > day(MAX_DAYS) {
         return refuse(&format!("to: at most {MAX_DAYS} days later than `from`"));

@@ -88,13 +88,15 @@ pub(super) fn one_run(scheduler: &Scheduler, call: &Call<'_>) -> Result<Question
 }
 
 /// `GET /api/v1/audit`
-pub(super) fn acts(_: &Scheduler, call: &Call<'_>) -> Result<Question, Response> {
-    Ok(Question::Acts(Box::new(audit::Wanted::of(call.request)?)))
+pub(super) fn acts(scheduler: &Scheduler, call: &Call<'_>) -> Result<Question, Response> {
+    let zone = &scheduler.settings().zone;
+    Ok(Question::Acts(Box::new(audit::Wanted::of(call.request, zone)?)))
 }
 
 /// `GET /audit`
-pub(super) fn audit_page(_: &Scheduler, call: &Call<'_>) -> Result<Question, Response> {
-    Ok(Question::AuditPage(Box::new(audit::Page::of(call.request)?)))
+pub(super) fn audit_page(scheduler: &Scheduler, call: &Call<'_>) -> Result<Question, Response> {
+    let zone = &scheduler.settings().zone;
+    Ok(Question::AuditPage(Box::new(audit::Page::of(call.request, zone)?)))
 }
 
 /// `GET /jobs/ID/back`

@@ -131,7 +131,8 @@ impl Wanted {
 
 /// The stretch of time that is asked for.
 fn span(scheduler: &Scheduler, request: &Request, at_ms: i64) -> Result<(i64, i64), Response> {
-    let (from_ms, to_ms) = (instant(request, "from")?, instant(request, "to")?);
+    let zone = &scheduler.settings().zone;
+    let (from_ms, to_ms) = (instant(request, "from", zone)?, instant(request, "to", zone)?);
     // A picture that is asked for again and again has the same bins for a while.
     let begin_ms = (at_ms - HALF_MS).div_euclid(BIN_MS) * BIN_MS;
     let from_ms = from_ms.unwrap_or_else(|| to_ms.map_or(begin_ms, |to| to - 2 * HALF_MS));
@@ -141,7 +142,6 @@ fn span(scheduler: &Scheduler, request: &Request, at_ms: i64) -> Result<(i64, i6
         return refuse("to: an instant later than `from`");
     }
     // Days by the wall clock may be an hour longer.
-    let zone = &scheduler.settings().zone;
     if to_ms > days_later(from_ms, MAX_DAYS, zone).max(from_ms + MAX_DAYS * DAY_MS) {
         return refuse(&format!("to: at most {MAX_DAYS} days later than `from`"));
     }

@@ -5,6 +5,7 @@ mod paused;
 
 use super::audit::{Line, Wanted as ActsWanted};
 use super::texts::{WhyTexts, fill, why as texts};
+use super::values;
 use crate::core::change::{ENABLED, Stand, words::uses};
 use crate::core::columns::Column;
 use crate::core::cron::{Lang, Zone, zone};
@@ -65,7 +66,7 @@ impl Asked {
         let zone = zone_of(scheduler, job);
         let given = request.query("at").filter(|text| !text.trim().is_empty());
         let at_ms = match given {
-            Some(text) => instant(&text, &zone)?,
+            Some(text) => values::instant_of("at", &text, &zone)?,
             None => last_slot(scheduler, now, job, &zone),
         };
         // Slots are whole seconds.
@@ -106,29 +107,6 @@ impl Asked {
             good: RunsAsk { kinds: vec![RunKind::Success], limit: 1, ..before },
             words: acts(None, &WORDS),
         }
-    }
-}
-
-/// RFC 3339, or a time of the wall clock in the job's zone.
-fn instant(text: &str, zone: &Zone) -> Result<i64, Response> {
-    let local = text.trim().replace('T', " ");
-    let seconds = if local.matches(':').count() == 1 { ":00" } else { "" };
-    if let Some(at_ms) = instant_of(&format!("{local}{seconds}"), zone, None) {
-        return within(at_ms);
-    }
-    // A plus that is not encoded is read as a blank.
-    let text = match text.rsplit_once(' ') {
-        Some((time, offset)) if time.contains(['T', 't']) => format!("{time}+{offset}"),
-        Some(_) | None => text.to_owned(),
-    };
-    let refused = |why| Response::problem(400, &format!("at: {why}"));
-    within(time::instant(&text).map_err(refused)?)
-}
-
-fn within(at_ms: i64) -> Result<i64, Response> {
-    match time::SCHEDULED_MS.contains(&at_ms) {
-        true => Ok(at_ms),
-        false => Err(Response::problem(400, "at: an instant of the years 1970 to 9998")),
     }
 }
 

@@ -29,7 +29,7 @@ use crate::shell::look::Looker;
 use crate::shell::own;
 use crate::shell::owner;
 use crate::shell::predecessor;
-use crate::shell::start::needs;
+use crate::shell::start::{needs, server_of};
 use crate::shell::system_zone::system_zone;
 
 const SILENT: &str = "its file system does not answer: see to its mount";
@@ -100,8 +100,8 @@ fn checked(args: &CheckArgs) -> Result<(String, ExitCode), config_file::LoadErro
         Which::All => None,
         Which::One(id) => Some(id),
     };
-    if let Some(id) = only.filter(|id| !config.servers.contains_key(id)) {
-        lines.push_str(&no_such_server(&parsed, config, id));
+    if let Some(why) = only.and_then(|id| server_of(config, id).err()) {
+        lines.push_str(&format!("{}: error: {why}\n", parsed.file));
         return Ok((lines, BAD_CONFIGURATION.into()));
     }
     lines.push_str(&format!("{}: configuration is right; {}\n", parsed.file, in_force(config)));
@@ -402,12 +402,6 @@ fn ask(config: &Config, id: u32) -> Result<Vec<Answer>, String> {
         Some(Answer::Error { message, .. }) => Err(message.clone()),
         _ => Ok(answers),
     }
-}
-
-fn no_such_server(parsed: &Parsed, config: &Config, id: u32) -> String {
-    let known: Vec<String> = config.servers.keys().map(u32::to_string).collect();
-    let known = known.join(", ");
-    format!("{}: error: no server {id}: add [server_{id}]; there is {known}\n", parsed.file)
 }
 
 /// What is wrong with the rows of one group, but for their schedules. `answers` is a whole answer

@@ -351,7 +351,7 @@ impl Groups {
         (!self.is_same_file(&its)).then(|| {
             format!(
                 "server {id}: warning: its configuration is {its}, not {ours}, which is read here: \
-                 say `-c {its}`; by the other one it would have to be stopped and started"
+                 say `-c {its}`; for {ours} to be in force it has to be stopped and started"
             )
         })
     }

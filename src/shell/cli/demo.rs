@@ -137,6 +137,6 @@ fn tell(dir: &Path, address: SocketAddr) {
          \n\
          Edit them:     sqlite3 {dir}/schedule.db    (they follow within ten seconds)\n\
          End it:        Ctrl-C; runs go on, and the next start adopts them.\n\
-         Remove it:  rm -r {dir}    (after the end; it is kept for the next time)"
+         Remove it:     rm -r {dir}    (after the end; it is kept for the next time)"
     );
 }

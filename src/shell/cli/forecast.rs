@@ -4,8 +4,7 @@ use super::control::api::{self, ApiArgs, Daemon, Failed, parsed};
 use super::paint;
 use crate::core::http::percent_encode;
 use crate::core::plain;
-use crate::core::time::instant;
-use crate::shell::cli::number::number;
+use crate::shell::cli::number::{instant, number};
 use serde::Deserialize;
 use std::process::ExitCode;
 
@@ -21,7 +20,7 @@ const BAR_COLUMNS: u64 = 30;
 const EXAMPLES: &str = "\
 Examples:
   schedule forecast                             # the next 24 hours
-  schedule forecast --from 2026-11-23T00:00:00+08:00 --to 2026-11-23T06:00:00+08:00
+  schedule forecast --from '2026-11-23 00:00' --to 2026-11-23T06:00:00+08:00
   schedule forecast --tag reports -n 1000
   schedule forecast --json | jq .busiest
   schedule forecast --url http://10.0.0.7:3401
@@ -36,11 +35,12 @@ Exit status: 0 done, 1 refused, 2 wrong arguments, 3 no daemon answers, 4 not pe
 #[derive(clap::Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub struct ForecastArgs {
-    /// Slots from this instant on [default: now]
-    #[arg(long, value_name = "RFC3339", value_parser = checked)]
+    /// Slots from this instant on: RFC 3339, or `2026-11-22 03:00` in the daemon's zone [default:
+    /// now]
+    #[arg(long, value_name = "T", value_parser = instant)]
     pub from: Option<String>,
     /// Slots before this instant, 31 days later at the most [default: 24 hours later]
-    #[arg(long, value_name = "RFC3339", value_parser = checked)]
+    #[arg(long, value_name = "T", value_parser = instant)]
     pub to: Option<String>,
     /// Jobs with this tag only: its id or its name
     #[arg(long, value_name = "TAG")]
@@ -55,11 +55,6 @@ pub struct ForecastArgs {
     /// Which daemon
     #[command(flatten)]
     pub daemon: ApiArgs,
-}
-
-/// An instant as it was written.
-fn checked(text: &str) -> Result<String, String> {
-    instant(text).map(|_| text.trim().to_owned())
 }
 
 /// The daemon's answer.

@@ -18,12 +18,12 @@ const VERB: &str = "import crontab";
 const EXAMPLES: &str = "\
 Examples:
   crontab -l | schedule import crontab - --dry-run
-  schedule import crontab /etc/cron.d/php --system
+  schedule import crontab /etc/cron.d/php --system --disabled
 
 Settings (NAME=value) go into the commands below them, CRON_TZ is the zone, what follows a % is
 piped into the command, and comments right above a line describe its job. What can't be said is told
-on stderr, line by line; where a line is refused nothing is made. Take the lines out of the crontab
-afterwards, or both run them.
+on stderr, line by line; where a line is refused nothing is made. Both run the jobs while the lines
+are in the crontab: make them by --disabled, take the lines out, and enable the jobs.
 
 Exit status: 0 each line is a job, 1 some are refused, 2 wrong arguments, or no such file, 3 no
 daemon answers, 4 not permitted.";
@@ -53,6 +53,9 @@ pub struct CrontabArgs {
     /// A user stands before each command: /etc/crontab, /etc/cron.d/*
     #[arg(long)]
     pub system: bool,
+    /// Don't put the jobs in force: enable them when cron doesn't run them any more
+    #[arg(long)]
+    pub disabled: bool,
     /// Show the jobs, and make none; no daemon is asked
     #[arg(long)]
     pub dry_run: bool,
@@ -77,7 +80,7 @@ fn crontab(args: &CrontabArgs) -> Result<ExitCode, Failed> {
         eprintln!("{}: {remark}", plain::line(&args.file));
     }
     if args.dry_run {
-        paint::print(told(&crontab).as_bytes())?;
+        paint::print(told(&crontab, args.disabled).as_bytes())?;
         return Ok(u8::from(crontab.has_refused()).into());
     }
     if crontab.has_refused() {
@@ -87,7 +90,7 @@ fn crontab(args: &CrontabArgs) -> Result<ExitCode, Failed> {
     if crontab.jobs.is_empty() {
         return Err(Failed::new("nothing was made: there is no line that is a job"));
     }
-    let file = file_of(&crontab);
+    let file = file_of(&crontab, args.disabled);
     let daemon = Daemon::find(VERB, &args.daemon)?;
     let consent = if args.yes { Consent::Given } else { Consent::Asked };
     let wanted = plan::Wanted { verb: VERB, file: &file, query: "", json: false };
@@ -95,7 +98,7 @@ fn crontab(args: &CrontabArgs) -> Result<ExitCode, Failed> {
 }
 
 /// What `schedule apply` takes: the jobs, each a new one.
-fn file_of(crontab: &Crontab) -> String {
+fn file_of(crontab: &Crontab, disabled: bool) -> String {
     let job = |job: &CrontabJob| {
         let CrontabJob { name, command, cron, timezone, description, .. } = job;
         let columns = [
@@ -106,21 +109,23 @@ fn file_of(crontab: &Crontab) -> String {
             ("description", description),
         ];
         let said = columns.into_iter().filter(|(_, text)| !text.is_empty());
-        said.map(|(column, text)| (column.to_owned(), Value::from(text.as_str()))).collect()
+        let said = said.map(|(column, text)| (column.to_owned(), Value::from(text.as_str())));
+        said.chain(disabled.then(|| ("enabled".to_owned(), false.into()))).collect()
     };
     let jobs: Vec<Map<String, Value>> = crontab.jobs.iter().map(job).collect();
     json!({ "format": VERSION, "jobs": jobs }).to_string()
 }
 
 /// Each job with the columns that its row would have, as the plan shows it that is carried out.
-fn told(crontab: &Crontab) -> String {
+fn told(crontab: &Crontab, disabled: bool) -> String {
     let mut text = String::new();
     for job in &crontab.jobs {
         let CrontabJob { line, name, command, cron, timezone, description, .. } = job;
         let columns = [
-            ("command", command),
+            ("command", &**command),
             ("cron", cron),
             ("description", description),
+            ("enabled", if disabled { "false" } else { "" }),
             ("timezone", timezone),
         ];
         let columns = columns.into_iter().filter(|(_, value)| !value.is_empty());

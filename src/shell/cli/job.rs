@@ -64,7 +64,7 @@ pub enum Verb {
     Start(start::StartArgs),
     /// Stop all runs of a job, or one run
     Stop(stop::StopArgs),
-    /// Show the runs of a job that are remembered, the newest first
+    /// Show the runs of a job, the newest first
     Runs(runs::RunsArgs),
     /// Print what a job, or a run, has written
     Output(output::OutputArgs),

@@ -7,8 +7,8 @@ use std::process::ExitCode;
 use jiff::Timestamp;
 
 use crate::core::cron::{Cron, CronCache, CronError, Dialect, Zone, zone};
-use crate::core::time::instant;
-use crate::shell::cli::number::number;
+use crate::core::time::instant_in;
+use crate::shell::cli::number::{instant, number};
 use crate::shell::config_file;
 use crate::shell::system_zone::system_zone;
 
@@ -38,8 +38,8 @@ pub struct NextArgs {
     /// Time zone, an IANA name [default: the system's]
     #[arg(long, value_name = "ZONE", conflicts_with = "batch")]
     pub tz: Option<String>,
-    /// Instants strictly after this one [default: now]
-    #[arg(long, value_name = "RFC3339", conflicts_with = "batch")]
+    /// Instants strictly after this one: RFC 3339, or `2026-11-22 03:00` in the zone [default: now]
+    #[arg(long, value_name = "T", conflicts_with = "batch", value_parser = instant)]
     pub from: Option<String>,
     /// How many instants
     #[arg(short, value_name = "N", default_value_t = 5,
@@ -138,7 +138,7 @@ fn single(args: &NextArgs, expr: &str, mut out: impl Write) -> Result<(), Failur
         eprintln!("schedule next: warning: {why}");
     }
     let from = match &args.from {
-        Some(from) => instant(from).map_err(Failure::Refused)?,
+        Some(from) => instant_in(from, &zone).map_err(Failure::Refused)?,
         None => Timestamp::now().as_millisecond(),
     };
     let mut found = cron.next_after(&zone, from);
@@ -218,7 +218,7 @@ impl Batch {
             self.zones.insert(zone.to_owned(), zone_of(zone)?);
         }
         let zone = &self.zones[zone];
-        let mut due = instant(from)?;
+        let mut due = instant_in(from, zone)?;
         for at in 0..self.count {
             let Some(next) = cron.next_after(zone, due) else { break };
             if at > 0 {

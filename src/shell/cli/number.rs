@@ -1,5 +1,7 @@
-//! Numbers that options take, and what is said of what is none.
+//! Numbers and instants that options take, and what is said of what is none.
 
+use crate::core::cron::Zone;
+use crate::core::time::instant_in;
 use std::ops::RangeInclusive;
 
 /// A parser for whole numbers within these bounds.
@@ -19,6 +21,11 @@ pub fn number(
 pub fn port(text: &str) -> Result<u16, String> {
     let found = number(0..=u16::MAX.into())(text)?;
     u16::try_from(found).map_err(|why| why.to_string())
+}
+
+/// An instant as it was written. A local time is of a zone that is not known yet.
+pub fn instant(text: &str) -> Result<String, String> {
+    instant_in(text, &Zone::UTC).map(|_| text.trim().to_owned())
 }
 
 #[cfg(test)]

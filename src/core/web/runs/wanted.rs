@@ -53,7 +53,9 @@ impl Wanted {
         job: Option<JobId>,
     ) -> Result<Wanted, Response> {
         let limit = number(request, "limit", DEFAULT_LIMIT, Some(MAX_LIMIT))?;
-        let (since_ms, until_ms) = (instant(request, "since")?, instant(request, "until")?);
+        let zone = &scheduler.settings().zone;
+        let instant = |name| instant(request, name, zone);
+        let (since_ms, until_ms) = (instant("since")?, instant("until")?);
         one_of(request, "skips", &["0", "1"])?;
         check_tag(scheduler, request)?;
         let before = request.query("before").filter(|run| !run.is_empty());

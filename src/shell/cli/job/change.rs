@@ -148,7 +148,13 @@ pub(super) fn edit(args: &EditArgs) -> Result<ExitCode, Failed> {
             None => wanted.preview(&daemon, job)?,
         };
         if *dry_run || !args.json {
-            planned(&body, view["name"].as_str().unwrap_or_default(), args.json)?;
+            let name = view["name"].as_str().unwrap_or_default();
+            match dry_run {
+                true => planned(&body, name, args.json)?,
+                false => paint::print(
+                    preview::difference(&parsed(&body)?, name, paint::in_colour()).as_bytes(),
+                )?,
+            };
         }
     }
     if *dry_run {

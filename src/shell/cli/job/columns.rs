@@ -45,7 +45,7 @@ impl Args for Columns {
             // The name has to live as long as the program; there are few.
             let argument = match hyphens == name {
                 true => argument,
-                false => argument.alias(&*Box::leak(hyphens.into_boxed_str())),
+                false => argument.visible_alias(&*Box::leak(hyphens.into_boxed_str())),
             };
             match is_number(column) {
                 true => argument.value_name("NUMBER").value_parser(number(0..=u32::MAX)),

@@ -1,6 +1,6 @@
 //! `schedule job output`.
 
-use super::followed::{Followed, Printer};
+use super::followed::{Followed, Printer, end_of};
 use super::named::{self, Named};
 use super::patient::Patient;
 use crate::core::ids::JobId;
@@ -64,10 +64,17 @@ pub(super) fn output(args: &OutputArgs) -> Result<ExitCode, Failed> {
     let daemon = Daemon::find("job output", &args.daemon)?;
     let what = named::job_or_run(&daemon, &args.what)?;
     let stream = if args.stderr { "stderr" } else { "stdout" };
-    let path = format!("{}/output?stream={stream}{}", what.path(), of_job(&daemon, what)?);
+    let of_job = of_job(&daemon, what)?;
+    let path_of = |stream| format!("{}/output?stream={stream}{of_job}", what.path());
+    let path = path_of(stream);
     if !args.follow {
         let text = daemon.get(&format!("{path}&tail={}", args.n))?;
-        return Printer::Out.print(&text).map(|_| ExitCode::SUCCESS);
+        Printer::Out.print(&text)?;
+        let errors = || end_of(&daemon, &path_of("stderr"));
+        if text.is_empty() && !args.stderr && errors().is_ok_and(|end| end > 0) {
+            eprintln!("schedule job output: nothing on stdout: see --stderr");
+        }
+        return Ok(ExitCode::SUCCESS);
     }
     let mut daemon = Patient::new("job output", &args.daemon, daemon);
     let mut followed = Followed::tail(path, Printer::Out, args.n);

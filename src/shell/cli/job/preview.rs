@@ -21,8 +21,8 @@ pub(super) fn ask(
     Ok(daemon.ok(question.of_version(version))?.body)
 }
 
-/// The difference, and what comes of it. `name` is what the job is called now.
-pub(super) fn told(preview: &Value, name: &str, colour: bool) -> String {
+/// The difference. `name` is what the job is called now.
+pub(super) fn difference(preview: &Value, name: &str, colour: bool) -> String {
     let paint = |text: &str, look: &str| paint::painted(text, if colour { look } else { "" });
     let mut text = String::new();
     let name = plain::line(name);
@@ -44,6 +44,14 @@ pub(super) fn told(preview: &Value, name: &str, colour: bool) -> String {
             }
         }
     }
+    text
+}
+
+/// The difference, and what comes of it.
+pub(super) fn told(preview: &Value, name: &str, colour: bool) -> String {
+    let paint = |text: &str, look: &str| paint::painted(text, if colour { look } else { "" });
+    let mut text = difference(preview, name, colour);
+    let mut line = |it: String| _ = writeln!(text, "{it}"); // a String takes every write
     for (label, value) in facts(preview) {
         line(format!("    {}  {value}", paint(&format!("{label:<15}"), FAINT)));
     }

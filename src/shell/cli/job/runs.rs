@@ -109,7 +109,7 @@ pub(super) fn runs(args: &RunsArgs) -> Result<ExitCode, Failed> {
     let Runs { mut runs } = parsed(&body)?;
     runs.truncate(args.n as usize);
     match runs.is_empty() {
-        true => paint::print(format!("job {job} has no runs that are remembered\n").as_bytes()),
+        true => paint::print(format!("job {job} has no runs that are known\n").as_bytes()),
         false => paint::print(table(&runs, paint::in_colour()).as_bytes()),
     }
 }

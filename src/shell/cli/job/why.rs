@@ -4,6 +4,7 @@ use super::named;
 use crate::core::http::percent_encode;
 use crate::core::plain;
 use crate::shell::cli::control::api::{ApiArgs, Daemon, Failed, parsed};
+use crate::shell::cli::number::instant;
 use crate::shell::cli::paint;
 use clap::builder::NonEmptyStringValueParser;
 use serde::Deserialize;
@@ -16,7 +17,7 @@ pub struct WhyArgs {
     #[arg(value_name = "JOB", value_parser = NonEmptyStringValueParser::new())]
     pub job: String,
     /// The instant: `2026-11-22 03:00` in the job's zone, or RFC 3339 [default: its last slot]
-    #[arg(long, value_name = "T", value_parser = NonEmptyStringValueParser::new())]
+    #[arg(long, value_name = "T", value_parser = instant)]
     pub at: Option<String>,
     /// Print the daemon's answer as it is: GET /api/v1/jobs/ID/why
     #[arg(long)]
