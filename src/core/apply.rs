@@ -15,7 +15,7 @@ pub use report::{MAX_REPORT_BYTES, report, summary};
 
 use crate::core::change::words::User;
 use crate::core::change::{
-    Change, Context, Decided, Mistake, Planned, Refused, Stand, TableColumn, judge, plan,
+    Change, Context, Decided, Mistake, Of, Planned, Refused, Stand, TableColumn, judge, plan,
 };
 use crate::core::definition::Vars;
 use crate::core::ids::JobId;
@@ -31,8 +31,12 @@ pub type Tags = BTreeMap<u32, String>;
 pub struct Group {
     /// Its jobs, by id.
     pub jobs: BTreeMap<u32, Stand>,
+    /// What keeps those of them that are in force from being jobs.
+    pub bad: BTreeMap<u32, Mistake>,
     /// The variables.
     pub variables: Vars,
+    /// Their names by the ids of their rows.
+    pub variable_ids: BTreeMap<u32, String>,
     /// The tags, of all groups.
     pub tags: Tags,
 }
@@ -118,7 +122,7 @@ pub fn plan_all(
     let last_tag = group.tags.last_key_value().map(|(id, _)| *id);
     variables::check(&plan, (&around, most_id(last_tag)), &mut mistakes);
     let named: BTreeSet<u32> = file.jobs.iter().filter_map(|job| job.id).collect();
-    let lacks = |id: &u32| !named.contains(id) && !file.left_out.contains(id);
+    let lacks = |id: &u32| !named.contains(id) && !file.left_out.contains(&(Of::Job, *id));
     let is_made = |id: &u32| named.contains(id) || (prune && lacks(id));
     let stays = |user: &&User| user.server_id != around.server_id || !is_made(&user.id);
     let users: Vec<&User> = around.users.iter().filter(stays).collect();
@@ -152,7 +156,13 @@ pub fn plan_all(
 
 /// What is to be done with variables, and how many stay that the file lacks.
 pub fn variable_steps(group: &Group, file: &File, prune: bool) -> (Vec<Step<String>>, usize) {
-    steps(&group.variables, file.variables.as_ref(), prune)
+    let (mut steps, left) = steps(&group.variables, file.variables.as_ref(), prune);
+    // A row that was none when the file was written may be one now.
+    let is_left_out = |(id, _): &(&u32, &String)| file.left_out.contains(&(Of::Var, **id));
+    let stay: BTreeSet<&String> =
+        group.variable_ids.iter().filter(is_left_out).map(|(_, name)| name).collect();
+    steps.retain(|step| step.after.is_some() || !stay.contains(&step.key));
+    (steps, left)
 }
 
 /// What the jobs of a file come to.
@@ -314,7 +324,25 @@ impl Plan {
             after.iter().for_each(|it| drop(jobs.insert(it.row.id, it.clone())));
         }
         let variables = after(&group.variables, &self.variables);
-        Group { jobs, variables, tags: after(&group.tags, &self.tags) }
+        let tags = after(&group.tags, &self.tags);
+        Group { jobs, variables, tags, ..Group::default() }
+    }
+}
+
+impl Plan {
+    /// The jobs that it puts in force, and that are none in the group as it was found then: what
+    /// the file does not change of a row may be no good.
+    pub fn bad(&self, found: &Group) -> Vec<FileMistake> {
+        let mut all = Vec::new();
+        for Decided { before, after, .. } in &self.jobs {
+            let Some(after) = after.as_ref().filter(|it| it.enabled) else { continue };
+            let comes = !before.as_ref().is_some_and(|it| it.enabled);
+            if let Some(mistake) = found.bad.get(&after.row.id).filter(|_| comes) {
+                let job = format!("{} {}", after.row.id, after.row.name);
+                all.push(FileMistake::of_job(&job, mistake.clone()));
+            }
+        }
+        all
     }
 }
 

@@ -186,7 +186,7 @@ fn finding(job: &JobRow, severity: Severity, text: String) -> Finding {
 /// Rows that are no jobs, and an exchange that failed.
 fn unusable(answers: &[Answer]) -> Vec<Finding> {
     let told = |answer: &Answer| match answer {
-        Answer::BadRow { id, why } => Some((*id, why.clone())),
+        Answer::BadRow { id, why, .. } => Some((*id, why.clone())),
         Answer::Error { message, .. } => Some((0, message.clone())),
         _ => None,
     };

@@ -7,6 +7,7 @@ mod crontab;
 #[cfg(test)]
 mod tests;
 
+use crate::core::bad_rows::BadRows;
 use crate::core::columns::Column;
 use crate::core::cron::Dialect;
 use crate::core::definition::{Definition, Vars};
@@ -69,13 +70,8 @@ impl Export {
         }
     }
 
-    /// The whole text. `bad` are rows that can't be jobs, and why: they are not in it.
-    pub fn finish(
-        mut self,
-        tags: &BTreeMap<u32, String>,
-        vars: &Vars,
-        bad: &[(u32, String)],
-    ) -> String {
+    /// The whole text. It names all rows that are `bad`: they are not in it.
+    pub fn finish(mut self, tags: &BTreeMap<u32, String>, vars: &Vars, bad: &BadRows) -> String {
         if self.format == Format::Crontab {
             self.crontab.end(bad, &mut self.text);
             return self.text;
@@ -89,8 +85,8 @@ impl Export {
         }
         // A String takes every write.
         let _ = write!(self.text, "],\n  \"tags\": {tags},\n  \"variables\": {vars}");
-        if !bad.is_empty() {
-            let bad = object(bad.iter().map(|(id, why)| pair(id.to_string(), why)), "  ");
+        if bad.count() > 0 {
+            let bad = object(bad.named().map(|(name, why)| pair(name, why)), "  ");
             let _ = write!(self.text, ",\n  \"left_out\": {bad}");
         }
         self.text.push_str("\n}\n");

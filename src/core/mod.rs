@@ -2,6 +2,7 @@
 //! nothing and reads no clock, so that a test can drive it through a year in a second.
 
 pub mod apply;
+pub mod bad_rows;
 pub mod cells;
 pub mod change;
 pub mod check;
@@ -25,6 +26,7 @@ pub mod homes;
 pub mod http;
 pub mod ids;
 pub mod journal;
+pub mod json;
 pub mod keeping;
 pub mod last_line;
 pub mod launch;

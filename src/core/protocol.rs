@@ -22,7 +22,7 @@ pub use settled::{SetAside, Statement};
 pub use statistics::{DayTold, Rolled, Statistics, StatisticsAsk, Uncounted};
 pub use timeline::{LaneTold, TimelineAsk, TimelineEnd};
 
-use crate::core::change::Refused;
+use crate::core::change::{Of, Refused};
 pub use crate::core::columns::JobRow;
 use crate::core::database::{Database, ErrorKind};
 use crate::core::homes::Homes;
@@ -227,6 +227,9 @@ pub enum Answer {
         id: u32,
         /// What is wrong with it and what to do.
         why: String,
+        /// Which variable or tag it can't be, where that is known.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        word: Option<(Of, u32)>,
     },
     /// A placeholder's value.
     Var {

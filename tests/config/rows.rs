@@ -227,7 +227,7 @@ fn rows_that_no_section_is_for() {
 
 #[test]
 fn rows_that_are_none() {
-    let bad = Answer::BadRow { id: 9, why: "cron is NULL: set it".to_string() };
+    let bad = Answer::BadRow { id: 9, why: "cron is NULL: set it".to_string(), word: None };
     let failed = Answer::Error { kind: ErrorKind::NoTable, message: "no table".to_string() };
     assert_eq!(
         said(&[bad, failed], &[]),

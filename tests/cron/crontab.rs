@@ -3,6 +3,7 @@
 
 use crate::cron_common::{DayItem, Days, Made, Plain, all_due, crontab, oracle, walk, zone_of};
 use jiff::Timestamp;
+use schedule::core::bad_rows::BadRows;
 use schedule::core::columns::JobRow;
 use schedule::core::cron::Dialect;
 use schedule::core::crontab::{Crontab, CrontabJob, Form, Weight, read};
@@ -134,7 +135,7 @@ fn exported(jobs: &[CrontabJob]) -> String {
         let row = JobRow { id, name, command, cron, timezone, description, ..JobRow::default() };
         export.add(&table.define(JobRow { max_concurrence: 1, ..row }, &BTreeMap::new()), true);
     }
-    export.finish(&BTreeMap::new(), &BTreeMap::new(), &[])
+    export.finish(&BTreeMap::new(), &BTreeMap::new(), &BadRows::default())
 }
 
 /// What is imported, exported and imported again is the same: every schedule and every command.

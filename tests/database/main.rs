@@ -6,6 +6,7 @@
 mod apply;
 mod apply_around;
 mod audit;
+mod bad_rows;
 mod change;
 #[path = "../support/common/mod.rs"]
 mod common;

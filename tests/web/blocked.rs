@@ -239,7 +239,9 @@ fn a_command_is_judged_as_it_would_be_run() {
 #[test]
 fn rows_beyond_those_that_are_told_are_counted() {
     let mut bench = Bench::with(&[]);
-    bench.set_answers((1..=300).map(|id| Answer::BadRow { id, why: "text".into() }).collect());
+    bench.set_answers(
+        (1..=300).map(|id| Answer::BadRow { id, why: "text".into(), word: None }).collect(),
+    );
     bench.post("/api/v1/sync").is(200);
     let status = bench.get("/api/v1/status").json();
     assert_eq!(status["bad_rows"].as_array().unwrap().len(), 100);

@@ -145,7 +145,7 @@ fn group(stands: &[Stand], variables: Vars, table: &[Answer]) -> Group {
         _ => None,
     };
     let jobs = stands.iter().map(|it| (it.row.id, it.clone())).collect();
-    Group { jobs, variables, tags: table.iter().filter_map(tag).collect() }
+    Group { jobs, variables, tags: table.iter().filter_map(tag).collect(), ..Group::default() }
 }
 
 /// The group as a file says, and what a helper says of it. Tags and variables stay.

@@ -1,11 +1,13 @@
 //! The file: as `schedule export` writes it, read without believing anything of it.
 
 use super::{FileMistake, Mistakes, Tags};
-use crate::core::change::{ENABLED, Wanted};
+use crate::core::bad_rows::{Named, named};
+use crate::core::change::{ENABLED, Of, Wanted};
 use crate::core::columns::Column;
 use crate::core::config::did_you_mean;
 use crate::core::definition::Vars;
 use crate::core::export::VERSION;
+use crate::core::json;
 use crate::core::plain;
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,8 +24,8 @@ pub struct File {
     pub tags: Option<Tags>,
     /// The variables; none: it says nothing of variables.
     pub variables: Option<Vars>,
-    /// Rows that could be no jobs: they stay as they are.
-    pub left_out: BTreeSet<u32>,
+    /// Rows that could be no jobs, variables or tags: they stay as they are.
+    pub left_out: BTreeSet<(Of, u32)>,
 }
 
 /// A job of a file.
@@ -71,7 +73,7 @@ impl File {
     /// All that is wrong with its form.
     pub fn read(text: &str) -> Result<File, Mistakes> {
         let whole = |why: String| Mistakes::from_iter([FileMistake::of("file", why)]);
-        let parts = match serde_json::from_str(text) {
+        let parts = match json::read(text.as_bytes()) {
             Ok(Value::Object(parts)) => parts,
             Ok(_) => return Err(whole(format!("it is no JSON object: {HINT}"))),
             Err(why) => return Err(whole(format!("it is no JSON: {why}: {HINT}"))),
@@ -96,8 +98,7 @@ impl File {
             mistakes.push(FileMistake::of("variables", "there is one without a name"));
         }
         file.tags = texts("tags", &parts, &mut mistakes).map(|it| by_id("tags", it, &mut mistakes));
-        let left_out = texts("left_out", &parts, &mut mistakes).unwrap_or_default();
-        file.left_out = by_id("left_out", left_out, &mut mistakes).into_keys().collect();
+        file.left_out = left_out(&parts, &mut mistakes);
         if mistakes.is_empty() { Ok(file) } else { Err(mistakes) }
     }
 
@@ -166,6 +167,24 @@ fn texts(
         }
     }
     Some(texts)
+}
+
+/// The rows that stay.
+fn left_out(parts: &Map<String, Value>, mistakes: &mut Mistakes) -> BTreeSet<(Of, u32)> {
+    let mut rows = BTreeSet::new();
+    for name in texts("left_out", parts, mistakes).unwrap_or_default().into_keys() {
+        match named(&name) {
+            Some(Named::Row(row)) => drop(rows.insert(row)),
+            // Those are nobody's to change.
+            Some(Named::NoId) => {}
+            None => {
+                let part = format!("left_out.{}", plain::shown(&name));
+                let why = "its name must be an id, or `variable` or `tag` and an id";
+                mistakes.push(FileMistake::of(part, why));
+            }
+        }
+    }
+    rows
 }
 
 /// The same by id.

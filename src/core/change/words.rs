@@ -77,7 +77,8 @@ impl Word {
         Version::of_all(pairs.into_iter().map(owned))
     }
 
-    fn get(&self, column: &str) -> &str {
+    /// What stands in a column.
+    pub fn get(&self, column: &str) -> &str {
         if column == NAME { &self.name } else { &self.value }
     }
 

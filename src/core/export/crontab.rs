@@ -1,6 +1,7 @@
 //! Jobs as a crontab (crontab(5) of Debian's cron and cronie). What it can't say of a job is told
 //! in a comment; overlap limits, tags and owners it knows nothing of.
 
+use crate::core::bad_rows::{BadRows, left_out};
 use crate::core::columns::Column;
 use crate::core::cron::{Cron, Dialect, readings_differ};
 use crate::core::crontab::{HEADER, SAID, is_simple, quoted, unsaid};
@@ -84,9 +85,9 @@ impl Writer {
         zone.clone_into(&mut self.present);
     }
 
-    pub fn end(&self, bad: &[(u32, String)], text: &mut String) {
-        for (id, why) in bad {
-            comment(&format!("job {id} is left out, it can't be one: {why}"), text);
+    pub fn end(&self, bad: &BadRows, text: &mut String) {
+        for (name, why) in bad.named() {
+            comment(&left_out(&name, why), text);
         }
     }
 }

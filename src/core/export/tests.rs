@@ -1,6 +1,7 @@
 //! An export is the same for the same rows, and a crontab says what it can.
 
 use super::*;
+use crate::core::change::Of;
 use crate::core::columns::JobRow;
 use crate::core::cron::zone;
 use crate::core::crontab::{Form, read};
@@ -19,7 +20,12 @@ fn export(format: Format, rows: &[(JobRow, bool)]) -> String {
         export.add(&table.define(row.clone(), &vars), *enabled);
     }
     let tags = [(3, "reports".to_owned()), (4, "unused".to_owned())].into();
-    export.finish(&tags, &vars, &[(9, "no \"cron\"".to_owned())])
+    let mut bad = BadRows::default();
+    bad.push(Some((Of::Var, 2)), "no text".into());
+    bad.push(None, "no id".into());
+    bad.push(Some((Of::Job, 9)), "no \"cron\"".into());
+    bad.are_whole();
+    export.finish(&tags, &vars, &bad)
 }
 
 #[test]
@@ -59,7 +65,9 @@ fn what_is_as_by_default_is_left_out() {
     "DIR": "/srv/100%"
   },
   "left_out": {
-    "9": "no \"cron\""
+    "9": "no \"cron\"",
+    "variable 2": "no text",
+    "no id": "no id"
   }
 }
 "#
@@ -116,6 +124,7 @@ fn a_crontab_says_what_it_can() {
         "# or so",
         "0 3 * * * a",
         "# job 9 is left out, it can't be one: no \"cron\"",
+        "# variable 2 is left out, it can't be one: no text",
     ] {
         assert!(text.lines().any(|it| it == line), "no {line} in\n{text}");
     }

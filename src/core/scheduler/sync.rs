@@ -10,7 +10,8 @@ use super::changes::Changes;
 use super::news::News;
 use super::trouble::DatabaseState;
 use crate::core::apply::MAX_REPORT_BYTES;
-use crate::core::change::Refused;
+use crate::core::bad_rows::BadRows;
+use crate::core::change::{Of, Refused};
 use crate::core::cron::Zone;
 use crate::core::database::ErrorKind;
 use crate::core::definition::{Definition, Vars, there_twice};
@@ -28,9 +29,6 @@ use std::mem;
 /// Changed definitions put in force in one turn.
 const CHANGES_A_TURN: usize = 500;
 
-/// Bad rows that are remembered for the page.
-const MAX_BAD_ROWS: usize = 100;
-
 /// How the table stands to the database.
 #[derive(Clone, Debug)]
 pub struct SyncState {
@@ -42,10 +40,8 @@ pub struct SyncState {
     pub failures: u64,
     /// Those that succeeded since the start.
     pub successes: u64,
-    /// Rows that can't be jobs: id and reason; the first 100.
-    pub bad_rows: Vec<(u32, String)>,
-    /// How many there are.
-    pub bad_rows_count: u64,
+    /// Rows that can't be jobs, variables or tags.
+    pub bad_rows: BadRows,
 }
 
 impl SyncState {
@@ -86,8 +82,7 @@ pub(super) struct Staged {
     kept: usize,
     /// The id of the job row that came last, and whether one with it is in force.
     last_job: Option<(u32, bool)>,
-    bad_rows: Vec<(u32, String)>,
-    bad_rows_count: u64,
+    bad_rows: BadRows,
     /// Lines that stand for a row of the database each.
     rows: u64,
     pub digest: Option<String>,
@@ -177,7 +172,7 @@ impl Staged {
             }
             Answer::Job(row) => self.job(*row, true, table, seen),
             Answer::Disabled(row) => self.job(*row, false, table, seen),
-            Answer::BadRow { id, why } => self.bad_row(id, why),
+            Answer::BadRow { id, why, word } => self.bad_row(id, why, word),
             Answer::End { digest, rows } if rows == self.rows => self.digest = Some(digest),
             Answer::End { rows, .. } => {
                 let came = self.rows;
@@ -270,18 +265,16 @@ impl Staged {
         }
     }
 
-    fn bad_row(&mut self, id: u32, why: String) {
-        self.bad_rows_count += 1;
-        if self.bad_rows.len() < MAX_BAD_ROWS {
-            self.bad_rows.push((id, why));
-        }
+    fn bad_row(&mut self, id: u32, why: String, word: Option<(Of, u32)>) {
+        let job = Some((Of::Job, id)).filter(|_| id > 0);
+        self.bad_rows.push(word.or(job), why);
     }
 
     /// A row of this id came once more. A view may have one twice: it is no job, and that is told.
     /// But a disabled one keeps no other from being the job.
     fn comes_twice(&mut self, id: u32, in_force: bool, before_in_force: bool) {
         if before_in_force && in_force {
-            self.bad_row(id, there_twice(id));
+            self.bad_row(id, there_twice(id), None);
         }
         if in_force {
             let slice = self.disabled.back_mut();
@@ -310,8 +303,7 @@ impl Sync {
                 synced_mono_ms: None,
                 failures: 0,
                 successes: 0,
-                bad_rows: Vec::new(),
-                bad_rows_count: 0,
+                bad_rows: BadRows::default(),
             },
             applying: None,
             answered: false,
@@ -400,7 +392,7 @@ impl Scheduler {
         if staged.same {
             self.sync.digest = staged.digest.unwrap_or_default();
             self.snapshot.is_the_databases(&self.settings, &mut self.outbox);
-            self.acts.saw_all(now.wall_ms, (&self.table, self.settings.server_id));
+            self.saw_all(now.wall_ms);
             self.news.push_back(News::SyncEnded(Ok(())));
         } else {
             // To the next daemon all that stands in the snapshot was in force when this one

@@ -79,10 +79,12 @@ pub(super) enum Form {
 }
 
 impl Form {
-    /// An answer that tells no result, but why there is none.
-    fn without_result(self, why: &str) -> Response {
+    /// An answer that tells no result, but why there is none. A command was begun: 202. Of a change
+    /// that says that it is made, and here nobody knows: 504.
+    fn without_result(self, why: &str, is_change: bool) -> Response {
         match self {
             Form::Back(status, path) => Response::redirect(status, &path),
+            Form::Json if is_change => Response::problem(504, why),
             Form::Json => Response::json(202, json!({ "detail": why }).to_string()),
         }
     }
@@ -246,7 +248,8 @@ impl Web {
             return;
         };
         self.message = Message::plain(format!("{verb}: {TOO_MANY_WAIT}"));
-        self.respond(conn, form.without_result(TOO_MANY_WAIT));
+        let is_change = self.changes.contains_key(&ticket);
+        self.respond(conn, form.without_result(TOO_MANY_WAIT, is_change));
     }
 
     /// Takes the answers out of what is planned.
@@ -275,13 +278,14 @@ impl Web {
         for (ticket, pending) in std::mem::take(&mut self.waiting.pending) {
             self.waiting.places.leave(ticket);
             let time = datetime(now.wall_ms, &scheduler.settings().zone);
-            if !self.changes.remove(&ticket).is_some_and(|asked| asked.is_dry_run()) {
+            let asked = self.changes.remove(&ticket);
+            if !asked.as_ref().is_some_and(|it| it.is_dry_run()) {
                 self.message = Message::plain(format!("{} at {time}: {told}", pending.verb));
             }
             let response = match pending.form {
                 // Nobody is there who could show what a redirection leads to.
                 Form::Back(..) if ends => Response::text(202, format!("{told}\n")),
-                form => form.without_result(told),
+                form => form.without_result(told, asked.is_some()),
             };
             answers.extend(pending.conn.map(|conn| (conn, response)));
         }

@@ -154,8 +154,8 @@ fn stops_refused(scheduler: &Scheduler) -> Vec<Value> {
 /// The rows that nothing is ever started for, by mistake; of those that can't even be jobs the
 /// first ones.
 pub(super) fn bad_rows(scheduler: &Scheduler) -> Vec<BadRow<'_>> {
-    let rows = scheduler.sync_state().bad_rows.iter();
-    let rows = rows.map(|(id, why)| BadRow { id: *id, what: "row", why });
+    let rows = scheduler.sync_state().bad_rows.told().iter();
+    let rows = rows.map(|row| BadRow { id: row.job(), what: "row", why: &row.why });
     let jobs = scheduler.table().blocked().filter_map(|(job, block)| {
         Some(BadRow { id: job.def.id.0, what: block.word(), why: block.mistake()? })
     });
@@ -165,7 +165,7 @@ pub(super) fn bad_rows(scheduler: &Scheduler) -> Vec<BadRow<'_>> {
 /// How many rows nothing is ever started for, by mistake.
 pub(super) fn bad_rows_count(scheduler: &Scheduler) -> u64 {
     let mistakes = scheduler.table().blocked().filter(|(_, block)| block.mistake().is_some());
-    scheduler.sync_state().bad_rows_count + mistakes.count() as u64
+    scheduler.sync_state().bad_rows.count() + mistakes.count() as u64
 }
 
 /// How many jobs are never started when they should be, by reason.

@@ -2,6 +2,7 @@
 
 use crate::core::change::Wanted;
 use crate::core::http::{Request, Response};
+use crate::core::json;
 use crate::core::plain;
 use crate::core::version::Version;
 use serde_json::Value;
@@ -17,7 +18,7 @@ pub(super) fn body(request: &Request, example: &str) -> Result<Wanted, Response>
     let refuse = |why: String| {
         Err(Response::problem(400, &format!("the body is no JSON object such as {example}: {why}")))
     };
-    match serde_json::from_slice(&request.body) {
+    match json::read(&request.body) {
         Ok(Value::Object(columns)) => Ok(columns),
         Ok(_) => refuse("it is another value".into()),
         Err(_) if request.body.is_empty() => refuse("there is none".into()),

@@ -9,7 +9,7 @@ use super::call::Call;
 use super::entry;
 use super::parameters::{flag, job_id};
 use super::repeats::{self, Key, Known};
-use super::words::{self, NOT_IN_TABLE};
+use super::words::{self, not_in_table};
 use crate::core::apply::Mistakes;
 use crate::core::change::words::User;
 use crate::core::change::{By, Change, Of, Refused};
@@ -173,7 +173,8 @@ impl Web {
             Asker::Program => in_force(scheduler, now, &Changed::to(mark), true),
             Asker::Person(_, request) if is_there => entry::done(request, Some(mark.id)),
             Asker::Person(conn, request) => {
-                self.not_yet_page(scheduler, (now, *conn, request), NOT_IN_TABLE)
+                let why = not_in_table(scheduler, mark.of, mark.id);
+                self.not_yet_page(scheduler, (now, *conn, request), &why)
             }
         }
     }
@@ -343,7 +344,7 @@ fn in_force(scheduler: &Scheduler, now: Now, changed: &Changed, is_new: bool) ->
         return Response::no_content();
     }
     let Some(job) = scheduler.table().get(*id) else {
-        let told = format!("job {id} was changed, and {NOT_IN_TABLE}");
+        let told = format!("job {id} was changed, and {}", not_in_table(scheduler, Of::Job, *id));
         return Response::json(202, json!({ "detail": told }).to_string());
     };
     let mut view = job_json(scheduler, now, job);

@@ -50,8 +50,7 @@ impl Question {
             self.begun = Some((export, last, generation));
             return None;
         }
-        let bad = &scheduler.sync_state().bad_rows;
-        let text = export.finish(&table.tags, &table.vars, bad);
+        let text = export.finish(&table.tags, &table.vars, &scheduler.sync_state().bad_rows);
         Some(match self.format {
             Format::Json => Response::json(200, text),
             Format::Crontab => Response::text(200, text),

@@ -1,6 +1,7 @@
 //! What is asked for and is not there. As long as no table was read nobody knows whether it is:
 //! then that is said, with 503, and not "there is no such job", which a program would believe.
 
+use crate::core::change::Of;
 use crate::core::http::Response;
 use crate::core::ids::{JobId, RunId};
 use crate::core::plain;
@@ -31,8 +32,7 @@ pub(super) fn no_job(scheduler: &Scheduler, id: JobId) -> Missing {
     if let Some(unread) = table_unread(scheduler) {
         return unread;
     }
-    let bad = scheduler.sync_state().bad_rows.iter().find(|(bad, _)| *bad == id.0);
-    if let Some((_, why)) = bad {
+    if let Some(why) = scheduler.sync_state().bad_rows.why(Of::Job, id.0) {
         return (404, format!("job {id} can't be one: {why}"));
     }
     let group = scheduler.settings().server_id;

@@ -9,6 +9,7 @@ use super::pause_form;
 use super::root::Root;
 use super::sources::Source;
 use crate::core::http::{Request, Response, query_pairs};
+use crate::core::json;
 use crate::core::launch::Stream;
 use crate::core::plain;
 use crate::core::scheduler::Scheduler;
@@ -29,7 +30,7 @@ pub(super) fn start_job(call: &Call<'_>) -> Result<Command, Response> {
 /// something that is no object, has always been answered.
 fn note_of(request: &Request) -> Result<String, Response> {
     let refuse = |why: String| Err(Response::problem(400, &why));
-    let body = match serde_json::from_slice(&request.body) {
+    let body = match json::read(&request.body) {
         Ok(Value::Object(body)) => body,
         // It was meant to be one, and the note would be lost.
         Err(why) if request.body.trim_ascii_start().starts_with(b"{") => {

@@ -194,8 +194,16 @@ fn view(of: Of, word: &Word, users: Users) -> Value {
 }
 
 /// What is said where the table in force lacks what was made.
-pub(super) const NOT_IN_TABLE: &str =
+const NOT_IN_TABLE: &str =
     "the table in force does not have it: not yet, if the database is away, or its row is gone";
+
+/// Why the table in force lacks what was made.
+pub(super) fn not_in_table(scheduler: &Scheduler, of: Of, id: JobId) -> String {
+    match scheduler.sync_state().bad_rows.why(of, id.0) {
+        Some(why) => format!("its row can't be one: {why}"),
+        None => NOT_IN_TABLE.to_owned(),
+    }
+}
 
 /// The answer to a change that is in force.
 pub(super) fn in_force(scheduler: &Scheduler, changed: &Changed, is_new: bool) -> Response {
@@ -205,7 +213,8 @@ pub(super) fn in_force(scheduler: &Scheduler, changed: &Changed, is_new: bool) -
     }
     let table = scheduler.table();
     let Some(word) = words(of, table).find(|word| word.id == id) else {
-        let told = format!("{} {id} was changed, and {NOT_IN_TABLE}", of.noun());
+        let why = not_in_table(scheduler, of, JobId(id));
+        let told = format!("{} {id} was changed, and {why}", of.noun());
         return Response::json(202, json!({ "detail": told }).to_string());
     };
     let mut users = Users::default();

@@ -2,10 +2,14 @@
 
 use super::control::api::{self, ApiArgs, Daemon, Failed};
 use super::paint;
+use crate::core::bad_rows;
 use crate::core::export::Format;
 use crate::core::plain;
 use serde_json::Value;
 use std::process::ExitCode;
+
+/// So many rows that are left out are told one by one.
+const MAX_WARNED: usize = 100;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -42,9 +46,14 @@ fn export(args: &ExportArgs) -> Result<ExitCode, Failed> {
     let text = daemon.get(&format!("/api/v1/export?format={}", args.format))?;
     if args.format == Format::Json.label() {
         let export: Value = api::parsed(&text)?;
-        for (id, why) in export["left_out"].as_object().into_iter().flatten() {
-            let why = format!("warning: job {id} is left out, it can't be one: {why}");
-            eprintln!("schedule export: {}", plain::line(&why));
+        let left_out = export["left_out"].as_object().into_iter().flatten();
+        let more = left_out.clone().count().saturating_sub(MAX_WARNED);
+        for (name, why) in left_out.take(MAX_WARNED) {
+            let why = bad_rows::left_out(name, why.as_str().unwrap_or_default());
+            eprintln!("schedule export: warning: {}", plain::line(&why));
+        }
+        if more > 0 {
+            eprintln!("schedule export: warning: {more} more rows are left out, see `left_out`");
         }
     }
     paint::print(&text)

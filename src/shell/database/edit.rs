@@ -26,7 +26,7 @@ use crate::core::change::{
 use crate::core::columns::{Column, JobRow};
 use crate::core::cron::Zone;
 use crate::core::database::{Database, ErrorKind};
-use crate::core::definition::{Vars, hex};
+use crate::core::definition::hex;
 use crate::core::ids::JobId;
 use crate::core::journal::DONE;
 use crate::core::limits::{MAX_QUOTED_CHARS, cut};
@@ -293,34 +293,25 @@ impl Work<'_> {
         }
     }
 
-    /// All variables, locked where they have more of a say than the row of one job.
-    fn vars(&mut self, locked: bool) -> Result<Vars, Failure> {
-        let lock = if locked { self.desk.lock() } else { "" };
-        let sql = format!(
-            "SELECT id, name, value FROM scheduler_vars WHERE server_id = ? ORDER BY id{lock}"
-        );
-        let values = [Field::Number(self.ask.vars_server.into())];
-        let var = |cells| match rows::var(cells) {
-            Answer::Var { name, value, .. } => Some((name, value)),
-            _ => None,
-        };
-        Ok(self.desk.query(&sql, &values)?.into_iter().filter_map(var).collect())
-    }
-
     fn has(&self, column: &str) -> bool {
         self.table.iter().any(|it| it.name.eq_ignore_ascii_case(column))
     }
 
     /// A row of the group, locked.
-    fn row(&mut self, JobId(id): JobId) -> Result<Option<Stand>, Failure> {
+    fn row(&mut self, id: JobId) -> Result<Option<Stand>, Failure> {
+        Ok(self.judged(id)?.map(|(stand, _)| stand))
+    }
+
+    /// The same, and what keeps it from being a job.
+    fn judged(&mut self, id: JobId) -> Result<Option<(Stand, Option<Mistake>)>, Failure> {
         let names: Vec<String> = self.table.iter().map(|it| it.name.clone()).collect();
         let columns = rows::job_columns(&names, self.desk.read());
         let lock = self.desk.lock();
         let sql =
             format!("SELECT {columns} FROM scheduler_jobs WHERE id = ? AND server_id = ?{lock}");
-        let values = [Field::Number(id.into()), Field::Number(self.ask.server_id.into())];
+        let values = [id.0, self.ask.server_id].map(|number| Field::Number(number.into()));
         let found = self.desk.query(&sql, &values)?.into_iter().next();
-        Ok(found.and_then(rows::stand))
+        Ok(found.and_then(rows::judged))
     }
 
     /// Writes what was decided, and looks at it.
@@ -352,10 +343,13 @@ impl Work<'_> {
         };
         let mut expected = after.clone();
         expected.row.id = id.0;
-        let found = self.row(id)?;
-        match found {
-            Some(found) if found == expected => Ok(Ok(changed(id, Some(found.version())))),
-            Some(found) => Ok(Err(Refused::Mistakes(altered(&expected, &found)))),
+        let comes = after.enabled && !before.is_some_and(|it| it.enabled);
+        match self.judged(id)? {
+            Some((found, _)) if found != expected => {
+                Ok(Err(Refused::Mistakes(altered(&expected, &found))))
+            }
+            Some((_, Some(mistake))) if comes => Ok(Err(Refused::Mistakes(vec![mistake]))),
+            Some((found, _)) => Ok(Ok(changed(id, Some(found.version())))),
             None => {
                 let why = "the row that was written is not there: does a trigger take it away?";
                 Ok(Err(Refused::ByDatabase(why.into())))

@@ -3,7 +3,7 @@
 //! Both drivers hand over the same [`Cell`]s; a bad row costs itself only.
 
 use crate::core::cells::{Cell, Cells};
-use crate::core::change::Stand;
+use crate::core::change::{Mistake, Of, Stand};
 use crate::core::columns::{Column, IN_FORCE, JobRow};
 use crate::core::limits::{MAX_COMMAND_BYTES, MAX_QUOTED_CHARS, MAX_TEXT_BYTES, cut};
 use crate::core::protocol::Answer;
@@ -37,17 +37,32 @@ pub fn job(cells: Vec<Cell>) -> Answer {
     match (JobRow::read(&mut cells), id) {
         (Ok(job), _) if in_force => Answer::Job(Box::new(job)),
         (Ok(job), _) => Answer::Disabled(Box::new(job)),
-        (Err(why), Ok(id)) => Answer::BadRow { id, why },
-        (Err(why), Err(_)) => Answer::BadRow { id: 0, why: format!("scheduler_jobs: {why}") },
+        (Err(why), Ok(id)) => Answer::BadRow { id, why, word: None },
+        (Err(why), Err(_)) => {
+            Answer::BadRow { id: 0, why: format!("scheduler_jobs: {why}"), word: None }
+        }
     }
 }
 
 /// The same as what it says, whatever of it is no good: that is as if it were empty, or 0.
-pub fn stand(cells: Vec<Cell>) -> Option<Stand> {
+fn stand(cells: Vec<Cell>) -> Option<Stand> {
     let mut cells = Cells::new(cells);
     let enabled = cells.next_is_true();
     cells.forgive();
     Some(Stand { row: JobRow::read(&mut cells).ok()?, enabled })
+}
+
+/// The same, and what keeps a row that is in force from being a job.
+pub fn judged(cells: Vec<Cell>) -> Option<(Stand, Option<Mistake>)> {
+    let mistake = match job(cells.clone()) {
+        Answer::BadRow { why, .. } => {
+            // It begins with its column.
+            let (column, why) = why.split_once(' ').unwrap_or((&why, ""));
+            Some(Mistake { column: column.to_owned(), why: why.to_owned() })
+        }
+        _ => None,
+    };
+    Some((stand(cells)?, mistake))
 }
 
 /// A row of `scheduler_vars`: id, name, value.
@@ -59,7 +74,7 @@ pub fn var(cells: Vec<Cell>) -> Answer {
     let name = name.and_then(|it| it.ok_or_else(|| "name is NULL".to_owned()));
     match (name, cells.text("value", MAX_COMMAND_BYTES)) {
         (Ok(name), Ok(value)) => Answer::Var { id: id.parse().unwrap_or(0), name, value },
-        (Err(why), _) | (_, Err(why)) => bad("scheduler_vars", &id, &why),
+        (Err(why), _) | (_, Err(why)) => bad(Of::Var, &id, &why),
     }
 }
 
@@ -69,12 +84,13 @@ pub fn tag(cells: Vec<Cell>) -> Answer {
     let text = cells.next_text().to_owned();
     match cells.number("id").and_then(|id| Ok((id, cells.text("name", MAX_TEXT_BYTES)?))) {
         Ok((id, name)) => Answer::Tag { id, name },
-        Err(why) => bad("scheduler_tags", &text, &why),
+        Err(why) => bad(Of::Tag, &text, &why),
     }
 }
 
 /// Id 0: the id of a [`Answer::BadRow`] is that of a job.
-fn bad(table: &str, id: &str, why: &str) -> Answer {
-    let id = cut(id, MAX_QUOTED_CHARS);
-    Answer::BadRow { id: 0, why: format!("{table} row {id}: {why}") }
+fn bad(of: Of, id: &str, why: &str) -> Answer {
+    let word = id.parse().ok().filter(|id| *id > 0).map(|id| (of, id));
+    let (table, id) = (of.table(), cut(id, MAX_QUOTED_CHARS));
+    Answer::BadRow { id: 0, why: format!("{table} row {id}: {why}"), word }
 }

@@ -34,7 +34,7 @@ impl Reply {
     /// Its rows that can't be jobs.
     pub fn bad_rows(&self) -> Vec<(u32, &str)> {
         let rows = self.answers.iter().filter_map(|answer| match answer {
-            Answer::BadRow { id, why } => Some((*id, why.as_str())),
+            Answer::BadRow { id, why, .. } => Some((*id, why.as_str())),
             _ => None,
         });
         rows.collect()

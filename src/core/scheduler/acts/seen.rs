@@ -2,7 +2,8 @@
 //! change made here has come to is known, and no stranger's.
 
 use super::{Acts, Did};
-use crate::core::change::{By, Stand, What, verb, what};
+use crate::core::bad_rows::BadRows;
+use crate::core::change::{By, Of, Stand, What, verb, what};
 use crate::core::columns::{Column, JobRow};
 use crate::core::ids::JobId;
 use crate::core::journal::{ActEntry, DONE};
@@ -186,8 +187,9 @@ impl Acts {
             || self.inherited.iter().filter_map(|id| self.open.get(id)).any(may_be)
     }
 
-    /// All of a table is in force. Changes made here that are not in it were undone by somebody.
-    pub fn saw_all(&mut self, at_ms: i64, (table, server_id): (&Table, u32)) {
+    /// All of a table is in force. Changes made here that are not in it were undone by somebody,
+    /// but where the row is there and bad.
+    pub fn saw_all(&mut self, at_ms: i64, (table, server_id): (&Table, u32), bad: &BadRows) {
         let is_due = |made: &[Made]| made.last().is_some_and(|made| made.is_due);
         let due = self.seen.made.iter().filter(|(_, made)| is_due(made));
         let due: Vec<_> =
@@ -196,7 +198,8 @@ impl Acts {
             let after = table.row(id).map(|(def, enabled)| {
                 (def.version(enabled), Stand { row: def.row(server_id), enabled })
             });
-            if after.as_ref().map(|(version, _)| *version) == version {
+            let is_bad = after.is_none() && bad.why(Of::Job, id.0).is_some();
+            if is_bad || after.as_ref().map(|(version, _)| *version) == version {
                 self.seen.made.remove(&id);
                 continue;
             }

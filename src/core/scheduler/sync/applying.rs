@@ -1,7 +1,7 @@
 //! A new table comes into force, in slices.
 
 use super::{Staged, Sync};
-use crate::core::change::Stand;
+use crate::core::change::{Of, Stand};
 use crate::core::definition::{Block, Definition, Flaw};
 use crate::core::ids::JobId;
 use crate::core::plain;
@@ -63,7 +63,7 @@ impl Applying {
         before: Option<(&Definition, bool)>,
         now: Option<(&Definition, bool)>,
     ) {
-        let is_bad = now.is_none() && sync.state.bad_rows.iter().any(|(bad, _)| *bad == id.0);
+        let is_bad = now.is_none() && sync.state.bad_rows.why(Of::Job, id.0).is_some();
         // Where no table was in force nobody knows what is new.
         if self.since.is_before() || !sync.known || is_bad {
             return;
@@ -93,15 +93,30 @@ impl Scheduler {
         self.changes.all_at_once();
         self.sync.digest = staged.digest.unwrap_or_default();
         self.sync.state.bad_rows = staged.bad_rows;
-        self.sync.state.bad_rows_count = staged.bad_rows_count;
-        for (id, why) in &self.sync.state.bad_rows {
-            log::error!("bad row job={id}: {why}");
-        }
+        self.sync.state.bad_rows.are_whole();
+        self.log_bad_rows();
         let counts = Counts { kept: staged.kept, ..Counts::default() };
         let (changed, disabled) = (staged.changed, staged.disabled);
         let (swept, swept_disabled) = (None, None);
         self.sync.applying =
             Some(Applying { changed, disabled, swept, swept_disabled, counts, since });
+    }
+
+    /// All of a table is in force.
+    pub(super) fn saw_all(&mut self, at_ms: i64) {
+        let Scheduler { acts, table, sync, settings, .. } = self;
+        acts.saw_all(at_ms, (table, settings.server_id), &sync.state.bad_rows);
+    }
+
+    fn log_bad_rows(&self) {
+        let bad = &self.sync.state.bad_rows;
+        for row in bad.told() {
+            log::error!("bad row job={}: {}", row.job(), row.why);
+        }
+        let more = bad.count() - bad.told().len() as u64;
+        if more > 0 {
+            log::error!("bad rows: {more} more, `schedule check` tells them");
+        }
     }
 
     /// Puts a slice of a new table in force: first what changed, then what is gone. With a clock
@@ -126,8 +141,7 @@ impl Scheduler {
             let jobs = plain::counted((added + changed + kept) as u64, "job");
             return log::info!("snapshot: {jobs} in force as before");
         }
-        let table = (&self.table, self.settings.server_id);
-        self.acts.saw_all(applying.since.seen_ms, table);
+        self.saw_all(applying.since.seen_ms);
         log::info!("sync: {added} added, {changed} changed, {removed} removed, {kept} as before");
         self.news.push_back(News::SyncEnded(Ok(())));
     }

@@ -10,6 +10,7 @@ use super::links;
 use super::look::{Look, Theme};
 use super::pauses::{self, OfMany};
 use super::words::{self, Moment};
+use crate::core::bad_rows::BadRow;
 use crate::core::cron::Lang;
 use crate::core::database::ErrorKind;
 use crate::core::definition::Block;
@@ -231,10 +232,10 @@ fn alerts(scheduler: &Scheduler, now: Now, t: &Texts) -> Vec<Alert> {
             alerts.push(Alert { kind: "bad", text, rows: Vec::new() });
         }
     }
-    if !sync.bad_rows.is_empty() {
-        let row = |(id, why): &(u32, String)| (fill(t.row_id, &[&id.to_string()]), why.clone());
-        let rows: Vec<_> = sync.bad_rows.iter().map(row).collect();
-        let text = fill(t.bad_rows, &[&sync.bad_rows_count.to_string()]);
+    if sync.bad_rows.count() > 0 {
+        let row = |it: &BadRow| (fill(t.row_id, &[&it.job().to_string()]), it.why.clone());
+        let rows: Vec<_> = sync.bad_rows.told().iter().map(row).collect();
+        let text = fill(t.bad_rows, &[&sync.bad_rows.count().to_string()]);
         alerts.push(Alert { kind: "bad", text, rows });
     }
     alerts

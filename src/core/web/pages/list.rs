@@ -119,7 +119,7 @@ impl Web {
             columns: columns(t, &query),
             per_page: PER_PAGE.map(|length| (length, length == paging.per_page)).into(),
             pager: pager(t, &query, number, last, [first, rows.len(), found.lines.len()]),
-            no_jobs: match (scheduler.knows_table(), scheduler.sync_state().bad_rows_count) {
+            no_jobs: match (scheduler.knows_table(), scheduler.sync_state().bad_rows.count()) {
                 (true, 0) => fill(t.no_jobs, &[&scheduler.settings().server_id.to_string()]),
                 (true, bad) => fill(t.bad_rows, &[&bad.to_string()]),
                 (false, _) => t.unread.to_owned(),

@@ -95,7 +95,8 @@ impl Work<'_> {
             return refuse_part(mistake, answers).map(Err);
         }
         let found = self.group()?;
-        let wrong = otherwise(&plan.result(&group), &found);
+        let mut wrong = otherwise(&plan.result(&group), &found);
+        wrong.extend(plan.bad(&found));
         if !wrong.is_empty() {
             return refuse(&wrong, answers).map(Err);
         }
@@ -129,16 +130,24 @@ impl Work<'_> {
     /// All that the group says now; locked. What it has in common with others comes first: of two
     /// groups the second waits before it has anything.
     pub(super) fn group(&mut self) -> Result<Group, Failure> {
-        let (variables, tags) = (self.vars(true)?, self.tags(true)?);
+        let (variables, tags) = (self.vars_by_id(true)?, self.tags(true)?);
+        let variable_ids = variables.iter().map(|(id, (name, _))| (*id, name.clone())).collect();
+        let variables = variables.into_iter().map(|(_, variable)| variable).collect();
         let lock = self.desk.lock();
         let names: Vec<String> = self.table.iter().map(|it| it.name.clone()).collect();
         let columns = rows::job_columns(&names, self.desk.read());
         let sql =
             format!("SELECT {columns} FROM scheduler_jobs WHERE server_id = ? ORDER BY id{lock}");
         let server_id = Field::Number(self.ask.server_id.into());
-        let jobs = self.desk.query(&sql, &[server_id])?.into_iter().filter_map(rows::stand);
-        let jobs = jobs.map(|stand| (stand.row.id, stand)).collect();
-        Ok(Group { jobs, variables, tags })
+        let jobs = self.desk.query(&sql, &[server_id])?.into_iter().filter_map(rows::judged);
+        let mut group =
+            Group { jobs: BTreeMap::new(), bad: BTreeMap::new(), variables, variable_ids, tags };
+        // A row whose id no job can have is nobody's to change.
+        for (stand, mistake) in jobs.filter(|(stand, _)| stand.row.id > 0) {
+            group.bad.extend(mistake.map(|it| (stand.row.id, it)));
+            group.jobs.insert(stand.row.id, stand);
+        }
+        Ok(group)
     }
 
     /// Which ids of a file are those of jobs of other groups.

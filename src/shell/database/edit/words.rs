@@ -7,14 +7,19 @@ use super::super::rows;
 use super::super::written_zone;
 use super::{Work, text_of};
 use crate::core::apply::Tags;
+use crate::core::cells::Cell;
 use crate::core::change::words::{User, Word, WordContext, WordDecided, decide};
 use crate::core::change::{Mistake, Of, Refused, WordChange};
 use crate::core::database::ErrorKind;
+use crate::core::definition::Vars;
 use crate::core::ids::JobId;
 use crate::core::limits::{MAX_QUOTED_CHARS, cut};
 use crate::core::protocol::{Answer, Changed, Mark};
 use crate::core::time::datetime;
 use crate::shell::clock;
+
+/// The id of its row, name and value.
+pub(super) type Variable = (u32, (String, String));
 
 impl Work<'_> {
     pub(super) fn change_word(
@@ -22,13 +27,13 @@ impl Work<'_> {
         change: &WordChange,
     ) -> Result<Result<Changed, Refused>, Failure> {
         self.lock_words(change.of)?;
-        let current = match change.id {
-            Some(id) => self.word(change.of, id)?,
-            None => None,
+        let (current, is_whole) = match change.id {
+            Some(id) => self.word_read(change.of, id)?.unzip(),
+            None => (None, None),
         };
         let context = self.word_context(change, current.as_ref())?;
         match decide(current, change, &self.table, &context) {
-            Ok(decided) => self.put_word(change.of, &decided),
+            Ok(decided) => self.put_word(change, is_whole == Some(true), &decided),
             Err(refused) => Ok(Err(refused)),
         }
     }
@@ -42,6 +47,25 @@ impl Work<'_> {
         }
     }
 
+    /// All variables, locked where they have more of a say than the row of one job.
+    pub(super) fn vars(&mut self, locked: bool) -> Result<Vars, Failure> {
+        Ok(self.vars_by_id(locked)?.into_iter().map(|(_, var)| var).collect())
+    }
+
+    /// The same with the ids of their rows; 0: none that is known.
+    pub(super) fn vars_by_id(&mut self, locked: bool) -> Result<Vec<Variable>, Failure> {
+        let lock = if locked { self.desk.lock() } else { "" };
+        let sql = format!(
+            "SELECT id, name, value FROM scheduler_vars WHERE server_id = ? ORDER BY id{lock}"
+        );
+        let values = [Field::Number(self.ask.vars_server.into())];
+        let var = |cells| match rows::var(cells) {
+            Answer::Var { id, name, value } => Some((id, (name, value))),
+            _ => None,
+        };
+        Ok(self.desk.query(&sql, &values)?.into_iter().filter_map(var).collect())
+    }
+
     /// All tags, locked.
     pub(super) fn tags(&mut self, locked: bool) -> Result<Tags, Failure> {
         let lock = if locked { self.desk.lock() } else { "" };
@@ -53,17 +77,23 @@ impl Work<'_> {
         Ok(self.desk.query(&sql, &[])?.into_iter().filter_map(tag).collect())
     }
 
-    /// A row, locked.
+    /// A row, locked. What of it is no text, or too long, is as if it were empty.
     pub(super) fn word(&mut self, of: Of, id: u32) -> Result<Option<Word>, Failure> {
+        Ok(self.word_read(of, id)?.map(|(word, _)| word))
+    }
+
+    /// The same, and whether all of it could be read.
+    fn word_read(&mut self, of: Of, id: u32) -> Result<Option<(Word, bool)>, Failure> {
         let (condition, lock) = (self.of_group(of), self.desk.lock());
         let columns = of.columns().join(", ");
         let table = of.table();
         let sql = format!("SELECT {columns} FROM {table} WHERE id = ?{condition}{lock}");
         let found = self.desk.query(&sql, &[Field::Number(id.into())])?.into_iter().next();
         Ok(found.map(|cells| {
+            let is_whole = cells.iter().all(|it| matches!(it, Cell::Text(_) | Cell::Null));
             let mut texts = cells.into_iter().map(text_of);
             let mut next = || texts.next().unwrap_or_default();
-            Word { id, name: next(), value: next() }
+            (Word { id, name: next(), value: next() }, is_whole)
         }))
     }
 
@@ -121,13 +151,14 @@ impl Work<'_> {
         Ok(self.desk.query(&sql, &values)?.into_iter().filter_map(user).collect())
     }
 
-    /// Writes what was decided, and looks at it.
+    /// Writes what was decided, and looks at it. `is_whole`: all of the row could be read.
     fn put_word(
         &mut self,
-        of: Of,
+        change: &WordChange,
+        is_whole: bool,
         decided: &WordDecided,
     ) -> Result<Result<Changed, Refused>, Failure> {
-        let WordDecided { before, after } = decided;
+        let (WordDecided { before, after }, of) = (decided, change.of);
         let was = before.as_ref().map(|before| before.version(of));
         let changed = |id: u32, version| {
             let mark = Mark { id: JobId(id), version, before: was, of };
@@ -140,10 +171,10 @@ impl Work<'_> {
             self.desk.run(&sql, &[Field::Number(id.into())])?;
             return Ok(Ok(changed(id, None)));
         };
-        if before.as_ref() == Some(after) {
+        if before.as_ref() == Some(after) && is_whole {
             return Ok(Ok(changed(id, was)));
         }
-        let id = self.write_word(of, after)?;
+        let id = self.write_word(change, after)?;
         let expected = Word { id, ..after.clone() };
         match self.word(of, id)? {
             Some(found) if found == expected => Ok(Ok(changed(id, Some(found.version(of))))),
@@ -155,14 +186,17 @@ impl Work<'_> {
         }
     }
 
-    /// Makes the row, or changes it. Returns its id.
-    fn write_word(&mut self, of: Of, word: &Word) -> Result<u32, Failure> {
-        let mut sets: Vec<(&str, Field)> = vec![("name", Field::Text(&word.name))];
-        if of == Of::Var {
-            sets.push(("value", Field::Text(&word.value)));
+    /// Makes the row, or changes what of it the change names: the rest may be what could not be
+    /// read. Returns its id.
+    fn write_word(&mut self, change: &WordChange, word: &Word) -> Result<u32, Failure> {
+        let (of, is_new) = (change.of, word.id == 0);
+        let named =
+            |column: &str| change.columns.as_ref().is_some_and(|it| it.contains_key(column));
+        let mut sets: Vec<(&str, Field)> = Vec::new();
+        for column in of.columns().iter().filter(|it| is_new || named(it)) {
+            sets.push((column, Field::Text(word.get(column))));
         }
         let now = datetime(clock::now().wall_ms, &written_zone(&self.ask.timezone)?);
-        let is_new = word.id == 0;
         let times = if is_new { &["create_time", "update_time"][..] } else { &["update_time"] };
         let times = times.iter().filter(|name| self.has(name));
         sets.extend(times.map(|name| (*name, Field::Text(&now))));
