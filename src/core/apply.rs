@@ -31,7 +31,7 @@ pub type Tags = BTreeMap<u32, String>;
 pub struct Group {
     /// Its jobs, by id.
     pub jobs: BTreeMap<u32, Stand>,
-    /// What keeps those of them that are in force from being jobs.
+    /// What keeps rows from being jobs, or would if they were in force.
     pub bad: BTreeMap<u32, Mistake>,
     /// The variables.
     pub variables: Vars,
@@ -260,6 +260,11 @@ fn judge_job(
             }
         }
     }
+    // What is written may be what is bad.
+    let stays = |it: &&Mistake| !decided.columns.iter().any(|column| column.name() == it.column);
+    if let Some(mistake) = bad(&decided, group).filter(stays) {
+        return mistakes.push(FileMistake::of_job(&called, mistake.clone()));
+    }
     if decided.changes() {
         plan.warnings.extend(told(std::mem::take(&mut decided.warnings)));
         return plan.jobs.push(decided);
@@ -334,16 +339,21 @@ impl Plan {
     /// the file does not change of a row may be no good.
     pub fn bad(&self, found: &Group) -> Vec<FileMistake> {
         let mut all = Vec::new();
-        for Decided { before, after, .. } in &self.jobs {
-            let Some(after) = after.as_ref().filter(|it| it.enabled) else { continue };
-            let comes = !before.as_ref().is_some_and(|it| it.enabled);
-            if let Some(mistake) = found.bad.get(&after.row.id).filter(|_| comes) {
-                let job = format!("{} {}", after.row.id, after.row.name);
-                all.push(FileMistake::of_job(&job, mistake.clone()));
-            }
+        for decided in &self.jobs {
+            let Some(mistake) = bad(decided, found) else { continue };
+            let row = decided.after.as_ref().map(|after| &after.row);
+            let job = row.map_or_else(String::new, |row| format!("{} {}", row.id, row.name));
+            all.push(FileMistake::of_job(&job, mistake.clone()));
         }
         all
     }
+}
+
+/// Why a job that is put in force is none in a group.
+fn bad<'a>(Decided { before, after, .. }: &Decided, group: &'a Group) -> Option<&'a Mistake> {
+    let after = after.as_ref().filter(|it| it.enabled)?;
+    let comes = !before.as_ref().is_some_and(|it| it.enabled);
+    group.bad.get(&after.row.id).filter(|_| comes)
 }
 
 /// Which jobs will be in force, by command.

@@ -158,8 +158,13 @@ fn a_bad_row_is_not_put_in_force() {
     }
     let mut file = export(&daemon);
     file["jobs"][1]["enabled"] = true.into();
-    let told = is(422, &apply(&daemon, "", "", &file.to_string()));
-    assert_eq!(told["errors"][0]["column"], "timezone", "{told}");
+    for query in ["?dry_run", ""] {
+        let told = is(422, &apply(&daemon, query, "", &file.to_string()));
+        assert_eq!(told["errors"][0]["column"], "timezone", "{query}: {told}");
+    }
+    // The column that is written is no longer bad.
+    file["jobs"][1]["timezone"] = "UTC".into();
+    is(200, &apply(&daemon, "?dry_run", "", &file.to_string()));
     assert_eq!(database.value("SELECT COUNT(*) FROM scheduler_jobs WHERE status = 0"), "4");
     // What is in force, and bad before and after, can be told about.
     let told = is(202, &send_job(&daemon, "PATCH", "/9", "", &json!({"owner": "o"})));

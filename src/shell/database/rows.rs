@@ -52,16 +52,15 @@ fn stand(cells: Vec<Cell>) -> Option<Stand> {
     Some(Stand { row: JobRow::read(&mut cells).ok()?, enabled })
 }
 
-/// The same, and what keeps a row that is in force from being a job.
+/// The same, and what keeps the row from being a job, or would if it were in force.
 pub fn judged(cells: Vec<Cell>) -> Option<(Stand, Option<Mistake>)> {
-    let mistake = match job(cells.clone()) {
-        Answer::BadRow { why, .. } => {
-            // It begins with its column.
-            let (column, why) = why.split_once(' ').unwrap_or((&why, ""));
-            Some(Mistake { column: column.to_owned(), why: why.to_owned() })
-        }
-        _ => None,
-    };
+    let mut strict = Cells::new(cells.clone());
+    strict.next_is_true();
+    let mistake = JobRow::read(&mut strict).err().map(|why| {
+        // It begins with its column.
+        let (column, why) = why.split_once(' ').unwrap_or((&why, ""));
+        Mistake { column: column.to_owned(), why: why.to_owned() }
+    });
     Some((stand(cells)?, mistake))
 }
 
