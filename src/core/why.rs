@@ -58,6 +58,13 @@ pub struct Ran {
     pub failed: bool,
 }
 
+impl Ran {
+    /// Whether it began in the second from `at_ms` on, for no slot that is known.
+    fn is_of_second(&self, at_ms: i64) -> bool {
+        self.slot_ms.is_none() && (at_ms..at_ms + 1_000).contains(&self.started_ms)
+    }
+}
+
 /// Slots that were skipped one after the other, for one reason.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Skipped {
@@ -134,8 +141,10 @@ pub enum Verdict {
     OtherSchedule(Option<Done>),
     /// There was no such job; it was made, or deleted, by this change.
     NotThere(Option<Done>),
-    /// It is never due, and why: its schedule can't be read, or its limit is 0.
+    /// It is never due, for its schedule can't be read: why.
     NeverDue(String),
+    /// It has no slots, for its limit of live runs is 0.
+    NoPlace,
     /// It is started by hand or at the boot of the machine alone.
     NoSchedule,
     /// It is not due at that instant.
@@ -249,8 +258,10 @@ impl Facts<'_> {
         since.into_iter().find(|done| is(done)).cloned()
     }
 
+    /// The run of that slot, or else one without a slot that began in that second.
     fn ran(&self) -> Option<&Ran> {
-        self.runs.iter().find(|run| run.slot_ms == Some(self.at_ms))
+        let of_slot = self.runs.iter().find(|run| run.slot_ms == Some(self.at_ms));
+        of_slot.or_else(|| self.runs.iter().find(|run| run.is_of_second(self.at_ms)))
     }
 
     /// Slots that were skipped around that instant. Where it is none of the schedule, only the
@@ -280,7 +291,11 @@ impl Facts<'_> {
         };
         let limit = then.as_ref().map_or(0, |then| then.row.max_concurrence);
         let is_enabled = then.as_ref().is_some_and(|then| then.enabled);
-        let was_due = recorded.is_some() || is_slot && is_enabled && limit > 0;
+        let has_slot = match &recorded {
+            Some(Verdict::Ran(run)) => run.slot_ms.is_some(),
+            other => other.is_some(),
+        };
+        let was_due = has_slot || is_slot && is_enabled && limit > 0;
         let verdict = recorded.unwrap_or_else(|| self.unrecorded(then.as_ref(), slots, is_slot));
         let is_paused = verdict.is_paused();
         let paused = then.as_ref().filter(|_| is_paused).and_then(|then| self.paused(then));
@@ -343,7 +358,7 @@ impl Facts<'_> {
             return Verdict::Disabled(self.last_until(disables));
         }
         if then.row.max_concurrence == 0 {
-            return Verdict::NeverDue(LIMIT.into());
+            return Verdict::NoPlace;
         }
         if self.at_ms > self.now_ms {
             let row = row_end_ms(&then.row.paused_until);
@@ -377,9 +392,6 @@ impl Facts<'_> {
 fn row_end_ms(text: &str) -> i64 {
     time::pause_end(text).ok().flatten().unwrap_or(i64::MIN)
 }
-
-/// Why a job is never due that may not run.
-const LIMIT: &str = "its limit of live runs is 0";
 
 fn new_value<'a>(what: &'a What, name: &str) -> Option<&'a Value> {
     what.get(name)?.get(1)

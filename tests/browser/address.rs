@@ -174,7 +174,7 @@ fn long_names_without_blanks_fit_at_every_width_and_in_print() {
     daemon.wait_job(1, "ended", |job| job["running"] == 0);
     for width in [320, 390, 700, 861, 1024, 1280] {
         let page = daemon.page(&Look { width, ..Look::default() });
-        for target in ["/", "/jobs/1"] {
+        for target in ["/", "/jobs/1", "/jobs/1/edit", "/jobs/new"] {
             page.go(target);
             // Paper is never as narrow as a phone.
             let media = ["screen", "print"].into_iter().take(if width < 640 { 1 } else { 2 });
@@ -182,6 +182,13 @@ fn long_names_without_blanks_fit_at_every_width_and_in_print() {
                 page.call("Emulation.setEmulatedMedia", serde_json::json!({ "media": media }));
                 let wide = page.eval("document.documentElement.scrollWidth").as_u64().unwrap();
                 assert!(wide <= u64::from(width), "{target}, {media}: {wide} of {width}");
+                // What people write in has room, and all that they press can be seen.
+                let hidden = "[...document.querySelectorAll('.field input, .field textarea, .field .save *')]
+                    .filter(it => it.checkVisibility()).filter(it => {
+                        const box = it.getBoundingClientRect();
+                        return box.right > innerWidth || it.matches('[type=text]') && box.width < 180;
+                    }).map(it => it.name + it.textContent)";
+                assert_eq!(page.eval(hidden), serde_json::json!([]), "{target}, {media}, {width}");
                 // No text runs into what is beside it.
                 let over = "[...document.querySelectorAll('.name a, .name em, h1, h1 em, .def dd')]
                     .filter(it => it.checkVisibility() && !it.matches('.away')).filter(it => {

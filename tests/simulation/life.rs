@@ -19,6 +19,9 @@ use schedule::core::scheduler::{Loaded, RunPhase, Settings};
 use schedule::core::time::Now;
 use std::rc::Rc;
 
+/// So long a clock stays right that was put right while launches waited, ms.
+const RIGHT_MS: u64 = 3_600_000;
+
 impl World {
     /// Something may happen around the daemon.
     pub fn happen(&mut self) {
@@ -67,7 +70,9 @@ impl World {
                 let stay = self.disk.names_stay;
                 self.tell(|| format!("no name can be changed: {stay}"));
             }
-            107..=146 if self.profile.astray => self.go_astray(),
+            107..=146 if self.profile.astray && self.now.mono_ms >= self.right_until_ms => {
+                self.go_astray();
+            }
             _ => {}
         }
     }
@@ -109,16 +114,25 @@ impl World {
         self.tell(|| format!("the clock goes astray by {ms} ms"));
     }
 
-    /// A clock that goes astray is put right just while launches wait that were decided by it, and
-    /// the daemon dies soon after they were made up for. By chance that is rare.
+    /// A clock that goes astray is put right just while launches wait that were decided by it and
+    /// that the journal has not: for want of a keeper. The daemon dies soon after they were made up
+    /// for. By chance that is rare.
     pub fn put_right(&mut self) {
         let is_wrong = self.profile.astray && self.ahead_ms != 0;
         let Some(core) = self.core.as_ref().filter(|_| is_wrong) else { return };
         let mut runs = core.scheduler.runs().values();
-        let waits = runs.any(|run| run.phase() == RunPhase::Queued);
-        if waits && Random::new(self.now.mono_ms).one_in(2) {
+        let waits = runs.any(|run| run.phase() == RunPhase::Queued && !run.intended);
+        let mut apart = Random::new(self.now.mono_ms);
+        // Launches wait longest where nobody is there who could do them.
+        if !waits && self.keeper.is_some() && apart.one_in(20) {
+            self.keeper_dies();
+            self.keeper_at_ms = self.now.mono_ms + apart.below(50_000);
+        }
+        if waits && apart.one_in(2) {
             self.go_astray();
             self.kill_in.get_or_insert(4 + self.now.mono_ms % 60);
+            // Were it wrong again at once, nobody would miss what is silent until that time.
+            self.right_until_ms = self.now.mono_ms + RIGHT_MS;
         }
     }
 

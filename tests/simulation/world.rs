@@ -93,6 +93,8 @@ pub struct World {
     /// When the daemon last looked after it, and for how long it owed something then; ms.
     pub looked_ms: u64,
     pub silent_ms: u64,
+    /// The clock stays right until then, monotonic ms.
+    pub right_until_ms: u64,
     /// The daemon is killed at this many actions from now.
     pub kill_in: Option<u64>,
     /// When a daemon is started again, by the monotonic clock.
@@ -153,6 +155,7 @@ impl World {
             processes: Processes::default(),
             neighbours: BTreeSet::new(),
             ahead_ms: 0,
+            right_until_ms: 0,
             database,
             lanes: Lanes::new(seed),
             clients: BTreeMap::new(),

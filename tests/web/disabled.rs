@@ -252,3 +252,19 @@ fn a_new_definition_that_waits_is_shown() {
     let waits = "st deleting\" title=\"该行已修改:新定义等待旧定义的运行结束\">收尾中</span>";
     assert!(states[0].contains(waits) && states[1].contains(">待生效</span>"), "{list}");
 }
+
+/// What its row says now is told beside the run of what it said before: who changes the row next
+/// would undo that otherwise.
+#[test]
+fn one_that_drains_tells_what_its_row_says_now() {
+    let mut bench = Bench::with(&[row(1, NEVER, "sleep 60")]);
+    bench.post("/api/v1/jobs/1/start").is(200);
+    bench.pass(1_000);
+    set(&mut bench, &[(row(1, NEVER, "sleep 60"), false)]);
+    assert_eq!(bench.get("/api/v1/jobs/1").json().get("waiting"), None);
+    set(&mut bench, &[(row(1, "7 7 7 7 *", "sleep 61"), false)]);
+    let job = bench.get("/api/v1/jobs/1").json();
+    let waiting = &job["waiting"];
+    let told = (&job["command"], &waiting["command"], &waiting["cron"]);
+    assert_eq!(told, (&"sleep 60".into(), &"sleep 61".into(), &"7 7 7 7 *".into()), "{job:#}");
+}

@@ -234,10 +234,30 @@ fn skipped_slots_are_told_where_they_are_wanted() {
             }])
         );
     }
+    // They go on at that instant.
+    let page = bench.get("/api/v1/runs?skips=1&since=2026-11-22T05:44:30Z").json();
+    assert_eq!(page["skips"][0]["count"], 2, "{page:#}");
     assert_eq!(
         bench.get("/api/v1/runs?skips=1&until=2026-11-22T05:44:00Z").json()["skips"],
         json!([])
     );
+}
+
+/// Words are looked for in what was run, not in what would be run now.
+#[test]
+fn a_run_is_found_by_the_command_that_it_had() {
+    let mut bench = Bench::that_asks_seldom(&[row(1, NEVER, "echo AAAA")]);
+    bench.post("/api/v1/jobs/1/start").is(200);
+    bench.pass(1_000);
+    bench.end_all(0);
+    bench.pass(1_000);
+    bench.carry_all();
+    bench.ask("PATCH", "/api/v1/jobs/1", "", r#"{"command": "echo BBBB"}"#).is(200);
+    bench.pass(1_000);
+    let count = |bench: &mut Bench, word: &str| {
+        ids(&bench.get(&format!("/api/v1/runs?q={word}")).is(200).json()).len()
+    };
+    assert_eq!((count(&mut bench, "AAAA"), count(&mut bench, "BBBB")), (1, 0));
 }
 
 fn ask(bench: &mut Bench, target: &str) -> ConnId {

@@ -218,11 +218,23 @@ pub(super) fn job_json(scheduler: &Scheduler, now: Now, job: &Job) -> Value {
     view["live"] = json!(views::live_runs(scheduler, now, job));
     view["skipped"] = Value::Object(skipped);
     view["skips"] = json!(skips);
-    if let Phase::Replaced(next) = job.phase() {
+    if let Some(next) = waiting(scheduler, job) {
         view["waiting"] = json!(views::job_line(scheduler, job, next, StateLabel::Waiting));
         define(&mut view["waiting"], next);
     }
     view
+}
+
+/// The definition that waits for runs of this one to end. That of a row that is not in force waits
+/// as well: who changes the row next has to see what it says.
+fn waiting<'a>(scheduler: &'a Scheduler, job: &'a Job) -> Option<&'a Definition> {
+    match job.phase() {
+        Phase::Replaced(next) => Some(next),
+        Phase::Active | Phase::Draining | Phase::Disabled => {
+            let (row, _) = scheduler.table().row(job.def.id)?;
+            (row.version(true) != job.def.version(true)).then_some(row)
+        }
+    }
 }
 
 /// Adds to a line of the list the whole of what its row says.

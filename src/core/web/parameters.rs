@@ -8,7 +8,7 @@ use super::sources;
 use super::states::ALL;
 use crate::core::config::did_you_mean;
 use crate::core::http::{Request, Response};
-use crate::core::ids::{BadJobId, BadRunId, JobId, RunId};
+use crate::core::ids::{BadJobId, BadRunId, JobId, RUN_ID_CHARS, RunId};
 use crate::core::plain::{self, isolated};
 use crate::core::scheduler::{DatabaseState, Scheduler};
 use crate::core::state_label::StateLabel;
@@ -92,7 +92,13 @@ pub(super) fn job_id(text: &str) -> Result<JobId, Response> {
 
 /// The id of a run in a path or a form.
 pub(super) fn run_id(text: &str) -> Result<RunId, Response> {
-    text.parse().map_err(|why: BadRunId| Response::problem(400, &why.to_string()))
+    let read: Result<RunId, BadRunId> = text.parse();
+    // A longer one would be of a year that no clock shows, and has no place in a key column.
+    let read = read.and_then(|id| match text.len() > RUN_ID_CHARS {
+        true => Err(BadRunId(plain::shown(text))),
+        false => Ok(id),
+    });
+    read.map_err(|why| Response::problem(400, &why.to_string()))
 }
 
 /// The run, and the stream of it, whose output a job's page is to show.

@@ -25,7 +25,10 @@ use std::collections::BTreeSet;
 const CHANGES: [&str; 7] = ["create", "edit", "delete", "enable", "disable", "pause", "resume"];
 
 /// Those that change what its command means.
-const WORDS: [&str; 4] = ["create_variable", "edit_variable", "delete_variable", "apply"];
+const WORDS: [&str; 4] = ["create_variable", "edit_variable", "delete_variable", APPLY];
+
+/// A file with jobs and variables was applied.
+const APPLY: &str = "apply";
 
 /// Changes, and runs, that are looked at.
 const MAX_LOOKED_AT: usize = 1_000;
@@ -54,10 +57,13 @@ pub(super) struct Asked {
 pub(super) struct Told {
     pub answer: Answer,
     pub turn: Option<Turn>,
+    /// A slot without a record, and nothing of the job from before then is known.
+    pub is_first: bool,
 }
 
 impl Asked {
-    /// What a request asks. Without an instant it is the last slot of the job.
+    /// What a request asks. Without an instant it is the last slot of the job, or the second in
+    /// which it was started without one since.
     pub fn of(
         scheduler: &Scheduler,
         now: Now,
@@ -67,7 +73,7 @@ impl Asked {
         let given = request.query("at").filter(|text| !text.trim().is_empty());
         let at_ms = match given {
             Some(text) => values::instant_of("at", &text, &zone)?,
-            None => last_slot(scheduler, now, job, &zone),
+            None => last_time(scheduler, now, job, &zone),
         };
         // Slots are whole seconds.
         let at_ms = at_ms.div_euclid(1_000) * 1_000;
@@ -117,14 +123,17 @@ pub(super) fn zone_of(scheduler: &Scheduler, job: JobId) -> Zone {
     own.unwrap_or_else(|| scheduler.settings().zone.clone())
 }
 
-/// The last slot up to now; the present where there is none.
-fn last_slot(scheduler: &Scheduler, now: Now, job: JobId, zone: &Zone) -> i64 {
+/// The last slot up to now, or the last start without one, whichever was later; the present where
+/// there is neither.
+fn last_time(scheduler: &Scheduler, now: Now, job: JobId, zone: &Zone) -> i64 {
     let row = scheduler.table().row(job);
     let cron = row.map(|(def, _)| def.cron.to_string());
     let dialect = scheduler.settings().dialect;
     let slot =
         cron.and_then(|cron| crate::core::why::slot_before(&cron, dialect, zone, now.wall_ms + 1));
-    slot.unwrap_or(now.wall_ms)
+    let without_slot = runs(scheduler, job, &[]).into_iter().filter(|run| run.slot_ms.is_none());
+    let started = without_slot.map(|run| run.started_ms).max();
+    slot.max(started).unwrap_or(now.wall_ms)
 }
 
 /// The answer, if what the daemon remembers is enough.
@@ -143,6 +152,7 @@ pub(super) fn known(scheduler: &Scheduler, now: Now, asked: &Asked) -> Option<To
         | Verdict::OtherSchedule(_)
         | Verdict::NotThere(_)
         | Verdict::NeverDue(_)
+        | Verdict::NoPlace
         | Verdict::NoSchedule
         | Verdict::NotDue
         | Verdict::Undecided
@@ -163,13 +173,17 @@ fn told(facts: Facts<'_>, runs: &[Ran], words: Vec<Done>) -> Told {
     let mut changes = facts.changes.clone();
     changes.extend(words);
     changes.sort_by_key(|done| std::cmp::Reverse(done.at_ms));
+    let at_ms = facts.at_ms;
+    let knows_before = runs.iter().any(|run| run.started_ms <= at_ms)
+        || facts.skips.iter().any(|skip| skip.first_ms <= at_ms);
     let answer = facts.answer();
+    let is_first = matches!(answer.verdict, Verdict::NoRecord(_)) && !knows_before;
     let failed = match &answer.verdict {
         Verdict::Ran(run) if run.failed => Some(run),
         _ => None,
     };
     let turn = failed.and_then(|run| turn(run, runs, &changes));
-    Told { answer, turn }
+    Told { answer, turn, is_first }
 }
 
 /// What is known, and what was changed of variables that the job uses.
@@ -194,7 +208,9 @@ fn facts<'a>(
         let is_used = |name: &Value| name.as_str().is_some_and(|name| uses(command, name));
         let name = line.what.get("name").and_then(Value::as_array);
         let is_variable = WORDS[..3].contains(&&*line.action);
+        let mut applied = line.what.keys().filter_map(|key| key.strip_prefix("variables."));
         is_variable && name.is_some_and(|names| names.iter().any(is_used))
+            || line.action == APPLY && applied.any(|name| uses(command, name))
     };
     let changes: Vec<Done> = lines.iter().filter(of_job).map(done).collect();
     let words = lines.iter().filter(used).map(done).collect();
@@ -316,7 +332,7 @@ fn skips(scheduler: &Scheduler, job: JobId, rows: &[SkipRecord]) -> Vec<Skipped>
 pub(super) fn json(scheduler: &Scheduler, now: Now, asked: &Asked, told: &Told) -> Response {
     let zone = zone_of(scheduler, asked.job);
     let at = |ms: i64| rfc3339(ms, &zone);
-    let Told { answer, turn } = told;
+    let Told { answer, turn, .. } = told;
     let (run, skip) = match &answer.verdict {
         Verdict::Ran(run) => (Some(&run.run), None),
         Verdict::Skipped(skip) => (None, Some(skip)),
@@ -380,7 +396,7 @@ fn word(verdict: &Verdict) -> &'static str {
         Verdict::Disabled(_) => "disabled",
         Verdict::OtherSchedule(_) => "other_schedule",
         Verdict::NotThere(_) => "not_there",
-        Verdict::NeverDue(_) => "never_due",
+        Verdict::NeverDue(_) | Verdict::NoPlace => "never_due",
         Verdict::NoSchedule => "no_schedule",
         Verdict::NotDue => "not_due",
         Verdict::WillRun => "will_run",
@@ -401,6 +417,7 @@ fn by(answer: &Answer) -> Option<&Done> {
         Verdict::Skipped(_) | Verdict::Paused => answer.paused.as_ref().map(|it| &it.done),
         Verdict::Ran(_)
         | Verdict::NeverDue(_)
+        | Verdict::NoPlace
         | Verdict::NoSchedule
         | Verdict::NotDue
         | Verdict::WillRun
@@ -419,7 +436,7 @@ pub(super) fn sentences(
     let t = texts(asked.lang);
     let zone = zone_of(scheduler, asked.job);
     let at = |ms: i64| datetime(ms, &zone);
-    let Told { answer, turn } = told;
+    let Told { answer, turn, is_first } = told;
     let cron = |stand: Option<&Stand>| stand.map_or(String::new(), |it| it.row.cron.clone());
     let is_future = asked.at_ms > now.wall_ms;
     let present = scheduler.table().row(asked.job).map(|(def, _)| def.cron.to_string());
@@ -427,7 +444,10 @@ pub(super) fn sentences(
         Verdict::Ran(run) if run.outcome.is_empty() => {
             fill(t.runs, &[&run.run, &at(run.started_ms)])
         }
-        Verdict::Ran(run) => fill(t.ran, &[&run.run, &at(run.started_ms), &t.end(run)]),
+        Verdict::Ran(run) => {
+            let text = if answer.was_due { t.ran } else { t.ran_unscheduled };
+            fill(text, &[&run.run, &at(run.started_ms), &t.end(run)])
+        }
         Verdict::Skipped(skip) => t.reason(&skip.reason),
         Verdict::Disabled(_) if is_future => t.is_disabled.to_owned(),
         Verdict::Disabled(_) => t.was_disabled.to_owned(),
@@ -436,6 +456,7 @@ pub(super) fn sentences(
         }
         Verdict::NotThere(_) => t.not_there.to_owned(),
         Verdict::NeverDue(why) => fill(t.never, &[why]),
+        Verdict::NoPlace => t.no_place.to_owned(),
         Verdict::NoSchedule => t.no_schedule.to_owned(),
         Verdict::NotDue if is_future => t.is_not_due.to_owned(),
         Verdict::NotDue => t.was_not_due.to_owned(),
@@ -450,12 +471,14 @@ pub(super) fn sentences(
         None => fill(t.changed_by, &[&it.who, &at(it.at_ms), &it.action]),
     });
     let slot = |slot: Option<i64>| slot.map_or(t.none.to_owned(), at);
-    let [before, after] = answer.nearest_ms.map(slot);
-    let is_slot = answer.was_due || answer.nearest_ms == [None, None];
-    let nearest = (!is_slot).then(|| fill(t.nearest, &[&before, &after]));
+    let [earlier, later] = answer.nearest_ms.map(slot);
+    let has_none = matches!(answer.verdict, Verdict::NoPlace) || answer.nearest_ms == [None, None];
+    let is_slot = answer.was_due || has_none;
+    let nearest = (!is_slot).then(|| fill(t.nearest, &[&earlier, &later]));
     let unsure = (!answer.is_sure).then(|| t.unsure.to_owned());
     let turned = turn.iter().flat_map(|turn| turned(t, turn, at));
-    [Some(first), changed, nearest, unsure].into_iter().flatten().chain(turned).collect()
+    let before = is_first.then(|| t.nothing_before.to_owned());
+    [Some(first), before, changed, nearest, unsure].into_iter().flatten().chain(turned).collect()
 }
 
 fn turned(t: &WhyTexts, turn: &Turn, at: impl Fn(i64) -> String) -> [String; 2] {

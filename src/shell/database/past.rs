@@ -23,6 +23,7 @@ use crate::core::database::{Database, ErrorKind};
 use crate::core::ids::RUN_ID_CHARS;
 use crate::core::protocol::{Answer, Place, RunRecord, RunsAsk, RunsEnd, SkipRecord};
 use crate::core::run_kind::RunKind;
+use crate::core::statistics::days_before;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
@@ -34,6 +35,9 @@ const CHUNK: usize = 2_000;
 
 /// So long it is looked through.
 const BUDGET: Duration = Duration::from_secs(2);
+
+/// A stretch of skipped slots that began so many days before is still looked for.
+const SKIP_DAYS: u32 = 7;
 
 /// Ranges of skipped slots at the most.
 const MAX_SKIPS: usize = 1_000;
@@ -340,9 +344,14 @@ impl<'a> Work<'a> {
         for at in earlier.into_iter().flatten() {
             rule += &format!(" AND first_slot < '{}'", local(at));
         }
-        let later = [down_to.map(|it| &it.at), Some(&ask.since).filter(|it| !it.is_empty())];
-        for at in later.into_iter().flatten() {
-            rule += &format!(" AND first_slot >= '{}'", local(at));
+        if let Some(down_to) = down_to {
+            rule += &format!(" AND first_slot >= '{}'", local(&down_to.at));
+        }
+        if let Some(day) = ask.since.get(..10) {
+            // The index is by the first slot.
+            let first = days_before(day, SKIP_DAYS);
+            let since = local(&ask.since);
+            rule += &format!(" AND first_slot >= '{first}' AND last_slot >= '{since}'");
         }
         if let Some(jobs) = &ask.jobs {
             let jobs: Vec<String> = jobs.iter().map(u32::to_string).collect();

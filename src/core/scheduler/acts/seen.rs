@@ -42,8 +42,8 @@ impl Made {
 pub struct Seen {
     /// Changes made here that are not in force yet, as far as is known, oldest first.
     made: BTreeMap<JobId, Vec<Made>>,
-    /// What earlier daemons have noted. It counts for the first table.
-    noted: BTreeMap<JobId, Vec<Option<Version>>>,
+    /// What earlier daemons have noted last of each job. It counts for the first table.
+    noted: BTreeMap<JobId, Option<Version>>,
     /// So many were noted of the table that is being put in force.
     count: usize,
     /// Some of them are parts of a group.
@@ -53,10 +53,10 @@ pub struct Seen {
 impl Seen {
     /// What the journal tells of.
     pub fn told_by(acts: &VecDeque<ActEntry>) -> Seen {
-        let mut noted: BTreeMap<JobId, Vec<_>> = BTreeMap::new();
+        let mut noted = BTreeMap::new();
         for act in acts.iter().filter(|act| act.is_done()) {
             let job = act.job.filter(|_| act.version.is_some() || act.action == "delete");
-            job.into_iter().for_each(|id| noted.entry(id).or_default().push(act.version));
+            noted.extend(job.map(|id| (id, act.version)));
         }
         Seen { noted, ..Seen::default() }
     }
@@ -122,7 +122,7 @@ impl Seen {
         if made.is_empty() {
             self.made.remove(&id);
         }
-        at.is_some() || self.noted.get(&id).is_some_and(|noted| noted.contains(&version))
+        at.is_some() || self.noted.get(&id).is_some_and(|noted| *noted == version)
     }
 
     /// A row as the changes made here left it that nobody has seen.
@@ -224,4 +224,26 @@ fn by_database(at_ms: i64, action: &str) -> Did {
     let by = By { who: DATABASE.into(), origin: DATABASE.into(), request: None };
     let (action, result) = (action.to_owned(), DONE.to_owned());
     Did { at_ms, by, action, result, ..Did::default() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What was last noted of a row is no stranger's. What was noted before and undone is.
+    #[test]
+    fn only_what_was_noted_last_is_ours() {
+        let act = |cron: &str| -> ActEntry {
+            let row = JobRow { id: 1, cron: cron.into(), ..JobRow::default() };
+            let act = serde_json::json!({
+                "id": "1-0u93ojk0c8w1ma5kz2", "at_ms": 0, "who": "", "origin": "", "action": "edit",
+                "job": 1, "version": Version::of(&row, true), "result": DONE,
+            });
+            serde_json::from_value(act).unwrap()
+        };
+        let [first, last] = ["1 0 1 1 *", "2 0 1 1 *"].map(act);
+        let versions = [first.version, last.version];
+        let mut seen = Seen::told_by(&VecDeque::from([first, last]));
+        assert_eq!(versions.map(|version| seen.is_ours(JobId(1), version)), [false, true]);
+    }
 }

@@ -69,7 +69,8 @@ pub fn answer(
             }
         }
     };
-    let mut lines = merged(scheduler, wanted, below.as_ref(), &past.runs);
+    let by_rows = away.is_none() && wanted.has_words() && scheduler.outbox().waiting_bytes() == 0;
+    let mut lines = merged(scheduler, wanted, below.as_ref(), (&past.runs, by_rows));
     if let Some(down_to) = &end.down_to {
         lines.retain(|(place, _)| place >= down_to);
     }
@@ -121,21 +122,29 @@ fn cursor(scheduler: &Scheduler, down_to: Place, last: Option<Place>) -> Option<
     }
 }
 
-/// Both in one order, each run once.
+/// Both in one order, each run once. The daemon knows the present command of a job only, its rows
+/// have those that were run: where words are looked for and all is recorded, they decide.
 fn merged<'a>(
     scheduler: &'a Scheduler,
     wanted: &Wanted,
     below: Option<&Place>,
-    rows: &'a [RunRecord],
+    (rows, by_rows): (&'a [RunRecord], bool),
 ) -> Vec<(Place, Line<'a>)> {
     let known = known::newest(scheduler, wanted, below, wanted.limit + 1);
     let lines = known.into_iter().map(|(place, job, known)| (place, Line::Known(job, known)));
     let mut lines: Vec<(Place, Line<'_>)> = lines.collect();
+    if by_rows {
+        let has: BTreeSet<&str> = rows.iter().map(|row| &*row.uniq_id).collect();
+        let is_alive = |line: &Line<'_>| matches!(line, Line::Known(_, Known::Live(_)));
+        lines.retain(|(place, line)| is_alive(line) || has.contains(&*place.run));
+    }
+    let there: BTreeSet<String> = lines.iter().map(|(place, _)| place.run.clone()).collect();
     for row in rows {
         let id: Option<RunId> = row.uniq_id.parse().ok();
         let known = id.and_then(|run| known::run_of(scheduler, JobId(row.job_id), run));
         // What the daemon knows it knows better: it is among those above, or not wanted.
-        if known.is_none() && wanted.takes_kind(view::kind(row)) {
+        let is_unknown = known.is_none() || by_rows && !there.contains(&row.uniq_id);
+        if is_unknown && wanted.takes_kind(view::kind(row)) {
             let place = Place { at: row.start_time.clone(), run: row.uniq_id.clone() };
             lines.push((place, Line::Row(row)));
         }
@@ -193,7 +202,7 @@ fn skips(
     for job in jobs {
         let known = job.history.iter().flat_map(|past| &past.skips);
         let in_time = |skip: &&SkipEntry| {
-            wanted.since_ms.is_none_or(|since| skip.first_ms >= since)
+            wanted.since_ms.is_none_or(|since| skip.last_ms >= since)
                 && wanted.until_ms.is_none_or(|until| skip.first_ms < until)
                 && is_there(&datetime(skip.first_ms, zone))
         };

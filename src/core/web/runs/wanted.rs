@@ -105,6 +105,11 @@ impl Wanted {
         self.kinds.is_empty() || self.kinds.contains(&kind)
     }
 
+    /// Whether words of the command are looked for.
+    pub fn has_words(&self) -> bool {
+        !self.words.is_empty()
+    }
+
     /// Whether runs of this command are. In a list of many no copy is made without need.
     pub fn takes_command(&self, command: &str) -> bool {
         if self.words.is_empty() {

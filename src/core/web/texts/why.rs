@@ -7,14 +7,17 @@ texts! {
     /// What is said of it.
     WhyTexts, EN, ZH;
     of_job: "Why (not)? {}", "为什么(没有)运行?{}";
-    hint: "An instant, past or future: 2026-11-22 03:00, in the job's zone. Empty: its last slot.",
-        "过去或将来的时刻:2026-11-22 03:00(任务的时区)。留空:最近的到期时刻。";
+    hint: "An instant, past or future: 2026-11-22 03:00, in the job's zone. Empty: its last slot, or its \
+           last start if that was later.",
+        "过去或将来的时刻:2026-11-22 03:00(任务的时区)。留空:最近的到期时刻或启动时刻。";
     at: "At", "时刻";
     ask: "Why?", "为什么?";
     then: "Definition then", "当时的定义";
     ran: "It ran: run {} began at {} and ended with {}.", "已运行:运行 {} 开始于 {},结果为 {}。";
     stopped_by: "{}, stopped by {}", "{},由 {} 停止";
     by_hand: "{}, stopped by hand", "{},手动停止";
+    ran_unscheduled: "It ran, outside its schedule: run {} began at {} and ended with {}.",
+        "已运行(计划之外):运行 {} 开始于 {},结果为 {}。";
     runs: "It runs: run {} began at {} and has not ended.", "正在运行:运行 {} 开始于 {},尚未结束。";
     overlap: "It was due, and skipped: as many runs as it may have were alive.",
         "到期但被跳过:已达并发上限。";
@@ -42,6 +45,7 @@ texts! {
         "未到期:当时的计划为 {}。按现在的计划 {} 则应到期。";
     not_there: "There was no such job then.", "当时没有该任务。";
     never: "It is never due: {}.", "永不到期:{}。";
+    no_place: "It has no slots: its limit of live runs is 0.", "没有到期时刻:并发上限为 0。";
     no_schedule: "It has no slots: it is started at the boot of the machine alone.",
         "没有到期时刻:仅在开机时启动。";
     was_not_due: "It was not due then.", "当时未到期。";
@@ -51,6 +55,8 @@ texts! {
         "刚刚到期,结果尚不可知。";
     no_record: "It was due by its schedule, and no record tells what came of that.",
         "按计划已到期,但没有记录说明结果。";
+    nothing_before: "Nothing of it from before then is known: perhaps no daemon had it yet.",
+        "此前没有该任务的任何记录:当时可能还没有守护进程运行它。";
     unknown: "What its definition was then is not known: too much was changed since.",
         "当时的定义已不可知:此后变更过多。";
     changed_by: "See what {} did at {}: {}.", "参见 {} 于 {} 的操作:{}。";
