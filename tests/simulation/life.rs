@@ -120,11 +120,14 @@ impl World {
     pub fn put_right(&mut self) {
         let is_wrong = self.profile.astray && self.ahead_ms != 0;
         let Some(core) = self.core.as_ref().filter(|_| is_wrong) else { return };
-        let mut runs = core.scheduler.runs().values();
-        let waits = runs.any(|run| run.phase() == RunPhase::Queued && !run.intended);
+        let runs = || core.scheduler.runs().values();
+        let waits = runs().any(|run| run.phase() == RunPhase::Queued && !run.intended);
+        let is_stopping = |phase| matches!(phase, RunPhase::Stopping { .. } | RunPhase::Killed);
+        let stops = runs().any(|run| is_stopping(run.phase()));
         let mut apart = Random::new(self.now.mono_ms);
-        // Launches wait longest where nobody is there who could do them.
-        if !waits && self.keeper.is_some() && apart.one_in(20) {
+        // Launches wait longest where nobody is there who could do them. What else the keeper does
+        // is tried elsewhere.
+        if !waits && !stops && self.keeper.is_some() && apart.one_in(20) {
             self.keeper_dies();
             self.keeper_at_ms = self.now.mono_ms + apart.below(50_000);
         }
