@@ -183,12 +183,15 @@ fn long_names_without_blanks_fit_at_every_width_and_in_print() {
                 let wide = page.eval("document.documentElement.scrollWidth").as_u64().unwrap();
                 assert!(wide <= u64::from(width), "{target}, {media}: {wide} of {width}");
                 // What people write in has room, and all that they press can be seen.
-                let hidden = "[...document.querySelectorAll('.field input, .field textarea, .field .save *')]
-                    .filter(it => it.checkVisibility()).filter(it => {
-                        const box = it.getBoundingClientRect();
-                        return box.right > innerWidth || it.matches('[type=text]') && box.width < 180;
-                    }).map(it => it.name + it.textContent)";
-                assert_eq!(page.eval(hidden), serde_json::json!([]), "{target}, {media}, {width}");
+                let fields = "'.field input, .field textarea, .field .save *'";
+                let hidden = format!(
+                    "[...document.querySelectorAll({fields})].filter(it => it.checkVisibility())
+                    .filter(it => {{
+                        const {{ right, width }} = it.getBoundingClientRect();
+                        return right > innerWidth || it.matches('[type=text]') && width < 180;
+                    }}).map(it => it.name + it.textContent)"
+                );
+                assert_eq!(page.eval(&hidden), serde_json::json!([]), "{target}, {media}, {width}");
                 // No text runs into what is beside it.
                 let over = "[...document.querySelectorAll('.name a, .name em, h1, h1 em, .def dd')]
                     .filter(it => it.checkVisibility() && !it.matches('.away')).filter(it => {

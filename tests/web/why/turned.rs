@@ -1,7 +1,8 @@
-//! Since when a run fails, and what was changed before that.
+//! Since when a run fails, and what was changed before that; and what is told without an instant.
 
 use super::MINUTE;
 use crate::web_common::{Bench, row};
+use schedule::core::protocol::JobRow;
 use serde_json::Value;
 
 /// Of a run that failed it is told since when, and what was changed.
@@ -49,3 +50,30 @@ fn what_turned_good_runs_into_bad_ones_is_told() {
     let next = bench.get("/api/v1/jobs/1/why?at=2099-11-22%2014:00").is(200).json();
     assert_eq!(next["verdict"], "will_run");
 }
+
+/// Without an instant the last start is told where it was later than the last slot.
+#[test]
+fn a_run_by_hand_is_told_if_it_was_last() {
+    let mut bench = Bench::that_asks_seldom(&[
+        row(1, "0 0 1 1 *", "true"),
+        JobRow { max_concurrence: 0, ..row(2, "*/10 * * * *", "true") },
+    ]);
+    let never = bench.get("/api/v1/jobs/1/why").is(200).json();
+    assert_eq!(never["verdict"], "no_record", "{never:#}");
+    let answer = never["answer"].as_str().unwrap();
+    assert!(answer.contains("perhaps no daemon had it yet"), "{answer}");
+    bench.post("/api/v1/jobs/1/start").is(200);
+    bench.pass(1_000);
+    bench.end_all(4);
+    bench.carry_all();
+    let told = bench.get("/api/v1/jobs/1/why").is(200).json();
+    assert_eq!((&told["verdict"], &told["was_due"]), (&"ran".into(), &false.into()), "{told:#}");
+    let answer = told["answer"].as_str().unwrap();
+    assert!(answer.starts_with("It ran, outside its schedule: run "), "{answer}");
+    assert!(answer.contains("exit 4"), "{answer}");
+    let zero = bench.get("/api/v1/jobs/2/why?lang=zh").is(200).json();
+    assert_eq!((&zero["verdict"], &zero["answer"]), (&"never_due".into(), &NO_PLACE.into()));
+}
+
+/// That a limit of 0 is no schedule is told without slots, in the language of who asks.
+const NO_PLACE: &str = "没有到期时刻:并发上限为 0。";

@@ -7,8 +7,8 @@ texts! {
     /// What is said of it.
     WhyTexts, EN, ZH;
     of_job: "Why (not)? {}", "为什么(没有)运行?{}";
-    hint: "An instant, past or future: 2026-11-22 03:00, in the job's zone. Empty: its last slot, or its \
-           last start if that was later.",
+    hint: "An instant, past or future: 2026-11-22 03:00, in the job's zone. Empty: its last slot, \
+           or its last start if that was later.",
         "过去或将来的时刻:2026-11-22 03:00(任务的时区)。留空:最近的到期时刻或启动时刻。";
     at: "At", "时刻";
     ask: "Why?", "为什么?";

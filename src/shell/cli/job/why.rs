@@ -16,7 +16,8 @@ pub struct WhyArgs {
     /// The job: its id or its exact name
     #[arg(value_name = "JOB", value_parser = NonEmptyStringValueParser::new())]
     pub job: String,
-    /// The instant: `2026-11-22 03:00` in the job's zone, or RFC 3339 [default: its last slot or start]
+    /// The instant: `2026-11-22 03:00` in the job's zone, or RFC 3339
+    /// [default: its last slot or start]
     #[arg(long, value_name = "T", value_parser = instant)]
     pub at: Option<String>,
     /// Print the daemon's answer as it is: GET /api/v1/jobs/ID/why
