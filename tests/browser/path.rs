@@ -65,6 +65,8 @@ fn all_of_the_console_works_below_a_path() {
 fn what_a_proxy_does_to_the_host_is_told_on_the_page() {
     let (_site, _database, daemon) = site::sample();
     let nginx = Nginx::of_another_host(daemon.address);
+    // Before it has run there is no output that a reason could stand for.
+    daemon.wait_job(TICKS, "run", |job| !job["last_run"].is_null());
     for (language, refused) in [("en", "Refused: "), ("zh", "被拒绝:")] {
         let mut page = Page::new(&format!("http://{}", nginx.address), &Look::default());
         page.expect("403");

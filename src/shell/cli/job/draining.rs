@@ -11,7 +11,9 @@ pub(super) fn told(job: &Value) -> Option<String> {
     let (runs, is_one) = runs(job)?;
     let end = if is_one { "ends" } else { "end" };
     Some(match (&job["waiting"], &job["version"]) {
-        (Value::Object(_), _) => format!("the new definition waits for {runs} of the old one"),
+        (Value::Object(_), _) if job["enabled"] != false => {
+            format!("the new definition waits for {runs} of the old one")
+        }
         (_, Value::Null) => format!("its row is gone, and {runs} {end} in peace"),
         _ => format!("its row is disabled, and {runs} {end} in peace"),
     })
@@ -49,6 +51,10 @@ mod tests {
             job(2, "x".into()).unwrap(),
             "its row is disabled, and runs 1-1, 1-2 end in peace"
         );
+        let disabled = json!({
+            "state": "deleting", "live": live(1), "waiting": {}, "version": "x", "enabled": false,
+        });
+        assert_eq!(told(&disabled).unwrap(), "its row is disabled, and run 1-1 ends in peace");
         let waiting = json!({ "state": "deleting", "live": live(5), "waiting": {} });
         assert_eq!(
             told(&waiting).unwrap(),
