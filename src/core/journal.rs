@@ -17,7 +17,7 @@ mod stretch;
 mod table;
 
 pub use act::{ActEntry, DONE};
-pub use pause::{MAX_PAUSES, NOTE_CHARS, PauseEntry, PauseOf};
+pub use pause::{MAX_PAUSED_TAGS, NOTE_CHARS, PauseEntry, PauseOf};
 pub use reasons::{Cause, SkipReason, Skips};
 pub use remarks::Remarks;
 pub use stand::Stand;

@@ -4,8 +4,9 @@
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// Pauses that there may be at a time: the last word has to have room for all of them.
-pub const MAX_PAUSES: usize = 24;
+/// Tags that may be paused at a time, beside the pause of all jobs: the last word has to have room
+/// for them.
+pub const MAX_PAUSED_TAGS: usize = 23;
 
 /// Characters of a note that are kept.
 pub const NOTE_CHARS: usize = 200;

@@ -103,11 +103,14 @@ impl Scheduler {
         let live = living.len() as u64;
         encode(&mut word, &Entry::Written { segment, end: outbox.written_to, live });
         self.snapshot.entry().iter().for_each(|entry| encode(&mut word, entry));
-        encode(&mut word, &self.pauses.of_word());
         outbox.held.last_said(outbox.not_on_disk()).iter().for_each(|it| encode(&mut word, it));
-        let other = word.len() + LINE_BYTES + SAID_BYTES;
+        let mut pauses = Vec::new();
+        encode(&mut pauses, &self.pauses.of_word());
+        let other = word.len() + pauses.len() + LINE_BYTES + SAID_BYTES;
         let room = MAX_WORD_BYTES.saturating_sub(other) / NAMED_BYTES;
         encode(&mut word, &Entry::Living(living.into_iter().take(room).collect()));
+        // The last line, for an earlier version reads no further.
+        word.append(&mut pauses);
         word
     }
 }

@@ -13,7 +13,9 @@ use super::outbox::Outbox;
 use crate::core::change::{By, NOTE, What};
 use crate::core::cron::Zone;
 use crate::core::definition::{Definition, Schedule};
-use crate::core::journal::{ActEntry, DONE, Entry, MAX_PAUSES, NOTE_CHARS, PauseEntry, PauseOf};
+use crate::core::journal::{
+    ActEntry, DONE, Entry, MAX_PAUSED_TAGS, NOTE_CHARS, PauseEntry, PauseOf,
+};
 use crate::core::table::Job;
 use crate::core::time::{Now, rfc3339};
 use serde_json::Value;
@@ -145,8 +147,10 @@ impl Pauses {
             self.all.insert(*of, ended);
             return Ok(true);
         }
-        if self.all.len() >= MAX_PAUSES && !self.all.contains_key(of) {
-            return Err(format!("{MAX_PAUSES} tags are paused, more can't be: pause all jobs"));
+        // There is always a place for that of all jobs.
+        let tags = self.all.keys().filter(|of| **of != PauseOf::All).count();
+        if *of != PauseOf::All && tags >= MAX_PAUSED_TAGS && !self.all.contains_key(of) {
+            return Err(format!("{tags} tags are paused, more can't be: pause all jobs"));
         }
         let since_ms = known.map_or(now.wall_ms, |known| known.since_ms);
         let (until_ms, who) = (*until_ms, who.to_owned());

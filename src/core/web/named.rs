@@ -117,7 +117,7 @@ impl Web {
         call: &Call<'_>,
     ) -> Result<(), Response> {
         let request = call.request;
-        let command = by_form(call)?;
+        let command = by_form(scheduler, call)?;
         // What a page is sent back to could not tell that nothing was done.
         if command.needs_table()
             && let Some(unread) = missing::table_unread(scheduler)
@@ -133,7 +133,7 @@ impl Web {
 
 /// The fields of a form: `action`, `job` (as often as there are jobs), `run`, `stream`; `tag`, and
 /// what else there is to say of a pause.
-fn by_form(call: &Call<'_>) -> Result<Command, Response> {
+fn by_form(scheduler: &Scheduler, call: &Call<'_>) -> Result<Command, Response> {
     let request = call.request;
     let refuse = |why: &str| Response::problem(400, why);
     let body = std::str::from_utf8(&request.body).map_err(|_| refuse("the form is not UTF-8"))?;
@@ -159,8 +159,8 @@ fn by_form(call: &Call<'_>) -> Result<Command, Response> {
         ("start", _) => Command::Start(jobs, note_in(&request.form("note").unwrap_or_default())?),
         ("stop", Some(run)) => Command::StopRun(run),
         ("stop", None) => Command::Stop(jobs),
-        ("pause", _) => Command::Pause(pause_form::order_of_form(call, true)?),
-        ("resume", _) => Command::Pause(pause_form::order_of_form(call, false)?),
+        ("pause", _) => Command::Pause(pause_form::order_of_form(scheduler, call, true)?),
+        ("resume", _) => Command::Pause(pause_form::order_of_form(scheduler, call, false)?),
         ("sync" | "flush", _) => Command::Sync,
         ("clear_log" | "clear", _) => Command::Clear(vec![Source::Log]),
         ("clear_output" | "clear_1", _) => clear(Stream::Stdout),

@@ -7,8 +7,7 @@ use super::actions::{Command, Form};
 use super::body::body;
 use super::call::Call;
 use super::change::Asker;
-use super::parameters;
-use super::pause_form::until;
+use super::pause_form::{tag_id, until};
 use super::pausing::pauses_json;
 use crate::core::change::{Change, NOTE, Wanted};
 use crate::core::config::did_you_mean;
@@ -17,7 +16,6 @@ use crate::core::ids::JobId;
 use crate::core::journal::{NOTE_CHARS, PauseOf};
 use crate::core::plain;
 use crate::core::scheduler::{PauseOrder, Scheduler};
-use crate::core::table::Table;
 use crate::core::time::{OPEN_END, OPEN_END_MS, rfc3339};
 use serde_json::{Value, json};
 
@@ -112,31 +110,6 @@ fn whose(scheduler: &Scheduler, body: &Wanted) -> Result<Whose, Response> {
         }
         (None, None, Some(Value::Bool(true))) => Ok(Whose::Many(PauseOf::All)),
         _ => Err(refuse("name one of `job` (an id), `tag` (an id or a name), `all` (true)")),
-    }
-}
-
-/// The id of a tag that a row or a job has, or that is paused. Before the first table nobody knows
-/// which there are, and a number is believed.
-fn tag_id(scheduler: &Scheduler, tag: &Value) -> Result<u32, Response> {
-    let text = match tag {
-        Value::Number(number) => number.to_string(),
-        Value::String(name) => name.clone(),
-        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => {
-            return Err(refuse("tag: its id or its name"));
-        }
-    };
-    let Table { tags, .. } = scheduler.table();
-    let named = tags.iter().find(|(_, name)| **name == text).map(|(id, _)| *id);
-    let id = text.parse::<u32>().ok().filter(|id| *id > 0);
-    let is_paused = |id: &u32| scheduler.pauses().has(PauseOf::Tag(*id));
-    match (named, id) {
-        (Some(id), _) => Ok(id),
-        (None, Some(id)) if is_paused(&id) => Ok(id),
-        (None, Some(id)) => parameters::check_tag_named(scheduler, &text).map(|()| id),
-        (None, None) => {
-            parameters::check_tag_named(scheduler, &text)?;
-            Err(Response::problem(503, "which tags there are is not known yet: name its id"))
-        }
     }
 }
 

@@ -1,10 +1,12 @@
 //! What the fields of a form say of a pause.
 
 use super::call::Call;
+use super::parameters;
 use crate::core::change::NOTE;
 use crate::core::http::Response;
 use crate::core::journal::{NOTE_CHARS, PauseOf};
-use crate::core::scheduler::PauseOrder;
+use crate::core::scheduler::{PauseOrder, Scheduler};
+use crate::core::table::Table;
 use crate::core::time::{self, Now, OPEN_END_MS};
 use serde_json::Value;
 
@@ -27,12 +29,16 @@ pub(super) fn of_form(call: &Call<'_>) -> Result<(Option<(String, i64)>, String)
 }
 
 /// What a form wants of a tag, or of all jobs where it names none.
-pub(super) fn order_of_form(call: &Call<'_>, is_pause: bool) -> Result<PauseOrder, Response> {
+pub(super) fn order_of_form(
+    scheduler: &Scheduler,
+    call: &Call<'_>,
+    is_pause: bool,
+) -> Result<PauseOrder, Response> {
     let (end, note) = of_form(call)?;
     let tag = call.request.form("tag").unwrap_or_default();
     let of = match tag.trim() {
         "" => PauseOf::All,
-        id => PauseOf::Tag(id.parse().map_err(|_| refuse("tag: the id of a tag"))?),
+        id => PauseOf::Tag(tag_id(scheduler, &id.into())?),
     };
     let until_ms = end.map(|(_, end_ms)| end_ms).filter(|it| is_pause && *it < OPEN_END_MS);
     Ok(PauseOrder { of, is_pause, until_ms, note })
@@ -45,5 +51,30 @@ pub(super) fn until(now: Now, value: &Value) -> Result<i64, Response> {
     match at_ms > now.wall_ms {
         true => Ok(at_ms),
         false => Err(refuse("until: it is past: name an instant to come, or leave it out")),
+    }
+}
+
+/// The id of a tag that a row or a job has, or that is paused. Before the first table nobody knows
+/// which there are, and a number is believed.
+pub(super) fn tag_id(scheduler: &Scheduler, tag: &Value) -> Result<u32, Response> {
+    let text = match tag {
+        Value::Number(number) => number.to_string(),
+        Value::String(name) => name.clone(),
+        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => {
+            return Err(refuse("tag: its id or its name"));
+        }
+    };
+    let Table { tags, .. } = scheduler.table();
+    let named = tags.iter().find(|(_, name)| **name == text).map(|(id, _)| *id);
+    let id = text.parse::<u32>().ok().filter(|id| *id > 0);
+    let is_paused = |id: &u32| scheduler.pauses().has(PauseOf::Tag(*id));
+    match (named, id) {
+        (Some(id), _) => Ok(id),
+        (None, Some(id)) if is_paused(&id) => Ok(id),
+        (None, Some(id)) => parameters::check_tag_named(scheduler, &text).map(|()| id),
+        (None, None) => {
+            parameters::check_tag_named(scheduler, &text)?;
+            Err(Response::problem(503, "which tags there are is not known yet: name its id"))
+        }
     }
 }

@@ -61,10 +61,10 @@ texts! {
     paused_tag: "The jobs with tag {} are paused.", "标签 {} 的任务已暂停。";
     paused_job: "It is paused: slots meanwhile are skipped, and none is started later.",
         "已暂停:期间到期的时刻将被跳过,之后也不会补启动。";
-    paused_until: "Until {}", "截至 {}";
+    paused_until: "Until {}", "直到 {}";
     paused_open: "Until somebody resumes it", "直到有人恢复";
     help_pause: "Slots before this instant are skipped: 2026-12-01T07:00:00+08:00",
-        "此刻之前的时刻将被跳过,如:2026-12-01T07:00:00+08:00";
+        "该时刻之前到期的将被跳过,如:2026-12-01T07:00:00+08:00";
     draining: "The daemon is ending: it waits for its last runs and starts no more.",
         "守护进程正在退出:等待最后的运行结束,不再启动新的运行。";
     refused_one: "not permitted: process {} belongs to user '{}': ",
@@ -175,7 +175,7 @@ texts! {
     not_due: "never due", "不会到期";
     pause: "Pause", "暂停";
     resume: "Resume", "恢复";
-    pause_until: "Until this instant; empty: until somebody resumes it", "截至时刻;留空则直到手动恢复";
+    pause_until: "Until this instant; empty: until somebody resumes it", "直到该时刻;留空则直到手动恢复";
     pause_note: "Why", "原因";
     pause_many: "Pause all jobs, or those with a tag", "暂停所有任务,或带有某标签的任务";
     is_paused: "paused, until somebody resumes it", "已暂停,等待手动恢复";

@@ -111,7 +111,11 @@ pub(super) fn row<'a>(scheduler: &'a Scheduler, now: Now, look: Look, line: Line
     let block = block_of(job, def);
     let also = states_of(scheduler, line).find(|also| *also != state);
     let next = listed::next_of(scheduler, job, state);
-    let not_due = if is_paused(scheduler, job, def) { t.is_paused } else { t.not_due };
+    // One that ends by itself is not why nothing comes.
+    let waits_for_hand = is_paused(scheduler, job, def)
+        && job.next_due_ms.is_some()
+        && scheduler.pausing(def).iter().any(|pausing| pausing.until_ms.is_none());
+    let not_due = if waits_for_hand { t.is_paused } else { t.not_due };
     Row {
         id: def.id.0,
         name: if def.name.is_empty() { "—" } else { &def.name },

@@ -33,7 +33,7 @@ texts! {
     paused_all: "All jobs were paused by {} at {}, {}.", "所有任务由 {} 于 {} 暂停,{}。";
     paused_tag: "The jobs with its tag were paused by {} at {}, {}.",
         "带有其标签的任务由 {} 于 {} 暂停,{}。";
-    paused_until: "until {}", "截至 {}";
+    paused_until: "until {}", "直到 {}";
     paused_open: "until somebody resumes it", "直到有人恢复";
     paused_why: "The reason: {}.", "原因:{}。";
     skipped: "It was due, and skipped: {}.", "到期但被跳过:{}。";

@@ -2,6 +2,7 @@
 //! is known to have been changed since.
 
 use crate::core::change::NOTE;
+use crate::core::columns::Column;
 use crate::core::ids::JobId;
 use crate::core::plain;
 use crate::shell::cli::control::api::{Daemon, Failed};
@@ -74,8 +75,10 @@ impl Changes {
             if action == CREATE {
                 return None;
             }
-            // Why somebody did it is no column.
-            for (column, of) in what.iter().flatten().filter(|(name, _)| *name != NOTE) {
+            // Why somebody did it is no column, and a pause is no part of what a job is.
+            let left_out = [NOTE, Column::PausedUntil.name()];
+            let columns_of = what.iter().flatten();
+            for (column, of) in columns_of.filter(|(name, _)| !left_out.contains(&name.as_str())) {
                 columns.insert(column.clone(), of[0].clone());
             }
         }

@@ -62,9 +62,12 @@ impl Web {
         };
         let changes = found.lines.iter().filter(|line| line.is_done()).map(change);
         let was = earlier::before(present.clone(), (back.job.0, server_id), changes);
-        let Some(is) = was.stand else {
+        let Some(mut is) = was.stand else {
             return self.no_way_back(scheduler, asked, back, (404, a.was_not));
         };
+        // A pause is no part of what a job is.
+        let paused_until = present.as_ref().map(|present| present.row.paused_until.clone());
+        is.row.paused_until = paused_until.unwrap_or_default();
         let at = datetime(act.at_ms, &scheduler.settings().zone);
         let who = if act.who.is_empty() { &act.origin } else { &act.who };
         let text = if present.is_some() { a.is_back } else { a.is_gone };
