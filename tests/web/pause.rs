@@ -294,3 +294,17 @@ fn many_are_paused_and_resumed_by_forms() {
     assert_eq!(bench.get("/api/v1/status").json()["pauses"], json!([]));
     assert!(!page(&mut bench).contains("value=\"resume\""));
 }
+
+/// A form that names a job pauses neither that nor all jobs: it is told how to.
+#[test]
+fn a_form_of_a_job_pauses_not_all() {
+    let mut bench = Bench::that_asks_seldom(&[tagged(1, NEVER, 2), tagged(2, NEVER, 5)]);
+    let posted = |bench: &mut Bench, body: &str| bench.form(body).status;
+    for body in ["action=pause&job=1", "action=pause", "action=pause&tags=2", "action=resume&job=1"]
+    {
+        assert_eq!(posted(&mut bench, body), 400, "{body}");
+    }
+    assert_eq!(bench.get("/api/v1/status").json()["pauses"], json!([]));
+    assert_eq!(posted(&mut bench, "action=pause&tag="), 303);
+    assert_eq!(bench.get("/api/v1/status").json()["pauses"][0]["of"], "all");
+}

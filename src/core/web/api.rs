@@ -213,7 +213,9 @@ pub(super) fn job_json(scheduler: &Scheduler, now: Now, job: &Job) -> Value {
     define(&mut view, def);
     view["enabled"] = json!(job.scheduled().is_some());
     view["version"] = json!(scheduler.table().version(def.id));
-    view["pauses"] = json!(pausing::pausing_json(scheduler, def));
+    // What waits is what a pause is about.
+    let row = scheduler.table().row(def.id).map_or(def, |(row, _)| row);
+    view["pauses"] = json!(pausing::pausing_json(scheduler, row));
     view["next_dues"] = json!(views::next_dues(scheduler, job));
     view["live"] = json!(views::live_runs(scheduler, now, job));
     view["skipped"] = Value::Object(skipped);

@@ -35,10 +35,20 @@ pub(super) fn order_of_form(
     is_pause: bool,
 ) -> Result<PauseOrder, Response> {
     let (end, note) = of_form(call)?;
-    let tag = call.request.form("tag").unwrap_or_default();
+    // Who names a job does not mean all of them.
+    let field = |name: &str| call.request.form(name).filter(|text| !text.trim().is_empty());
+    if field("job").is_some() || field("run").is_some() {
+        return Err(refuse("a job is paused by /jobs/ID/pause, and resumed by /jobs/ID/resume"));
+    }
+    let Some(tag) = call.request.form("tag") else {
+        return Err(refuse("tag: the id of a tag; empty: all jobs"));
+    };
     let of = match tag.trim() {
         "" => PauseOf::All,
-        id => PauseOf::Tag(tag_id(scheduler, &id.into())?),
+        id => {
+            let id: u32 = id.parse().map_err(|_| refuse("tag: the id of a tag"))?;
+            PauseOf::Tag(tag_id(scheduler, &id.into())?)
+        }
     };
     let until_ms = end.map(|(_, end_ms)| end_ms).filter(|it| is_pause && *it < OPEN_END_MS);
     Ok(PauseOrder { of, is_pause, until_ms, note })
@@ -57,15 +67,16 @@ pub(super) fn until(now: Now, value: &Value) -> Result<i64, Response> {
 /// The id of a tag that a row or a job has, or that is paused. Before the first table nobody knows
 /// which there are, and a number is believed.
 pub(super) fn tag_id(scheduler: &Scheduler, tag: &Value) -> Result<u32, Response> {
-    let text = match tag {
-        Value::Number(number) => number.to_string(),
-        Value::String(name) => name.clone(),
+    let (text, may_be_name) = match tag {
+        Value::Number(number) => (number.to_string(), false),
+        Value::String(name) => (name.clone(), true),
         Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => {
             return Err(refuse("tag: its id or its name"));
         }
     };
     let Table { tags, .. } = scheduler.table();
-    let named = tags.iter().find(|(_, name)| **name == text).map(|(id, _)| *id);
+    let is_it = |(_, name): &(&u32, &String)| may_be_name && **name == text;
+    let named = tags.iter().find(is_it).map(|(id, _)| *id);
     let id = text.parse::<u32>().ok().filter(|id| *id > 0);
     let is_paused = |id: &u32| scheduler.pauses().has(PauseOf::Tag(*id));
     match (named, id) {

@@ -97,6 +97,10 @@ fn checked(text: &str) -> Result<String, String> {
 pub fn pause(args: &PauseArgs) -> ExitCode {
     let Whose { job, tag, all } = &args.whose;
     if job.is_none() && tag.is_none() && !all {
+        if args.until.is_some() || args.note.is_some() {
+            let why = "say what is to be paused: JOB, --tag TAG, or --all";
+            return api::ended("pause", Err(Failed::with(super::BAD_CONFIGURATION, why)));
+        }
         return api::ended("pause", show(args));
     }
     let given = [("until", &args.until), ("note", &args.note)];

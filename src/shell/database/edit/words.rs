@@ -203,6 +203,9 @@ impl Work<'_> {
         if is_new && of == Of::Var {
             sets.push(("server_id", Field::Number(self.ask.vars_server.into())));
         }
+        if sets.is_empty() {
+            return Ok(word.id);
+        }
         let (names, mut values): (Vec<&str>, Vec<Field>) = sets.into_iter().unzip();
         let mark = |value: &Field| match value {
             Field::Text(_) => self.desk.mark(),
