@@ -201,7 +201,7 @@ impl Slots {
             true => facts.zone.clone(),
             false => zone(&stand.row.timezone).map_err(|why| why.to_string())?,
         };
-        // With a pause that ends nobody knows when it is never due.
+        // Where the end of its pause can't be read a job is never due.
         time::pause_end(&stand.row.paused_until).map_err(|why| format!("paused_until: {why}"))?;
         Ok(Slots { cron, zone })
     }

@@ -138,7 +138,8 @@ fn merged<'a>(
         let is_alive = |line: &Line<'_>| matches!(line, Line::Known(_, Known::Live(_)));
         lines.retain(|(place, line)| is_alive(line) || has.contains(&*place.run));
     }
-    let there: BTreeSet<String> = lines.iter().map(|(place, _)| place.run.clone()).collect();
+    let shown = lines.iter().filter(|_| by_rows).map(|(place, _)| place.run.clone());
+    let there: BTreeSet<String> = shown.collect();
     for row in rows {
         let id: Option<RunId> = row.uniq_id.parse().ok();
         let known = id.and_then(|run| known::run_of(scheduler, JobId(row.job_id), run));
